@@ -1,0 +1,92 @@
+# Two commands do everything, on a machine with Python 3.11, 3.12 or 3.13 (with venv), make and git:
+#
+#   make run    serves MMUViz on http://127.0.0.1:8050/ (HOST=… PORT=… to choose another place)
+#   make test   runs every check: floors, lint, types, tests
+#
+# PYTHON=… names the Python to use, CHROMIUM=… the browser of the tests, ARGS=… what `make tests` hands to pytest.
+
+VENV ?= .venv
+PYTHON ?=
+
+python := $(VENV)/bin/python
+pip := $(python) -m pip --disable-pip-version-check --quiet
+sources := $(shell find mmuviz -name '*.py')
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:
+	@sed -n 's/^#   \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
+
+# --- the environment: each stamp in .venv says that its step is done, so that nothing is done twice -------------------
+
+# Made anew where PYTHON names another Python than it was made with, or where its Python is gone.
+asked_for := $(shell test -x $(python) && cat $(VENV)/.python 2>/dev/null || echo gone)
+ifneq ($(asked_for),$(or $(PYTHON),$(asked_for)))
+.PHONY: $(VENV)/.python
+else ifeq ($(asked_for),gone)
+.PHONY: $(VENV)/.python
+endif
+
+$(VENV)/.python:
+	@PYTHON='$(PYTHON)' sh tools/make-venv.sh '$(VENV)'
+
+$(VENV)/.requirements: requirements.txt pyproject.toml $(VENV)/.python
+	@echo "Installing the pinned requirements (once, about a minute)"
+	@$(pip) install --require-hashes -r requirements.txt
+	@$(pip) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
+	@echo "Installing the pinned requirements of the tests (once, about a minute)"
+	@$(pip) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.warm: $(VENV)/.requirements $(sources)
+	@echo "Compiling the simulation (once for each change of the code)"
+	@$(python) -m mmuviz warm
+	@touch $@
+
+# --- run --------------------------------------------------------------------------------------------------------------
+
+# HOST and PORT reach the command through the environment; their defaults stand in mmuviz/cli.py alone.
+.PHONY: run
+run: $(VENV)/.warm
+	@exec $(python) -m mmuviz serve
+
+# --- test, cheapest check first ---------------------------------------------------------------------------------------
+
+.PHONY: test check floors lint types tests
+test: check
+check: floors lint types tests
+
+floors: $(VENV)/.requirements-dev
+	@$(VENV)/bin/lint-imports
+
+lint: $(VENV)/.requirements-dev
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+
+types: $(VENV)/.requirements-dev
+	@$(python) -m mypy
+
+tests: $(VENV)/.requirements-dev $(VENV)/.warm
+	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && exec $(python) -m pytest $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.warm
+	@exec $(python) -m bench
+
+# --- upkeep -----------------------------------------------------------------------------------------------------------
+
+# Existing pins stay; LOCK_FLAGS=--upgrade moves them.
+.PHONY: lock
+lock: $(VENV)/.python
+	@PYTHON=$(python) sh tools/lock.sh
+
+.PHONY: clean
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
