@@ -1,0 +1,153 @@
+"""The command line: ``mmuviz serve``, ``warm``, ``replay`` and ``verify``.
+
+Whatever a user can get wrong is answered with one line on standard error and exit status 2, never with a traceback.
+The rooms below are imported inside the handlers, so that a command pays only for what it uses.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mmuviz import __version__
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = "8050"
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done; the message states value, rule and remedy in one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line, without the usage text before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Args:
+            message: what argparse found wrong.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; those of the process when None.
+
+    Returns:
+        The exit status: 0 done, 1 the command found differences or bad files, 2 it could not be started as asked.
+    """
+    try:
+        try:
+            arguments = _parser().parse_args(argv)
+            return int(arguments.run(arguments))
+        finally:
+            # Here and not at exit, where Python could only complain about a reader that left.
+            sys.stdout.flush()
+    except UsageError as error:
+        print(f"mmuviz: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mmuviz",
+        description="Shows what a KVM MMU does to huge pages while dirty logging is on.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mmuviz {__version__}")
+    # Not required here, where a missing command would hide a misspelt option.
+    commands = parser.add_subparsers(metavar="COMMAND")
+    parser.set_defaults(run=_refuse_nothing)
+
+    serve = commands.add_parser("serve", help="serve the page", allow_abbrev=False)
+    serve.add_argument("--host", help=f"address to listen on (default: HOST, else {DEFAULT_HOST})")
+    serve.add_argument("--port", help=f"port to listen on, 0 for a free one (default: PORT, else {DEFAULT_PORT})")
+    serve.set_defaults(run=_serve)
+
+    warm = commands.add_parser("warm", help="compile the simulation now, so that nothing waits for it later")
+    warm.set_defaults(run=_warm)
+
+    replay = commands.add_parser("replay", help="replay recordings and print what the model answers, a JSON line each")
+    replay.add_argument("paths", metavar="FILE", nargs="+", type=Path, help="a recording, .json or .json.gz")
+    replay.set_defaults(run=_replay)
+
+    verify = commands.add_parser("verify", help="compare the model with recordings of real KVM, field by field")
+    verify.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a recording, or a folder of them")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _refuse_nothing(_: argparse.Namespace) -> int:
+    raise UsageError("a command is required: serve, warm, replay or verify; see mmuviz --help")
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    host = arguments.host or os.environ.get("HOST") or DEFAULT_HOST
+    if arguments.port is not None:
+        port = parse_port(arguments.port, name="--port")
+    else:
+        port = parse_port(os.environ.get("PORT") or DEFAULT_PORT, name="PORT")
+
+    from mmuviz.web.serving import CannotListenError, serve
+
+    try:
+        return serve(host, port)
+    except CannotListenError as error:
+        raise UsageError(str(error)) from error
+
+
+def _warm(_: argparse.Namespace) -> int:
+    from mmuviz.mmu.warm import warm
+
+    warm()
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from mmuviz.mmu.replay import replay_command
+
+    return replay_command(arguments.paths, sys.stdout)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from mmuviz.studies.verify import verify_command
+
+    return verify_command(arguments.paths, sys.stdout)
+
+
+def parse_port(value: str, *, name: str) -> int:
+    """Read a TCP port.
+
+    Args:
+        value: what the user wrote.
+        name: the option or variable that it came from, for the message.
+
+    Returns:
+        The port, 0 to 65535.
+
+    Raises:
+        UsageError: when value is anything else.
+    """
+    if len(value) <= 5 and value.isascii() and value.isdigit() and int(value) <= 65535:
+        return int(value)
+    raise UsageError(
+        f"{name}={value} must be a whole number from 0 to 65535 (0 takes a free port); the usual one is {DEFAULT_PORT}"
+    )
