@@ -1,0 +1,1 @@
+"""Dash trees: labels in, html out."""

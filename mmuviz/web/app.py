@@ -1,0 +1,69 @@
+"""Makes the app: one function, no global, ready when it returns."""
+
+import os
+
+from dash import Dash
+from flask import Flask, Response, jsonify
+from flask_compress import Compress
+
+from mmuviz import __version__
+from mmuviz.components.shell import shell
+from mmuviz.web import compression, document, failures, headers, page
+
+YEAR_S = 31_536_000
+# Far above any callback of ours, far below what could hurt.
+MAX_BODY_BYTES = 1 << 20
+
+
+def create_app() -> Dash:
+    """Make the app and answer its first request, so that no visitor's request is the first.
+
+    Returns:
+        The Dash app; its ``server`` is the WSGI application.
+    """
+    # Dash asks its maker for newer versions in debug mode; nothing here speaks to other machines.
+    os.environ.setdefault("DASH_DISABLE_VERSION_CHECK", "1")
+
+    server = Flask("mmuviz")
+    server.config.update(compression.SETTINGS)
+    # Addresses of assets carry the time of their last change, so a copy never grows stale.
+    server.config["SEND_FILE_MAX_AGE_DEFAULT"] = YEAR_S
+    server.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    Compress(server)
+
+    app = Dash(
+        "mmuviz",
+        server=server,  # type: ignore[arg-type]  # Dash's annotation leaves out what its documentation takes
+        title="MMUViz",
+        update_title="",
+        assets_folder=str(document.assets_folder()),
+        index_string=document.INDEX,
+        compress=False,  # done above, with a cache
+        serve_locally=True,
+        add_log_handler=False,
+        use_async=False,
+        enable_mcp=False,
+    )
+    app.layout = shell(page.layout())
+    server.add_url_rule("/healthz", view_func=_healthz)
+    failures.register(app)
+    # Dash's hashes cover the inline scripts of all callbacks, so this comes after their registration.
+    headers.register(server, script_hashes=app.csp_hashes())
+    _finish_setup(app)
+    return app
+
+
+def _healthz() -> Response:
+    """Say that this worker answers, and what it runs."""
+    response = jsonify(status="ok", version=__version__)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _finish_setup(app: Dash) -> None:
+    """Let Dash finish its setup alone: it declares itself ready before it is, and threads would meet it half done."""
+    with app.server.test_client() as client:
+        for path in ("/", "/_dash-layout", "/_dash-dependencies"):
+            status = client.get(path).status_code
+            if status != 200:
+                raise RuntimeError(f"{path} answered {status} when the app was made; it must answer 200")

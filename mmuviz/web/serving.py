@@ -1,0 +1,183 @@
+"""Serves the app with gunicorn, started from Python so that every way of starting it is the same."""
+
+import errno
+import http.client
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from mmuviz.web.app import create_app
+
+THREADS = 8
+MAX_WORKERS = 2
+# Longer than the idle limit of common proxies, so that the proxy closes first and never meets a closed connection.
+KEEPALIVE_S = 65
+GRACEFUL_STOP_S = 5
+READY_TIMEOUT_S = 30.0
+
+
+class CannotListenError(Exception):
+    """The address cannot be listened on; the message states value, rule and remedy in one line."""
+
+
+def serve(host: str, port: int) -> int:
+    """Serve until interrupted, and print one line once a worker answers.
+
+    Args:
+        host: address or name of an address of this machine.
+        port: TCP port; 0 takes a free one.
+
+    Returns:
+        The exit status of the server.
+
+    Raises:
+        CannotListenError: when the address is not this machine's, is taken, or may not be used.
+    """
+    # The port first: whoever asked for a taken one need not wait for the app to hear of it.
+    listener = listen(host, port)
+    url = url_of(listener)
+    server = create_app().server
+    try:
+        _Server(server, listener, on_worker=lambda worker: _announce_first(worker, url)).run()
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the address, so that a taken port is known before anything else is done.
+
+    Args:
+        host: address or name of an address of this machine.
+        port: TCP port; 0 takes a free one.
+
+    Returns:
+        The bound socket, not yet listening.
+
+    Raises:
+        CannotListenError: when the address is not this machine's, is taken, or may not be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise CannotListenError(_unknown_host(host)) from error
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        # Two sockets with SO_REUSEADDR may both bind; only one may listen.
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise CannotListenError(_why_not(error, host, port)) from error
+    return listener
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = port + 1 if port < 65535 else port - 1
+        return (
+            f"port {port} on {host} is taken; a port serves one program: stop the other one,"
+            f" or choose another port: make run PORT={other}, or mmuviz serve --port {other}"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges; ports from 1024 up do not: mmuviz serve --port 8050"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return _unknown_host(host)
+    return f"cannot listen on {host} port {port}: {error.strerror}; try mmuviz serve --host 127.0.0.1 --port 8050"
+
+
+def _unknown_host(host: str) -> str:
+    return (
+        f"host {host} is not an address of this machine; use 127.0.0.1 to serve this machine alone,"
+        " or 0.0.0.0 to serve the network"
+    )
+
+
+def url_of(listener: socket.socket) -> str:
+    """Say where a browser on this machine finds what listens there.
+
+    Args:
+        listener: a bound TCP socket.
+
+    Returns:
+        The address, with the loopback address in place of "every address".
+    """
+    host, port = listener.getsockname()[:2]
+    if listener.family == socket.AF_INET6:
+        host = f"[{'::1' if host == '::' else host}]"
+    elif host == "0.0.0.0":  # noqa: S104 - compared with, not bound to
+        host = "127.0.0.1"
+    return f"http://{host}:{port}/"
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn around an app and a socket that exist already."""
+
+    def __init__(self, server: Flask, listener: socket.socket, on_worker: Callable[[Any], None]) -> None:
+        self.server = server
+        self.listener = listener
+        self.on_worker = on_worker
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand gunicorn its settings; nothing is read from files or from the environment."""
+        settings = {
+            "bind": f"fd://{self.listener.detach()}",
+            "workers": min(MAX_WORKERS, os.cpu_count() or 1),
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "keepalive": KEEPALIVE_S,
+            "graceful_timeout": GRACEFUL_STOP_S,
+            "loglevel": "warning",
+            "proc_name": "mmuviz",
+            # It would be one file in the home folder for all servers of a user.
+            "control_socket_disable": True,
+            "post_worker_init": self.on_worker,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Return the app, made before the workers were forked and so ready in each from its first request.
+
+        Returns:
+            The WSGI application.
+        """
+        return self.server
+
+
+def _announce_first(worker: Any, url: str) -> None:  # noqa: ANN401 - gunicorn ships no types
+    if worker.age == 1:
+        threading.Thread(target=_announce, args=(url,), daemon=True).start()
+
+
+def _announce(url: str) -> None:
+    """Print the address once the server answers there, not merely once it has started."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if _answers(url):
+            print(f"MMUViz is ready: {url}", flush=True)  # noqa: T201 - the one line that a person waits for
+            return
+        time.sleep(0.02)
+
+
+def _answers(url: str) -> bool:
+    host = url.removeprefix("http://").removesuffix("/")
+    # Straight to the socket: a proxy of the environment has no part in this.
+    connection = http.client.HTTPConnection(host, timeout=READY_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
