@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mmuviz import __version__
+from mmuviz.ground.errors import InputError, MmuvizError
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "8050"
@@ -19,10 +20,6 @@ DEFAULT_PORT = "8050"
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
-
-
-class UsageError(Exception):
-    """What the user asked for cannot be done; the message states value, rule and remedy in one line."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,9 +32,9 @@ class _Parser(argparse.ArgumentParser):
             message: what argparse found wrong.
 
         Raises:
-            UsageError: always.
+            InputError: always.
         """
-        raise UsageError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             # Here and not at exit, where Python could only complain about a reader that left.
             sys.stdout.flush()
-    except UsageError as error:
+    except MmuvizError as error:
         print(f"mmuviz: {error}", file=sys.stderr)
         return EXIT_USAGE
     except BrokenPipeError:
@@ -96,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _refuse_nothing(_: argparse.Namespace) -> int:
-    raise UsageError("a command is required: serve, warm, replay or verify; see mmuviz --help")
+    raise InputError("a command is required: serve, warm, replay or verify; see mmuviz --help")
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -106,12 +103,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     else:
         port = parse_port(os.environ.get("PORT") or DEFAULT_PORT, name="PORT")
 
-    from mmuviz.web.serving import CannotListenError, serve
+    from mmuviz.web.serving import serve
 
-    try:
-        return serve(host, port)
-    except CannotListenError as error:
-        raise UsageError(str(error)) from error
+    return serve(host, port)
 
 
 def _warm(_: argparse.Namespace) -> int:
@@ -144,10 +138,10 @@ def parse_port(value: str, *, name: str) -> int:
         The port, 0 to 65535.
 
     Raises:
-        UsageError: when value is anything else.
+        InputError: when value is anything else.
     """
     if len(value) <= 5 and value.isascii() and value.isdigit() and int(value) <= 65535:
         return int(value)
-    raise UsageError(
+    raise InputError(
         f"{name}={value} must be a whole number from 0 to 65535 (0 takes a free port); the usual one is {DEFAULT_PORT}"
     )

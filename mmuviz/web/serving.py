@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from mmuviz.ground.errors import InputError
 from mmuviz.web.app import create_app
 
 THREADS = 8
@@ -22,7 +23,7 @@ GRACEFUL_STOP_S = 5
 READY_TIMEOUT_S = 30.0
 
 
-class CannotListenError(Exception):
+class CannotListenError(InputError):
     """The address cannot be listened on; the message states value, rule and remedy in one line."""
 
 

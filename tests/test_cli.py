@@ -1,0 +1,140 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmuviz import __version__
+from mmuviz.cli import main, parse_port
+from mmuviz.ground.errors import InputError
+from tests.served import clean_environment
+
+
+def mmuviz(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mmuviz", *arguments],
+        cwd=cwd,
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "a command is required: serve, warm, replay or verify"),
+        (["--nope"], "unrecognized arguments: --nope"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["serve", "--nope"], "unrecognized arguments: --nope"),
+        (["serve", "--po", "1"], "unrecognized arguments: --po 1"),
+        (["serve", "now"], "unrecognized arguments: now"),
+        (["serve", "--port"], "argument --port: expected one argument"),
+        (["serve", "--port", "http"], "--port=http must be a whole number from 0 to 65535"),
+        (["serve", "--host", "256.0.0.1"], "host 256.0.0.1 is not an address of this machine"),
+        (["replay"], "the following arguments are required: FILE"),
+        (["verify"], "the following arguments are required: PATH"),
+    ],
+)
+def test_a_mistake_is_answered_with_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("mmuviz: ")
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["0", "1", "8050", "65535"])
+def test_a_port_is_read(value: str) -> None:
+    assert parse_port(value, name="PORT") == int(value)
+
+
+@pytest.mark.parametrize("value", ["-1", "65536", "80 50", "8_050", "8050.0", "٨٠٥٠", "0x50", "9" * 5000, " "])
+def test_a_bad_port_is_named_with_rule_and_remedy(value: str) -> None:
+    with pytest.raises(InputError) as refused:
+        parse_port(value, name="PORT")
+    assert str(refused.value).startswith(f"PORT={value} must be a whole number from 0 to 65535")
+    assert "8050" in str(refused.value)
+
+
+def test_port_and_host_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def serve(host: str, port: int) -> int:
+        asked.append((host, port))
+        return 0
+
+    monkeypatch.setattr("mmuviz.web.serving.serve", serve)
+    monkeypatch.delenv("HOST", raising=False)
+    monkeypatch.delenv("PORT", raising=False)
+    main(["serve"])
+    monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - nothing is bound here
+    monkeypatch.setenv("PORT", "9000")
+    main(["serve"])
+    main(["serve", "--host", "127.0.0.2", "--port", "9001"])
+    monkeypatch.setenv("HOST", "")
+    monkeypatch.setenv("PORT", "")
+    main(["serve"])
+    assert asked == [
+        ("127.0.0.1", 8050),
+        ("0.0.0.0", 9000),  # noqa: S104 - the same
+        ("127.0.0.2", 9001),
+        ("127.0.0.1", 8050),
+    ]
+    monkeypatch.setenv("PORT", "many")
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err.startswith("mmuviz: PORT=many must be")
+
+
+def test_a_bad_port_hinders_no_other_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "many")
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+
+
+def test_the_module_is_the_command(repository: Path) -> None:
+    done = mmuviz("--version", cwd=repository)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"mmuviz {__version__}\n", "")
+
+
+def test_a_reader_that_leaves_ends_it_quietly(repository: Path) -> None:
+    code = (
+        "import sys; from mmuviz import cli\n"
+        "cli._warm = lambda _: [print('line') for _ in range(100_000)] and 0\n"
+        "sys.exit(cli.main(['warm']))"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=repository,
+            env=clean_environment(),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_asking_for_help_loads_neither_dash_nor_numba(repository: Path) -> None:
+    code = (
+        "import contextlib, sys; from mmuviz.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['--help'])\n"
+        "sys.exit(' '.join({'dash', 'numba', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, env=clean_environment(), capture_output=True, check=False
+    )
+    assert done.stderr.strip() == b""
