@@ -4,7 +4,6 @@ import os
 
 from dash import Dash
 from flask import Flask, Response, jsonify
-from flask_compress import Compress
 
 from mmuviz import __version__
 from mmuviz.components.shell import shell
@@ -25,11 +24,10 @@ def create_app() -> Dash:
     os.environ.setdefault("DASH_DISABLE_VERSION_CHECK", "1")
 
     server = Flask("mmuviz")
-    server.config.update(compression.SETTINGS)
     # Addresses of assets carry the time of their last change, so a copy never grows stale.
     server.config["SEND_FILE_MAX_AGE_DEFAULT"] = YEAR_S
     server.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    Compress(server)
+    compression.register(server)
 
     app = Dash(
         "mmuviz",

@@ -29,6 +29,7 @@ _PAGE = f"""<!DOCTYPE html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{{status}} · MMUViz</title>
+<link rel="icon" type="image/svg+xml" href="/assets/favicon.svg?v={__version__}">
 <link rel="stylesheet" href="/assets/tokens.css?v={__version__}">
 <link rel="stylesheet" href="/assets/layout.css?v={__version__}">
 </head>
