@@ -63,7 +63,7 @@ test: check
 check: floors lint types tests
 
 floors: $(VENV)/.requirements-dev
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 
 lint: $(VENV)/.requirements-dev
 	@$(python) -m ruff check .
