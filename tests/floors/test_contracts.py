@@ -6,21 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = [
-    "__main__",
-    "cli",
-    "web",
-    "components",
-    "figures",
-    "exports",
-    "studies",
-    "engine",
-    "mmu",
-    "workloads",
-    "costs",
-    "recording",
-    "ground",
-]
+UPPER = ["__main__", "cli", "web", "components", "figures", "exports", "studies"]
+LOWER = ["engine", "mmu", "workloads", "costs", "recording", "ground"]
 # The contracts speak of packages that somebody must import.
 SERVING = "import dash, flask, flask_compress, gunicorn"
 
@@ -31,7 +18,7 @@ VIEW = "The view knows recordings, never the machine BROKEN"
 
 def lint(root: Path, repository: Path, imports: dict[str, str]) -> str:
     package = root / "mmuviz"
-    for room in [*ROOMS, *imports]:
+    for room in [*UPPER, *LOWER, *imports]:
         (package / room).mkdir(parents=True, exist_ok=True)
         (package / room / "__init__.py").touch()
     (package / "__init__.py").touch()

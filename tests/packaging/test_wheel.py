@@ -1,0 +1,80 @@
+"""The wheel, in an empty environment in another folder, serves the page."""
+
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmuviz import __version__
+from tests.packaging.conftest import run
+from tests.served import Served, clean_environment, serve
+
+
+@pytest.fixture(scope="module")
+def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the source distribution, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    # The wheel comes from the source distribution, so both are known to be complete.
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(repository)]
+    run(command, cwd=folder, environment=clean_environment())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (wheel,) = built.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def served(repository: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    environment = clean_environment()
+    run([sys.executable, "-m", "venv", "env"], cwd=folder, environment=environment)
+    pip = ["env/bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    run([*pip, "--require-hashes", "-r", str(repository / "requirements.txt")], cwd=folder, environment=environment)
+    run([*pip, "--no-deps", str(wheel)], cwd=folder, environment=environment)
+    mmuviz = folder / "env" / "bin" / "mmuviz"
+    with serve([str(mmuviz), "serve", "--port", "0"], cwd=folder, environment=environment) as served:
+        yield served
+
+
+def test_the_wheel_has_one_top_level_name_and_all_that_the_page_needs(repository: Path, wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert {name.split("/")[0] for name in names} == {"mmuviz"}
+    for folder, inside in [("assets", "mmuviz/assets"), ("mmuviz/data/recordings", "mmuviz/data/recordings")]:
+        files = [file.name for file in (repository / folder).iterdir()]
+        assert len(files) > 2
+        assert {f"{inside}/{name}" for name in files} <= names
+    modules = {str(path.relative_to(repository)) for path in (repository / "mmuviz").rglob("*.py")}
+    assert modules == {name for name in names if name.endswith(".py")}
+
+
+def test_the_installed_page_is_served_with_its_assets_and_recordings(served: Served) -> None:
+    page = served.get("/")
+    assert page.status == 200
+    assert "<title>MMUViz</title>" in page.text
+    (style,) = re.findall(r'href="(/assets/tokens\.css[^"]*)"', page.text)
+    asset = served.get(style)
+    assert asset.status == 200
+    assert "--surface" in asset.text
+    layout = served.get("/_dash-layout")
+    assert layout.status == 200
+    assert "A_2m_legacy_eager" in layout.text
+
+
+def test_the_installed_server_says_its_version(served: Served) -> None:
+    health = served.get("/healthz")
+    assert health.status == 200
+    assert f'"version":"{__version__}"' in health.text.replace(" ", "")
+
+
+def test_what_runs_is_the_wheel_and_not_the_checkout(repository: Path, served: Served) -> None:
+    python = served.command.parent / "python"
+    code = "import mmuviz; print(mmuviz.__file__)"
+    where = run([str(python), "-c", code], cwd=python.parent, environment=clean_environment()).strip()
+    assert Path(where).is_relative_to(python.parent.parent)
+    assert not Path(where).is_relative_to(repository)
