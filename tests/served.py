@@ -32,6 +32,7 @@ class Answer:
 class Served:
     url: str
     process: subprocess.Popen[str]
+    command: Path
 
     def get(self, path: str, *, host: str | None = None) -> Answer:
         address = urlsplit(self.url)
@@ -53,7 +54,7 @@ def clean_environment(**changes: str) -> dict[str, str]:
 
 @contextmanager
 def serve(
-    command: Sequence[str | Path],
+    command: Sequence[str],
     *,
     cwd: Path,
     environment: Mapping[str, str],
@@ -63,7 +64,7 @@ def serve(
     """Run the command until the block ends, and hand over the address that it printed."""
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [str(part) for part in command],
+            command,
             cwd=cwd,
             env=dict(environment),
             user=user,
@@ -73,7 +74,7 @@ def serve(
             start_new_session=True,
         )
         try:
-            yield Served(_ready_url(process, errors, timeout_s), process)
+            yield Served(_ready_url(process, errors, timeout_s), process, Path(command[0]))
         finally:
             stop(process)
 
