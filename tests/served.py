@@ -104,5 +104,5 @@ def _ready_url(process: subprocess.Popen[str], errors: IO[str], timeout_s: float
         line = ""
     if not line.startswith(READY):
         errors.seek(0)
-        raise AssertionError(f"not ready after {timeout_s} s; it printed {line!r} and {errors.read()!r}")
+        raise AssertionError(f"not ready within {timeout_s} s; it printed {line!r} and {errors.read()!r}")
     return line.removeprefix(READY).split()[0]

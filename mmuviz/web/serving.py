@@ -7,10 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
 from mmuviz.ground.errors import InputError
 from mmuviz.web.app import create_app
@@ -21,6 +23,8 @@ MAX_WORKERS = 2
 KEEPALIVE_S = 65
 GRACEFUL_STOP_S = 5
 READY_TIMEOUT_S = 30.0
+# A class that opens the page at once: a hundred browsers with six connections each.
+BACKLOG = 1024
 
 
 class CannotListenError(InputError):
@@ -28,7 +32,7 @@ class CannotListenError(InputError):
 
 
 def serve(host: str, port: int) -> int:
-    """Serve until interrupted, and print one line once a worker answers.
+    """Serve until interrupted, and print one line once the workers answer.
 
     Args:
         host: address or name of an address of this machine.
@@ -43,9 +47,9 @@ def serve(host: str, port: int) -> int:
     # The port first: whoever asked for a taken one need not wait for the app to hear of it.
     listener = listen(host, port)
     url = url_of(listener)
-    server = create_app().server
+    workers = min(MAX_WORKERS, os.cpu_count() or 1)
     try:
-        _Server(server, listener, on_worker=lambda worker: _announce_first(worker, url)).run()
+        _Server(create_app().server, listener, workers, lambda worker: _announce_last(worker, workers, url)).run()
     except SystemExit as stopped:
         return stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
     return 0
@@ -75,7 +79,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind(address)
         # Two sockets with SO_REUSEADDR may both bind; only one may listen.
-        listener.listen()
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise CannotListenError(_why_not(error, host, port)) from error
@@ -120,12 +124,29 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{host}:{port}/"
 
 
+class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """A gthread worker that can always be stopped at once."""
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - gunicorn's signature
+        """Leave on Ctrl-C, without a word.
+
+        gunicorn's own handler waits for a lock of the thread pool, which the code that the signal interrupted may hold:
+        then the worker hangs until it is killed.
+
+        Args:
+            sig: SIGINT or SIGQUIT.
+            frame: what was interrupted.
+        """
+        os._exit(0)
+
+
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     """gunicorn around an app and a socket that exist already."""
 
-    def __init__(self, server: Flask, listener: socket.socket, on_worker: Callable[[Any], None]) -> None:
+    def __init__(self, server: Flask, listener: socket.socket, workers: int, on_worker: Callable[[Any], None]) -> None:
         self.server = server
         self.listener = listener
+        self.workers = workers
         self.on_worker = on_worker
         super().__init__()
 
@@ -133,8 +154,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         """Hand gunicorn its settings; nothing is read from files or from the environment."""
         settings = {
             "bind": f"fd://{self.listener.detach()}",
-            "workers": min(MAX_WORKERS, os.cpu_count() or 1),
-            "worker_class": "gthread",
+            "workers": self.workers,
+            "worker_class": _Worker,
             "threads": THREADS,
             "keepalive": KEEPALIVE_S,
             "graceful_timeout": GRACEFUL_STOP_S,
@@ -156,8 +177,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         return self.server
 
 
-def _announce_first(worker: Any, url: str) -> None:  # noqa: ANN401 - gunicorn ships no types
-    if worker.age == 1:
+def _announce_last(worker: Any, workers: int, url: str) -> None:  # noqa: ANN401 - gunicorn ships no types
+    # The last of the first: a worker that is still starting would not hear a signal to stop.
+    if worker.age == workers:
         threading.Thread(target=_announce, args=(url,), daemon=True).start()
 
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -41,11 +42,21 @@ def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
         listen(host, 0)
 
 
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])  # noqa: S104
-def test_the_address_is_one_that_a_browser_opens(host: str, shown: str) -> None:
-    with listen(host, 0) as listener:
-        port = listener.getsockname()[1]
-        assert url_of(listener) == f"http://{shown}:{port}/"
+@pytest.mark.parametrize(
+    ("family", "name", "url"),
+    [
+        (socket.AF_INET, ("127.0.0.1", 8050), "http://127.0.0.1:8050/"),
+        (socket.AF_INET, ("192.0.2.7", 80), "http://192.0.2.7:80/"),
+        (socket.AF_INET, ("0.0.0.0", 8050), "http://127.0.0.1:8050/"),  # noqa: S104 - nothing is bound here
+        (socket.AF_INET6, ("::1", 8050, 0, 0), "http://[::1]:8050/"),
+        (socket.AF_INET6, ("::", 8050, 0, 0), "http://[::1]:8050/"),
+    ],
+)
+def test_the_address_is_one_that_a_browser_opens(family: int, name: tuple[str, int], url: str) -> None:
+    # A stand-in, since not every machine has the newer family.
+    listener = Mock(spec=socket.socket, family=family)
+    listener.getsockname.return_value = name
+    assert url_of(listener) == url
 
 
 def children(served: Served) -> list[int]:
@@ -88,3 +99,14 @@ def test_any_wsgi_server_can_serve_the_module(repository: Path) -> None:
         [sys.executable, "-c", code], cwd=repository, env=clean_environment(), capture_output=True, check=False
     )
     assert done.stdout == b"200\n"
+
+
+def test_a_worker_leaves_even_while_it_holds_the_lock_of_its_pool(repository: Path) -> None:
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor; from mmuviz.web.serving import _Worker\n"
+        "worker = object.__new__(_Worker)\n"
+        "worker.tpool = ThreadPoolExecutor(1)\n"
+        "worker.tpool._shutdown_lock.acquire()\n"
+        "worker.handle_quit(2, None)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=repository, env=clean_environment(), timeout=20, check=True)
