@@ -1,8 +1,9 @@
 """Builds and starts a Dockerfile without a container engine: its lines run as a script in an empty folder.
 
 What stands in for the image: the folder is its root, with the working directory inside it; a virtual environment is
-the base image's Python; `useradd` is a stand-in that makes the home folder. As root, lines after USER run under the
-user id that `useradd` was given, so that what the user may not read or write is found out.
+the base image's Python; `useradd` is a stand-in that makes the home folder. As root, and where another user can run a
+Python at all, lines after USER run under the user id that `useradd` was given, so that what the user may not read or
+write is found out.
 """
 
 import os
@@ -48,6 +49,7 @@ class Image:
     context: Path
     root: Path
     environment: dict[str, str]
+    can_become_user: bool
     workdir: Path = Path("/")
     user: int | None = None
     user_name: str = "root"
@@ -98,8 +100,7 @@ class Image:
         uid = int((home / ".uid").read_text())
         self.user_name = name
         self.environment["HOME"] = str(home)
-        # Another user than root cannot change to a third.
-        self.user = uid if os.geteuid() == 0 else None
+        self.user = uid if self.can_become_user else None
 
     def surroundings(self) -> dict[str, str]:
         """The environment of a process in the image."""
@@ -122,12 +123,14 @@ def build(context: Path) -> Iterator[Image]:
     try:
         root.chmod(0o755)
         python = root / "usr" / "local"
-        run([base_python(), "-m", "venv", str(python)], cwd=root, environment=clean_environment())
+        base, can_become_user = base_python()
+        run([base, "-m", "venv", str(python)], cwd=root, environment=clean_environment())
         (root / "sbin").mkdir()
         useradd = root / "sbin" / "useradd"
         useradd.write_text(USERADD)
         useradd.chmod(0o755)
-        image = Image(context, root, {"PATH": f"{root / 'sbin'}:{python / 'bin'}:/usr/bin:/bin"})
+        path = f"{root / 'sbin'}:{python / 'bin'}:/usr/bin:/bin"
+        image = Image(context, root, {"PATH": path}, can_become_user)
         for name, rest in instructions((context / "Dockerfile").read_text()):
             image.apply(name, rest)
         yield image
@@ -135,20 +138,20 @@ def build(context: Path) -> Iterator[Image]:
         shutil.rmtree(root)
 
 
-def base_python() -> str:
-    """A Python that other users may run: this one, or the system's where this one is in somebody's home."""
+def base_python() -> tuple[str, bool]:
+    """A Python for the image, and whether another user may run it: one in somebody's home is out of reach."""
     accepted = "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
     this = os.path.realpath(sys.executable)
-    if os.geteuid() != 0:
-        return this
     for python in (this, "/usr/bin/python3"):
+        if os.geteuid() != 0 or not Path(python).exists():
+            continue
         try:
             done = subprocess.run([python, "-c", accepted], user=65534, cwd="/", capture_output=True, check=False)
         except PermissionError:
             continue
         if done.returncode == 0:
-            return python
-    raise AssertionError(f"{this} is out of other users' reach, and /usr/bin/python3 is none of 3.11 to 3.13 with venv")
+            return python, True
+    return this, False
 
 
 @contextmanager
