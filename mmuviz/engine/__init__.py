@@ -1,0 +1,1 @@
+"""Floor 2: from what is asked for to a Recording."""

@@ -1,0 +1,74 @@
+"""The one door to the compiler: Numba, with a cache folder that notices every change.
+
+Numba's own cache does not see a change in a function called from another file. So the folder's
+name holds a hash of the sources of every room with compiled code and the versions of Numba and
+NumPy: another source, another folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numba
+import numpy as np
+
+PACKAGE: Final = Path(__file__).resolve().parent.parent
+CACHE_ENV: Final = "MMUVIZ_CACHE_DIR"
+COMPILED_ROOMS: Final = ("ground", "mmu", "workloads", "costs", "engine")
+"""Rooms whose functions are compiled, or are called from compiled code."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def source_hash(package: Path = PACKAGE) -> str:
+    """Hash every Python source of the rooms with compiled code, with the compiler's versions.
+
+    Args:
+        package: folder of the package.
+
+    Returns:
+        16 hex digits.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode())
+    for path in sorted(path for room in COMPILED_ROOMS for path in (package / room).rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: MMUVIZ_CACHE_DIR, else the user's cache folder."""
+    root = os.environ.get(CACHE_ENV) or os.environ.get("XDG_CACHE_HOME")
+    base = Path(root) if root else Path("~/.cache").expanduser()
+    if not _writable(base):
+        base = Path(tempfile.gettempdir()) / f"mmuviz-{os.getuid()}"
+    return base / "mmuviz" / f"compiled-{source_hash()}"
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+# Numba reads this when a function is decorated, so it is set before the first one is.
+numba.config.CACHE_DIR = str(cache_folder())
+
+
+def compiled(function: F) -> F:
+    """Compile a function of the machine: cached on disk, without the GIL, never in parallel.
+
+    Args:
+        function: plain Python over NumPy arrays and integers.
+
+    Returns:
+        The compiled function, of the same signature.
+    """
+    return cast("F", numba.njit(cache=True, nogil=True, boundscheck=False)(function))

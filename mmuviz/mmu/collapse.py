@@ -1,0 +1,259 @@
+"""Taking mappings away: zapping leaves and tables, and making tables huge pages again."""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import compiled
+from mmuviz.ground.pages import (
+    PAGES_PER_1G,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
+    SHIFT_1G,
+    SHIFT_2M,
+    SPTE_ENT_PER_PAGE,
+)
+from mmuviz.mmu.events import log_is_low, trace_spte_changed
+from mmuviz.mmu.memslot import max_mapping_level
+from mmuviz.mmu.split import account_table
+from mmuviz.mmu.state import (
+    CONF_RECOVERS,
+    IN_1G,
+    LEAF_BITS,
+    ORPHAN,
+    PRESENT,
+    SLOT_BASE,
+    SLOT_END,
+    STAT_PAGES,
+    TABLE,
+    MmuState,
+)
+
+
+@compiled
+def zap_4k(state: MmuState, at: int, gfn: int) -> None:
+    """Zap one 4K leaf."""
+    old = int(state.l1[at])
+    if old & PRESENT:
+        state.l1[at] = 0
+        state.stat[STAT_PAGES + PG_LEVEL_4K] -= 1
+        trace_spte_changed(state, PG_LEVEL_4K, old, 0, gfn)
+
+
+@compiled
+def zap_2m_leaf(state: MmuState, row: int, index: int) -> None:
+    """Zap one 2M leaf."""
+    at = (row << SHIFT_2M) | index
+    old = int(state.l2[at])
+    state.l2[at] = old & ORPHAN
+    state.stat[STAT_PAGES + PG_LEVEL_2M] -= 1
+    trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, 0, (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M))
+
+
+@compiled
+def zap_1g_leaf(state: MmuState, row: int) -> None:
+    """Zap one 1G leaf."""
+    old = int(state.l3[row])
+    state.l3[row] = old & ORPHAN
+    for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
+        state.l2[at] &= ORPHAN
+    state.stat[STAT_PAGES + PG_LEVEL_1G] -= 1
+    trace_spte_changed(state, PG_LEVEL_1G, old & LEAF_BITS, 0, state.region_of[row] << SHIFT_1G)
+
+
+@compiled
+def replace_2m_table(state: MmuState, row: int, index: int, word: int) -> None:
+    """Put `word` where a 2M entry points to a table: the entry changes first, then its children go.
+
+    Kernel: handle_changed_spte() and handle_removed_pt(), arch/x86/kvm/mmu/tdp_mmu.c
+    """
+    at = (row << SHIFT_2M) | index
+    gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+    trace_spte_changed(state, PG_LEVEL_2M, TABLE, word, gfn)
+    first = at << SHIFT_2M
+    for each in range(SPTE_ENT_PER_PAGE):
+        zap_4k(state, first + each, gfn + each)
+    state.l2[at] = word
+    account_table(state, -1)
+    if word & PRESENT:
+        state.stat[STAT_PAGES + PG_LEVEL_2M] += 1
+
+
+@compiled
+def replace_1g_table(state: MmuState, row: int, word: int) -> None:
+    """Put `word` where a 1G entry points to a table; its children go, tables among them.
+
+    Kernel: handle_changed_spte() and handle_removed_pt(), arch/x86/kvm/mmu/tdp_mmu.c
+    """
+    trace_spte_changed(state, PG_LEVEL_1G, TABLE, word, state.region_of[row] << SHIFT_1G)
+    for index in range(SPTE_ENT_PER_PAGE):
+        entry = state.l2[(row << SHIFT_2M) | index]
+        if entry & TABLE:
+            replace_2m_table(state, row, index, 0)
+        elif entry & PRESENT:
+            zap_2m_leaf(state, row, index)
+    state.l3[row] = word
+    account_table(state, -1)
+    if word & PRESENT:
+        state.stat[STAT_PAGES + PG_LEVEL_1G] += 1
+        state.l2[row << SHIFT_2M : (row + 1) << SHIFT_2M] = IN_1G | word
+
+
+@compiled
+def zap_leafs(state: MmuState, start: int, end: int) -> int:
+    """Zap the leaves that map any page of [start, end); tables stay.
+
+    Returns:
+        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+
+    Kernel: tdp_mmu_zap_leafs(), arch/x86/kvm/mmu/tdp_mmu.c
+    """
+    gfn = start
+    while gfn < end:
+        if log_is_low(state):
+            return gfn
+        base = (gfn >> SHIFT_1G) << SHIFT_1G
+        stop = min(end, base + PAGES_PER_1G)
+        row = int(state.row_of[gfn >> SHIFT_1G])
+        if row >= 0 and state.l3[row] & PRESENT:
+            zap_1g_leaf(state, row)
+        elif row >= 0 and state.l3[row] & TABLE:
+            zap_row_leafs(state, row, gfn - base, stop - base)
+        gfn = stop
+    return end
+
+
+@compiled
+def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
+    """The part of zap_leafs() inside one 1 GiB row: pages [low, high) of it."""
+    base = state.region_of[row] << SHIFT_1G
+    page = low
+    while page < high:
+        index = page >> SHIFT_2M
+        stop = min(high, (index + 1) << SHIFT_2M)
+        entry = state.l2[(row << SHIFT_2M) | index]
+        if entry & TABLE:
+            for each in range(page, stop):
+                zap_4k(state, (row << SHIFT_1G) + each, base + each)
+        elif entry & PRESENT:
+            zap_2m_leaf(state, row, index)
+        page = stop
+
+
+@compiled
+def first_child_word(state: MmuState, row: int, index: int) -> int:
+    """Bits of the first leaf under a table; index -1 means the table of the whole row. 0: none.
+
+    Kernel: tdp_mmu_make_huge_spte(), arch/x86/kvm/mmu/tdp_mmu.c
+    """
+    low, high = (index, index + 1) if index >= 0 else (0, SPTE_ENT_PER_PAGE)
+    for each in range(low, high):
+        at = (row << SHIFT_2M) | each
+        if state.l2[at] & PRESENT:
+            return int(state.l2[at]) & LEAF_BITS
+        if state.l2[at] & TABLE:
+            for child in range(at << SHIFT_2M, (at + 1) << SHIFT_2M):
+                if state.l1[child] & PRESENT:
+                    return int(state.l1[child])
+    return 0
+
+
+@compiled
+def collapse_table(state: MmuState, row: int, index: int) -> bool:
+    """Zap a table, or make the huge page again where the kernel recovers it in place.
+
+    Returns:
+        Whether the table is gone. It stays where it would be recovered but maps nothing.
+
+    Kernel: kvm_tdp_mmu_zap_collapsible_sptes() up to 6.12, recover_huge_pages_range() from 6.13
+    """
+    word = 0
+    if state.conf[CONF_RECOVERS] != 0:
+        word = first_child_word(state, row, index)
+        if word == 0:
+            return False
+    if index < 0:
+        replace_1g_table(state, row, word)
+    else:
+        replace_2m_table(state, row, index, word)
+    return True
+
+
+@compiled
+def collapse_slot(state: MmuState, slot: int, start: int) -> int:
+    """On disabling: collapse each table of the slot that slot, alignment and host let be a huge page.
+
+    Args:
+        state: page tables, changed in place.
+        slot: index of the memslot.
+        start: gfn to go on from, the slot's first at first.
+
+    Returns:
+        The gfn to go on from; the slot's end when done.
+
+    Kernel: zap_collapsible_spte_range() and recover_huge_pages_range(), arch/x86/kvm/mmu/tdp_mmu.c
+    """
+    low, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
+    gfn = start
+    while gfn < end:
+        if log_is_low(state):
+            return gfn
+        region = gfn >> SHIFT_1G
+        row = int(state.row_of[region])
+        base = region << SHIFT_1G
+        if state.l3[row] & TABLE:
+            whole = base >= low and max_mapping_level(state, slot, base) == PG_LEVEL_1G
+            if not (whole and collapse_table(state, row, -1)):
+                collapse_row(state, slot, row)
+        gfn = base + PAGES_PER_1G
+    return end
+
+
+@compiled
+def collapse_row(state: MmuState, slot: int, row: int) -> None:
+    """The 2M tables of one 1 GiB row: see collapse_slot()."""
+    low, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
+    for index in range(SPTE_ENT_PER_PAGE):
+        gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+        if state.l2[(row << SHIFT_2M) | index] & TABLE and low <= gfn < end:
+            if max_mapping_level(state, slot, gfn) >= PG_LEVEL_2M:
+                collapse_table(state, row, index)
+
+
+@compiled
+def zap_collapsible_leaves(state: MmuState, slot: int, start: int) -> int:
+    """On disabling, where tables stay: zap each leaf that could be mapped at a higher level.
+
+    Returns:
+        The gfn to go on from; the slot's end when done.
+
+    Kernel: kvm_mmu_zap_collapsible_spte(), arch/x86/kvm/mmu/mmu.c (shadow MMU);
+        zap_collapsible_spte_range(), tdp_mmu.c, up to 5.18
+    """
+    end = state.slots[slot, SLOT_END]
+    gfn = start
+    while gfn < end:
+        if log_is_low(state):
+            return gfn
+        row = int(state.row_of[gfn >> SHIFT_1G])
+        stop = min(end, ((gfn >> SHIFT_1G) + 1) << SHIFT_1G)
+        if state.l3[row] & TABLE:
+            zap_collapsible_row(state, slot, row, gfn, stop)
+        gfn = stop
+    return end
+
+
+@compiled
+def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: int) -> None:
+    """The part of zap_collapsible_leaves() inside one 1 GiB row."""
+    gfn = start
+    while gfn < end:
+        index = (gfn >> SHIFT_2M) & (SPTE_ENT_PER_PAGE - 1)
+        at = (row << SHIFT_2M) | index
+        stop = min(end, ((gfn >> SHIFT_2M) + 1) << SHIFT_2M)
+        level = max_mapping_level(state, slot, gfn)
+        if state.l2[at] & TABLE and level > PG_LEVEL_4K:
+            for each in range(gfn, stop):
+                zap_4k(state, (at << SHIFT_2M) | (each & (SPTE_ENT_PER_PAGE - 1)), each)
+        elif state.l2[at] & PRESENT and level > PG_LEVEL_2M:
+            zap_2m_leaf(state, row, index)
+        gfn = stop

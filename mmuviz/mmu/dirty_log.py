@@ -1,0 +1,122 @@
+"""KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG, word by word as the kernel walks its bitmap."""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import compiled
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
+from mmuviz.mmu.events import log_is_low
+from mmuviz.mmu.protect import clear_bits_pt_masked, write_protect_gfn
+from mmuviz.mmu.split import try_split_huge_pages
+from mmuviz.mmu.state import (
+    CONF_CLEAR_END_EXCLUSIVE,
+    CONF_EAGER,
+    CONF_INIT_SET,
+    CONF_PML,
+    CONF_TDP_MMU,
+    DIRTY,
+    I64,
+    SLOT_BASE,
+    SLOT_DIRTY_AT,
+    WRITABLE,
+    MmuState,
+)
+
+
+@compiled
+def lowest_bit(mask: int) -> int:
+    """Number of the lowest set bit of a mask that is not 0. Kernel: __ffs()."""
+    bit = 0
+    while (mask >> bit) & 1 == 0:
+        bit += 1
+    return bit
+
+
+@compiled
+def highest_bit(mask: int) -> int:
+    """Number of the highest set bit of a mask that is not 0. Kernel: __fls()."""
+    bit = BITS_PER_LONG - 1
+    while (mask >> bit) & 1 == 0:
+        bit -= 1
+    return bit
+
+
+@compiled
+def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: int) -> None:
+    """Arm the pages of one mask: under initially-all-set split or protect their huge pages first.
+
+    The second huge page is protected only where the first and the last page, each rounded UP to
+    2 MiB, differ. So a mask that ends on the first page of a 2 MiB region leaves that region's
+    huge page writable though the dirty bit of the page is gone: the lost dirty page.
+
+    Args:
+        state: page tables, changed in place.
+        slot: index of the memslot.
+        offset: page of bit 0, counted from the slot's start.
+        mask: 64 bits, as int64; not 0.
+
+    Kernel: kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/x86/kvm/mmu/mmu.c
+    """
+    first = state.slots[slot, SLOT_BASE] + offset
+    if state.conf[CONF_INIT_SET] != 0:
+        start, end = first + lowest_bit(mask), first + highest_bit(mask)
+        if state.conf[CONF_EAGER] != 0 and state.conf[CONF_TDP_MMU] != 0:
+            try_split_huge_pages(state, start, end if state.conf[CONF_CLEAR_END_EXCLUSIVE] != 0 else end + 1)
+        write_protect_gfn(state, start)
+        if (start + PAGES_PER_2M - 1) // PAGES_PER_2M != (end + PAGES_PER_2M - 1) // PAGES_PER_2M:
+            write_protect_gfn(state, end)
+    clear_bits_pt_masked(state, first, mask, DIRTY if state.conf[CONF_PML] != 0 else WRITABLE)
+
+
+@compiled
+def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) -> int:
+    """Legacy GET: give each word to userspace, clear it and arm its pages.
+
+    Args:
+        state: page tables and bitmap, changed in place.
+        slot: index of the memslot.
+        buffer: int64[words], userspace's bitmap, written.
+        word: word to go on from.
+
+    Returns:
+        The word to go on from; len(buffer) when done.
+
+    Kernel: kvm_get_dirty_log_protect(), virt/kvm/kvm_main.c
+    """
+    at = state.slots[slot, SLOT_DIRTY_AT]
+    for each in range(word, len(buffer)):
+        mask = state.dirty[at + each]
+        if mask != 0:
+            if log_is_low(state):
+                return each
+            state.dirty[at + each] = 0
+            enable_log_dirty_pt_masked(state, slot, each * BITS_PER_LONG, mask)
+        buffer[each] = mask
+    return len(buffer)
+
+
+@compiled
+def clear_dirty_log_protect(state: MmuState, slot: int, first_word: int, buffer: I64, word: int) -> int:
+    """CLEAR: of the bits that userspace gives, clear and arm those that KVM's own bitmap still holds.
+
+    Args:
+        state: page tables and bitmap, changed in place.
+        slot: index of the memslot.
+        first_word: word of the slot's bitmap that buffer[0] stands for.
+        buffer: int64[words], userspace's bits.
+        word: word of the buffer to go on from.
+
+    Returns:
+        The word to go on from; len(buffer) when done.
+
+    Kernel: kvm_clear_dirty_log_protect(), virt/kvm/kvm_main.c
+    """
+    at = state.slots[slot, SLOT_DIRTY_AT] + first_word
+    for each in range(word, len(buffer)):
+        mask = buffer[each] & state.dirty[at + each]
+        if mask == 0:
+            continue
+        if log_is_low(state):
+            return each
+        state.dirty[at + each] &= ~mask
+        enable_log_dirty_pt_masked(state, slot, (first_word + each) * BITS_PER_LONG, mask)
+    return len(buffer)

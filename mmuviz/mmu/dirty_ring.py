@@ -1,0 +1,173 @@
+"""Marking pages dirty: the bitmap, the per-vCPU dirty ring, and the PML buffer before them."""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import compiled
+from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK, WORD_SHIFT
+from mmuviz.mmu.dirty_log import enable_log_dirty_pt_masked, highest_bit
+from mmuviz.mmu.events import log_is_low
+from mmuviz.mmu.memslot import gfn_to_memslot
+from mmuviz.mmu.state import (
+    CONF_LOGGING_SLOTS,
+    CONF_PML,
+    CONF_PML_OLDEST_FIRST,
+    CONF_RING,
+    CONF_RING_LIMIT,
+    DIRTY,
+    PML_ENTITY_NUM,
+    RING_DIRTY_INDEX,
+    RING_HARVEST_INDEX,
+    RING_RESET_INDEX,
+    RING_SLOT_SHIFT,
+    SLOT_BASE,
+    SLOT_DIRTY_AT,
+    SLOT_END,
+    SLOT_ID,
+    SLOT_LOGGING,
+    STAT_PML_FULL_EXITS,
+    TABLE,
+    MmuState,
+)
+
+
+@compiled
+def ring_push(state: MmuState, vcpu: int, slot: int, offset: int) -> None:
+    """Append one entry to a vCPU's ring.
+
+    Kernel: kvm_dirty_ring_push(), virt/kvm/dirty_ring.c
+    """
+    entries = state.ring.shape[1]
+    at = state.ring_at[vcpu, RING_DIRTY_INDEX]
+    state.ring[vcpu, at & (entries - 1)] = (state.slots[slot, SLOT_ID] << RING_SLOT_SHIFT) | offset
+    state.ring_at[vcpu, RING_DIRTY_INDEX] = at + 1
+
+
+@compiled
+def ring_soft_full(state: MmuState, vcpu: int) -> bool:
+    """Whether a vCPU may not enter the guest before its ring was reset.
+
+    Kernel: kvm_dirty_ring_soft_full(), virt/kvm/dirty_ring.c
+    """
+    used = state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_RESET_INDEX]
+    return state.conf[CONF_RING] != 0 and used >= state.conf[CONF_RING_LIMIT]
+
+
+@compiled
+def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> None:
+    """Report a page as dirty, if its slot is logged.
+
+    Kernel: mark_page_dirty_in_slot(), virt/kvm/kvm_main.c
+    """
+    if state.slots[slot, SLOT_LOGGING] == 0:
+        return
+    offset = gfn - state.slots[slot, SLOT_BASE]
+    if state.conf[CONF_RING] != 0:
+        ring_push(state, vcpu, slot, offset)
+    else:
+        at = state.slots[slot, SLOT_DIRTY_AT] + (offset >> WORD_SHIFT)
+        state.dirty[at] |= 1 << (offset & (BITS_PER_LONG - 1))
+
+
+@compiled
+def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
+    """A VM exit: report what the processor logged, newest first before 6.14, oldest first after.
+
+    Kernel: vmx_flush_pml_buffer(), arch/x86/kvm/vmx/vmx.c
+    """
+    count = state.pml_count[vcpu]
+    for each in range(count):
+        at = each if state.conf[CONF_PML_OLDEST_FIRST] != 0 else count - 1 - each
+        gfn = state.pml[vcpu, at]
+        slot = gfn_to_memslot(state, gfn)
+        if slot >= 0:
+            mark_page_dirty_in_slot(state, vcpu, slot, gfn)
+    state.pml_count[vcpu] = 0
+
+
+@compiled
+def set_dirty_bit(state: MmuState, gfn: int) -> None:
+    """The processor sets the dirty bit of the leaf that maps gfn."""
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    at = (row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
+    if state.l2[at] & TABLE:
+        state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)] |= DIRTY
+    elif state.l3[row] & TABLE:
+        state.l2[at] |= DIRTY
+    else:
+        state.l3[row] |= DIRTY
+        for each in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
+            state.l2[each] |= DIRTY
+
+
+@compiled
+def write_to_clean(state: MmuState, vcpu: int, gfn: int) -> bool:
+    """A write through a writable leaf whose dirty bit is clear: the processor sets it, PML logs it.
+
+    Returns:
+        Whether the write retired; not where the buffer was full, which is a VM exit before it.
+
+    Kernel: handle_pml_full(), arch/x86/kvm/vmx/vmx.c
+    """
+    if state.conf[CONF_PML] != 0 and state.conf[CONF_LOGGING_SLOTS] > 0:
+        count = state.pml_count[vcpu]
+        if count == PML_ENTITY_NUM:
+            state.stat[STAT_PML_FULL_EXITS] += 1
+            flush_pml_buffer(state, vcpu)
+            return False
+        state.pml[vcpu, count] = gfn
+        state.pml_count[vcpu] = count + 1
+    set_dirty_bit(state, gfn)
+    return True
+
+
+@compiled
+def reset_dirty_gfn(state: MmuState, slot_id: int, offset: int, mask: int) -> None:
+    """Arm again the pages of one coalesced mask, unless the slot is gone or shorter.
+
+    Kernel: kvm_reset_dirty_gfn(), virt/kvm/dirty_ring.c
+    """
+    for slot in range(state.slots.shape[0]):
+        pages = state.slots[slot, SLOT_END] - state.slots[slot, SLOT_BASE]
+        if state.slots[slot, SLOT_ID] == slot_id and offset + highest_bit(mask) < pages:
+            enable_log_dirty_pt_masked(state, slot, offset, mask)
+
+
+@compiled
+def dirty_ring_reset(state: MmuState, vcpu: int) -> int:
+    """Reset a vCPU's harvested entries, neighbours coalesced into masks of at most 64 pages.
+
+    Returns:
+        Entries left to reset: 0 when done, more when the event log wants emptying.
+
+    Kernel: kvm_dirty_ring_reset(), virt/kvm/dirty_ring.c
+    """
+    entries = state.ring.shape[1]
+    at = state.ring_at[vcpu, RING_RESET_INDEX]
+    stop = state.ring_at[vcpu, RING_HARVEST_INDEX]
+    slot, offset, mask = -1, 0, 0
+    while at < stop:
+        entry = state.ring[vcpu, at & (entries - 1)]
+        next_slot, next_offset = entry >> RING_SLOT_SHIFT, entry & ((1 << RING_SLOT_SHIFT) - 1)
+        delta = next_offset - offset
+        if slot == next_slot and 0 <= delta < BITS_PER_LONG:
+            mask |= 1 << delta
+        elif slot == next_slot and -BITS_PER_LONG < delta < 0 and fits_shifted(mask, -delta):
+            offset = next_offset
+            mask = (mask << -delta) | 1
+        else:
+            if slot >= 0:
+                reset_dirty_gfn(state, slot, offset, mask)
+            if log_is_low(state):
+                break
+            slot, offset, mask = next_slot, next_offset, 1
+        at += 1
+        state.ring_at[vcpu, RING_RESET_INDEX] = at
+        if at == stop:
+            reset_dirty_gfn(state, slot, offset, mask)
+    return stop - at
+
+
+@compiled
+def fits_shifted(mask: int, shift: int) -> bool:
+    """Whether no set bit of a 64-bit mask is lost when it is shifted left."""
+    return (mask >> (BITS_PER_LONG - shift)) & ((1 << shift) - 1) == 0

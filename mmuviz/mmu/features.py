@@ -1,0 +1,162 @@
+"""Kernel versions as data: one named field a behaviour, presets a release, the commit beside each change."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mmuviz.ground.errors import InputError
+
+Release = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class KernelFeatures:
+    """What one kernel release does; a preset's fields were read in source or in commits.
+
+    Attributes:
+        release: first two numbers of the version.
+        eager_page_split: the module parameter exists; eager split at enable and in CLEAR.
+        page_fault_stats: KVM counts pf_taken, pf_fast and pf_spurious itself. The model counts them
+            for every kernel.
+        disable_zaps_tables: disabling zaps the table of a collapsible region, not its leaves one by one.
+        nested_eager_page_split: eager split for the shadow MMU of a nested guest.
+        fault_splits_in_place: a write fault splits a huge page; before, it zaps it whole.
+        clear_dirty_is_one_and: arming an SPTE is one locked AND (cost only).
+        arm64_eager_page_split: KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE exists.
+        clear_split_end_exclusive: the eager split inside CLEAR leaves out the mask's last page.
+        split_drops_mmu_lock: eager split always drops mmu_lock to allocate (lock and cost only).
+        recovers_huge_pages_in_place: disabling makes huge pages again where tables stood.
+        pml_oldest_first: a flush of the PML buffer reports pages in the order of the writes.
+        huge_zero_write_allocates: the host answers a write to the huge zero page with a huge page.
+        dontneed_frees_page_tables: MADV_DONTNEED of a whole region frees the host's empty table.
+    """
+
+    release: Release
+    eager_page_split: bool
+    page_fault_stats: bool
+    disable_zaps_tables: bool
+    nested_eager_page_split: bool
+    fault_splits_in_place: bool
+    clear_dirty_is_one_and: bool
+    arm64_eager_page_split: bool
+    clear_split_end_exclusive: bool
+    split_drops_mmu_lock: bool
+    recovers_huge_pages_in_place: bool
+    pml_oldest_first: bool
+    huge_zero_write_allocates: bool
+    dontneed_frees_page_tables: bool
+
+    @property
+    def name(self) -> str:
+        """The release as people write it, e.g. 6.12."""
+        return f"{self.release[0]}.{self.release[1]}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One behaviour that a release changed: field, new value, the mainline release and the commit."""
+
+    field: str
+    value: bool
+    mainline: str
+    commit: str
+
+
+CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
+    (5, 17): (),
+    (5, 18): (Change("eager_page_split", True, "5.18", "a3fe5dbda0a4, cb00a70bd4b7"),),
+    (6, 0): (
+        Change("page_fault_stats", True, "5.19", "1075d41efd59"),
+        Change("disable_zaps_tables", True, "5.19", "5ba7c4c6d1c7"),
+        Change("nested_eager_page_split", True, "6.0", "ada51a9de737"),
+    ),
+    (6, 1): (),
+    (6, 2): (Change("fault_splits_in_place", True, "6.2", "c4b33d28ea51"),),
+    (6, 4): (Change("clear_dirty_is_one_and", True, "6.4", "series 'Optimize clear dirty log', Vipin Sharma, 2023"),),
+    (6, 5): (
+        Change("arm64_eager_page_split", True, "6.5", "series v8 'Eager Huge-page splitting', Ricardo Koller, 2023"),
+    ),
+    (6, 8): (Change("clear_split_end_exclusive", False, "6.8", "7cd1bf039eeb"),),
+    (6, 11): (Change("split_drops_mmu_lock", True, "6.11", "cf3ff0ee24d6"),),
+    (6, 12): (),
+    (6, 13): (
+        Change("recovers_huge_pages_in_place", True, "6.13", "13237fb40c74"),
+        Change("huge_zero_write_allocates", True, "6.13", "1ced09e0331f"),
+    ),
+    (6, 18): (
+        Change("pml_oldest_first", True, "6.14", "37c3ddfe5238"),
+        Change("dontneed_frees_page_tables", True, "6.14", "6375e95f381e"),
+    ),
+    (7, 3): (),
+}
+"""What each preset changed against the one before it, oldest first. An empty row was checked and is equal."""
+
+OLDEST: Final = KernelFeatures(
+    release=(5, 15),
+    eager_page_split=False,
+    page_fault_stats=False,
+    disable_zaps_tables=False,
+    nested_eager_page_split=False,
+    fault_splits_in_place=False,
+    clear_dirty_is_one_and=False,
+    arm64_eager_page_split=False,
+    clear_split_end_exclusive=True,
+    split_drops_mmu_lock=False,
+    recovers_huge_pages_in_place=False,
+    pml_oldest_first=False,
+    huge_zero_write_allocates=False,
+    dontneed_frees_page_tables=False,
+)
+
+
+def _presets() -> dict[Release, KernelFeatures]:
+    rows = {OLDEST.release: OLDEST}
+    features = OLDEST
+    for release, changes in CHANGES.items():
+        values = {change.field: change.value for change in changes}
+        features = replace(features, release=release, **values)  # type: ignore[arg-type]  # all changed fields are bool
+        rows[release] = features
+    return rows
+
+
+PRESETS: Final = _presets()
+FIRST_EAGER: Final = next(features for features in PRESETS.values() if features.eager_page_split)
+
+
+def parse_release(version: str) -> Release:
+    """The first two numbers of a kernel version.
+
+    Args:
+        version: e.g. "6.12", "6.1.0-56-amd64" (`uname -r`).
+
+    Returns:
+        Major and minor.
+
+    Raises:
+        InputError: no such numbers.
+    """
+    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", version) if isinstance(version, str) else None
+    if found is None:
+        raise InputError(f"kernel={version!r:.60} must begin with two numbers, e.g. 6.12 or 6.1.0-56-amd64")
+    return int(found[1]), int(found[2])
+
+
+def features_of(version: str) -> KernelFeatures:
+    """The row that a kernel version uses: the highest one not above it.
+
+    Args:
+        version: e.g. "6.12", "6.1.0-56-amd64" (`uname -r`).
+
+    Returns:
+        The preset.
+
+    Raises:
+        InputError: unparsable, or older than the oldest preset.
+    """
+    release = parse_release(version)
+    below = [each for each in PRESETS if each <= release]
+    if not below:
+        raise InputError(f"kernel={version!r:.60} must be {OLDEST.name} or later: older kernels are not modelled")
+    return PRESETS[max(below)]

@@ -1,0 +1,86 @@
+"""Laying out a new memslot: its row in the slot table, its bitmap, its host pages."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_1G, SHIFT_1G, SHIFT_2M, round_up
+from mmuviz.mmu import state as layout
+from mmuviz.mmu.config import Backing, Memslot
+from mmuviz.mmu.host import HOST_NONE, HOST_PRESENT, REGION_PAGES
+from mmuviz.mmu.state import MmuState
+
+T = TypeVar("T", bound=np.generic)
+HOST_PAGES_PER_BYTE: Final = 4
+ALL_PRESENT: Final = 0xFF
+"""Four host pages of two bits each, all HOST_PRESENT."""
+
+
+def lay_host_memory(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState:
+    """Append a memslot to the slot table, with room for its dirty bitmap and host pages.
+
+    The host mapping starts at a multiple of 1 GiB and ends with the slot (rounded up to the huge
+    page size for hugetlb), so a transparent huge page fits a region only where all of it is mapped.
+
+    Args:
+        state: the machine's arrays; not changed.
+        slot_id: userspace's number of the slot.
+        memslot: the slot.
+
+    Returns:
+        The state with larger arrays.
+    """
+    backing = memslot.backing
+    shift = SHIFT_1G if backing.level == PG_LEVEL_1G else SHIFT_2M
+    mapped = memslot.hva_offset_pages + memslot.pages
+    regions = round_up(mapped, 1 << shift) >> shift
+    paged = backing in (Backing.PAGES_4K, Backing.THP)
+    row = np.zeros(layout.SLOT_COLUMNS, dtype=np.int64)
+    row[layout.SLOT_BASE] = memslot.base_gfn
+    row[layout.SLOT_END] = memslot.base_gfn + memslot.pages
+    row[layout.SLOT_DIRTY_AT] = len(state.dirty)
+    row[layout.SLOT_HVA_OFFSET] = memslot.hva_offset_pages
+    row[layout.SLOT_ALIGNED_LEVEL] = memslot.aligned_level
+    row[layout.SLOT_HOST_LEVEL] = backing.level
+    row[layout.SLOT_HOST_PRESENT] = memslot.host_populated
+    row[layout.SLOT_HOST_REGION_AT] = len(state.host_region)
+    row[layout.SLOT_HOST_PAGE_AT] = len(state.host_page) * HOST_PAGES_PER_BYTE
+    row[layout.SLOT_HOST_PAGES] = mapped
+    row[layout.SLOT_HOST_HUGETLB] = backing.hugetlb
+    row[layout.SLOT_ID] = slot_id
+    host_region = np.full(regions, REGION_PAGES, dtype=np.uint8)
+    huge = regions if backing.hugetlb else (mapped // PAGES_PER_2M if backing is Backing.THP else 0)
+    host_region[:huge] = HOST_PRESENT if memslot.host_populated else HOST_NONE
+    host_bytes = round_up(mapped, PAGES_PER_2M) // HOST_PAGES_PER_BYTE if paged else 0
+    return state._replace(
+        slots=np.vstack([state.slots, row]),
+        dirty=_extended(state.dirty, -(-memslot.pages // BITS_PER_LONG)),
+        host_region=np.concatenate([state.host_region, host_region]),
+        host_page=_extended(state.host_page, host_bytes),
+    )
+
+
+def _extended(array: npt.NDArray[T], more: int) -> npt.NDArray[T]:
+    grown = np.zeros(len(array) + more, dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+def materialise_host_pages(state: MmuState, row: int) -> None:
+    """Write down the state of each host page of a populated slot, before one of them changes.
+
+    Args:
+        state: host pages, changed in place.
+        row: row of the slot.
+    """
+    slot = state.slots[row]
+    if not slot[layout.SLOT_HOST_PRESENT]:
+        return
+    slot[layout.SLOT_HOST_PRESENT] = 0
+    if not slot[layout.SLOT_HOST_HUGETLB]:
+        at = int(slot[layout.SLOT_HOST_PAGE_AT]) // HOST_PAGES_PER_BYTE
+        pages = round_up(int(slot[layout.SLOT_HOST_PAGES]), PAGES_PER_2M)
+        state.host_page[at : at + pages // HOST_PAGES_PER_BYTE] = ALL_PRESENT

@@ -1,0 +1,54 @@
+"""Memslots: where a gfn lies, and the level at which slot, alignment and host let it be mapped."""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import compiled
+from mmuviz.ground.pages import PG_LEVEL_4K, SPTE_ENT_SHIFT
+from mmuviz.mmu.host import host_pfn_mapping_level
+from mmuviz.mmu.state import (
+    SLOT_ALIGNED_LEVEL,
+    SLOT_BASE,
+    SLOT_END,
+    SLOT_HOST_LEVEL,
+    SLOT_HOST_PRESENT,
+    SLOT_HVA_OFFSET,
+    MmuState,
+)
+
+
+@compiled
+def gfn_to_memslot(state: MmuState, gfn: int) -> int:
+    """Index of the memslot that holds a gfn, or -1.
+
+    Kernel: gfn_to_memslot(), include/linux/kvm_host.h
+    """
+    for slot in range(state.slots.shape[0]):
+        if state.slots[slot, SLOT_BASE] <= gfn < state.slots[slot, SLOT_END]:
+            return slot
+    return -1
+
+
+@compiled
+def host_page_of(state: MmuState, slot: int, gfn: int) -> int:
+    """Page of the slot's host mapping that stands behind a gfn."""
+    return gfn - state.slots[slot, SLOT_BASE] + state.slots[slot, SLOT_HVA_OFFSET]
+
+
+@compiled
+def max_mapping_level(state: MmuState, slot: int, gfn: int) -> int:
+    """The highest level at which KVM may map a gfn: whole inside the slot, congruent, huge on the host.
+
+    Kernel: kvm_mmu_max_mapping_level(), arch/x86/kvm/mmu/mmu.c; lpage_info, arch/x86/kvm/x86.c
+    """
+    level = state.slots[slot, SLOT_ALIGNED_LEVEL]
+    while level > PG_LEVEL_4K:
+        shift = SPTE_ENT_SHIFT * (level - 1)
+        base = (gfn >> shift) << shift
+        if state.slots[slot, SLOT_BASE] <= base and base + (1 << shift) <= state.slots[slot, SLOT_END]:
+            break
+        level -= 1
+    if level == PG_LEVEL_4K:
+        return PG_LEVEL_4K
+    if state.slots[slot, SLOT_HOST_PRESENT] != 0:
+        return min(level, state.slots[slot, SLOT_HOST_LEVEL])
+    return min(level, host_pfn_mapping_level(state, slot, host_page_of(state, slot, gfn)))

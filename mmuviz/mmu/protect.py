@@ -1,0 +1,166 @@
+"""Arming pages for logging: write protection, and clearing dirty bits for PML."""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import compiled
+from mmuviz.ground.pages import (
+    BITS_PER_LONG,
+    PAGES_PER_1G,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
+    SHIFT_1G,
+    SHIFT_2M,
+    SPTE_ENT_PER_PAGE,
+    SPTE_INDEX_MASK,
+)
+from mmuviz.mmu.events import log_is_low, trace_spte_changed
+from mmuviz.mmu.state import LEAF_BITS, MMU_WRITABLE, PRESENT, TABLE, WRITABLE, MmuState
+
+
+@compiled
+def set_1g(state: MmuState, row: int, word: int) -> None:
+    """Write a 1G leaf, and the bits that its 2M entries repeat."""
+    keep = ~LEAF_BITS
+    state.l3[row] = (int(state.l3[row]) & keep) | word
+    for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
+        state.l2[at] = (int(state.l2[at]) & keep) | word
+
+
+@compiled
+def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
+    """Clear bits of a 1G leaf and trace the change, if it is one."""
+    old = int(state.l3[row]) & LEAF_BITS
+    if old & bits:
+        set_1g(state, row, old & ~bits)
+        trace_spte_changed(state, PG_LEVEL_1G, old, old & ~bits, state.region_of[row] << SHIFT_1G)
+
+
+@compiled
+def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
+    """Clear bits of a 2M leaf and trace the change, if it is one."""
+    at = (row << SHIFT_2M) | index
+    old = int(state.l2[at])
+    if old & bits:
+        state.l2[at] = old & ~bits
+        gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+        trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, old & LEAF_BITS & ~bits, gfn)
+
+
+@compiled
+def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) -> None:
+    """Clear bits of `count` 4K entries from l1[first], which maps `gfn`; only leaves change.
+
+    Kernel: tdp_mmu_clear_spte_bits(), arch/x86/kvm/mmu/tdp_iter.h
+    """
+    if state.log.shape[0] == 0:
+        keep = 255 & ~bits
+        for at in range(first, first + count):
+            state.l1[at] &= keep
+        return
+    for at in range(first, first + count):
+        old = int(state.l1[at])
+        if old & bits:
+            state.l1[at] = old & ~bits
+            trace_spte_changed(state, PG_LEVEL_4K, old, old & ~bits, gfn + at - first)
+
+
+@compiled
+def clear_leaf_bits(state: MmuState, start: int, end: int, levels: int, bits: int) -> int:
+    """Clear bits of every leaf that maps [start, end), at the levels whose bit (1 << level) is set.
+
+    Args:
+        state: page tables, changed in place.
+        start: first gfn.
+        end: gfn behind the last.
+        levels: mask of levels.
+        bits: WRITABLE or DIRTY.
+
+    Returns:
+        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+
+    Kernel: wrprot_gfn_range() and clear_dirty_gfn_range(), arch/x86/kvm/mmu/tdp_mmu.c;
+        slot_rmap_write_protect() and __rmap_clear_dirty(), arch/x86/kvm/mmu/mmu.c
+    """
+    gfn = start
+    while gfn < end:
+        if log_is_low(state):
+            return gfn
+        base = (gfn >> SHIFT_1G) << SHIFT_1G
+        stop = min(end, base + PAGES_PER_1G)
+        row = int(state.row_of[gfn >> SHIFT_1G])
+        if row >= 0 and state.l3[row] & PRESENT:
+            if levels & (1 << PG_LEVEL_1G):
+                clear_1g_bits(state, row, bits)
+        elif row >= 0 and state.l3[row] & TABLE:
+            clear_row_bits(state, row, gfn - base, stop - base, levels, bits)
+        gfn = stop
+    return end
+
+
+@compiled
+def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, bits: int) -> None:
+    """The part of clear_leaf_bits() inside one 1 GiB row: pages [low, high) of it."""
+    base = state.region_of[row] << SHIFT_1G
+    page = low
+    while page < high:
+        index = page >> SHIFT_2M
+        stop = min(high, (index + 1) << SHIFT_2M)
+        entry = state.l2[(row << SHIFT_2M) | index]
+        if entry & TABLE:
+            if levels & (1 << PG_LEVEL_4K):
+                clear_4k_bits(state, (row << SHIFT_1G) + page, stop - page, bits, base + page)
+        elif entry & PRESENT and levels & (1 << PG_LEVEL_2M):
+            clear_2m_bits(state, row, index, bits)
+        page = stop
+
+
+@compiled
+def write_protect_gfn(state: MmuState, gfn: int) -> None:
+    """Write-protect the huge leaf that maps a gfn for CLEAR: MMU_WRITABLE goes too.
+
+    So the next write is no case for fast_page_fault(), and the children of a later split are not
+    either.
+
+    Kernel: write_protect_gfn(), arch/x86/kvm/mmu/tdp_mmu.c (min_level is 2M here)
+    """
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    if row < 0:
+        return
+    if state.l3[row] & PRESENT:
+        clear_1g_bits(state, row, WRITABLE | MMU_WRITABLE)
+    elif state.l3[row] & TABLE:
+        index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
+        if state.l2[(row << SHIFT_2M) | index] & PRESENT:
+            clear_2m_bits(state, row, index, WRITABLE | MMU_WRITABLE)
+
+
+@compiled
+def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> None:
+    """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
+
+    Args:
+        state: page tables, changed in place.
+        gfn: the page of bit 0; need not be a multiple of 64.
+        mask: 64 bits, as int64.
+        bits: WRITABLE, or DIRTY where PML logs.
+
+    Kernel: clear_dirty_pt_masked(), arch/x86/kvm/mmu/tdp_mmu.c
+    """
+    done = 0
+    while done < BITS_PER_LONG:
+        page = gfn + done
+        within = page & SPTE_INDEX_MASK
+        count = min(BITS_PER_LONG - done, SPTE_ENT_PER_PAGE - within)
+        row = int(state.row_of[page >> SHIFT_1G]) if page >> SHIFT_1G < state.row_of.shape[0] else -1
+        if row >= 0:
+            at = (row << SHIFT_2M) | ((page >> SHIFT_2M) & SPTE_INDEX_MASK)
+            if state.l2[at] & TABLE:
+                first = (at << SHIFT_2M) | within
+                if mask == -1:
+                    clear_4k_bits(state, first, count, bits, page)
+                else:
+                    for each in range(count):
+                        if (mask >> (done + each)) & 1:
+                            clear_4k_bits(state, first + each, 1, bits, page + each)
+        done += count

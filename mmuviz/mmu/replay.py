@@ -1,0 +1,338 @@
+"""Driving the machine by a recording's ops, as the program that made the recordings drove KVM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import numpy as np
+
+from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.ground.pages import BITS_PER_LONG
+from mmuviz.mmu.config import Backing, Memslot
+from mmuviz.mmu.events import KIND_MASK, TRACEPOINT_NAMES, event_class, expand, runs_of
+from mmuviz.mmu.machine import Counters, Machine
+from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
+from mmuviz.mmu.state import I64, LOG_CODE
+
+CONTROL_SLOT: Final = 0
+CONTROL_PAGES: Final = 65
+"""The recording program's own pages, gfn 0 to 64, in a slot of their own."""
+TEST_SLOT: Final = 1
+TRACEPOINTS: Final = frozenset(TRACEPOINT_NAMES.values())
+FIRST_EVENTS: Final = 120
+"""Events that a recording keeps in their interleaved order."""
+COUNTER_NAMES: Final = (
+    "pages_4k",
+    "pages_2m",
+    "pages_1g",
+    "pf_taken",
+    "pf_fixed",
+    "pf_fast",
+    "pf_spurious",
+    "table_pages",
+)
+
+
+def pages_of(spec: list[int] | dict[str, int]) -> I64:
+    """The pages of an access: a list, or start, stride and count.
+
+    Returns:
+        int64[n] offsets in the slot.
+    """
+    if isinstance(spec, dict):
+        return spec["start"] + spec["stride"] * np.arange(spec["count"], dtype=np.int64)
+    return np.array(spec, dtype=np.int64)
+
+
+def parallel_turns(how: str, pages: I64, vcpus: int) -> tuple[I64, I64]:
+    """Turns of a parallel op, one access each, from vCPU 0.
+
+    Args:
+        how: contig, interleave or same.
+        pages: int64[n] offsets in the slot.
+        vcpus: number of vCPUs.
+
+    Returns:
+        The vCPU and the page of each access, int64 each.
+    """
+    if how == "same":
+        return np.tile(np.arange(vcpus), len(pages)), np.repeat(pages, vcpus)
+    share = len(pages) // vcpus
+    turns = np.tile(np.arange(vcpus), share)
+    if how == "interleave":
+        return turns, pages[: share * vcpus]
+    return turns, pages[: share * vcpus].reshape(vcpus, share).T.ravel()
+
+
+def bitmap_offsets(words: I64) -> I64:
+    """Set bits of a bitmap, ascending.
+
+    Args:
+        words: int64[words], 64 pages a word, lowest bit first.
+
+    Returns:
+        int64[n] page offsets.
+    """
+    nonzero = np.flatnonzero(words)
+    bits = np.unpackbits(np.ascontiguousarray(words[nonzero]).view(np.uint8), bitorder="little")
+    row, bit = np.nonzero(bits.reshape(-1, BITS_PER_LONG))
+    return nonzero[row] * BITS_PER_LONG + bit
+
+
+def bitmap_of(offsets: I64, words: int) -> I64:
+    """A bitmap with these bits set.
+
+    Args:
+        offsets: int64[n] page offsets below 64 * words.
+        words: length.
+
+    Returns:
+        int64[words].
+    """
+    bits = np.zeros(words * BITS_PER_LONG, dtype=np.uint8)
+    bits[offsets] = 1
+    return np.packbits(bits, bitorder="little").view(np.int64)
+
+
+def ranges_of(offsets: I64) -> list[list[int]]:
+    """Maximal ascending [first, count] ranges of ascending, distinct pages."""
+    if len(offsets) == 0:
+        return []
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(offsets) != 1) + 1])
+    counts = np.diff(np.concatenate([starts, [len(offsets)]]))
+    return [[int(offsets[start]), int(count)] for start, count in zip(starts, counts, strict=True)]
+
+
+def event_fields(runs: I64, tracepoints: frozenset[str] = TRACEPOINTS) -> dict[str, Any]:
+    """`events` and `first_events_in_order` of an op.
+
+    Args:
+        runs: int64[n, 4] from Machine.take_events().
+        tracepoints: kinds of events that are kept.
+
+    Returns:
+        Both fields in the recording's schema.
+    """
+    kinds = [kind for kind, name in TRACEPOINT_NAMES.items() if name in tracepoints]
+    codes, gfns = expand(runs[np.isin(runs[:, LOG_CODE] & KIND_MASK, kinds)])
+    by_class = []
+    for code in np.unique(codes):
+        of_class = gfns[codes == code]
+        by_class.append([list(event_class(int(code))), len(of_class), runs_of(of_class).tolist()])
+    by_class.sort(key=lambda row: [str(part) for part in row[0]])
+    first = zip(codes[:FIRST_EVENTS].tolist(), gfns[:FIRST_EVENTS].tolist(), strict=True)
+    return {"events": by_class, "first_events_in_order": [[*event_class(code), gfn] for code, gfn in first]}
+
+
+class Replay:
+    """One recording's ops on one machine; `steps()` gives the model's own `after` of each."""
+
+    def __init__(self, recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
+        """Create the VM with the recording program's own pages mapped.
+
+        Args:
+            recording: checked recording.
+            tracepoints: kinds of events that are recorded.
+        """
+        self.recording = recording
+        self.tracepoints = tracepoints
+        self.machine = Machine(recording.config, record=True)
+        self.machine.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
+        self.memslot: Memslot | None = None
+        self._begin = self.machine.counters()
+        self._last: I64 | None = None
+        self._harvested: list[I64] = []
+        self._ops: dict[str, Callable[[dict[str, Any]], I64 | None]] = {
+            "slot": self._slot,
+            "read": self._read,
+            "write": self._write,
+            "parallel_write": self._parallel_write,
+            "enable": self._enable,
+            "disable": self._disable,
+            "get": self._get,
+            "clear": self._clear,
+            "ring_collect": self._ring_collect,
+            "ring_reset": self._ring_reset,
+            "set_eager_page_split": self._set_eager_page_split,
+            "dontneed": self._dontneed,
+            "hostwrite": self._hostwrite,
+            "delslot": self._delslot,
+        }
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """Carry the ops out, one a step.
+
+        Yields:
+            The model's `after` of the op.
+
+        Raises:
+            MmuvizError: an op that KVM or the recording's form refuses, led by its index.
+        """
+        for index, op in enumerate(self.recording.ops):
+            try:
+                yield self.step(op)
+            except MmuvizError as error:
+                raise InputError(f"op {index} ({op['op']}): {error}") from error
+
+    def step(self, op: dict[str, Any]) -> dict[str, Any]:
+        """Carry one op out.
+
+        Args:
+            op: a checked op.
+
+        Returns:
+            The model's `after`.
+        """
+        if op["op"] != "slot" and self.memslot is None:
+            raise InputError("a slot op must come first: there is no memslot")
+        before = self.machine.counters()
+        dirty = self._ops[op["op"]](op)
+        after: dict[str, Any] = {}
+        events = self.machine.take_events()
+        if op["op"] == "delslot":
+            events = events[:0]  # the whole VM is zapped: no figures
+        else:
+            after["counters"] = self._counters()
+        if dirty is not None:
+            after["dirty_ranges"] = ranges_of(dirty)
+        if self.recording.config.pml:
+            after["pml_full_exits"] = self.machine.counters().pml_full_exits - before.pml_full_exits
+        return after | event_fields(events, self.tracepoints)
+
+    def _counters(self) -> dict[str, int]:
+        now, begin = self.machine.counters(), self._begin
+        return {name: getattr(now, name) - getattr(begin, name) for name in COUNTER_NAMES}
+
+    def _slot_gfns(self, offsets: I64) -> I64:
+        memslot = self._memslot()
+        outside = (offsets < 0) | (offsets >= memslot.pages)
+        if outside.any():
+            page = int(offsets[outside][0])
+            raise InputError(f"page {page} lies outside the slot; pages are 0 to {memslot.pages - 1}")
+        return memslot.base_gfn + offsets
+
+    def _memslot(self) -> Memslot:
+        if self.memslot is None:
+            raise InputError("a slot op must come first: there is no memslot")
+        return self.memslot
+
+    def _slot(self, op: dict[str, Any]) -> None:
+        memslot = memslot_of(op)
+        self.machine.add_memslot(TEST_SLOT, memslot)
+        self.memslot = memslot
+        self._last = None
+        self.machine.run(0, np.arange(CONTROL_PAGES), write=True)  # the program's own pages are mapped by now
+        self.machine.take_events()
+        self._begin: Counters = self.machine.counters()
+
+    def _access(self, vcpus: int | I64, offsets: I64, *, write: bool) -> None:
+        """Run the guest; while a ring is full, harvest all rings, reset them and go on."""
+        gfns = self._slot_gfns(offsets)
+        done = self.machine.run(vcpus, gfns, write=write)
+        while done.ring_full:
+            self._harvested.extend(offsets for slot, offsets in self.machine.collect_dirty_rings() if slot == TEST_SLOT)
+            self.machine.reset_dirty_rings()
+            done = self.machine.run(vcpus, gfns, write=write, start=done.retired)
+
+    def _read(self, op: dict[str, Any]) -> None:
+        self._access(op["vcpu"], pages_of(op["pages"]), write=False)
+
+    def _write(self, op: dict[str, Any]) -> None:
+        self._access(op["vcpu"], pages_of(op["pages"]), write=True)
+
+    def _parallel_write(self, op: dict[str, Any]) -> None:
+        vcpus, offsets = parallel_turns(op["how"], pages_of(op), self.recording.config.vcpus)
+        self._access(vcpus, offsets, write=True)
+
+    def _enable(self, _op: dict[str, Any]) -> None:
+        self.machine.enable_dirty_logging(TEST_SLOT)
+
+    def _disable(self, _op: dict[str, Any]) -> None:
+        self.machine.disable_dirty_logging(TEST_SLOT)
+
+    def _get(self, _op: dict[str, Any]) -> I64:
+        self._last = self.machine.get_dirty_log(TEST_SLOT)
+        return bitmap_offsets(self._last)
+
+    def _clear(self, op: dict[str, Any]) -> None:
+        first, num = op["first_page"], op["num_pages"]
+        words = -(-max(num, 0) // BITS_PER_LONG)
+        if op["bits"] == "all":
+            bits = np.full(words, -1, dtype=np.int64)
+        elif op["bits"] == "list":
+            listed = pages_of(op["list"])
+            self._slot_gfns(listed)
+            within = listed[(listed >= first) & (listed < first + num)] - first
+            bits = bitmap_of(within, words)
+        elif self._last is None or first < 0:
+            bits = np.zeros(words, dtype=np.int64)
+        else:
+            bits = self._last[first // BITS_PER_LONG : first // BITS_PER_LONG + words]
+            bits = np.concatenate([bits, np.zeros(words - len(bits), dtype=np.int64)])
+        if op["bits"] == "all" and num % BITS_PER_LONG:
+            bits[-1] = (1 << num % BITS_PER_LONG) - 1
+        self.machine.clear_dirty_log(TEST_SLOT, first, num, bits)
+
+    def _ring_collect(self, _op: dict[str, Any]) -> I64:
+        found = [offsets for slot, offsets in self.machine.collect_dirty_rings() if slot == TEST_SLOT]
+        found += self._harvested
+        self._harvested = []
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+
+    def _ring_reset(self, _op: dict[str, Any]) -> None:
+        self.machine.reset_dirty_rings()
+
+    def _set_eager_page_split(self, op: dict[str, Any]) -> None:
+        self.machine.set_eager_page_split(value=op["value"])
+
+    def _dontneed(self, op: dict[str, Any]) -> None:
+        self.machine.madvise_dontneed(TEST_SLOT, op["start"], op["count"])
+
+    def _hostwrite(self, op: dict[str, Any]) -> None:
+        self.machine.host_write(TEST_SLOT, pages_of(op))
+
+    def _delslot(self, _op: dict[str, Any]) -> None:
+        self.machine.delete_memslot(TEST_SLOT)
+        self.memslot = None
+
+
+def replayed(document: dict[str, Any]) -> dict[str, Any]:
+    """Replay a recording.
+
+    Args:
+        document: a recording; the `after` of its ops, if any, is not looked at.
+
+    Returns:
+        The same document with the model's own `after` of every op.
+
+    Raises:
+        MmuvizError: the document or one of its ops is refused.
+    """
+    recording = checked(document)
+    ops = [{key: value for key, value in op.items() if key != "after"} for op in recording.ops]
+    afters = Replay(recording).steps()
+    return {**document, "ops": [{**op, "after": after} for op, after in zip(ops, afters, strict=True)]}
+
+
+def replay_command(paths: list[Path], out: TextIO) -> int:
+    """`mmuviz replay FILE...`: one JSON document a line; a bad file has its error in its place.
+
+    Args:
+        paths: recordings.
+        out: where the lines go.
+
+    Returns:
+        Exit status: 1 if any file was bad.
+    """
+    status = 0
+    for path in paths:
+        try:
+            line = json.dumps(replayed(read_document(path)), separators=(",", ":"))
+        except MmuvizError as error:
+            line = json.dumps({"file": str(path), "error": str(error)})
+            status = 1
+        out.write(line + "\n")
+    return status

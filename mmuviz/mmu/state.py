@@ -1,0 +1,211 @@
+"""The machine's state: page tables, dirty bitmaps, rings and buffers as flat NumPy arrays.
+
+Guest memory is held in rows of 1 GiB, one row for each 1 GiB region that a memslot touches. A row
+has one byte at 1G, 512 bytes at 2M and 262,144 bytes at 4K; memory that was never touched is never
+committed by the host. A byte is an SPTE:
+
+* none is 0; a leaf has PRESENT and some of WRITABLE, MMU_WRITABLE, DIRTY;
+* TABLE marks an entry that points to a table one level down; the bytes below count only then;
+* IN_1G marks the 2M entries under a 1G leaf, which repeat its bits, so that a guest access looks
+  at one byte (huge) or two (4K);
+* ORPHAN marks an entry whose table the shadow MMU unlinked and will use again.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mmuviz.ground.pages import GFN_BITS, PAGES_PER_1G, SHIFT_1G, SPTE_ENT_PER_PAGE
+
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+U8 = npt.NDArray[np.uint8]
+
+PRESENT: Final = 1
+WRITABLE: Final = 2
+MMU_WRITABLE: Final = 4
+DIRTY: Final = 8
+TABLE: Final = 16
+IN_1G: Final = 32
+ORPHAN: Final = 64
+LEAF_BITS: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY
+SPTE_WRITABLE: Final = LEAF_BITS
+"""What make_spte() installs where guest and host may write."""
+SPTE_READ_ONLY: Final = PRESENT
+
+# Columns of `MmuState.slots`, one row a memslot.
+SLOT_BASE: Final = 0
+SLOT_END: Final = 1
+SLOT_LOGGING: Final = 2
+SLOT_DIRTY_AT: Final = 3
+SLOT_HVA_OFFSET: Final = 4
+SLOT_ALIGNED_LEVEL: Final = 5
+SLOT_HOST_LEVEL: Final = 6
+SLOT_HOST_PRESENT: Final = 7
+SLOT_HOST_REGION_AT: Final = 8
+SLOT_HOST_PAGE_AT: Final = 9
+SLOT_HOST_PAGES: Final = 10
+SLOT_HOST_HUGETLB: Final = 11
+SLOT_ID: Final = 12
+SLOT_COLUMNS: Final = 13
+
+# Entries of `MmuState.conf`: what was chosen when the VM was created, and eager_page_split.
+CONF_RING: Final = 0
+CONF_MANUAL: Final = 1
+CONF_INIT_SET: Final = 2
+CONF_EAGER: Final = 3
+CONF_TDP_MMU: Final = 4
+CONF_PML: Final = 5
+CONF_RING_LIMIT: Final = 6
+CONF_FAULT_SPLITS: Final = 7
+CONF_CLEAR_END_EXCLUSIVE: Final = 8
+CONF_RECOVERS: Final = 9
+CONF_PML_OLDEST_FIRST: Final = 10
+CONF_HUGE_ZERO_ALLOCATES: Final = 11
+CONF_DONTNEED_FREES_TABLES: Final = 12
+CONF_LOGGING_SLOTS: Final = 13
+CONF_ENTRIES: Final = 14
+
+# Entries of `MmuState.stat`: KVM's statistics, and the cursor of the event log.
+STAT_PAGES: Final = 0  # + level: pages_4k, pages_2m, pages_1g
+STAT_TABLE_PAGES: Final = 4
+STAT_PF_TAKEN: Final = 5
+STAT_PF_FIXED: Final = 6
+STAT_PF_FAST: Final = 7
+STAT_PF_SPURIOUS: Final = 8
+STAT_PML_FULL_EXITS: Final = 9
+STAT_TABLE_PAGES_PEAK: Final = 10
+STAT_LOG_ENTRIES: Final = 11
+STAT_TABLES_ABOVE: Final = 12  # the root, and tables at 512G, which the recordings leave out
+STAT_ENTRIES: Final = 13
+
+PML_ENTITY_NUM: Final = 512
+"""Entries of a vCPU's PML buffer. Kernel: arch/x86/kvm/vmx/vmx.h."""
+
+# Columns of `MmuState.ring_at`, one row a vCPU.
+RING_DIRTY_INDEX: Final = 0
+RING_HARVEST_INDEX: Final = 1
+RING_RESET_INDEX: Final = 2
+RING_SLOT_SHIFT: Final = 40
+
+# Columns of `MmuState.log`, one row a run of events.
+LOG_CODE: Final = 0
+LOG_GFN: Final = 1
+LOG_STRIDE: Final = 2
+LOG_COUNT: Final = 3
+LOG_ROOM: Final = 270_000
+"""Rows that the largest single step can write: a 1G table of single 4K entries zapped at once."""
+LOG_ROWS: Final = 1 << 20
+
+# What a compiled loop stopped for.
+DONE: Final = 0
+STOP_LOG_FULL: Final = 1
+STOP_RING_FULL: Final = 2
+STOP_OUTSIDE: Final = 3
+
+
+class MmuState(NamedTuple):
+    """Arrays of one VM, changed in place by the compiled functions.
+
+    Attributes:
+        row_of: int32[2**18], the row of a 1 GiB region of guest memory, or -1.
+        region_of: int64[rows], the region (gfn >> 18) of a row.
+        l4: uint8[512], 1 where a table covers this 512 GiB.
+        l3: uint8[rows], SPTEs at 1G.
+        l2: uint8[rows * 512], SPTEs at 2M.
+        l1: uint8[rows * 262144], SPTEs at 4K.
+        dirty: int64[words], KVM's own dirty bitmaps, one slot after another, 64 pages a word.
+        slots: int64[slots, SLOT_COLUMNS], in order of gfn.
+        conf: int64[CONF_ENTRIES].
+        stat: int64[STAT_ENTRIES].
+        pml: int64[vcpus, 512] gfns; `pml_count` int64[vcpus].
+        ring: int64[vcpus, entries], slot id << 40 | page offset; `ring_at` int64[vcpus, 3].
+        cache: int64[vcpus], objects in the vCPU's page-table caches.
+        host_region: uint8, host mapping of a 2 MiB (1 GiB for hugetlb_1g) region.
+        host_page: uint8, two bits a host page, where a region is mapped by single pages.
+        log: int64[rows, 4], runs of events (code, first gfn, stride, count); no rows: not recorded.
+    """
+
+    row_of: I32
+    region_of: I64
+    l4: U8
+    l3: U8
+    l2: U8
+    l1: U8
+    dirty: I64
+    slots: I64
+    conf: I64
+    stat: I64
+    pml: I64
+    pml_count: I64
+    ring: I64
+    ring_at: I64
+    cache: I64
+    host_region: U8
+    host_page: U8
+    log: I64
+
+
+def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
+    """Arrays of a VM that has no memslot yet.
+
+    Args:
+        vcpus: number of vCPUs.
+        ring_entries: entries of each vCPU's dirty ring, 0 for none.
+        record: whether events are logged.
+
+    Returns:
+        The state; everything zero.
+    """
+    return MmuState(
+        row_of=np.full(1 << (GFN_BITS - SHIFT_1G), -1, dtype=np.int32),
+        region_of=np.zeros(0, dtype=np.int64),
+        l4=np.zeros(SPTE_ENT_PER_PAGE, dtype=np.uint8),
+        l3=np.zeros(0, dtype=np.uint8),
+        l2=np.zeros(0, dtype=np.uint8),
+        l1=np.zeros(0, dtype=np.uint8),
+        dirty=np.zeros(0, dtype=np.int64),
+        slots=np.zeros((0, SLOT_COLUMNS), dtype=np.int64),
+        conf=np.zeros(CONF_ENTRIES, dtype=np.int64),
+        stat=np.zeros(STAT_ENTRIES, dtype=np.int64),
+        pml=np.zeros((vcpus, PML_ENTITY_NUM), dtype=np.int64),
+        pml_count=np.zeros(vcpus, dtype=np.int64),
+        ring=np.zeros((vcpus, ring_entries), dtype=np.int64),
+        ring_at=np.zeros((vcpus, 3), dtype=np.int64),
+        cache=np.zeros(vcpus, dtype=np.int64),
+        host_region=np.zeros(0, dtype=np.uint8),
+        host_page=np.zeros(0, dtype=np.uint8),
+        log=np.zeros((LOG_ROWS if record else 0, 4), dtype=np.int64),
+    )
+
+
+def with_regions(state: MmuState, first: int, last: int) -> MmuState:
+    """Give each 1 GiB region from first to last a row, keeping the rows that stand.
+
+    Args:
+        state: page tables; its row_of changes in place.
+        first: first region (gfn >> 18).
+        last: last region, inclusive.
+
+    Returns:
+        The state with larger arrays, or the same where no row was missing.
+    """
+    missing = [region for region in range(first, last + 1) if state.row_of[region] < 0]
+    if not missing:
+        return state
+    old = len(state.region_of)
+    rows = old + len(missing)
+    state.row_of[missing] = np.arange(old, rows, dtype=np.int32)
+    l3 = np.zeros(rows, dtype=np.uint8)
+    l2 = np.zeros(rows * SPTE_ENT_PER_PAGE, dtype=np.uint8)
+    l1 = np.zeros(rows * PAGES_PER_1G, dtype=np.uint8)
+    l3[:old] = state.l3
+    l2[: old * SPTE_ENT_PER_PAGE] = state.l2
+    for row in np.flatnonzero(state.l3):  # an empty row is not copied, so it stays uncommitted
+        held = slice(row * PAGES_PER_1G, (row + 1) * PAGES_PER_1G)
+        l1[held] = state.l1[held]
+    region_of = np.concatenate([state.region_of, np.array(missing, dtype=np.int64)])
+    return state._replace(region_of=region_of, l3=l3, l2=l2, l1=l1)

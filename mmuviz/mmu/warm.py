@@ -1,0 +1,34 @@
+"""Compiling the machine before anybody waits for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
+from mmuviz.mmu.events import runs_of
+from mmuviz.mmu.features import features_of
+from mmuviz.mmu.machine import Machine
+
+
+def warm() -> None:
+    """Run every compiled function once, so that its machine code is in the cache on disk."""
+    runs_of(np.arange(3))
+    for mode in (DirtyLogMode.LEGACY, DirtyLogMode.MANUAL, DirtyLogMode.RING):
+        machine = Machine(VmConfig(features_of("6.12"), mode, ring_entries=4096), record=True)
+        machine.add_memslot(0, Memslot(512, 1024, Backing.THP, hva_offset_pages=512, host_populated=False))
+        machine.run(0, np.arange(512, 600), write=False)
+        machine.host_write(0, np.arange(2))
+        machine.enable_dirty_logging(0)
+        machine.run(0, np.arange(512, 600), write=True)
+        if mode.ring:
+            machine.collect_dirty_rings()
+            machine.reset_dirty_rings()
+        else:
+            bits = machine.get_dirty_log(0)
+            machine.clear_dirty_log(0, 0, 1024, bits)
+        machine.madvise_dontneed(0, 1, 3)
+        machine.disable_dirty_logging(0)
+    machine = Machine(VmConfig(features_of("5.15")))
+    machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
+    machine.enable_dirty_logging(0)
+    machine.disable_dirty_logging(0)

@@ -1,0 +1,470 @@
+"""The slow twin: KVM's page tables for one VM, one dict entry a page, plain Python.
+
+Written from the kernel's rules alone and held against the same recordings as the real model; it
+shares no line with `mmuviz`, so that the two can be held against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.oracle_host import SPAN, HostMemory
+
+Event = tuple[tuple[str | int, ...], int]
+PML_ENTRIES = 512
+RING_RESERVED = 64
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What differs between kernels, for the slow twin."""
+
+    has_eager_split: bool
+    disable_zaps_leaves: bool
+    fault_splits_in_place: bool
+    clear_split_end_exclusive: bool
+    recovers_in_place: bool
+    pml_oldest_first: bool
+    huge_zero_write_allocates: bool
+    dontneed_frees_tables: bool
+
+    @classmethod
+    def of(cls, major: int, minor: int) -> Rules:
+        """The rules of a release (the newest change not above it)."""
+        at = (major, minor)
+        return cls(
+            has_eager_split=at >= (5, 18),
+            disable_zaps_leaves=at < (6, 0),
+            fault_splits_in_place=at >= (6, 2),
+            clear_split_end_exclusive=at < (6, 8),
+            recovers_in_place=at >= (6, 13),
+            pml_oldest_first=at >= (6, 18),
+            huge_zero_write_allocates=at >= (6, 13),
+            dontneed_frees_tables=at >= (6, 18),
+        )
+
+
+@dataclass
+class Leaf:
+    """One leaf SPTE; the 4K pages that it maps share it."""
+
+    level: int
+    base: int
+    writable: bool
+    mmu_writable: bool
+    dirty: bool
+
+    def word(self) -> str:
+        """The SPTE as the recordings spell it."""
+        return ("W" if self.writable else "wp" if self.mmu_writable else "RO") + ("+D" if self.dirty else "")
+
+
+@dataclass
+class RingEntry:
+    """One entry of a vCPU's dirty ring."""
+
+    offset: int
+    harvested: bool = False
+
+
+@dataclass
+class Vcpu:
+    """What one vCPU holds: its PML buffer and its dirty ring."""
+
+    pml: list[int] = field(default_factory=list)
+    ring: list[RingEntry] = field(default_factory=list)
+
+
+class RingFull(Exception):
+    """KVM_RUN returned KVM_EXIT_DIRTY_RING_FULL."""
+
+
+class Oracle:
+    """One VM with one memslot."""
+
+    def __init__(self, rules: Rules, config: dict[str, object]) -> None:
+        self.rules = rules
+        mode = str(config["dirty_log_mode"])
+        self.ring_mode = mode.startswith("ring")
+        self.manual = mode.startswith("manual") or mode == "ring_initially_set"
+        self.init_set = mode.endswith("initially_set")
+        self.eager = bool(config["eager_page_split"])
+        self.tdp_mmu = bool(config["tdp_mmu"])
+        self.pml = bool(config["pml"])
+        self.ring_limit = int(str(config["ring_entries"] or 0)) - RING_RESERVED - (PML_ENTRIES if self.pml else 0)
+        self.vcpus = [Vcpu() for _ in range(int(str(config["vcpus"])))]
+        self.leaf: dict[int, Leaf] = {}
+        self.table: set[tuple[int, int]] = set()
+        self.unlinked: set[tuple[int, int]] = set()
+        self.dirty: set[int] = set()
+        self.logging = False
+        self.events: list[Event] = []
+        self.faults = {"pf_taken": 0, "pf_fixed": 0, "pf_fast": 0, "pf_spurious": 0}
+        self.pml_full_exits = 0
+
+    def add_slot(self, base_gfn: int, pages: int, hva_offset: int, host: HostMemory) -> None:
+        """KVM_SET_USER_MEMORY_REGION of a new slot, dirty logging off."""
+        self.base, self.pages, self.hva_offset, self.host = base_gfn, pages, hva_offset, host
+
+    # Events and counters
+
+    def spte_event(self, level: int, old: str, new: str, gfn: int) -> None:
+        """kvm_tdp_mmu_spte_changed fires for the TDP MMU alone."""
+        if self.tdp_mmu:
+            self.events.append((("spte", level, old, new), gfn))
+
+    def counters(self) -> dict[str, int]:
+        """KVM's statistics, counted anew over every page."""
+        leaves = {id(leaf): leaf.level for leaf in self.leaf.values()}
+        count = {level: sum(each == level for each in leaves.values()) for level in (1, 2, 3)}
+        tables = len(self.table | self.unlinked)
+        return {"pages_4k": count[1], "pages_2m": count[2], "pages_1g": count[3], **self.faults, "table_pages": tables}
+
+    # Small changes of the tables
+
+    def install(self, leaf: Leaf) -> None:
+        for gfn in range(leaf.base, leaf.base + SPAN[leaf.level]):
+            self.leaf[gfn] = leaf
+
+    def zap(self, leaf: Leaf) -> None:
+        for gfn in range(leaf.base, leaf.base + SPAN[leaf.level]):
+            del self.leaf[gfn]
+        self.spte_event(leaf.level, leaf.word(), "none", leaf.base)
+
+    def change(self, leaf: Leaf, **bits: bool) -> None:
+        old = leaf.word()
+        for name, value in bits.items():
+            setattr(leaf, name, value)
+        if leaf.word() != old:
+            self.spte_event(leaf.level, old, leaf.word(), leaf.base)
+
+    def leaves(self, start: int, end: int) -> list[Leaf]:
+        """The leaves that map any page of [start, end), in order."""
+        found: list[Leaf] = []
+        for gfn in range(start, end):
+            leaf = self.leaf.get(gfn)
+            if leaf is not None and (not found or found[-1] is not leaf):
+                found.append(leaf)
+        return found
+
+    def split(self, huge: Leaf) -> None:
+        old = huge.word()
+        self.table.add((huge.level, huge.base))
+        self.spte_event(huge.level, old, "table", huge.base)
+        if self.tdp_mmu:
+            self.events.append((("split", huge.level, old), huge.base))
+        step = SPAN[huge.level - 1]
+        for base in range(huge.base, huge.base + SPAN[huge.level], step):
+            self.install(Leaf(huge.level - 1, base, huge.writable, huge.mmu_writable, huge.dirty))
+
+    def zap_table(self, level: int, base: int, becomes: str) -> None:
+        """Remove a table and all under it: handle_changed_spte(), then the children in order."""
+        self.table.discard((level, base))
+        self.spte_event(level, "table", becomes, base)
+        step = SPAN[level - 1]
+        for child in range(base, base + SPAN[level], step):
+            if level > 2 and (level - 1, child) in self.table:
+                self.zap_table(level - 1, child, "none")
+            elif child in self.leaf and self.leaf[child].level == level - 1:
+                self.zap(self.leaf[child])
+
+    # Levels
+
+    def max_mapping_level(self, gfn: int) -> int:
+        """kvm_mmu_max_mapping_level(): what slot, alignment and host allow."""
+        for level in (3, 2):
+            span = SPAN[level]
+            base = gfn - gfn % span
+            hpage = gfn - self.base + self.hva_offset
+            inside = self.base <= base and base + span <= self.base + self.pages
+            congruent = (self.base - self.hva_offset) % span == 0
+            if inside and congruent and self.host.mapping_level(hpage) >= level:
+                return level
+        return 1
+
+    # Guest accesses
+
+    def enter_guest(self, vcpu: int) -> None:
+        """A vCPU whose ring is soft-full does not enter the guest."""
+        if self.ring_mode and len(self.vcpus[vcpu].ring) >= self.ring_limit:
+            raise RingFull
+
+    def exit_guest(self, vcpu: int) -> None:
+        """Every VM exit flushes the PML buffer."""
+        buffer = self.vcpus[vcpu].pml
+        for gfn in buffer if self.rules.pml_oldest_first else reversed(buffer):
+            self.mark_page_dirty(vcpu, gfn)
+        buffer.clear()
+
+    def mark_page_dirty(self, vcpu: int, gfn: int) -> None:
+        if not self.logging or not self.base <= gfn < self.base + self.pages:
+            return
+        if self.ring_mode:
+            self.vcpus[vcpu].ring.append(RingEntry(gfn - self.base))
+        else:
+            self.dirty.add(gfn - self.base)
+
+    def access(self, vcpu: int, offset: int, *, write: bool) -> None:
+        """One guest access, faulting until it retires."""
+        gfn = self.base + offset
+        while True:
+            leaf = self.leaf.get(gfn)
+            if leaf is None or (write and not leaf.writable):
+                self.exit_guest(vcpu)
+                self.page_fault(vcpu, gfn, leaf, write=write)
+                self.enter_guest(vcpu)
+                continue
+            if write and not leaf.dirty:
+                if self.pml and self.logging:
+                    if len(self.vcpus[vcpu].pml) == PML_ENTRIES:
+                        self.pml_full_exits += 1
+                        self.exit_guest(vcpu)
+                        self.enter_guest(vcpu)
+                        continue
+                    self.vcpus[vcpu].pml.append(gfn)
+                leaf.dirty = True
+            return
+
+    def page_fault(self, vcpu: int, gfn: int, leaf: Leaf | None, *, write: bool) -> None:
+        kind = ("write" if write else "read") + ("_not_present" if leaf is None else "_protected")
+        self.events.append((("fault", vcpu, kind), gfn))
+        self.faults["pf_taken"] += 1
+        if leaf is not None:
+            fixable = leaf.mmu_writable and not (leaf.level > 1 and self.logging)
+            self.events.append((("fast", vcpu, "fixed" if fixable else "declined"), gfn))
+            if fixable:
+                self.faults["pf_fast"] += 1
+                self.faults["pf_fixed"] += 1
+                leaf.writable = True
+                self.mark_page_dirty(vcpu, gfn)
+                return
+        hpage = gfn - self.base + self.hva_offset
+        done = self.host.fault(hpage, write=write)
+        if done.invalidated:
+            self.notifier_invalidates(*done.invalidated)
+            return  # RET_PF_RETRY: the guest faults again
+        self.map(vcpu, gfn, writable=done.writable)
+        self.faults["pf_fixed"] += 1
+
+    def map(self, vcpu: int, gfn: int, *, writable: bool) -> None:
+        goal = 1 if self.logging else self.max_mapping_level(gfn)
+        for level in range(4, goal, -1):
+            base = gfn - gfn % (512 ** (level - 1))
+            if level == 4 and base == 0:
+                continue
+            if (level, base) in self.table:
+                continue
+            leaf = self.leaf.get(gfn)
+            if leaf is not None and self.rules.fault_splits_in_place and self.tdp_mmu:
+                self.split(leaf)
+                continue
+            if leaf is not None:
+                self.zap(leaf)
+            self.table.add((level, base))
+            self.unlinked.discard((level, base))
+            self.spte_event(level, "none", "table", base)
+        base = gfn - gfn % SPAN[goal]
+        new = Leaf(goal, base, writable, writable, writable)
+        old = self.leaf.get(gfn)
+        if (goal, base) in self.table:
+            if self.tdp_mmu:
+                self.zap_table(goal, base, new.word())
+            else:
+                self.unlink_table(goal, base)
+        else:
+            self.spte_event(goal, old.word() if old else "none", new.word(), base)
+        self.install(new)
+        if writable:
+            self.mark_page_dirty(vcpu, gfn)
+        if not self.tdp_mmu and goal == 1:
+            self.prefetch(gfn)
+
+    def unlink_table(self, level: int, base: int) -> None:
+        """The shadow MMU drops the parent entry; the page stays in the hash and is used again."""
+        self.table.discard((level, base))
+        self.unlinked.add((level, base))
+        for child in range(base, base + SPAN[level], SPAN[level - 1]):
+            if (level - 1, child) in self.table:
+                self.unlink_table(level - 1, child)
+
+    def prefetch(self, gfn: int) -> None:
+        """direct_pte_prefetch(): up to 8 neighbours, never writable ones of a logged slot."""
+        if self.logging:
+            return
+        first = gfn - gfn % 8
+        run: list[int] = []
+        for each in [*range(first, first + 8), None]:
+            if each is not None and each not in self.leaf:
+                run.append(each)
+                continue
+            if run and not (self.base <= run[0] and run[-1] < self.base + self.pages):
+                return
+            for wanted in run:
+                hpage = wanted - self.base + self.hva_offset
+                if self.host.page.get(hpage) != "present":
+                    return
+                self.install(Leaf(1, wanted, writable=True, mmu_writable=True, dirty=True))
+            run = []
+
+    def notifier_invalidates(self, start: int, end: int) -> None:
+        """kvm_unmap_gfn_range(): zap the leaves of these host pages, keep the tables."""
+        shift = self.base - self.hva_offset
+        low, high = max(start + shift, self.base), min(end + shift, self.base + self.pages)
+        for leaf in self.leaves(low, high):
+            self.zap(leaf)
+
+    # Dirty logging
+
+    def split_range(self, start: int, end: int) -> None:
+        """kvm_mmu_try_split_huge_pages(): pre-order, down to 4K."""
+        if not self.tdp_mmu:
+            return
+        # The walk begins at the entry that maps `start`, even for an empty range inside it.
+        for huge in self.leaves(start, max(end, start + 1)):
+            if huge.base < end and huge.level == 3:
+                self.split_gigantic(huge, start, end)
+            elif huge.base < end and huge.level == 2:
+                self.split(huge)
+
+    def split_gigantic(self, huge: Leaf, start: int, end: int) -> None:
+        self.split(huge)
+        for child in range(huge.base, huge.base + SPAN[3], SPAN[2]):
+            if child < end and child + SPAN[2] > start:
+                self.split(self.leaf[child])
+
+    def enable(self) -> None:
+        """Set KVM_MEM_LOG_DIRTY_PAGES: kvm_mmu_slot_apply_flags()."""
+        if self.logging:
+            return
+        self.logging = True
+        if not self.ring_mode:
+            self.dirty = set(range(self.pages)) if self.init_set else set()
+        if self.init_set:
+            return
+        start, end = self.base, self.base + self.pages
+        if self.eager and self.rules.has_eager_split:
+            self.split_range(start, end)
+        if self.pml:
+            for leaf in self.leaves(start, end):
+                if self.tdp_mmu or leaf.level == 1:
+                    self.change(leaf, dirty=False)
+        for leaf in self.leaves(start, end):
+            if leaf.level > 1 or not self.pml:
+                self.change(leaf, writable=False)
+
+    def disable(self) -> None:
+        """Clear KVM_MEM_LOG_DIRTY_PAGES: collapse what the host backs by huge pages."""
+        if not self.logging:
+            return
+        self.logging = False
+        self.dirty = set()
+        if not self.tdp_mmu or self.rules.disable_zaps_leaves:
+            self.zap_collapsible_leaves()
+            return
+        end = self.base + self.pages
+        for level in (3, 2):
+            tables = sorted(base for each, base in self.table if each == level)
+            for base in tables:
+                if (level, base) not in self.table or not self.base <= base < end:
+                    continue
+                if self.max_mapping_level(base) >= level:
+                    self.collapse(level, base)
+
+    def zap_collapsible_leaves(self) -> None:
+        for leaf in self.leaves(self.base, self.base + self.pages):
+            if leaf.level < self.max_mapping_level(leaf.base):
+                self.zap(leaf)
+
+    def collapse(self, level: int, base: int) -> None:
+        if not self.rules.recovers_in_place:
+            self.zap_table(level, base, "none")
+            return
+        for gfn in range(base, base + SPAN[level]):
+            child = self.leaf.get(gfn)
+            if child is not None:
+                huge = Leaf(level, base, child.writable, child.mmu_writable, child.dirty)
+                self.zap_table(level, base, huge.word())
+                self.install(huge)
+                return
+
+    def log_dirty_pt_masked(self, offset: int, bits: list[int]) -> None:
+        """kvm_arch_mmu_enable_log_dirty_pt_masked(): one word; bits count from offset."""
+        first = self.base + offset
+        if self.init_set:
+            start, end = first + bits[0], first + bits[-1]
+            if self.eager and self.rules.has_eager_split:
+                self.split_range(start, end if self.rules.clear_split_end_exclusive else end + 1)
+            self.write_protect_gfn(start)
+            if (start + 511) // 512 != (end + 511) // 512:
+                self.write_protect_gfn(end)
+        for bit in bits:
+            leaf = self.leaf.get(first + bit)
+            if leaf is None or leaf.level > 1:
+                continue
+            if self.pml:
+                self.change(leaf, dirty=False)
+            elif leaf.writable:
+                self.change(leaf, writable=False)
+
+    def write_protect_gfn(self, gfn: int) -> None:
+        leaf = self.leaf.get(gfn)
+        if leaf is not None and leaf.level > 1:
+            self.change(leaf, writable=False, mmu_writable=False)
+
+    def get(self) -> set[int]:
+        """KVM_GET_DIRTY_LOG."""
+        found = set(self.dirty)
+        if not self.manual:
+            self.dirty = set()
+            self.by_word(found)
+        return found
+
+    def clear(self, offsets: set[int]) -> None:
+        """KVM_CLEAR_DIRTY_LOG of these pages: only those whose bit KVM still holds count."""
+        wanted = offsets & self.dirty
+        self.dirty -= wanted
+        self.by_word(wanted)
+
+    def by_word(self, offsets: set[int]) -> None:
+        words: dict[int, list[int]] = {}
+        for offset in sorted(offsets):
+            words.setdefault(offset // 64, []).append(offset % 64)
+        for word, bits in words.items():
+            self.log_dirty_pt_masked(word * 64, bits)
+
+    # Dirty ring
+
+    def ring_collect(self) -> set[int]:
+        """Userspace harvests every vCPU's ring."""
+        found: set[int] = set()
+        for vcpu in self.vcpus:
+            for entry in vcpu.ring:
+                if not entry.harvested:
+                    entry.harvested = True
+                    found.add(entry.offset)
+        return found
+
+    def ring_reset(self) -> None:
+        """KVM_RESET_DIRTY_RINGS: coalesce neighbours into masks of at most 64 pages."""
+        for vcpu in self.vcpus:
+            current: int | None = None
+            mask = 0
+            while vcpu.ring and vcpu.ring[0].harvested:
+                offset = vcpu.ring.pop(0).offset
+                if current is not None:
+                    delta = offset - current
+                    if 0 <= delta < 64:
+                        mask |= 1 << delta
+                        continue
+                    if -64 < delta < 0 and (mask << -delta) < (1 << 64):
+                        current, mask = offset, (mask << -delta) | 1
+                        continue
+                    self.reset_mask(current, mask)
+                current, mask = offset, 1
+            if current is not None:
+                self.reset_mask(current, mask)
+
+    def reset_mask(self, offset: int, mask: int) -> None:
+        bits = [bit for bit in range(64) if mask >> bit & 1]
+        if offset + bits[-1] < self.pages:
+            self.log_dirty_pt_masked(offset, bits)
