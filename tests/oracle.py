@@ -75,7 +75,7 @@ class Vcpu:
     ring: list[RingEntry] = field(default_factory=list)
 
 
-class RingFull(Exception):
+class RingFullError(Exception):
     """KVM_RUN returned KVM_EXIT_DIRTY_RING_FULL."""
 
 
@@ -187,7 +187,7 @@ class Oracle:
     def enter_guest(self, vcpu: int) -> None:
         """A vCPU whose ring is soft-full does not enter the guest."""
         if self.ring_mode and len(self.vcpus[vcpu].ring) >= self.ring_limit:
-            raise RingFull
+            raise RingFullError
 
     def exit_guest(self, vcpu: int) -> None:
         """Every VM exit flushes the PML buffer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.oracle import Oracle, RingFull, Rules
+from tests.oracle import Oracle, RingFullError, Rules
 from tests.oracle_host import HostMemory
 
 Document = dict[str, Any]
@@ -21,7 +21,7 @@ def ranges(offsets: set[int]) -> list[list[int]]:
     return found
 
 
-def pages_of(spec: Any) -> list[int]:
+def pages_of(spec: list[int] | dict[str, int]) -> list[int]:
     """The pages of an access op: a list, or start, stride and count."""
     if isinstance(spec, list):
         return spec
@@ -82,7 +82,7 @@ class Driver:
                         running.add(vcpu)
                         self.vm.enter_guest(vcpu)
                     self.vm.access(vcpu, page, write=write)
-                except RingFull:
+                except RingFullError:
                     self.harvested |= self.vm.ring_collect()
                     self.vm.ring_reset()
                     continue

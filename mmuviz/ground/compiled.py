@@ -59,7 +59,7 @@ def _writable(folder: Path) -> bool:
 
 
 # Numba reads this when a function is decorated, so it is set before the first one is.
-numba.config.CACHE_DIR = str(cache_folder())
+setattr(numba.config, "CACHE_DIR", str(cache_folder()))  # noqa: B010  # the module declares no such attribute
 
 
 def compiled(function: F) -> F:

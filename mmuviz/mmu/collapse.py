@@ -192,7 +192,7 @@ def collapse_slot(state: MmuState, slot: int, start: int) -> int:
 
     Kernel: zap_collapsible_spte_range() and recover_huge_pages_range(), arch/x86/kvm/mmu/tdp_mmu.c
     """
-    low, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
+    low, end = int(state.slots[slot, SLOT_BASE]), int(state.slots[slot, SLOT_END])
     gfn = start
     while gfn < end:
         if log_is_low(state):
@@ -214,9 +214,9 @@ def collapse_row(state: MmuState, slot: int, row: int) -> None:
     low, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
     for index in range(SPTE_ENT_PER_PAGE):
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
-        if state.l2[(row << SHIFT_2M) | index] & TABLE and low <= gfn < end:
-            if max_mapping_level(state, slot, gfn) >= PG_LEVEL_2M:
-                collapse_table(state, row, index)
+        inside = low <= gfn < end and state.l2[(row << SHIFT_2M) | index] & TABLE
+        if inside and max_mapping_level(state, slot, gfn) >= PG_LEVEL_2M:
+            collapse_table(state, row, index)
 
 
 @compiled
@@ -229,7 +229,7 @@ def zap_collapsible_leaves(state: MmuState, slot: int, start: int) -> int:
     Kernel: kvm_mmu_zap_collapsible_spte(), arch/x86/kvm/mmu/mmu.c (shadow MMU);
         zap_collapsible_spte_range(), tdp_mmu.c, up to 5.18
     """
-    end = state.slots[slot, SLOT_END]
+    end = int(state.slots[slot, SLOT_END])
     gfn = start
     while gfn < end:
         if log_is_low(state):

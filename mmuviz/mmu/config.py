@@ -103,7 +103,7 @@ class VmConfig:
             KvmEinval: a ring that KVM refuses with EINVAL.
             KvmE2big: a ring of too many entries.
         """
-        check_eager(self.kernel, self.eager_page_split)
+        check_eager(self.kernel, eager_page_split=self.eager_page_split)
         if not 1 <= self.vcpus <= MAX_VCPUS:
             raise KvmEinval(f"vcpus={self.vcpus} must be 1 to {MAX_VCPUS}")
         if self.dirty_log_mode.ring:
@@ -115,7 +115,7 @@ class VmConfig:
         return self.kernel.eager_page_split if self.eager_page_split is None else self.eager_page_split
 
 
-def check_eager(kernel: KernelFeatures, eager_page_split: bool | None) -> None:
+def check_eager(kernel: KernelFeatures, *, eager_page_split: bool | None) -> None:
     """Refuse eager_page_split on a kernel that has no such parameter.
 
     Raises:

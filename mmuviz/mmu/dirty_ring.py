@@ -48,8 +48,8 @@ def ring_soft_full(state: MmuState, vcpu: int) -> bool:
 
     Kernel: kvm_dirty_ring_soft_full(), virt/kvm/dirty_ring.c
     """
-    used = state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_RESET_INDEX]
-    return state.conf[CONF_RING] != 0 and used >= state.conf[CONF_RING_LIMIT]
+    used = int(state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_RESET_INDEX])
+    return int(state.conf[CONF_RING]) != 0 and used >= int(state.conf[CONF_RING_LIMIT])
 
 
 @compiled
@@ -142,8 +142,8 @@ def dirty_ring_reset(state: MmuState, vcpu: int) -> int:
     Kernel: kvm_dirty_ring_reset(), virt/kvm/dirty_ring.c
     """
     entries = state.ring.shape[1]
-    at = state.ring_at[vcpu, RING_RESET_INDEX]
-    stop = state.ring_at[vcpu, RING_HARVEST_INDEX]
+    at = int(state.ring_at[vcpu, RING_RESET_INDEX])
+    stop = int(state.ring_at[vcpu, RING_HARVEST_INDEX])
     slot, offset, mask = -1, 0, 0
     while at < stop:
         entry = state.ring[vcpu, at & (entries - 1)]

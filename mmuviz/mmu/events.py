@@ -72,8 +72,8 @@ def log_event(state: MmuState, code: int, gfn: int) -> None:
 @compiled
 def log_is_low(state: MmuState) -> bool:
     """Whether the next step might not find room in the log."""
-    rows = state.log.shape[0]
-    return rows > 0 and rows - state.stat[STAT_LOG_ENTRIES] < LOG_ROOM
+    rows = int(state.log.shape[0])
+    return rows > 0 and rows - int(state.stat[STAT_LOG_ENTRIES]) < LOG_ROOM
 
 
 @compiled

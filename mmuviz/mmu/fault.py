@@ -26,8 +26,16 @@ from mmuviz.mmu.events import (
     trace_page_fault,
     trace_spte_changed,
 )
-from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_LEVEL, FAULT_WRITABLE, HOST_PRESENT, fault_host_page
-from mmuviz.mmu.host import REGION_PAGES, host_page_state, region_shift
+from mmuviz.mmu.host import (
+    FAULT_INVALIDATES,
+    FAULT_LEVEL,
+    FAULT_WRITABLE,
+    HOST_PRESENT,
+    REGION_PAGES,
+    fault_host_page,
+    host_page_state,
+    region_shift,
+)
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of, max_mapping_level
 from mmuviz.mmu.split import account_table, split_1g, split_2m
 from mmuviz.mmu.state import (
@@ -76,38 +84,32 @@ def topup_memory_caches(state: MmuState, vcpu: int) -> None:
 
 
 @compiled
-def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> bool:
+def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> None:
     """Handle one nested page fault (EPT violation).
 
     Args:
         state: changed in place.
         vcpu: the vCPU that faulted.
-        gfn: the page touched.
+        gfn: the page touched, inside a memslot.
         word: bits of the leaf that maps it, 0 for none.
         write: 1 for a write.
-
-    Returns:
-        False where no memslot holds the gfn.
 
     Kernel: kvm_mmu_do_page_fault(), kvm_tdp_page_fault(), arch/x86/kvm/mmu/mmu.c
     """
     slot = gfn_to_memslot(state, gfn)
-    if slot < 0:
-        return False
     flush_pml_buffer(state, vcpu)
     present = 1 if word & PRESENT else 0
     trace_page_fault(state, vcpu, 2 * present + write, gfn)
     state.stat[STAT_PF_TAKEN] += 1
     if present and fast_page_fault(state, vcpu, slot, gfn, word):
-        return True
+        return
     topup_memory_caches(state, vcpu)
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), write)
     if host & FAULT_INVALIDATES:
         invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)  # and RET_PF_RETRY: the guest faults again
-        return True
+        return
     map_page(state, vcpu, slot, gfn, SPTE_WRITABLE if host & FAULT_WRITABLE else SPTE_READ_ONLY)
     state.stat[STAT_PF_FIXED] += 1
-    return True
 
 
 @compiled
@@ -314,7 +316,7 @@ def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
     region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
     if region == REGION_PAGES:
         return host_page_state(state, slot, hpage) == HOST_PRESENT
-    return region == HOST_PRESENT
+    return int(region) == HOST_PRESENT
 
 
 @compiled

@@ -66,28 +66,40 @@ class Change:
 
 CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
     (5, 17): (),
-    (5, 18): (Change("eager_page_split", True, "5.18", "a3fe5dbda0a4, cb00a70bd4b7"),),
+    (5, 18): (Change("eager_page_split", value=True, mainline="5.18", commit="a3fe5dbda0a4, cb00a70bd4b7"),),
     (6, 0): (
-        Change("page_fault_stats", True, "5.19", "1075d41efd59"),
-        Change("disable_zaps_tables", True, "5.19", "5ba7c4c6d1c7"),
-        Change("nested_eager_page_split", True, "6.0", "ada51a9de737"),
+        Change("page_fault_stats", value=True, mainline="5.19", commit="1075d41efd59"),
+        Change("disable_zaps_tables", value=True, mainline="5.19", commit="5ba7c4c6d1c7"),
+        Change("nested_eager_page_split", value=True, mainline="6.0", commit="ada51a9de737"),
     ),
     (6, 1): (),
-    (6, 2): (Change("fault_splits_in_place", True, "6.2", "c4b33d28ea51"),),
-    (6, 4): (Change("clear_dirty_is_one_and", True, "6.4", "series 'Optimize clear dirty log', Vipin Sharma, 2023"),),
-    (6, 5): (
-        Change("arm64_eager_page_split", True, "6.5", "series v8 'Eager Huge-page splitting', Ricardo Koller, 2023"),
+    (6, 2): (Change("fault_splits_in_place", value=True, mainline="6.2", commit="c4b33d28ea51"),),
+    (6, 4): (
+        Change(
+            "clear_dirty_is_one_and",
+            value=True,
+            mainline="6.4",
+            commit="Optimize clear dirty log, V. Sharma",
+        ),
     ),
-    (6, 8): (Change("clear_split_end_exclusive", False, "6.8", "7cd1bf039eeb"),),
-    (6, 11): (Change("split_drops_mmu_lock", True, "6.11", "cf3ff0ee24d6"),),
+    (6, 5): (
+        Change(
+            "arm64_eager_page_split",
+            value=True,
+            mainline="6.5",
+            commit="Eager splitting v8, R. Koller",
+        ),
+    ),
+    (6, 8): (Change("clear_split_end_exclusive", value=False, mainline="6.8", commit="7cd1bf039eeb"),),
+    (6, 11): (Change("split_drops_mmu_lock", value=True, mainline="6.11", commit="cf3ff0ee24d6"),),
     (6, 12): (),
     (6, 13): (
-        Change("recovers_huge_pages_in_place", True, "6.13", "13237fb40c74"),
-        Change("huge_zero_write_allocates", True, "6.13", "1ced09e0331f"),
+        Change("recovers_huge_pages_in_place", value=True, mainline="6.13", commit="13237fb40c74"),
+        Change("huge_zero_write_allocates", value=True, mainline="6.13", commit="1ced09e0331f"),
     ),
     (6, 18): (
-        Change("pml_oldest_first", True, "6.14", "37c3ddfe5238"),
-        Change("dontneed_frees_page_tables", True, "6.14", "6375e95f381e"),
+        Change("pml_oldest_first", value=True, mainline="6.14", commit="37c3ddfe5238"),
+        Change("dontneed_frees_page_tables", value=True, mainline="6.14", commit="6375e95f381e"),
     ),
     (7, 3): (),
 }
@@ -116,7 +128,7 @@ def _presets() -> dict[Release, KernelFeatures]:
     features = OLDEST
     for release, changes in CHANGES.items():
         values = {change.field: change.value for change in changes}
-        features = replace(features, release=release, **values)  # type: ignore[arg-type]  # all changed fields are bool
+        features = replace(features, release=release, **values)
         rows[release] = features
     return rows
 
@@ -137,7 +149,7 @@ def parse_release(version: str) -> Release:
     Raises:
         InputError: no such numbers.
     """
-    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", version) if isinstance(version, str) else None
+    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", version)
     if found is None:
         raise InputError(f"kernel={version!r:.60} must begin with two numbers, e.g. 6.12 or 6.1.0-56-amd64")
     return int(found[1]), int(found[2])

@@ -41,7 +41,7 @@ def region_shift(state: MmuState, slot: int) -> int:
 @compiled
 def host_page_state(state: MmuState, slot: int, hpage: int) -> int:
     """State of a 4K host page of a region that single pages map."""
-    at = state.slots[slot, SLOT_HOST_PAGE_AT] + hpage
+    at = int(state.slots[slot, SLOT_HOST_PAGE_AT]) + hpage
     return (int(state.host_page[at >> 2]) >> ((at & 3) * 2)) & 3
 
 
@@ -71,13 +71,13 @@ def host_pfn_mapping_level(state: MmuState, slot: int, hpage: int) -> int:
     region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
     if region in (HOST_NONE, REGION_PAGES):
         return PG_LEVEL_4K
-    return state.slots[slot, SLOT_HOST_LEVEL]
+    return int(state.slots[slot, SLOT_HOST_LEVEL])
 
 
 @compiled
 def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int:
     """Fault in a region that one huge host page maps, or may map. See fault_host_page()."""
-    level = state.slots[slot, SLOT_HOST_LEVEL]
+    level = int(state.slots[slot, SLOT_HOST_LEVEL])
     at = state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))
     region = state.host_region[at]
     hugetlb = state.slots[slot, SLOT_HOST_HUGETLB] != 0
@@ -118,7 +118,7 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     Kernel: hva_to_pfn(), virt/kvm/kvm_main.c; do_huge_pmd_wp_page(), mm/huge_memory.c
     """
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
-        return state.slots[slot, SLOT_HOST_LEVEL] | FAULT_WRITABLE
+        return int(state.slots[slot, SLOT_HOST_LEVEL]) | FAULT_WRITABLE
     region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
     if region != REGION_PAGES:
         return fault_host_region(state, slot, hpage, write)
@@ -163,7 +163,7 @@ def split_host_region(state: MmuState, slot: int, hpage: int) -> bool:
     """
     at = state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> SHIFT_2M)
     region = state.host_region[at]
-    if region != HOST_PRESENT and region != HOST_ZERO:
+    if region not in (HOST_PRESENT, HOST_ZERO):
         return False
     fill_host_pages(state, slot, (hpage >> SHIFT_2M) << SHIFT_2M, HOST_PRESENT if region == HOST_PRESENT else HOST_ZERO)
     return True

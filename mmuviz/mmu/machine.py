@@ -359,15 +359,15 @@ class Machine:
             KvmEinval: the VM has no dirty ring.
         """
         self._need_ring()
-        state, found = self._state, []
+        state = self._state
+        found: list[tuple[int, I64]] = []
         for vcpu in range(self.config.vcpus):
             at = np.arange(state.ring_at[vcpu, layout.RING_HARVEST_INDEX], state.ring_at[vcpu, layout.RING_DIRTY_INDEX])
             entries = state.ring[vcpu, at & (state.ring.shape[1] - 1)]
             state.ring_at[vcpu, layout.RING_HARVEST_INDEX] = state.ring_at[vcpu, layout.RING_DIRTY_INDEX]
             slots, offsets = entries >> layout.RING_SLOT_SHIFT, entries & ((1 << layout.RING_SLOT_SHIFT) - 1)
-            for part in np.split(np.arange(len(slots)), np.flatnonzero(np.diff(slots)) + 1):
-                if len(part):
-                    found.append((int(slots[part[0]]), offsets[part]))
+            parts = np.split(np.arange(len(slots)), np.flatnonzero(np.diff(slots)) + 1)
+            found += [(int(slots[part[0]]), offsets[part]) for part in parts if len(part)]
         return found
 
     def reset_dirty_rings(self) -> int:
@@ -404,7 +404,7 @@ class Machine:
         Raises:
             InputError: the kernel has no such parameter.
         """
-        check_eager(self.config.kernel, value)
+        check_eager(self.config.kernel, eager_page_split=value)
         self._state.conf[layout.CONF_EAGER] = value
 
     def host_write(self, slot_id: int, offsets: I64) -> None:

@@ -31,7 +31,7 @@ def gfn_to_memslot(state: MmuState, gfn: int) -> int:
 @compiled
 def host_page_of(state: MmuState, slot: int, gfn: int) -> int:
     """Page of the slot's host mapping that stands behind a gfn."""
-    return gfn - state.slots[slot, SLOT_BASE] + state.slots[slot, SLOT_HVA_OFFSET]
+    return gfn - int(state.slots[slot, SLOT_BASE]) + int(state.slots[slot, SLOT_HVA_OFFSET])
 
 
 @compiled
@@ -40,7 +40,7 @@ def max_mapping_level(state: MmuState, slot: int, gfn: int) -> int:
 
     Kernel: kvm_mmu_max_mapping_level(), arch/x86/kvm/mmu/mmu.c; lpage_info, arch/x86/kvm/x86.c
     """
-    level = state.slots[slot, SLOT_ALIGNED_LEVEL]
+    level = int(state.slots[slot, SLOT_ALIGNED_LEVEL])
     while level > PG_LEVEL_4K:
         shift = SPTE_ENT_SHIFT * (level - 1)
         base = (gfn >> shift) << shift
@@ -50,5 +50,5 @@ def max_mapping_level(state: MmuState, slot: int, gfn: int) -> int:
     if level == PG_LEVEL_4K:
         return PG_LEVEL_4K
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
-        return min(level, state.slots[slot, SLOT_HOST_LEVEL])
+        return min(level, int(state.slots[slot, SLOT_HOST_LEVEL]))
     return min(level, host_pfn_mapping_level(state, slot, host_page_of(state, slot, gfn)))

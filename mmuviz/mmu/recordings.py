@@ -141,7 +141,7 @@ def ops_of(document: Document) -> list[dict[str, Any]]:
     Raises:
         InputError: the first op that breaks a rule, by its index.
     """
-    ops = _field(document, "ops", list, "recording")
+    ops: list[dict[str, Any]] = _field(document, "ops", list, "recording")
     for index, op in enumerate(ops):
         where = f"op {index}"
         if not isinstance(op, dict):

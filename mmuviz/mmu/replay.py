@@ -13,7 +13,7 @@ from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.ground.pages import BITS_PER_LONG
 from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.events import KIND_MASK, TRACEPOINT_NAMES, event_class, expand, runs_of
-from mmuviz.mmu.machine import Counters, Machine
+from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
 from mmuviz.mmu.state import I64, LOG_CODE
 
@@ -226,7 +226,7 @@ class Replay:
         self._last = None
         self.machine.run(0, np.arange(CONTROL_PAGES), write=True)  # the program's own pages are mapped by now
         self.machine.take_events()
-        self._begin: Counters = self.machine.counters()
+        self._begin = self.machine.counters()
 
     def _access(self, vcpus: int | I64, offsets: I64, *, write: bool) -> None:
         """Run the guest; while a ring is full, harvest all rings, reset them and go on."""

@@ -104,7 +104,6 @@ LOG_ROWS: Final = 1 << 20
 DONE: Final = 0
 STOP_LOG_FULL: Final = 1
 STOP_RING_FULL: Final = 2
-STOP_OUTSIDE: Final = 3
 
 
 class MmuState(NamedTuple):

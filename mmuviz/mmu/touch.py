@@ -14,7 +14,6 @@ from mmuviz.mmu.state import (
     I64,
     PRESENT,
     STOP_LOG_FULL,
-    STOP_OUTSIDE,
     STOP_RING_FULL,
     TABLE,
     WRITABLE,
@@ -33,12 +32,12 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
     Args:
         state: changed in place.
         vcpus: int64[1] the vCPU of all accesses, or int64[n] one for each.
-        gfns: int64[n], pages touched, absolute; each below 2**36.
+        gfns: int64[n], pages touched, absolute, each inside a memslot.
         write: 1 for writes, 0 for reads.
         start: access to go on from.
 
     Returns:
-        What it stopped for (DONE, STOP_LOG_FULL, STOP_RING_FULL, STOP_OUTSIDE) and the access that
+        What it stopped for (DONE, STOP_LOG_FULL, STOP_RING_FULL) and the access that
         did not retire.
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c
@@ -56,8 +55,6 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
         if ring and ring_soft_full(state, vcpu):
             return STOP_RING_FULL, index
         row = int(row_of[gfn >> SHIFT_1G])
-        if row < 0:
-            return STOP_OUTSIDE, index
         at = (row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
         word = int(l2[at])
         if word & TABLE:
@@ -69,6 +66,6 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
                 index += 1
         elif log_is_low(state):
             return STOP_LOG_FULL, index
-        elif not page_fault(state, vcpu, gfn, word, write):
-            return STOP_OUTSIDE, index
+        else:
+            page_fault(state, vcpu, gfn, word, write)
     return DONE, index

@@ -257,8 +257,7 @@ def verify_command(paths: list[Path], out: TextIO) -> int:
         except MmuvizError as error:
             out.write(f"{path}: {error}\n")
             continue
-        for difference in differences:
-            out.write(difference.line(str(path)) + "\n")
+        out.writelines(difference.line(str(path)) + "\n" for difference in differences)
         exact += not differences
     out.write(f"{exact} of {len(files)} recordings exact\n")
     return 0 if exact == len(files) else 1
