@@ -1,0 +1,20 @@
+"""Where the recordings of real KVM lie, and how the tests read them without mmuviz."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent.parent / "recordings"
+FILES = sorted(FOLDER.glob("*.json.gz"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
+    return document
+
+
+def short_name(path: Path) -> str:
+    return path.name.removesuffix(".json.gz")
