@@ -1,0 +1,54 @@
+"""Sums over the event log; whatever the page totals is one of these."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmuviz.recording.columns import FAULT, I64, SPLIT, Recording
+
+
+def events_by_op(recording: Recording, kind: int, *, level: int | None = None, detail: int | None = None) -> I64:
+    """Count events of a kind in each op.
+
+    Args:
+        recording: not changed.
+        kind: e.g. SPLIT.
+        level: of this level only.
+        detail: of this detail only.
+
+    Returns:
+        int64[ops].
+    """
+    runs = recording.runs
+    counted = runs.kind == kind
+    if level is not None:
+        counted &= runs.level == level
+    if detail is not None:
+        counted &= runs.detail == detail
+    before = np.concatenate([[0], np.cumsum(np.where(counted, runs.entries, 0))])
+    totals: I64 = np.diff(before[recording.op_columns.first_run])
+    return totals
+
+
+def faults_by_op(recording: Recording) -> I64:
+    """Faults in each op, int64[ops]."""
+    return events_by_op(recording, FAULT)
+
+
+def splits_by_op(recording: Recording) -> I64:
+    """Huge pages split in each op, 1G and 2M together, int64[ops]; the op's kind says where."""
+    return events_by_op(recording, SPLIT)
+
+
+def dirty_pages_by_op(recording: Recording) -> I64:
+    """Dirty pages that each op told userspace of, int64[ops]."""
+    before = np.concatenate([[0], np.cumsum(recording.ranges.pages)])
+    totals: I64 = np.diff(before[recording.op_columns.first_range])
+    return totals
+
+
+def accesses_by_op(recording: Recording) -> I64:
+    """Accesses that the guest made in each op, int64[ops]: the op's length on the clock."""
+    before = np.concatenate([[0], np.cumsum(recording.touches.accesses)])
+    totals: I64 = np.diff(before[recording.op_columns.first_touch])
+    return totals
