@@ -456,7 +456,7 @@ class Machine:
         materialise_host_pages(self._state, row)
         self._room()
         invalidate_host_range(self._state, row, first, end)
-        for edge in {first, end - 1} if thp else ():
+        for edge in (first, end - 1) if thp else ():
             region = edge & ~SPTE_INDEX_MASK
             whole = first <= region and region + SPTE_INDEX_MASK < end
             if not whole and split_host_region(self._state, row, edge):

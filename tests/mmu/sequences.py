@@ -1,0 +1,183 @@
+"""Random recordings: every choice of a VM and a slot, and ops that KVM accepts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+Document = dict[str, Any]
+Op = dict[str, Any]
+
+KERNELS: Final = (
+    *("5.15", "5.17", "5.18", "6.0", "6.1", "6.2", "6.4", "6.5", "6.8", "6.11", "6.12", "6.13", "6.18", "7.3"),
+)
+BITMAP_MODES: Final = ("legacy", "manual", "manual_initially_set")
+RING_MODES: Final = ("ring", "ring_initially_set")
+MODES: Final = (*BITMAP_MODES, *RING_MODES)
+BACKINGS: Final = ("4k", "thp", "hugetlb_2m", "hugetlb_1g")
+ANY_TIME: Final = ("read", "write", "parallel_write", "enable", "disable", "set_eager_page_split")
+HOST_OPS: Final = ("dontneed", "hostwrite")
+BITMAP_OPS: Final = ("get", "clear")
+RING_OPS: Final = ("ring_collect", "ring_reset")
+
+REGION_2M: Final = 512
+REGION_1G: Final = 512 * 512
+REGION_512G: Final = 512 * REGION_1G
+SPAN_OF: Final = {"hugetlb_2m": REGION_2M, "hugetlb_1g": REGION_1G}
+
+
+def op_kinds(mode: str) -> tuple[str, ...]:
+    """Every op kind that a mode allows."""
+    own = RING_OPS if mode in RING_MODES else BITMAP_OPS
+    return ("slot", *ANY_TIME, *HOST_OPS, *own, "delslot")
+
+
+def has_eager(kernel: str) -> bool:
+    major, minor = (int(part) for part in kernel.split("."))
+    return (major, minor) >= (5, 18)
+
+
+@st.composite
+def configs(draw: st.DrawFn, kernel: str) -> Document:
+    mode = draw(st.sampled_from(MODES))
+    tdp_mmu = draw(st.sampled_from((True, True, True, False)))
+    vendor = draw(st.sampled_from(("amd", "intel")))
+    pml = vendor == "intel" and draw(st.booleans())
+    rings = (1024, 2048, 4096) if pml else (256, 512, 1024, 2048, 4096)
+    return {
+        "dirty_log_mode": mode,
+        "eager_page_split": has_eager(kernel) and draw(st.booleans()),
+        "tdp_mmu": tdp_mmu,
+        "vcpus": draw(st.integers(1, 4)),
+        "ring_entries": draw(st.sampled_from(rings)),
+        "vendor": vendor,
+        "pml": pml,
+    }
+
+
+@st.composite
+def small_slots(draw: st.DrawFn) -> Op:
+    """A slot of a few 2M regions: any alignment, across 2M, 1G and 512G, congruent with the host or not."""
+    region = draw(st.sampled_from((2 * REGION_1G, 3 * REGION_1G, REGION_512G, 2 * REGION_512G)))
+    near = draw(st.sampled_from((0, 0, 0, 512, 1024, 1, 511, 32, 64, -512, -1, -700)))
+    base = region + draw(st.one_of(st.just(near), st.integers(0, 3000)))
+    pages = draw(st.one_of(st.sampled_from((1024, 1536, 2048, 1, 63, 65, 512, 513, 1000)), st.integers(1, 1700)))
+    congruent = draw(st.sampled_from((True, True, True, False)))
+    aligned = base % REGION_2M + REGION_2M * draw(st.integers(0, 2))
+    return {
+        "op": "slot",
+        "backing": draw(st.sampled_from(BACKINGS)),
+        "base_gfn": base,
+        "pages": pages,
+        "hva_offset_pages": aligned if congruent else draw(st.integers(0, 1100)),
+        "host_populated": draw(st.booleans()),
+    }
+
+
+@st.composite
+def gigantic_slots(draw: st.DrawFn) -> Op:
+    """A slot that holds a whole 1G page, and may have a head and a tail."""
+    head, tail = draw(st.sampled_from(((0, 0), (0, 0), (600, 0), (0, 700), (1, 77))))
+    return {
+        "op": "slot",
+        "backing": draw(st.sampled_from(("hugetlb_1g", "hugetlb_1g", "hugetlb_1g", "thp"))),
+        "base_gfn": 4 * REGION_1G - head,
+        "pages": head + REGION_1G + tail,
+        "hva_offset_pages": (REGION_1G - head) % REGION_1G if head == 0 else draw(st.just(REGION_1G - head)),
+        "host_populated": draw(st.booleans()),
+    }
+
+
+@dataclass
+class Ops:
+    """Draws the ops of one sequence; knows what KVM would refuse."""
+
+    draw: st.DrawFn
+    config: Document
+    kernel: str
+    slot: Op
+    logging: bool = False
+
+    def page(self) -> int:
+        pages = self.slot["pages"]
+        # Around 2M boundaries of the guest and the ends of the slot, where the rules change.
+        first_2m = -self.slot["base_gfn"] % REGION_2M
+        near = [0, pages - 1, first_2m, first_2m - 1, first_2m + REGION_2M, first_2m + 63]
+        inside = [page for page in near if 0 <= page < pages]
+        return int(self.draw(st.one_of(st.sampled_from(inside), st.integers(0, pages - 1))))
+
+    def strided(self, most: int = 1200) -> Op:
+        """start, stride, count inside the slot."""
+        start, last = self.page(), self.slot["pages"] - 1
+        stride = self.draw(st.sampled_from((1, 1, 1, 2, 7, 64, 512, -1, -3, 0)))
+        room = (last - start) // stride if stride > 0 else start // -stride if stride else 5
+        count = self.draw(st.one_of(st.just(room + 1), st.integers(0, room + 1)))
+        return {"start": start, "stride": stride, "count": min(count, most)}
+
+    def pages(self) -> Any:  # noqa: ANN401  # a list or an object, as the schema has it
+        if self.draw(st.booleans()):
+            return self.strided()
+        return [self.page() for _ in range(self.draw(st.integers(1, 12)))]
+
+    def accesses(self, kind: str) -> Op:
+        return {"op": kind, "vcpu": self.draw(st.integers(0, self.config["vcpus"] - 1)), "pages": self.pages()}
+
+    def clear(self) -> Op:
+        pages = self.slot["pages"]
+        first = 64 * self.draw(st.integers(0, (pages - 1) // 64))
+        whole = self.draw(st.booleans())
+        words = self.draw(st.integers(0, (pages - first) // 64))
+        op: Op = {"op": "clear", "first_page": first, "num_pages": pages - first if whole else 64 * words}
+        op["bits"] = self.draw(st.sampled_from(("last", "all", "list", "list")))
+        if op["bits"] == "list":
+            op["list"] = [self.page() for _ in range(self.draw(st.integers(1, 6)))]
+        return op
+
+    def dontneed(self) -> Op:
+        span = SPAN_OF.get(self.slot["backing"], 1)
+        offset, pages = self.slot["hva_offset_pages"], self.slot["pages"]
+        aligned = range(-offset % span, pages, span)
+        if not aligned:
+            return {"op": "hostwrite", **self.strided(100)}
+        start = aligned[self.draw(st.integers(0, len(aligned) - 1))] if span > 1 else self.page()
+        count = self.draw(st.one_of(st.integers(0, pages - start), st.integers(0, min(600, pages - start))))
+        return {"op": "dontneed", "start": start, "count": count}
+
+    def next(self, kinds: tuple[str, ...]) -> Op:
+        kind = self.draw(st.sampled_from(kinds))
+        if kind in ("read", "write"):
+            return self.accesses(kind)
+        if kind == "parallel_write":
+            how = self.draw(st.sampled_from(("contig", "interleave", "same")))
+            return {"op": kind, **self.strided(600), "how": how}
+        if kind == "hostwrite":
+            return {"op": kind, **self.strided(100)}
+        if kind == "dontneed":
+            return self.dontneed()
+        if kind == "set_eager_page_split":
+            return {"op": kind, "value": has_eager(self.kernel) and self.draw(st.booleans())}
+        if kind in BITMAP_OPS and not self.logging:
+            kind = "enable"  # KVM would answer ENOENT
+        if kind == "clear":
+            return self.clear()
+        if kind in ("enable", "disable"):
+            self.logging = kind == "enable"
+        return {"op": kind}
+
+
+@st.composite
+def documents(draw: st.DrawFn, slots: st.SearchStrategy[Op], kernel: str, most: int = 14) -> Document:
+    """A recording without answers: at least 10 ops, an enable among them and accesses after it."""
+    config = draw(configs(kernel))
+    slot = draw(slots)
+    ops = Ops(draw, config, kernel, slot)
+    own = RING_OPS if config["dirty_log_mode"] in RING_MODES else BITMAP_OPS
+    before = [ops.next(("read", "write", "write", "parallel_write", *HOST_OPS)) for _ in range(draw(st.integers(1, 3)))]
+    ops.logging = True
+    kinds = ("read", "write", "write", *ANY_TIME, *HOST_OPS, *own, *own, *own)
+    middle = [ops.next(kinds) for _ in range(draw(st.integers(7, most)))]
+    last: list[Op] = [{"op": "delslot"}] if draw(st.booleans()) else []
+    listed = [slot, *before, {"op": "enable"}, ops.accesses("write"), *middle, *last]
+    return {"schema": "kvm-recording/1", "name": "random", "kernel": kernel, "config": config, "ops": listed}
