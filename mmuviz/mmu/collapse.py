@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import (
     PAGES_PER_1G,
     PG_LEVEL_1G,
@@ -29,7 +29,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@inlined
 def zap_4k(state: MmuState, at: int, gfn: int) -> None:
     """Zap one 4K leaf."""
     old = int(state.l1[at])
@@ -39,7 +39,7 @@ def zap_4k(state: MmuState, at: int, gfn: int) -> None:
         trace_spte_changed(state, PG_LEVEL_4K, old, 0, gfn)
 
 
-@compiled
+@inlined
 def zap_2m_leaf(state: MmuState, row: int, index: int) -> None:
     """Zap one 2M leaf."""
     at = (row << SHIFT_2M) | index

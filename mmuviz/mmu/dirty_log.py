@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.protect import clear_bits_pt_masked, write_protect_gfn
@@ -22,7 +22,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@inlined
 def lowest_bit(mask: int) -> int:
     """Number of the lowest set bit of a mask that is not 0. Kernel: __ffs()."""
     bit = 0
@@ -31,7 +31,7 @@ def lowest_bit(mask: int) -> int:
     return bit
 
 
-@compiled
+@inlined
 def highest_bit(mask: int) -> int:
     """Number of the highest set bit of a mask that is not 0. Kernel: __fls()."""
     bit = BITS_PER_LONG - 1

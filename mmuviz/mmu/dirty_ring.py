@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK, WORD_SHIFT
 from mmuviz.mmu.dirty_log import enable_log_dirty_pt_masked, highest_bit
 from mmuviz.mmu.events import log_is_low
@@ -30,7 +30,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@inlined
 def ring_push(state: MmuState, vcpu: int, slot: int, offset: int) -> None:
     """Append one entry to a vCPU's ring.
 
@@ -42,7 +42,7 @@ def ring_push(state: MmuState, vcpu: int, slot: int, offset: int) -> None:
     state.ring_at[vcpu, RING_DIRTY_INDEX] = at + 1
 
 
-@compiled
+@inlined
 def ring_soft_full(state: MmuState, vcpu: int) -> bool:
     """Whether a vCPU may not enter the guest before its ring was reset.
 
@@ -52,7 +52,7 @@ def ring_soft_full(state: MmuState, vcpu: int) -> bool:
     return int(state.conf[CONF_RING]) != 0 and used >= int(state.conf[CONF_RING_LIMIT])
 
 
-@compiled
+@inlined
 def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> None:
     """Report a page as dirty, if its slot is logged.
 
@@ -68,7 +68,7 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
         state.dirty[at] |= 1 << (offset & (BITS_PER_LONG - 1))
 
 
-@compiled
+@inlined
 def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
     """A VM exit: report what the processor logged, newest first before 6.14, oldest first after.
 
@@ -84,7 +84,7 @@ def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
     state.pml_count[vcpu] = 0
 
 
-@compiled
+@inlined
 def set_dirty_bit(state: MmuState, gfn: int) -> None:
     """The processor sets the dirty bit of the leaf that maps gfn."""
     row = int(state.row_of[gfn >> SHIFT_1G])
@@ -99,7 +99,7 @@ def set_dirty_bit(state: MmuState, gfn: int) -> None:
             state.l2[each] |= DIRTY
 
 
-@compiled
+@inlined
 def write_to_clean(state: MmuState, vcpu: int, gfn: int) -> bool:
     """A write through a writable leaf whose dirty bit is clear: the processor sets it, PML logs it.
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu.state import (
     CONF_TDP_MMU,
     I64,
@@ -41,13 +41,14 @@ NEW_SHIFT: Final = 16
 KIND_SHIFT: Final = 8
 VCPU_SHIFT: Final = 32
 
+WRITE_PROTECTED: Final = 3
 FAULT_KINDS: Final = ("read_not_present", "write_not_present", "read_protected", "write_protected")
 FAST_FIXED: Final = 0
 FAST_DECLINED: Final = 1
 FAST_RESULTS: Final = ("fixed", "declined")
 
 
-@compiled
+@inlined
 def log_event(state: MmuState, code: int, gfn: int) -> None:
     """Append an event; the run before it grows where it continues it, so order in time is kept."""
     log = state.log
@@ -69,14 +70,14 @@ def log_event(state: MmuState, code: int, gfn: int) -> None:
     state.stat[STAT_LOG_ENTRIES] = rows + 1
 
 
-@compiled
+@inlined
 def log_is_low(state: MmuState) -> bool:
     """Whether the next step might not find room in the log."""
     rows = int(state.log.shape[0])
     return rows > 0 and rows - int(state.stat[STAT_LOG_ENTRIES]) < LOG_ROOM
 
 
-@compiled
+@inlined
 def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int) -> None:
     """An SPTE of the TDP MMU changed; the shadow MMU has no such tracepoint.
 
@@ -86,7 +87,7 @@ def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int
         log_event(state, SPTE | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT), gfn)
 
 
-@compiled
+@inlined
 def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> None:
     """A huge page was split, eagerly or in a fault.
 
@@ -96,14 +97,14 @@ def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> No
         log_event(state, SPLIT | (level << LEVEL_SHIFT) | (old << OLD_SHIFT), gfn)
 
 
-@compiled
+@inlined
 def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
     """A nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
     if state.log.shape[0] > 0:
         log_event(state, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
 
 
-@compiled
+@inlined
 def trace_fast_page_fault(state: MmuState, vcpu: int, result: int, gfn: int) -> None:
     """fast_page_fault() returned; result is an index of FAST_RESULTS."""
     if state.log.shape[0] > 0:
@@ -158,16 +159,8 @@ def expand(runs: I64) -> tuple[I64, I64]:
 
 
 @compiled
-def runs_of(gfns: I64) -> I64:
-    """Fold a sequence into runs [first, stride, count], greedily from the left.
-
-    Args:
-        gfns: int64[n].
-
-    Returns:
-        int64[runs, 3]; a single one has stride 0.
-    """
-    out = np.empty((len(gfns), 3), dtype=np.int64)
+def fold_runs(gfns: I64, out: I64) -> int:
+    """Fold a sequence into runs, greedily from the left: see runs_of()."""
     rows = 0
     for index in range(len(gfns)):
         gfn = gfns[index]
@@ -184,4 +177,17 @@ def runs_of(gfns: I64) -> I64:
         out[rows, 1] = 0
         out[rows, 2] = 1
         rows += 1
-    return out[:rows].copy()
+    return rows
+
+
+def runs_of(gfns: I64) -> I64:
+    """Fold a sequence into runs [first, stride, count], greedily from the left.
+
+    Args:
+        gfns: int64[n].
+
+    Returns:
+        int64[runs, 3]; a single one has stride 0.
+    """
+    out = np.empty((len(gfns), 3), dtype=np.int64)
+    return out[: fold_runs(np.ascontiguousarray(gfns), out)]

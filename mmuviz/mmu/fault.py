@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import (
     PG_LEVEL_1G,
     PG_LEVEL_2M,
@@ -73,7 +73,7 @@ CACHE_MINIMUM: Final = 5
 """Objects that a slow fault needs before it begins. Kernel: PT64_ROOT_MAX_LEVEL."""
 
 
-@compiled
+@inlined
 def topup_memory_caches(state: MmuState, vcpu: int) -> None:
     """Fill the vCPU's caches where fewer objects remain than one fault may need.
 
@@ -83,7 +83,7 @@ def topup_memory_caches(state: MmuState, vcpu: int) -> None:
         state.cache[vcpu] = CACHE_OBJECTS
 
 
-@compiled
+@inlined
 def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> None:
     """Handle one nested page fault (EPT violation).
 
@@ -112,7 +112,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> N
     state.stat[STAT_PF_FIXED] += 1
 
 
-@compiled
+@inlined
 def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> bool:
     """Fix a write-protection fault without mmu_lock, if the SPTE allows it.
 
@@ -168,7 +168,7 @@ def invalidate_host_range(state: MmuState, slot: int, start: int, end: int) -> N
     zap_leafs(state, max(start + move, base), min(end + move, state.slots[slot, SLOT_END]))
 
 
-@compiled
+@inlined
 def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> None:
     """Install a leaf for a gfn at the highest level allowed: 4K where the slot is logged.
 
@@ -197,14 +197,14 @@ def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> None
         mark_page_dirty_in_slot(state, vcpu, slot, gfn)
 
 
-@compiled
+@inlined
 def take_table(state: MmuState, vcpu: int) -> None:
     """Take one table page from the vCPU's cache. Kernel: tdp_mmu_alloc_sp()."""
     state.cache[vcpu] -= 1
     account_table(state, 1)
 
 
-@compiled
+@inlined
 def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
     """Link the table that covers this 512 GiB. The first one and the root stand from the start."""
     at = gfn >> SHIFT_512G
@@ -218,7 +218,7 @@ def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
         trace_spte_changed(state, PG_LEVEL_512G, 0, TABLE, at << SHIFT_512G)
 
 
-@compiled
+@inlined
 def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
     """Go below the 1G entry of a row: split or zap its leaf, link a table where none is."""
     entry = int(state.l3[row])
@@ -236,7 +236,7 @@ def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
     trace_spte_changed(state, PG_LEVEL_1G, 0, TABLE, state.region_of[row] << SHIFT_1G)
 
 
-@compiled
+@inlined
 def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
     """Go below a 2M entry: split or zap its leaf, link an empty table where none is."""
     at = (row << SHIFT_2M) | index
@@ -249,11 +249,17 @@ def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
         return
     if entry & PRESENT:
         zap_2m_leaf(state, row, index)
-    state.l1[at << SHIFT_2M : (at << SHIFT_2M) + SPTE_ENT_PER_PAGE] = 0
     state.l2[at] = TABLE
     if entry & ORPHAN == 0:
         take_table(state, vcpu)
     trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M))
+
+
+@compiled
+def orphan_2m(state: MmuState, at: int) -> None:
+    """Unlink the table of a 2M entry; disabling emptied it before, so it maps nothing."""
+    state.l2[at] = ORPHAN
+    state.l1[at << SHIFT_2M : (at + 1) << SHIFT_2M] = 0
 
 
 @compiled
@@ -268,7 +274,7 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
         entry = ORPHAN
         for at in range(first, first + SPTE_ENT_PER_PAGE):
             if state.l2[at] & TABLE:
-                state.l2[at] = ORPHAN
+                orphan_2m(state, at)
     if entry & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_1G] += 1
     trace_spte_changed(state, PG_LEVEL_1G, entry & LEAF_BITS, word, state.region_of[row] << SHIFT_1G)
@@ -286,6 +292,7 @@ def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
         replace_2m_table(state, row, index, word)
         return
     if entry & TABLE:
+        orphan_2m(state, at)
         entry = ORPHAN
     if entry & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_2M] += 1
@@ -294,7 +301,7 @@ def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
     state.l2[at] = (entry & ORPHAN) | word
 
 
-@compiled
+@inlined
 def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
     """Install a 4K leaf in a table that stands."""
     at = (row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))

@@ -79,7 +79,7 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
             "clear_dirty_is_one_and",
             value=True,
             mainline="6.4",
-            commit="Optimize clear dirty log, V. Sharma",
+            commit="89c313f20c1e",
         ),
     ),
     (6, 5): (
@@ -87,7 +87,7 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
             "arm64_eager_page_split",
             value=True,
             mainline="6.5",
-            commit="Eager splitting v8, R. Koller",
+            commit="2f440b72e852",
         ),
     ),
     (6, 8): (Change("clear_split_end_exclusive", value=False, mainline="6.8", commit="7cd1bf039eeb"),),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu.state import (
     CONF_DONTNEED_FREES_TABLES,
@@ -32,13 +32,13 @@ FAULT_WRITABLE: Final = 8
 FAULT_INVALIDATES: Final = 16
 
 
-@compiled
+@inlined
 def region_shift(state: MmuState, slot: int) -> int:
     """Bits of a host page's number inside its region."""
     return SHIFT_1G if state.slots[slot, SLOT_HOST_LEVEL] == PG_LEVEL_1G else SHIFT_2M
 
 
-@compiled
+@inlined
 def host_page_state(state: MmuState, slot: int, hpage: int) -> int:
     """State of a 4K host page of a region that single pages map."""
     at = int(state.slots[slot, SLOT_HOST_PAGE_AT]) + hpage
@@ -62,7 +62,7 @@ def fill_host_pages(state: MmuState, slot: int, hpage: int, value: int) -> None:
     state.host_region[region] = REGION_PAGES
 
 
-@compiled
+@inlined
 def host_pfn_mapping_level(state: MmuState, slot: int, hpage: int) -> int:
     """The level at which the host maps a page; 4K where it maps nothing.
 
@@ -95,7 +95,7 @@ def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int
     return level | FAULT_WRITABLE | (FAULT_INVALIDATES if region == HOST_ZERO else 0)
 
 
-@compiled
+@inlined
 def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     """Fault one host page in, as get_user_pages() does for KVM or as a host write does.
 

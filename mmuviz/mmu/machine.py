@@ -150,7 +150,8 @@ class Machine:
         if state.slots[row, layout.SLOT_LOGGING]:
             state.conf[layout.CONF_LOGGING_SLOTS] -= 1
         self._note_peak()
-        self._state = state._replace(slots=np.delete(state.slots, row, axis=0))
+        slots = np.delete(state.slots, row, axis=0)
+        self._state = state._replace(slots=slots, l1=np.zeros(len(state.l1), dtype=np.uint8))
         del self._slots[slot_id]
         for table in (state.l4, state.l3, state.l2):
             table[:] = 0

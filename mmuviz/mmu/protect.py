@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
@@ -27,7 +27,7 @@ def set_1g(state: MmuState, row: int, word: int) -> None:
         state.l2[at] = (int(state.l2[at]) & keep) | word
 
 
-@compiled
+@inlined
 def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
     """Clear bits of a 1G leaf and trace the change, if it is one."""
     old = int(state.l3[row]) & LEAF_BITS
@@ -36,7 +36,7 @@ def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
         trace_spte_changed(state, PG_LEVEL_1G, old, old & ~bits, state.region_of[row] << SHIFT_1G)
 
 
-@compiled
+@inlined
 def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
     """Clear bits of a 2M leaf and trace the change, if it is one."""
     at = (row << SHIFT_2M) | index
@@ -47,7 +47,7 @@ def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
         trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, old & LEAF_BITS & ~bits, gfn)
 
 
-@compiled
+@inlined
 def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) -> None:
     """Clear bits of `count` 4K entries from l1[first], which maps `gfn`; only leaves change.
 
@@ -115,7 +115,7 @@ def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, 
         page = stop
 
 
-@compiled
+@inlined
 def write_protect_gfn(state: MmuState, gfn: int) -> None:
     """Write-protect the huge leaf that maps a gfn for CLEAR: MMU_WRITABLE goes too.
 
@@ -135,7 +135,7 @@ def write_protect_gfn(state: MmuState, gfn: int) -> None:
             clear_2m_bits(state, row, index, WRITABLE | MMU_WRITABLE)
 
 
-@compiled
+@inlined
 def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> None:
     """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
+from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import (
     PAGES_PER_1G,
     PAGES_PER_2M,
@@ -26,7 +26,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@inlined
 def account_table(state: MmuState, tables: int) -> None:
     """Count table pages that were linked (or freed, where negative).
 

@@ -5,7 +5,7 @@ has one byte at 1G, 512 bytes at 2M and 262,144 bytes at 4K; memory that was nev
 committed by the host. A byte is an SPTE:
 
 * none is 0; a leaf has PRESENT and some of WRITABLE, MMU_WRITABLE, DIRTY;
-* TABLE marks an entry that points to a table one level down; the bytes below count only then;
+* TABLE marks an entry that points to a table one level down; a 4K byte is not 0 only under one;
 * IN_1G marks the 2M entries under a 1G leaf, which repeat its bits, so that a guest access looks
   at one byte (huge) or two (4K);
 * ORPHAN marks an entry whose table the shadow MMU unlinked and will use again.
@@ -67,7 +67,10 @@ CONF_PML_OLDEST_FIRST: Final = 10
 CONF_HUGE_ZERO_ALLOCATES: Final = 11
 CONF_DONTNEED_FREES_TABLES: Final = 12
 CONF_LOGGING_SLOTS: Final = 13
-CONF_ENTRIES: Final = 14
+CONF_LINEAR: Final = 14
+CONF_ENTRIES: Final = 15
+NOT_LINEAR: Final = -1
+"""CONF_LINEAR where rows do not follow each other as their regions do; else the gfn of l1[0]."""
 
 # Entries of `MmuState.stat`: KVM's statistics, and the cursor of the event log.
 STAT_PAGES: Final = 0  # + level: pages_4k, pages_2m, pages_1g
@@ -207,4 +210,6 @@ def with_regions(state: MmuState, first: int, last: int) -> MmuState:
         held = slice(row * PAGES_PER_1G, (row + 1) * PAGES_PER_1G)
         l1[held] = state.l1[held]
     region_of = np.concatenate([state.region_of, np.array(missing, dtype=np.int64)])
+    linear = (region_of == region_of[0] + np.arange(rows)).all()
+    state.conf[CONF_LINEAR] = region_of[0] << SHIFT_1G if linear else NOT_LINEAR
     return state._replace(region_of=region_of, l3=l3, l2=l2, l1=l1)

@@ -2,23 +2,131 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
-from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
+from typing import Final
+
+import numpy as np
+
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK, WORD_SHIFT
 from mmuviz.mmu.dirty_ring import ring_soft_full, write_to_clean
-from mmuviz.mmu.events import log_is_low
+from mmuviz.mmu.events import FAST_FIXED, WRITE_PROTECTED, log_is_low, trace_fast_page_fault, trace_page_fault
 from mmuviz.mmu.fault import page_fault
+from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import (
+    CONF_LINEAR,
+    CONF_PML,
     CONF_RING,
     DIRTY,
     DONE,
     I64,
+    MMU_WRITABLE,
+    NOT_LINEAR,
     PRESENT,
+    SLOT_BASE,
+    SLOT_DIRTY_AT,
+    SLOT_END,
+    SLOT_LOGGING,
+    STAT_PF_FAST,
+    STAT_PF_FIXED,
+    STAT_PF_TAKEN,
     STOP_LOG_FULL,
     STOP_RING_FULL,
     TABLE,
     WRITABLE,
     MmuState,
 )
+
+FIXABLE: Final = PRESENT | MMU_WRITABLE | DIRTY
+"""A leaf with these bits is writable or can be made so without mmu_lock, and stays dirty."""
+
+
+@inlined
+def leaf_word(state: MmuState, gfn: int) -> int:
+    """Bits of the leaf that maps a gfn, 0 for none."""
+    at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
+    word = int(state.l2[at])
+    if word & TABLE:
+        return int(state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)])
+    return word
+
+
+@inlined
+def skip_retiring(state: MmuState, gfns: I64, need: int, start: int) -> int:
+    """The first access from `start` on that does not simply retire.
+
+    Where the rows follow each other as the regions do, a page's place is its gfn less a constant;
+    unsigned, so that the compiler does not look out for negative indices.
+    """
+    linear = state.conf[CONF_LINEAR]
+    l2, l1 = state.l2, state.l1
+    index = start
+    if linear == NOT_LINEAR:
+        while index < len(gfns) and leaf_word(state, gfns[index]) & need == need:
+            index += 1
+        return index
+    before = -1
+    while before < index:  # huge leaves and 4K leaves by turns, each with one look at one byte
+        before = index
+        while index < len(gfns) and l2[np.uint64(gfns[index] - linear) >> np.uint64(SHIFT_2M)] & need == need:
+            index += 1
+        while index < len(gfns) and l1[np.uint64(gfns[index] - linear)] & need == need:
+            index += 1
+    return index
+
+
+@inlined
+def is_4k(state: MmuState, gfn: int) -> bool:
+    """Whether a 4K leaf maps a gfn that some leaf maps."""
+    at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
+    return int(state.l2[at]) & TABLE != 0
+
+
+@inlined
+def may_batch(state: MmuState) -> bool:
+    """Whether fix_write_protected() serves this VM."""
+    return int(state.conf[CONF_PML]) == 0 and int(state.conf[CONF_LINEAR]) != NOT_LINEAR
+
+
+@inlined
+def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> int:
+    """Writes that retire or that fast_page_fault() fixes at 4K, one after the other.
+
+    Does what page_fault() does for them, with the counters added once at the end. It is for VMs
+    with a bitmap, without PML, whose rows are linear; the first access that is any other case, or
+    lies in another slot than the first, ends it.
+
+    Returns:
+        The first access that it did not carry out.
+
+    Kernel: fast_page_fault(), arch/x86/kvm/mmu/mmu.c
+    """
+    slot = gfn_to_memslot(state, gfns[start])
+    base, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
+    logging = state.slots[slot, SLOT_LOGGING] != 0
+    words_at, linear = state.slots[slot, SLOT_DIRTY_AT], state.conf[CONF_LINEAR]
+    l1, dirty = state.l1, state.dirty
+    fixed = 0
+    index = start
+    while index < len(gfns) and base <= gfns[index] < end and not log_is_low(state):
+        gfn = gfns[index]
+        page = np.uint64(gfn - linear)
+        word = l1[page]
+        if word & FIXABLE != FIXABLE:
+            break
+        if word & WRITABLE == 0:
+            trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
+            trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
+            l1[page] = word | WRITABLE
+            fixed += 1
+            if logging:
+                offset = np.uint64(gfn - base)
+                at = np.uint64(words_at) + (offset >> np.uint64(WORD_SHIFT))
+                dirty[at] |= 1 << np.int64(offset & np.uint64(BITS_PER_LONG - 1))
+        index += 1
+    state.stat[STAT_PF_TAKEN] += fixed
+    state.stat[STAT_PF_FAST] += fixed
+    state.stat[STAT_PF_FIXED] += fixed
+    return index
 
 
 @compiled
@@ -45,27 +153,26 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
     need = (WRITABLE | DIRTY) if write else PRESENT
     ring = state.conf[CONF_RING] != 0
     in_turns = len(vcpus) > 1
-    row_of, l2, l1 = state.row_of, state.l2, state.l1
+    batches = write != 0 and not ring and not in_turns and may_batch(state)
     vcpu = vcpus[0]
     index = start
     while index < len(gfns):
-        gfn = gfns[index]
         if in_turns:
             vcpu = vcpus[index]
         if ring and ring_soft_full(state, vcpu):
             return STOP_RING_FULL, index
-        row = int(row_of[gfn >> SHIFT_1G])
-        at = (row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
-        word = int(l2[at])
-        if word & TABLE:
-            word = int(l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)])
+        gfn = gfns[index]
+        word = leaf_word(state, gfn)
         if word & need == need:
-            index += 1
+            # With rings and turns each vCPU is asked before each access whether it may run at all.
+            index = index + 1 if ring and in_turns else skip_retiring(state, gfns, need, index + 1)
         elif write and word & WRITABLE:
             if write_to_clean(state, vcpu, gfn):
                 index += 1
         elif log_is_low(state):
             return STOP_LOG_FULL, index
+        elif batches and word & FIXABLE == FIXABLE and is_4k(state, gfn):
+            index = fix_write_protected(state, vcpu, gfns, index)
         else:
             page_fault(state, vcpu, gfn, word, write)
     return DONE, index

@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench`. Speed lives here, never in timed tests."""

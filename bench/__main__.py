@@ -1,0 +1,18 @@
+"""`python -m bench`: print every table, the machine named first."""
+
+from __future__ import annotations
+
+from bench import slots, touches
+from bench.report import machine_name
+
+
+def main() -> None:
+    """Run all benchmarks."""
+    print(machine_name())
+    print(f"Medians of {touches.RUNS} and {slots.RUNS} runs; ratios are taken inside one run, on the same indices.\n")
+    print(slots.run() + "\n", flush=True)
+    print(touches.run())
+
+
+if __name__ == "__main__":
+    main()

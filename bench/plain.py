@@ -1,0 +1,93 @@
+"""The peer: a plain compiled loop that tests one bit and sets planes, and the indices for both."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+
+ROUNDS = 4
+MULTIPLIERS = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], dtype=np.uint64
+)
+"""Odd 64-bit constants of common integer hashes; any odd ones would do."""
+
+
+@numba.njit(nogil=True)
+def plain_loop(plane: U8, bitmap: I64, indices: I64, tested: int, planes: int) -> int:
+    """Touch bytes in order: where the tested bit is clear set it, and a bit of a second plane if wanted.
+
+    Args:
+        plane: uint8[pages], as large as the machine's 4K entries.
+        bitmap: int64[pages / 64], as large as its dirty bitmap.
+        indices: int64[n], pages.
+        tested: the bit.
+        planes: planes that a first touch sets, 1 or 2.
+
+    Returns:
+        Touches that found the bit clear.
+    """
+    found = 0
+    for index in indices:
+        if plane[index] & tested == 0:
+            plane[index] |= tested
+            found += 1
+            if planes > 1:
+                bitmap[index >> 6] |= 1 << (index & 63)
+    return found
+
+
+@numba.njit(nogil=True)
+def shuffled(pages: int, start: int, count: int, half_bits: int, keys: npt.NDArray[np.uint64]) -> I64:
+    """A part of a random order of all pages: a Feistel network walked over the numbers from `start`.
+
+    Args:
+        pages: number of pages; each comes up once in a full walk.
+        start: position to begin at.
+        count: positions to walk; those that fall outside the pages give none.
+        half_bits: half the bits of the network's domain.
+        keys: uint64[ROUNDS].
+
+    Returns:
+        int64[up to count], distinct pages.
+    """
+    out = np.empty(count, dtype=np.int64)
+    mask = np.uint64((1 << half_bits) - 1)
+    shift = np.uint64(half_bits)
+    found = 0
+    for position in range(start, start + count):
+        left, right = np.uint64(position) >> shift, np.uint64(position) & mask
+        for key in keys:
+            mixed = (right + key) * key
+            mixed ^= mixed >> np.uint64(29)
+            mixed *= key
+            left, right = right, left ^ ((mixed >> np.uint64(32)) & mask)
+        page = np.int64((left << shift) | right)
+        if page < pages:
+            out[found] = page
+            found += 1
+    return out[:found]
+
+
+def random_pages(pages: int, count: int) -> I64:
+    """`count` distinct pages in random order, the same at each call.
+
+    Args:
+        pages: number of pages.
+        count: pages wanted, at most all.
+
+    Returns:
+        int64[count].
+    """
+    half_bits = (max(pages - 1, 1).bit_length() + 1) // 2
+    domain = 1 << 2 * half_bits
+    parts: list[I64] = []
+    have, start, step = 0, 0, min(domain, 1 << 24)
+    while have < count:
+        part = shuffled(pages, start, step, half_bits, MULTIPLIERS)
+        parts.append(part)
+        have, start = have + len(part), start + step
+    return np.concatenate(parts)[:count]
