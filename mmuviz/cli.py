@@ -109,7 +109,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _warm(_: argparse.Namespace) -> int:
-    from mmuviz.mmu.warm import warm
+    from mmuviz.engine.warm import warm
 
     warm()
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from mmuviz.engine.tape import CPU_DIRTY_CODE, TapedMachine
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.events import KIND_MASK, KIND_SHIFT, LEVEL_SHIFT, NEW_SHIFT, OLD_SHIFT, SPLIT, SPTE, VCPU_SHIFT, runs_of
-from mmuviz.mmu.recordings import Replayable, checked, memslot_of
+from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
 from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, COUNTER_NAMES, Replay, pages_of, parallel_turns
 from mmuviz.mmu.state import SLOT_LOGGING
 from mmuviz.recording import columns
@@ -177,7 +178,8 @@ def accesses_of(op: dict[str, Any], vcpus: int) -> I64:
 
 def _fields(op: dict[str, Any]) -> tuple[tuple[str, columns.Value], ...]:
     """The fields of an op that stand in no column."""
-    fields = {name: value for name, value in op.items() if name not in ("op", "after", "pages", "list")}
+    plain = {name: value for name, value in op.items() if name not in ("op", "after")}
+    fields = {name: value for name, value in plain.items() if not isinstance(value, list | dict)}
     if "list" in op:
         fields["listed"] = len(op["list"])
     return tuple(sorted(fields.items()))
@@ -227,3 +229,18 @@ def decoded(code: I64) -> tuple[I64, I64, I64, I64, I64, I64]:
         np.where(detail, code >> KIND_SHIFT & 255, 0),
         np.where(detail, code >> VCPU_SHIFT, 0),
     )
+
+
+def record_file(path: Path) -> Recording:
+    """Replay a file: see record_replay().
+
+    Args:
+        path: a recording of real KVM, .json or .json.gz.
+
+    Returns:
+        The Recording.
+
+    Raises:
+        MmuvizError: the file or one of its ops is refused.
+    """
+    return record_replay(read_document(path))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from mmuviz.recording.columns import FAULT, I64, SPLIT, Recording
+from mmuviz.ground.pages import PG_LEVEL_4K
+from mmuviz.recording.columns import FAULT, I64, PRESENT, SPLIT, SPTE, Recording
+
+ACCESS_OPS: Final = frozenset({"read", "write", "parallel_write"})
+"""Ops in which the guest runs."""
 
 
 def events_by_op(recording: Recording, kind: int, *, level: int | None = None, detail: int | None = None) -> I64:
@@ -52,3 +58,29 @@ def accesses_by_op(recording: Recording) -> I64:
     before = np.concatenate([[0], np.cumsum(recording.touches.accesses)])
     totals: I64 = np.diff(before[recording.op_columns.first_touch])
     return totals
+
+
+def splits_by_place(recording: Recording) -> dict[str, int]:
+    """Huge pages split, by where KVM did it: enable, clear, ring_reset, or fault (in place).
+
+    Args:
+        recording: not changed.
+
+    Returns:
+        Counts above 0, by place, in the order in which the places first occur.
+    """
+    places: dict[str, int] = {}
+    for op, splits in zip(recording.ops, splits_by_op(recording).tolist(), strict=True):
+        if splits:
+            place = "fault" if op.kind in ACCESS_OPS else op.kind
+            places[place] = places.get(place, 0) + splits
+    return places
+
+
+def huge_zaps_in_faults(recording: Recording) -> int:
+    """Huge leaves that a write fault zapped whole while the slot was logged."""
+    runs, columns = recording.runs, recording.op_columns
+    logged = np.array([op.kind in ACCESS_OPS for op in recording.ops]) & (columns.logging != 0)
+    in_logged_access = np.repeat(logged, np.diff(columns.first_run))
+    zapped = (runs.kind == SPTE) & (runs.level > PG_LEVEL_4K) & (runs.old & PRESENT != 0) & (runs.new == 0)
+    return int(runs.entries[zapped & in_logged_access].sum())

@@ -7,7 +7,8 @@ from flask import Flask, Response, jsonify
 
 from mmuviz import __version__
 from mmuviz.components.shell import shell
-from mmuviz.web import compression, document, failures, headers, page
+from mmuviz.web import compression, document, failures, headers, page, routes
+from mmuviz.web.shipped import Shelf
 
 YEAR_S = 31_536_000
 # Far above any callback of ours, far below what could hurt.
@@ -42,7 +43,10 @@ def create_app() -> Dash:
         use_async=False,
         enable_mcp=False,
     )
-    app.layout = shell(page.layout())
+    shelf = Shelf()
+    app.layout = shell(page.layout(shelf))
+    page.register(app, shelf)
+    routes.register(server, shelf)
     server.add_url_rule("/healthz", view_func=_healthz)
     failures.register(app)
     # Dash's hashes cover the inline scripts of all callbacks, so this comes after their registration.

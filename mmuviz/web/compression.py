@@ -3,8 +3,17 @@
 from flask import Flask, Request, Response, request
 from flask_compress import Compress
 
-# Dash's scripts and our own files: the same bytes as long as this process lives.
-_KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/")
+# Dash's scripts, our own files and recordings: the same bytes as long as this process lives.
+_KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/", "/recording/")
+_COMPRESSED_TYPES = [
+    "text/html",
+    "text/css",
+    "text/javascript",
+    "application/javascript",
+    "application/json",
+    "application/octet-stream",
+    "image/svg+xml",
+]
 # More files than there are; a bound, because visitors choose the paths.
 _KEPT_MAX = 256
 
@@ -17,6 +26,7 @@ def register(server: Flask) -> None:
     """
     server.config.update(
         COMPRESS_ALGORITHM=["zstd", "br", "gzip"],
+        COMPRESS_MIMETYPES=_COMPRESSED_TYPES,
         COMPRESS_CACHE_KEY=cache_key,
         COMPRESS_CACHE_BACKEND=StaticCache,
     )

@@ -1,0 +1,38 @@
+"""Compiling everything before anybody waits for it."""
+
+from __future__ import annotations
+
+from mmuviz.engine.replayed import record_replay
+from mmuviz.mmu import warm as machine
+
+DOCUMENT = {
+    "schema": "kvm-recording/1",
+    "name": "warm",
+    "kernel": "6.12",
+    "config": {
+        "dirty_log_mode": "legacy",
+        "eager_page_split": False,
+        "tdp_mmu": True,
+        "vcpus": 1,
+        "ring_entries": None,
+        "vendor": "intel",
+        "pml": True,
+    },
+    "ops": [
+        {
+            "op": "slot",
+            "backing": "hugetlb_2m",
+            "base_gfn": 512,
+            "pages": 512,
+            "hva_offset_pages": 0,
+            "host_populated": True,
+        },
+        {"op": "write", "vcpu": 0, "pages": [0, 1]},
+    ],
+}
+
+
+def warm() -> None:
+    """Run every compiled function of the machine and of the engine once."""
+    machine.warm()
+    record_replay(DOCUMENT)

@@ -1,0 +1,93 @@
+"""What a Recording is called and what it shows, in words derived from its fields and events."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mmuviz.recording.columns import Recording
+from mmuviz.recording.totals import huge_zaps_in_faults, splits_by_place
+
+SHORT_BACKINGS: Final = {"4k": "4K", "thp": "THP", "hugetlb_2m": "2M", "hugetlb_1g": "1G"}
+SHORT_MODES: Final = {
+    "legacy": "legacy",
+    "manual": "manual",
+    "manual_initially_set": "initially set",
+    "ring": "ring",
+    "ring_initially_set": "ring, initially set",
+}
+BACKINGS: Final = {
+    "4k": "4K pages",
+    "thp": "transparent huge pages",
+    "hugetlb_2m": "2M huge pages",
+    "hugetlb_1g": "1G huge pages",
+}
+MODES: Final = {
+    "legacy": "legacy dirty log",
+    "manual": "manual-protect dirty log",
+    "manual_initially_set": "initially-all-set dirty log",
+    "ring": "dirty ring",
+    "ring_initially_set": "dirty ring, initially set",
+}
+PLACES: Final = {
+    "enable": "all at once when dirty logging is enabled, before any vCPU writes",
+    "clear": "in CLEAR_DIRTY_LOG, range by range, before the vCPUs write there again",
+    "ring_reset": "when the dirty ring is reset",
+    "fault": "in the write fault that hits each one, while the vCPU waits",
+}
+
+
+def kernel_release(recording: Recording) -> str:
+    """The first two numbers of the kernel, e.g. "6.12"."""
+    found = re.match(r"\d+\.\d+", recording.kernel)
+    return found[0] if found else recording.kernel
+
+
+def size_text(pages: int) -> str:
+    """A number of 4K pages as binary units, e.g. "32 MiB"."""
+    kib = pages * 4
+    for unit, span in (("TiB", 1 << 30), ("GiB", 1 << 20), ("MiB", 1 << 10)):
+        if kib >= span:
+            return f"{kib / span:g} {unit}"
+    return f"{kib} KiB"
+
+
+def title(recording: Recording) -> str:
+    """Name the choices that tell recordings apart, e.g. "2M huge pages, legacy dirty log, eager, Linux 6.12"."""
+    backing, mode = BACKINGS[recording.slot.backing], MODES[recording.config.dirty_log_mode]
+    return ", ".join([backing, mode, *_policy(recording), f"Linux {kernel_release(recording)}"])
+
+
+def short_title(recording: Recording) -> str:
+    """The same in as few words as do, e.g. "2M, legacy, eager, 6.12"."""
+    backing, mode = SHORT_BACKINGS[recording.slot.backing], SHORT_MODES[recording.config.dirty_log_mode]
+    return ", ".join([backing, mode, *_policy(recording), kernel_release(recording)])
+
+
+def _policy(recording: Recording) -> list[str]:
+    config = recording.config
+    words = ["eager" if config.eager_page_split else "lazy"]
+    if config.pml:
+        words.append("PML")
+    if not config.tdp_mmu:
+        words.append("shadow MMU")
+    return words
+
+
+def sentence(recording: Recording) -> str:
+    """Say in one sentence what there is to see.
+
+    Args:
+        recording: not changed.
+
+    Returns:
+        E.g. "The guest writes to 32 MiB of 2M huge pages; KVM splits them …".
+    """
+    places, zaps = splits_by_place(recording), huge_zaps_in_faults(recording)
+    if places:
+        what = "KVM splits them " + ", and ".join(PLACES.get(place, f"in {place}") for place in places)
+    elif zaps:
+        what = "KVM splits nothing: a write fault zaps the whole huge page, and its 4K pages fault back one by one"
+    else:
+        what = "no huge page is split"
+    return f"The guest writes to {size_text(recording.slot.pages)} of {BACKINGS[recording.slot.backing]}; {what}."
