@@ -16,7 +16,9 @@ PAGE_COUNTERS: Final = ("pages_4k", "pages_2m", "pages_1g", "table_pages")
 UNORDERED_OPS: Final = ("disable", "dontneed")
 
 EventClass = tuple[Any, ...]
-Expanded = dict[EventClass, list[int] | None]
+Expanded = dict[EventClass, tuple[int, list[int] | None]]
+MAX_EVENTS: Final = 1 << 24
+"""Events of one class in one op: a bound on memory."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,17 @@ class Scope:
     Attributes:
         parallel: a parallel op has run: page counts, dirty ranges and split sets only.
         unordered: the set of events per class, not their order.
+        base_gfn: of the slot; dirty ranges count from it.
     """
 
     parallel: bool
     unordered: bool
+    base_gfn: int
+
+    @property
+    def set_only(self) -> bool:
+        """Whether the order of events does not count."""
+        return self.parallel or self.unordered
 
 
 def recorded_tracepoints(document: dict[str, Any]) -> frozenset[str]:
@@ -65,32 +74,47 @@ def recorded_tracepoints(document: dict[str, Any]) -> frozenset[str]:
     mapped by faults, but which has no event of a fault, of fast_page_fault() or of an SPTE from end
     to end, was made with the split tracepoint alone.
     """
-    if not document["config"]["tdp_mmu"]:
-        return frozenset({"fault", "fast"})
-    afters = [op.get("after") or {} for op in document["ops"]]
-    kinds = {row[0][0] for after in afters for row in after.get("events") or [] if row and row[0]}
-    faulted = any((after.get("counters") or {}).get("pf_taken") for after in afters)
-    return frozenset({"split"}) if faulted and kinds <= {"split"} else TRACEPOINTS
+    can_fire = TRACEPOINTS if document["config"]["tdp_mmu"] else frozenset({"fault", "fast"})
+    afters = [op["after"] for op in document["ops"] if isinstance(op.get("after"), dict)]
+    kinds = {kind for after in afters for kind in _kinds_in(after.get("events"))}
+    counters = [after.get("counters") for after in afters]
+    faulted = any(isinstance(each, dict) and each.get("pf_taken") for each in counters)
+    return frozenset({"split"}) if faulted and kinds <= {"split"} else can_fire
 
 
-def expanded(rows: list[Any]) -> Expanded:
-    """Events by class, runs expanded to gfns; None where the recording has no runs.
+def _kinds_in(rows: object) -> set[str]:
+    """First words of the classes, whatever else the rows hold: expanded() refuses what has no form."""
+    classes = [row[0] for row in rows if isinstance(row, list) and row] if isinstance(rows, list) else []
+    return {str(each[0]) for each in classes if isinstance(each, list) and each}
+
+
+def expanded(rows: object) -> Expanded:
+    """Events by class: how many, and their gfns; None where the recording has no runs.
 
     Raises:
-        InputError: a row that does not have the schema's form, or a count that its runs do not add up to.
+        InputError: a row that does not have the schema's form.
     """
     found: Expanded = {}
     try:
-        for event_class, count, runs in rows:
+        for event_class, count, runs in _rows(rows):
+            numbers = [count, *(number for run in runs or [] for number in run)]
+            if any(type(number) is not int for number in numbers):
+                raise InputError(f"events {event_class!r:.60}: counts and runs must be whole numbers")
+            if sum(times for _, _, times in runs or []) > MAX_EVENTS:
+                raise InputError(f"events {event_class!r:.60} must be at most {MAX_EVENTS}")
             gfns = None
             if runs is not None:
                 gfns = [first + stride * each for first, stride, times in runs for each in range(times)]
-                if len(gfns) != count:
-                    raise InputError(f"events {event_class}: count {count}, but its runs hold {len(gfns)}")
-            found[tuple(event_class)] = gfns
+            found[tuple(event_class)] = (count, gfns)
     except (TypeError, ValueError) as error:
         raise InputError(f"events must be rows of [class, count, runs]: {error}") from error
     return found
+
+
+def _rows(rows: object) -> list[Any]:
+    if not isinstance(rows, list):
+        raise InputError(f"must be a list, not {type(rows).__name__}")
+    return rows
 
 
 def compare_op(
@@ -110,14 +134,15 @@ def compare_op(
     if not scope.parallel and expected.get("pml_full_exits") != got.get("pml_full_exits"):
         yield "pml_full_exits", expected.get("pml_full_exits"), got.get("pml_full_exits"), None
     if expected.get("dirty_ranges") != got.get("dirty_ranges"):
-        yield "dirty_ranges", *_first_difference(expected.get("dirty_ranges"), got.get("dirty_ranges"))
+        one, other, page = _first_difference(expected.get("dirty_ranges"), got.get("dirty_ranges"))
+        yield "dirty_ranges", one, other, None if page is None else scope.base_gfn + page
     yield from _compare_events(expected, got, scope)
 
 
 def _compare_counters(
     expected: dict[str, int] | None, got: dict[str, int] | None, scope: Scope
 ) -> Iterator[tuple[str, object, object, int | None]]:
-    if expected is None or got is None:
+    if not isinstance(expected, dict) or got is None:
         if expected != got:
             yield "counters", expected, got, None
         return
@@ -131,8 +156,9 @@ def _first_difference(expected: Any, got: Any) -> tuple[object, object, int | No
         return expected, got, None
     for one, other in zip_longest(expected, got):
         if one != other:
-            first = one if one is not None else other
-            return one, other, first[0] if isinstance(first, list) else first
+            first = one if isinstance(one, list) and one else other
+            page = first[0] if isinstance(first, list) and first else None
+            return one, other, page if isinstance(page, int) else None
     return expected, got, None
 
 
@@ -143,37 +169,55 @@ def _compare_events(
     for field in sorted({*wanted, *found}, key=str):
         if scope.parallel and field[0] != "split":
             continue
-        name = "events " + " ".join(str(part) for part in field)
-        if field not in wanted or field not in found:
-            yield name, _amount(wanted, field), _amount(found, field), _some_gfn(wanted, found, field)
-            continue
-        one, other = wanted[field], found[field]
-        if one is None or other is None:
-            continue
-        if scope.unordered or scope.parallel:
-            one, other = sorted(one), sorted(other)
-        if one != other:
-            first = next(index for index, (a, b) in enumerate(zip_longest(one, other)) if a != b)
-            a, b = (side[first] if first < len(side) else None for side in (one, other))
+        if field in wanted and field in found:
+            yield from _compare_class(field, wanted[field], found[field], ordered=not scope.set_only)
+        elif not _renamed(wanted, found, field):
+            yield _name(field), _amount(wanted, field), _amount(found, field), _some_gfn(wanted, found, field)
+        elif field in wanted:
             yield (
-                name,
-                f"{len(one)} events, at {first}: {a}",
-                f"{len(other)} events, at {first}: {b}",
-                a if a is not None else b,
+                _name(field),
+                _amount(wanted, field),
+                "the same gfns under another class",
+                _some_gfn(wanted, {}, field),
             )
-    if not scope.unordered and not scope.parallel:
-        yield from _compare_order(expected.get("first_events_in_order") or [], got["first_events_in_order"])
+    if not scope.set_only:
+        yield from _compare_order(_rows(expected.get("first_events_in_order") or []), got["first_events_in_order"])
+
+
+def _compare_class(
+    field: EventClass, wanted: tuple[int, list[int] | None], found: tuple[int, list[int] | None], *, ordered: bool
+) -> Iterator[tuple[str, object, object, int | None]]:
+    """Differences of the events of one class; at most one."""
+    (count, one), (_, other) = wanted, found
+    if one is None or other is None:
+        return
+    if not ordered:
+        one, other = sorted(one), sorted(other)
+    if one != other:
+        first = next(index for index, (a, b) in enumerate(zip_longest(one, other)) if a != b)
+        a, b = (side[first] if first < len(side) else None for side in (one, other))
+        expected, got = f"{len(one)} events, at {first}: {a}", f"{len(other)} events, at {first}: {b}"
+        yield _name(field), expected, got, a if a is not None else b
+    elif count != len(other):
+        yield _name(field), f"{count} events", f"{len(other)} events", other[0] if other else None
+
+
+def _name(field: EventClass) -> str:
+    return "events " + " ".join(str(part) for part in field)
+
+
+def _renamed(wanted: Expanded, found: Expanded, field: EventClass) -> bool:
+    """Whether a class that one side lacks stands there with the same gfns under another name."""
+    here, there = (wanted, found) if field in wanted else (found, wanted)
+    return any(here[field] == events for other, events in there.items() if other not in here)
 
 
 def _amount(events: Expanded, field: EventClass) -> str:
-    if field not in events:
-        return "no such class"
-    gfns = events[field]
-    return "events" if gfns is None else f"{len(gfns)} events"
+    return f"{events[field][0]} events" if field in events else "no such class"
 
 
 def _some_gfn(wanted: Expanded, found: Expanded, field: EventClass) -> int | None:
-    gfns = wanted.get(field) or found.get(field)
+    gfns = (wanted if field in wanted else found)[field][1]
     return gfns[0] if gfns else None
 
 
@@ -181,7 +225,8 @@ def _compare_order(expected: list[Any], got: list[Any]) -> Iterator[tuple[str, o
     """The recording's first events must be the beginning of the model's."""
     for index, event in enumerate(expected):
         mine = got[index] if index < len(got) else None
-        flat = [*event[0], *event[1:]] if event and isinstance(event[0], list) else event
+        nested = isinstance(event, list) and event and isinstance(event[0], list)
+        flat = [*event[0], *event[1:]] if nested else event
         if flat != mine:
             gfn = flat[-1] if isinstance(flat, list) and flat and isinstance(flat[-1], int) else None
             yield f"first_events_in_order[{index}]", flat, mine, gfn
@@ -203,21 +248,22 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
     recording = checked(document)
     replay = Replay(recording, recorded_tracepoints(document))
     found: list[Difference] = []
-    parallel = False
+    parallel, base_gfn = False, 0
     for index, (op, got) in enumerate(zip(recording.ops, replay.steps(), strict=True)):
         kind = op["op"]
         parallel = parallel or kind == "parallel_write"
+        base_gfn = op.get("base_gfn", base_gfn)
         expected = op.get("after")
         if not isinstance(expected, dict):
             found.append(Difference(index, kind, "after", "missing", "an answer"))
             continue
         if kind == "delslot":
             continue
-        scope = Scope(parallel, kind in UNORDERED_OPS)
+        scope = Scope(parallel, kind in UNORDERED_OPS, base_gfn)
         try:
             found += [Difference(index, kind, *difference) for difference in compare_op(expected, got, scope)]
         except InputError as error:
-            found.append(Difference(index, kind, "events", str(error), "rows of [class, count, runs]"))
+            found.append(Difference(index, kind, "events", str(error), "events in the schema's form"))
     return found
 
 

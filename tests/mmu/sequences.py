@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ ANY_TIME: Final = ("read", "write", "parallel_write", "enable", "disable", "set_
 HOST_OPS: Final = ("dontneed", "hostwrite")
 BITMAP_OPS: Final = ("get", "clear")
 RING_OPS: Final = ("ring_collect", "ring_reset")
+HOW: Final = ("contig", "interleave", "same")
 
 REGION_2M: Final = 512
 REGION_1G: Final = 512 * 512
@@ -85,7 +87,7 @@ def gigantic_slots(draw: st.DrawFn) -> Op:
         "backing": draw(st.sampled_from(("hugetlb_1g", "hugetlb_1g", "hugetlb_1g", "thp"))),
         "base_gfn": 4 * REGION_1G - head,
         "pages": head + REGION_1G + tail,
-        "hva_offset_pages": (REGION_1G - head) % REGION_1G if head == 0 else draw(st.just(REGION_1G - head)),
+        "hva_offset_pages": (REGION_1G - head) % REGION_1G,
         "host_populated": draw(st.booleans()),
     }
 
@@ -145,23 +147,24 @@ class Ops:
         count = self.draw(st.one_of(st.integers(0, pages - start), st.integers(0, min(600, pages - start))))
         return {"op": "dontneed", "start": start, "count": count}
 
+    def eager(self) -> bool:
+        return has_eager(self.kernel) and bool(self.draw(st.booleans()))
+
     def next(self, kinds: tuple[str, ...]) -> Op:
         kind = self.draw(st.sampled_from(kinds))
-        if kind in ("read", "write"):
-            return self.accesses(kind)
-        if kind == "parallel_write":
-            how = self.draw(st.sampled_from(("contig", "interleave", "same")))
-            return {"op": kind, **self.strided(600), "how": how}
-        if kind == "hostwrite":
-            return {"op": kind, **self.strided(100)}
-        if kind == "dontneed":
-            return self.dontneed()
-        if kind == "set_eager_page_split":
-            return {"op": kind, "value": has_eager(self.kernel) and self.draw(st.booleans())}
         if kind in BITMAP_OPS and not self.logging:
             kind = "enable"  # KVM would answer ENOENT
-        if kind == "clear":
-            return self.clear()
+        with_arguments: dict[str, Callable[[], Op]] = {
+            "read": lambda: self.accesses("read"),
+            "write": lambda: self.accesses("write"),
+            "parallel_write": lambda: {"op": kind, **self.strided(600), "how": self.draw(st.sampled_from(HOW))},
+            "hostwrite": lambda: {"op": kind, **self.strided(100)},
+            "dontneed": self.dontneed,
+            "set_eager_page_split": lambda: {"op": kind, "value": self.eager()},
+            "clear": self.clear,
+        }
+        if kind in with_arguments:
+            return with_arguments[kind]()
         if kind in ("enable", "disable"):
             self.logging = kind == "enable"
         return {"op": kind}

@@ -134,4 +134,4 @@ def test_the_sequences_met_every_op_everywhere() -> None:
 
 
 def test_every_preset_is_drawn() -> None:
-    assert KERNELS == tuple(features.name for features in PRESETS.values())
+    assert tuple(features.name for features in PRESETS.values()) == KERNELS
