@@ -149,7 +149,7 @@ def parse_release(version: str) -> Release:
     Raises:
         InputError: no such numbers.
     """
-    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", version)
+    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])", version)
     if found is None:
         raise InputError(f"kernel={version!r:.60} must begin with two numbers, e.g. 6.12 or 6.1.0-56-amd64")
     return int(found[1]), int(found[2])

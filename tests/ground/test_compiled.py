@@ -1,0 +1,101 @@
+"""The compiler's cache notices a change in a function called from another file."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmuviz.ground import compiled
+from tests.served import clean_environment
+
+CALLER = """
+from mmuviz.ground.compiled import compiled
+from mmuviz.mmu.callee import price
+
+@compiled
+def total(count: int) -> int:
+    return count * price()
+"""
+CALLEE = """
+from mmuviz.ground.compiled import compiled
+
+@compiled
+def price() -> int:
+    return {price}
+"""
+
+
+def package_in(folder: Path) -> Path:
+    """A package with this project's own door to the compiler, a caller, and a callee in another file."""
+    package = folder / "mmuviz"
+    for room in ("ground", "mmu"):
+        (package / room).mkdir(parents=True)
+        (package / room / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    shutil.copy(compiled.__file__, package / "ground" / "compiled.py")
+    (package / "mmu" / "caller.py").write_text(CALLER)
+    (package / "mmu" / "callee.py").write_text(CALLEE.format(price=3))
+    return package
+
+
+def total_of_seven(folder: Path) -> tuple[int, str]:
+    """What a new process computes, and the cache folder that it used."""
+    code = "from mmuviz.mmu.caller import total; import numba; print(total(7), numba.config.CACHE_DIR)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=clean_environment(MMUVIZ_CACHE_DIR=str(folder / "cache"), PYTHONPATH=str(folder)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    result, cache = done.stdout.split()
+    return int(result), cache
+
+
+def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
+    package = package_in(tmp_path)
+    first, cache = total_of_seven(tmp_path)
+    assert first == 21
+    assert list(Path(cache).rglob("caller.total-*.nbc")), "the first run kept its machine code"
+    assert total_of_seven(tmp_path) == (21, cache)
+    (package / "mmu" / "callee.py").write_text(CALLEE.format(price=5))
+    assert total_of_seven(tmp_path)[0] == 35
+
+
+def test_the_hash_follows_every_room_with_compiled_code(tmp_path: Path) -> None:
+    package = package_in(tmp_path)
+    hashes = {compiled.source_hash(package)}
+    for room in compiled.COMPILED_ROOMS:
+        (package / room).mkdir(exist_ok=True)
+        (package / room / "more.py").write_text("x = 1")
+        hashes.add(compiled.source_hash(package))
+    assert len(hashes) == 1 + len(compiled.COMPILED_ROOMS)
+    before = compiled.source_hash(package)
+    (package / "web").mkdir()
+    (package / "web" / "page.py").write_text("x = 1")
+    assert compiled.source_hash(package) == before
+
+
+def test_every_room_that_compiles_is_hashed() -> None:
+    package = compiled.PACKAGE
+    rooms = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if re.search(r"^@(numba\.)?(compiled|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE)
+    }
+    assert rooms
+    assert rooms <= set(compiled.COMPILED_ROOMS)
+
+
+def test_the_folder_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMUVIZ_CACHE_DIR", str(tmp_path / "asked"))
+    assert compiled.cache_folder() == tmp_path / "asked" / "mmuviz" / f"compiled-{compiled.source_hash()}"
+    monkeypatch.delenv("MMUVIZ_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert compiled.cache_folder().is_relative_to(tmp_path / "home")

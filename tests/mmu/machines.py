@@ -1,0 +1,40 @@
+"""Machines to look at from the inside, with one or two test slots."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
+from mmuviz.mmu.features import features_of
+from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.state import I64
+
+REGION_2M = 512
+REGION_1G = 512 * 512
+
+
+def machine(
+    kernel: str,
+    mode: DirtyLogMode = DirtyLogMode.LEGACY,
+    *,
+    eager: bool = False,
+    vcpus: int = 1,
+    pml: bool = False,
+    tdp_mmu: bool = True,
+) -> Machine:
+    """A VM without slots; rings have 4096 entries."""
+    ring = 4096 if mode.ring else None
+    return Machine(
+        VmConfig(features_of(kernel), mode, eager, tdp_mmu=tdp_mmu, vcpus=vcpus, ring_entries=ring, pml=pml),
+        record=True,
+    )
+
+
+def with_slot(vm: Machine, backing: Backing, pages: int, base_gfn: int = REGION_1G) -> Machine:
+    """The VM with one populated slot, 0, whose host mapping is congruent."""
+    vm.add_memslot(0, Memslot(base_gfn, pages, backing, hva_offset_pages=base_gfn % REGION_1G))
+    return vm
+
+
+def gfns(base_gfn: int, pages: int, step: int = 1) -> I64:
+    return np.arange(base_gfn, base_gfn + pages, step, dtype=np.int64)
