@@ -11,7 +11,7 @@ from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.events import FAST, FAST_FIXED, KIND_MASK, KIND_SHIFT, log_event, log_is_low
-from mmuviz.mmu.machine import Machine, RunExit
+from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import (
     CONF_TDP_MMU,
     DIRTY,
@@ -27,6 +27,7 @@ from mmuviz.mmu.state import (
     MmuState,
 )
 from mmuviz.mmu.touch import guest_access
+from mmuviz.mmu.vm import RunExit
 
 CPU_DIRTY_CODE: Final = 5
 """Code of our own in the machine's log: no tracepoint's, so whoever asks for tracepoints never sees it."""

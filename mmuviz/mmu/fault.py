@@ -22,6 +22,7 @@ from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot
 from mmuviz.mmu.events import (
     FAST_DECLINED,
     FAST_FIXED,
+    log_is_low,
     trace_fast_page_fault,
     trace_page_fault,
     trace_spte_changed,
@@ -41,6 +42,7 @@ from mmuviz.mmu.split import account_table, split_1g, split_2m
 from mmuviz.mmu.state import (
     CONF_FAULT_SPLITS,
     CONF_TDP_MMU,
+    I64,
     IN_1G,
     LEAF_BITS,
     MMU_WRITABLE,
@@ -155,6 +157,29 @@ def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
     hpage = host_page_of(state, slot, gfn)
     first = (hpage >> shift) << shift
     invalidate_host_range(state, slot, first, first + (1 << shift))
+
+
+@compiled
+def host_write_pages(state: MmuState, slot: int, offsets: I64, start: int) -> int:
+    """The host process writes to pages of a slot; what that replaces on the host is zapped here.
+
+    Args:
+        state: changed in place.
+        slot: index of the memslot.
+        offsets: int64[n], pages counted from the slot's start.
+        start: write to go on from.
+
+    Returns:
+        The write to go on from; len(offsets) when done.
+    """
+    for index in range(start, len(offsets)):
+        if log_is_low(state):
+            return index
+        gfn = state.slots[slot, SLOT_BASE] + offsets[index]
+        host = fault_host_page(state, slot, host_page_of(state, slot, gfn), 1)
+        if host & FAULT_INVALIDATES:
+            invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)
+    return len(offsets)
 
 
 @compiled

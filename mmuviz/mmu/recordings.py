@@ -17,8 +17,8 @@ from mmuviz.mmu.features import features_of
 SCHEMA: Final = "kvm-recording/1"
 MAX_FILE_BYTES: Final = 256 << 20
 """Larger documents are refused, compressed ones by their plain size: no recording comes near it."""
-MAX_ACCESSES: Final = 1 << 28
-"""Accesses of one op: a bound on memory (2 GiB of page numbers)."""
+MAX_ACCESSES: Final = 1 << 26
+"""Accesses of one op: a bound on memory (512 MiB of page numbers)."""
 
 Document = Mapping[str, Any]
 

@@ -21,6 +21,8 @@ CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
 """The recording program's own pages, gfn 0 to 64, in a slot of their own."""
 TEST_SLOT: Final = 1
+WORDS_AT_ONCE: Final = 1 << 20
+"""Words of a bitmap that are unpacked together: 64 MiB of single bits."""
 TRACEPOINTS: Final = frozenset(TRACEPOINT_NAMES.values())
 FIRST_EVENTS: Final = 120
 """Events that a recording keeps in their interleaved order."""
@@ -67,19 +69,26 @@ def parallel_turns(how: str, pages: I64, vcpus: int) -> tuple[I64, I64]:
     return turns, pages[: share * vcpus].reshape(vcpus, share).T.ravel()
 
 
-def bitmap_offsets(words: I64) -> I64:
-    """Set bits of a bitmap, ascending.
+def bitmap_ranges(words: I64) -> list[list[int]]:
+    """Set bits of a bitmap as maximal ascending [first, count] ranges.
 
     Args:
         words: int64[words], 64 pages a word, lowest bit first.
 
     Returns:
-        int64[n] page offsets.
+        The ranges; a part of the bitmap is unpacked at a time.
     """
-    nonzero = np.flatnonzero(words)
-    bits = np.unpackbits(np.ascontiguousarray(words[nonzero]).view(np.uint8), bitorder="little")
-    row, bit = np.nonzero(bits.reshape(-1, BITS_PER_LONG))
-    return nonzero[row] * BITS_PER_LONG + bit
+    found: list[list[int]] = []
+    for start in range(0, len(words), WORDS_AT_ONCE):
+        part = np.ascontiguousarray(words[start : start + WORDS_AT_ONCE])
+        bits = np.unpackbits(part.view(np.uint8), bitorder="little").view(np.int8)
+        edges = np.flatnonzero(np.diff(bits, prepend=0, append=0)).reshape(-1, 2) + start * BITS_PER_LONG
+        for first, end in edges.tolist():
+            if found and sum(found[-1]) == first:
+                found[-1][1] += end - first
+            else:
+                found.append([first, end - first])
+    return found
 
 
 def bitmap_of(offsets: I64, words: int) -> I64:
@@ -145,7 +154,7 @@ class Replay:
         self._begin = self.machine.counters()
         self._last: I64 | None = None
         self._harvested: list[I64] = []
-        self._ops: dict[str, Callable[[dict[str, Any]], I64 | None]] = {
+        self._ops: dict[str, Callable[[dict[str, Any]], list[list[int]] | None]] = {
             "slot": self._slot,
             "read": self._read,
             "write": self._write,
@@ -197,7 +206,7 @@ class Replay:
         else:
             after["counters"] = self._counters()
         if dirty is not None:
-            after["dirty_ranges"] = ranges_of(dirty)
+            after["dirty_ranges"] = dirty
         if self.recording.config.pml:
             after["pml_full_exits"] = self.machine.counters().pml_full_exits - before.pml_full_exits
         return after | event_fields(events, self.tracepoints)
@@ -253,34 +262,37 @@ class Replay:
     def _disable(self, _op: dict[str, Any]) -> None:
         self.machine.disable_dirty_logging(TEST_SLOT)
 
-    def _get(self, _op: dict[str, Any]) -> I64:
+    def _get(self, _op: dict[str, Any]) -> list[list[int]]:
         self._last = self.machine.get_dirty_log(TEST_SLOT)
-        return bitmap_offsets(self._last)
+        return bitmap_ranges(self._last)
 
     def _clear(self, op: dict[str, Any]) -> None:
         first, num = op["first_page"], op["num_pages"]
-        words = -(-max(num, 0) // BITS_PER_LONG)
+        outside = first < 0 or num < 0 or first + num > self._memslot().pages
+        bits = np.zeros(0, dtype=np.int64) if outside else self._bits(op, first, num)
+        self.machine.clear_dirty_log(TEST_SLOT, first, num, bits)  # refuses a range outside the slot
+
+    def _bits(self, op: dict[str, Any], first: int, num: int) -> I64:
+        """The bitmap that userspace gives with a CLEAR of pages inside the slot."""
+        words, word = -(-num // BITS_PER_LONG), first // BITS_PER_LONG
+        if op["bits"] == "last" and self._last is not None:
+            return self._last[word : word + words]
         if op["bits"] == "all":
             bits = np.full(words, -1, dtype=np.int64)
-        elif op["bits"] == "list":
-            listed = pages_of(op["list"])
+            if num % BITS_PER_LONG:
+                bits[-1] = (1 << num % BITS_PER_LONG) - 1
+            return bits
+        if op["bits"] == "list":
+            listed = np.array(op["list"], dtype=np.int64)
             self._slot_gfns(listed)
-            within = listed[(listed >= first) & (listed < first + num)] - first
-            bits = bitmap_of(within, words)
-        elif self._last is None or first < 0:
-            bits = np.zeros(words, dtype=np.int64)
-        else:
-            bits = self._last[first // BITS_PER_LONG : first // BITS_PER_LONG + words]
-            bits = np.concatenate([bits, np.zeros(words - len(bits), dtype=np.int64)])
-        if op["bits"] == "all" and num % BITS_PER_LONG:
-            bits[-1] = (1 << num % BITS_PER_LONG) - 1
-        self.machine.clear_dirty_log(TEST_SLOT, first, num, bits)
+            return bitmap_of(listed[(listed >= first) & (listed < first + num)] - first, words)
+        return np.zeros(words, dtype=np.int64)
 
-    def _ring_collect(self, _op: dict[str, Any]) -> I64:
+    def _ring_collect(self, _op: dict[str, Any]) -> list[list[int]]:
         found = [offsets for slot, offsets in self.machine.collect_dirty_rings() if slot == TEST_SLOT]
         found += self._harvested
         self._harvested = []
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+        return ranges_of(np.unique(np.concatenate(found))) if found else []
 
     def _ring_reset(self, _op: dict[str, Any]) -> None:
         self.machine.reset_dirty_rings()

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot
-from mmuviz.mmu.machine import Counters, Machine
+from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Counters
 from tests.mmu.machines import REGION_1G, REGION_2M, gfns, machine
 
 VCPUS = 2
