@@ -55,7 +55,7 @@ def asked(query: str, known: Callable[[str], bool]) -> Asked:
 
 
 def layout(shelf: Shelf) -> Component:
-    """Make the page around what is shown.
+    """Make the page around what is shown; the address is known to the browser alone, which asks for the rest.
 
     Args:
         shelf: the scenarios.
@@ -63,9 +63,8 @@ def layout(shelf: Shelf) -> Component:
     Returns:
         The content of the page's main element.
     """
-    return html.Div(
-        [dcc.Location(id=Id.URL, refresh=False), html.Div(shown("", shelf), id=Id.SHOWN, className="shown")]
-    )
+    waiting = [scenario_links(shelf.links, ""), html.P("Loading the recording …")]
+    return html.Div([dcc.Location(id=Id.URL, refresh=False), html.Div(waiting, id=Id.SHOWN, className="shown")])
 
 
 def shown(query: str, shelf: Shelf) -> list[Component]:
