@@ -138,3 +138,15 @@ def test_asking_for_help_loads_neither_dash_nor_numba(repository: Path) -> None:
         [sys.executable, "-c", code], cwd=repository, env=clean_environment(), capture_output=True, check=False
     )
     assert done.stderr.strip() == b""
+
+
+@pytest.mark.parametrize("command", ["replay", "verify"])
+def test_a_bad_recording_is_one_line_and_no_traceback(command: str, repository: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json.gz"
+    bad.write_bytes(b"\x1f\x8b and no more")
+    done = mmuviz(command, str(bad), cwd=repository)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert str(bad) in lines[0]
+    assert "cannot be read" in lines[0]
+    assert lines[1:] == ([] if command == "replay" else ["0 of 1 recordings exact"])
