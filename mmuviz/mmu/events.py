@@ -158,26 +158,49 @@ def expand(runs: I64) -> tuple[I64, I64]:
     return runs[row, LOG_CODE], runs[row, LOG_GFN] + runs[row, LOG_STRIDE] * within
 
 
+@inlined
+def append_to_runs(out: I64, rows: int, gfn: int) -> int:
+    """Append one gfn to runs [first, stride, count], greedily; returns how many there are."""
+    if rows > 0:
+        count = out[rows - 1, 2]
+        if count == 1:
+            out[rows - 1, 1] = gfn - out[rows - 1, 0]
+            out[rows - 1, 2] = 2
+            return rows
+        if gfn == out[rows - 1, 0] + out[rows - 1, 1] * count:
+            out[rows - 1, 2] = count + 1
+            return rows
+    out[rows, 0] = gfn
+    out[rows, 1] = 0
+    out[rows, 2] = 1
+    return rows + 1
+
+
 @compiled
-def fold_runs(gfns: I64, out: I64) -> int:
-    """Fold a sequence into runs, greedily from the left: see runs_of()."""
+def fold_runs(runs: I64, out: I64) -> int:
+    """Fold runs as if their gfns came one by one: see merged_runs()."""
     rows = 0
-    for index in range(len(gfns)):
-        gfn = gfns[index]
-        if rows > 0:
-            count = out[rows - 1, 2]
-            if count == 1:
-                out[rows - 1, 1] = gfn - out[rows - 1, 0]
-                out[rows - 1, 2] = 2
-                continue
-            if gfn == out[rows - 1, 0] + out[rows - 1, 1] * count:
-                out[rows - 1, 2] = count + 1
-                continue
-        out[rows, 0] = gfn
-        out[rows, 1] = 0
-        out[rows, 2] = 1
-        rows += 1
+    for index in range(len(runs)):
+        first, stride, count = runs[index, 0], runs[index, 1], runs[index, 2]
+        for each in range(count):
+            rows = append_to_runs(out, rows, first + stride * each)
+            if out[rows - 1, 2] > 2 and out[rows - 1, 1] == stride:
+                out[rows - 1, 2] += count - each - 1
+                break
     return rows
+
+
+def merged_runs(runs: I64) -> I64:
+    """Fold runs of one class into the greedy runs of their gfns, without expanding them.
+
+    Args:
+        runs: int64[n, 3], rows of (first gfn, stride, count), in order.
+
+    Returns:
+        int64[m, 3]; a single gfn has stride 0.
+    """
+    out = np.empty((3 * len(runs) + 1, 3), dtype=np.int64)
+    return out[: fold_runs(np.ascontiguousarray(runs), out)]
 
 
 def runs_of(gfns: I64) -> I64:
@@ -189,5 +212,5 @@ def runs_of(gfns: I64) -> I64:
     Returns:
         int64[runs, 3]; a single one has stride 0.
     """
-    out = np.empty((len(gfns), 3), dtype=np.int64)
-    return out[: fold_runs(np.ascontiguousarray(gfns), out)]
+    ones = np.ones_like(gfns)
+    return merged_runs(np.stack([gfns, ones * 0, ones], axis=1))

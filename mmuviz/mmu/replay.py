@@ -12,10 +12,10 @@ import numpy as np
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.ground.pages import BITS_PER_LONG
 from mmuviz.mmu.config import Backing, Memslot
-from mmuviz.mmu.events import KIND_MASK, TRACEPOINT_NAMES, event_class, expand, runs_of
+from mmuviz.mmu.events import KIND_MASK, TRACEPOINT_NAMES, event_class, expand, merged_runs
 from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
-from mmuviz.mmu.state import I64, LOG_CODE
+from mmuviz.mmu.state import I64, LOG_CODE, LOG_COUNT
 
 CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
@@ -126,14 +126,31 @@ def event_fields(runs: I64, tracepoints: frozenset[str] = TRACEPOINTS) -> dict[s
         Both fields in the recording's schema.
     """
     kinds = [kind for kind, name in TRACEPOINT_NAMES.items() if name in tracepoints]
-    codes, gfns = expand(runs[np.isin(runs[:, LOG_CODE] & KIND_MASK, kinds)])
+    runs = runs[np.isin(runs[:, LOG_CODE] & KIND_MASK, kinds)]
     by_class = []
-    for code in np.unique(codes):
-        of_class = gfns[codes == code]
-        by_class.append([list(event_class(int(code))), len(of_class), runs_of(of_class).tolist()])
+    for code in np.unique(runs[:, LOG_CODE]):
+        of_class = merged_runs(runs[runs[:, LOG_CODE] == code, 1:])
+        by_class.append([list(event_class(int(code))), int(of_class[:, 2].sum()), of_class.tolist()])
     by_class.sort(key=lambda row: [str(part) for part in row[0]])
-    first = zip(codes[:FIRST_EVENTS].tolist(), gfns[:FIRST_EVENTS].tolist(), strict=True)
+    codes, gfns = first_events(runs, FIRST_EVENTS)
+    first = zip(codes.tolist(), gfns.tolist(), strict=True)
     return {"events": by_class, "first_events_in_order": [[*event_class(code), gfn] for code, gfn in first]}
+
+
+def first_events(runs: I64, most: int) -> tuple[I64, I64]:
+    """The first events of a log, one by one.
+
+    Args:
+        runs: int64[n, 4], rows of (code, first gfn, stride, count).
+        most: events wanted.
+
+    Returns:
+        Codes and gfns, int64[up to most] each.
+    """
+    begin = runs[:most].copy()
+    begin[:, LOG_COUNT] = np.minimum(begin[:, LOG_COUNT], most)
+    codes, gfns = expand(begin)
+    return codes[:most], gfns[:most]
 
 
 class Replay:
