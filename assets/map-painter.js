@@ -23,7 +23,9 @@ window.mmuviz = window.mmuviz || {};
   const PARTS = 9;
   // The part of a 3 x 3 cell, row by row, and the order in which they fill: the middle first, then its sides, the corners.
   const RANK = [5, 1, 6, 2, 0, 3, 7, 4, 8];
-  const LEVEL_NAMES = ["none", "4k", "2m", "1g"];
+  // By level; 0 is not mapped.
+  const FILLS = ["--map-none", "--map-4k", "--map-2m", "--map-1g"];
+  const STRIPES = ["--map-none-stripe", "--map-4k-stripe", "--map-2m-stripe", "--map-1g-stripe"];
 
   function word32(colour) {
     const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
@@ -34,8 +36,8 @@ window.mmuviz = window.mmuviz || {};
     const style = getComputedStyle(document.documentElement);
     const token = (name) => word32(style.getPropertyValue(name).trim());
     return {
-      levels: LEVEL_NAMES.map((name) => token(`--map-${name}`)),
-      stripes: LEVEL_NAMES.map((name) => token(`--map-${name}-stripe`)),
+      levels: FILLS.map(token),
+      stripes: STRIPES.map(token),
       dirty: token("--map-dirty"),
       gap: token("--surface-raised"),
     };
