@@ -21,8 +21,8 @@ CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
 """The recording program's own pages, gfn 0 to 64, in a slot of their own."""
 TEST_SLOT: Final = 1
-WORDS_AT_ONCE: Final = 1 << 20
-"""Words of a bitmap that are unpacked together: 64 MiB of single bits."""
+WORDS_AT_ONCE: Final = 1 << 15
+"""Words of a bitmap that are unpacked together: 2 MiB of single bits, which a cache holds."""
 TRACEPOINTS: Final = frozenset(TRACEPOINT_NAMES.values())
 FIRST_EVENTS: Final = 120
 """Events that a recording keeps in their interleaved order."""
