@@ -244,3 +244,18 @@ def record_file(path: Path) -> Recording:
         MmuvizError: the file or one of its ops is refused.
     """
     return record_replay(read_document(path))
+
+
+def header_of_file(path: Path) -> Recording:
+    """What a file is a recording of, without replaying it.
+
+    Args:
+        path: a recording of real KVM, .json or .json.gz.
+
+    Returns:
+        The Recording as it is before the first op: its header, and empty columns.
+
+    Raises:
+        MmuvizError: the file is refused.
+    """
+    return _Watch(checked(read_document(path))).recording()

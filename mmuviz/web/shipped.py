@@ -2,10 +2,11 @@
 
 from functools import cached_property
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from threading import Lock
 
 from mmuviz.components.scenario_links import ScenarioLink
-from mmuviz.engine.replayed import record_file
+from mmuviz.engine.replayed import header_of_file, record_file
 from mmuviz.recording.codec import content_hash, encode
 from mmuviz.recording.columns import Recording
 from mmuviz.recording.words import short_title
@@ -43,10 +44,20 @@ class Scenario:
         """Where the browser fetches the bytes; it names their content."""
         return f"/recording/{content_hash(self.data)}.bin"
 
+    @cached_property
+    def title(self) -> str:
+        """Backing, mode, policy and kernel, read without a replay."""
+        with as_file(self._file) as path:
+            return short_title(header_of_file(path))
+
+    @property
+    def _file(self) -> Traversable:
+        return files("mmuviz") / "data" / "recordings" / f"{self.name}{SUFFIX}"
+
     # Both run under the lock alone.
     @cached_property
     def _recording(self) -> Recording:
-        with as_file(files("mmuviz") / "data" / "recordings" / f"{self.name}{SUFFIX}") as path:
+        with as_file(self._file) as path:
             return record_file(path)
 
     @cached_property
@@ -65,8 +76,8 @@ class Shelf:
 
     @cached_property
     def links(self) -> list[ScenarioLink]:
-        """Every scenario's name and title; it replays them all."""
-        return [ScenarioLink(name, short_title(scenario.recording)) for name, scenario in self.scenarios.items()]
+        """Every scenario's name and title."""
+        return [ScenarioLink(name, scenario.title) for name, scenario in self.scenarios.items()]
 
     def by_address(self, address: str) -> bytes | None:
         """The bytes that an address names, or None.
