@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from mmuviz.ground.compiled import cache_folder
 from mmuviz.ground.errors import MmuvizError
 from mmuviz.web.serving import listen, url_of
 from tests.served import Served, clean_environment, serve, stop
@@ -67,12 +68,14 @@ def children(served: Served) -> list[int]:
 
 @pytest.mark.parametrize("command", [SERVE, [sys.executable, "app.py"]], ids=["mmuviz", "app.py"])
 def test_it_serves_and_control_c_ends_it_and_its_workers(repository: Path, command: list[str], tmp_path: Path) -> None:
-    environment = clean_environment(PORT="0", HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+    compiled = str(cache_folder().parent.parent)
+    home = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    environment = clean_environment(PORT="0", MMUVIZ_CACHE_DIR=compiled, **home)
     with serve(command, cwd=repository, environment=environment) as served:
         assert served.get("/healthz").status == 200
         workers = children(served)
         assert 1 <= len(workers) <= 2
-        # No control socket, no cache: a server leaves nothing behind.
+        # No control socket, and compiled code where it was: a server leaves nothing behind.
         assert [path.name for path in tmp_path.iterdir()] == []
         assert stop(served.process) == 0
         assert [worker for worker in workers if Path(f"/proc/{worker}").exists()] == []
