@@ -43,7 +43,7 @@ def has_eager(kernel: str) -> bool:
 
 @st.composite
 def configs(draw: st.DrawFn, kernel: str) -> Document:
-    mode = draw(st.sampled_from(MODES))
+    mode = draw(st.sampled_from((*MODES, "manual_initially_set", "ring")))
     tdp_mmu = draw(st.sampled_from((True, True, True, False)))
     vendor = draw(st.sampled_from(("amd", "intel")))
     pml = vendor == "intel" and draw(st.booleans())
@@ -64,13 +64,14 @@ def small_slots(draw: st.DrawFn) -> Op:
     """A slot of a few 2M regions: any alignment, across 2M, 1G and 512G, congruent with the host or not."""
     region = draw(st.sampled_from((2 * REGION_1G, 3 * REGION_1G, REGION_512G, 2 * REGION_512G)))
     near = draw(st.sampled_from((0, 0, 0, 512, 1024, 1, 511, 32, 64, -512, -1, -700)))
-    base = region + draw(st.one_of(st.just(near), st.integers(0, 3000)))
-    pages = draw(st.one_of(st.sampled_from((1024, 1536, 2048, 1, 63, 65, 512, 513, 1000)), st.integers(1, 1700)))
-    congruent = draw(st.sampled_from((True, True, True, False)))
+    base = region + draw(st.one_of(st.just(near), st.just(near), st.integers(0, 3000)))
+    some = st.sampled_from((1536, 1536, 2048, 1024, 1100, 65, 513, 1))
+    pages = draw(st.one_of(some, some, st.integers(1, 1700)))
+    congruent = draw(st.sampled_from((True, True, True, True, True, False)))
     aligned = base % REGION_2M + REGION_2M * draw(st.integers(0, 2))
     return {
         "op": "slot",
-        "backing": draw(st.sampled_from(BACKINGS)),
+        "backing": draw(st.sampled_from(("hugetlb_2m", "thp", *BACKINGS))),
         "base_gfn": base,
         "pages": pages,
         "hva_offset_pages": aligned if congruent else draw(st.integers(0, 1100)),
@@ -134,8 +135,19 @@ class Ops:
         op: Op = {"op": "clear", "first_page": first, "num_pages": pages - first if whole else 64 * words}
         op["bits"] = self.draw(st.sampled_from(("last", "all", "list", "list")))
         if op["bits"] == "list":
-            op["list"] = [self.page() for _ in range(self.draw(st.integers(1, 6)))]
+            op["list"] = self.boundary() or [self.page() for _ in range(self.draw(st.integers(1, 6)))]
+        if op["bits"] == "list" and self.draw(st.booleans()):
+            op |= {"first_page": 0, "num_pages": pages}
         return op
+
+    def boundary(self) -> list[int]:
+        """A mask that ends on the first page of a 2M region, or starts before it; empty half the time."""
+        first_2m = -self.slot["base_gfn"] % REGION_2M
+        ends = list(range(first_2m, self.slot["pages"], REGION_2M))
+        if not ends or self.draw(st.booleans()):
+            return []
+        end = self.draw(st.sampled_from(ends))
+        return sorted({end, max(0, end - self.draw(st.sampled_from((0, 0, 1, 5, 31, 60))))})
 
     def dontneed(self) -> Op:
         span = SPAN_OF.get(self.slot["backing"], 1)
@@ -169,6 +181,35 @@ class Ops:
             self.logging = kind == "enable"
         return {"op": kind}
 
+    def everything(self, kind: str = "write") -> Op:
+        """Every page, or one of each 2M region, so that what can be huge is mapped huge."""
+        stride = self.draw(st.sampled_from((1, 512)))
+        count = min(-(-self.slot["pages"] // stride), 2100)
+        return {"op": kind, "vcpu": 0, "pages": {"start": 0, "stride": stride, "count": count}}
+
+    def chain(self) -> list[Op]:
+        """Calls that mean something together."""
+        mode = self.config["dirty_log_mode"]
+        if mode == "manual_initially_set" and (mask := self.boundary()):
+            self.logging = True
+            clear = {"op": "clear", "first_page": 0, "num_pages": self.slot["pages"], "bits": "list", "list": mask}
+            write = {"op": "write", "vcpu": 0, "pages": [*mask, self.page()]}
+            return [{"op": "enable"}, clear, write, {"op": "get"}]
+        if self.slot["backing"] == "thp" and self.draw(st.booleans()):  # a host table that empties
+            first = -self.slot["hva_offset_pages"] % REGION_2M
+            if first + REGION_2M <= self.slot["pages"]:
+                self.logging = False
+                drop = {"op": "dontneed", "start": first}
+                return [{**drop, "count": 3}, {**drop, "count": 512}, {"op": "disable"}, self.everything()]
+        if self.draw(st.booleans()):  # huge pages come back, and are split again
+            self.logging = True
+            middle = [self.everything(self.draw(st.sampled_from(("read", "write"))))]
+            return [{"op": "disable"}, *middle, {"op": "enable"}, self.accesses("write")]
+        if mode in RING_MODES:
+            return [self.accesses("write"), {"op": "ring_collect"}, {"op": "ring_reset"}]
+        self.logging = True
+        return [{"op": "enable"}, {"op": "get"}, self.clear(), self.accesses("write"), {"op": "get"}]
+
 
 @st.composite
 def documents(draw: st.DrawFn, slots: st.SearchStrategy[Op], kernel: str, most: int = 14) -> Document:
@@ -177,10 +218,13 @@ def documents(draw: st.DrawFn, slots: st.SearchStrategy[Op], kernel: str, most: 
     slot = draw(slots)
     ops = Ops(draw, config, kernel, slot)
     own = RING_OPS if config["dirty_log_mode"] in RING_MODES else BITMAP_OPS
-    before = [ops.next(("read", "write", "write", "parallel_write", *HOST_OPS)) for _ in range(draw(st.integers(1, 3)))]
+    before = [ops.next(("read", "write", "write", "parallel_write", *HOST_OPS)) for _ in range(draw(st.integers(0, 2)))]
+    mapped = [ops.everything()] if draw(st.sampled_from((True, True, False))) else [ops.accesses("write")]
     ops.logging = True
     kinds = ("read", "write", "write", *ANY_TIME, *HOST_OPS, *own, *own, *own)
-    middle = [ops.next(kinds) for _ in range(draw(st.integers(7, most)))]
+    middle = ops.chain() if draw(st.sampled_from((True, True, False))) else []
+    middle += [ops.next(kinds) for _ in range(draw(st.integers(7, most)))]
+    middle += ops.chain() if draw(st.booleans()) else []
     last: list[Op] = [{"op": "delslot"}] if draw(st.booleans()) else []
-    listed = [slot, *before, {"op": "enable"}, ops.accesses("write"), *middle, *last]
+    listed = [slot, *mapped, *before, {"op": "enable"}, ops.accesses("write"), *middle, *last]
     return {"schema": "kvm-recording/1", "name": "random", "kernel": kernel, "config": config, "ops": listed}

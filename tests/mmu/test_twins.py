@@ -101,7 +101,7 @@ def sequences_of(kernel: str) -> None:
     """Draw sequences for one kernel, each kernel others, and hold the twins against each other."""
 
     @seed(KERNELS.index(kernel))
-    @settings(reproducible, max_examples=40)
+    @settings(reproducible, max_examples=90)
     @given(documents(small_slots(), kernel))
     def agree(document: dict[str, Any]) -> None:
         run_both(document)
@@ -114,7 +114,7 @@ def test_the_twins_agree_on_small_slots(kernel: str) -> None:
     sequences_of(kernel)
 
 
-@settings(reproducible, max_examples=30)
+@settings(reproducible, max_examples=24)
 @given(st.data())
 def test_the_twins_agree_on_1g_pages(data: st.DataObject) -> None:
     kernel = data.draw(st.sampled_from(KERNELS))
