@@ -20,6 +20,9 @@ class Rules:
     """What differs between kernels, for the slow twin."""
 
     has_eager_split: bool
+    fast_fixes_huge: bool
+    prefetch_finishes: bool
+    notifier_takes_tables: bool
     disable_zaps_leaves: bool
     fault_splits_in_place: bool
     clear_split_end_exclusive: bool
@@ -27,6 +30,7 @@ class Rules:
     pml_oldest_first: bool
     huge_zero_write_allocates: bool
     dontneed_frees_tables: bool
+    dontneed_rounds_down: bool
 
     @classmethod
     def of(cls, major: int, minor: int) -> Rules:
@@ -34,13 +38,17 @@ class Rules:
         at = (major, minor)
         return cls(
             has_eager_split=at >= (5, 18),
-            disable_zaps_leaves=at < (6, 0),
+            fast_fixes_huge=at >= (5, 17),
+            prefetch_finishes=at >= (5, 16),
+            notifier_takes_tables=at < (5, 18),
+            disable_zaps_leaves=at < (5, 19),
             fault_splits_in_place=at >= (6, 2),
             clear_split_end_exclusive=at < (6, 8),
             recovers_in_place=at >= (6, 13),
-            pml_oldest_first=at >= (6, 18),
+            pml_oldest_first=at >= (6, 14),
             huge_zero_write_allocates=at >= (6, 13),
-            dontneed_frees_tables=at >= (6, 18),
+            dontneed_frees_tables=at >= (6, 14),
+            dontneed_rounds_down=at >= (6, 1),
         )
 
 
@@ -230,7 +238,8 @@ class Oracle:
         self.events.append((("fault", vcpu, kind), gfn))
         self.faults["pf_taken"] += 1
         if leaf is not None:
-            fixable = leaf.mmu_writable and not (leaf.level > 1 and self.logging)
+            huge_refused = leaf.level > 1 and (self.logging or not self.rules.fast_fixes_huge)
+            fixable = leaf.mmu_writable and not huge_refused
             self.events.append((("fast", vcpu, "fixed" if fixable else "declined"), gfn))
             if fixable:
                 self.faults["pf_fast"] += 1
@@ -292,26 +301,41 @@ class Oracle:
         if self.logging:
             return
         first = gfn - gfn % 8
-        run: list[int] = []
-        for each in [*range(first, first + 8), None]:
-            if each is not None and each not in self.leaf:
-                run.append(each)
-                continue
-            if run and not (self.base <= run[0] and run[-1] < self.base + self.pages):
+        runs: list[list[int]] = [[]]
+        for each in range(first, first + 8):
+            if each in self.leaf:
+                runs.append([])
+            else:
+                runs[-1].append(each)
+        if not self.rules.prefetch_finishes:
+            runs.pop()
+        for run in filter(None, runs):
+            inside = self.base <= run[0] and run[-1] < self.base + self.pages
+            wanted = [each - self.base + self.hva_offset for each in run]
+            if not inside or self.host.page.get(wanted[0]) != "present":
                 return
-            for wanted in run:
-                hpage = wanted - self.base + self.hva_offset
+            for each, hpage in zip(run, wanted, strict=True):
                 if self.host.page.get(hpage) != "present":
-                    return
-                self.install(Leaf(1, wanted, writable=True, mmu_writable=True, dirty=True))
-            run = []
+                    break
+                self.install(Leaf(1, each, writable=True, mmu_writable=True, dirty=True))
 
     def notifier_invalidates(self, start: int, end: int) -> None:
-        """kvm_unmap_gfn_range(): zap the leaves of these host pages, keep the tables."""
+        """kvm_unmap_gfn_range(): zap the leaves of these host pages, before 5.18 whole tables too."""
         shift = self.base - self.hva_offset
         low, high = max(start + shift, self.base), min(end + shift, self.base + self.pages)
-        for leaf in self.leaves(low, high):
-            self.zap(leaf)
+        gfn = low
+        while gfn < high:
+            level = next((each for each in (3, 2) if self.whole_table(each, gfn, high)), 1)
+            if level > 1:
+                self.zap_table(level, gfn, "none")
+            elif gfn in self.leaf:
+                self.zap(self.leaf[gfn])
+            gfn += SPAN[level]
+
+    def whole_table(self, level: int, gfn: int, high: int) -> bool:
+        """Whether a table begins here that goes whole with the range up to `high`."""
+        takes = self.rules.notifier_takes_tables and self.tdp_mmu
+        return takes and (level, gfn) in self.table and gfn + SPAN[level] <= high
 
     # Dirty logging
 

@@ -35,6 +35,7 @@ class HostMemory:
     populated: bool
     allocates_on_huge_zero_write: bool
     dontneed_frees_tables: bool
+    dontneed_rounds_down: bool
     page: dict[int, str] = field(default_factory=dict)
     huge: dict[int, int] = field(default_factory=dict)
 
@@ -100,8 +101,9 @@ class HostMemory:
 
     def dontneed(self, start: int, count: int) -> list[tuple[int, int]]:
         """MADV_DONTNEED of host pages; returns the ranges that the MMU notifier invalidates."""
-        if self.backing in HUGETLB_LEVEL:  # whole huge pages only, the end rounded down
-            count -= count % SPAN[HUGETLB_LEVEL[self.backing]]
+        if self.backing in HUGETLB_LEVEL:  # whole huge pages only
+            over = count % SPAN[HUGETLB_LEVEL[self.backing]]
+            count -= over if self.dontneed_rounds_down or not over else over - SPAN[HUGETLB_LEVEL[self.backing]]
         if count == 0:
             return []
         invalidated = [(start, start + count)]

@@ -70,6 +70,7 @@ class Driver:
             op["host_populated"],
             self.rules.huge_zero_write_allocates,
             self.rules.dontneed_frees_tables,
+            self.rules.dontneed_rounds_down,
         )
         self.vm.add_slot(op["base_gfn"], op["pages"], op["hva_offset_pages"], host)
 

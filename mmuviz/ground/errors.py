@@ -59,7 +59,7 @@ class KvmE2big(KvmError):
     errno = errno.E2BIG
 
 
-class KvmEnospc(KvmError):
-    """ENOSPC: more memslots than KVM allows."""
+class KvmEnomem(KvmError):
+    """ENOMEM: there is no memory for the memslot."""
 
-    errno = errno.ENOSPC
+    errno = errno.ENOMEM

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import (
     PAGES_PER_1G,
+    PAGES_PER_2M,
     PG_LEVEL_1G,
     PG_LEVEL_2M,
     PG_LEVEL_4K,
@@ -17,6 +18,8 @@ from mmuviz.mmu.memslot import max_mapping_level
 from mmuviz.mmu.split import account_table
 from mmuviz.mmu.state import (
     CONF_RECOVERS,
+    CONF_TDP_MMU,
+    CONF_ZAPS_LEAVES_ONLY,
     IN_1G,
     LEAF_BITS,
     ORPHAN,
@@ -98,9 +101,18 @@ def replace_1g_table(state: MmuState, row: int, word: int) -> None:
         state.l2[row << SHIFT_2M : (row + 1) << SHIFT_2M] = IN_1G | word
 
 
+@inlined
+def takes_tables(state: MmuState) -> bool:
+    """Whether zapping a range takes the tables that lie whole inside it: the TDP MMU before 5.18.
+
+    Kernel: zap_gfn_range(), arch/x86/kvm/mmu/tdp_mmu.c
+    """
+    return int(state.conf[CONF_ZAPS_LEAVES_ONLY]) == 0 and int(state.conf[CONF_TDP_MMU]) != 0
+
+
 @compiled
 def zap_leafs(state: MmuState, start: int, end: int) -> int:
-    """Zap the leaves that map any page of [start, end); tables stay.
+    """Zap the leaves that map any page of [start, end); tables stay, before 5.18 only those not whole inside.
 
     Returns:
         The gfn to go on from; at least `end` when done, less when the event log wants emptying.
@@ -116,6 +128,8 @@ def zap_leafs(state: MmuState, start: int, end: int) -> int:
         row = int(state.row_of[gfn >> SHIFT_1G])
         if row >= 0 and state.l3[row] & PRESENT:
             zap_1g_leaf(state, row)
+        elif row >= 0 and state.l3[row] & TABLE and stop - gfn == PAGES_PER_1G and takes_tables(state):
+            replace_1g_table(state, row, 0)
         elif row >= 0 and state.l3[row] & TABLE:
             zap_row_leafs(state, row, gfn - base, stop - base)
         gfn = stop
@@ -131,7 +145,9 @@ def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
         index = page >> SHIFT_2M
         stop = min(high, (index + 1) << SHIFT_2M)
         entry = state.l2[(row << SHIFT_2M) | index]
-        if entry & TABLE:
+        if entry & TABLE and stop - page == PAGES_PER_2M and takes_tables(state):
+            replace_2m_table(state, row, index, 0)
+        elif entry & TABLE:
             for each in range(page, stop):
                 zap_4k(state, (row << SHIFT_1G) + each, base + each)
         elif entry & PRESENT:

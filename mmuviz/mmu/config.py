@@ -15,11 +15,11 @@ from mmuviz.mmu.stats import DIRTY_GFN_BYTES
 MAX_VCPUS: Final = 4096
 """Kernel: KVM_MAX_VCPUS of later releases, arch/x86/include/asm/kvm_host.h."""
 MAX_RING_ENTRIES: Final = 65_536
-"""Kernel: KVM_DIRTY_RING_MAX_ENTRIES, include/linux/kvm_dirty_ring.h."""
+"""Kernel: KVM_DIRTY_RING_MAX_ENTRIES, include/linux/kvm_host.h."""
 RING_RESERVED_ENTRIES: Final = 64
 """Kernel: KVM_DIRTY_RING_RSVD_ENTRIES; with PML the buffer's 512 are added."""
 MAX_SLOT_PAGES: Final = (1 << 31) - 1
-"""Kernel: KVM_MEM_MAX_NR_PAGES, virt/kvm/kvm_main.c (8 TiB less one page)."""
+"""Kernel: KVM_MEM_MAX_NR_PAGES, include/linux/kvm_host.h (8 TiB less one page)."""
 MAX_GFN: Final = 1 << GFN_BITS
 
 

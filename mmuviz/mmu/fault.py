@@ -40,7 +40,9 @@ from mmuviz.mmu.host import (
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of, max_mapping_level
 from mmuviz.mmu.split import account_table, split_1g, split_2m
 from mmuviz.mmu.state import (
+    CONF_FAST_FIXES_HUGE,
     CONF_FAULT_SPLITS,
+    CONF_PREFETCH_FINISHES,
     CONF_TDP_MMU,
     I64,
     IN_1G,
@@ -96,7 +98,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> N
         word: bits of the leaf that maps it, 0 for none.
         write: 1 for a write.
 
-    Kernel: kvm_mmu_do_page_fault(), kvm_tdp_page_fault(), arch/x86/kvm/mmu/mmu.c
+    Kernel: kvm_mmu_do_page_fault(), mmu_internal.h; kvm_tdp_page_fault(), mmu.c, arch/x86/kvm/mmu
     """
     slot = gfn_to_memslot(state, gfn)
     flush_pml_buffer(state, vcpu)
@@ -129,7 +131,8 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
     row = int(state.row_of[gfn >> SHIFT_1G])
     at = (row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
     huge = state.l2[at] & TABLE == 0
-    if word & MMU_WRITABLE == 0 or (huge and state.slots[slot, SLOT_LOGGING] != 0):
+    refused = huge and (state.slots[slot, SLOT_LOGGING] != 0 or state.conf[CONF_FAST_FIXES_HUGE] == 0)
+    if word & MMU_WRITABLE == 0 or refused:
         trace_fast_page_fault(state, vcpu, FAST_DECLINED, gfn)
         return False
     trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
@@ -156,7 +159,9 @@ def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
     shift = SPTE_ENT_SHIFT * (level - 1)
     hpage = host_page_of(state, slot, gfn)
     first = (hpage >> shift) << shift
-    invalidate_host_range(state, slot, first, first + (1 << shift))
+    base = state.slots[slot, SLOT_BASE]
+    move = base - state.slots[slot, SLOT_HVA_OFFSET]
+    zap_leafs(state, max(first + move, base), min(first + (1 << shift) + move, state.slots[slot, SLOT_END]))
 
 
 @compiled
@@ -180,17 +185,6 @@ def host_write_pages(state: MmuState, slot: int, offsets: I64, start: int) -> in
         if host & FAULT_INVALIDATES:
             invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)
     return len(offsets)
-
-
-@compiled
-def invalidate_host_range(state: MmuState, slot: int, start: int, end: int) -> None:
-    """Zap the leaves behind which host pages [start, end) stand.
-
-    Kernel: kvm_unmap_gfn_range(), arch/x86/kvm/mmu/mmu.c
-    """
-    base = state.slots[slot, SLOT_BASE]
-    move = base - state.slots[slot, SLOT_HVA_OFFSET]
-    zap_leafs(state, max(start + move, base), min(end + move, state.slots[slot, SLOT_END]))
 
 
 @inlined
@@ -355,8 +349,8 @@ def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
 def prefetch_ptes(state: MmuState, slot: int, row: int, gfn: int) -> None:
     """Map the neighbours of a 4K page that the shadow MMU just mapped, 8 entries in all.
 
-    A run of empty entries that leaves the slot, or meets a page that the host does not map
-    writable, ends it.
+    Each run of empty entries is mapped up to its first page that the host does not map writable. A
+    run of which no page can be had so, or that leaves the slot, ends the prefetch.
 
     Kernel: direct_pte_prefetch(), arch/x86/kvm/mmu/mmu.c
     """
@@ -369,10 +363,14 @@ def prefetch_ptes(state: MmuState, slot: int, row: int, gfn: int) -> None:
             continue
         if run < 0:
             continue
+        if each == first + PTE_PREFETCH_NUM and state.conf[CONF_PREFETCH_FINISHES] == 0:
+            return
         if run < state.slots[slot, SLOT_BASE] or each > state.slots[slot, SLOT_END]:
             return
-        for page in range(run, each):
-            if not host_page_is_writable(state, slot, host_page_of(state, slot, page)):
-                return
+        page = run
+        while page < each and host_page_is_writable(state, slot, host_page_of(state, slot, page)):
             map_4k(state, row, page, SPTE_WRITABLE)
+            page += 1
+        if page == run:
+            return
         run = -1

@@ -20,6 +20,11 @@ class KernelFeatures:
         eager_page_split: the module parameter exists; eager split at enable and in CLEAR.
         page_fault_stats: KVM counts pf_taken, pf_fast and pf_spurious itself. The model counts them
             for every kernel.
+        fast_fixes_huge_pages: fast_page_fault() fixes a huge page of a slot that is not logged.
+        prefetch_finishes_run: the shadow MMU's prefetch maps the last run of the 8 entries too.
+        zaps_leaves_only: an MMU notifier leaves tables standing; before, it takes whole tables.
+        dontneed_takes_hugetlb: MADV_DONTNEED works on hugetlb memory.
+        dontneed_rounds_hugetlb_down: its end is rounded down to a whole huge page, before 6.1 up.
         disable_zaps_tables: disabling zaps the table of a collapsible region, not its leaves one by one.
         nested_eager_page_split: eager split for the shadow MMU of a nested guest.
         fault_splits_in_place: a write fault splits a huge page; before, it zaps it whole.
@@ -36,6 +41,11 @@ class KernelFeatures:
     release: Release
     eager_page_split: bool
     page_fault_stats: bool
+    fast_fixes_huge_pages: bool
+    prefetch_finishes_run: bool
+    zaps_leaves_only: bool
+    dontneed_takes_hugetlb: bool
+    dontneed_rounds_hugetlb_down: bool
     disable_zaps_tables: bool
     nested_eager_page_split: bool
     fault_splits_in_place: bool
@@ -65,14 +75,19 @@ class Change:
 
 
 CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
-    (5, 17): (),
-    (5, 18): (Change("eager_page_split", value=True, mainline="5.18", commit="a3fe5dbda0a4, cb00a70bd4b7"),),
-    (6, 0): (
+    (5, 16): (Change("prefetch_finishes_run", value=True, mainline="5.16", commit="c6cecc4b9324"),),
+    (5, 17): (Change("fast_fixes_huge_pages", value=True, mainline="5.17", commit="10c30de01921"),),
+    (5, 18): (
+        Change("eager_page_split", value=True, mainline="5.18", commit="a3fe5dbda0a4, cb00a70bd4b7"),
+        Change("zaps_leaves_only", value=True, mainline="5.18", commit="f47e5bbbc92f"),
+        Change("dontneed_takes_hugetlb", value=True, mainline="5.18", commit="90e7e7f5ef3f"),
+    ),
+    (5, 19): (
         Change("page_fault_stats", value=True, mainline="5.19", commit="1075d41efd59"),
         Change("disable_zaps_tables", value=True, mainline="5.19", commit="5ba7c4c6d1c7"),
-        Change("nested_eager_page_split", value=True, mainline="6.0", commit="ada51a9de737"),
     ),
-    (6, 1): (),
+    (6, 0): (Change("nested_eager_page_split", value=True, mainline="6.0", commit="ada51a9de737"),),
+    (6, 1): (Change("dontneed_rounds_hugetlb_down", value=True, mainline="6.1", commit="8ebe0a5eaaeb"),),
     (6, 2): (Change("fault_splits_in_place", value=True, mainline="6.2", commit="c4b33d28ea51"),),
     (6, 4): (
         Change(
@@ -97,18 +112,24 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
         Change("recovers_huge_pages_in_place", value=True, mainline="6.13", commit="13237fb40c74"),
         Change("huge_zero_write_allocates", value=True, mainline="6.13", commit="1ced09e0331f"),
     ),
-    (6, 18): (
+    (6, 14): (
         Change("pml_oldest_first", value=True, mainline="6.14", commit="37c3ddfe5238"),
         Change("dontneed_frees_page_tables", value=True, mainline="6.14", commit="6375e95f381e"),
     ),
+    (6, 18): (),
     (7, 3): (),
 }
-"""What each preset changed against the one before it, oldest first. An empty row was checked and is equal."""
+"""What each preset changed against the one before it, oldest first. An empty row has none that the model knows of."""
 
 OLDEST: Final = KernelFeatures(
     release=(5, 15),
     eager_page_split=False,
     page_fault_stats=False,
+    fast_fixes_huge_pages=False,
+    prefetch_finishes_run=False,
+    zaps_leaves_only=False,
+    dontneed_takes_hugetlb=False,
+    dontneed_rounds_hugetlb_down=False,
     disable_zaps_tables=False,
     nested_eager_page_split=False,
     fault_splits_in_place=False,

@@ -7,19 +7,27 @@ from typing import Final
 import numpy as np
 
 from mmuviz.ground.errors import InputError, KvmEinval, KvmEnoent, KvmEnxio
-from mmuviz.ground.pages import BITS_PER_LONG, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_INDEX_MASK
+from mmuviz.ground.pages import (
+    BITS_PER_LONG,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
+    SPTE_INDEX_MASK,
+    pages_per_hpage,
+    round_up,
+)
 from mmuviz.mmu import state as layout
-from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves
-from mmuviz.mmu.config import Backing, check_eager
+from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves, zap_leafs
+from mmuviz.mmu.config import Backing, Memslot, check_eager
 from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
 from mmuviz.mmu.dirty_ring import dirty_ring_reset, ring_soft_full
-from mmuviz.mmu.fault import host_write_pages, invalidate_host_range
+from mmuviz.mmu.fault import host_write_pages
 from mmuviz.mmu.host import drop_host_pages, split_host_region
 from mmuviz.mmu.hostmap import materialise_host_pages
 from mmuviz.mmu.protect import clear_leaf_bits
 from mmuviz.mmu.split import try_split_huge_pages
 from mmuviz.mmu.state import DIRTY, I64, WRITABLE
-from mmuviz.mmu.vm import Vm
+from mmuviz.mmu.vm import MAX_MEMSLOTS, Vm
 
 ALL_LEVELS: Final = (1 << PG_LEVEL_4K) | (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
 HUGE_LEVELS: Final = (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
@@ -131,11 +139,12 @@ class Machine(Vm):
             KvmEinval: the range breaks a rule.
             KvmEnoent: the slot is absent or not logging.
         """
+        self._check_bitmap(slot_id)
+        if first_page % BITS_PER_LONG:
+            raise KvmEinval(f"first_page={first_page} must be a multiple of {BITS_PER_LONG}")
         row = self._logged(slot_id)
         slot = self._state.slots[row]
         pages = int(slot[layout.SLOT_END] - slot[layout.SLOT_BASE])
-        if first_page % BITS_PER_LONG:
-            raise KvmEinval(f"first_page={first_page} must be a multiple of {BITS_PER_LONG}")
         if first_page < 0 or num_pages < 0 or first_page > pages or num_pages > pages - first_page:
             raise KvmEinval(f"first_page={first_page} num_pages={num_pages} must end at or before page {pages}")
         if num_pages % BITS_PER_LONG and first_page + num_pages != pages:
@@ -149,9 +158,14 @@ class Machine(Vm):
         buffer = np.ascontiguousarray(bits, dtype=np.int64)
         self._walk(0, words, lambda word: clear_dirty_log_protect(self._state, row, first_word, buffer, word))
 
-    def _logged(self, slot_id: int) -> int:
+    def _check_bitmap(self, slot_id: int) -> None:
         if self.config.dirty_log_mode.ring:
             raise KvmEnxio("the VM uses a dirty ring and has no bitmap; collect and reset the rings")
+        if not 0 <= slot_id < MAX_MEMSLOTS:
+            raise KvmEinval(f"slot={slot_id} must be 0 to {MAX_MEMSLOTS - 1}")
+
+    def _logged(self, slot_id: int) -> int:
+        self._check_bitmap(slot_id)
         row = self._known(slot_id)
         if not self._state.slots[row, layout.SLOT_LOGGING]:
             raise KvmEnoent(f"slot={slot_id} is not logging; enable dirty logging first")
@@ -252,21 +266,32 @@ class Machine(Vm):
             raise InputError(f"dontneed start={start} count={count} must lie inside the slot of {memslot.pages} pages")
         first = start + memslot.hva_offset_pages
         if memslot.backing.hugetlb:
-            span = 1 << 9 * (memslot.backing.level - 1)
-            if first % span:
-                raise KvmEinval(f"dontneed start={start}: hugetlb memory wants a multiple of {span} host pages")
-            count -= count % span
+            count = self._whole_huge_pages(memslot, first, count)
         if count:
             self._drop(row, first, first + count, thp=memslot.backing is Backing.THP)
 
+    def _whole_huge_pages(self, memslot: Memslot, first: int, count: int) -> int:
+        """Pages that MADV_DONTNEED drops of hugetlb memory. Kernel: madvise_dontneed_free_valid_vma()."""
+        kernel, span = self.config.kernel, pages_per_hpage(memslot.backing.level)
+        if not kernel.dontneed_takes_hugetlb:
+            raise KvmEinval(f"dontneed: hugetlb memory cannot be dropped on kernel {kernel.name}; use 5.18 or later")
+        if first % span:
+            raise KvmEinval(f"dontneed start: hugetlb memory wants a multiple of {span} host pages, not {first}")
+        return count - count % span if kernel.dontneed_rounds_hugetlb_down else round_up(count, span)
+
     def _drop(self, row: int, first: int, end: int, *, thp: bool) -> None:
         materialise_host_pages(self._state, row)
-        self._room()
-        invalidate_host_range(self._state, row, first, end)
-        for edge in (first, end - 1) if thp else ():
+        self._invalidate(row, first, end)
+        for edge in sorted({first, end - 1}) if thp else ():
             region = edge & ~SPTE_INDEX_MASK
             whole = first <= region and region + SPTE_INDEX_MASK < end
             if not whole and split_host_region(self._state, row, edge):
-                self._room()
-                invalidate_host_range(self._state, row, region, region + SPTE_INDEX_MASK + 1)
+                self._invalidate(row, region, region + SPTE_INDEX_MASK + 1)
         drop_host_pages(self._state, row, first, end)
+
+    def _invalidate(self, row: int, first: int, end: int) -> None:
+        """The MMU notifier for host pages [first, end). Kernel: kvm_unmap_gfn_range(), mmu.c."""
+        slot = self._state.slots[row]
+        base, move = int(slot[layout.SLOT_BASE]), int(slot[layout.SLOT_BASE] - slot[layout.SLOT_HVA_OFFSET])
+        stop = min(end + move, int(slot[layout.SLOT_END]))
+        self._walk(max(first + move, base), stop, lambda gfn: zap_leafs(self._state, gfn, stop))

@@ -20,7 +20,7 @@ from mmuviz.mmu.state import (
 def gfn_to_memslot(state: MmuState, gfn: int) -> int:
     """Index of the memslot that holds a gfn, or -1.
 
-    Kernel: gfn_to_memslot(), include/linux/kvm_host.h
+    Kernel: gfn_to_memslot(), virt/kvm/kvm_main.c
     """
     for slot in range(state.slots.shape[0]):
         if state.slots[slot, SLOT_BASE] <= gfn < state.slots[slot, SLOT_END]:

@@ -24,6 +24,8 @@ TEST_SLOT: Final = 1
 WORDS_AT_ONCE: Final = 1 << 15
 """Words of a bitmap that are unpacked together: 2 MiB of single bits, which a cache holds."""
 TRACEPOINTS: Final = frozenset(TRACEPOINT_NAMES.values())
+WITHOUT_SLOT: Final = ("slot", "set_eager_page_split", "ring_collect", "ring_reset")
+"""Ops that need no memslot."""
 FIRST_EVENTS: Final = 120
 """Events that a recording keeps in their interleaved order."""
 COUNTER_NAMES: Final = (
@@ -212,7 +214,7 @@ class Replay:
         Returns:
             The model's `after`.
         """
-        if op["op"] != "slot" and self.memslot is None:
+        if op["op"] not in WITHOUT_SLOT and self.memslot is None:
             raise InputError("a slot op must come first: there is no memslot")
         before = self.machine.counters()
         dirty = self._ops[op["op"]](op)

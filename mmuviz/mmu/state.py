@@ -68,7 +68,10 @@ CONF_HUGE_ZERO_ALLOCATES: Final = 11
 CONF_DONTNEED_FREES_TABLES: Final = 12
 CONF_LOGGING_SLOTS: Final = 13
 CONF_LINEAR: Final = 14
-CONF_ENTRIES: Final = 15
+CONF_FAST_FIXES_HUGE: Final = 15
+CONF_PREFETCH_FINISHES: Final = 16
+CONF_ZAPS_LEAVES_ONLY: Final = 17
+CONF_ENTRIES: Final = 18
 NOT_LINEAR: Final = -1
 """CONF_LINEAR where rows do not follow each other as their regions do; else the gfn of l1[0]."""
 
@@ -120,7 +123,7 @@ class MmuState(NamedTuple):
         l2: uint8[rows * 512], SPTEs at 2M.
         l1: uint8[rows * 262144], SPTEs at 4K.
         dirty: int64[words], KVM's own dirty bitmaps, one slot after another, 64 pages a word.
-        slots: int64[slots, SLOT_COLUMNS], in order of gfn.
+        slots: int64[slots, SLOT_COLUMNS], in order of creation.
         conf: int64[CONF_ENTRIES].
         stat: int64[STAT_ENTRIES].
         pml: int64[vcpus, 512] gfns; `pml_count` int64[vcpus].

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnoent, KvmEnospc
+from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnoent, KvmEnomem
 from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import DirtyLogMode, Memslot, VmConfig
@@ -84,6 +84,9 @@ class Vm:
         conf[layout.CONF_RECOVERS] = kernel.recovers_huge_pages_in_place
         conf[layout.CONF_PML_OLDEST_FIRST] = kernel.pml_oldest_first
         conf[layout.CONF_HUGE_ZERO_ALLOCATES] = kernel.huge_zero_write_allocates
+        conf[layout.CONF_FAST_FIXES_HUGE] = kernel.fast_fixes_huge_pages
+        conf[layout.CONF_PREFETCH_FINISHES] = kernel.prefetch_finishes_run
+        conf[layout.CONF_ZAPS_LEAVES_ONLY] = kernel.zaps_leaves_only
         conf[layout.CONF_DONTNEED_FREES_TABLES] = kernel.dontneed_frees_page_tables
         self._state.stat[layout.STAT_TABLES_ABOVE] = 1  # the root
 
@@ -104,7 +107,7 @@ class Vm:
         Raises:
             KvmEinval: the id is not one KVM takes, or is in use (a slot cannot be resized).
             KvmEexist: it overlaps another slot.
-            KvmEnospc: its host mapping is beyond what a machine can hold.
+            KvmEnomem: its host mapping is beyond what a machine can hold.
         """
         if not 0 <= slot_id < MAX_MEMSLOTS:
             raise KvmEinval(f"slot={slot_id} must be 0 to {MAX_MEMSLOTS - 1}")
@@ -118,7 +121,7 @@ class Vm:
             grown = layout.with_regions(self._state, memslot.base_gfn >> SHIFT_1G, last)
             grown = lay_host_memory(grown, slot_id, memslot)
         except (MemoryError, ValueError) as error:
-            raise KvmEnospc(f"pages={memslot.pages}: this computer has no address space for the slot") from error
+            raise KvmEnomem(f"pages={memslot.pages}: this computer has no address space for the slot") from error
         self._state = grown
         self._slots[slot_id] = memslot
 

@@ -12,7 +12,8 @@ Document = dict[str, Any]
 Op = dict[str, Any]
 
 KERNELS: Final = (
-    *("5.15", "5.17", "5.18", "6.0", "6.1", "6.2", "6.4", "6.5", "6.8", "6.11", "6.12", "6.13", "6.18", "7.3"),
+    *("5.15", "5.16", "5.17", "5.18", "5.19", "6.0", "6.1", "6.2", "6.4"),
+    *("6.5", "6.8", "6.11", "6.12", "6.13", "6.14", "6.18", "7.3"),
 )
 BITMAP_MODES: Final = ("legacy", "manual", "manual_initially_set")
 RING_MODES: Final = ("ring", "ring_initially_set")
@@ -153,7 +154,7 @@ class Ops:
         span = SPAN_OF.get(self.slot["backing"], 1)
         offset, pages = self.slot["hva_offset_pages"], self.slot["pages"]
         aligned = range(-offset % span, pages, span)
-        if not aligned:
+        if not aligned or (span > 1 and not has_eager(self.kernel)):  # 5.18 brought both
             return {"op": "hostwrite", **self.strided(100)}
         start = aligned[self.draw(st.integers(0, len(aligned) - 1))] if span > 1 else self.page()
         count = self.draw(st.one_of(st.integers(0, pages - start), st.integers(0, min(600, pages - start))))

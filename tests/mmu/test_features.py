@@ -20,13 +20,44 @@ CHANGED_IN = {
     "arm64_eager_page_split": "6.5",
     "split_drops_mmu_lock": "6.11",
     "recovers_huge_pages_in_place": "6.13",
-    "pml_oldest_first": "6.18",
+    "pml_oldest_first": "6.14",
+    "dontneed_frees_page_tables": "6.14",
+    "huge_zero_write_allocates": "6.13",
+    "dontneed_takes_hugetlb": "5.18",
+    "dontneed_rounds_hugetlb_down": "6.1",
+    "zaps_leaves_only": "5.18",
+    "disable_zaps_tables": "5.19",
+    "page_fault_stats": "5.19",
+    "fast_fixes_huge_pages": "5.17",
+    "prefetch_finishes_run": "5.16",
 }
-PRESET_NAMES = ["5.15", "5.17", "5.18", "6.0", "6.1", "6.2", "6.4", "6.5", "6.8", "6.11", "6.12", "6.13", "6.18", "7.3"]
+PRESET_NAMES = [
+    "5.15",
+    "5.16",
+    "5.17",
+    "5.18",
+    "5.19",
+    "6.0",
+    "6.1",
+    "6.2",
+    "6.4",
+    "6.5",
+    "6.8",
+    "6.11",
+    "6.12",
+    "6.13",
+]
+PRESET_NAMES += ["6.14", "6.18", "7.3"]
 
 
 def test_the_presets() -> None:
     assert [features.name for features in PRESETS.values()] == PRESET_NAMES
+
+
+def test_a_change_is_there_in_the_release_that_it_names() -> None:
+    for changes in CHANGES.values():
+        for change in changes:
+            assert getattr(features_of(change.mainline), change.field) is change.value
 
 
 @pytest.mark.parametrize(("behaviour", "release"), CHANGED_IN.items())
@@ -47,13 +78,13 @@ def test_the_clear_off_by_one_ends_with_6_8() -> None:
     ("version", "row"),
     [
         ("5.15", "5.15"),
-        ("5.16.20", "5.15"),
-        ("5.19", "5.18"),
+        ("5.16.20", "5.16"),
+        ("5.19.17", "5.19"),
         ("6.1.0-56-amd64", "6.1"),
         ("6.3.13", "6.2"),
         ("6.7.12-1.el9", "6.5"),
         ("6.12.95+deb13-amd64", "6.12"),
-        ("6.17", "6.13"),
+        ("6.17", "6.14"),
         ("7.0", "6.18"),
         ("7.3.4", "7.3"),
         ("8.0-rc1", "7.3"),
