@@ -17,7 +17,7 @@ from mmuviz.ground import errors
         (errors.KvmEexist, errno.EEXIST, "EEXIST"),
         (errors.KvmEnxio, errno.ENXIO, "ENXIO"),
         (errors.KvmE2big, errno.E2BIG, "E2BIG"),
-        (errors.KvmEnomem, errno.ENOMEM, "ENOSPC"),
+        (errors.KvmEnomem, errno.ENOMEM, "ENOMEM"),
     ],
 )
 def test_an_errno_leads_the_line(kind: type[errors.KvmError], number: int, name: str) -> None:
