@@ -386,13 +386,13 @@ class Oracle:
             self.zap_collapsible_leaves()
             return
         end = self.base + self.pages
-        for level in (3, 2):
-            tables = sorted(base for each, base in self.table if each == level)
-            for base in tables:
-                if (level, base) not in self.table or not self.base <= base < end:
-                    continue
-                if self.max_mapping_level(base) >= level:
-                    self.collapse(level, base)
+        # One walk in order of address, from the top: a table goes with all under it.
+        for base, level in sorted(
+            ((base, level) for level, base in self.table if level < 4), key=lambda at: (at[0], -at[1])
+        ):
+            inside = (level, base) in self.table and self.base <= base < end
+            if inside and self.max_mapping_level(base) >= level:
+                self.collapse(level, base)
 
     def zap_collapsible_leaves(self) -> None:
         for leaf in self.leaves(self.base, self.base + self.pages):
