@@ -9,7 +9,6 @@ import numpy as np
 from mmuviz.ground.compiled import compiled
 from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
 from mmuviz.mmu.config import VmConfig
-from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.events import FAST, FAST_FIXED, KIND_MASK, KIND_SHIFT, log_event, log_is_low
 from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import (
@@ -22,12 +21,10 @@ from mmuviz.mmu.state import (
     PRESENT,
     STAT_LOG_ENTRIES,
     STOP_LOG_FULL,
-    STOP_RING_FULL,
     TABLE,
     MmuState,
 )
 from mmuviz.mmu.touch import guest_access
-from mmuviz.mmu.vm import RunExit
 
 CPU_DIRTY_CODE: Final = 5
 """Code of our own in the machine's log: no tracepoint's, so whoever asks for tracepoints never sees it."""
@@ -121,41 +118,15 @@ class TapedMachine(Machine):
         self.marks: list[I64] = []
         self._marked = 0
 
-    def run(self, vcpus: int | I64, gfns: I64, *, write: bool, start: int = 0) -> RunExit:
-        """Machine.run(), noting the access of each event.
-
-        Args:
-            vcpus: the vCPU, or int64[n] the vCPU of each access.
-            gfns: int64[n], absolute.
-            write: whether the accesses write.
-            start: access to go on from after a ring-full exit.
-
-        Returns:
-            Whether a ring was full, and how many accesses have retired in all.
-
-        Raises:
-            KvmEinval: a vCPU or a gfn that does not exist.
-        """
-        each_vcpu = np.atleast_1d(np.asarray(vcpus, dtype=np.int64))
-        pages = np.ascontiguousarray(gfns, dtype=np.int64)
-        self._check_accesses(each_vcpu, pages)
-        if len(pages) == 0:
-            return RunExit(ring_full=False, retired=0)
-        self._load(each_vcpu)
+    def _touch(self, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
+        """Machine's, noting the access of each event."""
         self._mark(start, self._logged_events() - self._marked)
-        stop, index = self._run_chunks(each_vcpu, pages, int(write), start)
-        if stop != STOP_RING_FULL:
-            for vcpu in np.unique(each_vcpu):  # the vCPUs exit to userspace
-                flush_pml_buffer(self._state, int(vcpu))
-        return RunExit(ring_full=stop == STOP_RING_FULL, retired=index)
-
-    def _run_chunks(self, vcpus: I64, pages: I64, write: int, start: int) -> tuple[int, int]:
         stop, index = DONE, start
-        while index < len(pages):
+        while index < len(gfns):
             chunk = slice(index, index + CHUNK)
             turns = vcpus[chunk] if len(vcpus) > 1 else vcpus
-            events = np.zeros(len(pages[chunk]), dtype=np.int64)
-            stop, done = guest_access_noted(self._state, turns, pages[chunk], write, 0, events)
+            events = np.zeros(len(gfns[chunk]), dtype=np.int64)
+            stop, done = guest_access_noted(self._state, turns, gfns[chunk], write, 0, events)
             for access in np.flatnonzero(events):
                 self._mark(index + int(access), int(events[access]))
             index += done

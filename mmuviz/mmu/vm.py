@@ -182,14 +182,19 @@ class Vm:
         if len(pages) == 0:
             return RunExit(ring_full=False, retired=0)
         self._load(each_vcpu)
-        stop, index = guest_access(self._state, each_vcpu, pages, int(write), start)
-        while stop == STOP_LOG_FULL:
-            self._drain()
-            stop, index = guest_access(self._state, each_vcpu, pages, int(write), index)
+        stop, index = self._touch(each_vcpu, pages, int(write), start)
         if stop != STOP_RING_FULL:
             for vcpu in np.unique(each_vcpu):  # the vCPUs exit to userspace
                 flush_pml_buffer(self._state, int(vcpu))
         return RunExit(ring_full=stop == STOP_RING_FULL, retired=index)
+
+    def _touch(self, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
+        """guest_access() to the end or to a full ring, keeping the log from filling up."""
+        stop, index = guest_access(self._state, vcpus, gfns, write, start)
+        while stop == STOP_LOG_FULL:
+            self._drain()
+            stop, index = guest_access(self._state, vcpus, gfns, write, index)
+        return stop, index
 
     def _check_accesses(self, vcpus: I64, gfns: I64) -> None:
         if len(vcpus) != 1 and len(vcpus) != len(gfns):

@@ -129,7 +129,7 @@ def test_a_refused_call_changes_nothing(mode: DirtyLogMode, call: Call, number: 
         (65_536, False, None),
     ],
 )
-def test_ring_sizes(entries: int | None, pml: bool, number: int | None) -> None:  # noqa: FBT001
+def test_ring_sizes(entries: int | None, pml: bool, number: int | None) -> None:  # noqa: FBT001  # parametrized
     def make() -> VmConfig:
         return VmConfig(features_of("6.12"), RING, ring_entries=entries, pml=pml)
 

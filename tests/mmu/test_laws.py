@@ -168,7 +168,7 @@ def test_a_1g_leaf_is_repeated_below_and_flags_do_not_mix(document: dict[str, An
 
 @pytest.mark.parametrize("kernel", ["5.18", "6.1", "6.12", "7.3"])
 @pytest.mark.parametrize("pml", [False, True])
-def test_eager_enable_of_a_1g_page_takes_513_tables(kernel: str, pml: bool) -> None:  # noqa: FBT001
+def test_eager_enable_of_a_1g_page_takes_513_tables(kernel: str, pml: bool) -> None:  # noqa: FBT001  # parametrized
     vm = with_slot(machine(kernel, eager=True, pml=pml), Backing.HUGETLB_1G, REGION_1G)
     vm.run(0, gfns(REGION_1G, 1), write=True)
     before = vm.counters()
