@@ -88,7 +88,7 @@ def encode(recording: Recording) -> bytes:
         for name in kind._fields:
             column = getattr(getattr(recording, table), name)
             heads.append(ColumnHead(table, name, form_of(name), len(column)))
-            parts.append(_padded(_column_bytes(column, heads[-1])))
+            parts.append(padded(_column_bytes(column, heads[-1])))
     header = {
         "name": recording.name,
         "kernel": recording.kernel,
@@ -99,10 +99,11 @@ def encode(recording: Recording) -> bytes:
         "columns": heads,
     }
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    return _padded(HEAD.pack(MAGIC, VERSION, len(text)) + text) + b"".join(parts)
+    return padded(HEAD.pack(MAGIC, VERSION, len(text)) + text) + b"".join(parts)
 
 
-def _padded(data: bytes) -> bytes:
+def padded(data: bytes) -> bytes:
+    """Fill up to a multiple of 8 bytes."""
     return data + bytes(-len(data) % ALIGN)
 
 

@@ -84,3 +84,11 @@ def huge_zaps_in_faults(recording: Recording) -> int:
     in_logged_access = np.repeat(logged, np.diff(columns.first_run))
     zapped = (runs.kind == SPTE) & (runs.level > PG_LEVEL_4K) & (runs.old & PRESENT != 0) & (runs.new == 0)
     return int(runs.entries[zapped & in_logged_access].sum())
+
+
+def faults_by_logging(recording: Recording) -> tuple[int, int]:
+    """Faults that stopped a vCPU while the slot was logged, and after its log was off again."""
+    logged = recording.op_columns.logging != 0
+    after = ~logged & (np.cumsum(logged) > 0)
+    faults = faults_by_op(recording)
+    return int(faults[logged].sum()), int(faults[after].sum())

@@ -29,6 +29,12 @@ MODES: Final = {
     "ring": "dirty ring",
     "ring_initially_set": "dirty ring, initially set",
 }
+SHORT_PLACES: Final = {
+    "enable": "at enable",
+    "clear": "in CLEAR",
+    "ring_reset": "in ring reset",
+    "fault": "in the write fault",
+}
 PLACES: Final = {
     "enable": "all at once when dirty logging is enabled, before any vCPU writes",
     "clear": "in CLEAR_DIRTY_LOG, range by range, before the vCPUs write there again",
@@ -52,10 +58,20 @@ def size_text(pages: int) -> str:
     return f"{kib} KiB"
 
 
-def title(recording: Recording) -> str:
-    """Name the choices that tell recordings apart, e.g. "2M huge pages, legacy dirty log, eager, Linux 6.12"."""
-    backing, mode = BACKINGS[recording.slot.backing], MODES[recording.config.dirty_log_mode]
-    return ", ".join([backing, mode, *_policy(recording), f"Linux {kernel_release(recording)}"])
+def title(recording: Recording, without: str = "") -> str:
+    """Name the choices that tell recordings apart.
+
+    Args:
+        recording: not changed.
+        without: a choice to leave out, "kernel" or a field of Config.
+
+    Returns:
+        E.g. "32 MiB of 2M huge pages, legacy dirty log, eager, Linux 6.12".
+    """
+    kernel = [] if without == "kernel" else [f"Linux {kernel_release(recording)}"]
+    memory = f"{size_text(recording.slot.pages)} of {BACKINGS[recording.slot.backing]}"
+    mode = [] if without == "dirty_log_mode" else [MODES[recording.config.dirty_log_mode]]
+    return ", ".join([memory, *mode, *_policy(recording, without), *kernel])
 
 
 def short_title(recording: Recording) -> str:
@@ -64,14 +80,40 @@ def short_title(recording: Recording) -> str:
     return ", ".join([backing, mode, *_policy(recording), kernel_release(recording)])
 
 
-def _policy(recording: Recording) -> list[str]:
+def _policy(recording: Recording, without: str = "") -> list[str]:
     config = recording.config
-    words = ["eager" if config.eager_page_split else "lazy"]
-    if config.pml:
-        words.append("PML")
-    if not config.tdp_mmu:
-        words.append("shadow MMU")
-    return words
+    words = {
+        "eager_page_split": "eager" if config.eager_page_split else "lazy",
+        "pml": "PML" if config.pml else "",
+        "tdp_mmu": "" if config.tdp_mmu else "shadow MMU",
+    }
+    return [word for name, word in words.items() if word and name != without]
+
+
+def pane_title(recording: Recording, differs: str) -> str:
+    """Name one side of a comparison by the choice in which it differs, and by what KVM then does.
+
+    Args:
+        recording: not changed.
+        differs: "kernel" or a field of Config.
+
+    Returns:
+        E.g. "Eager: splits at enable".
+    """
+    config = recording.config
+    choice = {
+        "kernel": f"Linux {kernel_release(recording)}",
+        "eager_page_split": "Eager" if config.eager_page_split else "Lazy",
+        "pml": "Page-modification logging" if config.pml else "Write protection",
+        "tdp_mmu": "TDP MMU" if config.tdp_mmu else "Shadow MMU",
+        "dirty_log_mode": SHORT_MODES[config.dirty_log_mode].capitalize(),
+    }.get(differs, f"{differs}={getattr(config, differs, '')}")
+    places = [SHORT_PLACES.get(place, place) for place in splits_by_place(recording)]
+    if places:
+        return f"{choice}: splits {' and '.join(places)}"
+    if huge_zaps_in_faults(recording):
+        return f"{choice}: zaps in the write fault"
+    return f"{choice}: splits nothing"
 
 
 def sentence(recording: Recording) -> str:
