@@ -23,7 +23,7 @@ from mmuviz.recording.fold import PageMap, empty_map, fold
 RUN_FIELDS: Final = ("kind", "level", "old", "new", "detail", "vcpu", "access", "gfn", "stride", "entries")
 SMALL_FIELDS: Final = frozenset({"kind", "level", "old", "new", "detail"})
 UNTRACED_OPS: Final = ("slot", "delslot")
-"""Ops whose changes are looked up, since a recording keeps no events of them."""
+"""Ops of which a recording keeps no events; the first changes nothing, what the second does is looked up."""
 NO_RUNS: Final = np.zeros((0, len(RUN_FIELDS)), dtype=np.int64)
 
 
@@ -74,7 +74,7 @@ class _Watch:
         runs = NO_RUNS
         if op["op"] not in UNTRACED_OPS:
             runs = placed(self.machine.taken, self.machine.marks)
-        if op["op"] in UNTRACED_OPS or not self.replayable.config.tdp_mmu:
+        if op["op"] == "delslot" or not self.replayable.config.tdp_mmu:
             runs = np.concatenate([runs, self._untraced(max(len(offsets) - 1, 0))])
         self.ops.append(Op(op["op"], _fields(op)))
         self.runs.append(runs)

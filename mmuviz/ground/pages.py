@@ -13,6 +13,8 @@ PG_LEVEL_1G: Final = 3
 PG_LEVEL_512G: Final = 4
 
 PAGE_BYTES: Final = 4096
+PAGE_HEADER_BYTES: Final = 184
+"""sizeof(struct kvm_mmu_page), one a page-table page; checked with a C mock of 6.1 and 6.12."""
 BITS_PER_LONG: Final = 64
 WORD_SHIFT: Final = 6
 

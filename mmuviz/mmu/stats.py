@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, PAGES_PER_1G, PAGES_PER_2M, round_up
+from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, PAGE_HEADER_BYTES, PAGES_PER_1G, PAGES_PER_2M, round_up
 from mmuviz.mmu.state import (
     CONF_TDP_MMU,
     SLOT_BASE,
@@ -16,8 +16,6 @@ from mmuviz.mmu.state import (
     MmuState,
 )
 
-PAGE_HEADER_BYTES: Final = 184
-"""sizeof(struct kvm_mmu_page), checked with a C mock of 6.1 and 6.12."""
 PTE_LIST_DESC_BYTES: Final = 128
 """sizeof(struct pte_list_desc): 14 SPTEs."""
 RMAP_HEAD_BYTES: Final = 8

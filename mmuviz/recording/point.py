@@ -23,7 +23,7 @@ def point(left: Recording, right: Recording) -> str:
         return _lost(lost)
     logged, after = zip(*(faults_by_logging(side) for side in (left, right)), strict=True)
     broken = [_broken(side) for side in (left, right)]
-    work = f"; {broken[0]} on the left, {broken[1]} on the right" if broken[0] != broken[1] else ""
+    work = f"; on the left they {broken[0]}, on the right they {broken[1]}" if broken[0] != broken[1] else ""
     if logged[0] != logged[1]:
         left_faults, right_faults = (counted(each, "fault") if each else "none" for each in logged)
         return f"While the log is on, vCPUs stop for {left_faults} on the left and {right_faults} on the right{work}."
@@ -47,5 +47,5 @@ def _broken(side: Recording) -> str:
     """What faults do to huge pages."""
     splits, zaps = splits_by_place(side).get("fault", 0), huge_zaps_in_faults(side)
     if zaps:
-        return f"{counted(zaps, 'huge page')} zapped whole"
-    return f"{counted(splits, 'huge page')} split in them" if splits else "none has to split a page"
+        return f"zap {counted(zaps, 'huge page')} whole"
+    return f"split {counted(splits, 'huge page')}" if splits else "split nothing"

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_ENT_PER_PAGE
+from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_ENT_PER_PAGE
 from mmuviz.recording.columns import (
     FAST,
     FAST_FIXED,
@@ -26,8 +26,6 @@ from mmuviz.recording.columns import (
 )
 from mmuviz.recording.totals import ACCESS_OPS
 
-HEADER_BYTES: Final = 184
-"""sizeof(struct kvm_mmu_page): one beside each page-table page."""
 PAGES: Final = {"pages_4k": PG_LEVEL_4K, "pages_2m": PG_LEVEL_2M, "pages_1g": PG_LEVEL_1G}
 FAULTS: Final = ("faults_not_present", "faults_fast", "faults_slow")
 PLACES: Final = ("splits_enable", "splits_clear", "splits_ring_reset", "splits_fault", "zaps_fault")
@@ -58,7 +56,7 @@ def _mmu_changes(recording: Recording) -> dict[str, I64]:
         children = SPTE_ENT_PER_PAGE * (handed_down & (runs.level == level + 1))
         found[name] = entries * (gains * (runs.level == level) + children)
     found["table_pages"] = entries * tables
-    found["table_bytes"] = found["table_pages"] * (PAGE_BYTES + HEADER_BYTES)
+    found["table_bytes"] = found["table_pages"] * (PAGE_BYTES + PAGE_HEADER_BYTES)
     return found
 
 

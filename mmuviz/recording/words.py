@@ -90,6 +90,26 @@ def _policy(recording: Recording, without: str = "") -> list[str]:
     return [word for name, word in words.items() if word and name != without]
 
 
+def side_word(recording: Recording, differs: str) -> str:
+    """Name one side of a comparison by the choice in which it differs.
+
+    Args:
+        recording: not changed.
+        differs: "kernel" or a field of Config.
+
+    Returns:
+        E.g. "eager" or "Linux 6.1".
+    """
+    config = recording.config
+    return {
+        "kernel": f"Linux {kernel_release(recording)}",
+        "eager_page_split": "eager" if config.eager_page_split else "lazy",
+        "pml": "page-modification logging" if config.pml else "write protection",
+        "tdp_mmu": "TDP MMU" if config.tdp_mmu else "shadow MMU",
+        "dirty_log_mode": SHORT_MODES[config.dirty_log_mode],
+    }.get(differs, f"{differs}={getattr(config, differs, '')}")
+
+
 def pane_title(recording: Recording, differs: str) -> str:
     """Name one side of a comparison by the choice in which it differs, and by what KVM then does.
 
@@ -100,14 +120,8 @@ def pane_title(recording: Recording, differs: str) -> str:
     Returns:
         E.g. "Eager: splits at enable".
     """
-    config = recording.config
-    choice = {
-        "kernel": f"Linux {kernel_release(recording)}",
-        "eager_page_split": "Eager" if config.eager_page_split else "Lazy",
-        "pml": "Page-modification logging" if config.pml else "Write protection",
-        "tdp_mmu": "TDP MMU" if config.tdp_mmu else "Shadow MMU",
-        "dirty_log_mode": SHORT_MODES[config.dirty_log_mode].capitalize(),
-    }.get(differs, f"{differs}={getattr(config, differs, '')}")
+    choice = side_word(recording, differs)
+    choice = choice[0].upper() + choice[1:]
     places = [SHORT_PLACES.get(place, place) for place in splits_by_place(recording)]
     if places:
         return f"{choice}: splits {' and '.join(places)}"
