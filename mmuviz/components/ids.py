@@ -4,14 +4,37 @@ from enum import StrEnum
 
 
 class Id(StrEnum):
-    """Ids that callbacks and scripts look for; assets/still-map.js names the same."""
+    """Ids that callbacks and scripts look for; the scripts in assets name the same."""
 
     URL = "url"
+    MENU = "menu"
     SHOWN = "shown"
+    STORY = "story"
+    LIVE = "live"
+
     MAP = "map"
-    MAP_OP = "map-op"
-    MAP_SUMMARY = "map-summary"
     MAP_SCALE = "map-scale"
-    PREVIOUS_OP = "previous-op"
+    MAP_SUMMARY = "map-summary"
+    MAP_TABLE = "map-table"
+    VIEW_PATH = "view-path"
+
+    TRANSPORT = "transport"
+    FIRST = "first"
+    BACK_OP = "back-op"
+    BACK_ACCESS = "back-access"
+    BACK = "back"
+    PLAY = "play"
+    NEXT = "next"
+    NEXT_ACCESS = "next-access"
     NEXT_OP = "next-op"
+    LAST = "last"
+    SCRUB_BOX = "scrub-box"
+    OP_MARKS = "op-marks"
+    SPEED = "speed"
+    CLOCK = "clock"
+
+    CHART_LEFT = "chart-left"
+    CHART_RIGHT = "chart-right"
+    CHART_BOTH = "chart-both"
+
     OPS = "ops"

@@ -1,5 +1,6 @@
-"""What each op of a recording did, a row an op."""
+"""What each op did on both sides, a row an op."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from dash import html
@@ -13,7 +14,6 @@ from mmuviz.recording.totals import dirty_pages_by_op, faults_by_op, splits_by_o
 
 TELLS_DIRTY: Final = frozenset({"get", "ring_collect"})
 HEADINGS: Final = {
-    "Op": "what userspace or the guest did",
     "Faults": "page faults that KVM handled in this op",
     "Splits": "huge pages split in this op",
     "1G": "1G pages mapped after it",
@@ -22,42 +22,58 @@ HEADINGS: Final = {
     "Tables": "page-table pages after it",
     "Dirty": "dirty pages that this op told userspace of",
 }
+SIDES: Final = ("left", "right")
 
 
-def op_table(recording: Recording) -> Component:
-    """List the ops; each row's button shows the map after it.
+def op_table(sides: Sequence[Recording]) -> Component:
+    """List the ops; a row's button goes to its end.
 
     Args:
-        recording: what is shown.
+        sides: two recordings of the same ops.
 
     Returns:
         The table in its frame.
     """
-    head = [html.Th(html.Abbr(name, title=meaning), scope="col") for name, meaning in HEADINGS.items()]
-    columns = recording.op_columns
-    figures = zip(
-        faults_by_op(recording).tolist(),
-        splits_by_op(recording).tolist(),
-        columns.pages_1g.tolist(),
-        columns.pages_2m.tolist(),
-        columns.pages_4k.tolist(),
-        columns.table_pages.tolist(),
-        dirty_pages_by_op(recording).tolist(),
-        strict=True,
-    )
-    rows = [_row(recording, index, list(row)) for index, row in enumerate(figures)]
-    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="op-table", id=Id.OPS)
+    upper = [html.Th("Op", rowSpan=2, scope="col")]
+    upper += [
+        html.Th(html.Abbr(name, title=meaning), colSpan=2, scope="colgroup") for name, meaning in HEADINGS.items()
+    ]
+    lower = [html.Th(side, scope="col") for _ in HEADINGS for side in SIDES]
+    figures = [_figures(side) for side in sides]
+    rows = [_row(sides[0], index, [side[index] for side in figures]) for index in range(len(sides[0].ops))]
+    head = html.Thead([html.Tr(upper), html.Tr(lower)])
+    table = html.Table([head, html.Tbody(rows)], className="op-table", id=Id.OPS)
     return html.Div(table, className="table-frame")
 
 
-def _row(recording: Recording, index: int, figures: list[int]) -> Component:
+def _figures(recording: Recording) -> list[tuple[int, ...]]:
+    """By op, in the order of HEADINGS."""
+    columns = recording.op_columns
+    return list(
+        zip(
+            faults_by_op(recording).tolist(),
+            splits_by_op(recording).tolist(),
+            columns.pages_1g.tolist(),
+            columns.pages_2m.tolist(),
+            columns.pages_4k.tolist(),
+            columns.table_pages.tolist(),
+            dirty_pages_by_op(recording).tolist(),
+            strict=True,
+        )
+    )
+
+
+def _row(recording: Recording, index: int, figures: list[tuple[int, ...]]) -> Component:
     tells = recording.ops[index].kind in TELLS_DIRTY
-    texts = [f"{value:,}" for value in figures[:-1]] + [f"{figures[-1]:,}" if tells else ""]
-    names = list(HEADINGS)[1:]
-    cells = [
-        html.Td(text, **attributes(data_label=name), className="zero" if text in ("0", "") else None)
-        for name, text in zip(names, texts, strict=True)
-    ]
+    cells = []
+    for name, values in zip(HEADINGS, zip(*figures, strict=True), strict=True):
+        texts = [f"{value:,}" if tells or name != "Dirty" else "" for value in values]
+        cells += [_cell(name, side, text, texts[0] != texts[1]) for side, text in zip(SIDES, texts, strict=True)]
     label = op_label(recording, index)
     button = html.Button([html.Span(str(index + 1), className="op-number"), label], className="op-button")
     return html.Tr([html.Th(button, scope="row"), *cells], **attributes(data_op=str(index)))
+
+
+def _cell(name: str, side: str, text: str, differs: bool) -> Component:  # noqa: FBT001 - one call above
+    looks = ["zero"] * (text in ("0", "")) + ["differs"] * differs + [f"of-{side}"]
+    return html.Td(text, className=" ".join(looks), **attributes(data_label=f"{name} {side}"))

@@ -3,20 +3,26 @@
 from dash import html
 from dash.development.base_component import Component
 
-PURPOSE = "See a KVM MMU split 1G and 2M pages while dirty logging is on, step by step, as the kernel does it."
+from mmuviz.components.attributes import attributes
+
+PURPOSE = "How KVM splits 1G and 2M pages under dirty logging"
 
 
-def shell(content: Component) -> Component:
+def shell(menu: Component, content: Component) -> Component:
     """Put the header above the content.
 
     Args:
+        menu: what the header holds beside the name.
         content: what the main element holds.
 
     Returns:
         The whole page.
     """
+    keys = html.Button(
+        "?", className="button help-button", type="button", **attributes(data_act="help", aria_label="Keys")
+    )
     header = html.Header(
-        [html.H1("MMUViz", className="site-name"), html.P(PURPOSE, className="site-purpose")],
+        [html.H1("MMUViz", className="site-name"), html.P(PURPOSE, className="site-purpose"), menu, keys],
         className="site-header",
     )
     return html.Div([header, html.Main(content, className="site-main")], className="site")

@@ -53,7 +53,7 @@ class _Watch:
 
     def __init__(self, replayable: Replayable) -> None:
         self.replayable = replayable
-        self.replay = Replay(replayable)
+        self.replay = Replay(replayable, tracepoints=frozenset())  # the events are taken from the machine itself
         self.machine = TapedMachine(replayable.config)
         self.machine.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
         self.replay.machine = self.machine
@@ -199,7 +199,9 @@ def placed(runs: I64, marks: list[I64]) -> I64:
         return NO_RUNS
     ends = np.cumsum(runs[:, 3])
     mark = np.array(marks, dtype=np.int64).reshape(-1, 2)
-    cuts = np.unique(np.concatenate([[0], ends[:-1], mark[mark[:, 1] < ends[-1], 1]]))
+    cuts = np.concatenate([[0], ends[:-1], mark[mark[:, 1] < ends[-1], 1]])
+    cuts.sort(kind="stable")  # it merges what is sorted already
+    cuts = cuts[np.diff(cuts, prepend=-1) != 0]
     of = np.searchsorted(ends, cuts, side="right")
     code, gfn, stride, count = runs[of].T
     skipped = cuts - (ends[of] - count)

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import PG_LEVEL_4K
 from mmuviz.mmu.state import (
     CONF_TDP_MMU,
     I64,
@@ -71,6 +72,25 @@ def log_event(state: MmuState, code: int, gfn: int) -> None:
 
 
 @inlined
+def log_event_run(state: MmuState, code: int, gfn: int, count: int) -> None:
+    """Append the same event at `count` gfns in a row; the run before it grows where it continues it."""
+    log = state.log
+    rows = state.stat[STAT_LOG_ENTRIES]
+    if rows > 0 and log[rows - 1, LOG_CODE] == code:
+        last = rows - 1
+        before = log[last, LOG_COUNT]
+        if gfn == log[last, LOG_GFN] + before and (before == 1 or log[last, LOG_STRIDE] == 1):
+            log[last, LOG_STRIDE] = 1
+            log[last, LOG_COUNT] = before + count
+            return
+    log[rows, LOG_CODE] = code
+    log[rows, LOG_GFN] = gfn
+    log[rows, LOG_STRIDE] = 1 if count > 1 else 0
+    log[rows, LOG_COUNT] = count
+    state.stat[STAT_LOG_ENTRIES] = rows + 1
+
+
+@inlined
 def log_is_low(state: MmuState) -> bool:
     """Whether the next step might not find room in the log."""
     rows = int(state.log.shape[0])
@@ -85,6 +105,14 @@ def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int
     """
     if state.log.shape[0] > 0 and state.conf[CONF_TDP_MMU] != 0:
         log_event(state, SPTE | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT), gfn)
+
+
+@inlined
+def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count: int) -> None:
+    """trace_spte_changed() of `count` 4K SPTEs in a row."""
+    if state.log.shape[0] > 0 and state.conf[CONF_TDP_MMU] != 0:
+        code = SPTE | (PG_LEVEL_4K << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT)
+        log_event_run(state, code, gfn, count)
 
 
 @inlined

@@ -14,7 +14,7 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
     SPTE_INDEX_MASK,
 )
-from mmuviz.mmu.events import log_is_low, trace_spte_changed
+from mmuviz.mmu.events import log_is_low, trace_4k_sptes_changed, trace_spte_changed
 from mmuviz.mmu.state import LEAF_BITS, MMU_WRITABLE, PRESENT, TABLE, WRITABLE, MmuState
 
 
@@ -58,11 +58,16 @@ def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) 
         for at in range(first, first + count):
             state.l1[at] &= keep
         return
-    for at in range(first, first + count):
+    at, end = first, first + count
+    while at < end:
         old = int(state.l1[at])
+        stop = at + 1
+        while stop < end and state.l1[stop] == old:
+            stop += 1
         if old & bits:
-            state.l1[at] = old & ~bits
-            trace_spte_changed(state, PG_LEVEL_4K, old, old & ~bits, gfn + at - first)
+            state.l1[at:stop] = old & ~bits
+            trace_4k_sptes_changed(state, old, old & ~bits, gfn + at - first, stop - at)
+        at = stop
 
 
 @compiled

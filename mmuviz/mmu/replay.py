@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import numpy as np
+import numpy.typing as npt
 
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.ground.pages import BITS_PER_LONG
@@ -21,8 +22,6 @@ CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
 """The recording program's own pages, gfn 0 to 64, in a slot of their own."""
 TEST_SLOT: Final = 1
-WORDS_AT_ONCE: Final = 1 << 15
-"""Words of a bitmap that are unpacked together: 2 MiB of single bits, which a cache holds."""
 TRACEPOINTS: Final = frozenset(TRACEPOINT_NAMES.values())
 WITHOUT_SLOT: Final = ("slot", "set_eager_page_split", "ring_collect", "ring_reset")
 """Ops that need no memslot."""
@@ -78,19 +77,26 @@ def bitmap_ranges(words: I64) -> list[list[int]]:
         words: int64[words], 64 pages a word, lowest bit first.
 
     Returns:
-        The ranges; a part of the bitmap is unpacked at a time.
+        The ranges.
     """
-    found: list[list[int]] = []
-    for start in range(0, len(words), WORDS_AT_ONCE):
-        part = np.ascontiguousarray(words[start : start + WORDS_AT_ONCE])
-        bits = np.unpackbits(part.view(np.uint8), bitorder="little").view(np.int8)
-        edges = np.flatnonzero(np.diff(bits, prepend=0, append=0)).reshape(-1, 2) + start * BITS_PER_LONG
-        for first, end in edges.tolist():
-            if found and sum(found[-1]) == first:
-                found[-1][1] += end - first
-            else:
-                found.append([first, end - first])
-    return found
+    bits = np.ascontiguousarray(words).view(np.uint64)
+    below = bits << np.uint64(1)
+    below[1:] |= bits[:-1] >> np.uint64(BITS_PER_LONG - 1)
+    first = _set_bits(bits & ~below)
+    end = _set_bits(below & ~bits)
+    if len(end) < len(first):  # the last range ends with the bitmap
+        end = np.append(end, len(bits) * BITS_PER_LONG)
+    ranges: list[list[int]] = np.stack([first, end - first], axis=1).tolist()
+    return ranges
+
+
+def _set_bits(words: npt.NDArray[np.uint64]) -> I64:
+    """Where bits are set, ascending; few words have any."""
+    some = np.flatnonzero(words)
+    bits = np.unpackbits(words[some].view(np.uint8), bitorder="little").reshape(-1, BITS_PER_LONG)
+    at, bit = np.nonzero(bits)
+    positions: I64 = some[at] * BITS_PER_LONG + bit
+    return positions
 
 
 def bitmap_of(offsets: I64, words: int) -> I64:

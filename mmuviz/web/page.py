@@ -1,20 +1,25 @@
 """The main area of the page: what the address asks for, shown."""
 
+import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
+from mmuviz.components.charts import charts
+from mmuviz.components.details import map_table, origins
 from mmuviz.components.ids import Id
 from mmuviz.components.op_table import op_table
-from mmuviz.components.scenario_links import scenario_links
-from mmuviz.components.still_map import still_map
-from mmuviz.recording.words import sentence, title
-from mmuviz.web.shipped import DEFAULT, Scenario, Shelf
+from mmuviz.components.scenario_menu import scenario_menu
+from mmuviz.components.story import story
+from mmuviz.web.drawn import charts_of
+from mmuviz.web.shipped import DEFAULT, FIELD, Scenario, Shelf
 
-MAX_QUERY = 2_000
+MAX_QUERY: Final = 2_000
+STEP: Final = "step"
+WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 
 class Asked(NamedTuple):
@@ -22,10 +27,12 @@ class Asked(NamedTuple):
 
     Attributes:
         scenario: name of a scenario that exists.
+        step: ticks done where the page pauses; None to play.
         complaint: what was wrong with the address, or nothing.
     """
 
     scenario: str
+    step: int | None
     complaint: str
 
 
@@ -42,58 +49,80 @@ def asked(query: str, known: Callable[[str], bool]) -> Asked:
     try:
         fields = parse_qs(query[:MAX_QUERY].removeprefix("?"), keep_blank_values=True, max_num_fields=20)
     except ValueError:
-        return Asked(DEFAULT, "This address cannot be read; here is the default recording.")
-    names = fields.pop("scenario", [DEFAULT])
-    if fields:
-        return Asked(
-            names[0] if known(names[0]) else DEFAULT,
-            f"{next(iter(fields))!r:.40} is not a field of this page's address and was left out.",
-        )
+        return Asked(DEFAULT, None, "This address cannot be read; here is the default scenario.")
+    names, steps = fields.pop(FIELD, [DEFAULT]), fields.pop(STEP, [])
     if len(names) != 1 or not known(names[0]):
-        return Asked(DEFAULT, f"There is no recording named {names[0]!r:.60}; here is the default one.")
-    return Asked(names[0], "")
+        return Asked(DEFAULT, None, f"There is no scenario named {names[0]!r:.60}; here is the default one.")
+    if fields:
+        unknown = f"{next(iter(fields))!r:.40} is not a field of this page's address and was left out."
+        return Asked(names[0], None, unknown)
+    if steps and (len(steps) != 1 or not WHOLE_NUMBER.fullmatch(steps[0])):
+        return Asked(names[0], None, f"{STEP}={steps[0]!r:.40} must be a whole number; the story plays from its start.")
+    return Asked(names[0], int(steps[0]) if steps else None, "")
 
 
-def layout(shelf: Shelf) -> Component:
-    """Make the page around what is shown; the address is known to the browser alone, which asks for the rest.
+def inside(wish: Asked, total: int) -> Asked:
+    """Hold a step against the length of its scenario.
+
+    Args:
+        wish: from asked().
+        total: ticks of the scenario.
+
+    Returns:
+        The same, or a complaint in place of a step past the end.
+    """
+    if wish.step is None or wish.step <= total:
+        return wish
+    return Asked(wish.scenario, None, f"{STEP}={wish.step} must be 0 to {total}; the story plays from its start.")
+
+
+def menu(shelf: Shelf) -> Component:
+    """Make the place of the menu.
 
     Args:
         shelf: the scenarios.
+
+    Returns:
+        The menu, with nothing marked as shown.
+    """
+    return html.Div(scenario_menu(shelf.links, ""), id=Id.MENU, className="menu-place")
+
+
+def layout() -> Component:
+    """Make the page around what is shown; the address is known to the browser alone, which asks for the rest.
 
     Returns:
         The content of the page's main element.
     """
-    waiting = [scenario_links(shelf.links, ""), html.P("Loading the recording …")]
+    waiting = html.P("Loading the recordings …", className="waiting")
     return html.Div([dcc.Location(id=Id.URL, refresh=False), html.Div(waiting, id=Id.SHOWN, className="shown")])
 
 
-def shown(query: str, shelf: Shelf) -> list[Component]:
+def shown(query: object, shelf: Shelf) -> tuple[Component, list[Component]]:
     """Show what the address asks for.
 
     Args:
-        query: the address's query.
+        query: the address's query; what is no text is taken as empty.
         shelf: the scenarios.
 
     Returns:
-        A message where the address was wrong, the choice of scenarios, the map and the table.
+        The menu, and the content: a message where the address was wrong, the story, charts and details.
     """
-    name, complaint = asked(query, shelf.scenarios.__contains__)
-    message = [html.P(complaint, className="message", role="alert")] if complaint else []
-    return [*message, scenario_links(shelf.links, name), *_scenario(shelf.scenarios[name])]
+    wish = asked(query if isinstance(query, str) else "", shelf.scenarios.__contains__)
+    scenario = shelf.scenarios[wish.scenario]
+    wish = inside(wish, scenario.timeline.total)
+    message = [html.P(wish.complaint, className="message", role="alert")] if wish.complaint else []
+    return scenario_menu(shelf.links, scenario.name), [*message, *_scenario(scenario, wish.step)]
 
 
-def _scenario(scenario: Scenario) -> list[Component]:
-    recording = scenario.recording
-    heading = html.Div(
-        [
-            html.H2(title(recording)),
-            html.P(sentence(recording)),
-            html.P([html.Code(scenario.name), " · ", recording.note], className="origin"),
-        ],
-        className="scenario-heading",
+def _scenario(scenario: Scenario, step: int | None) -> list[Component]:
+    header, sides = scenario.header, scenario.pair.sides
+    titles = [pane["title"] for pane in header["panes"]]
+    at = "" if step is None else str(step)
+    details = html.Section(
+        [html.H2("Op by op"), op_table(sides), map_table(), origins(titles, sides)], className="details"
     )
-    map_and_ops = html.Div([still_map(recording, scenario.address), op_table(recording)], className="map-and-ops")
-    return [heading, map_and_ops]
+    return [story(scenario.address, at, header["point"], titles, sides), charts(charts_of(scenario)), details]
 
 
 def register(app: Dash, shelf: Shelf) -> None:
@@ -103,6 +132,6 @@ def register(app: Dash, shelf: Shelf) -> None:
         app: the Dash app.
         shelf: the scenarios.
     """
-    app.callback(Output(Id.SHOWN, "children"), Input(Id.URL, "search"), prevent_initial_call=False)(
-        lambda query: shown(query or "", shelf)
-    )
+    app.callback(
+        Output(Id.MENU, "children"), Output(Id.SHOWN, "children"), Input(Id.URL, "search"), prevent_initial_call=False
+    )(lambda query: shown(query, shelf))
