@@ -1,12 +1,15 @@
 // The page tables at any cursor, as a fold over the event log: the same rules as mmuviz/recording/fold.py.
+//
+// One word stands for each 1G entry; what lies below a 1G table is a Gigabyte of map-tables.js. A checkpoint copies the
+// top only: what an earlier generation owns below it is not changed any more, a write copies it first.
 "use strict";
 
 window.mmuviz = window.mmuviz || {};
 
 (function () {
+  const PRESENT = 1;
   const WRITABLE = 2;
   const DIRTY = 8;
-  const PRESENT = 1;
   const TABLE = 16;
   const SPTE = 1;
   const FAST = 4;
@@ -15,101 +18,305 @@ window.mmuviz = window.mmuviz || {};
   const FAST_FIXED = 0;
 
   const LEVEL_4K = 1;
+  const LEVEL_2M = 2;
   const LEVEL_1G = 3;
+  const SHIFT_2M = 9;
+  const SHIFT_1G = 18;
   const PER_TABLE = 512;
+  const LAST = PER_TABLE - 1;
   const PAGES_PER_1G = PER_TABLE * PER_TABLE;
-  const PAGES_PER_LEVEL = [0, 1, PER_TABLE, PAGES_PER_1G];
+
+  const CHECKPOINTS = 32;
+  const LEAST_ROWS_BETWEEN = 256;
+  // Rows from the checkpoint that a step back leaves behind: further steps back replay no more than these.
+  const NEAR = 512;
+  // More changed regions than these are "all".
+  const MOST_TOUCHED = 8192;
+
+  const { Gigabyte, addPages, addStack, clearStack } = window.mmuviz.pageTables;
 
   class PageMap {
     constructor(recording) {
-      const { slot } = recording;
+      const { slot, runs } = recording;
       this.recording = recording;
       this.origin = Math.floor(slot.base_gfn / PAGES_PER_1G) * PAGES_PER_1G;
-      const regions = Math.ceil((slot.base_gfn + slot.pages - this.origin) / PAGES_PER_1G);
-      // By level: entries[1] at 4K, [2] at 2M, [3] at 1G.
-      this.entries = [
-        null,
-        new Uint8Array(regions * PAGES_PER_1G),
-        new Uint8Array(regions * PER_TABLE),
-        new Uint8Array(regions),
-      ];
-      this.restart();
+      this.end = slot.base_gfn + slot.pages;
+      const size = Math.ceil((this.end - this.origin) / PAGES_PER_1G);
+      this.top = new Uint8Array(size);
+      this.gigabytes = new Array(size).fill(null);
+      this.generation = 0;
+      this.isTouched = new Uint8Array(size * PER_TABLE);
+      this.touchedRegions = new Int32Array(MOST_TOUCHED);
+      this.touchedCount = 0;
+      this.allTouched = true;
+      this.cursor = 0;
+      this.between = Math.max(LEAST_ROWS_BETWEEN, Math.ceil(runs.kind.length / CHECKPOINTS));
+      this.checkpoints = [];
+      this.near = null;
+      this.putStart();
+      this.passCheckpoint();
     }
 
-    restart() {
-      this.cursor = 0;
-      this.entries.forEach((words) => words && words.fill(0));
+    putStart() {
       const { level, word, gfn, stride, entries } = this.recording.start;
       for (let row = 0; row < level.length; row += 1) {
-        for (let above = LEVEL_1G; above > level[row]; above -= 1) {
-          this.each(gfn[row], stride[row], entries[row], above, (at) => { this.entries[above][at] = TABLE; });
+        for (let index = 0; index < entries[row]; index += 1) {
+          const page = gfn[row] + stride[row] * index - this.origin;
+          this.top[page >>> SHIFT_1G] = level[row] < LEVEL_1G ? TABLE : this.top[page >>> SHIFT_1G];
+          if (level[row] === LEVEL_4K) {
+            this.own(page >>> SHIFT_1G).words[(page >>> SHIFT_2M) & LAST] = TABLE;
+          }
         }
-        this.each(gfn[row], stride[row], entries[row], level[row], (at) => this.put(level[row], at, word[row]));
+        this.putRun(level[row], word[row], gfn[row], stride[row], entries[row]);
       }
     }
 
-    each(gfn, stride, entries, level, visit) {
-      for (let index = 0; index < entries; index += 1) {
-        visit(Math.floor((gfn + stride * index - this.origin) / PAGES_PER_LEVEL[level]));
-      }
-    }
+    // ---- where the map stands
 
-    // A table over a leaf hands the leaf's word down to its 512 children.
-    put(level, at, word) {
-      const old = this.entries[level][at];
-      if (word === TABLE && level > LEVEL_4K) {
-        this.entries[level - 1].fill(old & PRESENT ? old : 0, at * PER_TABLE, (at + 1) * PER_TABLE);
-      }
-      this.entries[level][at] = word;
-    }
-
-    addBits(page, bits) {
-      const [, l1, l2, l3] = this.entries;
-      const at2 = Math.floor(page / PER_TABLE);
-      const at3 = Math.floor(page / PAGES_PER_1G);
-      if (!(l3[at3] & TABLE)) {
-        l3[at3] |= bits;
-      } else if (!(l2[at2] & TABLE)) {
-        l2[at2] |= bits;
-      } else {
-        l1[page] |= bits;
-      }
-    }
-
-    // Goes to the state after the first `cursor` rows of the event log.
+    // Goes to the state after the first `cursor` rows of the event log, forward or back.
     seek(cursor) {
-      if (cursor < this.cursor) {
-        this.restart();
+      const from = this.nearest(cursor);
+      if (cursor < this.cursor || (from && from.cursor > this.cursor)) {
+        this.restore(from);
+        if (cursor - this.cursor > 2 * NEAR) {
+          this.forward(cursor - NEAR);
+          this.near = this.checkpoint();
+        }
       }
-      for (; this.cursor < cursor; this.cursor += 1) {
-        this.apply(this.cursor);
+      this.forward(cursor);
+    }
+
+    forward(cursor) {
+      while (this.cursor < cursor) {
+        const stop = Math.min(cursor, (Math.floor(this.cursor / this.between) + 1) * this.between);
+        for (; this.cursor < stop; this.cursor += 1) {
+          this.apply(this.cursor);
+        }
+        this.passCheckpoint();
       }
     }
+
+    passCheckpoint() {
+      const at = this.cursor / this.between;
+      if (Number.isInteger(at) && !this.checkpoints[at]) {
+        this.checkpoints[at] = this.checkpoint();
+      }
+    }
+
+    checkpoint() {
+      this.generation += 1;
+      return { cursor: this.cursor, top: this.top.slice(), gigabytes: this.gigabytes.slice() };
+    }
+
+    nearest(cursor) {
+      let at = Math.min(Math.floor(cursor / this.between), this.checkpoints.length - 1);
+      while (!this.checkpoints[at]) {
+        at -= 1;
+      }
+      const [far, near] = [this.checkpoints[at], this.near];
+      return near && near.cursor <= cursor && near.cursor > far.cursor ? near : far;
+    }
+
+    restore({ cursor, top, gigabytes }) {
+      for (let at = 0; at < top.length; at += 1) {
+        if (top[at] !== this.top[at] || gigabytes[at] !== this.gigabytes[at]) {
+          this.touch(at * PER_TABLE, (at + 1) * PER_TABLE);
+        }
+      }
+      this.top.set(top);
+      this.gigabytes = gigabytes.slice();
+      this.cursor = cursor;
+      this.generation += 1;
+    }
+
+    // ---- what a row does
 
     apply(row) {
       const { runs, config } = this.recording;
       const kind = runs.kind[row];
-      const [gfn, stride, entries] = [runs.gfn[row], runs.stride[row], runs.entries[row]];
       if (kind === UNTRACED || (kind === SPTE && config.tdp_mmu)) {
-        const level = runs.level[row];
-        if (level <= LEVEL_1G) {
-          this.each(gfn, stride, entries, level, (at) => this.put(level, at, runs.new[row]));
+        if (runs.level[row] <= LEVEL_1G) {
+          this.putRun(runs.level[row], runs.new[row], runs.gfn[row], runs.stride[row], runs.entries[row]);
         }
       } else if (config.tdp_mmu && (kind === CPU_DIRTY || (kind === FAST && runs.detail[row] === FAST_FIXED))) {
-        this.each(gfn, stride, entries, LEVEL_4K, (at) => this.addBits(at, kind === FAST ? WRITABLE : DIRTY));
+        for (let index = 0; index < runs.entries[row]; index += 1) {
+          const page = runs.gfn[row] + runs.stride[row] * index - this.origin;
+          this.addBits(page, kind === FAST ? WRITABLE : DIRTY);
+        }
       }
     }
 
-    // Level and word of the leaf that maps a gfn, as level * 256 + word; 0 where nothing does.
-    leaf(gfn) {
-      let page = gfn - this.origin;
-      for (let level = LEVEL_1G; level >= LEVEL_4K; level -= 1) {
-        const word = this.entries[level][Math.floor(page / PAGES_PER_LEVEL[level])];
-        if (!(word & TABLE)) {
-          return word & PRESENT ? level * 256 + word : 0;
+    // Puts a word into entries of a level at equal distances; whole tables at once where they lie side by side.
+    putRun(level, word, gfn, stride, entries) {
+      const page = gfn - this.origin;
+      if (level === LEVEL_4K && stride === 1 && entries > 1) {
+        this.putPages(page, page + entries, word);
+        return;
+      }
+      if (level === LEVEL_2M && stride === PER_TABLE && word !== TABLE) {
+        this.putRegions(page >>> SHIFT_2M, (page >>> SHIFT_2M) + entries, word);
+        return;
+      }
+      for (let index = 0; index < entries; index += 1) {
+        this.put(level, page + stride * index, word);
+      }
+    }
+
+    put(level, page, word) {
+      const at = page >>> SHIFT_1G;
+      const region = page >>> SHIFT_2M;
+      if (level === LEVEL_4K) {
+        this.own(at).table(region & LAST).put(page & LAST, word);
+        this.touch(region, region + 1);
+      } else if (level === LEVEL_2M) {
+        this.own(at).put(region & LAST, word);
+        this.touch(region, region + 1);
+      } else {
+        const old = this.top[at];
+        this.top[at] = word;
+        this.gigabytes[at] = null;
+        if (word === TABLE && old & PRESENT) {
+          this.own(at).words.fill(old);
+        }
+        this.touch(at * PER_TABLE, (at + 1) * PER_TABLE);
+      }
+    }
+
+    putPages(from, to, word) {
+      for (let page = from; page < to; ) {
+        const region = page >>> SHIFT_2M;
+        const stop = Math.min(to, (region + 1) * PER_TABLE);
+        const gigabyte = this.own(region >>> SHIFT_2M);
+        if (stop - page === PER_TABLE) {
+          gigabyte.flatten(region & LAST, word);
+        } else {
+          const table = gigabyte.table(region & LAST);
+          for (let at = page & LAST; at < (page & LAST) + stop - page; at += 1) {
+            table.put(at, word);
+          }
+        }
+        page = stop;
+      }
+      this.touch(from >>> SHIFT_2M, ((to - 1) >>> SHIFT_2M) + 1);
+    }
+
+    putRegions(from, to, word) {
+      for (let region = from; region < to; ) {
+        const at = region >>> SHIFT_2M;
+        const stop = Math.min(to, (at + 1) * PER_TABLE);
+        const gigabyte = this.own(at);
+        gigabyte.words.fill(word, region & LAST, stop - at * PER_TABLE);
+        if (gigabyte.tables) {
+          gigabyte.tables.fill(null, region & LAST, stop - at * PER_TABLE);
+        }
+        region = stop;
+      }
+      this.touch(from, to);
+    }
+
+    addBits(page, bits) {
+      const at = page >>> SHIFT_1G;
+      const region = page >>> SHIFT_2M;
+      if (!(this.top[at] & TABLE)) {
+        this.top[at] |= bits;
+        this.touch(at * PER_TABLE, (at + 1) * PER_TABLE);
+        return;
+      }
+      const gigabyte = this.own(at);
+      if (!(gigabyte.words[region & LAST] & TABLE)) {
+        gigabyte.words[region & LAST] |= bits;
+      } else {
+        const table = gigabyte.table(region & LAST);
+        table.put(page & LAST, table.words[page & LAST] | bits);
+      }
+      this.touch(region, region + 1);
+    }
+
+    // What lies below a 1G table, to write to.
+    own(at) {
+      let gigabyte = this.gigabytes[at];
+      if (!gigabyte || gigabyte.owner !== this.generation) {
+        gigabyte = gigabyte ? gigabyte.clone(this.generation) : Gigabyte.empty(this.generation);
+        this.gigabytes[at] = gigabyte;
+      }
+      gigabyte.sum = null;
+      return gigabyte;
+    }
+
+    // ---- what changed
+
+    touch(from, to) {
+      if (this.allTouched) {
+        return;
+      }
+      if (this.touchedCount + to - from > MOST_TOUCHED) {
+        this.allTouched = true;
+        return;
+      }
+      for (let region = from; region < to; region += 1) {
+        if (!this.isTouched[region]) {
+          this.isTouched[region] = 1;
+          this.touchedRegions[this.touchedCount] = region;
+          this.touchedCount += 1;
         }
       }
-      return 0;
+    }
+
+    // The 2M regions that changed since the last call, counted from `origin`, or "all".
+    touched() {
+      const regions = this.touchedRegions.slice(0, this.touchedCount);
+      regions.forEach((region) => { this.isTouched[region] = 0; });
+      const all = this.allTouched;
+      this.touchedCount = 0;
+      this.allTouched = false;
+      return all ? "all" : regions;
+    }
+
+    // ---- what is asked of it
+
+    // Level and word of the leaf that maps a gfn, as level * 256 + word; 0 where nothing does.
+    leaf(gfn) {
+      const page = gfn - this.origin;
+      let word = this.top[page >>> SHIFT_1G];
+      if (!(word & TABLE)) {
+        return word & PRESENT ? LEVEL_1G * 256 + word : 0;
+      }
+      const gigabyte = this.gigabytes[page >>> SHIFT_1G];
+      if (!gigabyte) {
+        return 0;
+      }
+      const at = (page >>> SHIFT_2M) & LAST;
+      word = gigabyte.words[at];
+      if (!(word & TABLE)) {
+        return word & PRESENT ? LEVEL_2M * 256 + word : 0;
+      }
+      const table = gigabyte.tables && gigabyte.tables[at];
+      word = table ? table.words[page & LAST] : gigabyte.below[at];
+      return word & PRESENT ? LEVEL_4K * 256 + word : 0;
+    }
+
+    // Pages by level, protected pages by level, and pages whose leaf is writable with its dirty bit set, of a range
+    // clipped to the slot. `stack` is an object to use again.
+    stack(firstGfn, pages, stack = {}) {
+      clearStack(stack);
+      const stop = Math.min(firstGfn + pages, this.end) - this.origin;
+      for (let page = Math.max(firstGfn, this.recording.slot.base_gfn) - this.origin; page < stop; ) {
+        const at = page >>> SHIFT_1G;
+        const inside = Math.min(stop, (at + 1) * PAGES_PER_1G);
+        if (!(this.top[at] & TABLE) || !this.gigabytes[at]) {
+          addPages(stack, LEVEL_1G, this.top[at], inside - page);
+          page = inside;
+        } else if (inside - page === PAGES_PER_1G) {
+          addStack(stack, this.gigabytes[at].whole());
+          page = inside;
+        } else {
+          const region = page >>> SHIFT_2M;
+          const to = Math.min(stop, (region + 1) * PER_TABLE);
+          this.gigabytes[at].addRegion(stack, region & LAST, page & LAST, (page & LAST) + to - page);
+          page = to;
+        }
+      }
+      return stack;
     }
   }
 
