@@ -24,6 +24,8 @@ from mmuviz.recording.columns import (
     WRITE_NOT_PRESENT,
     Recording,
 )
+from mmuviz.recording.pending import pending_of
+from mmuviz.recording.timeline import Timeline
 from mmuviz.recording.totals import ACCESS_OPS
 
 PAGES: Final = {"pages_4k": PG_LEVEL_4K, "pages_2m": PG_LEVEL_2M, "pages_1g": PG_LEVEL_1G}
@@ -149,3 +151,34 @@ def values_by_row(recording: Recording) -> dict[str, I64]:
         sums = np.concatenate([[0], np.cumsum(changes)])
         found[name] = sums[1:] + np.repeat(at_ops[name][:-1] - sums[first[:-1]], rows)
     return found
+
+
+def values_at(recording: Recording, timeline: Timeline, side: int, positions: I64) -> dict[str, I64]:
+    """Every figure of one side of a comparison at some positions of its clock.
+
+    Args:
+        recording: that side.
+        timeline: the clock of both.
+        side: 0 for the left one, 1 for the right one.
+        positions: int64[n], ticks done, each 0 to `timeline.total`.
+
+    Returns:
+        int64[n] by name of FIGURES, and `pending` and `told` (see Pending).
+    """
+    ends, first = timeline.op_ends, recording.op_columns.first_run
+    ended = np.searchsorted(ends, positions, side="right")
+    cursors = np.searchsorted(timeline.positions(side), positions, side="right")
+    inside = cursors > first[np.minimum(ended, len(ends))]
+    at_ops, by_row = values_at_ops(recording), values_by_row(recording)
+    rows = np.maximum(cursors - 1, 0)
+    found = {name: np.where(inside, _taken(by_row[name], rows), at_ops[name][ended]) for name in FIGURES}
+
+    pending = pending_of(recording)
+    written = timeline.first_access[np.repeat(np.arange(len(ends)), np.diff(pending.first_fresh))] + pending.fresh
+    accesses = np.searchsorted(timeline.tick_ends, positions, side="right")
+    since = np.searchsorted(written, accesses, side="left") - pending.first_fresh[ended]
+    return {**found, "pending": pending.before[ended] + since, "told": pending.told[ended]}
+
+
+def _taken(values: I64, rows: I64) -> I64:
+    return values[rows] if len(values) else np.zeros(len(rows), dtype=np.int64)

@@ -1,0 +1,183 @@
+"""What all charts share: sizes, colours that stand on light and on dark ground, the axis of the clock, units."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no types
+
+from mmuviz.recording.columns import I64
+from mmuviz.recording.pair import Pair
+
+ROW_PX: Final = 118
+TOP_PX: Final = 24
+GAP_PX: Final = 34
+BOTTOM_PX: Final = 34
+LEFT_PX: Final = 58
+RIGHT_PX: Final = 12
+SAMPLES: Final = 600
+"""Points of a line between ops; a chart is narrower than that in most places."""
+
+# Okabe and Ito's colours that stand out from white and from near-black.
+BLUE: Final = "#0072b2"
+SKY: Final = "#56b4e9"
+ORANGE: Final = "#e69f00"
+RED: Final = "#d55e00"
+GREEN: Final = "#009e73"
+PURPLE: Final = "#cc79a7"
+GREY: Final = "#8a8f98"
+GRID: Final = "rgba(128,128,128,0.25)"
+SIDES: Final = (RED, BLUE)
+DASHES: Final = ("solid", "dash")
+
+
+class Unit(NamedTuple):
+    """A unit of memory.
+
+    Attributes:
+        name: e.g. "MiB".
+        size: bytes.
+    """
+
+    name: str
+    size: int
+
+
+class Line(NamedTuple):
+    """One line of a chart.
+
+    Attributes:
+        name: what it counts.
+        values: int64 or float64[n] at the sampled positions.
+        colour: CSS colour.
+        dash: Plotly's name of a dash.
+    """
+
+    name: str
+    values: Any
+    colour: str
+    dash: str = "solid"
+
+
+def unit_for(most: int) -> Unit:
+    """The largest unit of which the largest value has at least two."""
+    units = [Unit("bytes", 1), Unit("KiB", 1 << 10), Unit("MiB", 1 << 20), Unit("GiB", 1 << 30), Unit("TiB", 1 << 40)]
+    return next((unit for unit in reversed(units) if most >= 2 * unit.size), units[0])
+
+
+def sampled_positions(pair: Pair) -> I64:
+    """Positions at which lines are drawn: every op's end, and SAMPLES more, evenly over the time of playing.
+
+    Args:
+        pair: not changed.
+
+    Returns:
+        int64[n], ascending and distinct, from 0 to the last position.
+    """
+    timeline = pair.timeline
+    ends = np.concatenate([[0], timeline.op_ends])
+    seconds = np.concatenate([[0.0], np.cumsum(timeline.seconds_by_op())])
+    even = np.interp(np.linspace(0, seconds[-1], SAMPLES), seconds, ends)
+    positions: I64 = np.unique(np.concatenate([ends, even.astype(np.int64)]))
+    return positions
+
+
+def empty_figure(pair: Pair, titles: list[str]) -> go.Figure:
+    """Axes for some charts above each other that share the clock.
+
+    Args:
+        pair: its ops name the clock's ticks.
+        titles: one a chart, with its unit, from the top.
+
+    Returns:
+        A figure without lines: y axes "y", "y2", …
+    """
+    rows = len(titles)
+    inner = rows * ROW_PX + (rows - 1) * GAP_PX
+    seconds = np.concatenate([[0.0], np.cumsum(pair.timeline.seconds_by_op())])
+    figure = go.Figure()
+    figure.update_layout(
+        height=inner + TOP_PX + BOTTOM_PX,
+        margin={"l": LEFT_PX, "r": RIGHT_PX, "t": TOP_PX, "b": BOTTOM_PX, "pad": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 11},
+        showlegend=True,
+        hovermode=False,
+        dragmode=False,
+        xaxis={
+            "range": [0, float(seconds[-1])],
+            "tickvals": seconds[:-1].tolist(),
+            "ticktext": [str(index + 1) for index in range(len(pair.left.ops))],
+            "title": {"text": "op", "standoff": 2},
+            "gridcolor": GRID,
+            "zeroline": False,
+            "fixedrange": True,
+            "anchor": f"y{rows}" if rows > 1 else "y",
+        },
+    )
+    for row, title in enumerate(titles):
+        top = 1 - row * (ROW_PX + GAP_PX) / inner
+        _add_row(figure, row, title, (max(0.0, top - ROW_PX / inner), top))
+    return figure
+
+
+def _add_row(figure: go.Figure, row: int, title: str, domain: tuple[float, float]) -> None:
+    name = "" if row == 0 else str(row + 1)
+    axis = {
+        "rangemode": "tozero",
+        "domain": domain,
+        "gridcolor": GRID,
+        "zeroline": False,
+        "fixedrange": True,
+        "nticks": 4,
+    }
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": domain[1], "yanchor": "bottom", "font": {"size": 11}}
+    bare = {"bgcolor": "rgba(0,0,0,0)", "itemclick": False, "itemdoubleclick": False}
+    figure.update_layout({f"yaxis{name}": axis, f"legend{name}": {**legend, **bare}})
+    figure.add_annotation(
+        text=f"<b>{title}</b>",
+        x=0,
+        y=domain[1],
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="bottom",
+        xshift=-LEFT_PX + 4,
+        showarrow=False,
+        font={"size": 12},
+    )
+
+
+def add_lines(figure: go.Figure, row: int, x: list[float], lines: list[Line], *, stacked: bool) -> None:
+    """Draw lines that hold their value until the next point.
+
+    Args:
+        figure: from empty_figure().
+        row: the chart, 0 at the top.
+        x: seconds of playing.
+        lines: in the order of the legend.
+        stacked: whether each stands on the one before.
+    """
+    name = "" if row == 0 else str(row + 1)
+    for line in lines:
+        style = {"color": line.colour, "width": 1 if stacked else 2, "dash": line.dash, "shape": "hv"}
+        stack = {"stackgroup": f"row{row}", "fillcolor": line.colour} if stacked else {}
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=np.asarray(line.values),
+                name=line.name,
+                mode="lines",
+                line=style,
+                yaxis=f"y{name}",
+                legend=f"legend{name}",
+                **stack,
+            )
+        )
+
+
+def set_top(figure: go.Figure, row: int, most: float) -> None:
+    """Let a chart reach from 0 to a little above a value, the same on both sides of a comparison."""
+    figure.update_layout({f"yaxis{'' if row == 0 else row + 1}": {"range": [0, most * 1.08 or 1]}})
