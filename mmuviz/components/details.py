@@ -1,0 +1,54 @@
+"""What experts look for: where each side comes from, its choices, and the maps as a table."""
+
+from collections.abc import Sequence
+
+from dash import html
+from dash.development.base_component import Component
+
+from mmuviz.components.ids import Id
+from mmuviz.recording.columns import Recording
+from mmuviz.recording.words import BACKINGS, MODES, size_text
+
+
+def map_table() -> Component:
+    """Make the place of the table of the maps; assets/map-table.js fills it while the story rests.
+
+    Returns:
+        A section that can be opened.
+    """
+    table = html.Table(id=Id.MAP_TABLE, className="map-table")
+    frame = html.Div(table, className="table-frame")
+    return html.Details([html.Summary("The maps as a table"), frame], className="more")
+
+
+def origins(titles: Sequence[str], sides: Sequence[Recording]) -> Component:
+    """Say what was recorded or modelled, side by side.
+
+    Args:
+        titles: of the panes.
+        sides: both recordings.
+
+    Returns:
+        A table, a choice a row.
+    """
+    facts = [_facts(side) for side in sides]
+    head = html.Tr([html.Th("", scope="col"), *(html.Th(title, scope="col") for title in titles)])
+    rows = [html.Tr([html.Th(name, scope="row"), *(html.Td(each[name]) for each in facts)]) for name in facts[0]]
+    table = html.Table([html.Thead(head), html.Tbody(rows)], className="origins")
+    frame = html.Div(table, className="table-frame")
+    return html.Details([html.Summary("Kernel, mode and origin"), frame], className="more")
+
+
+def _facts(side: Recording) -> dict[str, str | Component]:
+    config = side.config
+    return {
+        "Kernel": side.kernel,
+        "Dirty logging": MODES[config.dirty_log_mode],
+        "eager_page_split": "Y" if config.eager_page_split else "N",
+        "MMU": "TDP MMU" if config.tdp_mmu else "shadow MMU",
+        "Processor": f"{config.vendor}{', PML' if config.pml else ''}",
+        "vCPUs": str(config.vcpus),
+        "Slot": f"{size_text(side.slot.pages)} of {BACKINGS[side.slot.backing]}, from gfn {side.slot.base_gfn:#x}",
+        "Recording": html.Code(side.name),
+        "Origin": side.note,
+    }
