@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no types
 
 from mmuviz.recording.columns import I64
@@ -18,6 +19,9 @@ LEFT_PX: Final = 58
 RIGHT_PX: Final = 12
 SAMPLES: Final = 600
 """Points of a line between ops; a chart is narrower than that in most places."""
+
+LABEL_SHARE: Final = 0.03
+"""Share of the axis that an op's number takes, with room around it."""
 
 # Okabe and Ito's colours that stand out from white and from near-black.
 BLUE: Final = "#0072b2"
@@ -109,7 +113,8 @@ def empty_figure(pair: Pair, titles: list[str]) -> go.Figure:
         xaxis={
             "range": [0, float(seconds[-1])],
             "tickvals": seconds[:-1].tolist(),
-            "ticktext": [str(index + 1) for index in range(len(pair.left.ops))],
+            "ticktext": _op_numbers(seconds),
+            "tickangle": 0,
             "title": {"text": "op", "standoff": 2},
             "gridcolor": GRID,
             "zeroline": False,
@@ -121,6 +126,16 @@ def empty_figure(pair: Pair, titles: list[str]) -> go.Figure:
         top = 1 - row * (ROW_PX + GAP_PX) / inner
         _add_row(figure, row, title, (max(0.0, top - ROW_PX / inner), top))
     return figure
+
+
+def _op_numbers(seconds: npt.NDArray[np.float64]) -> list[str]:
+    """Numbers of the ops, left out where they would run into the one before."""
+    texts, last = [], -1.0
+    for index, begin in enumerate(seconds[:-1] / seconds[-1]):
+        clear = begin - last >= LABEL_SHARE
+        texts.append(str(index + 1) if clear else "")
+        last = begin if clear else last
+    return texts
 
 
 def _add_row(figure: go.Figure, row: int, title: str, domain: tuple[float, float]) -> None:
