@@ -31,25 +31,31 @@ window.mmuviz = window.mmuviz || {};
     return marked;
   }
 
-  // Lines around a cell, outside it, where its neighbour in the tile is not marked.
-  function outline(context, shape, marked, cell, line) {
-    const { cellPx } = shape;
-    const [left, top] = window.mmuviz.cornerOf(shape, cell);
+  // Which neighbours of a cell in its tile are not marked: above, below, left, right; null where all are.
+  function openSides(marked, cell) {
     const inside = cell % PER_TILE;
     const column = inside % ACROSS;
-    const free = (has, neighbour) => !has || !marked[neighbour];
-    const across = [left - line, cellPx + 2 * line];
-    if (free(inside >= ACROSS, cell - ACROSS)) {
-      context.fillRect(across[0], top - line, across[1], line);
+    const above = inside < ACROSS || !marked[cell - ACROSS];
+    const below = inside >= PER_TILE - ACROSS || !marked[cell + ACROSS];
+    const left = column === 0 || !marked[cell - 1];
+    const right = column === ACROSS - 1 || !marked[cell + 1];
+    return above || below || left || right ? { above, below, left, right } : null;
+  }
+
+  // Lines around a cell, outside it.
+  function outline(context, [left, top], size, line, sides) {
+    const length = size + 2 * line;
+    if (sides.above) {
+      context.fillRect(left - line, top - line, length, line);
     }
-    if (free(inside < PER_TILE - ACROSS, cell + ACROSS)) {
-      context.fillRect(across[0], top + cellPx, across[1], line);
+    if (sides.below) {
+      context.fillRect(left - line, top + size, length, line);
     }
-    if (free(column > 0, cell - 1)) {
-      context.fillRect(left - line, top, line, cellPx);
+    if (sides.left) {
+      context.fillRect(left - line, top, line, size);
     }
-    if (free(column < ACROSS - 1, cell + 1)) {
-      context.fillRect(left + cellPx, top, line, cellPx);
+    if (sides.right) {
+      context.fillRect(left + size, top, line, size);
     }
   }
 
@@ -68,7 +74,10 @@ window.mmuviz = window.mmuviz || {};
     const marked = markedCells(shape, ranges);
     const line = Math.max(1, Math.round(ratio), Math.floor(shape.cellPx / 8));
     for (let cell = marked.indexOf(1); cell >= 0; cell = marked.indexOf(1, cell + 1)) {
-      outline(context, shape, marked, cell, line);
+      const sides = openSides(marked, cell);
+      if (sides) {
+        outline(context, window.mmuviz.cornerOf(shape, cell), shape.cellPx, line, sides);
+      }
     }
   }
 

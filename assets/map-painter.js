@@ -24,17 +24,33 @@ window.mmuviz = window.mmuviz || {};
     sprites.clear();
   }
 
-  function spriteOf(look, shape) {
-    const name = `${shape.cellPx} ${shape.span > 1} ${look}`;
-    let pixels = sprites.get(name);
+  // Sprites by look, of cells of one kind and size.
+  function spritesOf({ cellPx, span }) {
+    const kind = `${cellPx} ${span > 1}`;
+    if (!sprites.has(kind)) {
+      sprites.set(kind, new Map());
+    }
+    return sprites.get(kind);
+  }
+
+  function spriteOf(state, look) {
+    let pixels = state.sprites.get(look);
     if (!pixels) {
-      if (sprites.size >= MOST_SPRITES) {
-        sprites.clear();
+      if (state.sprites.size >= MOST_SPRITES) {
+        state.sprites.clear();
       }
-      pixels = sprite(look, shape, colours);
-      sprites.set(name, pixels);
+      pixels = sprite(look, state.shape, colours);
+      state.sprites.set(look, pixels);
     }
     return pixels;
+  }
+
+  // Where each cell's first pixel stands in the image.
+  function placesOf(shape) {
+    return Int32Array.from({ length: shape.cells }, (_, cell) => {
+      const [left, top] = window.mmuviz.cornerOf(shape, cell);
+      return top * shape.width + left;
+    });
   }
 
   // What a canvas shows: the shape, its pixels, and the look of each cell.
@@ -53,8 +69,14 @@ window.mmuviz = window.mmuviz || {};
     SHOWN.forEach((name) => { canvas.dataset[name] = shape[name]; });
     const context = canvas.getContext("2d");
     const image = context.createImageData(shape.width, shape.height);
-    const looks = new Float64Array(shape.cells).fill(-1);
-    const state = { shape, theme, context, image, looks, pixels: new Uint32Array(image.data.buffer), logged: null };
+    const state = {
+      shape, theme, context, image,
+      pixels: new Uint32Array(image.data.buffer),
+      looks: new Float64Array(shape.cells).fill(-1),
+      places: placesOf(shape),
+      sprites: spritesOf(shape),
+      logged: null,
+    };
     states.set(canvas, state);
     return state;
   }
@@ -70,13 +92,15 @@ window.mmuviz = window.mmuviz || {};
 
   // Repaints cells [from, to) where they look different, and widens the box of what changed.
   function paintCells(state, pageMap, from, to, box) {
-    const { shape, looks, logged } = state;
+    const { shape, looks, logged, places } = state;
     for (let cell = from; cell < to; cell += 1) {
       const look = lookOf(pageMap, shape, cell, logged);
       if (look !== looks[cell]) {
         looks[cell] = look;
-        const [left, top] = window.mmuviz.cornerOf(shape, cell);
-        copy(state, spriteOf(look, shape), left, top);
+        const place = places[cell];
+        copy(state.pixels, shape, place, spriteOf(state, look));
+        const left = place % shape.width;
+        const top = (place - left) / shape.width;
         box.left = Math.min(box.left, left);
         box.top = Math.min(box.top, top);
         box.right = Math.max(box.right, left + shape.cellPx);
@@ -85,13 +109,11 @@ window.mmuviz = window.mmuviz || {};
     }
   }
 
-  function copy({ pixels, shape }, from, left, top) {
-    const { cellPx, width } = shape;
+  function copy(pixels, { cellPx, width }, place, from) {
     let at = 0;
-    for (let y = top; y < top + cellPx; y += 1) {
-      const row = y * width + left;
-      for (let x = 0; x < cellPx; x += 1) {
-        pixels[row + x] = from[at];
+    for (let row = place; row < place + cellPx * width; row += width) {
+      for (let x = row; x < row + cellPx; x += 1) {
+        pixels[x] = from[at];
         at += 1;
       }
     }
@@ -150,9 +172,10 @@ window.mmuviz = window.mmuviz || {};
     canvas.height = side;
     const context = canvas.getContext("2d");
     const image = context.createImageData(side, side);
-    const state = { pixels: new Uint32Array(image.data.buffer), shape: { cellPx: size, width: side } };
+    const pixels = new Uint32Array(image.data.buffer);
     for (let at = 0; at < SWATCH_CELLS * SWATCH_CELLS; at += 1) {
-      copy(state, cell, (at % SWATCH_CELLS) * size, Math.floor(at / SWATCH_CELLS) * size);
+      const place = Math.floor(at / SWATCH_CELLS) * size * side + (at % SWATCH_CELLS) * size;
+      copy(pixels, { cellPx: size, width: side }, place, cell);
     }
     context.putImageData(image, 0, 0);
   }
