@@ -20,7 +20,7 @@ import numpy as np
 
 PACKAGE: Final = Path(__file__).resolve().parent.parent
 CACHE_ENV: Final = "MMUVIZ_CACHE_DIR"
-COMPILED_ROOMS: Final = ("ground", "mmu", "workloads", "costs", "engine")
+COMPILED_ROOMS: Final = ("ground", "mmu", "workloads", "engine")
 """Rooms whose functions are compiled, or are called from compiled code."""
 F = TypeVar("F", bound=Callable[..., Any])
 
