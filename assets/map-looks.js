@@ -34,15 +34,33 @@ window.mmuviz = window.mmuviz || {};
     return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
   }
 
+  let known = null;
+  let theme = 0;
+
   function readColours() {
     const style = getComputedStyle(document.documentElement);
-    const token = (name) => word32(style.getPropertyValue(name).trim());
+    const token = (name) => style.getPropertyValue(name).trim();
+    const pixel = (name) => word32(token(name));
+    theme += 1;
     return {
-      levels: FILLS.map(token),
-      stripes: STRIPES.map(token),
-      dirty: token("--map-dirty"),
-      gap: token("--surface-raised"),
+      theme,
+      levels: FILLS.map(pixel),
+      stripes: STRIPES.map(pixel),
+      dirty: pixel("--map-dirty"),
+      gap: pixel("--surface-raised"),
+      ink: token("--ink"),
     };
+  }
+
+  // The page's colours as pixels, but `ink` as text; read once. `theme` changes whenever they are read again.
+  function palette() {
+    known = known || readColours();
+    return known;
+  }
+
+  // Reads the colours again; whatever is painted next is painted whole.
+  function refreshColours() {
+    known = readColours();
   }
 
   // The look of one page by its leaf (level * 256 + word). Only while the slot is logged is a page dirty or armed.
@@ -157,5 +175,6 @@ window.mmuviz = window.mmuviz || {};
     });
   }
 
-  window.mmuviz.looks = { OUTSIDE, LEAF_LOOKS, lookOfStack, readColours, sprite };
+  window.mmuviz.looks = { OUTSIDE, LEAF_LOOKS, lookOfStack, palette, sprite };
+  window.mmuviz.refreshColours = refreshColours;
 })();

@@ -5,27 +5,24 @@
 window.mmuviz = window.mmuviz || {};
 
 (function () {
-  const { OUTSIDE, LEAF_LOOKS, lookOfStack, readColours, sprite } = window.mmuviz.looks;
+  const { OUTSIDE, LEAF_LOOKS, lookOfStack, palette, sprite } = window.mmuviz.looks;
   const PER_TABLE = 512;
   const MOST_SPRITES = 1024;
   const LEVELS = { none: 0, "4k": 1, "2m": 2, "1g": 3 };
   const SHOWN = ["cellPx", "gapPx", "span", "across", "first"];
 
-  let colours = null;
-  let theme = 0;
   const sprites = new Map();
+  let spritesTheme = 0;
   const states = new WeakMap();
   const stack = {};
 
-  // Reads the colours again; whatever is painted next is painted whole.
-  function refreshColours() {
-    colours = readColours();
-    theme += 1;
-    sprites.clear();
-  }
-
-  // Sprites by look, of cells of one kind and size.
+  // Sprites by look, of cells of one kind and size in today's colours.
   function spritesOf({ cellPx, span }) {
+    const { theme } = palette();
+    if (theme !== spritesTheme) {
+      sprites.clear();
+      spritesTheme = theme;
+    }
     const kind = `${cellPx} ${span > 1}`;
     if (!sprites.has(kind)) {
       sprites.set(kind, new Map());
@@ -39,7 +36,7 @@ window.mmuviz = window.mmuviz || {};
       if (state.sprites.size >= MOST_SPRITES) {
         state.sprites.clear();
       }
-      pixels = sprite(look, state.shape, colours);
+      pixels = sprite(look, state.shape, palette());
       state.sprites.set(look, pixels);
     }
     return pixels;
@@ -56,6 +53,7 @@ window.mmuviz = window.mmuviz || {};
   // What a canvas shows: the shape, its pixels, and the look of each cell.
   function stateOf(canvas, shape) {
     const known = states.get(canvas);
+    const { theme } = palette();
     if (known && known.shape === shape && known.theme === theme) {
       return known;
     }
@@ -134,9 +132,6 @@ window.mmuviz = window.mmuviz || {};
 
   // Paints what changed in these 2M regions, counted from the map's origin, or all; the canvas takes the shape's size.
   function paint(canvas, pageMap, shape, logged, regions) {
-    if (!colours) {
-      refreshColours();
-    }
     const state = stateOf(canvas, shape);
     const box = { left: Infinity, top: Infinity, right: 0, bottom: 0 };
     if (regions === "all" || state.logged !== logged) {
@@ -159,15 +154,12 @@ window.mmuviz = window.mmuviz || {};
 
   // Nine cells of one look, by the canvas's data-look: 1g, 2m, 4k, none, protected, armed or dirty.
   function paintSwatch(canvas) {
-    if (!colours) {
-      refreshColours();
-    }
     const size = SWATCH_CELL_PX * Math.max(1, Math.round(window.devicePixelRatio || 1));
     const side = SWATCH_CELLS * size;
     const { look } = canvas.dataset;
     const level = look in LEVELS ? LEVELS[look] : LEVELS["4k"];
     const leaf = level * 256 + (WORDS[look] || WRITABLE);
-    const cell = sprite(LEAF_LOOKS[look in LEVELS ? 0 : 1][level && leaf], { span: 1, cellPx: size }, colours);
+    const cell = sprite(LEAF_LOOKS[look in LEVELS ? 0 : 1][level && leaf], { span: 1, cellPx: size }, palette());
     canvas.width = side;
     canvas.height = side;
     const context = canvas.getContext("2d");
@@ -180,5 +172,5 @@ window.mmuviz = window.mmuviz || {};
     context.putImageData(image, 0, 0);
   }
 
-  Object.assign(window.mmuviz, { paint, paintSwatch, refreshColours });
+  Object.assign(window.mmuviz, { paint, paintSwatch });
 })();
