@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmuviz.ground.pages import PAGES_PER_1G
+from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_512G
 
 PAGES: Final = 1536 * PAGES_PER_1G
 VCPUS: Final = 4
@@ -28,7 +28,7 @@ def large_guest(*, eager_page_split: bool) -> dict[str, Any]:
     slot = {
         "op": "slot",
         "backing": "hugetlb_1g",
-        "base_gfn": PAGES_PER_1G,
+        "base_gfn": PAGES_PER_512G,
         "pages": PAGES,
         "hva_offset_pages": 0,
         "host_populated": True,
