@@ -49,9 +49,10 @@ window.mmuviz = window.mmuviz || {};
   // Pixels of so many cells in a row and tiles side by side.
   const extent = (tiles, perTile, cellPx) => tiles * perTile * cellPx + (tiles - 1) * gapOf(cellPx);
 
+  // 0 where no cell of a whole pixel fits.
   function largestCell(across, down, width, height) {
-    let cellPx = Math.max(1, Math.floor(Math.min(width / (across * ACROSS), height / (down * DOWN))));
-    while (cellPx > 1 && (extent(across, ACROSS, cellPx) > width || extent(down, DOWN, cellPx) > height)) {
+    let cellPx = Math.floor(Math.min(width / (across * ACROSS), height / (down * DOWN)));
+    while (cellPx > 0 && (extent(across, ACROSS, cellPx) > width || extent(down, DOWN, cellPx) > height)) {
       cellPx -= 1;
     }
     return cellPx;
@@ -68,7 +69,7 @@ window.mmuviz = window.mmuviz || {};
         best = { across, down, cellPx, empty };
       }
     }
-    return best;
+    return { ...best, cellPx: Math.max(1, best.cellPx) };
   }
 
   // The shape of a view in a box: {span, first, cells, across, down, cellPx, gapPx, width, height}.

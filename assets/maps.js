@@ -115,15 +115,16 @@ window.mmuviz = window.mmuviz || {};
         const page = count(Math.max(0, view.first - this.slot.base_gfn));
         button.type = "button";
         button.dataset.depth = depth;
-        button.textContent = depth === 0 ? `Whole slot, ${size(view.pages)}` : `${view.name} at page ${page}`;
+        const name = depth === 0 ? `Whole slot, ${size(view.pages)}` : view.name;
+        button.textContent = depth === 0 || depth < this.depth ? name : `${name} at page ${page}`;
         button.toggleAttribute("aria-current", depth === this.depth);
         buttons.push(button);
       }
       this.path.replaceChildren(...buttons);
       const { span } = this.view;
       const cell = span === 1 ? "one 4K page" : `${count(span)} pages (${size(span)})`;
-      const more = this.depth + 1 < this.depths ? " Click or press + to zoom in." : "";
-      this.scale.textContent = `One cell is ${cell}, a block ${size(span * PER_TILE)}.${more}`;
+      const more = this.depth + 1 < this.depths ? " Click to zoom." : "";
+      this.scale.textContent = `Cell: ${cell}; block: ${size(span * PER_TILE)}.${more}`;
       this.panes.forEach(({ canvas }) => canvas.classList.toggle("deepest", this.depth + 1 >= this.depths));
     }
 

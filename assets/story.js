@@ -7,6 +7,7 @@ window.mmuviz = window.mmuviz || {};
   const TEXT_EVERY_MS = 100;
   const SETTLED_MS = 150;
   const URL_AFTER_MS = 300;
+  const CHARTS_WAIT_MS = 4000;
   const ACCESS_OPS = new Set(["read", "write", "parallel_write"]);
   const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
   const byId = (id) => document.getElementById(id);
@@ -31,15 +32,27 @@ window.mmuviz = window.mmuviz || {};
       });
       this.live = new Live(byId("live"));
       this.transport = new Transport(byId("transport"), pair, this.timeline, this.player);
-      this.rows = [...document.querySelectorAll("#ops tr[data-op]")];
-      this.cursors = [...document.querySelectorAll(".chart-frame")].map(
-        (frame) => new window.mmuviz.ChartCursor(frame, (x) => this.player.step(this.timeline.tickAtX(x))));
+      this.cursors = [];
       this.textAt = -TEXT_EVERY_MS;
       this.maps = new Maps(root, pair, this.timeline, () => this.maps && this.draw());
       this.timers = {};
       this.unbind = window.mmuviz.bindKeys(this.actions());
       this.onOps = (event) => this.clickOps(event);
       document.addEventListener("click", this.onOps);
+    }
+
+    // Charts and the table of ops come when they are drawn.
+    findRest() {
+      if (!this.row && byId("ops")) {
+        this.markRow(this.player.tick);
+        this.settle();
+      }
+      for (const frame of document.querySelectorAll(".chart-frame:not([data-followed])")) {
+        frame.dataset.followed = "yes";
+        const cursor = new window.mmuviz.ChartCursor(frame, (x) => this.player.step(this.timeline.tickAtX(x)));
+        cursor.move(this.player.x);
+        this.cursors.push(cursor);
+      }
     }
 
     endsOfOps() {
@@ -94,10 +107,28 @@ window.mmuviz = window.mmuviz || {};
       this.settle();
       requestAnimationFrame(() => {
         this.root.dataset.ready = "yes";
+        askForRest();
         if (step === "" && !CALM.matches) {
-          this.player.play();
+          this.playSoon();
         }
       });
+    }
+
+    // Plays once the charts are drawn, so that drawing them costs no frame; or after a while without them.
+    playSoon() {
+      const begun = performance.now();
+      const wait = () => {
+        const drawn = this.cursors.length > 0 && this.cursors.every((cursor) => cursor.place);
+        if (this.player.tick !== this.pair.header.open_at || this.player.playing) {
+          return;
+        }
+        if (drawn || performance.now() - begun > CHARTS_WAIT_MS) {
+          this.player.play();
+        } else {
+          requestAnimationFrame(wait);
+        }
+      };
+      wait();
     }
 
     // One frame: maps, scrubber and cursors at once, words as often as eyes can read.
@@ -121,13 +152,17 @@ window.mmuviz = window.mmuviz || {};
 
     markRow(tick) {
       const { op } = this.timeline.place(tick);
-      const row = this.rows[op];
-      if (row && this.row !== row) {
+      if (this.row && this.row.isConnected && this.rowOp === op) {
+        return;
+      }
+      const row = document.querySelector(`#ops tr[data-op="${op}"]`);
+      if (row) {
         if (this.row) {
           this.row.removeAttribute("aria-current");
         }
         row.setAttribute("aria-current", "true");
         this.row = row;
+        this.rowOp = op;
       }
     }
 
@@ -152,7 +187,10 @@ window.mmuviz = window.mmuviz || {};
       this.later("settle", SETTLED_MS, () => {
         const { tick } = this.player;
         const { maps, readouts, transport } = this;
-        window.mmuviz.fillMapTable(byId("map-table"), maps.panes, maps.shown);
+        const table = byId("map-table");
+        if (table) {
+          window.mmuviz.fillMapTable(table, maps.panes, maps.shown);
+        }
         maps.panes.forEach((pane, index) => {
           byId(`map-summary-${index}`).textContent = window.mmuviz.mapWords(pane, maps.shown);
         });
@@ -186,6 +224,11 @@ window.mmuviz = window.mmuviz || {};
     }
   }
 
+  // The charts and the details: asked for once the story is painted, for they take longer than it.
+  function askForRest() {
+    window.dash_clientside.set_props("painted", { data: true });
+  }
+
   async function show(root) {
     try {
       const response = await fetch(root.dataset.recording);
@@ -202,6 +245,7 @@ window.mmuviz = window.mmuviz || {};
       const clock = root.querySelector(".clock-op");
       clock.textContent = `The recordings cannot be shown: ${error.message}.`;
       clock.setAttribute("role", "alert");
+      askForRest();
     }
   }
 
@@ -213,6 +257,9 @@ window.mmuviz = window.mmuviz || {};
     if (root && !root.dataset.asked) {
       root.dataset.asked = "yes";
       show(root);
+    }
+    if (shown) {
+      shown.findRest();
     }
   });
 

@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 from mmuviz.components.attributes import attributes
 from mmuviz.components.ids import Id
 
-CONFIG: Final[dict[str, Any]] = {
+CONFIG: Final[Any] = {
     "displayModeBar": False,
     "responsive": True,
     "doubleClick": False,
@@ -31,24 +31,29 @@ class Chart(NamedTuple):
     figure: Any
 
 
-def charts(shown: list[Chart]) -> Component:
-    """Put charts side by side, each in a place of fixed height.
-
-    Args:
-        shown: in order.
+def charts_place() -> Component:
+    """Keep the place of the charts.
 
     Returns:
-        A section; a click on a chart goes there.
+        An empty section.
     """
-    return html.Section([_chart(each) for each in shown], className="charts", **attributes(aria_label="Charts"))
+    return html.Section(id=Id.CHARTS, className="charts", **attributes(aria_label="Charts"))
 
 
-def _chart(chart: Chart) -> Component:
-    title = f"{chart.id}-title"
-    graph = dcc.Graph(id=chart.id, figure=chart.figure, config=CONFIG, responsive=True, className="graph")
+def chart(shown: Chart) -> Component:
+    """Put one chart into a place of fixed height.
+
+    Args:
+        shown: the chart.
+
+    Returns:
+        A figure with its caption; a click on it goes to that time.
+    """
+    title = f"{shown.id}-title"
+    graph = dcc.Graph(id=shown.id, figure=shown.figure, config=CONFIG, responsive=True, className="graph")
     frame = html.Div([graph, html.Div(className="cursor", hidden=True)], className="chart-frame")
     return html.Figure(
-        [html.Figcaption(chart.title, id=title, className="chart-title"), frame],
+        [html.Figcaption(shown.title, id=title, className="chart-title"), frame],
         className="chart",
         **attributes(aria_labelledby=title),
     )

@@ -9,6 +9,8 @@ class Id(StrEnum):
     URL = "url"
     MENU = "menu"
     SHOWN = "shown"
+    PAINTED = "painted"
+    DETAILS = "details"
     STORY = "story"
     LIVE = "live"
 
@@ -33,6 +35,7 @@ class Id(StrEnum):
     SPEED = "speed"
     CLOCK = "clock"
 
+    CHARTS = "charts"
     CHART_LEFT = "chart-left"
     CHART_RIGHT = "chart-right"
     CHART_BOTH = "chart-both"

@@ -10,13 +10,13 @@ from mmuviz.components.attributes import attributes
 from mmuviz.recording.columns import Recording
 
 LEGEND: Final = {
-    "1g": "1G page",
-    "2m": "2M page",
-    "4k": "4K page",
+    "1g": "1G",
+    "2m": "2M",
+    "4k": "4K",
     "none": "not mapped",
     "protected": "write-protected",
     "armed": "dirty bit clear (PML)",
-    "dirty": "dirty: written since armed",
+    "dirty": "dirty",
 }
 
 

@@ -8,16 +8,26 @@ from dash.development.base_component import Component
 
 from mmuviz.components.attributes import attributes
 from mmuviz.components.ids import Id
-from mmuviz.recording.columns import Recording
+from mmuviz.ground.pages import PAGES_PER_2M
+from mmuviz.recording.columns import Recording, Slot
 from mmuviz.recording.totals import huge_zaps_in_faults, splits_by_place
 
 FAULTS_LOGGED: Final = "faults_logged"
 """All faults in ops during which the slot is logged; assets/readouts.js adds them up."""
 
+MOST_PAGES_AS_CELLS: Final = 32_768
+MOST_CELLS: Final = 2_048
+TILE_ACROSS: Final = 32
+TILE_DOWN: Final = 16
+"""As in assets/map-view.js."""
+WIDE: Final = (1.4, 2.0)
+NARROW: Final = (0.8, 1.5)
+"""Width by height that suits a pane, at least and at most."""
+
 MAIN: Final = {
-    FAULTS_LOGGED: "faults while logging so far",
-    "splits_fault": "huge pages split in faults",
-    "zaps_fault": "huge pages zapped in faults",
+    FAULTS_LOGGED: "faults so far, log on",
+    "splits_fault": "splits in faults",
+    "zaps_fault": "zaps in faults",
     "table_bytes": "page-table memory",
 }
 """The figures that the eye meets first."""
@@ -51,6 +61,35 @@ def main_figures(sides: Sequence[Recording]) -> list[str]:
     splits = any("fault" in splits_by_place(side) for side in sides)
     left_out = ({"zaps_fault"} if not zaps else set()) | ({"splits_fault"} if zaps and not splits else set())
     return [name for name in MAIN if name not in left_out]
+
+
+def map_aspect(slot: Slot, suits: tuple[float, float]) -> float:
+    """Choose the shape of the maps' boxes, so that the tiles of the whole slot fill them well.
+
+    Args:
+        slot: the memslot.
+        suits: WIDE or NARROW.
+
+    Returns:
+        Width by height of a layout of the tiles: one that suits, and of those the one with the fewest empty places.
+    """
+    span = 1
+    if slot.pages > MOST_PAGES_AS_CELLS:
+        span = PAGES_PER_2M
+        while -(-slot.pages // span) > MOST_CELLS:
+            span *= 2
+    per_tile = TILE_ACROSS * TILE_DOWN * span
+    tiles = -(-(slot.base_gfn + slot.pages) // per_tile) - slot.base_gfn // per_tile
+    least, most = suits
+
+    def unfit(across: int) -> tuple[float, int]:
+        down = -(-tiles // across)
+        shape = across * TILE_ACROSS / (down * TILE_DOWN)
+        return max(least - shape, shape - most, 0.0), across * down - tiles
+
+    across = min(range(1, tiles + 1), key=unfit)
+    # The gaps between tiles take a little more of the height than of the width.
+    return round(0.97 * across * TILE_ACROSS / (-(-tiles // across) * TILE_DOWN), 3)
 
 
 def pane(index: int, title: str, main: Sequence[str]) -> Component:

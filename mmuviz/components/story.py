@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 from mmuviz.components.attributes import attributes
 from mmuviz.components.ids import Id
 from mmuviz.components.legend import legend
-from mmuviz.components.pane import main_figures, pane
+from mmuviz.components.pane import NARROW, WIDE, main_figures, map_aspect, pane
 from mmuviz.components.transport import transport
 from mmuviz.recording.columns import Recording
 
@@ -31,15 +31,21 @@ def story(address: str, step: str, point: str, titles: Sequence[str], sides: Seq
         [
             html.Nav(id=Id.VIEW_PATH, className="view-path", **attributes(aria_label="Part of the memory shown")),
             html.P(id=Id.MAP_SCALE, className="map-scale"),
-            legend(sides),
         ],
         className="map-tools",
     )
-    panes = html.Div([pane(index, title, main) for index, title in enumerate(titles)], className="panes")
+    slot = sides[0].slot
+    shapes = {"--map-wide": str(map_aspect(slot, WIDE)), "--map-narrow": str(map_aspect(slot, NARROW))}
+    panes = html.Div(
+        [pane(index, title, main) for index, title in enumerate(titles)],
+        className="panes",
+        style=shapes,
+    )
     return html.Section(
         [
             html.H2(point, className="point"),
             tools,
+            legend(sides),
             panes,
             transport(),
             html.P(id=Id.LIVE, role="status", className="unseen", **attributes(aria_live="polite")),

@@ -44,7 +44,7 @@ def create_app() -> Dash:
         enable_mcp=False,
     )
     shelf = Shelf()
-    app.layout = shell(page.menu(shelf), page.layout())
+    app.layout = shell(page.menu(), page.layout())
     page.register(app, shelf)
     routes.register(server, shelf)
     server.add_url_rule("/healthz", view_func=_healthz)

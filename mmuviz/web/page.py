@@ -5,17 +5,16 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
-from dash import Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
-from mmuviz.components.charts import charts
+from mmuviz.components.charts import Chart, chart, charts_place
 from mmuviz.components.details import map_table, origins
 from mmuviz.components.ids import Id
 from mmuviz.components.op_table import op_table
 from mmuviz.components.scenario_menu import scenario_menu
 from mmuviz.components.story import story
-from mmuviz.web.drawn import charts_of
-from mmuviz.web.shipped import DEFAULT, FIELD, Scenario, Shelf
+from mmuviz.web.shipped import DEFAULT, FIELD, Shelf
 
 MAX_QUERY: Final = 2_000
 STEP: Final = "step"
@@ -76,16 +75,13 @@ def inside(wish: Asked, total: int) -> Asked:
     return Asked(wish.scenario, None, f"{STEP}={wish.step} must be 0 to {total}; the story plays from its start.")
 
 
-def menu(shelf: Shelf) -> Component:
+def menu() -> Component:
     """Make the place of the menu.
 
-    Args:
-        shelf: the scenarios.
-
     Returns:
-        The menu, with nothing marked as shown.
+        An empty place; shown() fills it.
     """
-    return html.Div(scenario_menu(shelf.links, ""), id=Id.MENU, className="menu-place")
+    return html.Div(id=Id.MENU, className="menu-place")
 
 
 def layout() -> Component:
@@ -95,7 +91,8 @@ def layout() -> Component:
         The content of the page's main element.
     """
     waiting = html.P("Loading the recordings …", className="waiting")
-    return html.Div([dcc.Location(id=Id.URL, refresh=False), html.Div(waiting, id=Id.SHOWN, className="shown")])
+    places = [html.Div(waiting, id=Id.SHOWN), charts_place(), html.Section(id=Id.DETAILS, className="details")]
+    return html.Div([dcc.Location(id=Id.URL, refresh=False), dcc.Store(id=Id.PAINTED), *places])
 
 
 def shown(query: object, shelf: Shelf) -> tuple[Component, list[Component]]:
@@ -106,23 +103,40 @@ def shown(query: object, shelf: Shelf) -> tuple[Component, list[Component]]:
         shelf: the scenarios.
 
     Returns:
-        The menu, and the content: a message where the address was wrong, the story, charts and details.
+        The menu; and the story, below a message where the address was wrong.
     """
-    wish = asked(query if isinstance(query, str) else "", shelf.scenarios.__contains__)
+    wish = _wish(query, shelf)
     scenario = shelf.scenarios[wish.scenario]
     wish = inside(wish, scenario.timeline.total)
-    message = [html.P(wish.complaint, className="message", role="alert")] if wish.complaint else []
-    return scenario_menu(shelf.links, scenario.name), [*message, *_scenario(scenario, wish.step)]
-
-
-def _scenario(scenario: Scenario, step: int | None) -> list[Component]:
-    header, sides = scenario.header, scenario.pair.sides
+    header = scenario.header
     titles = [pane["title"] for pane in header["panes"]]
-    at = "" if step is None else str(step)
-    details = html.Section(
-        [html.H2("Op by op"), op_table(sides), map_table(), origins(titles, sides)], className="details"
-    )
-    return [story(scenario.address, at, header["point"], titles, sides), charts(charts_of(scenario)), details]
+    message = [html.P(wish.complaint, className="message", role="alert")] if wish.complaint else []
+    at = "" if wish.step is None else str(wish.step)
+    told = story(scenario.address, at, header["point"], titles, scenario.pair.sides)
+    return scenario_menu(shelf.links, scenario.name), [*message, told]
+
+
+def below(query: object, shelf: Shelf) -> tuple[list[Component], list[Component]]:
+    """Make what stands below the story; the browser asks for it once the story is painted, which need not wait for it.
+
+    Args:
+        query: the address's query; what is no text is taken as empty.
+        shelf: the scenarios.
+
+    Returns:
+        The charts, and the details.
+    """
+    scenario = shelf.scenarios[_wish(query, shelf).scenario]
+    titles = [pane["title"] for pane in scenario.header["panes"]]
+    names = [*titles, "Both sides on one scale"]
+    places = (Id.CHART_LEFT, Id.CHART_RIGHT, Id.CHART_BOTH)
+    charts = [chart(Chart(*each)) for each in zip(places, names, scenario.figures, strict=True)]
+    sides = scenario.pair.sides
+    return charts, [html.H2("Op by op"), op_table(sides), map_table(), origins(titles, sides)]
+
+
+def _wish(query: object, shelf: Shelf) -> Asked:
+    return asked(query if isinstance(query, str) else "", shelf.scenarios.__contains__)
 
 
 def register(app: Dash, shelf: Shelf) -> None:
@@ -132,6 +146,13 @@ def register(app: Dash, shelf: Shelf) -> None:
         app: the Dash app.
         shelf: the scenarios.
     """
+    app.callback(Output(Id.MENU, "children"), Output(Id.SHOWN, "children"), Input(Id.URL, "search"))(
+        lambda query: shown(query, shelf)
+    )
     app.callback(
-        Output(Id.MENU, "children"), Output(Id.SHOWN, "children"), Input(Id.URL, "search"), prevent_initial_call=False
-    )(lambda query: shown(query, shelf))
+        Output(Id.CHARTS, "children"),
+        Output(Id.DETAILS, "children"),
+        Input(Id.PAINTED, "data"),
+        State(Id.URL, "search"),
+        prevent_initial_call=True,
+    )(lambda _, query: below(query, shelf))

@@ -5,12 +5,16 @@ from threading import Lock
 from typing import Any, Final
 
 from mmuviz.components.scenario_menu import ScenarioLink
+from mmuviz.figures.both import both_figure
+from mmuviz.figures.side import side_figures
 from mmuviz.recording.codec import content_hash
 from mmuviz.recording.pair import Pair, encode_pair, split_pair
 from mmuviz.recording.timeline import Timeline
 from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, Entry, build, menu_title
 
 __all__ = ["DEFAULT", "Scenario", "Shelf"]
+
+Figure = dict[str, Any]
 
 FIELD: Final = "scenario"
 """Field of an address that names the scenario, of the page and of its bytes alike."""
@@ -54,6 +58,12 @@ class Scenario:
             return self._header
 
     @property
+    def figures(self) -> tuple[Figure, Figure, Figure]:
+        """Charts of the left side, the right side and both, as Plotly's JSON."""
+        with self._lock:
+            return self._figures
+
+    @property
     def address(self) -> str:
         """Where the browser fetches the bytes: it names their content, and what a worker has to make for it."""
         return f"/recording/{self.hash}.bin?{FIELD}={self.name}"
@@ -86,6 +96,11 @@ class Scenario:
     @cached_property
     def _data(self) -> bytes:
         return encode_pair(self._pair)
+
+    @cached_property
+    def _figures(self) -> tuple[Figure, Figure, Figure]:
+        left, right = side_figures(self._pair)
+        return left.to_plotly_json(), right.to_plotly_json(), both_figure(self._pair).to_plotly_json()
 
     @cached_property
     def _header(self) -> dict[str, Any]:
