@@ -22,6 +22,7 @@ from mmuviz.recording.columns import (
     MMU_WRITABLE,
     PRESENT,
     SPLIT,
+    SPTE,
     TABLE,
     UNTRACED,
     WRITABLE,
@@ -60,8 +61,11 @@ class Event(NamedTuple):
         old: word before.
         new: word after.
         detail: as in `Runs`.
+        logged: whether the slot is logged.
+        recovers: whether the op puts huge leaves in the place of tables that stand.
         tdp_mmu: the TDP MMU, or the shadow MMU.
-        logs_by_pml: whether the processor logs the page: PML is on and so is the log.
+        pml: whether the processor logs pages of logged slots.
+        vendor: amd or intel.
     """
 
     op: str
@@ -70,8 +74,11 @@ class Event(NamedTuple):
     old: int
     new: int
     detail: int
+    logged: bool
+    recovers: bool
     tdp_mmu: bool
-    logs_by_pml: bool
+    pml: bool
+    vendor: str
 
 
 def explained(recording: Recording) -> tuple[list[Say], I64]:
@@ -87,18 +94,27 @@ def explained(recording: Recording) -> tuple[list[Say], I64]:
     kinds = sorted({op.kind for op in recording.ops})
     rows = np.diff(columns.first_run)
     op = np.repeat(np.array([kinds.index(each.kind) for each in recording.ops], dtype=np.int64), rows)
-    logging = np.repeat(columns.logging.astype(np.int64), rows)
+    state = np.repeat(columns.logging + 2 * _recovers(recording), rows)
     key = np.zeros(len(runs.kind), dtype=np.int64)
-    for part in (op, logging, runs.kind, runs.level, runs.old, runs.new, runs.detail):
+    for part in (op, state, runs.kind, runs.level, runs.old, runs.new, runs.detail):
         key = key << 8 | part
     distinct, say = np.unique(key, return_inverse=True)
     config = recording.config
     says = []
     for each in distinct.tolist():
-        which, logged, kind, level, old, new, detail = each.to_bytes(7, "big")
-        by_pml = config.pml and bool(logged)
-        says.append(sentence_of(Event(kinds[which], kind, level, old, new, detail, config.tdp_mmu, by_pml)))
+        which, flags, kind, level, old, new, detail = each.to_bytes(7, "big")
+        of_op = (kinds[which], kind, level, old, new, detail, bool(flags & 1), bool(flags & 2))
+        says.append(sentence_of(Event(*of_op, config.tdp_mmu, config.pml, config.vendor)))
     return says, say.astype(np.int64)
+
+
+def _recovers(recording: Recording) -> I64:
+    """1 for each op in which a leaf takes the place of a table, else 0."""
+    runs, first = recording.runs, recording.op_columns.first_run
+    found = (runs.kind == SPTE) & (runs.old == TABLE) & (runs.new & PRESENT != 0)
+    before = np.concatenate([[0], np.cumsum(found)])
+    recovered: I64 = (np.diff(before[first]) > 0).astype(np.int64)
+    return recovered
 
 
 def sentence_of(event: Event) -> Say:
@@ -131,13 +147,16 @@ def _fault(event: Event) -> Say:
     why = "nothing is mapped there" if event.detail <= 1 else "the entry does not allow it"
     one = f"vCPU {{vcpu}} {verb} page {{page}}: {why}, so it leaves the guest and waits for KVM."
     many = f"vCPU {{vcpu}} {verb} pages {{page}} to {{last}} and faults {{n}} times: {why}."
-    return Say(one, many, "kvm_mmu_do_page_fault(), tracepoint kvm_page_fault")
+    handler = "handle_ept_violation(), vmx/vmx.c" if event.vendor == "intel" else "npf_interception(), svm/svm.c"
+    return Say(one, many, f"{handler}, tracepoint kvm_page_fault; then kvm_mmu_do_page_fault()")
 
 
 def _fast(event: Event) -> Say:
     if event.detail == FAST_FIXED:
-        one = "KVM makes page {page} writable again without taking mmu_lock, and marks it dirty: the fast path."
-        many = "KVM makes {n} pages from {page} writable again without taking mmu_lock, and marks them dirty."
+        marks, all_mark = (" and marks the page dirty", " and marks the pages dirty") if event.logged else ("", "")
+        done = "writable again without taking mmu_lock"
+        one = f"The fast path makes the entry that maps page {{page}} {done}{marks}."
+        many = f"The fast path makes the entries that map {{n}} pages from {{page}} {done}{all_mark}."
     else:
         lock = "for read" if event.tdp_mmu else "for write"
         one = f"The fast path cannot fix page {{page}}; the vCPU goes on to the slow path and takes mmu_lock {lock}."
@@ -161,14 +180,15 @@ def _split_caller(event: Event) -> str:
 
 
 def _cpu_dirty(event: Event) -> Say:
-    if event.logs_by_pml:
-        after = "and logs it in the vCPU's PML buffer: no exit, KVM hears of it when the buffer is flushed."
+    if event.pml and event.logged:
+        after = " and logs it in the vCPU's PML buffer: no fault. KVM hears of it when it flushes the buffer."
         function = "the processor (PML); KVM reads the buffer in vmx_flush_pml_buffer(), vmx/vmx.c"
     else:
-        after = "KVM is not told."
+        after = "; KVM is not told."
         function = "the processor's page walk"
-    one = f"The processor sets the dirty bit of the entry that maps page {{page}}; {after}"
-    return Say(one, one.replace("page {page}", "{n} pages from {page}"), function)
+    one = f"The processor sets the dirty bit of the entry that maps page {{page}}{after}"
+    many = f"The processor sets the dirty bits of the entries that map {{n}} pages from {{page}}{after}"
+    return Say(one, many.replace("logs it", "logs each"), function)
 
 
 def _untraced(event: Event) -> Say:
@@ -186,11 +206,11 @@ def _untraced(event: Event) -> Say:
         "get": "kvm_mmu_write_protect_pt_masked()",
         "clear": "kvm_arch_mmu_enable_log_dirty_pt_masked()",
         "ring_reset": "kvm_mmu_write_protect_pt_masked()",
-    }.get(event.op, "direct_map() or fast_page_fault()" if event.op in ACCESS_OPS else "kvm_unmap_gfn_range()")
+    }.get(event.op, "direct_page_fault()" if event.op in ACCESS_OPS else "kvm_unmap_gfn_range()")
+    when = "KVM traces no changed SPTE of the shadow MMU"
     return Say(
-        f"After this op the {level} entry at page {{page}} is {now} (it was {was}); the shadow MMU has no tracepoint.",
-        f"After this op {{n}} {level} entries from page {{page}} are {now} (they were {was}); the shadow MMU has no "
-        "tracepoint.",
+        f"After this op the {level} entry at page {{page}} is {now} (it was {was}); {when}.",
+        f"After this op {{n}} {level} entries from page {{page}} are {now} (they were {was}); {when}.",
         function,
     )
 
@@ -216,7 +236,7 @@ def _table_taken(event: Event) -> Say:
         many = f"{{n}} {level} leaves, {_state(event.new)}, from page {{page}} on: each {verb}."
         return Say(one, many, function)
     function = {
-        "disable": "kvm_mmu_zap_collapsible_sptes()",
+        "disable": "handle_removed_pt()" if event.recovers else "kvm_mmu_zap_collapsible_sptes()",
         "dontneed": "kvm_tdp_mmu_unmap_gfn_range()",
         "hostwrite": "kvm_tdp_mmu_unmap_gfn_range()",
     }.get(event.op, "handle_removed_pt()")
@@ -227,19 +247,31 @@ def _table_taken(event: Event) -> Say:
 
 def _mapped(event: Event) -> Say:
     level, state = LEVELS[event.level], _state(event.new)
-    one = f"Page {{page}} is mapped by a {level} entry, {state}."
-    many = f"{{n}} {level} entries from page {{page}} are mapped, {state}."
+    marks = ""
+    if event.logged and event.new & WRITABLE:
+        marks = "; a read, but KVM marks it dirty" if event.op == "read" else "; KVM marks it dirty"
+    one = f"Page {{page}} is mapped by a {level} entry, {state}{marks}."
+    many = f"{{n}} {level} entries from page {{page}} are mapped, {state}{marks.replace(' it ', ' each ')}."
     return Say(one, many, "tdp_mmu_map_handle_target_level() in kvm_tdp_mmu_map()")
 
 
 def _zapped(event: Event) -> Say:
     level = LEVELS[event.level]
+    if event.op == "disable" and event.recovers:
+        one = f"The {level} entry of page {{page}} goes with its table; the recovered leaf maps the page."
+        many = f"{{n}} {level} entries from page {{page}} go with their table; the recovered leaf maps the pages."
+        return Say(one, many, "handle_removed_pt() in kvm_mmu_recover_huge_pages()")
+    if event.op in ACCESS_OPS and not event.old & (WRITABLE | MMU_WRITABLE | DIRTY):
+        why = "the host puts a page of its own there, so KVM must zap the old one"
+        one = f"The read-only {level} entry of page {{page}} is zapped: {why}. The vCPU faults again."
+        many = f"{{n}} read-only {level} entries from page {{page}} are zapped: {why}. The vCPU faults again."
+        return Say(one, many, "kvm_tdp_mmu_unmap_gfn_range() in kvm_unmap_gfn_range(), an MMU notifier")
     if event.op in ACCESS_OPS and event.level > PG_LEVEL_4K:
         one = f"The whole {level} page at {{page}} is zapped and flushed from the TLBs: all of it must fault again."
-        many = f"{{n}} whole {level} pages from {{page}} are zapped: all of each must fault again."
+        many = f"{{n}} whole {level} pages from {{page}} are zapped and flushed: all of each must fault again."
         return Say(one, many, "tdp_mmu_zap_spte_atomic() in kvm_tdp_mmu_map()")
     function = {
-        "disable": "zap_collapsible_spte_range(), handle_removed_pt()",
+        "disable": "handle_removed_pt() in zap_collapsible_spte_range()",
         "dontneed": "kvm_tdp_mmu_unmap_gfn_range()",
         "hostwrite": "kvm_tdp_mmu_unmap_gfn_range()",
     }.get(event.op, "handle_removed_pt()")
@@ -251,18 +283,30 @@ def _zapped(event: Event) -> Say:
 def _bits_changed(event: Event) -> Say:
     level, now = LEVELS[event.level], _state(event.new)
     if event.new & WRITABLE and not event.old & WRITABLE:
-        one = f"The slow path makes the {level} entry of page {{page}} {now} and marks the page dirty."
-        many = f"The slow path makes {{n}} {level} entries from page {{page}} {now} and marks the pages dirty."
+        marks, all_mark = (" and marks the page dirty", " and marks the pages dirty") if event.logged else ("", "")
+        one = f"The slow path makes the {level} entry of page {{page}} {now}{marks}."
+        many = f"The slow path makes {{n}} {level} entries from page {{page}} {now}{all_mark}."
         return Say(one, many, "tdp_mmu_map_handle_target_level() in kvm_tdp_mmu_map()")
     if event.old & WRITABLE and not event.new & WRITABLE:
-        why = "the next write to it will fault and be logged"
-        one = f"The {level} entry of page {{page}} is write-protected ({now}): {why}."
-        many = f"{{n}} {level} entries from page {{page}} are write-protected ({now}): {why.replace('it', 'each', 1)}."
+        how = "and stays MMU-writable" if event.new & MMU_WRITABLE else "and no longer MMU-writable"
+        one = f"The {level} entry of page {{page}} is write-protected {how}: {_next_write(event)}."
+        all_how = how.replace("stays", "stay")
+        many = f"{{n}} {level} entries from page {{page}} are write-protected {all_how}: {_next_write(event)}."
     else:
-        why = "the processor will log the next write (PML)"
-        one = f"The dirty bit of the {level} entry of page {{page}} is cleared: {why}."
-        many = f"The dirty bits of {{n}} {level} entries from page {{page}} are cleared: {why}."
+        one = f"The dirty bit of the {level} entry of page {{page}} is cleared: {_next_write(event)}."
+        many = f"The dirty bits of {{n}} {level} entries from page {{page}} are cleared: {_next_write(event)}."
     return Say(one, many, _arming_function(event))
+
+
+def _next_write(event: Event) -> str:
+    """What arming an entry leads to."""
+    if event.new & WRITABLE:
+        if event.level > PG_LEVEL_4K:
+            return "write protection follows, as a huge page must fault before it is written"
+        return "the processor logs the next write (PML)"
+    if event.new & MMU_WRITABLE and event.level == PG_LEVEL_4K:
+        return "the next write faults, takes the fast path and is logged"
+    return "the next write faults, takes the slow path and is logged"
 
 
 def _arming_function(event: Event) -> str:

@@ -33,12 +33,16 @@ def _told(recording: Recording, kind: str, pages: int) -> str:
     if kind == "ring_collect":
         return f"Userspace harvests the vCPUs' dirty rings: {told}. KVM does nothing; the pages stay writable."
     if recording.config.dirty_log_mode == "legacy":
-        return f"KVM_GET_DIRTY_LOG tells userspace of {told}, and clears and re-arms each; no entry had to change."
+        return f"KVM_GET_DIRTY_LOG tells userspace of {told}, and clears their bits; no entry had to be armed again."
     return f"KVM_GET_DIRTY_LOG copies the bitmap to userspace: {told}. Nothing is armed again until CLEAR."
 
 
 def _other(recording: Recording, op: Op) -> str:
     mode = recording.config.dirty_log_mode
+    if op.kind == "enable" and mode == "ring_initially_set":
+        return (
+            "Dirty logging is on, nothing is touched: INITIALLY_SET leaves that to CLEAR, which a ring does not have."
+        )
     if op.kind == "enable" and mode.endswith("initially_set"):
         return "Dirty logging is on and nothing is touched: KVM_DIRTY_LOG_INITIALLY_SET leaves all work to CLEAR."
     value = "Y" if op.field("value") else "N"
@@ -47,7 +51,7 @@ def _other(recording: Recording, op: Op) -> str:
         "delslot": "The slot is deleted; nothing of it was mapped.",
         "enable": "Dirty logging is on; no entry had to change.",
         "disable": "Dirty logging is off; no entry had to change.",
-        "clear": "KVM_CLEAR_DIRTY_LOG finds nothing to arm again: the bits were clear, or the entries armed.",
+        "clear": "KVM_CLEAR_DIRTY_LOG finds nothing to arm: the bits were clear, the entries armed, or none there.",
         "ring_reset": "KVM_RESET_DIRTY_RINGS finds nothing to arm again.",
         "set_eager_page_split": f"eager_page_split={value}: read at the next enable or CLEAR; nothing changes now.",
         "dontneed": "The host drops these pages; no entry mapped them.",
