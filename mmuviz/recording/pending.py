@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from mmuviz.recording.columns import I64, Recording
+from mmuviz.recording.columns import I64, DirtyRanges, Op, Recording
 
 TELLS_DIRTY: Final = frozenset({"get", "ring_collect"})
 """Ops that tell userspace of dirty pages."""
 WRITES: Final = frozenset({"write", "parallel_write"})
+ARMS: Final = frozenset({"clear", "ring_reset"})
+"""Ops that arm pages again which userspace was told of before; a legacy GET arms what it tells of."""
+NO_END: Final = 1 << 62
+
+Flags = npt.NDArray[np.bool_]
 
 
 class Pending(NamedTuple):
@@ -29,10 +35,77 @@ class Pending(NamedTuple):
     fresh: I64
 
 
+class _Told:
+    """Pages that userspace was told of and that are not armed again yet; it copies them after arming."""
+
+    def __init__(self) -> None:
+        self.tellings: list[DirtyRanges] = []
+        self.armed: list[tuple[int, int]] = []
+
+    def tell(self, ranges: DirtyRanges, *, anew: bool) -> None:
+        """Add the pages of an answer; a GET answers anew, with all that still is dirty."""
+        if anew:
+            self.forget()
+        self.tellings.append(ranges)
+
+    def forget(self) -> None:
+        """Begin again: all is armed, or the log is off."""
+        self.tellings, self.armed = [], []
+
+    def among(self, pages: I64, first: int, stop: int) -> Flags:
+        """Which of some pages are told of and not armed, among those of [first, stop)."""
+        found: Flags = np.zeros(len(pages), dtype=np.bool_)
+        for ranges in self.tellings:
+            found |= _inside(ranges, pages)
+        for begin, end in [*self.armed, (stop, NO_END), (-1, first)]:
+            found &= (pages < begin) | (pages >= end)
+        return found
+
+
+class _Watch:
+    """Pages written and not told of, op by op."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.waiting: I64 = np.zeros(0, dtype=np.int64)
+        self.told = _Told()
+
+    def step(self, index: int) -> I64:
+        """Follow one op; returns the accesses that write a page which was not pending."""
+        op = self.recording.ops[index]
+        if not self.recording.op_columns.logging[index]:
+            self.waiting = self.waiting[:0]
+            self.told.forget()
+        elif op.kind in WRITES:
+            written, first = np.unique(_touched(self.recording, index), return_index=True)
+            fresh: I64 = np.sort(first[~np.isin(written, self.waiting)])
+            self.waiting = np.union1d(self.waiting, written)
+            return fresh
+        elif op.kind in TELLS_DIRTY:
+            ranges = self.recording.ranges_of_op(index)
+            self.waiting = self.waiting[~_inside(ranges, self.waiting)]
+            self.told.tell(ranges, anew=op.kind == "get")
+        elif op.kind in ARMS:
+            self._arm(op)
+        return np.zeros(0, dtype=np.int64)
+
+    def _arm(self, op: Op) -> None:
+        """What was told of before is copied after arming: a write in between is not lost."""
+        if op.kind == "ring_reset":
+            self.waiting = self.waiting[~self.told.among(self.waiting, 0, NO_END)]
+            self.told.forget()
+        elif op.field("bits") in ("last", "all"):
+            first, pages = int(op.field("first_page")), int(op.field("num_pages"))
+            self.waiting = self.waiting[~self.told.among(self.waiting, first, first + pages)]
+            self.told.armed.append((first, first + pages))
+
+
 def pending_of(recording: Recording) -> Pending:
     """Follow every page that the guest writes while the slot is logged.
 
     A page is pending from a write until an op tells of it; disabling the log or deleting the slot ends it.
+    So does arming a page again that userspace was told of before: it copies the page after that. Which
+    pages a CLEAR of listed bits names is not in a Recording; it ends nothing.
 
     Args:
         recording: not changed.
@@ -40,33 +113,31 @@ def pending_of(recording: Recording) -> Pending:
     Returns:
         How many pages are pending at any access.
     """
-    waiting: I64 = np.zeros(0, dtype=np.int64)
+    watch = _Watch(recording)
     before, told, fresh = [0], [0], []
     for index, op in enumerate(recording.ops):
-        new = np.zeros(0, dtype=np.int64)
-        if not recording.op_columns.logging[index]:
-            waiting = waiting[:0]
-        elif op.kind in WRITES:
-            written, first = np.unique(_touched(recording, index), return_index=True)
-            new = np.sort(first[~np.isin(written, waiting)])
-            waiting = np.union1d(waiting, written)
-        elif op.kind in TELLS_DIRTY:
-            waiting = waiting[~_told(recording, index, waiting)]
+        fresh.append(watch.step(index))
         pages = int(recording.ranges_of_op(index).pages.sum())
         told.append(pages if op.kind in TELLS_DIRTY else told[-1])
-        before.append(len(waiting))
-        fresh.append(new)
+        before.append(len(watch.waiting))
     starts: I64 = np.cumsum([0, *map(len, fresh)], dtype=np.int64)
     every = np.concatenate([np.zeros(0, dtype=np.int64), *fresh])
     return Pending(np.array(before), np.array(told), starts, every)
 
 
 def pages_never_told(recording: Recording) -> int:
-    """Pages written before the last telling op that were still not told of after it: lost to userspace."""
+    """Pages written before the last telling op that neither it nor a later arming settled: lost to userspace."""
     telling = [index for index, op in enumerate(recording.ops) if op.kind in TELLS_DIRTY]
-    if not telling:
-        return 0
-    return int(pending_of(recording).before[telling[-1] + 1])
+    watch, last = _Watch(recording), telling[-1] if telling else -1
+    for index in range(last + 1):
+        watch.step(index)
+    lost = watch.waiting
+    for index in range(last + 1, len(recording.ops)):
+        if last < 0 or not recording.op_columns.logging[index]:
+            break
+        watch.step(index)
+        lost = np.intersect1d(lost, watch.waiting)
+    return len(lost)
 
 
 def _touched(recording: Recording, op: int) -> I64:
@@ -78,11 +149,11 @@ def _touched(recording: Recording, op: int) -> I64:
     return touched
 
 
-def _told(recording: Recording, op: int, pages: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which of some pages an op told of; its ranges ascend."""
-    first, count = recording.ranges_of_op(op)
+def _inside(ranges: DirtyRanges, pages: I64) -> Flags:
+    """Which of some pages lie in ranges that ascend."""
+    first, count = ranges
     if not len(first):
         return np.zeros(len(pages), dtype=np.bool_)
     at = np.maximum(np.searchsorted(first, pages, side="right") - 1, 0)
-    inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = (pages >= first[at]) & (pages < first[at] + count[at])
+    inside: Flags = (pages >= first[at]) & (pages < first[at] + count[at])
     return inside
