@@ -128,7 +128,7 @@ def decode(data: bytes) -> Recording:
     Raises:
         InputError: the bytes are not a Recording of this version, are cut short, or too long.
     """
-    header, at = _header(data)
+    header, at = header_of(data, MAGIC, VERSION, "recording")
     tables: dict[str, dict[str, Column]] = {name: {} for name in TABLES}
     for head in _column_heads(header):
         size = FORMS[head.form].itemsize * head.rows
@@ -161,21 +161,34 @@ def _column(raw: npt.NDArray[Any], form: str) -> Column:
     return np.cumsum(raw, dtype=np.int64)
 
 
-def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The header and where the columns begin."""
-    if len(data) < HEAD.size or not data.startswith(MAGIC):
-        raise InputError(f"not a recording of mmuviz: it must begin with {MAGIC.decode()}")
-    _, version, size = HEAD.unpack_from(data)
-    if version != VERSION:
-        raise InputError(f"recording version {version} must be {VERSION}; {REMEDY}")
+def header_of(data: bytes, magic: bytes, version: int, what: str) -> tuple[dict[str, Any], int]:
+    """Read what stands before the columns of any file of ours.
+
+    Args:
+        data: the file.
+        magic: what it must begin with.
+        version: what it must be of.
+        what: what it should be, for the error.
+
+    Returns:
+        The header, and where what follows it begins.
+
+    Raises:
+        InputError: the bytes are nothing of that kind and version, or end inside the header.
+    """
+    if len(data) < HEAD.size or not data.startswith(magic):
+        raise InputError(f"not a {what} of mmuviz: it must begin with {magic.decode()}")
+    _, found, size = HEAD.unpack_from(data)
+    if found != version:
+        raise InputError(f"{what} version {found} must be {version}; {REMEDY}")
     if size > MAX_HEADER_BYTES or HEAD.size + size > len(data):
-        raise InputError(f"the recording ends inside its header; {REMEDY}")
+        raise InputError(f"the {what} ends inside its header; {REMEDY}")
     try:
         header = json.loads(data[HEAD.size : HEAD.size + size])
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the recording's header is not JSON: {error}"[:200]) from error
+        raise InputError(f"the {what}'s header is not JSON: {error}"[:200]) from error
     if not isinstance(header, dict):
-        raise InputError(f"the recording's header must be a JSON object; {REMEDY}")
+        raise InputError(f"the {what}'s header must be a JSON object; {REMEDY}")
     end = HEAD.size + size
     return header, end + -end % ALIGN
 

@@ -14,14 +14,13 @@ Forms are those of codec.py, and ``u16``.
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from mmuviz.ground.errors import InputError
-from mmuviz.recording.codec import HEAD, encode, padded
+from mmuviz.recording.codec import HEAD, encode, header_of, padded
 from mmuviz.recording.columns import I64, Config, Recording
 from mmuviz.recording.explain import explained, quiet
 from mmuviz.recording.labels import op_label
@@ -164,14 +163,7 @@ def split_pair(data: bytes) -> tuple[dict[str, Any], bytes]:
         The header, and all that follows it.
 
     Raises:
-        InputError: the bytes are not a pair of this version.
+        InputError: the bytes are not a pair of this version, or end inside the header.
     """
-    try:
-        magic, version, size = HEAD.unpack_from(data)
-    except struct.error as error:
-        raise InputError(f"{len(data)} bytes are too few for a pair of recordings") from error
-    if (magic, version) != (MAGIC, VERSION):
-        raise InputError(f"not a pair of recordings of version {VERSION}; record it again with this version of mmuviz")
-    end = HEAD.size + size
-    header: dict[str, Any] = json.loads(data[HEAD.size : end])
-    return header, data[end + -end % 8 :]
+    header, at = header_of(data, MAGIC, VERSION, "pair of recordings")
+    return header, data[at:]
