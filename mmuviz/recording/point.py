@@ -27,7 +27,8 @@ def point(left: Recording, right: Recording) -> str:
     if logged[0] != logged[1]:
         left_faults, right_faults = (counted(each, "fault") if each else "none" for each in logged)
         return f"While the log is on, vCPUs stop for {left_faults} on the left and {right_faults} on the right{work}."
-    both = f"While the log is on, vCPUs stop for {counted(logged[0], 'fault')} on both sides"
+    faults = counted(logged[0], "fault") if logged[0] else "no fault"
+    both = f"While the log is on, vCPUs stop for {faults} on both sides"
     if work:
         return f"{both}{work}."
     if after[0] != after[1]:
@@ -40,7 +41,8 @@ def _lost(lost: list[int]) -> str:
     if lost[0] == lost[1]:
         return f"Dirty logging loses {counted(lost[0], 'written page')} on both sides: nothing tells userspace of them."
     left, right = (counted(each, "written page") if each else "none" for each in lost)
-    return f"Dirty logging loses {left} on the left and {right} on the right: nothing tells userspace of it."
+    them = "it" if sum(lost) == 1 else "them"
+    return f"Dirty logging loses {left} on the left and {right} on the right: nothing tells userspace of {them}."
 
 
 def _broken(side: Recording) -> str:
