@@ -38,15 +38,21 @@ window.mmuviz = window.mmuviz || {};
       this.shape = window.mmuviz.geometry(slot, view, width, height);
     }
 
-    // Paints the map at a tick; `op` is the one that the tick is in.
-    draw(tick, timeline, op, whole) {
+    // Paints the map at a tick.
+    draw(tick, timeline, whole) {
       const cursor = timeline.cursor(tick, this.index);
-      this.logged = tick > 0 && this.recording.op_columns.logging[op] !== 0;
+      this.logged = this.loggedAt(timeline.place(tick));
       this.pageMap.seek(cursor);
       const touched = this.pageMap.touched();
       window.mmuviz.paint(this.canvas, this.pageMap, this.shape, this.logged, whole ? "all" : touched);
       window.mmuviz.mark(this.marks, this.shape, this.rangesAt(tick, timeline, cursor));
       this.tick = tick;
+    }
+
+    // An op turns the log on or off when it is done: dirty bits from before are nothing that the log found.
+    loggedAt({ op, opDone }) {
+      const { logging } = this.recording.op_columns;
+      return (opDone ? logging[op] : logging[op - 1] || 0) !== 0;
     }
 
     // What happened since the last painted tick if that was just before, else what this very tick did.
@@ -167,10 +173,9 @@ window.mmuviz = window.mmuviz || {};
     }
 
     draw(tick, playing) {
-      const { op } = this.timeline.place(tick);
       for (const pane of this.panes) {
         pane.playing = playing;
-        pane.draw(tick, this.timeline, op, this.whole);
+        pane.draw(tick, this.timeline, this.whole);
       }
       this.whole = false;
       this.tick = tick;

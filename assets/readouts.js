@@ -85,6 +85,7 @@ window.mmuviz = window.mmuviz || {};
       const { text, code, why } = this.words(tick);
       put(this.sentence, text);
       put(this.kernel, code);
+      this.kernel.title = code;
       this.say.dataset.why = why;
       return text;
     }

@@ -107,12 +107,12 @@ def shown(query: object, shelf: Shelf) -> tuple[Component, list[Component]]:
     """
     wish = _wish(query, shelf)
     scenario = shelf.scenarios[wish.scenario]
-    wish = inside(wish, scenario.timeline.total)
-    header = scenario.header
+    wish = inside(wish, scenario.made.timeline.total)
+    header = scenario.made.header
     titles = [pane["title"] for pane in header["panes"]]
     message = [html.P(wish.complaint, className="message", role="alert")] if wish.complaint else []
     at = "" if wish.step is None else str(wish.step)
-    told = story(scenario.address, at, header["point"], titles, scenario.pair.sides)
+    told = story(scenario.address, at, header["point"], titles, scenario.made.pair.sides)
     return scenario_menu(shelf.links, scenario.name), [*message, told]
 
 
@@ -127,11 +127,11 @@ def below(query: object, shelf: Shelf) -> tuple[list[Component], list[Component]
         The charts, and the details.
     """
     scenario = shelf.scenarios[_wish(query, shelf).scenario]
-    titles = [pane["title"] for pane in scenario.header["panes"]]
+    titles = [pane["title"] for pane in scenario.made.header["panes"]]
     names = [*titles, "Both sides on one scale"]
     places = (Id.CHART_LEFT, Id.CHART_RIGHT, Id.CHART_BOTH)
     charts = [chart(Chart(*each)) for each in zip(places, names, scenario.figures, strict=True)]
-    sides = scenario.pair.sides
+    sides = scenario.made.pair.sides
     return charts, [html.H2("Op by op"), op_table(sides), map_table(), origins(titles, sides)]
 
 

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mmuviz.components.scenario_menu import ScenarioLink
 from mmuviz.figures.both import both_figure
@@ -20,8 +20,29 @@ FIELD: Final = "scenario"
 """Field of an address that names the scenario, of the page and of its bytes alike."""
 
 
+class Made(NamedTuple):
+    """What a scenario consists of once it was run.
+
+    Attributes:
+        pair: both recordings.
+        timeline: the clock of both.
+        data: the pair's bytes.
+        header: what the bytes begin with: title, point, panes.
+        digest: the hash of the bytes, 64 hex digits.
+    """
+
+    pair: Pair
+    timeline: Timeline
+    data: bytes
+    header: dict[str, Any]
+    digest: str
+
+
 class Scenario:
-    """One scenario; whoever asks first makes it, and all others who ask for the same one wait for that."""
+    """One scenario; whoever asks first makes it, and all others who ask for the same one wait for that.
+
+    Nothing here is a functools.cached_property: until Python 3.12 that holds one lock for all scenarios.
+    """
 
     def __init__(self, entry: Entry) -> None:
         """Name it.
@@ -32,83 +53,43 @@ class Scenario:
         self.entry = entry
         self.name = entry.name
         self._lock = Lock()
+        self._made: Made | None = None
+        self._figures: tuple[Figure, Figure, Figure] | None = None
 
     @property
-    def pair(self) -> Pair:
-        """Both recordings."""
+    def made(self) -> Made:
+        """All of it."""
         with self._lock:
-            return self._pair
+            if self._made is None:
+                pair = build(self.entry)
+                data = encode_pair(pair)
+                self._made = Made(pair, pair.timeline, data, split_pair(data)[0], content_hash(data))
+            return self._made
 
     @property
-    def timeline(self) -> Timeline:
-        """The clock of both."""
-        with self._lock:
-            return self._timeline
-
-    @property
-    def data(self) -> bytes:
-        """The pair's bytes."""
-        with self._lock:
-            return self._data
-
-    @property
-    def header(self) -> dict[str, Any]:
-        """What the bytes begin with: title, point, panes."""
-        with self._lock:
-            return self._header
+    def is_made(self) -> bool:
+        """Whether it was run; asking makes nothing and waits for nothing."""
+        return self._made is not None
 
     @property
     def figures(self) -> tuple[Figure, Figure, Figure]:
         """Charts of the left side, the right side and both, as Plotly's JSON."""
+        pair = self.made.pair
         with self._lock:
+            if self._figures is None:
+                left, right = side_figures(pair)
+                self._figures = (left.to_plotly_json(), right.to_plotly_json(), both_figure(pair).to_plotly_json())
             return self._figures
 
     @property
     def address(self) -> str:
         """Where the browser fetches the bytes: it names their content, and what a worker has to make for it."""
-        return f"/recording/{self.hash}.bin?{FIELD}={self.name}"
+        return f"/recording/{self.made.digest}.bin?{FIELD}={self.name}"
 
     @property
-    def hash(self) -> str:
-        """The name of the bytes, 64 hex digits."""
-        with self._lock:
-            return self._hash
-
-    @property
-    def made(self) -> bool:
-        """Whether the bytes are there already; asking makes nothing and waits for nothing."""
-        return "_hash" in self.__dict__
-
-    @cached_property
     def link(self) -> ScenarioLink:
-        """Its place in the menu, read without a replay."""
+        """Its place in the menu, read without a run."""
         return ScenarioLink(self.name, self.entry.group, menu_title(self.entry))
-
-    # These run under the lock alone.
-    @cached_property
-    def _pair(self) -> Pair:
-        return build(self.entry)
-
-    @cached_property
-    def _timeline(self) -> Timeline:
-        return self._pair.timeline
-
-    @cached_property
-    def _data(self) -> bytes:
-        return encode_pair(self._pair)
-
-    @cached_property
-    def _figures(self) -> tuple[Figure, Figure, Figure]:
-        left, right = side_figures(self._pair)
-        return left.to_plotly_json(), right.to_plotly_json(), both_figure(self._pair).to_plotly_json()
-
-    @cached_property
-    def _header(self) -> dict[str, Any]:
-        return split_pair(self._data)[0]
-
-    @cached_property
-    def _hash(self) -> str:
-        return content_hash(self._data)
 
 
 class Shelf:
@@ -134,7 +115,8 @@ class Shelf:
             The bytes, the same in every worker: whichever is asked makes what it has not yet.
         """
         scenario = self.scenarios.get(name)
-        if scenario is not None and scenario.hash == digest:
-            return scenario.data
+        if scenario is not None and scenario.made.digest == digest:
+            return scenario.made.data
         # An address without a name, or with another one: it may still be among what is made.
-        return next((each.data for each in self.scenarios.values() if each.made and each.hash == digest), None)
+        made = (each.made for each in self.scenarios.values() if each.is_made)
+        return next((each.data for each in made if each.digest == digest), None)

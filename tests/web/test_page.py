@@ -1,45 +1,123 @@
+import json
+from typing import Any
+
 import pytest
+from dash._utils import to_json
+from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmuviz.web.page import asked, shown
+from mmuviz.web.app import create_app
+from mmuviz.web.page import Asked, asked, below, inside, shown
 from mmuviz.web.shipped import DEFAULT, Shelf
 
-KNOWN = {DEFAULT, "A_1g_legacy_lazy__6.1"}
+SHELF = Shelf()
+KNOWN = {DEFAULT, "legacy"}
+TOTAL = SHELF.scenarios["legacy"].made.timeline.total
+
+
+@pytest.fixture(scope="module")
+def client() -> FlaskClient:
+    client: FlaskClient = create_app().server.test_client()
+    return client
 
 
 @pytest.mark.parametrize("query", ["", "?", f"?scenario={DEFAULT}"])
 def test_the_default_needs_no_query(query: str) -> None:
-    assert asked(query, KNOWN.__contains__) == (DEFAULT, "")
-
-
-def test_a_scenario_is_named_in_the_query() -> None:
-    assert asked("?scenario=A_1g_legacy_lazy__6.1", KNOWN.__contains__) == ("A_1g_legacy_lazy__6.1", "")
+    assert asked(query, KNOWN.__contains__) == Asked(DEFAULT, None, "")
 
 
 @pytest.mark.parametrize(
-    ("query", "word"),
+    ("query", "scenario", "step"),
     [
-        ("?scenario=nope", "'nope'"),
-        ("?scenario=", "''"),
-        ("?scenario=a&scenario=b", "'a'"),
-        ("?colour=red", "'colour'"),
-        ("?" + "&".join(f"f{n}=1" for n in range(50)), "cannot be read"),
+        ("?scenario=legacy", "legacy", None),
+        ("?scenario=legacy&step=0", "legacy", 0),
+        ("?step=00017", DEFAULT, 17),
+        ("?step=999999999999999&scenario=legacy", "legacy", 999_999_999_999_999),
     ],
 )
-def test_a_wrong_query_gets_a_message_and_the_default(query: str, word: str) -> None:
-    name, complaint = asked(query, KNOWN.__contains__)
-    assert name == DEFAULT
-    assert word in complaint
+def test_a_scenario_and_a_step_are_named_in_the_query(query: str, scenario: str, step: int | None) -> None:
+    assert asked(query, KNOWN.__contains__) == Asked(scenario, step, "")
 
 
-@given(st.text(max_size=300))
+@pytest.mark.parametrize(
+    ("query", "scenario", "word"),
+    [
+        ("?scenario=nope", DEFAULT, "'nope'"),
+        ("?scenario=", DEFAULT, "''"),
+        ("?scenario=a&scenario=b", DEFAULT, "'a'"),
+        ("?scenario=nope&step=3", DEFAULT, "'nope'"),
+        ("?scenario=%00%ff", DEFAULT, "There is no scenario"),
+        ("?scenario=../../etc/passwd", DEFAULT, "There is no scenario"),
+        ("?colour=red", DEFAULT, "'colour'"),
+        ("?scenario=legacy&colour=red", "legacy", "'colour'"),
+        ("?scenario=legacy&step=", "legacy", "whole number"),
+        ("?scenario=legacy&step=-1", "legacy", "whole number"),
+        ("?scenario=legacy&step=1.5", "legacy", "whole number"),
+        ("?scenario=legacy&step=1e3", "legacy", "whole number"),
+        ("?scenario=legacy&step=%D9%A3", "legacy", "whole number"),
+        ("?scenario=legacy&step=%0a7", "legacy", "whole number"),
+        ("?scenario=legacy&step=" + "9" * 500, "legacy", "whole number"),
+        ("?scenario=legacy&step=1&step=2", "legacy", "whole number"),
+        ("?" + "&".join(f"f{n}=1" for n in range(50)), DEFAULT, "cannot be read"),
+    ],
+)
+def test_a_wrong_query_gets_a_message_and_something_to_see(query: str, scenario: str, word: str) -> None:
+    wish = asked(query, KNOWN.__contains__)
+    assert (wish.scenario, wish.step) == (scenario, None)
+    assert word in wish.complaint
+
+
+@given(st.text(max_size=300) | st.from_regex(r"\?scenario=legacy&step=.{0,40}", fullmatch=True))
 def test_no_query_is_too_strange(query: str) -> None:
-    name, complaint = asked(query, KNOWN.__contains__)
-    assert name in KNOWN
-    assert len(complaint) < 150
+    wish = asked(query, KNOWN.__contains__)
+    assert wish.scenario in KNOWN
+    assert wish.step is None or wish.complaint == ""
+    assert len(wish.complaint) < 150
+
+
+def test_a_step_must_lie_in_the_scenario() -> None:
+    assert inside(Asked("legacy", 7, ""), 7) == Asked("legacy", 7, "")
+    past = inside(Asked("legacy", 8, ""), 7)
+    assert past.step is None
+    assert "0 to 7" in past.complaint
+
+
+def text_of(component: Any) -> str:  # noqa: ANN401 - Dash trees have no type of their own
+    text: str = to_json(component)  # type: ignore[no-untyped-call]  # Dash leaves its own functions untyped
+    return text
 
 
 def test_the_page_has_a_message_only_where_something_was_wrong() -> None:
-    shelf = Shelf()
-    assert len(shown("?scenario=nope", shelf)) == len(shown("", shelf)) + 1
+    assert len(shown("?scenario=nope", SHELF)[1]) == len(shown("", SHELF)[1]) + 1
+    assert len(shown(f"?scenario=legacy&step={TOTAL + 1}", SHELF)[1]) == 2
+    assert len(shown(f"?scenario=legacy&step={TOTAL}", SHELF)[1]) == 1
+
+
+def test_the_story_says_its_point_and_where_to_pause() -> None:
+    text = text_of(shown("?scenario=legacy&step=12", SHELF)[1])
+    scenario = SHELF.scenarios["legacy"]
+    assert '"data-step":"12"' in text
+    assert json.dumps(scenario.made.header["point"]) in text
+    assert scenario.made.digest in text
+
+
+def test_what_stands_below_follows_the_same_address() -> None:
+    charts, details = below("?scenario=legacy", SHELF)
+    assert len(charts) == 3
+    assert text_of(details).count('"data-op"') == len(SHELF.scenarios["legacy"].made.pair.left.ops)
+
+
+@pytest.mark.parametrize("search", ["", "?scenario=%f0%28", "?step=-1", "x" * 5_000, None, 7, ["?"], {"a": 1}, True])
+@pytest.mark.parametrize("lower", [False, True])
+def test_no_address_makes_the_server_fail(client: FlaskClient, search: object, lower: bool) -> None:  # noqa: FBT001
+    url = {"id": "url", "property": "search", "value": search}
+    places = ("charts", "details") if lower else ("menu", "shown")
+    body = {
+        "output": "..{}.children...{}.children..".format(*places),
+        "outputs": [{"id": place, "property": "children"} for place in places],
+        "inputs": [{"id": "painted", "property": "data", "value": True}] if lower else [url],
+        "state": [url] if lower else [],
+        "changedPropIds": ["painted.data" if lower else "url.search"],
+    }
+    assert client.post("/_dash-update-component", json=body).status_code == 200
