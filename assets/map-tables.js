@@ -115,6 +115,23 @@ window.mmuviz = window.mmuviz || {};
       }
     }
 
+    flattenAll(word) {
+      this.below.fill(word);
+      this.tables = null;
+    }
+
+    // Puts a word into the 4K entries [from, to) of one region.
+    putPages(at, from, to, word) {
+      if (to - from === PER_TABLE) {
+        this.flatten(at, word);
+        return;
+      }
+      const table = this.table(at);
+      for (let page = from; page < to; page += 1) {
+        table.put(page, word);
+      }
+    }
+
     // A table over a leaf hands the leaf's word down to its 512 children.
     put(at, word) {
       const old = this.words[at];

@@ -184,18 +184,17 @@ window.mmuviz = window.mmuviz || {};
 
     putPages(from, to, word) {
       for (let page = from; page < to; ) {
-        const region = page >>> SHIFT_2M;
-        const stop = Math.min(to, (region + 1) * PER_TABLE);
-        const gigabyte = this.own(region >>> SHIFT_2M);
-        if (stop - page === PER_TABLE) {
-          gigabyte.flatten(region & LAST, word);
-        } else {
-          const table = gigabyte.table(region & LAST);
-          for (let at = page & LAST; at < (page & LAST) + stop - page; at += 1) {
-            table.put(at, word);
-          }
+        const gigabyte = this.own(page >>> SHIFT_1G);
+        const stop = Math.min(to, ((page >>> SHIFT_1G) + 1) * PAGES_PER_1G);
+        if (stop - page === PAGES_PER_1G) {
+          gigabyte.flattenAll(word);
+          page = stop;
         }
-        page = stop;
+        while (page < stop) {
+          const end = Math.min(stop, ((page >>> SHIFT_2M) + 1) * PER_TABLE);
+          gigabyte.putPages((page >>> SHIFT_2M) & LAST, page & LAST, (page & LAST) + end - page, word);
+          page = end;
+        }
       }
       this.touch(from >>> SHIFT_2M, ((to - 1) >>> SHIFT_2M) + 1);
     }

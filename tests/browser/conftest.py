@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
+from tests.browser.harness import Harness
 from tests.served import Served, clean_environment, serve
 
 # No sandbox, since tests may run as root; the rest keeps Chromium from speaking to its maker.
@@ -47,6 +48,11 @@ def chromium(repository: Path) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def harness(chromium: Browser, repository: Path) -> Harness:
+    return Harness(chromium, repository / "assets")
 
 
 class Watch:
