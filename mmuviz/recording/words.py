@@ -54,7 +54,7 @@ def size_text(pages: int) -> str:
     kib = pages * 4
     for unit, span in (("TiB", 1 << 30), ("GiB", 1 << 20), ("MiB", 1 << 10)):
         if kib >= span:
-            return f"{kib / span:g} {unit}"
+            return f"{round(kib / span, 2):g} {unit}"
     return f"{kib} KiB"
 
 
@@ -66,12 +66,14 @@ def title(recording: Recording, without: str = "") -> str:
         without: a choice to leave out, "kernel" or a field of Config.
 
     Returns:
-        E.g. "32 MiB of 2M huge pages, legacy dirty log, eager, Linux 6.12".
+        E.g. "32 MiB of 2M huge pages, legacy dirty log, eager, 4 vCPUs, Linux 6.12".
     """
     kernel = [] if without == "kernel" else [f"Linux {kernel_release(recording)}"]
+    count = recording.config.vcpus
+    vcpus = [] if count == 1 or without == "vcpus" else [f"{count} vCPUs"]
     memory = f"{size_text(recording.slot.pages)} of {BACKINGS[recording.slot.backing]}"
     mode = [] if without == "dirty_log_mode" else [MODES[recording.config.dirty_log_mode]]
-    return ", ".join([memory, *mode, *_policy(recording, without), *kernel])
+    return ", ".join([memory, *mode, *_policy(recording, without), *vcpus, *kernel])
 
 
 def short_title(recording: Recording) -> str:

@@ -56,7 +56,10 @@ def test_an_op_is_named_by_its_fields(op: Op, touches: list[tuple[int, int, int]
 
 def test_a_recording_is_named_by_its_choices() -> None:
     made = recording(SLOT, [], [])
-    assert title(made) == "2M huge pages, legacy dirty log, lazy, Linux 6.12"
+    assert title(made) == "4 MiB of 2M huge pages, legacy dirty log, lazy, Linux 6.12"
+    assert title(made, without="eager_page_split") == "4 MiB of 2M huge pages, legacy dirty log, Linux 6.12"
+    several = recording(SLOT, [], [], config=CONFIG._replace(vcpus=4))
+    assert title(several) == "4 MiB of 2M huge pages, legacy dirty log, lazy, 4 vCPUs, Linux 6.12"
     assert short_title(made) == "2M, legacy, lazy, 6.12"
     other = CONFIG._replace(eager_page_split=True, pml=True, tdp_mmu=False, dirty_log_mode="ring")
     assert short_title(recording(SLOT, [], [], config=other, kernel="7.3.4")) == "2M, ring, eager, PML, shadow MMU, 7.3"
@@ -66,7 +69,9 @@ def test_a_recording_in_which_nothing_splits_says_so() -> None:
     assert sentence(recording(SLOT, [], [])).endswith("no huge page is split.")
 
 
-@pytest.mark.parametrize(("pages", "text"), [(1, "4 KiB"), (8192, "32 MiB"), (1 << 18, "1 GiB"), (3 << 27, "1.5 TiB")])
+@pytest.mark.parametrize(
+    ("pages", "text"), [(1, "4 KiB"), (8192, "32 MiB"), (1 << 18, "1 GiB"), (295_012, "1.13 GiB"), (3 << 27, "1.5 TiB")]
+)
 def test_sizes_read_well(pages: int, text: str) -> None:
     assert size_text(pages) == text
 
