@@ -12,8 +12,9 @@ from mmuviz.recording.columns import I64
 from mmuviz.recording.pair import Pair
 
 ROW_PX: Final = 118
-TOP_PX: Final = 24
-GAP_PX: Final = 34
+TOP_PX: Final = 38
+GAP_PX: Final = 50
+LEGEND_PX: Final = 17
 BOTTOM_PX: Final = 34
 LEFT_PX: Final = 58
 RIGHT_PX: Final = 12
@@ -148,7 +149,7 @@ def _add_row(figure: go.Figure, row: int, title: str, domain: tuple[float, float
         "fixedrange": True,
         "nticks": 4,
     }
-    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": domain[1], "yanchor": "bottom", "font": {"size": 11}}
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": domain[1], "yanchor": "bottom", "font": {"size": 11}}
     bare = {"bgcolor": "rgba(0,0,0,0)", "itemclick": False, "itemdoubleclick": False}
     figure.update_layout({f"yaxis{name}": axis, f"legend{name}": {**legend, **bare}})
     figure.add_annotation(
@@ -160,6 +161,7 @@ def _add_row(figure: go.Figure, row: int, title: str, domain: tuple[float, float
         xanchor="left",
         yanchor="bottom",
         xshift=-LEFT_PX + 4,
+        yshift=LEGEND_PX,
         showarrow=False,
         font={"size": 12},
     )
