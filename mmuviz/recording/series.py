@@ -1,7 +1,9 @@
 """Figures at every step, each a fold over the event log: assets/counts.js counts the same.
 
 Inside an op a figure of the page tables is its value at the op's start plus what the op's events
-changed so far; at the op's end it is the column's. With the TDP MMU both are the same, bit for bit.
+changed so far; at the op's end it is the column's. With the TDP MMU both are the same, bit for bit, but
+for what no event tells of: the tables above the slot's, which come with it, and deleting the slot. Where a
+table is taken away its entries still count, as in KVM's own pages_4k, until their own events.
 """
 
 from __future__ import annotations
