@@ -125,7 +125,8 @@ window.mmuviz = window.mmuviz || {};
     return { left: (x + y - along + 2 * size) % size, right: (x - y - Math.floor(size / 2) + 2 * size) % size };
   }
 
-  const thickness = (size) => Math.max(1, Math.round(size / 9));
+  // A cell of one pixel is all middle: it has no stripes.
+  const thickness = (size) => (size > 1 ? Math.max(1, Math.round(size / 9)) : 0);
 
   function inGap(x, y, size, whole) {
     return size >= GAP_FROM_PX && !whole && (x === size - 1 || y === size - 1);

@@ -1,178 +1,340 @@
-"""The map in a real browser: what is painted and said must be what Python computes from the Recording."""
+"""The painted map against the pixel rules, worked out here in Python from the fold."""
 
-import base64
-import re
-from collections.abc import Callable
-from typing import Any, Literal
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
 
-from mmuviz.recording.codec import TABLES, encode
-from mmuviz.recording.columns import DIRTY, WRITABLE, Recording
-from mmuviz.recording.fold import leaves, map_after_op
-from mmuviz.recording.labels import op_label
-from mmuviz.web.shipped import Shelf
-from tests.browser.conftest import Watch
-from tests.recording.samples import LEAF
-from tests.recording.test_codec import sample
+from mmuviz.recording.codec import encode
+from mmuviz.recording.columns import DIRTY, SPTE, TABLE, WRITABLE, Recording, Slot
+from mmuviz.recording.fold import leaves, map_after
+from tests.browser.harness import Harness
+from tests.browser.pairs import side
+from tests.browser.test_data import open_map
+from tests.recording.samples import LEAF, recording
 
-SHELF = Shelf()
-LEVELS = {0: "--map-none", 1: "--map-4k", 2: "--map-2m", 3: "--map-1g"}
-CELLS_PER_BLOCK = 512
-READ_CELLS = """() => {
+LEVELS = ("--map-none", "--map-4k", "--map-2m", "--map-1g")
+TOKENS = (*LEVELS, "--map-dirty", "--surface-raised", "--ink")
+PER_TILE = 512
+PAINT = """([depth, gfn, width, height, logged]) => {
+    const m = window.mmuviz;
     const canvas = document.getElementById('map');
-    const {cellPx, gapPx, across, op, span} = Object.fromEntries(
-        Object.entries(canvas.dataset).map(([name, value]) => [name, Number(value)]));
+    const view = m.viewAt(map.recording.slot, depth, gfn);
+    window.shape = m.geometry(map.recording.slot, view, width, height);
+    m.paint(canvas, map, shape, logged, 'all');
+    return [view, shape, {...canvas.dataset}];
+}"""
+PIXELS = """name => {
+    const canvas = document.getElementById(name);
     const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
     copy.drawImage(canvas, 0, 0);
-    const pixels = copy.getImageData(0, 0, canvas.width, canvas.height).data;
-    const blocks = Math.round((canvas.width + gapPx) / (32 * cellPx + gapPx))
-        * Math.round((canvas.height + gapPx) / (16 * cellPx + gapPx));
-    const colours = [];
-    for (let cell = 0; cell < blocks * 512; cell += 1) {
-        const block = Math.floor(cell / 512);
-        const left = (block % across) * (32 * cellPx + gapPx) + (cell % 32) * cellPx;
-        const top = Math.floor(block / across) * (16 * cellPx + gapPx) + Math.floor((cell % 512) / 32) * cellPx;
-        const middle = Math.floor((cellPx - 1) / 2);
-        const at = 4 * ((top + middle) * canvas.width + left + middle);
-        colours.push('#' + [0, 1, 2].map(i => pixels[at + i].toString(16).padStart(2, '0')).join(''));
-    }
-    return {colours, op, span};
+    return new Uint32Array(copy.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
 }"""
+COLOUR_OF = "names => names.map(n => getComputedStyle(document.documentElement).getPropertyValue(n).trim())"
 
 
-def open_scenario(page: Page, name: str) -> Recording:
-    page.goto(f"/?scenario={name}")
-    expect(page.locator("#map[data-op]")).to_be_visible()
-    return SHELF.scenarios[name].recording
+def word32(colour: str) -> int:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return 255 << 24 | blue << 16 | green << 8 | red
 
 
-def predicted(recording: Recording, op: int, span: int, colour: Callable[[str], str]) -> list[str]:
-    """The colour at the middle of each cell: dirty if any of its pages is, else the level of its first leaf."""
-    level, word = leaves(map_after_op(recording, op), recording.slot)
-    logged = recording.op_columns.logging[op] != 0
-    dirty = (level > 0) & (word & (WRITABLE | DIRTY) == (WRITABLE | DIRTY)) & logged
-    cells = level.reshape(-1, span)
-    first = cells[np.arange(len(cells)), (cells > 0).argmax(axis=1)]
-    names = np.where(dirty.reshape(-1, span).any(axis=1), "--map-dirty", [LEVELS[each] for each in first.tolist()])
-    return [colour(name) for name in names.tolist()]
+@pytest.fixture(params=["light", "dark"])
+def colours(harness: Harness, request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
+    harness.run("theme => { document.documentElement.dataset.theme = theme; mmuviz.refreshColours(); }", request.param)
+    yield dict(zip(TOKENS, map(word32, harness.run(COLOUR_OF, list(TOKENS))), strict=True))
+    harness.run("() => { delete document.documentElement.dataset.theme; mmuviz.refreshColours(); }")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", sorted(SHELF.scenarios))
-def test_every_cell_has_the_colour_that_the_fold_predicts(
-    page: Page, name: str, scheme: Literal["light", "dark"]
-) -> None:
-    page.emulate_media(color_scheme=scheme)
-    recording = open_scenario(page, name)
-    tokens: dict[str, str] = {}
+class Shape(NamedTuple):
+    """What geometry() gave."""
 
-    def colour(token: str) -> str:
-        if token not in tokens:
-            script = "name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"
-            tokens[token] = page.evaluate(script, token)
-        return tokens[token]
+    first: int
+    span: int
+    cells: int
+    cell_px: int
+    gap_px: int
+    across: int
+    width: int
+    height: int
 
-    for op in (0, 1, 2, 3, 4, 8, len(recording.ops) - 1):
-        page.locator(f"#ops tr[data-op='{op}'] button").click()
-        painted: dict[str, Any] = page.evaluate(READ_CELLS)
-        assert painted["op"] == op
-        assert painted["colours"] == predicted(recording, op, painted["span"], colour)
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Shape":
+        names = ("first", "span", "cells", "cellPx", "gapPx", "across", "width", "height")
+        return cls(*(given[name] for name in names))
 
-
-def test_the_keyboard_changes_the_op(page: Page) -> None:
-    recording = open_scenario(page, "A_2m_legacy_lazy__6.12")
-    text = page.locator("#map-op")
-    last = len(recording.ops)
-    for key, op in [("Home", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", last)]:
-        page.keyboard.press(key)
-        expect(text).to_have_text(f"After op {op} of {last}: {op_label(recording, op - 1)}")
-    page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("button", name="Next op")).to_be_disabled()
-    row = page.locator("#ops tbody tr[aria-current]")
-    expect(row).to_have_count(1)
-    page.locator("#ops button").first.focus()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(text).to_contain_text("After op 2 of")
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid"
+    def corner(self, cell: int) -> tuple[int, int]:
+        tile, inside = divmod(cell, PER_TILE)
+        return (
+            tile % self.across * (32 * self.cell_px + self.gap_px) + inside % 32 * self.cell_px,
+            tile // self.across * (16 * self.cell_px + self.gap_px) + inside // 32 * self.cell_px,
+        )
 
 
-def test_the_words_count_what_the_fold_counts(page: Page) -> None:
-    recording = open_scenario(page, "A_2m_legacy_lazy__6.12")
-    page.locator("#ops tr[data-op='3'] button").click()
-    level, word = leaves(map_after_op(recording, 3), recording.slot)
-    protected = int(((level == 1) & (word & WRITABLE == 0)).sum())
-    dirty = int((word & LEAF == LEAF).sum())
-    expected = f"{(level == 1).sum():,} pages of 4K ({protected:,} write-protected, {dirty:,} dirty)"
-    expect(page.locator("#map-summary")).to_contain_text(expected)
-    expect(page.locator("#map-scale")).to_have_text(re.compile("One cell is one 4K page"))
-    expect(page.get_by_role("img", name="Guest memory map")).to_have_attribute("aria-describedby", "map-summary")
+def half_up(value: float) -> int:
+    return math.floor(value + 0.5)
 
 
-def test_a_link_shows_another_recording(page: Page) -> None:
-    open_scenario(page, "A_2m_legacy_lazy__6.12")
-    page.get_by_role("link", name="1G, legacy, lazy, 6.1", exact=True).click()
-    expect(page.locator("#map[data-op]")).to_be_visible()
-    expect(page.get_by_role("heading", name="1G huge pages, legacy dirty log, lazy, Linux 6.1")).to_be_visible()
-    expect(page.locator("#map-scale")).to_contain_text("512 pages (2 MiB)")
+class Cells:
+    """The colour that the rules give to each cell's centre."""
+
+    def __init__(self, made: Recording, cursor: int, shape: Shape, *, logged: bool) -> None:
+        self.slot, self.shape = made.slot, shape
+        self.level, word = leaves(map_after(made, cursor), made.slot)
+        self.dirty = (self.level > 0) & (word & (WRITABLE | DIRTY) == (WRITABLE | DIRTY)) & logged
+
+    def centre(self, cell: int) -> str:
+        first = self.shape.first + cell * self.shape.span - self.slot.base_gfn
+        inside = slice(max(0, first), max(0, first + self.shape.span))
+        level, dirty = self.level[inside], int(self.dirty[inside].sum())
+        if not len(level):
+            return "--surface-raised"
+        if self.shape.span == 1:
+            return "--map-dirty" if dirty else LEVELS[level[0]]
+        counts = np.bincount(level, minlength=4)
+        if self.shape.cell_px < 6:
+            mapped = int(counts[1:].sum())
+            return "--map-dirty" if mapped and 2 * dirty >= mapped else LEVELS[int(counts.argmax())]
+        row = self.shape.cell_px - 1 - (self.shape.cell_px - 1) // 2
+        for each in (1, 2, 3):
+            if row < half_up(self.shape.cell_px * int(counts[1 : each + 1].sum()) / len(level)):
+                return LEVELS[each]
+        return LEVELS[0]
 
 
-@pytest.mark.parametrize("query", ["?scenario=nope", "?scenario=%00%ff", "?colour=red"])
-def test_a_bad_address_gets_a_message_and_the_default_page(page: Page, query: str) -> None:
-    page.goto(f"/{query}")
-    expect(page.get_by_role("alert")).to_be_visible()
-    expect(page.locator("#map[data-op]")).to_be_visible()
-    expect(page.get_by_role("heading", name="2M huge pages, legacy dirty log, lazy, Linux 6.12")).to_be_visible()
+def centres(pixels: np.ndarray[Any, np.dtype[Any]], shape: Shape) -> list[int]:
+    middle = (shape.cell_px - 1) // 2
+    corners = np.array([shape.corner(cell) for cell in range(shape.cells)])
+    found: list[int] = pixels.reshape(shape.height, shape.width)[
+        corners[:, 1] + middle, corners[:, 0] + middle
+    ].tolist()
+    return found
 
 
-def test_changing_the_op_asks_the_server_nothing(page: Page) -> None:
-    open_scenario(page, "A_2m_legacy_lazy__6.12")
-    page.wait_for_load_state("networkidle")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    for _ in range(5):
-        page.keyboard.press("ArrowRight")
-    assert asked == []
+def assert_painted(harness: Harness, made: Recording, cursor: int, shape: Shape, colours: dict[str, int]) -> None:
+    pixels = harness.numbers(PIXELS, "map")
+    cells = Cells(made, cursor, shape, logged=True)
+    assert centres(pixels, shape) == [colours[cells.centre(cell)] for cell in range(shape.cells)]
 
 
-def test_a_recording_that_cannot_be_fetched_is_said_in_words(page: Page, watch: Watch) -> None:
-    page.route("**/recording/*.bin", lambda route: route.fulfill(status=200, body=b"MMUVIZR\x02 and more"))
-    page.goto("/")
-    expect(page.locator("#map-op")).to_have_text(
-        "The map cannot be shown: the recording is of another version; load the page again."
+# From large cells to cells of one pixel.
+BOXES = [(700, 400), (320, 160), (200, 110), (130, 66), (70, 40)]
+RECORDINGS = [
+    "A_2m_legacy_lazy__6.12",
+    "A_1g_legacy_lazy__6.1",
+    "B_2m_64M_random1000_x5_eager__6.12-intel-pml",
+    "B_unal_2m_base1_congruent_manual_initset_lazy__6.12",
+    "H_1g_head2M_body1G_tail4K_legacy_lazy__6.12",
+    "S_shadow_2m_manual_initset_lazy__6.12",
+]
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_every_cell_s_centre_has_the_colour_of_the_rules(harness: Harness, colours: dict[str, int], name: str) -> None:
+    made = side(name)
+    open_map(harness, made)
+    depths = harness.run("() => mmuviz.views(map.recording.slot).length")
+    rows = len(made.runs.kind)
+    for cursor in (rows // 3, rows // 2, rows * 4 // 5):
+        harness.run("cursor => map.seek(cursor)", cursor)
+        for depth in range(depths):
+            for box in BOXES:
+                given = harness.run(PAINT, [depth, made.slot.base_gfn + made.slot.pages // 2, *box, True])[1]
+                assert_painted(harness, made, cursor, Shape.of(given), colours)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("depth", [0, 1])
+def test_painting_what_changed_is_painting_all(harness: Harness, name: str, depth: int) -> None:
+    made = side(name)
+    open_map(harness, made)
+    rows = len(made.runs.kind)
+    harness.run(PAINT, [depth, made.slot.base_gfn, 420, 300, True])
+    change = (
+        "cursor => { map.seek(cursor); mmuviz.paint(document.getElementById('map'), map, shape, true, map.touched()); }"
     )
-    assert watch.complaints == []
+    cursors = np.random.Generator(np.random.PCG64(7)).integers(0, rows, 6).tolist()
+    for cursor in [*sorted(cursors), cursors[0], cursors[0] + 1, cursors[0] + 40]:
+        harness.run(change, min(cursor, rows))
+        changed = harness.numbers(PIXELS, "map")
+        harness.run("() => { mmuviz.refreshColours(); }")
+        harness.run(PAINT, [depth, made.slot.base_gfn, 420, 300, True])
+        assert np.array_equal(harness.numbers(PIXELS, "map"), changed)
 
 
-@pytest.mark.parametrize("made", [sample(), *(scenario.recording for scenario in SHELF.scenarios.values())])
-def test_javascript_reads_what_python_wrote_field_by_field(page: Page, made: Recording) -> None:
-    page.goto("/")
-    read: dict[str, Any] = page.evaluate(
-        """packed => {
-            const bytes = Uint8Array.from(atob(packed), c => c.charCodeAt(0));
-            const plain = (key, value) => ArrayBuffer.isView(value) ? Array.from(value) : value;
-            return JSON.parse(JSON.stringify(window.mmuviz.decode(bytes.buffer), plain));
+def test_only_a_logged_slot_shows_dirty_pages(harness: Harness) -> None:
+    made = side("A_2m_legacy_lazy__6.12")
+    open_map(harness, made)
+    harness.run("() => map.seek(map.recording.runs.kind.length >> 1)")
+    dirty = word32(harness.run(COLOUR_OF, ["--map-dirty"])[0])
+    for logged in (True, False, True):
+        harness.run(PAINT, [0, made.slot.base_gfn, 420, 300, logged])
+        assert (dirty in harness.numbers(PIXELS, "map")) is logged
+
+
+BASE = 1 << 18
+GIB = Slot(BASE, 1 << 18, "hugetlb_1g", 0, host_populated=True)
+BAR = [
+    (SPTE, 3, 0, TABLE, 0, 0, 0, BASE, 0, 1),
+    (SPTE, 2, 0, LEAF, 0, 0, 0, BASE, 512, 512),
+    (SPTE, 2, LEAF, TABLE, 0, 0, 0, BASE, 0, 1),
+    (SPTE, 1, LEAF, 0, 0, 0, 0, BASE, 1, 128),
+    (SPTE, 1, LEAF, LEAF & ~WRITABLE, 0, 0, 0, BASE + 128, 1, 320),
+    (SPTE, 2, LEAF, LEAF & ~WRITABLE, 0, 0, 0, BASE + 512, 0, 1),
+]
+
+
+def test_a_cell_of_many_pages_is_a_bar(harness: Harness, colours: dict[str, int]) -> None:
+    open_map(harness, recording(GIB, BAR, []))
+    harness.run("() => map.seek(6)")
+    shape = Shape.of(harness.run(PAINT, [0, BASE, 20 * 32, 20 * 16, True])[1])
+    assert (shape.cell_px, shape.span, shape.cells) == (20, 512, 512)
+    pixels = harness.numbers(PIXELS, "map").reshape(shape.height, shape.width)[:20, :60]
+    first, second, third = pixels[:, :20], pixels[:, 20:40], pixels[:, 40:]
+    # 384 of 512 pages are mapped: 15 rows of 20 from the bottom; 64 of 512 are dirty: round(2.5) rows at the right.
+    band = first[:, 9]
+    assert (band[:5] == colours["--map-none"]).all()
+    assert band[10] == colours["--map-4k"]
+    assert band[5] == colours["--map-4k"]
+    strip = first[:-1, 14]
+    assert (strip == colours["--map-dirty"]).sum() == 3
+    assert (strip[-3:] == colours["--map-dirty"]).all()
+    assert (first[:, :14] != colours["--map-dirty"]).all()
+    for cell in (first, second, third):
+        assert (cell[-1] == colours["--surface-raised"]).all()
+        assert (cell[:, -1] == colours["--surface-raised"]).all()
+    # Most of the first cell's and all of the second cell's pages are write-protected, none of the third's.
+    stripes = [len(np.unique(cell[6:19, :13])) for cell in (first, second, third)]
+    assert stripes == [2, 2, 1]
+    assert (second != colours["--map-dirty"]).all()
+    assert (third[:-1, 14:19] == colours["--map-dirty"]).all()
+
+
+def test_a_leaf_larger_than_a_cell_has_no_lines(harness: Harness, colours: dict[str, int]) -> None:
+    open_map(harness, recording(GIB, [(SPTE, 3, 0, LEAF & ~DIRTY, 0, 0, 0, BASE, 0, 1)], []))
+    harness.run("() => map.seek(1)")
+    harness.run(PAINT, [0, BASE, 640, 320, False])
+    assert np.unique(harness.numbers(PIXELS, "map")).tolist() == [colours["--map-1g"]]
+
+
+@pytest.mark.parametrize(
+    ("pages", "spans"),
+    [
+        (256, [1]),
+        (512, [1]),
+        (8192, [1, 1]),
+        (32_768, [1, 1, 1]),
+        (32_769, [512, 1, 1]),
+        (1 << 18, [512, 1, 1]),
+        (1 << 20, [512, 512, 1, 1]),
+        ((1 << 20) + 1, [1024, 512, 1, 1]),
+        (1 << 22, [2048, 512, 1, 1]),
+        (1536 << 18, [1 << 18, 512, 1, 1]),
+    ],
+)
+def test_views_of_a_slot(harness: Harness, pages: int, spans: list[int]) -> None:
+    slot = {"base_gfn": BASE + 7, "pages": pages}
+    views = harness.run("slot => mmuviz.views(slot)", slot)
+    assert [view["span"] for view in views] == spans
+    assert [view["pages"] for view in views[1:]] == [each for each in (1 << 18, 16_384, 512) if each < pages]
+    assert (views[0]["first"], views[0]["pages"]) == (BASE + 7, pages)
+    gfn = BASE + 7 + pages // 2
+    for depth in range(1, len(views)):
+        view = harness.run("([slot, depth, gfn]) => mmuviz.viewAt(slot, depth, gfn)", [slot, depth, gfn])
+        assert view["first"] % view["pages"] == 0
+        assert view["first"] <= gfn < view["first"] + view["pages"]
+
+
+def largest(tiles: int, width: int, height: int) -> int:
+    """The largest cell of any layout, by trying all."""
+
+    def fits(across: int, cell: int) -> bool:
+        down, gap = -(-tiles // across), max(2, cell // 3)
+        wide, high = across * 32 * cell + (across - 1) * gap, down * 16 * cell + (down - 1) * gap
+        return wide <= width and high <= height
+
+    return max([1, *(cell for cell in range(1, width) for across in range(1, tiles + 1) if fits(across, cell))])
+
+
+@pytest.mark.parametrize("pages", [512, 8192, 16_384, 32_768, 1 << 20])
+@pytest.mark.parametrize("box", [(620, 420), (1240, 840), (320, 500), (900, 120)])
+def test_cells_are_as_large_as_the_box_allows(harness: Harness, pages: int, box: tuple[int, int]) -> None:
+    slot = {"base_gfn": BASE, "pages": pages}
+    given = harness.run("([slot, box]) => mmuviz.geometry(slot, mmuviz.views(slot)[0], ...box)", [slot, box])
+    shape = Shape.of(given)
+    assert shape.cells == pages // shape.span
+    assert shape.cell_px == largest(shape.cells // PER_TILE, *box)
+    # Every cell is found at its own corners, and nothing between tiles.
+    corners = [shape.corner(cell) for cell in range(0, shape.cells, 37)]
+    edge = shape.cell_px - 1
+    at = "([shape, points]) => points.map(([x, y]) => mmuviz.cellAt(shape, x, y))"
+    for points in (corners, [(x + edge, y + edge) for x, y in corners]):
+        assert harness.run(at, [given, points]) == list(range(0, shape.cells, 37))
+    outside = [(-1, 0), (0, -1), (shape.width, 0), (0, shape.height)]
+    if shape.across > 1:
+        outside.append((32 * shape.cell_px, 0))
+    assert set(harness.run(at, [given, outside])) == {-1}
+
+
+def test_a_canvas_tells_its_geometry(harness: Harness) -> None:
+    made = side("A_2m_legacy_lazy__6.12")
+    open_map(harness, made)
+    _, given, data = harness.run(PAINT, [0, made.slot.base_gfn, 620, 420, False])
+    assert {name: int(value) for name, value in data.items()} == {
+        name: given[name] for name in ("cellPx", "gapPx", "span", "across", "first")
+    }
+
+
+def test_marks_outline_what_changed_and_nothing_else(harness: Harness, colours: dict[str, int]) -> None:
+    made = side("A_2m_legacy_lazy__6.12")
+    open_map(harness, made)
+    shape = Shape.of(harness.run(PAINT, [0, made.slot.base_gfn, 620, 420, False])[1])
+    mark = "ranges => mmuviz.mark(document.getElementById('marks'), shape, ranges)"
+    harness.run(mark, [[made.slot.base_gfn + 70, 3]])
+    pixels = harness.numbers(PIXELS, "marks").reshape(shape.height, shape.width)
+    left, top = shape.corner(70)
+    size, ink = shape.cell_px, colours["--ink"]
+    for x in (left - 1, left + 3 * size):
+        assert (pixels[top : top + size, x] == ink).all()
+    for y in (top - 1, top + size):
+        assert (pixels[y, left : left + 3 * size] == ink).all()
+    assert not pixels[top : top + size, left : left + 3 * size].any()
+    assert (pixels != 0).sum() == (3 * size + 2) * (size + 2) - 3 * size * size
+    harness.run(mark, [])
+    assert not harness.numbers(PIXELS, "marks").any()
+
+
+@pytest.mark.parametrize(
+    ("row", "ranges"),
+    [
+        ((SPTE, 2, 0, LEAF, 0, 0, 0, BASE, 512, 3), [[BASE, 1536]]),
+        ((SPTE, 1, 0, LEAF, 0, 0, 0, BASE + 9, 0, 1), [[BASE + 9, 1]]),
+        ((SPTE, 2, 0, LEAF, 0, 0, 0, BASE, 1024, 9), [[BASE + 1024 * at, 512] for at in range(4)]),
+        ((3, 0, 0, 0, 0, 0, 0, BASE + 9, 0, 1), [[BASE + 9, 1]]),
+    ],
+)
+def test_a_row_is_about_these_pages(harness: Harness, row: tuple[int, ...], ranges: list[list[int]]) -> None:
+    harness.give(encode(recording(GIB, [row], [])))
+    assert harness.run("() => mmuviz.rangesOfRow(mmuviz.decode(buffer), 0, 4)") == ranges
+
+
+@pytest.mark.parametrize(
+    ("look", "centre"),
+    [("1g", "--map-1g"), ("2m", "--map-2m"), ("4k", "--map-4k"), ("none", "--map-none"), ("protected", "--map-4k"),
+     ("armed", "--map-4k"), ("dirty", "--map-dirty")],
+)  # fmt: skip
+def test_swatches_look_like_cells(harness: Harness, colours: dict[str, int], look: str, centre: str) -> None:
+    harness.run(
+        """look => {
+            const swatch = document.createElement('canvas');
+            document.getElementById('swatch')?.remove();
+            Object.assign(swatch, {id: 'swatch'}).dataset.look = look;
+            document.body.append(swatch);
+            mmuviz.paintSwatch(swatch);
         }""",
-        base64.b64encode(encode(made)).decode(),
+        look,
     )
-    for name in ("name", "kernel", "note"):
-        assert read.pop(name) == getattr(made, name)
-    assert read.pop("config") == made.config._asdict()
-    assert read.pop("slot") == made.slot._asdict()
-    assert read.pop("ops") == [{"kind": op.kind, "fields": dict(op.fields)} for op in made.ops]
-    for table, kind in TABLES.items():
-        columns = read.pop(table)
-        assert columns == {name: getattr(getattr(made, table), name).tolist() for name in kind._fields}
-    assert read == {}
-
-
-def test_the_map_keeps_its_place_while_it_loads(page: Page) -> None:
-    open_scenario(page, "A_2m_legacy_lazy__6.12")
-    shift = """() => new Promise(done => new PerformanceObserver(list => done(list.getEntries()
-        .filter(e => !e.hadRecentInput).reduce((sum, e) => sum + e.value, 0)))
-        .observe({type: 'layout-shift', buffered: true}) || setTimeout(() => done(0), 500))"""
-    assert page.evaluate(shift) < 0.1
+    pixels = harness.numbers(PIXELS, "swatch").reshape(21, 21)
+    assert set(pixels[3::7, 3::7].ravel().tolist()) == {colours[centre]}
+    assert (len(np.unique(pixels[:6, :6])) > 1) is (look in ("protected", "armed"))
