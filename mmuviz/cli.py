@@ -1,4 +1,4 @@
-"""The command line: ``mmuviz serve``, ``warm``, ``replay`` and ``verify``.
+"""The command line: ``mmuviz serve``, ``warm``, ``replay``, ``verify``, ``costs`` and ``instructions``.
 
 Whatever a user can get wrong is answered with one line on standard error and exit status 2, never with a traceback.
 The rooms below are imported inside the handlers, so that a command pays only for what it uses.
@@ -89,11 +89,27 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="compare the model with recordings of real KVM, field by field")
     verify.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a recording, or a folder of them")
     verify.set_defaults(run=_verify)
+    _add_cost_commands(commands)
     return parser
 
 
+def _add_cost_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    costs = commands.add_parser("costs", help="print the ledger: every constant of the cost model", allow_abbrev=False)
+    costs.add_argument("--json", action="store_true", help="print a JSON list of entries")
+    costs.add_argument(
+        "--mitigations", choices=("off", "auto"), default="off", help="of the kernels counted (default: off)"
+    )
+    costs.set_defaults(run=_costs)
+
+    instructions = commands.add_parser(
+        "instructions", help="print the instructions that each op of a recording costs, a JSON line each"
+    )
+    instructions.add_argument("paths", metavar="FILE", nargs="+", type=Path, help="a recording, .json or .json.gz")
+    instructions.set_defaults(run=_instructions)
+
+
 def _refuse_nothing(_: argparse.Namespace) -> int:
-    raise InputError("a command is required: serve, warm, replay or verify; see mmuviz --help")
+    raise InputError("a command is required: serve, warm, replay, verify, costs or instructions; see mmuviz --help")
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -125,6 +141,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.verify import verify_command
 
     return verify_command(arguments.paths, sys.stdout)
+
+
+def _costs(arguments: argparse.Namespace) -> int:
+    from mmuviz.costs.listing import costs_command
+
+    return costs_command(sys.stdout, mitigations=arguments.mitigations, json_form=arguments.json)
+
+
+def _instructions(arguments: argparse.Namespace) -> int:
+    from mmuviz.studies.instructions import instructions_command
+
+    return instructions_command(arguments.paths, sys.stdout)
 
 
 def parse_port(value: str, *, name: str) -> int:

@@ -1,0 +1,176 @@
+"""The counted runs: instructions that real kernels executed, by kernel, mitigations and label.
+
+Where they come from and what they leave out: mmuviz/data/costs/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import combinations
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+from mmuviz.costs.estimate import Estimate
+
+Release = tuple[int, int]
+
+COUNTED: Final[tuple[Release, ...]] = ((6, 1), (6, 12), (6, 18), (7, 3))
+"""Kernels on which the runs were counted, oldest first."""
+OFF: Final = "off"
+AUTO: Final = "auto"
+MITIGATIONS: Final = (OFF, AUTO)
+"""The kernel's command line: mitigations=off, or its default; the latter on the first two kernels only."""
+SINGLE: Final = 0.02
+"""Range of what was counted once: repeats differ by at most 0.4 %, but a timer tick adds up to 2 % to a short run."""
+
+
+class NotCounted(LookupError):  # noqa: N818  # it names what it says
+    """The label was not counted on this kernel with these mitigations."""
+
+
+class Row(NamedTuple):
+    """One label on one kernel.
+
+    Attributes:
+        points: pairs of size and instructions; empty where only `value` was kept.
+        value: the figure of a label that has no sizes.
+        lowest: the lowest of many single events, where known.
+        by_bits: instructions by number of set bits, of the label that has them.
+    """
+
+    points: tuple[tuple[int, int], ...]
+    value: float | None
+    lowest: float | None
+    by_bits: tuple[tuple[int, int], ...]
+
+
+def release_name(release: Release) -> str:
+    """A release as people write it, e.g. 6.12."""
+    return f"{release[0]}.{release[1]}"
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The file of counted runs, as it is."""
+    text = files("mmuviz").joinpath("data/costs/counted.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@cache
+def rows_of(release: Release, mitigations: str) -> dict[str, Row]:
+    """Every counted label of one kernel.
+
+    Args:
+        release: one of COUNTED.
+        mitigations: one of MITIGATIONS.
+
+    Returns:
+        Rows by label; empty where the kernel was not counted so.
+    """
+    name = release_name(release)
+    return {
+        each["label"]: Row(
+            points=tuple(zip(each.get("sizes", ()), each.get("instructions", ()), strict=True)),
+            value=each.get("value"),
+            lowest=each.get("min"),
+            by_bits=tuple((int(bits), count) for bits, count in each.get("instructions_by_k", {}).items()),
+        )
+        for each in document()["rows"]
+        if each["kernel"] == name and each["mitigations"] == mitigations
+    }
+
+
+class Counts:
+    """The counted runs of one kernel, asked for slopes, single sizes and fixed parts."""
+
+    def __init__(self, release: Release, mitigations: str) -> None:
+        """Take the rows of one kernel.
+
+        Args:
+            release: one of COUNTED.
+            mitigations: one of MITIGATIONS.
+        """
+        self.release = release
+        self.mitigations = mitigations
+        self.rows = rows_of(release, mitigations)
+
+    def on(self, release: Release) -> Counts:
+        """The runs of another kernel with the same mitigations."""
+        return Counts(release, self.mitigations)
+
+    def row(self, label: str) -> Row:
+        """One label.
+
+        Raises:
+            NotCounted: there is no such row.
+        """
+        if label not in self.rows:
+            raise NotCounted(label)
+        return self.rows[label]
+
+    def value(self, label: str) -> Estimate:
+        """The figure of a label without sizes: the median of many single events, or a difference."""
+        row = self.row(label)
+        if row.value is None:
+            raise NotCounted(label)
+        return Estimate(row.value, row.value * (1 - SINGLE), row.value * (1 + SINGLE), (label,))
+
+    def at(self, label: str, size: int) -> Estimate:
+        """Instructions of one size."""
+        found = [count for each, count in self.row(label).points if each == size]
+        if not found:
+            raise NotCounted(f"{label} at {size}")
+        return Estimate(found[0], found[0] * (1 - SINGLE), found[0] * (1 + SINGLE), (label,))
+
+    def slope(self, *labels: str, most: int | None = None) -> Estimate:
+        """Instructions of one more: the median of the slopes between all pairs of sizes.
+
+        A timer tick or a kernel thread that falls into one run bends a fitted line, but not the median.
+
+        Args:
+            labels: runs of the same path.
+            most: leave out larger sizes.
+
+        Returns:
+            The median; its range holds the middle 80 % of the pairs.
+        """
+        slopes = sorted(slope for label in labels for slope in self._slopes(label, most))
+        edge = len(slopes) // 10
+        return Estimate(median(slopes), slopes[edge], slopes[-1 - edge], labels)
+
+    def _slopes(self, label: str, most: int | None) -> list[float]:
+        points = [(size, count) for size, count in self.row(label).points if most is None or size <= most]
+        pairs = combinations(points, 2)
+        found = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs if a[0] != b[0]]
+        if not found:
+            raise NotCounted(f"{label}: one size only")
+        return found
+
+    def base(self, label: str, slope: Estimate | None = None) -> Estimate:
+        """The fixed part: the median of what every size leaves when its slope is taken away."""
+        each = self.slope(label) if slope is None else slope
+        left = sorted(count - each.value * size for size, count in self.row(label).points)
+        middle = median(left)
+        spread = min(max(abs(left[0] - middle), abs(left[-1] - middle)), 0.1 * abs(middle))
+        return Estimate(middle, middle - spread, middle + spread, (label,))
+
+
+Recipe = Callable[[Counts], Estimate]
+
+
+def first_counted(recipes: Sequence[Recipe]) -> Recipe:
+    """The first of several recipes that the kernel has the rows for."""
+
+    def choose(counts: Counts) -> Estimate:
+        for recipe in recipes[:-1]:
+            try:
+                return recipe(counts)
+            except NotCounted:
+                continue
+        return recipes[-1](counts)
+
+    return choose

@@ -1,0 +1,141 @@
+"""The ledger: every constant of the cost model, with its unit, its range and its source.
+
+What code decides is here: instructions on a path of a kernel, counted on real KVM. What a host
+decides (instructions per nanosecond, world switch, misses, contention) has no entries yet; host
+profiles will be a layer of their own beside this one and will not change an entry of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from mmuviz.costs.access import ACCESS
+from mmuviz.costs.counted import COUNTED, OFF, Counts, NotCounted, Release, release_name
+from mmuviz.costs.estimate import ASSUMPTION, Estimate
+from mmuviz.costs.recipe import Cost
+from mmuviz.costs.tables import TABLES
+from mmuviz.costs.words import WORDS_AND_RINGS
+
+COSTS: Final[dict[str, Cost]] = {cost.name: cost for cost in (*ACCESS, *TABLES, *WORDS_AND_RINGS)}
+ORIGIN: Final = "mmuviz/data/costs/counted.json"
+SCALE: Final = 100
+"""Sums are made of whole hundredths of an instruction, so that they are the same on every machine."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One constant.
+
+    Attributes:
+        name: of the path.
+        unit: instructions per what.
+        value: in that unit, to a hundredth.
+        low: below this it is not plausible.
+        high: above this it is not plausible.
+        source: the counted rows that it comes from, and the word "assumption" where it rests on one.
+        kernel: the counted kernel that it is of.
+        mitigations: off or auto.
+        says: what it covers.
+        derived: where it was not counted as such: from what it is derived.
+    """
+
+    name: str
+    unit: str
+    value: float
+    low: float
+    high: float
+    source: str
+    kernel: Release
+    mitigations: str
+    says: str
+    derived: str
+
+    @property
+    def hundredths(self) -> int:
+        """The value in hundredths of an instruction."""
+        return round(self.value * SCALE)
+
+
+def _entry(cost: Cost, estimate: Estimate, release: Release, mitigations: str) -> Entry:
+    rows = [name for name in estimate.sources if name != ASSUMPTION]
+    parts = [f"{ORIGIN}: {', '.join(rows)}"] if rows else []
+    parts += [ASSUMPTION] if ASSUMPTION in estimate.sources else []
+    value = round(estimate.value, 2)
+    return Entry(
+        name=cost.name,
+        unit=cost.unit,
+        value=value,
+        low=min(round(max(estimate.low, 0.0), 2), value),
+        high=max(round(estimate.high, 2), value),
+        source="; ".join(parts),
+        kernel=release,
+        mitigations=mitigations,
+        says=cost.says,
+        derived=cost.derived if ASSUMPTION in estimate.sources else "",
+    )
+
+
+@cache
+def rows(mitigations: str) -> dict[tuple[str, Release], Entry]:
+    """Every entry that could be counted or derived.
+
+    Args:
+        mitigations: off, or auto, which was counted for some paths of 6.1 and 6.12 only.
+
+    Returns:
+        Entries by name and counted kernel, in the order of the ledger.
+    """
+    found: dict[tuple[str, Release], Entry] = {}
+    for name, cost in COSTS.items():
+        for release in COUNTED:
+            counts = Counts(release, mitigations)
+            if not counts.rows:
+                continue
+            try:
+                found[name, release] = _entry(cost, cost.recipe(counts), release, mitigations)
+            except NotCounted:
+                continue
+    return found
+
+
+def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
+    """The entry that a kernel release uses.
+
+    That of the highest counted kernel that is not above it; where that one behaves otherwise on
+    this path, or there is none, that of the next one above it that behaves the same.
+
+    Args:
+        name: of the path.
+        release: any release.
+        mitigations: off or auto.
+
+    Returns:
+        The entry; its `kernel` says which counted kernel stands in.
+
+    Raises:
+        KeyError: no counted kernel has it.
+    """
+    table = rows(mitigations)
+    have = [each for each in COUNTED if (name, each) in table]
+    if not have:
+        raise KeyError(name)
+    side = _side(COSTS[name], release)
+    same = [each for each in have if _side(COSTS[name], each) == side] or have
+    below = [each for each in same if each <= release]
+    return table[name, max(below) if below else min(same)]
+
+
+def _side(cost: Cost, release: Release) -> int:
+    """How many changes of the path a release has."""
+    return sum(release >= each for each in cost.changed)
+
+
+def stand_in(name: str, release: Release) -> str:
+    """One sentence on which counted kernel stands in for a release on a path, empty where it is counted itself."""
+    entry = lookup(name, release)
+    if entry.kernel == release:
+        return ""
+    why = "the nearest counted kernel that behaves the same on this path"
+    return f"{release_name(release)} takes {name} from {release_name(entry.kernel)}, {why}"

@@ -1,0 +1,212 @@
+"""What walking, splitting, protecting and zapping whole slots costs: enable, disable, slots."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmuviz.costs.counted import Counts, NotCounted
+from mmuviz.costs.estimate import Estimate, assumption
+from mmuviz.costs.recipe import RECOVERS, Cost
+
+WORDS_PER_2M: Final = 8
+WORDS_PER_1G: Final = 4096
+CHILDREN: Final = 512
+SMALL: Final = 32
+"""2M pages up to which a bitmap comes from the slab: no page of its own is allocated."""
+
+
+def _fill(counts: Counts) -> Estimate:
+    return counts.slope("enable_initset", most=SMALL) / WORDS_PER_2M - counts.slope("cal_stosq") * 2
+
+
+def _bitmap(counts: Counts) -> Estimate:
+    return counts.slope("enable_initset") / WORDS_PER_2M - _fill(counts)
+
+
+def _bitmap_free(counts: Counts) -> Estimate:
+    huge = counts.at("disable_lazy_1g", 3) - counts.base("disable_4k_unmapped")
+    return huge / (3 * WORDS_PER_1G)
+
+
+def _protect_4k(counts: Counts) -> Estimate:
+    return counts.slope("enable_4k_eager", "enable_4k_lazy")
+
+
+def protect_huge(counts: Counts) -> Estimate:
+    """Taking write access of one huge page."""
+    return counts.slope("enable_lazy_2m") - _bitmap(counts) * WORDS_PER_2M
+
+
+def _split(counts: Counts) -> Estimate:
+    whole = counts.slope("enable_eager_2m", "enable_eager_2m_again")
+    return whole - _protect_4k(counts) * CHILDREN - _bitmap(counts) * WORDS_PER_2M
+
+
+def _visit(counts: Counts) -> Estimate:
+    return counts.slope("disable_lazy_2m") - _bitmap_free(counts) * WORDS_PER_2M
+
+
+def _collapsed(counts: Counts) -> Estimate:
+    """A full table of 512 leaves, zapped or recovered; its own visit is counted apart."""
+    return counts.slope("disable_split_2m", "disable_split_2m_is") - _visit(counts)
+
+
+def _empty_share(counts: Counts) -> float:
+    old = counts.on((6, 1))
+    return old.value("d_disable_table").value / _collapsed(old).value
+
+
+def _empty_part(whole: Estimate, counts: Counts) -> Estimate:
+    if counts.release == (6, 1):
+        return counts.value("d_disable_table")
+    return (whole * _empty_share(counts)).within(0.3, 1.7).assumed()
+
+
+def _table(counts: Counts) -> Estimate:
+    return _empty_part(_collapsed(counts), counts)
+
+
+def _child(counts: Counts) -> Estimate:
+    return _full_less_empty(_collapsed(counts), _table(counts))
+
+
+def _full_less_empty(whole: Estimate, table: Estimate) -> Estimate:
+    """Share of a child; table and children move against each other, so the range is that of the whole."""
+    value = (whole.value - table.value) / CHILDREN
+    low, high = ((whole.value * part - table.low) / CHILDREN for part in (whole.low / whole.value, 1))
+    ends = sorted((low, high, value, (whole.high - table.high) / CHILDREN, (whole.high - table.low) / CHILDREN))
+    return Estimate(value, max(0.0, ends[0]), ends[-1], tuple(dict.fromkeys((*whole.sources, *table.sources))))
+
+
+def _zap(part: str, counts: Counts) -> Estimate:
+    if counts.release >= RECOVERS:
+        raise NotCounted(f"zap_{part}")
+    return _table(counts) if part == "table" else _child(counts)
+
+
+def _recover(part: str, counts: Counts) -> Estimate:
+    if counts.release < RECOVERS:
+        raise NotCounted(f"recover_{part}")
+    return _table(counts) if part == "table" else _child(counts)
+
+
+def _delete_table(counts: Counts) -> Estimate:
+    return (counts.slope("delslot_split2m") * _empty_share(counts)).within(0.3, 1.7).assumed()
+
+
+def _delete_child(counts: Counts) -> Estimate:
+    return _full_less_empty(counts.slope("delslot_split2m"), _delete_table(counts))
+
+
+SHARE: Final = "6.1's share of an empty table (64 tables of one child, counted) in a full one"
+
+TABLES: Final = (
+    Cost("enable", "instructions/ioctl", "enable with nothing mapped", lambda c: c.base("enable_4k_unmapped")),
+    Cost("enable_initset", "instructions/ioctl", "enable under initially-all-set", lambda c: c.base("enable_initset")),
+    Cost("bitmap_word", "instructions/word", "allocate and zero both words of the dirty bitmap", _bitmap),
+    Cost("bitmap_fill", "instructions/word", "set a word of the dirty bitmap", _fill),
+    Cost("bitmap_free", "instructions/word", "free the dirty bitmap", _bitmap_free),
+    Cost("split_enable", "instructions/split", "split one huge page at enable, its table allocated there", _split),
+    Cost("protect_4k", "instructions/page", "enable takes write access of a 4K page", _protect_4k),
+    Cost(
+        "protect_huge",
+        "instructions/page",
+        "enable or CLEAR takes write access of a huge page",
+        protect_huge,
+    ),
+    Cost(
+        "visit_4k",
+        "instructions/entry",
+        "enable walks past a 4K entry that it does not change",
+        lambda c: c.slope("enable_4k_eager_alreadywp"),
+    ),
+    Cost(
+        "visit_huge",
+        "instructions/entry",
+        "enable walks past an entry of a higher table that it does not change",
+        lambda c: c.slope("enable_lazy_2m_again", most=SMALL) - c.slope("cal_stosq") * (2 * WORDS_PER_2M),
+    ),
+    Cost("disable", "instructions/ioctl", "disable with nothing mapped", lambda c: c.base("disable_4k_unmapped")),
+    Cost("disable_visit", "instructions/entry", "disable walks past an entry of a higher table", _visit),
+    Cost(
+        "disable_lookup",
+        "instructions/table",
+        "disable asks for the largest level of a table, and leaves it standing",
+        lambda c: c.slope("disable_4k") * CHILDREN - _visit(c),
+    ),
+    Cost(
+        "zap_table",
+        "instructions/table",
+        "disable zaps a table: its 512 entries, all empty",
+        lambda c: _zap("table", c),
+        (RECOVERS,),
+        f"6.12 from {SHARE}",
+    ),
+    Cost(
+        "zap_child", "instructions/page", "the same: what each leaf in it adds", lambda c: _zap("child", c), (RECOVERS,)
+    ),
+    Cost(
+        "recover_table",
+        "instructions/table",
+        "disable makes a huge page of a table: its 512 entries, all empty but one",
+        lambda c: _recover("table", c),
+        (RECOVERS,),
+        f"from {SHARE}",
+    ),
+    Cost(
+        "recover_child",
+        "instructions/page",
+        "the same: what each leaf adds",
+        lambda c: _recover("child", c),
+        (RECOVERS,),
+    ),
+    Cost(
+        "slot_create",
+        "instructions/ioctl",
+        "create a memslot",
+        lambda c: c.base("slot_create_2m", c.slope("slot_create_2m", "slot_create_4k", "slot_create_1g")),
+    ),
+    Cost(
+        "slot_page",
+        "instructions/4K page",
+        "what each page of the slot adds",
+        lambda c: c.slope("slot_create_2m", "slot_create_4k", "slot_create_1g"),
+    ),
+    Cost(
+        "slot_delete",
+        "instructions/ioctl",
+        "delete a memslot: the whole VM is zapped, and waited for",
+        lambda c: c.base("delslot_2m"),
+    ),
+    Cost("delete_table", "instructions/table", "delete: an empty table", _delete_table, derived=f"from {SHARE}"),
+    Cost("delete_child", "instructions/page", "delete: what each 4K leaf of a table adds", _delete_child),
+    Cost("delete_huge", "instructions/page", "delete: a huge page", lambda c: c.slope("delslot_2m", most=256)),
+    Cost(
+        "eager_switch",
+        "instructions/call",
+        "write kvm's parameter eager_page_split: open, write, close",
+        lambda _: assumption(8_000, 3_000, 20_000),
+        derived="three system calls; not counted",
+    ),
+    Cost(
+        "host_write",
+        "instructions/page",
+        "the host's own loop that writes a byte to a page",
+        lambda _: assumption(8, 3, 40),
+        derived="as the guest's loop; not counted",
+    ),
+    Cost(
+        "dontneed",
+        "instructions/call",
+        "madvise(MADV_DONTNEED) and KVM's notifier",
+        lambda _: assumption(5_000, 2_000, 20_000),
+        derived="not counted",
+    ),
+    Cost(
+        "dontneed_page",
+        "instructions/page",
+        "freeing a 4K host page",
+        lambda _: assumption(200, 50, 600),
+        derived="not counted",
+    ),
+)
