@@ -1,6 +1,7 @@
 """The page's scripts without the page: an empty document that holds what draws, and bytes to feed it."""
 
 import base64
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,14 @@ class Harness:
             route.fulfill(body=DOCUMENT, content_type="text/html")
 
     def give(self, data: bytes) -> None:
-        """Put bytes into `window.buffer`."""
-        self._data = data
-        self.run("async () => { window.buffer = await (await fetch('/bytes', {cache: 'no-store'})).arrayBuffer(); }")
+        """Put bytes into `window.buffer`; they travel compressed, since the way into the browser is narrow."""
+        self._data = zlib.compress(data, 1)
+        self.run(
+            """async () => {
+                const {body} = await fetch('/bytes', {cache: 'no-store'});
+                window.buffer = await new Response(body.pipeThrough(new DecompressionStream('deflate'))).arrayBuffer();
+            }"""
+        )
 
     def run(self, script: str, argument: Any = None) -> Any:  # noqa: ANN401 - whatever the script gives
         answer = self.page.evaluate(script, argument)
