@@ -72,8 +72,15 @@ lint: $(VENV)/.requirements-dev
 types: $(VENV)/.requirements-dev
 	@$(python) -m mypy
 
+# What measures time runs first and alone, the rest on every core.
+ifeq ($(ARGS),)
+tests: $(VENV)/.requirements-dev $(VENV)/.warm
+	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && $(python) -m pytest -q -m alone && \
+		exec $(python) -m pytest -m "not alone" --numprocesses=auto --maxprocesses=8 --dist=worksteal
+else
 tests: $(VENV)/.requirements-dev $(VENV)/.warm
 	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && exec $(python) -m pytest $(ARGS)
+endif
 
 .PHONY: bench
 bench: $(VENV)/.warm
