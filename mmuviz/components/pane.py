@@ -118,7 +118,11 @@ def pane(index: int, title: str, main: Sequence[str]) -> Component:
     return html.Section(
         [
             html.H3(title, className="pane-title"),
-            html.Dl([_figure(name, names[name]) for name in main], className="figures figures-main"),
+            html.Dl(
+                [_figure(name, names[name]) for name in main],
+                className="figures figures-main",
+                style={"--columns": str(len(main) - 1)},
+            ),
             html.Div([canvas, marks], className="map-box"),
             say,
             html.P(id=summary, className="unseen"),

@@ -152,7 +152,7 @@ def test_sixteen_times_is_sixteen_times(page: Page, clock: Timeline) -> None:
     seconds = sum(clock.seconds_by_op())
     page.evaluate("window.began = performance.now()")
     page.locator("#play").click()
-    page.wait_for_function("document.getElementById('story').dataset.playing === 'no'", timeout=PATIENCE_MS)
+    page.wait_for_function("() => document.getElementById('story').dataset.playing === 'no'", timeout=PATIENCE_MS)
     took = page.evaluate("performance.now() - window.began") / 1000
     assert tick(page) == clock.total
     assert seconds / 16 <= took < seconds / 16 + 1.5
