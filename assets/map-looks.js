@@ -71,11 +71,13 @@ window.mmuviz = window.mmuviz || {};
     }
     const dirty = logged && (leaf & (WRITABLE | DIRTY)) === (WRITABLE | DIRTY);
     const armed = logged && (leaf & (WRITABLE | DIRTY)) === WRITABLE;
-    return 1 + level + (leaf & WRITABLE ? 0 : STRIPED) + (armed ? ARMED : 0) + (dirty ? IS_DIRTY : 0) + (level > 1 ? WHOLE : 0);
+    const states = (leaf & WRITABLE ? 0 : STRIPED) + (armed ? ARMED : 0) + (dirty ? IS_DIRTY : 0);
+    return 1 + level + states + (level > 1 ? WHOLE : 0);
   }
 
-  // Every leaf's look: half a million lookups a frame are no calls.
-  const LEAF_LOOKS = [false, true].map((logged) => Uint8Array.from({ length: LEVELS * 256 }, (_, leaf) => lookOfLeaf(leaf, logged)));
+  // Every leaf's look, without and with logging: a frame may ask for thousands.
+  const LEAF_LOOKS = [false, true].map((logged) =>
+    Uint8Array.from({ length: LEVELS * 256 }, (_, leaf) => lookOfLeaf(leaf, logged)));
 
   const half = (part, of) => of > 0 && 2 * part >= of;
 
@@ -118,7 +120,7 @@ window.mmuviz = window.mmuviz || {};
     return { rows, ends: ends.reverse(), striped: [false, flags & 1, flags & 2, flags & 4], whole: (flags & 8) !== 0 };
   }
 
-  // Distance from the nearest stripe falling to the left, and to the right; both are far in the middle.
+  // How far a pixel is along from a stripe that falls to the left, and to the right; the middle is on none.
   function stripeAt(x, y, size) {
     const middle = Math.floor((size - 1) / 2);
     const along = (2 * middle + Math.floor(size / 2)) % size;

@@ -68,7 +68,8 @@ window.mmuviz = window.mmuviz || {};
       if (word) {
         words.fill(word);
       }
-      return new Table(owner, words, PER_TABLE * IS_PRESENT[word], PER_TABLE * IS_PROTECTED[word], PER_TABLE * IS_DIRTY[word]);
+      const [present, shielded, dirty] = [IS_PRESENT, IS_PROTECTED, IS_DIRTY].map((is) => PER_TABLE * is[word]);
+      return new Table(owner, words, present, shielded, dirty);
     }
 
     clone(owner) {

@@ -7,7 +7,7 @@
 window.mmuviz = window.mmuviz || {};
 
 (function () {
-  // The largest index whose value does not fit `fits` any more, less one: values fit from `first` on, then never again.
+  // The last index of [first, stop) that fits, or first - 1: those that fit come first.
   function lastThat(fits, first, stop) {
     let [low, high] = [first, stop];
     while (low < high) {
@@ -43,7 +43,8 @@ window.mmuviz = window.mmuviz || {};
     // An event here is an access that has rows in either pane: `access`, ticks done before it, rows of each pane before it.
     layOut() {
       const most = this.recordings.reduce((sum, recording) => sum + countAccesses(recording), 0);
-      const laid = { access: new Int32Array(most), tick: new Float64Array(most), rows: [0, 1].map(() => new Int32Array(most + 1)) };
+      const rows = [0, 1].map(() => new Int32Array(most + 1));
+      const laid = { access: new Int32Array(most), tick: new Float64Array(most), rows };
       let count = 0;
       for (let op = 0; op < this.ops.length; op += 1) {
         this.opEvent[op] = count;
