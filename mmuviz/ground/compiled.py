@@ -7,8 +7,10 @@ NumPy: another source, another folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -46,7 +48,7 @@ def cache_folder() -> Path:
     root = os.environ.get(CACHE_ENV) or os.environ.get("XDG_CACHE_HOME")
     base = Path(root) if root else Path("~/.cache").expanduser()
     if not _writable(base):
-        base = Path(tempfile.gettempdir()) / f"mmuviz-{os.getuid()}"
+        base = private_folder(Path(tempfile.gettempdir()) / f"mmuviz-{os.getuid()}")
     return base / "mmuviz" / f"compiled-{source_hash()}"
 
 
@@ -56,6 +58,24 @@ def _writable(folder: Path) -> bool:
     except OSError:
         return False
     return os.access(folder, os.W_OK)
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder in a place where everybody may write, for code that is going to be run.
+
+    Args:
+        folder: made if it is not there.
+
+    Returns:
+        The folder, where it is a true folder of this user's that nobody else may write to; else a
+        new one beside it, of a name that nobody could know before.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+        return folder
+    return Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
 
 
 # Numba reads this when a function is decorated, so it is set before the first one is.

@@ -3,10 +3,59 @@
 from __future__ import annotations
 
 import errno
+import re
+import reprlib
+from typing import Final
+
+MAX_MESSAGE: Final = 500
+"""Characters of a message; the middle of a longer one is left out, so that value and remedy stay."""
+_LONG_NUMBER: Final = re.compile(r"([0-9]{40})[0-9]+")
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 60, 60, 60
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 6, 3
+
+
+def one_line(text: str) -> str:
+    """Text as it may stand on one line of a terminal.
+
+    Args:
+        text: may hold line breaks, control characters and lone surrogates; file names do.
+
+    Returns:
+        The same with whatever cannot be printed escaped, and numbers of more than 40 digits cut.
+    """
+    cut = _LONG_NUMBER.sub(r"\1…", text)
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
+
+
+def shown(value: object) -> str:
+    """A value from outside, short enough for a message: `repr` of it, cut in the middle.
+
+    Args:
+        value: of any type and size, nested however deep.
+
+    Returns:
+        About 60 characters.
+    """
+    if type(value) is int and value.bit_length() > 64 * 64:
+        return f"a number of {value.bit_length()} bits"
+    return _SHORT.repr(value)
 
 
 class MmuvizError(Exception):
     """Base of every error that mmuviz raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message as one line.
+
+        Args:
+            message: value, rule, remedy.
+        """
+        line = one_line(message)
+        if len(line) > MAX_MESSAGE:
+            half = MAX_MESSAGE // 2 - 1
+            line = f"{line[:half]} … {line[-half:]}"
+        super().__init__(line)
 
 
 class InputError(MmuvizError):

@@ -7,11 +7,11 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_1G, SHIFT_1G, SHIFT_2M, round_up
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M, round_up
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.host import HOST_NONE, HOST_PRESENT, REGION_PAGES
-from mmuviz.mmu.state import MmuState
+from mmuviz.mmu.state import I64, MmuState
 
 T = TypeVar("T", bound=np.generic)
 HOST_PAGES_PER_BYTE: Final = 4
@@ -63,6 +63,45 @@ def lay_host_memory(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState
     )
 
 
+def without_slot(state: MmuState, row: int) -> MmuState:
+    """Take a memslot out of the slot table, with its bitmap and host pages.
+
+    Args:
+        state: the machine's arrays; not changed.
+        row: row of the slot.
+
+    Returns:
+        The state with smaller arrays; the rows behind it point to where theirs lie now.
+    """
+    slots = np.delete(state.slots, row, axis=0)
+    bitmap, region = (_part(state, row, column) for column in (layout.SLOT_DIRTY_AT, layout.SLOT_HOST_REGION_AT))
+    page = _part(state, row, layout.SLOT_HOST_PAGE_AT)
+    for column, part in (
+        (layout.SLOT_DIRTY_AT, bitmap),
+        (layout.SLOT_HOST_REGION_AT, region),
+        (layout.SLOT_HOST_PAGE_AT, page),
+    ):
+        slots[row:, column] -= part.stop - part.start
+    page = slice(page.start // HOST_PAGES_PER_BYTE, page.stop // HOST_PAGES_PER_BYTE)
+    return state._replace(
+        slots=slots,
+        dirty=np.delete(state.dirty, bitmap),
+        host_region=np.delete(state.host_region, region),
+        host_page=np.delete(state.host_page, page),
+    )
+
+
+def _part(state: MmuState, row: int, column: int) -> slice:
+    """What one slot has of the array that a column of the slot table points into."""
+    ends = {
+        layout.SLOT_DIRTY_AT: len(state.dirty),
+        layout.SLOT_HOST_REGION_AT: len(state.host_region),
+        layout.SLOT_HOST_PAGE_AT: len(state.host_page) * HOST_PAGES_PER_BYTE,
+    }
+    starts = [*state.slots[:, column].tolist(), ends[column]]
+    return slice(starts[row], starts[row + 1])
+
+
 def _extended(array: npt.NDArray[T], more: int) -> npt.NDArray[T]:
     grown = np.zeros(len(array) + more, dtype=array.dtype)
     grown[: len(array)] = array
@@ -82,5 +121,16 @@ def materialise_host_pages(state: MmuState, row: int) -> None:
     slot[layout.SLOT_HOST_PRESENT] = 0
     if not slot[layout.SLOT_HOST_HUGETLB]:
         at = int(slot[layout.SLOT_HOST_PAGE_AT]) // HOST_PAGES_PER_BYTE
-        pages = round_up(int(slot[layout.SLOT_HOST_PAGES]), PAGES_PER_2M)
-        state.host_page[at : at + pages // HOST_PAGES_PER_BYTE] = ALL_PRESENT
+        first, pages = _mapped_by_pages(slot)
+        state.host_page[at + first // HOST_PAGES_PER_BYTE : at + pages // HOST_PAGES_PER_BYTE] = ALL_PRESENT
+
+
+def _mapped_by_pages(slot: I64) -> tuple[int, int]:
+    """The host pages [first, end) behind a slot whose states must be written down, whole regions of them.
+
+    What lies before the slot in its mapping is never looked at. A transparent huge page says it all
+    for its region, until it is split; only the last, unfinished region has single pages.
+    """
+    pages = int(slot[layout.SLOT_HOST_PAGES])
+    first = pages if slot[layout.SLOT_HOST_LEVEL] == PG_LEVEL_2M else int(slot[layout.SLOT_HVA_OFFSET])
+    return first - first % PAGES_PER_2M, round_up(pages, PAGES_PER_2M)

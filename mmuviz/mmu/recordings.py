@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import os
+import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NoReturn
 
-from mmuviz.ground.errors import InputError
+from mmuviz.ground.errors import InputError, shown
+from mmuviz.ground.pages import PAGES_PER_1G
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
 
 SCHEMA: Final = "kvm-recording/1"
-MAX_FILE_BYTES: Final = 256 << 20
+MAX_FILE_BYTES: Final = 32 << 20
 """Larger documents are refused, compressed ones by their plain size: no recording comes near it."""
-MAX_ACCESSES: Final = 1 << 26
-"""Accesses of one op: a bound on memory (512 MiB of page numbers)."""
+MAX_ACCESSES: Final = 1 << 22
+"""Accesses of one op, those of all vCPUs together: a bound on memory; each may log three events."""
+MAX_PAGE: Final = (1 << 40) - 1
+"""Beyond any gfn, and far from what 64 bits hold."""
 
 Document = Mapping[str, Any]
 
@@ -40,6 +46,8 @@ OP_FIELDS: Final[dict[str, dict[str, type | str]]] = {
     "delslot": {},
 }
 """Fields of every op kind; `clear` with bits=list has `list` as well, and any op may have `after`."""
+FIELDS: Final = ("schema", "name", "kernel", "note", "config", "ops")
+CONFIG_FIELDS: Final = ("dirty_log_mode", "eager_page_split", "tdp_mmu", "vcpus", "ring_entries", "vendor", "pml")
 
 HOW: Final = ("contig", "interleave", "same")
 BITS: Final = ("last", "all", "list")
@@ -55,25 +63,71 @@ def read_document(path: Path) -> dict[str, Any]:
         The document, its form not yet checked.
 
     Raises:
-        InputError: it cannot be read, is truncated, too large, or is not JSON.
+        InputError: it is no file, cannot be read, is truncated, too large, or is not JSON.
     """
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             zipped = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            text = stream.read(MAX_FILE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if zipped else file as stream:
+                text = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot be read: {reason}; give a .json or .json.gz recording") from error
     if len(text) > MAX_FILE_BYTES:
-        raise InputError(f"must be at most {MAX_FILE_BYTES} bytes of JSON")
+        size = f"it has more than {MAX_FILE_BYTES >> 20} MiB of JSON"
+        raise InputError(f"{size}; a recording must have less: give one with fewer ops or fewer events")
+    return _parsed(text)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file, once and without waiting: a pipe or a device would be waited for, for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+        raise InputError(f"is {kinds.get(stat.S_IFMT(mode), 'no file')}; give a regular file, .json or .json.gz")
+    return os.fdopen(descriptor, "rb")
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    """JSON as RFC 8259 has it: no NaN, no number beyond a float's range; and no name twice in an object."""
     try:
-        document = json.loads(text)
+        document = json.loads(
+            text, object_pairs_hook=_each_name_once, parse_constant=_no_number, parse_float=_finite_number
+        )
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is not JSON: {error}"[:200]) from error
+        raise InputError(f"is not JSON: {str(error)[:200]}; give a .json or .json.gz recording") from error
     if not isinstance(document, dict):
         raise InputError(f"must hold a JSON object of schema {SCHEMA}, not {type(document).__name__}")
     return document
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise InputError(f"the field {shown(twice)} stands twice in one object; keep one of them")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise InputError(f"holds {word}, which is no JSON; give a number or null")
+
+
+def _finite_number(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise InputError(f"the number {digits[:40]} is too large; give one below 1e308")
+    return number
+
+
+def _refuse_unknown(holder: Document, known: tuple[str, ...], where: str) -> None:
+    unknown = sorted(set(holder) - set(known))
+    if unknown:
+        raise InputError(f"{where}: {shown(unknown[0])} is unknown; fields are {', '.join(sorted(known))}")
 
 
 def _field(holder: Document, name: str, kind: type, where: str) -> Any:  # noqa: ANN401  # JSON has any type until checked here
@@ -81,13 +135,13 @@ def _field(holder: Document, name: str, kind: type, where: str) -> Any:  # noqa:
     if name not in holder:
         raise InputError(f"{where}: {name} is missing; it must be {kind.__name__}")
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InputError(f"{where}: {name}={value!r:.40} must be {kind.__name__}")
+        raise InputError(f"{where}: {name}={shown(value)} must be {kind.__name__}")
     return value
 
 
 def _one_of(value: str, allowed: tuple[str, ...], where: str) -> str:
     if value not in allowed:
-        raise InputError(f"{where}={value!r:.40} must be one of {', '.join(allowed)}")
+        raise InputError(f"{where}={shown(value)} must be one of {', '.join(allowed)}")
     return value
 
 
@@ -99,7 +153,7 @@ def config_of(document: Document) -> VmConfig:
         KvmError: a choice that KVM refuses.
     """
     if document.get("schema") != SCHEMA:
-        raise InputError(f"schema={document.get('schema')!r:.40} must be {SCHEMA!r}")
+        raise InputError(f"schema={shown(document.get('schema'))} must be {SCHEMA!r}")
     config = _field(document, "config", dict, "recording")
     kernel = features_of(_field(document, "kernel", str, "recording"))
     mode = _one_of(_field(config, "dirty_log_mode", str, "config"), tuple(DirtyLogMode), "config: dirty_log_mode")
@@ -107,24 +161,32 @@ def config_of(document: Document) -> VmConfig:
     pml = _field(config, "pml", bool, "config")
     if pml and vendor != "intel":
         raise InputError("config: pml=true must come with vendor=intel; AMD has no PML")
-    known = {"dirty_log_mode", "eager_page_split", "tdp_mmu", "vcpus", "ring_entries", "vendor", "pml"}
-    unknown = sorted(set(config) - known)
-    if unknown:
-        raise InputError(f"config: {unknown[0]!r:.40} is unknown; fields are {', '.join(sorted(known))}")
-    ring = DirtyLogMode(mode).ring
+    _refuse_unknown(config, CONFIG_FIELDS, "config")
+    ring = DirtyLogMode(mode).ring or config.get("ring_entries") is not None
+    entries = _field(config, "ring_entries", int, "config") if ring else None
     return VmConfig(
         kernel=kernel,
         dirty_log_mode=DirtyLogMode(mode),
         eager_page_split=_field(config, "eager_page_split", bool, "config"),
         tdp_mmu=_field(config, "tdp_mmu", bool, "config"),
         vcpus=_field(config, "vcpus", int, "config"),
-        ring_entries=_field(config, "ring_entries", int, "config") if ring else None,
+        ring_entries=entries if DirtyLogMode(mode).ring else None,
         pml=pml,
     )
 
 
 def memslot_of(op: Document) -> Memslot:
-    """The memslot of a `slot` op."""
+    """The memslot of a `slot` op.
+
+    Raises:
+        InputError: a backing that does not exist, or an offset of a whole 1 GiB or more.
+        KvmError: a range that KVM refuses.
+    """
+    if not 0 <= op["hva_offset_pages"] < PAGES_PER_1G:
+        raise InputError(
+            f"op 'slot': hva_offset_pages={shown(op['hva_offset_pages'])} must be 0 to {PAGES_PER_1G - 1}: a mapping "
+            "begins at a multiple of 1 GiB; leave out whole GiBs before the slot"
+        )
     backing = _one_of(op["backing"], tuple(Backing), "op 'slot': backing")
     return Memslot(
         base_gfn=op["base_gfn"],
@@ -135,8 +197,15 @@ def memslot_of(op: Document) -> Memslot:
     )
 
 
-def ops_of(document: Document) -> list[dict[str, Any]]:
+def ops_of(document: Document, vcpus: int) -> list[dict[str, Any]]:
     """A recording's ops, each checked for its kind, its fields and their types.
+
+    Args:
+        document: a recording.
+        vcpus: of its VM.
+
+    Returns:
+        The ops.
 
     Raises:
         InputError: the first op that breaks a rule, by its index.
@@ -146,11 +215,11 @@ def ops_of(document: Document) -> list[dict[str, Any]]:
         where = f"op {index}"
         if not isinstance(op, dict):
             raise InputError(f"{where} must be an object, not {type(op).__name__}")
-        _check_op(op, where)
+        _check_op(op, where, vcpus)
     return ops
 
 
-def _check_op(op: dict[str, Any], where: str) -> None:
+def _check_op(op: dict[str, Any], where: str, vcpus: int) -> None:
     kind = _one_of(_field(op, "op", str, where), tuple(OP_FIELDS), f"{where}: op")
     where = f"{where} ({kind})"
     fields = OP_FIELDS[kind]
@@ -159,31 +228,36 @@ def _check_op(op: dict[str, Any], where: str) -> None:
             _check_pages(op.get(name), where)
         else:
             _field(op, name, wanted, where)
-    allowed = {*fields, "op", "after"} | ({"list"} if op.get("bits") == "list" else set())
-    unknown = sorted(set(op) - allowed)
-    if unknown:
-        raise InputError(f"{where}: {unknown[0]!r:.40} is unknown; fields are {', '.join(sorted(allowed - {'after'}))}")
+    _refuse_unknown(op, (*fields, "op", "after", *(["list"] if op.get("bits") == "list" else [])), where)
     if kind in ("parallel_write", "hostwrite"):
-        _check_pages({name: op[name] for name in ("start", "stride", "count")}, where)
+        each = vcpus if op.get("how") == "same" else 1
+        _check_pages({name: op[name] for name in ("start", "stride", "count")}, where, each)
     if kind == "parallel_write":
         _one_of(op["how"], HOW, f"{where}: how")
     if kind == "clear" and _one_of(op["bits"], BITS, f"{where}: bits") == "list":
         _check_pages(_field(op, "list", list, where), where)
 
 
-def _check_pages(spec: object, where: str) -> None:
+def _check_pages(spec: object, where: str, vcpus: int = 1) -> None:
     if isinstance(spec, list):
-        if any(not isinstance(page, int) or isinstance(page, bool) or not 0 <= page < 1 << 40 for page in spec):
-            raise InputError(f"{where}: pages must be whole numbers from 0")
+        wrong = [page for page in spec if type(page) is not int or not 0 <= page <= MAX_PAGE][:1]
+        if wrong:
+            raise InputError(f"{where}: page {shown(wrong[0])} must be a whole number from 0 to {MAX_PAGE}")
+        if len(spec) > MAX_ACCESSES:
+            raise InputError(f"{where}: {len(spec)} pages must be at most {MAX_ACCESSES}; make several ops of it")
         return
     if not isinstance(spec, dict) or set(spec) != {"start", "stride", "count"}:
         raise InputError(f"{where}: pages must be a list, or an object of start, stride and count")
     for name in ("start", "stride", "count"):
         _field(spec, name, int, where)
-    if not 0 <= spec["count"] <= MAX_ACCESSES:
-        raise InputError(f"{where}: count={spec['count']} must be 0 to {MAX_ACCESSES}")
-    if max(abs(spec["start"]), abs(spec["stride"])) >= 1 << 40:
-        raise InputError(f"{where}: start and stride must be below 2**40")
+    if not 0 <= spec["count"] <= MAX_ACCESSES // vcpus:
+        each = f" for each of {vcpus} vCPUs" if vcpus > 1 else ""
+        raise InputError(
+            f"{where}: count={shown(spec['count'])} must be 0 to {MAX_ACCESSES // vcpus}{each}; make several ops of it"
+        )
+    for name in ("start", "stride"):
+        if abs(spec[name]) > MAX_PAGE:
+            raise InputError(f"{where}: {name}={shown(spec[name])} must be {-MAX_PAGE} to {MAX_PAGE}, as pages are")
 
 
 @dataclass(frozen=True)
@@ -208,7 +282,9 @@ def checked(document: dict[str, Any]) -> Replayable:
         InputError: what it breaks first.
         KvmError: a choice that KVM refuses.
     """
-    name = document.get("name")
-    if not isinstance(name, str):
-        raise InputError(f"recording: name={name!r:.40} must be str")
-    return Replayable(document, config_of(document), ops_of(document))
+    _field(document, "name", str, "recording")
+    config = config_of(document)
+    _refuse_unknown(document, FIELDS, "recording")
+    if "note" in document:
+        _field(document, "note", str, "recording")
+    return Replayable(document, config, ops_of(document, config.vcpus))

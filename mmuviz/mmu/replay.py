@@ -27,6 +27,7 @@ WITHOUT_SLOT: Final = ("slot", "set_eager_page_split", "ring_collect", "ring_res
 """Ops that need no memslot."""
 FIRST_EVENTS: Final = 120
 """Events that a recording keeps in their interleaved order."""
+TOO_LARGE: Final = "needs more memory than this computer has; give fewer pages, accesses or vCPUs"
 COUNTER_NAMES: Final = (
     "pages_4k",
     "pages_2m",
@@ -136,9 +137,11 @@ def event_fields(runs: I64, tracepoints: frozenset[str] = TRACEPOINTS) -> dict[s
     kinds = [kind for kind, name in TRACEPOINT_NAMES.items() if name in tracepoints]
     runs = runs[np.isin(runs[:, LOG_CODE] & KIND_MASK, kinds)]
     by_class = []
-    for code in np.unique(runs[:, LOG_CODE]):
-        of_class = merged_runs(runs[runs[:, LOG_CODE] == code, 1:])
-        by_class.append([list(event_class(int(code))), int(of_class[:, 2].sum()), of_class.tolist()])
+    in_classes = runs[np.argsort(runs[:, LOG_CODE], kind="stable")]
+    for part in np.split(in_classes, np.flatnonzero(np.diff(in_classes[:, LOG_CODE])) + 1):
+        if len(part):
+            of_class = merged_runs(part[:, 1:])
+            by_class.append([list(event_class(int(part[0, LOG_CODE]))), int(of_class[:, 2].sum()), of_class.tolist()])
     by_class.sort(key=lambda row: [str(part) for part in row[0]])
     codes, gfns = first_events(runs, FIRST_EVENTS)
     first = zip(codes.tolist(), gfns.tolist(), strict=True)
@@ -264,12 +267,11 @@ class Replay:
 
     def _access(self, vcpus: int | I64, offsets: I64, *, write: bool) -> None:
         """Run the guest; while a ring is full, harvest all rings, reset them and go on."""
-        gfns = self._slot_gfns(offsets)
-        done = self.machine.run(vcpus, gfns, write=write)
-        while done.ring_full:
-            self._harvested.extend(offsets for slot, offsets in self.machine.collect_dirty_rings() if slot == TEST_SLOT)
-            self.machine.reset_dirty_rings()
-            done = self.machine.run(vcpus, gfns, write=write, start=done.retired)
+        self.machine.run(vcpus, self._slot_gfns(offsets), write=write, ring_full=self._harvest)
+
+    def _harvest(self) -> None:
+        self._harvested.extend(offsets for slot, offsets in self.machine.collect_dirty_rings() if slot == TEST_SLOT)
+        self.machine.reset_dirty_rings()
 
     def _read(self, op: dict[str, Any]) -> None:
         self._access(op["vcpu"], pages_of(op["pages"]), write=False)
@@ -367,9 +369,12 @@ def replay_command(paths: list[Path], out: TextIO) -> int:
     status = 0
     for path in paths:
         try:
-            line = json.dumps(replayed(read_document(path)), separators=(",", ":"))
+            line = json.dumps(replayed(read_document(path)), separators=(",", ":"), allow_nan=False)
         except MmuvizError as error:
             line = json.dumps({"file": str(path), "error": str(error)})
+            status = 1
+        except MemoryError:
+            line = json.dumps({"file": str(path), "error": TOO_LARGE})
             status = 1
         out.write(line + "\n")
     return status

@@ -191,19 +191,21 @@ def with_regions(state: MmuState, first: int, last: int) -> MmuState:
     """Give each 1 GiB region from first to last a row, keeping the rows that stand.
 
     Args:
-        state: page tables; its row_of changes in place.
+        state: page tables; not changed.
         first: first region (gfn >> 18).
         last: last region, inclusive.
 
     Returns:
         The state with larger arrays, or the same where no row was missing.
+
+    Raises:
+        MemoryError: there is no address space for them.
     """
     missing = [region for region in range(first, last + 1) if state.row_of[region] < 0]
     if not missing:
         return state
     old = len(state.region_of)
     rows = old + len(missing)
-    state.row_of[missing] = np.arange(old, rows, dtype=np.int32)
     l3 = np.zeros(rows, dtype=np.uint8)
     l2 = np.zeros(rows * SPTE_ENT_PER_PAGE, dtype=np.uint8)
     l1 = np.zeros(rows * PAGES_PER_1G, dtype=np.uint8)
@@ -213,6 +215,27 @@ def with_regions(state: MmuState, first: int, last: int) -> MmuState:
         held = slice(row * PAGES_PER_1G, (row + 1) * PAGES_PER_1G)
         l1[held] = state.l1[held]
     region_of = np.concatenate([state.region_of, np.array(missing, dtype=np.int64)])
+    row_of, conf = state.row_of.copy(), state.conf.copy()
+    row_of[missing] = np.arange(old, rows, dtype=np.int32)
     linear = (region_of == region_of[0] + np.arange(rows)).all()
-    state.conf[CONF_LINEAR] = region_of[0] << SHIFT_1G if linear else NOT_LINEAR
-    return state._replace(region_of=region_of, l3=l3, l2=l2, l1=l1)
+    conf[CONF_LINEAR] = region_of[0] << SHIFT_1G if linear else NOT_LINEAR
+    return state._replace(row_of=row_of, conf=conf, region_of=region_of, l3=l3, l2=l2, l1=l1)
+
+
+def without_tables(state: MmuState) -> MmuState:
+    """The state with no row of page tables at all, as before the first memslot.
+
+    Args:
+        state: not changed.
+
+    Returns:
+        The state with empty tables; rings, bitmaps and statistics are the same arrays.
+    """
+    return state._replace(
+        row_of=np.full_like(state.row_of, -1),
+        region_of=state.region_of[:0],
+        l4=np.zeros_like(state.l4),
+        l3=state.l3[:0],
+        l2=state.l2[:0],
+        l1=np.zeros(0, dtype=np.uint8),
+    )

@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnoent, KvmEnomem
+from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnoent, KvmEnomem, shown
 from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.fault import CACHE_OBJECTS
-from mmuviz.mmu.hostmap import lay_host_memory
+from mmuviz.mmu.hostmap import lay_host_memory, without_slot
 from mmuviz.mmu.state import I64, STOP_LOG_FULL, STOP_RING_FULL, MmuState
 from mmuviz.mmu.stats import MemoryOverhead, overhead_now, overhead_peak
 from mmuviz.mmu.touch import guest_access
@@ -121,7 +121,10 @@ class Vm:
             grown = layout.with_regions(self._state, memslot.base_gfn >> SHIFT_1G, last)
             grown = lay_host_memory(grown, slot_id, memslot)
         except (MemoryError, ValueError) as error:
-            raise KvmEnomem(f"pages={memslot.pages}: this computer has no address space for the slot") from error
+            raise KvmEnomem(
+                f"pages={memslot.pages} hva_offset_pages={memslot.hva_offset_pages}: this computer has no memory to "
+                f"model a host mapping of {memslot.pages + memslot.hva_offset_pages} pages; give less of either"
+            ) from error
         self._state = grown
         self._slots[slot_id] = memslot
 
@@ -130,23 +133,26 @@ class Vm:
 
         Raises:
             KvmEinval: no such slot.
+            KvmEnomem: there is no memory for what stays.
 
         Kernel: kvm_mmu_zap_all_fast(), arch/x86/kvm/mmu/mmu.c
         """
         if slot_id not in self._slots:
             raise KvmEinval(f"slot={slot_id} does not exist; slots: {sorted(self._slots)}")
         row = self._row(slot_id)
-        state = self._state
-        if state.slots[row, layout.SLOT_LOGGING]:
-            state.conf[layout.CONF_LOGGING_SLOTS] -= 1
+        was_logging = bool(self._state.slots[row, layout.SLOT_LOGGING])
+        try:
+            rest = layout.without_tables(without_slot(self._state, row))
+            for base, end in rest.slots[:, [layout.SLOT_BASE, layout.SLOT_END]].tolist():
+                rest = layout.with_regions(rest, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
+        except MemoryError as error:
+            raise KvmEnomem(f"slot={slot_id}: this computer has no memory to model the slots that stay") from error
         self._note_peak()
-        slots = np.delete(state.slots, row, axis=0)
-        self._state = state._replace(slots=slots, l1=np.zeros(len(state.l1), dtype=np.uint8))
+        self._state = rest
         del self._slots[slot_id]
-        for table in (state.l4, state.l3, state.l2):
-            table[:] = 0
-        state.stat[layout.STAT_PAGES : layout.STAT_TABLE_PAGES + 1] = 0
-        state.stat[layout.STAT_TABLES_ABOVE] = 1
+        rest.conf[layout.CONF_LOGGING_SLOTS] -= was_logging
+        rest.stat[layout.STAT_PAGES : layout.STAT_TABLE_PAGES + 1] = 0
+        rest.stat[layout.STAT_TABLES_ABOVE] = 1
 
     def _row(self, slot_id: int) -> int:
         rows = np.flatnonzero(self._state.slots[:, layout.SLOT_ID] == slot_id)
@@ -161,7 +167,9 @@ class Vm:
 
     # Guest accesses
 
-    def run(self, vcpus: int | I64, gfns: I64, *, write: bool, start: int = 0) -> RunExit:
+    def run(
+        self, vcpus: int | I64, gfns: I64, *, write: bool, start: int = 0, ring_full: Callable[[], None] | None = None
+    ) -> RunExit:
         """KVM_RUN: the guest touches pages in order, then exits to userspace.
 
         Args:
@@ -169,22 +177,35 @@ class Vm:
             gfns: int64[n], absolute, each inside a memslot.
             write: whether the accesses write.
             start: access to go on from after a ring-full exit.
+            ring_full: called at each ring-full exit; the guest then goes on, unless that freed no entry.
+                So userspace harvests and resets the rings without having all accesses checked again.
 
         Returns:
             Whether a ring was full, and how many accesses have retired in all.
 
         Raises:
-            KvmEinval: a vCPU or a gfn that does not exist.
+            KvmEinval: a vCPU, a gfn or a start that does not exist.
         """
-        each_vcpu = np.atleast_1d(np.asarray(vcpus, dtype=np.int64))
         pages = np.ascontiguousarray(gfns, dtype=np.int64)
-        self._check_accesses(each_vcpu, pages)
+        each_vcpu = self._check_vcpus(vcpus, len(pages))
+        self._check_gfns(pages)
+        if not 0 <= start <= len(pages):
+            raise KvmEinval(f"start={start} must be 0 to {len(pages)}, the number of accesses")
         if len(pages) == 0:
             return RunExit(ring_full=False, retired=0)
-        self._load(each_vcpu)
+        running = np.unique(each_vcpu)
+        self._load(running)
         stop, index = self._touch(each_vcpu, pages, int(write), start)
+        while stop == STOP_RING_FULL and ring_full is not None:
+            slots, stopped_at = self._state.slots, index
+            ring_full()
+            if self._state.slots is not slots:  # userspace changed the memslots meanwhile
+                self._check_gfns(pages)
+            stop, index = self._touch(each_vcpu, pages, int(write), index)
+            if index == stopped_at:
+                break
         if stop != STOP_RING_FULL:
-            for vcpu in np.unique(each_vcpu):  # the vCPUs exit to userspace
+            for vcpu in running:  # the vCPUs exit to userspace
                 flush_pml_buffer(self._state, int(vcpu))
         return RunExit(ring_full=stop == STOP_RING_FULL, retired=index)
 
@@ -196,23 +217,36 @@ class Vm:
             stop, index = guest_access(self._state, vcpus, gfns, write, index)
         return stop, index
 
-    def _check_accesses(self, vcpus: I64, gfns: I64) -> None:
-        if len(vcpus) != 1 and len(vcpus) != len(gfns):
-            raise KvmEinval(
-                f"vcpus has {len(vcpus)} entries; it must have one, or one for each of {len(gfns)} accesses"
-            )
-        if len(vcpus) and (vcpus.min() < 0 or vcpus.max() >= self.config.vcpus):
-            raise KvmEinval(f"vcpu={int(vcpus.max())} must be 0 to {self.config.vcpus - 1}")
+    def _check_vcpus(self, vcpus: int | I64, accesses: int) -> I64:
+        """The vCPU of all accesses, or of each."""
+        last = self.config.vcpus - 1
+        if isinstance(vcpus, int):  # of any size; an array holds none that is too large for it
+            if not 0 <= vcpus <= last:
+                raise KvmEinval(f"vcpu={shown(vcpus)} must be 0 to {last}")
+            return np.array([vcpus], dtype=np.int64)
+        each = np.atleast_1d(np.asarray(vcpus, dtype=np.int64))
+        if len(each) not in (1, accesses):
+            raise KvmEinval(f"vcpus has {len(each)} entries; it must have one, or one for each of {accesses} accesses")
+        if len(each) and (each.min() < 0 or each.max() > last):
+            raise KvmEinval(f"vcpu={int(each[(each < 0) | (each > last)][0])} must be 0 to {last}")
+        return each
+
+    def _check_gfns(self, gfns: I64) -> None:
+        if not len(gfns):
+            return
+        low, high = int(gfns.min()), int(gfns.max())
+        if any(slot.base_gfn <= low and high < slot.base_gfn + slot.pages for slot in self._slots.values()):
+            return
         inside = np.zeros(len(gfns), dtype=np.bool_)
-        for memslot in self._slots.values():
-            inside |= (gfns >= memslot.base_gfn) & (gfns < memslot.base_gfn + memslot.pages)
+        for slot in self._slots.values():
+            inside |= (gfns >= slot.base_gfn) & (gfns < slot.base_gfn + slot.pages)
         if not inside.all():
             raise KvmEinval(f"gfn={int(gfns[~inside][0])} must lie inside a memslot")
 
     def _load(self, vcpus: I64) -> None:
         """Fill a vCPU's caches at its first run; the first one takes the root. Kernel: kvm_mmu_load()."""
         first_run = not self._state.cache.any()
-        for vcpu in np.unique(vcpus):
+        for vcpu in vcpus:
             if self._state.cache[vcpu] == 0:
                 self._state.cache[vcpu] = CACHE_OBJECTS - (1 if first_run else 0)
                 first_run = False

@@ -99,3 +99,33 @@ def test_the_folder_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("MMUVIZ_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     assert compiled.cache_folder().is_relative_to(tmp_path / "home")
+
+
+def test_a_folder_where_all_may_write_is_made_for_one_user(tmp_path: Path) -> None:
+    folder = tmp_path / "mmuviz-7"
+    assert compiled.private_folder(folder) == folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert compiled.private_folder(folder) == folder
+
+
+@pytest.mark.parametrize("kind", ["open to all", "a link", "a file", "another user's"])
+def test_a_folder_that_another_user_may_have_made_is_not_run_from(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mmuviz-7"
+    if kind == "a link":
+        (tmp_path / "theirs").mkdir()
+        folder.symlink_to(tmp_path / "theirs")
+    elif kind == "a file":
+        folder.touch()
+    else:
+        folder.mkdir(mode=0o700)
+    if kind == "open to all":
+        folder.chmod(0o777)
+    if kind == "another user's":
+        monkeypatch.setattr("os.getuid", lambda: 12_345)
+    other = compiled.private_folder(folder)
+    assert other != folder
+    assert other.name.startswith("mmuviz-7-")
+    assert other.stat().st_mode & 0o777 == 0o700
+    assert not list(tmp_path.joinpath("theirs").glob("*"))
