@@ -8,17 +8,24 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from mmuviz.ground.errors import InputError, MmuvizError
-from mmuviz.mmu.recordings import checked, read_document
-from mmuviz.mmu.replay import COUNTER_NAMES, TRACEPOINTS, Replay
+from mmuviz.ground.errors import InputError, MmuvizError, one_line, shown
+from mmuviz.mmu.recordings import MAX_PAGE, checked, read_document
+from mmuviz.mmu.replay import COUNTER_NAMES, TOO_LARGE, TRACEPOINTS, Replay
+from mmuviz.studies.recorded_events import (
+    MAX_EVENTS,
+    EventClass,
+    Events,
+    events_by_class,
+    first_difference,
+    first_difference_of_sets,
+    rows_of,
+)
 
+AFTER_FIELDS: Final = ("counters", "pml_full_exits", "dirty_ranges", "events", "first_events_in_order")
 PAGE_COUNTERS: Final = ("pages_4k", "pages_2m", "pages_1g", "table_pages")
 UNORDERED_OPS: Final = ("disable", "dontneed")
 
-EventClass = tuple[Any, ...]
-Expanded = dict[EventClass, tuple[int, list[int] | None]]
-MAX_EVENTS: Final = 1 << 24
-"""Events of one class in one op: a bound on memory."""
+Expanded = dict[EventClass, Events]
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,9 @@ class Difference:
     def line(self, file: str) -> str:
         """The difference on one line."""
         where = "" if self.gfn is None else f" gfn={self.gfn}"
-        return f"{file}: op {self.op_index} ({self.op}): {self.field}: expected {self.expected}, got {self.got}{where}"
+        expected, got = (each[:200] if isinstance(each, str) else shown(each) for each in (self.expected, self.got))
+        field = self.field[:100]
+        return one_line(f"{file}: op {self.op_index} ({self.op}): {field}: expected {expected}, got {got}{where}")
 
 
 @dataclass(frozen=True)
@@ -88,35 +97,6 @@ def _kinds_in(rows: object) -> set[str]:
     return {str(each[0]) for each in classes if isinstance(each, list) and each}
 
 
-def expanded(rows: object) -> Expanded:
-    """Events by class: how many, and their gfns; None where the recording has no runs.
-
-    Raises:
-        InputError: a row that does not have the schema's form.
-    """
-    found: Expanded = {}
-    try:
-        for event_class, count, runs in _rows(rows):
-            numbers = [count, *(number for run in runs or [] for number in run)]
-            if any(type(number) is not int for number in numbers):
-                raise InputError(f"events {event_class!r:.60}: counts and runs must be whole numbers")
-            if sum(times for _, _, times in runs or []) > MAX_EVENTS:
-                raise InputError(f"events {event_class!r:.60} must be at most {MAX_EVENTS}")
-            gfns = None
-            if runs is not None:
-                gfns = [first + stride * each for first, stride, times in runs for each in range(times)]
-            found[tuple(event_class)] = (count, gfns)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"events must be rows of [class, count, runs]: {error}") from error
-    return found
-
-
-def _rows(rows: object) -> list[Any]:
-    if not isinstance(rows, list):
-        raise InputError(f"must be a list, not {type(rows).__name__}")
-    return rows
-
-
 def compare_op(
     expected: dict[str, Any], got: dict[str, Any], scope: Scope
 ) -> Iterator[tuple[str, object, object, int | None]]:
@@ -130,42 +110,65 @@ def compare_op(
     Yields:
         Each difference once.
     """
+    yield from _unknown(expected, AFTER_FIELDS, "after")
     yield from _compare_counters(expected.get("counters"), got.get("counters"), scope)
-    if not scope.parallel and expected.get("pml_full_exits") != got.get("pml_full_exits"):
-        yield "pml_full_exits", expected.get("pml_full_exits"), got.get("pml_full_exits"), None
-    if expected.get("dirty_ranges") != got.get("dirty_ranges"):
+    if not scope.parallel and not _same(expected.get("pml_full_exits"), got.get("pml_full_exits")):
+        yield "pml_full_exits", _told(expected.get("pml_full_exits")), got.get("pml_full_exits"), None
+    if not _same(expected.get("dirty_ranges"), got.get("dirty_ranges")):
         one, other, page = _first_difference(expected.get("dirty_ranges"), got.get("dirty_ranges"))
-        yield "dirty_ranges", one, other, None if page is None else scope.base_gfn + page
+        yield "dirty_ranges", _told(one), other, None if page is None else scope.base_gfn + page
     yield from _compare_events(expected, got, scope)
 
 
+def _unknown(
+    holder: dict[str, Any], known: tuple[str, ...], where: str
+) -> Iterator[tuple[str, object, object, int | None]]:
+    for name in sorted(set(holder) - set(known)):
+        yield f"{where}.{name}", _told(holder[name]), f"no such field; fields are {', '.join(known)}", None
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two JSON values are the same, types included: 1, 1.0 and true are three values."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other
+
+
+def _told(value: object) -> object:
+    """A recorded value for a message; a word in quotes, so that "7" is seen to be no 7."""
+    return shown(value) if isinstance(value, str) else value
+
+
 def _compare_counters(
-    expected: dict[str, int] | None, got: dict[str, int] | None, scope: Scope
+    expected: object, got: dict[str, int] | None, scope: Scope
 ) -> Iterator[tuple[str, object, object, int | None]]:
     if not isinstance(expected, dict) or got is None:
         if expected != got:
-            yield "counters", expected, got, None
+            yield "counters", _told(expected), got, None
         return
+    yield from _unknown(expected, COUNTER_NAMES, "counters")
     for name in PAGE_COUNTERS if scope.parallel else COUNTER_NAMES:
-        if expected.get(name) != got[name]:
-            yield f"counters.{name}", expected.get(name), got[name], None
+        if not _same(expected.get(name), got[name]):
+            yield f"counters.{name}", _told(expected.get(name)), got[name], None
 
 
 def _first_difference(expected: Any, got: Any) -> tuple[object, object, int | None]:  # noqa: ANN401  # unchecked JSON
     if not isinstance(expected, list) or not isinstance(got, list):
         return expected, got, None
     for one, other in zip_longest(expected, got):
-        if one != other:
+        if not _same(one, other):
             first = one if isinstance(one, list) and one else other
             page = first[0] if isinstance(first, list) and first else None
-            return one, other, page if isinstance(page, int) else None
+            return one, other, page if type(page) is int and 0 <= page <= MAX_PAGE else None
     return expected, got, None
 
 
 def _compare_events(
     expected: dict[str, Any], got: dict[str, Any], scope: Scope
 ) -> Iterator[tuple[str, object, object, int | None]]:
-    wanted, found = expanded(expected.get("events") or []), expanded(got["events"])
+    wanted, found = events_by_class(expected.get("events"), MAX_EVENTS), events_by_class(got["events"])
     for field in sorted({*wanted, *found}, key=str):
         if scope.parallel and field[0] != "split":
             continue
@@ -181,25 +184,24 @@ def _compare_events(
                 _some_gfn(wanted, {}, field),
             )
     if not scope.set_only:
-        yield from _compare_order(_rows(expected.get("first_events_in_order") or []), got["first_events_in_order"])
+        first = rows_of(expected.get("first_events_in_order"), "first_events_in_order")
+        yield from _compare_order(first, got["first_events_in_order"])
 
 
 def _compare_class(
-    field: EventClass, wanted: tuple[int, list[int] | None], found: tuple[int, list[int] | None], *, ordered: bool
+    field: EventClass, wanted: Events, found: Events, *, ordered: bool
 ) -> Iterator[tuple[str, object, object, int | None]]:
     """Differences of the events of one class; at most one."""
-    (count, one), (_, other) = wanted, found
-    if one is None or other is None:
-        return
-    if not ordered:
-        one, other = sorted(one), sorted(other)
-    if one != other:
-        first = next(index for index, (a, b) in enumerate(zip_longest(one, other)) if a != b)
-        a, b = (side[first] if first < len(side) else None for side in (one, other))
-        expected, got = f"{len(one)} events, at {first}: {a}", f"{len(other)} events, at {first}: {b}"
-        yield _name(field), expected, got, a if a is not None else b
-    elif count != len(other):
-        yield _name(field), f"{count} events", f"{len(other)} events", other[0] if other else None
+    place = None
+    if wanted.runs is not None and found.runs is not None:
+        place = (first_difference if ordered else first_difference_of_sets)(wanted.runs, found.runs)
+        recorded = int(wanted.runs[:, 2].sum())
+        if place is not None:
+            expected = f"{recorded} events, at {place.at}: {place.one}"
+            got = f"{found.total} events, at {place.at}: {place.other}"
+            yield _name(field), expected, got, place.one if place.one is not None else place.other
+    if place is None and wanted.total != found.total:
+        yield _name(field), f"{wanted.total} events", f"{found.total} events", _some_gfn({}, {field: found}, field)
 
 
 def _name(field: EventClass) -> str:
@@ -209,16 +211,16 @@ def _name(field: EventClass) -> str:
 def _renamed(wanted: Expanded, found: Expanded, field: EventClass) -> bool:
     """Whether a class that one side lacks stands there with the same gfns under another name."""
     here, there = (wanted, found) if field in wanted else (found, wanted)
-    return any(here[field] == events for other, events in there.items() if other not in here)
+    return any(here[field].same(events) for other, events in there.items() if other not in here)
 
 
 def _amount(events: Expanded, field: EventClass) -> str:
-    return f"{events[field][0]} events" if field in events else "no such class"
+    return f"{events[field].total} events" if field in events else "no such class"
 
 
 def _some_gfn(wanted: Expanded, found: Expanded, field: EventClass) -> int | None:
-    gfns = (wanted if field in wanted else found)[field][1]
-    return gfns[0] if gfns else None
+    runs = (wanted if field in wanted else found)[field].runs
+    return int(runs[0, 0]) if runs is not None and len(runs) else None
 
 
 def _compare_order(expected: list[Any], got: list[Any]) -> Iterator[tuple[str, object, object, int | None]]:
@@ -227,9 +229,10 @@ def _compare_order(expected: list[Any], got: list[Any]) -> Iterator[tuple[str, o
         mine = got[index] if index < len(got) else None
         nested = isinstance(event, list) and event and isinstance(event[0], list)
         flat = [*event[0], *event[1:]] if nested else event
-        if flat != mine:
-            gfn = flat[-1] if isinstance(flat, list) and flat and isinstance(flat[-1], int) else None
-            yield f"first_events_in_order[{index}]", flat, mine, gfn
+        if not _same(flat, mine):
+            last = flat[-1] if isinstance(flat, list) and flat else None
+            gfn = last if type(last) is int and 0 <= last <= MAX_PAGE else None
+            yield f"first_events_in_order[{index}]", _told(flat), mine, gfn
             return
 
 
@@ -257,7 +260,8 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
         if not isinstance(expected, dict):
             found.append(Difference(index, kind, "after", "missing", "an answer"))
             continue
-        if kind == "delslot":
+        if kind == "delslot":  # the whole VM is zapped: no figures to compare
+            found += [Difference(index, kind, *each) for each in _unknown(expected, AFTER_FIELDS, "after")]
             continue
         scope = Scope(parallel, kind in UNORDERED_OPS, base_gfn)
         try:
@@ -275,7 +279,11 @@ def recordings_in(paths: list[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        try:
+            folder = path.is_dir()
+        except OSError:  # a name too long for the system; whoever reads it will say so
+            folder = False
+        if not folder:
             found.append(path)
             continue
         inside = sorted(each for each in path.rglob("*.json*") if each.name.endswith((".json", ".json.gz")))
@@ -300,8 +308,8 @@ def verify_command(paths: list[Path], out: TextIO) -> int:
     for path in files:
         try:
             differences = verify_document(read_document(path))
-        except MmuvizError as error:
-            out.write(f"{path}: {error}\n")
+        except (MmuvizError, MemoryError) as error:
+            out.write(f"{one_line(str(path))}: {error if isinstance(error, MmuvizError) else TOO_LARGE}\n")
             continue
         out.writelines(difference.line(str(path)) + "\n" for difference in differences)
         exact += not differences
