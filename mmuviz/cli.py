@@ -5,14 +5,15 @@ The rooms below are imported inside the handlers, so that a command pays only fo
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from mmuviz import __version__
-from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.ground.errors import InputError, MmuvizError, one_line
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "8050"
@@ -46,21 +47,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 the command found differences or bad files, 2 it could not be started as asked.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name may hold what the terminal's encoding does not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             arguments = _parser().parse_args(argv)
             return int(arguments.run(arguments))
         finally:
-            # Here and not at exit, where Python could only complain about a reader that left.
-            sys.stdout.flush()
+            # Here and not at exit, where Python could only complain about a reader that left or a disk that is full.
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except MmuvizError as error:
-        print(f"mmuviz: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _complain(str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        return _complain(f"cannot write the output: {error.strerror}; make room there, or send it elsewhere")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _complain(message: str) -> int:
+    print(f"mmuviz: {one_line(message)}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _drop_output() -> None:
+    """Send what is still to be written nowhere: Python would try once more at exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _output() -> TextIO:
+    """Standard output, for a command that answers there.
+
+    Raises:
+        InputError: the caller has closed it.
+    """
+    if sys.stdout is None:
+        raise InputError("standard output is closed; it must be open for the answers: leave >&- out, or name a file")
+    return sys.stdout
+
+
+def _path(value: str) -> Path:
+    """A path, which is no empty word: that would stand for the current folder."""
+    if not value:
+        raise argparse.ArgumentTypeError("'' must name a file or a folder; give a path, a dot for the current folder")
+    return Path(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,11 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     warm.set_defaults(run=_warm)
 
     replay = commands.add_parser("replay", help="replay recordings and print what the model answers, a JSON line each")
-    replay.add_argument("paths", metavar="FILE", nargs="+", type=Path, help="a recording, .json or .json.gz")
+    replay.add_argument("paths", metavar="FILE", nargs="+", type=_path, help="a recording, .json or .json.gz")
     replay.set_defaults(run=_replay)
 
     verify = commands.add_parser("verify", help="compare the model with recordings of real KVM, field by field")
-    verify.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a recording, or a folder of them")
+    verify.add_argument("paths", metavar="PATH", nargs="+", type=_path, help="a recording, or a folder of them")
     verify.set_defaults(run=_verify)
     _add_cost_commands(commands)
     return parser
@@ -134,13 +169,13 @@ def _warm(_: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     from mmuviz.mmu.replay import replay_command
 
-    return replay_command(arguments.paths, sys.stdout)
+    return replay_command(arguments.paths, _output())
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.verify import verify_command
 
-    return verify_command(arguments.paths, sys.stdout)
+    return verify_command(arguments.paths, _output())
 
 
 def _costs(arguments: argparse.Namespace) -> int:

@@ -37,6 +37,10 @@ def mmuviz(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
         (["serve", "--host", "256.0.0.1"], "host 256.0.0.1 is not an address of this machine"),
         (["replay"], "the following arguments are required: FILE"),
         (["verify"], "the following arguments are required: PATH"),
+        (["replay", ""], "argument FILE: '' must name a file or a folder; give a path, a dot for the current folder"),
+        (["verify", "a.json", ""], "argument PATH: '' must name a file or a folder"),
+        (["serve", "--host", "two\nlines"], "host two\\nlines is not an address"),
+        (["serve", "--port", "80\n50"], "--port=80\\n50 must be a whole number"),
     ],
 )
 def test_a_mistake_is_answered_with_one_line(
@@ -59,7 +63,8 @@ def test_a_port_is_read(value: str) -> None:
 def test_a_bad_port_is_named_with_rule_and_remedy(value: str) -> None:
     with pytest.raises(InputError) as refused:
         parse_port(value, name="PORT")
-    assert str(refused.value).startswith(f"PORT={value} must be a whole number from 0 to 65535")
+    said = value if len(value) < 40 else "9" * 40 + "…"
+    assert str(refused.value).startswith(f"PORT={said} must be a whole number from 0 to 65535")
     assert "8050" in str(refused.value)
 
 
@@ -150,3 +155,46 @@ def test_a_bad_recording_is_one_line_and_no_traceback(command: str, repository: 
     assert str(bad) in lines[0]
     assert "cannot be read" in lines[0]
     assert lines[1:] == ([] if command == "replay" else ["0 of 1 recordings exact"])
+
+
+def answered(command: str, *, stdout: int | None, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command's answer about a file that is not there, with its output sent somewhere."""
+    return subprocess.run(
+        [sys.executable, "-m", "mmuviz", command, "absent.json"],
+        cwd=cwd,
+        env=clean_environment(**environment),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=None if stdout is not None else lambda: os.close(1),
+    )
+
+
+@pytest.mark.parametrize("command", ["replay", "verify"])
+def test_an_output_that_cannot_be_written_is_one_line(command: str, repository: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = answered(command, stdout=full.fileno(), cwd=repository)
+    said = "mmuviz: cannot write the output: No space left on device; make room there, or send it elsewhere\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+@pytest.mark.parametrize("command", ["replay", "verify"])
+def test_a_closed_output_is_one_line(command: str, repository: Path) -> None:
+    done = answered(command, stdout=None, cwd=repository)
+    assert done.returncode == 2
+    assert done.stderr.startswith("mmuviz: standard output is closed; it must be open for the answers")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_a_name_that_the_terminal_cannot_show_is_escaped(encoding: str, repository: Path, tmp_path: Path) -> None:
+    names = [os.fsdecode(b"bytes\xff\n.json"), "日本.json"]
+    for name in names:
+        (tmp_path / name).write_text("no JSON")
+    done = mmuviz("verify", *(str(tmp_path / name) for name in names), cwd=repository, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert "bytes\\udcff\\n.json: is not JSON" in lines[0]
+    assert "日本.json" in lines[1] or "\\u65e5\\u672c.json" in lines[1]
