@@ -1,6 +1,10 @@
 """Compresses answers, and keeps what never changes compressed."""
 
-from flask import Flask, Request, Response, request
+import hashlib
+import threading
+from http import HTTPStatus
+
+from flask import Flask, Request, Response, g, request
 from flask_compress import Compress
 
 # Dash's scripts, our own files and recordings: the same bytes as long as this process lives.
@@ -14,8 +18,8 @@ _COMPRESSED_TYPES = [
     "application/octet-stream",
     "image/svg+xml",
 ]
-# More files than there are; a bound, because visitors choose the paths.
-_KEPT_MAX = 256
+# Several times what all files together take; a bound all the same.
+KEPT_BYTES = 64 << 20
 
 
 def register(server: Flask) -> None:
@@ -35,51 +39,62 @@ def register(server: Flask) -> None:
     # Flask runs the last one first: files are read before they are compressed, for a stream cannot be kept or compared.
     @server.after_request
     def read_file(response: Response) -> Response:
-        if response.is_streamed and request.path.startswith(_KEPT_PREFIXES):
+        if not request.path.startswith(_KEPT_PREFIXES):
+            return response
+        if response.is_streamed:
             response.direct_passthrough = False
             content = response.get_data()
             response.close()
             response.set_data(content)
+        # A part of a file is as long as the visitor likes; there are too many of them to keep.
+        if request.method == "GET" and response.status_code == HTTPStatus.OK:
+            g.content_digest = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
         return response
 
 
-def cache_key(asked: Request) -> str:
-    """Name what may be kept.
-
-    Args:
-        asked: the request being answered.
+def cache_key(_: Request) -> str:
+    """Name what may be kept: by its content, because one file answers to as many paths as visitors make up.
 
     Returns:
-        The path of a file, or an empty string for what must not be kept.
+        A digest of the file that is being sent, or an empty string for what must not be kept.
     """
-    if asked.method == "GET" and asked.path.startswith(_KEPT_PREFIXES):
-        return asked.path
-    return ""
+    return str(g.get("content_digest", ""))
 
 
 class StaticCache:
-    """Compressed files by algorithm and path, ``"br;/assets/…"``."""
+    """Compressed files by algorithm and digest, ``"br;5d41…"``; those that nobody asks for go first."""
 
     def __init__(self) -> None:
         self._kept: dict[str, bytes] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
 
     def get(self, key: str) -> bytes | None:
         """Look up a file.
 
         Args:
-            key: algorithm and path.
+            key: algorithm and digest.
 
         Returns:
             The compressed file, or None.
         """
-        return self._kept.get(key)
+        with self._lock:
+            value = self._kept.pop(key, None)
+            if value is not None:
+                self._kept[key] = value  # the newest stand last
+            return value
 
     def set(self, key: str, value: bytes) -> None:
-        """Keep a file, unless its path is empty or the cache is full.
+        """Keep a file, unless it has no digest, and let those go that it pushes out.
 
         Args:
-            key: algorithm and path.
+            key: algorithm and digest.
             value: the compressed file.
         """
-        if not key.endswith(";") and len(self._kept) < _KEPT_MAX:
+        if key.endswith(";") or len(value) > KEPT_BYTES:
+            return
+        with self._lock:
+            self._bytes += len(value) - len(self._kept.pop(key, b""))
             self._kept[key] = value
+            while self._bytes > KEPT_BYTES:
+                self._bytes -= len(self._kept.pop(next(iter(self._kept))))

@@ -1,11 +1,13 @@
 """What a visitor sees when something is wrong: one sentence, as a page or as JSON, and never a traceback."""
 
-from collections.abc import Container
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from dash import Dash
 from dash.exceptions import DependencyException
 from flask import Flask, Response, jsonify, request
+from gunicorn.http.errors import ParseException
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, abort
 
@@ -14,6 +16,9 @@ from mmuviz import __version__
 # Dash answers every unknown path with the page; here a path that is not the page's is an error.
 _CATCH_ALL = "/<path:path>"
 _CALLBACKS = "/_dash-update-component"
+
+# Properties of the address, whatever the callback.
+_TEXTS = frozenset({"search", "pathname", "hash", "href"})
 
 _SENTENCES = {
     HTTPStatus.BAD_REQUEST: "The server could not read this request.",
@@ -55,7 +60,7 @@ def register(app: Dash) -> None:
         if request.endpoint == _CATCH_ALL:
             abort(HTTPStatus.NOT_FOUND)
         if request.path == _CALLBACKS and request.method == "POST":
-            _check_callback_request(request.get_json(), app.callback_map)
+            _check_callback_request(_body(), app.callback_map)
 
     # Werkzeug's own errors, and as InternalServerError every other exception, once Flask has logged it.
     server.register_error_handler(HTTPException, _explain)
@@ -63,12 +68,45 @@ def register(app: Dash) -> None:
     server.register_error_handler(DependencyException, lambda _: _explain(NotFound()))
 
 
-def _check_callback_request(body: object, known: Container[str]) -> None:
+def _body() -> object:
+    """The request's JSON; Flask keeps it, so that nothing is read twice."""
+    try:
+        return request.get_json()
+    except (RecursionError, ParseException):  # nested too deep, or in chunks that are none
+        abort(HTTPStatus.BAD_REQUEST)
+
+
+def _check_callback_request(body: Any, known: Mapping[str, Any]) -> None:  # noqa: ANN401 - JSON has any type until checked here
     """Refuse at the door what Dash would stumble over inside, and log as a failure of ours."""
     match body:
-        case {"output": str(output), "inputs": list()} if output in known:
+        case {"output": str(output), "outputs": outputs, "inputs": inputs, "changedPropIds": list(changed)} if (
+            output in known
+            and outputs == _outputs(output)
+            and all(isinstance(each, str) for each in changed)
+            and _fits(inputs, known[output]["inputs"])
+            and _fits(body.get("state", []), known[output]["state"])
+        ):
             return
     abort(HTTPStatus.BAD_REQUEST)
+
+
+def _outputs(output: str) -> object:
+    """What a request must name as its outputs. Dash's own word is `id.property`, or `..one.p...other.p..`."""
+    many = output.removeprefix("..").removesuffix("..").split("...")
+    found = [dict(zip(("id", "property"), each.rsplit(".", 1), strict=True)) for each in many]
+    return found if output.startswith("..") else found[0]
+
+
+def _fits(given: object, wanted: list[dict[str, Any]]) -> bool:
+    """Whether inputs or states are those of the callback, in order; what the address says is text or nothing."""
+    if not isinstance(given, list) or len(given) != len(wanted):
+        return False
+    for each, like in zip(given, wanted, strict=True):
+        if not isinstance(each, dict) or any(each.get(name, ...) != like[name] for name in ("id", "property")):
+            return False
+        if like["property"] in _TEXTS and not isinstance(each.get("value"), str | None):
+            return False
+    return True
 
 
 def _explain(error: HTTPException) -> Response:

@@ -12,10 +12,10 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
-from gunicorn.workers.gthread import ThreadWorker
 
 from mmuviz.ground.errors import InputError
 from mmuviz.web.app import create_app
+from mmuviz.web.clients import PatientWorker
 
 THREADS = 8
 MAX_WORKERS = 2
@@ -124,8 +124,8 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{host}:{port}/"
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """A gthread worker that can always be stopped at once."""
+class _Worker(PatientWorker):
+    """A worker that can always be stopped at once."""
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - gunicorn's signature
         """Leave on Ctrl-C, without a word.
@@ -163,6 +163,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "proc_name": "mmuviz",
             # It would be one file in the home folder for all servers of a user.
             "control_socket_disable": True,
+            # A client's header SCRIPT_NAME is no word of a proxy's.
+            "forwarder_headers": "",
             "post_worker_init": self.on_worker,
         }
         for name, value in settings.items():

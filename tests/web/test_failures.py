@@ -20,6 +20,13 @@ def client(app: Dash) -> FlaskClient:
     return client
 
 
+@pytest.fixture(scope="module")
+def standing() -> FlaskClient:
+    """A client of one app for many questions; making an app takes longer than all of them."""
+    client: FlaskClient = create_app().server.test_client()
+    return client
+
+
 def must_not_tell(answer: TestResponse) -> None:
     for inside in ("Traceback", "File &#34;", 'File "', "secret reason", "site-packages"):
         assert inside not in answer.text
@@ -79,6 +86,74 @@ def test_a_callback_request_that_makes_no_sense_is_refused_at_the_door(
     assert answer.status_code == status
     assert answer.json is not None
     assert answer.json["status"] == status
+    must_not_tell(answer)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def page_request(client: FlaskClient) -> dict[str, Any]:
+    """What a browser sends when it asks for the page's content."""
+    (callback,) = [each for each in client.get("/_dash-dependencies").json or [] if not each["clientside_function"]]
+    names = [each.rsplit(".", 1) for each in callback["output"].strip(".").split("...")]
+    outputs = [{"id": name, "property": each} for name, each in names]
+    many = callback["output"].startswith("..")
+    return {
+        "output": callback["output"],
+        "outputs": outputs if many else outputs[0],
+        "inputs": [{**callback["inputs"][0], "value": ""}],
+        "changedPropIds": ["url.search"],
+    }
+
+
+def test_a_browsers_request_passes(client: FlaskClient) -> None:
+    texts: list[str | None] = ["", "?scenario=none", None, "?\ud800"]
+    for value in texts:
+        body = page_request(client)
+        body["inputs"][0]["value"] = value
+        assert client.post("/_dash-update-component", json=body).status_code == 200
+    body = {**page_request(client), "state": [], "parsedChangedPropsIds": ["url.search"]}
+    del body["inputs"][0]["value"]  # JSON has no word for undefined
+    assert client.post("/_dash-update-component", json=body).status_code == 200
+
+
+URL = {"id": "url", "property": "search"}
+GONE = object()
+VALUES: list[object] = [5, True, 1.5, -1, 10**400, [], ["a"], {}, {"a": 1}]
+INPUTS: list[object] = [[], [5], [None], [[]], ["a"], [{}], [{"id": "url"}], [[URL]], [URL] * 2, {}, 5]
+STATES: list[object] = [None, 5, [5], "x", [{}], {}, [URL]]
+OUTPUTS: list[object] = [GONE, None, "", "shown.children@1", "....", [1]]
+STRANGE: list[tuple[str, object]] = [
+    *[("inputs", [{**URL, "value": value}]) for value in VALUES],
+    *[("inputs", value) for value in INPUTS],
+    ("inputs", [{"property": "search", "value": ""}]),
+    ("inputs", [{"id": {"a": 1}, "property": "search", "value": ""}]),
+    ("inputs", [{"id": "url", "property": "nope", "value": "x"}]),
+    *[("outputs", value) for value in (GONE, None, 5, [], {}, "x", [{}], [{"id": 1}], {"id": "x", "property": "y"})],
+    *[("changedPropIds", value) for value in (GONE, None, 5, "x", [5], [None], [[]], {})],
+    *[("state", value) for value in STATES],
+    *[("output", value) for value in OUTPUTS],
+]
+
+
+@pytest.mark.parametrize(("name", "value"), STRANGE, ids=[f"{name}-{index}" for index, (name, _) in enumerate(STRANGE)])
+def test_a_callback_request_with_one_thing_wrong_is_refused(
+    standing: FlaskClient, caplog: pytest.LogCaptureFixture, name: str, value: object
+) -> None:
+    body = page_request(standing)
+    body[name] = value
+    if value is GONE:
+        del body[name]
+    answer = standing.post("/_dash-update-component", json=body)
+    assert answer.status_code == 400
+    must_not_tell(answer)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "9" * 10_000], ids=["lists", "objects", "digits"])
+def test_json_that_python_cannot_read_is_refused(
+    standing: FlaskClient, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    answer = standing.post("/_dash-update-component", data=text, content_type="application/json")
+    assert answer.status_code == 400
     must_not_tell(answer)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
