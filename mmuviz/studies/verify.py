@@ -92,7 +92,7 @@ def recorded_tracepoints(document: dict[str, Any]) -> frozenset[str]:
 
 
 def _kinds_in(rows: object) -> set[str]:
-    """First words of the classes, whatever else the rows hold: expanded() refuses what has no form."""
+    """First words of the classes, whatever else the rows hold: events_by_class() refuses what has no form."""
     classes = [row[0] for row in rows if isinstance(row, list) and row] if isinstance(rows, list) else []
     return {str(each[0]) for each in classes if isinstance(each, list) and each}
 

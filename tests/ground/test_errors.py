@@ -51,7 +51,9 @@ def test_a_long_message_keeps_its_value_and_its_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [10**5000, "x" * 5000, list(range(10**5)), {"a": "b" * 5000}, 1.5, None], ids=lambda value: type(value).__name__
+    "value",
+    [10**5000, "x" * 5000, list(range(10**5)), {"a": "b" * 5000}, 1.5, None],
+    ids=lambda value: type(value).__name__,
 )
 def test_any_value_is_shown_in_a_few_words(value: object) -> None:
     assert len(errors.shown(value)) < 160
