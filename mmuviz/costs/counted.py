@@ -6,6 +6,7 @@ Where they come from and what they leave out: mmuviz/data/costs/README.md.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -126,37 +127,42 @@ class Counts:
             raise NotCounted(f"{label} at {size}")
         return Estimate(found[0], found[0] * (1 - SINGLE), found[0] * (1 + SINGLE), (label,))
 
-    def slope(self, *labels: str, most: int | None = None) -> Estimate:
+    def slope(self, *labels: str, least: int | None = None, most: int | None = None) -> Estimate:
         """Instructions of one more: the median of the slopes between all pairs of sizes.
 
         A timer tick or a kernel thread that falls into one run bends a fitted line, but not the median.
 
         Args:
             labels: runs of the same path.
+            least: leave out smaller sizes.
             most: leave out larger sizes.
 
         Returns:
             The median; its range holds the middle 80 % of the pairs.
         """
-        slopes = sorted(slope for label in labels for slope in self._slopes(label, most))
+        slopes = sorted(slope for label in labels for slope in _slopes(self.points(label, least, most)))
         edge = len(slopes) // 10
         return Estimate(median(slopes), slopes[edge], slopes[-1 - edge], labels)
 
-    def _slopes(self, label: str, most: int | None) -> list[float]:
-        points = [(size, count) for size, count in self.row(label).points if most is None or size <= most]
-        pairs = combinations(points, 2)
-        found = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs if a[0] != b[0]]
-        if not found:
-            raise NotCounted(f"{label}: one size only")
-        return found
+    def points(self, label: str, least: int | None = None, most: int | None = None) -> list[tuple[int, int]]:
+        """Sizes and instructions of a label, between two sizes if asked for."""
+        low, high = least or 0, sys.maxsize if most is None else most
+        return [(size, count) for size, count in self.row(label).points if low <= size <= high]
 
-    def base(self, label: str, slope: Estimate | None = None) -> Estimate:
+    def base(self, label: str, slope: Estimate | None = None, *, most: int | None = None) -> Estimate:
         """The fixed part: the median of what every size leaves when its slope is taken away."""
-        each = self.slope(label) if slope is None else slope
-        left = sorted(count - each.value * size for size, count in self.row(label).points)
+        each = self.slope(label, most=most) if slope is None else slope
+        left = sorted(count - each.value * size for size, count in self.points(label, most=most))
         middle = median(left)
         spread = min(max(abs(left[0] - middle), abs(left[-1] - middle)), 0.1 * abs(middle))
         return Estimate(middle, middle - spread, middle + spread, (label,))
+
+
+def _slopes(points: list[tuple[int, int]]) -> list[float]:
+    found = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if a[0] != b[0]]
+    if not found:
+        raise NotCounted("one size only")
+    return found
 
 
 Recipe = Callable[[Counts], Estimate]

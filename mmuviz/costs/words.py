@@ -162,11 +162,16 @@ WORDS_AND_RINGS: Final = (
         lambda c: _page(*RING, counts=c),
         (ONE_AND,),
     ),
-    Cost("collect_entry", "instructions/entry", "userspace harvests an entry", lambda c: c.slope("ringcollect")),
+    Cost(
+        "collect_entry",
+        "instructions/entry",
+        "userspace harvests an entry",
+        lambda c: c.slope("ringcollect", least=256),
+    ),
     Cost(
         "collect_first",
         "instructions/VM",
         "the first harvest: userspace touches its mapping of the rings",
-        lambda c: c.at("ringcollect", 64) - c.slope("ringcollect") * BITS,
+        lambda c: c.at("ringcollect", 64) - c.slope("ringcollect", least=256) * BITS,
     ),
 )

@@ -255,9 +255,7 @@ def _mark_dirty(followed: Followed, rows: Runs, changes: Changes, bill: Bill) ->
     if followed.recording.config.pml:
         marked |= rows.kind == CPU_DIRTY
     if not followed.ring:
-        for row in np.flatnonzero(marked):
-            pages = followed.offsets(rows.gfn[row] + rows.stride[row] * np.arange(rows.entries[row]))
-            followed.dirty[pages] = True
+        followed.dirty[followed.offsets(_expanded(rows, marked))] = True
         return
     if followed.initially_set:
         return
@@ -269,6 +267,14 @@ def _mark_dirty(followed: Followed, rows: Runs, changes: Changes, bill: Bill) ->
             bill.update(_full_ring_bill(followed, rows, changes.armed, int(row)))
         else:
             followed.push(int(vcpu_of[row]), int(followed.offsets(rows.gfn[row])))
+
+
+def _expanded(rows: Runs, mask: Flags) -> I64:
+    """Every gfn of some rows."""
+    counts = rows.entries[mask]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    gfns: I64 = np.repeat(rows.gfn[mask], counts) + np.repeat(rows.stride[mask], counts) * within
+    return gfns
 
 
 def _vcpus(followed: Followed, rows: Runs) -> I64:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from mmuviz.ground.pages import BITS_PER_LONG, PG_LEVEL_4K
+from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, PG_LEVEL_4K
 from mmuviz.recording.columns import PRESENT, SPLIT, SPTE, TABLE, UNTRACED, Runs
 from mmuviz.studies.bills.accesses import HOST_SHIFT, bring_in
 from mmuviz.studies.bills.follow import HOST_NONE, HOST_PAGE, Flags, Followed
@@ -20,25 +20,31 @@ def slot_bill(followed: Followed) -> Bill:
     return Bill({"slot_create": 1, "slot_page": followed.recording.slot.pages})
 
 
-def _words(followed: Followed) -> int:
-    """Words of the slot's dirty bitmap; a ring needs none."""
-    return 0 if followed.ring else -(-followed.recording.slot.pages // BITS_PER_LONG)
+def _bitmap_pages(followed: Followed) -> int:
+    """Pages of the dirty bitmap that cost something: the first comes with the slab, and a ring needs none.
+
+    Kernel: kvm_alloc_dirty_bitmap(), which takes two bits a page, virt/kvm/kvm_main.c
+    """
+    pages = 2 * followed.recording.slot.pages // (8 * PAGE_BYTES)
+    return 0 if followed.ring else max(pages - 1, 0)
 
 
 def enable_bill(followed: Followed, op: int) -> Bill:
     """What setting KVM_MEM_LOG_DIRTY_PAGES costs; `followed` must stand behind the op's rows."""
     if followed.logged_before(op):
         return Bill({"enable": 1})
-    words = _words(followed)
+    bitmap = _bitmap_pages(followed)
     followed.dirty[:] = followed.initially_set
     if followed.initially_set:
-        return Bill({"enable_initset": 1, "bitmap_word": words, "bitmap_fill": words})
+        words = 0 if followed.ring else -(-followed.recording.slot.pages // BITS_PER_LONG)
+        return Bill({"enable_initset": 1, "bitmap_page": bitmap, "bitmap_fill": words})
     rows, standing = followed.rows(op), followed.standing()
     small, huge = protected_of(rows)
     splits = int(rows.entries[rows.kind == SPLIT].sum())
-    walks = 2 if followed.eager and followed.recording.config.tdp_mmu else 1
-    visits = walks * (standing.entries_2m + standing.tables_1g) - walks * splits - huge
-    found = Bill({"enable": 1, "bitmap_word": words, "split_enable": splits, "protect_4k": small})
+    eager = int(followed.eager and followed.recording.config.tdp_mmu)
+    visits = (1 + eager) * (standing.entries_2m - splits) - huge
+    found = Bill({"enable": 1, "enable_eager": eager, "bitmap_page": bitmap, "split_enable": splits})
+    found["protect_4k"] = small
     found["protect_huge"] = huge
     found["visit_4k"] = max(int(standing.tables.sum()) - small, 0)
     found["visit_huge"] = max(visits, 0)
@@ -55,9 +61,14 @@ def disable_bill(followed: Followed, op: int) -> Bill:
     recovered = bool((gone & (rows.new & PRESENT != 0)).any())
     leaves = entry & (rows.old & PRESENT != 0) & (rows.new & PRESENT == 0) & (rows.new & TABLE == 0)
     tables, children = int(rows.entries[gone].sum()), int(rows.entries[leaves].sum())
-    found = Bill({"disable": 1, "disable_visit": standing.entries_2m, "bitmap_free": _words(followed)})
+    found = Bill({"disable": 1, "disable_visit": standing.entries_2m, "bitmap_free": _bitmap_pages(followed)})
     found["recover_table" if recovered else "zap_table"] = tables
     found["recover_child" if recovered else "zap_child"] = children
+    backing = followed.recording.slot.backing
+    if backing == "hugetlb_1g":
+        found["collapse_host_1g"] = children
+    elif backing == "thp":
+        found["zap_host_lru"] = children
     of_2m = int(rows.entries[gone & (rows.level == PG_LEVEL_4K + 1)].sum())
     found["disable_lookup"] = max(standing.tables_2m - of_2m, 0)
     return found
@@ -70,9 +81,10 @@ def delete_bill(followed: Followed) -> Bill:
     return Bill(
         {
             "slot_delete": 1,
-            "delete_table": standing.tables_2m + standing.tables_1g,
+            "delete_table": standing.tables_2m + max(standing.tables_1g - 1, 0),
             "delete_child": int(standing.present.sum()),
             "delete_huge": standing.leaves_2m,
+            "zap_host_lru": 0 if followed.recording.slot.backing.startswith("hugetlb") else int(standing.present.sum()),
         }
     )
 

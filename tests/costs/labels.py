@@ -1,0 +1,143 @@
+"""Every counted label as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tests.costs.micro_runs import (
+    Doc,
+    Maker,
+    bits_of_512,
+    clean_clear,
+    clean_get,
+    clear_1g,
+    create,
+    delete,
+    fast,
+    first_clear,
+    fresh,
+    lazy_1g,
+    lazy_first,
+    lazy_rest,
+    log_words,
+    manual_word,
+    mapped,
+    one_word,
+    partial_1g,
+    retouch,
+    ring,
+    touch,
+    whole,
+)
+
+INITSET: Final = "manual_initially_set"
+MAKERS: Final[dict[str, Maker]] = {
+    "plain_w": lambda sizes: iter(
+        [Doc("legacy", eager=True, steps=[*mapped("2m", 8192), *(touch(0, 1, n, n) for n in sizes)])]
+    ),
+    "plain_r": lambda sizes: iter(
+        [Doc("legacy", eager=True, steps=[*mapped("2m", 8192), *(touch(0, 1, n, n, kind="read") for n in sizes)])]
+    ),
+    "fast_2m_legacy_first": fast("legacy", "2m"),
+    "fast_2m_legacy_aftget": fast("legacy", "2m", again=True),
+    "fast_4k_legacy_first": fast("legacy", "4k"),
+    "fast_4k_legacy_aftget": fast("legacy", "4k", again=True),
+    "fast_2m_manual": fast("manual", "2m"),
+    "fast_2m_initset_aftclear": fast(INITSET, "2m"),
+    "fast_2m_ring": fast("ring", "2m"),
+    "fast_2m_manual_str64": fast("manual", "2m", 64),
+    "fast_2m_manual_str512": fast("manual", "2m", 512),
+    "map4k_w": fresh("4k", 1),
+    "map4k_r": fresh("4k", 1, kind="read"),
+    "map4k_log_w": fresh("4k", 1, log=True),
+    "map4k_log_r": fresh("4k", 1, log=True, kind="read"),
+    "map4k_log2m_w": fresh("2m", 1, log=True),
+    "map4k_log2m_r": fresh("2m", 1, log=True, kind="read"),
+    "map4k_newpt": fresh("4k", 512),
+    "map4k_hostfault": fresh("4k", 1, populated=False),
+    "map2m_w": fresh("2m", 512),
+    "map2m_r": fresh("2m", 512, kind="read"),
+    "map1g_w": fresh("1g", 262144),
+    "lazyfirst2m": lazy_first("legacy"),
+    "lazyfirst2m_initset": lazy_first(INITSET),
+    "lazyrest2m": lazy_rest("legacy"),
+    "lazyrest2m_initset": lazy_rest(INITSET),
+    "lazyread2m": lazy_rest("legacy", "read"),
+    "lazy2m_initset_round2": lazy_rest(INITSET, round_two=True),
+    "lazyfirst1g": lazy_1g("legacy", "first"),
+    "lazyfirst1g_second": lazy_1g("legacy", "second"),
+    "lazyfirst1g_initset": lazy_1g(INITSET, "first"),
+    "lazy1g_next2m": lazy_1g("legacy", "next"),
+    "lazy1g_next2m_initset": lazy_1g(INITSET, "next"),
+    "lazy1g_rest": lazy_1g("legacy", "rest"),
+    "lazy1g_rest_initset": lazy_1g(INITSET, "rest"),
+    "retouch2m_aftdisable": retouch("2m", 512),
+    "retouch1g_aftdisable": retouch("1g", 262144),
+    "slot_create_2m": create("2m"),
+    "slot_create_4k": create("4k"),
+    "slot_create_1g": create("1g"),
+    "enable_eager_2m": whole("legacy", "2m", eager=True, unit=512, op="enable"),
+    "enable_eager_2m_again": whole("legacy", "2m", eager=True, unit=512, op="enable", after="again"),
+    "enable_lazy_2m": whole("legacy", "2m", eager=False, unit=512, op="enable"),
+    "enable_lazy_2m_again": whole("legacy", "2m", eager=False, unit=512, op="enable", after="again"),
+    "enable_eager_1g": whole("legacy", "1g", eager=True, unit=262144, op="enable"),
+    "enable_lazy_1g": whole("legacy", "1g", eager=False, unit=262144, op="enable"),
+    "enable_4k_eager": whole("legacy", "4k", eager=True, unit=1, op="enable"),
+    "enable_4k_lazy": whole("legacy", "4k", eager=False, unit=1, op="enable"),
+    "enable_4k_eager_alreadywp": whole("legacy", "4k", eager=True, unit=1, op="enable", after="again"),
+    "enable_4k_unmapped": whole("legacy", "4k", eager=True, unit=1, op="enable", after="unmapped"),
+    "enable_initset": whole(INITSET, "2m", eager=True, unit=512, op="enable"),
+    "disable_split_2m": whole("legacy", "2m", eager=True, unit=512, op="disable"),
+    "disable_split_2m_is": whole(INITSET, "2m", eager=True, unit=512, op="disable", after="cleared"),
+    "disable_lazy_2m": whole("legacy", "2m", eager=False, unit=512, op="disable"),
+    "disable_split_1g": whole("legacy", "1g", eager=True, unit=262144, op="disable"),
+    "disable_1g_partial": partial_1g(eager=True),
+    "disable_lazy_1g_touched": partial_1g(eager=False),
+    "disable_lazy_1g": whole("legacy", "1g", eager=False, unit=262144, op="disable"),
+    "disable_4k": whole("legacy", "4k", eager=True, unit=1, op="disable"),
+    "disable_4k_unmapped": whole("legacy", "4k", eager=True, unit=1, op="disable", after="unmapped"),
+    "delslot_split2m": delete("2m", unit=512, split=True),
+    "delslot_2m": delete("2m", unit=512, split=False),
+    "delslot_4k": delete("4k", unit=1, split=False),
+    "delslot_split1g": delete("1g", unit=262144, split=True),
+    "get_clean": clean_get("legacy"),
+    "get_initset_first": clean_get(INITSET),
+    "get_dense": log_words("legacy", stride=1, call="get"),
+    "get_sparse64": log_words("legacy", stride=64, call="get"),
+    "get_sparse512": log_words("legacy", stride=512, call="get"),
+    "getm_dense": log_words("manual", stride=1, call="get"),
+    "clearm_dense": log_words("manual", stride=1, call="clear"),
+    "clearm_sparse64": log_words("manual", stride=64, call="clear"),
+    "clearm_sparse512": log_words("manual", stride=512, call="clear"),
+    "clearm_none": clean_clear("last"),
+    "clearm_all_clean": clean_clear("all"),
+    "clearm_oneword_full": manual_word(64),
+    "clearm_oneword_1bit": manual_word(1),
+    "clearis_first_2m": first_clear(eager=True),
+    "clearis_first_whole": first_clear(eager=True, chunk=False),
+    "clearis_first_sparse512": first_clear(eager=True, listed=True),
+    "clearis_lazy_2m_chunk": first_clear(eager=False),
+    "clearis_firstword": one_word(split=True),
+    "clearis_nextword": one_word(split=False),
+    "clearis_second_dense": log_words(INITSET, stride=1, call="clear", words=512),
+    "clearis_second_sparse64": log_words(INITSET, stride=64, call="clear", words=512),
+    "clearis_lazy_1g": clear_1g("whole", eager=False),
+    "clearis_1g_firstword": clear_1g("word"),
+    "clearis_1g_2m": clear_1g("next"),
+    "kof512": bits_of_512(),
+    "ringreset_dense": ring(1, "reset"),
+    "ringreset_sparse": ring(65, "reset"),
+    "ringreset_empty": ring(1, "reset"),
+    "ringcollect": ring(1, "collect"),
+}
+
+
+def documents(label: str, kernel: str, sizes: list[int]) -> Iterator[tuple[dict[str, Any], dict[int, int]]]:
+    """The documents of a label on a kernel, each with the sizes of its counted ops by index."""
+    for doc in MAKERS[label](sizes):
+        config = {"dirty_log_mode": doc.mode, "eager_page_split": doc.eager, "tdp_mmu": True, "vcpus": 1}
+        config |= {"ring_entries": 65536, "vendor": "amd", "pml": False}
+        document = {"schema": "kvm-recording/1", "name": label, "kernel": kernel, "note": "", "config": config}
+        ops = [step.op for step in doc.steps]
+        yield document | {"ops": ops}, {at: step.size for at, step in enumerate(doc.steps) if step.size is not None}
