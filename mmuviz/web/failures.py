@@ -17,9 +17,6 @@ from mmuviz import __version__
 _CATCH_ALL = "/<path:path>"
 _CALLBACKS = "/_dash-update-component"
 
-# Properties of the address, whatever the callback.
-_TEXTS = frozenset({"search", "pathname", "hash", "href"})
-
 _SENTENCES = {
     HTTPStatus.BAD_REQUEST: "The server could not read this request.",
     HTTPStatus.NOT_FOUND: "There is nothing at this address.",
@@ -98,15 +95,15 @@ def _outputs(output: str) -> object:
 
 
 def _fits(given: object, wanted: list[dict[str, Any]]) -> bool:
-    """Whether inputs or states are those of the callback, in order; what the address says is text or nothing."""
-    if not isinstance(given, list) or len(given) != len(wanted):
-        return False
-    for each, like in zip(given, wanted, strict=True):
-        if not isinstance(each, dict) or any(each.get(name, ...) != like[name] for name in ("id", "property")):
-            return False
-        if like["property"] in _TEXTS and not isinstance(each.get("value"), str | None):
-            return False
-    return True
+    """Whether inputs or states are those of the callback, in order; their values are the callback's to judge."""
+    return (
+        isinstance(given, list)
+        and len(given) == len(wanted)
+        and all(
+            isinstance(each, dict) and all(each.get(name, ...) == like[name] for name in ("id", "property"))
+            for each, like in zip(given, wanted, strict=True)
+        )
+    )
 
 
 def _explain(error: HTTPException) -> Response:

@@ -92,7 +92,7 @@ def test_a_callback_request_that_makes_no_sense_is_refused_at_the_door(
 
 def page_request(client: FlaskClient) -> dict[str, Any]:
     """What a browser sends when it asks for the page's content."""
-    (callback,) = [each for each in client.get("/_dash-dependencies").json or [] if not each["clientside_function"]]
+    (callback,) = [each for each in client.get("/_dash-dependencies").json or [] if each["inputs"] == [URL]]
     names = [each.rsplit(".", 1) for each in callback["output"].strip(".").split("...")]
     outputs = [{"id": name, "property": each} for name, each in names]
     many = callback["output"].startswith("..")
@@ -122,7 +122,6 @@ INPUTS: list[object] = [[], [5], [None], [[]], ["a"], [{}], [{"id": "url"}], [[U
 STATES: list[object] = [None, 5, [5], "x", [{}], {}, [URL]]
 OUTPUTS: list[object] = [GONE, None, "", "shown.children@1", "....", [1]]
 STRANGE: list[tuple[str, object]] = [
-    *[("inputs", [{**URL, "value": value}]) for value in VALUES],
     *[("inputs", value) for value in INPUTS],
     ("inputs", [{"property": "search", "value": ""}]),
     ("inputs", [{"id": {"a": 1}, "property": "search", "value": ""}]),
@@ -145,6 +144,14 @@ def test_a_callback_request_with_one_thing_wrong_is_refused(
     answer = standing.post("/_dash-update-component", json=body)
     assert answer.status_code == 400
     must_not_tell(answer)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_a_value_of_any_type_makes_no_callback_fail(standing: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    for value in VALUES:
+        body = page_request(standing)
+        body["inputs"] = [{**URL, "value": value}]
+        assert standing.post("/_dash-update-component", json=body).status_code in {200, 400}
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
