@@ -44,6 +44,7 @@ def create_app() -> Dash:
         enable_mcp=False,
     )
     shelf = Shelf()
+    shelf.prepare()
     app.layout = shell(page.menu(), page.layout())
     page.register(app, shelf)
     routes.register(server, shelf)

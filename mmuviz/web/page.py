@@ -18,6 +18,7 @@ from mmuviz.web.shipped import DEFAULT, FIELD, Shelf
 
 MAX_QUERY: Final = 2_000
 STEP: Final = "step"
+INSTEAD: Final = "here is the default scenario"
 WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 
@@ -48,15 +49,14 @@ def asked(query: str, known: Callable[[str], bool]) -> Asked:
     try:
         fields = parse_qs(query[:MAX_QUERY].removeprefix("?"), keep_blank_values=True, max_num_fields=20)
     except ValueError:
-        return Asked(DEFAULT, None, "This address cannot be read; here is the default scenario.")
+        return Asked(DEFAULT, None, f"This address cannot be read; {INSTEAD}.")
     names, steps = fields.pop(FIELD, [DEFAULT]), fields.pop(STEP, [])
     if len(names) != 1 or not known(names[0]):
-        return Asked(DEFAULT, None, f"There is no scenario named {names[0]!r:.60}; here is the default one.")
+        return Asked(DEFAULT, None, f"There is no scenario named {names[0]!r:.60}; {INSTEAD}.")
     if fields:
-        unknown = f"{next(iter(fields))!r:.40} is not a field of this page's address and was left out."
-        return Asked(names[0], None, unknown)
+        return Asked(DEFAULT, None, f"{next(iter(fields))!r:.40} is not a field of this page's address; {INSTEAD}.")
     if steps and (len(steps) != 1 or not WHOLE_NUMBER.fullmatch(steps[0])):
-        return Asked(names[0], None, f"{STEP}={steps[0]!r:.40} must be a whole number; the story plays from its start.")
+        return Asked(DEFAULT, None, f"{STEP}={steps[0]!r:.40} must be a whole number; {INSTEAD}.")
     return Asked(names[0], int(steps[0]) if steps else None, "")
 
 
@@ -68,11 +68,11 @@ def inside(wish: Asked, total: int) -> Asked:
         total: ticks of the scenario.
 
     Returns:
-        The same, or a complaint in place of a step past the end.
+        The same, or the default scenario and a complaint in place of a step past the end.
     """
     if wish.step is None or wish.step <= total:
         return wish
-    return Asked(wish.scenario, None, f"{STEP}={wish.step} must be 0 to {total}; the story plays from its start.")
+    return Asked(DEFAULT, None, f"{STEP}={wish.step} must be 0 to {total} in {wish.scenario}; {INSTEAD}.")
 
 
 def menu() -> Component:
@@ -107,7 +107,6 @@ def shown(query: object, shelf: Shelf) -> tuple[Component, list[Component]]:
     """
     wish = _wish(query, shelf)
     scenario = shelf.scenarios[wish.scenario]
-    wish = inside(wish, scenario.made.timeline.total)
     header = scenario.made.header
     titles = [pane["title"] for pane in header["panes"]]
     message = [html.P(wish.complaint, className="message", role="alert")] if wish.complaint else []
@@ -136,7 +135,8 @@ def below(query: object, shelf: Shelf) -> tuple[list[Component], list[Component]
 
 
 def _wish(query: object, shelf: Shelf) -> Asked:
-    return asked(query if isinstance(query, str) else "", shelf.scenarios.__contains__)
+    wish = asked(query if isinstance(query, str) else "", shelf.scenarios.__contains__)
+    return wish if wish.step is None else inside(wish, shelf.scenarios[wish.scenario].made.timeline.total)
 
 
 def register(app: Dash, shelf: Shelf) -> None:

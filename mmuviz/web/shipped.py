@@ -104,6 +104,10 @@ class Shelf:
         """Every scenario in the order of the catalogue."""
         return [scenario.link for scenario in self.scenarios.values()]
 
+    def prepare(self) -> None:
+        """Make the menu and all of the default scenario, so that no visitor waits for them."""
+        _ = self.links, self.scenarios[DEFAULT].figures
+
     def bytes_of(self, name: str, digest: str) -> bytes | None:
         """The bytes of a scenario, or None where there are none of that content.
 

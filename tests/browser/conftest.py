@@ -12,6 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 from tests.browser.harness import Harness
 from tests.served import Served, clean_environment, serve
 
+# A bound on hanging, not on speed: the machine may have much else to do.
+PATIENCE_MS = 90_000
+
 # No sandbox, since tests may run as root; the rest keeps Chromium from speaking to its maker.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -79,7 +82,7 @@ class Watch:
 @pytest.fixture
 def context(chromium: Browser, server: Served) -> Iterator[BrowserContext]:
     context = chromium.new_context(base_url=server.url)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 

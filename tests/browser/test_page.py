@@ -7,11 +7,11 @@ from playwright.sync_api import Page, expect
 
 from mmuviz.recording.timeline import Timeline
 from mmuviz.web.shipped import DEFAULT, Shelf
-from tests.browser.conftest import Watch
+from tests.browser.conftest import PATIENCE_MS, Watch
 
 SHELF = Shelf()
 SIZES = [(360, 740), (800, 600), (1280, 720), (1920, 1080)]
-PATIENCE_MS = 20_000
+
 PAUSED = "?scenario=legacy&step=9000"
 
 

@@ -8,11 +8,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mmuviz.recording.timeline import Timeline
 from mmuviz.web.shipped import DEFAULT, Shelf
-from tests.browser.conftest import Watch
+from tests.browser.conftest import PATIENCE_MS, Watch
 from tests.served import Served
 
 SHELF = Shelf()
-PATIENCE_MS = 20_000
+
 START = 9000
 
 
