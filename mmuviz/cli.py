@@ -139,7 +139,7 @@ def _add_cost_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     instructions = commands.add_parser(
         "instructions", help="print the instructions that each op of a recording costs, a JSON line each"
     )
-    instructions.add_argument("paths", metavar="FILE", nargs="+", type=Path, help="a recording, .json or .json.gz")
+    instructions.add_argument("paths", metavar="FILE", nargs="+", type=_path, help="a recording, .json or .json.gz")
     instructions.set_defaults(run=_instructions)
 
 
@@ -181,13 +181,13 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _costs(arguments: argparse.Namespace) -> int:
     from mmuviz.costs.listing import costs_command
 
-    return costs_command(sys.stdout, mitigations=arguments.mitigations, json_form=arguments.json)
+    return costs_command(_output(), mitigations=arguments.mitigations, json_form=arguments.json)
 
 
 def _instructions(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.instructions import instructions_command
 
-    return instructions_command(arguments.paths, sys.stdout)
+    return instructions_command(arguments.paths, _output())
 
 
 def parse_port(value: str, *, name: str) -> int:
