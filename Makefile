@@ -83,8 +83,8 @@ tests: $(VENV)/.requirements-dev $(VENV)/.warm
 endif
 
 .PHONY: bench
-bench: $(VENV)/.warm
-	@exec $(python) -m bench
+bench: $(VENV)/.requirements-dev $(VENV)/.warm
+	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && exec $(python) -m bench
 
 # --- upkeep -----------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import slots, touches
+from bench import page, slots, touches
 from bench.report import machine_name
 
 
@@ -11,7 +11,8 @@ def main() -> None:
     print(machine_name())
     print(f"Medians of {touches.RUNS} and {slots.RUNS} runs; ratios are taken inside one run, on the same indices.\n")
     print(slots.run() + "\n", flush=True)
-    print(touches.run())
+    print(touches.run() + "\n", flush=True)
+    print(page.run())
 
 
 if __name__ == "__main__":
