@@ -76,7 +76,7 @@ types: $(VENV)/.requirements-dev
 ifeq ($(ARGS),)
 tests: $(VENV)/.requirements-dev $(VENV)/.warm
 	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && $(python) -m pytest -q -m alone && \
-		exec $(python) -m pytest -m "not alone" --numprocesses=auto --maxprocesses=8 --dist=worksteal
+		exec $(python) -m pytest -m "not alone" --numprocesses=auto --maxprocesses=8 --dist=loadgroup
 else
 tests: $(VENV)/.requirements-dev $(VENV)/.warm
 	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && exec $(python) -m pytest $(ARGS)

@@ -4,6 +4,7 @@ import errno
 import http.client
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from mmuviz.ground.compiled import cache_folder
 from mmuviz.ground.errors import InputError
 from mmuviz.web.app import create_app
 from mmuviz.web.clients import PatientWorker
@@ -48,6 +50,9 @@ def serve(host: str, port: int) -> int:
     listener = listen(host, port)
     url = url_of(listener)
     workers = min(MAX_WORKERS, os.cpu_count() or 1)
+    if not any(cache_folder().rglob("*.nbi")):
+        # Who waits should know why.
+        print("Compiling the simulation, once, for a minute or two", file=sys.stderr, flush=True)  # noqa: T201 - as above
     try:
         _Server(create_app().server, listener, workers, lambda worker: _announce_last(worker, workers, url)).run()
     except SystemExit as stopped:

@@ -20,6 +20,8 @@ from tests.mmu.sequences import BACKINGS, KERNELS, MODES, Document, documents, g
 from tests.oracle import Oracle
 from tests.oracle_replay import Driver
 
+pytestmark = pytest.mark.xdist_group("twins")
+
 EVERY_EVENT = 1 << 40
 
 # What the examples met: (op kind, mode), (op kind, backing), (op kind, kernel).

@@ -18,6 +18,8 @@ from mmuviz.recording.totals import accesses_by_op, events_by_op, splits_by_plac
 from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, LARGE, SUFFIX, Entry, build, menu_title
 from mmuviz.studies.large import PAGES, VCPUS, WRITES_PER_VCPU, large_guest
 
+pytestmark = pytest.mark.xdist_group("catalogue")
+
 KIB, MIB = 1000, 1_000_000
 QUALITY = 5
 ENTRIES = {entry.name: entry for entry in CATALOGUE}
