@@ -224,9 +224,19 @@ window.mmuviz = window.mmuviz || {};
     }
   }
 
-  // The charts and the details: asked for once the story is painted, for they take longer than it.
+  // The charts and the details: asked for once the story is painted, for they take longer than it. Plotly comes first:
+  // without it Dash would load the full bundle, which it does anyway should ours not come.
   function askForRest() {
-    window.dash_clientside.set_props("painted", { data: true });
+    const ask = () => window.dash_clientside.set_props("painted", { data: true });
+    if (window.Plotly) {
+      ask();
+      return;
+    }
+    const script = document.createElement("script");
+    script.src = byId("charts").dataset.script;
+    script.addEventListener("load", ask);
+    script.addEventListener("error", ask);
+    document.head.append(script);
   }
 
   async function show(root) {

@@ -31,13 +31,16 @@ class Chart(NamedTuple):
     figure: Any
 
 
-def charts_place() -> Component:
+def charts_place(script: str) -> Component:
     """Keep the place of the charts.
+
+    Args:
+        script: address of Plotly's bundle, which is loaded when the charts are wanted.
 
     Returns:
         An empty section.
     """
-    return html.Section(id=Id.CHARTS, className="charts", **attributes(aria_label="Charts"))
+    return html.Section(id=Id.CHARTS, className="charts", **attributes(aria_label="Charts", data_script=script))
 
 
 def chart(shown: Chart) -> Component:

@@ -36,6 +36,7 @@ def create_app() -> Dash:
         title="MMUViz",
         update_title="",
         assets_folder=str(document.assets_folder()),
+        assets_ignore=r"^plotly-",  # the story asks for it once it is painted
         index_string=document.INDEX,
         compress=False,  # done above, with a cache
         serve_locally=True,

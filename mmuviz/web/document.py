@@ -6,6 +6,8 @@ import mmuviz
 
 DESCRIPTION = "A simulated KVM MMU splits 1G, 2M and 4K pages under dirty logging, step by step."
 
+BUNDLES = "plotly-*.min.js"
+
 INDEX = f"""<!DOCTYPE html>
 <html lang="en">
   <head>
@@ -43,3 +45,17 @@ def assets_folder() -> Path:
         if (folder / "tokens.css").is_file():
             return folder
     raise FileNotFoundError(f"no assets beside {package}; they belong to the wheel and to a checkout: install again")
+
+
+def charts_script() -> str:
+    """Find Plotly's bundle, which the page loads once its story is painted.
+
+    Returns:
+        Its address; the name carries its version, so a copy never grows stale.
+
+    Raises:
+        FileNotFoundError: when the assets hold none.
+    """
+    for file in assets_folder().glob(BUNDLES):
+        return f"/assets/{file.name}"
+    raise FileNotFoundError(f"no {BUNDLES} in {assets_folder()}; it belongs to the assets: install again")

@@ -14,6 +14,7 @@ from mmuviz.components.ids import Id
 from mmuviz.components.op_table import op_table
 from mmuviz.components.scenario_menu import scenario_menu
 from mmuviz.components.story import story
+from mmuviz.web.document import charts_script
 from mmuviz.web.shipped import DEFAULT, FIELD, Shelf
 
 MAX_QUERY: Final = 2_000
@@ -91,7 +92,8 @@ def layout() -> Component:
         The content of the page's main element.
     """
     waiting = html.P("Loading the recordings …", className="waiting")
-    places = [html.Div(waiting, id=Id.SHOWN), charts_place(), html.Section(id=Id.DETAILS, className="details")]
+    details = html.Section(id=Id.DETAILS, className="details")
+    places = [html.Div(waiting, id=Id.SHOWN), charts_place(charts_script()), details]
     return html.Div([dcc.Location(id=Id.URL, refresh=False), dcc.Store(id=Id.PAINTED), *places])
 
 
