@@ -34,6 +34,8 @@ window.mmuviz = window.mmuviz || {};
       this.transport = new Transport(byId("transport"), pair, this.timeline, this.player);
       this.cursors = [];
       this.textAt = -TEXT_EVERY_MS;
+      this.wordsAt = 0;
+      this.words = this.writers();
       this.maps = new Maps(root, pair, this.timeline, () => this.maps && this.draw());
       this.timers = {};
       this.unbind = window.mmuviz.bindKeys(this.actions());
@@ -131,23 +133,32 @@ window.mmuviz = window.mmuviz || {};
       wait();
     }
 
-    // One frame: maps, scrubber and cursors at once, words as often as eyes can read.
+    // One frame: maps and cursors at once; scrubber and words as often as eyes can read, a part of them a frame.
     draw() {
       const { tick, x, playing } = this.player;
       this.maps.draw(tick, playing);
-      this.transport.move(x);
       this.cursors.forEach((cursor) => cursor.move(x));
-      this.root.dataset.t = tick;
       const now = performance.now();
-      if (!playing || now - this.textAt >= TEXT_EVERY_MS) {
+      if (!playing) {
+        this.words.forEach((write) => write(tick, x));
+        this.settle();
+      } else if (now - this.textAt >= TEXT_EVERY_MS / this.words.length) {
         this.textAt = now;
-        this.readouts.forEach((readout) => readout.show(tick));
+        this.wordsAt = (this.wordsAt + 1) % this.words.length;
+        this.words[this.wordsAt](tick, x);
+      }
+    }
+
+    // What is written beside the maps; a range that moves, or a text, has part of the page laid out anew.
+    writers() {
+      const figures = this.readouts.map((readout) => (tick) => readout.show(tick));
+      const clock = (tick, x) => {
+        this.root.dataset.t = tick;
+        this.transport.move(x);
         this.transport.show(tick);
         this.markRow(tick);
-      }
-      if (!playing) {
-        this.settle();
-      }
+      };
+      return [...figures, clock];
     }
 
     markRow(tick) {
