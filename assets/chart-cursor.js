@@ -13,6 +13,7 @@ window.mmuviz = window.mmuviz || {};
       this.place = null;
       this.x = 0;
       this.chart = null;
+      this.still = new window.mmuviz.ChartStill(frame);
       this.onDrawn = () => this.measure();
       this.onClick = (event) => this.click(event, seek);
       frame.addEventListener("click", this.onClick);
@@ -48,6 +49,7 @@ window.mmuviz = window.mmuviz || {};
       this.cursor.style.height = `${size.h}px`;
       this.cursor.hidden = false;
       this.move(this.x);
+      this.still.renew();
     }
 
     move(x) {
@@ -70,6 +72,7 @@ window.mmuviz = window.mmuviz || {};
       this.frame.removeEventListener("click", this.onClick);
       this.sizes.disconnect();
       this.watch.disconnect();
+      this.still.stop();
     }
   }
 

@@ -5,18 +5,30 @@
 window.mmuviz = window.mmuviz || {};
 
 (function () {
-  const MIB = 1 << 20;
+  const UNITS = [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]];
   const FAULTS = ["faults_not_present", "faults_fast", "faults_slow"];
   const WAITS = "Waits: its part of this access is done.";
   const BEGINNING = "Nothing has happened yet.";
   const LIVE_MS = 1000;
 
-  const count = (value) => value.toLocaleString("en");
-  const mib = (bytes) => `${(bytes / MIB).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} MiB`;
+  const WHOLE = new Intl.NumberFormat("en");
+  const THREE_DIGITS = new Intl.NumberFormat("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+  const count = (value) => WHOLE.format(value);
+  // Never more than three digits before the unit, so that it fits wherever it stands.
+  function memory(bytes) {
+    const [unit, size] = UNITS.find(([, span]) => bytes / span >= 999.5 / 1024) || UNITS[UNITS.length - 1];
+    return `${THREE_DIGITS.format(bytes / size)} ${unit}`;
+  }
   const sum = (figures, names) => names.reduce((total, name) => total + figures[name], 0);
 
+  // A text that stays where it is costs less than a new one.
   function put(element, text) {
-    if (element && element.textContent !== text) {
+    const first = element.firstChild;
+    if (first && first === element.lastChild && first.nodeType === Node.TEXT_NODE) {
+      if (first.data !== text) {
+        first.data = text;
+      }
+    } else if (element.textContent !== text) {
       element.textContent = text;
     }
   }
@@ -76,7 +88,7 @@ window.mmuviz = window.mmuviz || {};
         if (dd.dataset.value !== String(value)) {
           const bytes = dd.dataset.figure === "table_bytes";
           dd.dataset.value = value;
-          dd.textContent = bytes ? mib(value) : count(value);
+          put(dd, bytes ? memory(value) : count(value));
           if (bytes) {
             dd.title = `${count(value)} bytes`;
           }

@@ -53,6 +53,7 @@ window.mmuviz = window.mmuviz || {};
         frame.dataset.followed = "yes";
         const cursor = new window.mmuviz.ChartCursor(frame, (x) => this.player.step(this.timeline.tickAtX(x)));
         cursor.move(this.player.x);
+        cursor.still.show(this.player.playing);
         this.cursors.push(cursor);
       }
     }
@@ -181,6 +182,7 @@ window.mmuviz = window.mmuviz || {};
       const { playing } = this.player;
       this.root.dataset.playing = playing ? "yes" : "no";
       this.transport.changed();
+      this.cursors.forEach((cursor) => cursor.still.show(playing));
       if (playing) {
         this.live.silence();
         clearTimeout(this.timers.settle);
@@ -270,7 +272,12 @@ window.mmuviz = window.mmuviz || {};
     }
   }
 
-  const repaint = () => shown && shown.maps.repaint();
+  function repaint() {
+    if (shown) {
+      shown.maps.repaint();
+      shown.cursors.forEach((cursor) => cursor.still.renew());
+    }
+  }
 
   // Dash puts the page into the document at a time of its own.
   const watch = new MutationObserver(() => {

@@ -5,7 +5,8 @@ window.mmuviz = window.mmuviz || {};
 
 (function () {
   const PER_SECOND = 1000;
-  const count = (value) => value.toLocaleString("en");
+  const WHOLE = new Intl.NumberFormat("en");
+  const count = (value) => WHOLE.format(value);
 
   function makeScrub(box, seconds) {
     const scrub = document.createElement("input");

@@ -260,6 +260,24 @@ def test_playing_asks_the_server_nothing_and_leaves_the_address_alone(page: Page
     assert asked == []
 
 
+def test_pictures_stand_for_the_charts_while_it_plays(page: Page) -> None:
+    open_story(page)
+    pictures = page.locator(".chart-frame[data-still] > .still")
+    drawings = page.locator(".chart-frame .main-svg").filter(visible=True)
+    drawn = drawings.count()
+    page.keyboard.press("Space")
+    expect(pictures).to_have_count(3, timeout=PATIENCE_MS)
+    expect(drawings).to_have_count(0)
+    page.set_viewport_size({"width": 800, "height": 600})
+    page.wait_for_function("document.querySelector('.chart-frame .main-svg').clientWidth > 0")
+    expect(pictures).to_have_count(3, timeout=PATIENCE_MS)
+    sizes = "e => e.map(each => Math.round(each.getBoundingClientRect().width))"
+    widths = pictures.evaluate_all(sizes)
+    page.keyboard.press("Space")
+    expect(drawings).to_have_count(drawn)
+    assert page.locator(".chart-frame .main-svg:first-child").evaluate_all(sizes) == widths
+
+
 def test_playing_says_nothing_to_a_screen_reader(page: Page) -> None:
     open_story(page)
     live = page.locator("#live")
