@@ -22,11 +22,13 @@ from mmuviz.mmu.state import (
     CONF_ZAPS_LEAVES_ONLY,
     IN_1G,
     LEAF_BITS,
+    LINKED,
     ORPHAN,
     PRESENT,
     SLOT_BASE,
     SLOT_END,
     STAT_PAGES,
+    STAT_TABLES_COLLAPSED,
     TABLE,
     MmuState,
 )
@@ -58,7 +60,7 @@ def zap_1g_leaf(state: MmuState, row: int) -> None:
     old = int(state.l3[row])
     state.l3[row] = old & ORPHAN
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
-        state.l2[at] &= ORPHAN
+        state.l2[at] &= ORPHAN | LINKED
     state.stat[STAT_PAGES + PG_LEVEL_1G] -= 1
     trace_spte_changed(state, PG_LEVEL_1G, old & LEAF_BITS, 0, state.region_of[row] << SHIFT_1G)
 
@@ -187,6 +189,7 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
         word = first_child_word(state, row, index)
         if word == 0:
             return False
+    state.stat[STAT_TABLES_COLLAPSED] += 1
     if index < 0:
         replace_1g_table(state, row, word)
     else:

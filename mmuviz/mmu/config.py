@@ -7,8 +7,16 @@ from enum import StrEnum
 from typing import Final
 
 from mmuviz.ground.errors import InputError, KvmE2big, KvmEinval
-from mmuviz.ground.pages import GFN_BITS, PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
-from mmuviz.mmu.features import FIRST_EAGER, KernelFeatures
+from mmuviz.ground.pages import (
+    GFN_BITS,
+    PAGE_BYTES,
+    PAGES_PER_1G,
+    PAGES_PER_2M,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
+)
+from mmuviz.mmu.features import FIRST_ARM64_EAGER, FIRST_EAGER, FIRST_NESTED_EAGER, KernelFeatures
 from mmuviz.mmu.state import PML_ENTITY_NUM
 from mmuviz.mmu.stats import DIRTY_GFN_BYTES
 
@@ -21,6 +29,12 @@ RING_RESERVED_ENTRIES: Final = 64
 MAX_SLOT_PAGES: Final = (1 << 31) - 1
 """Kernel: KVM_MEM_MAX_NR_PAGES, include/linux/kvm_host.h (8 TiB less one page)."""
 MAX_GFN: Final = 1 << GFN_BITS
+MIN_MMU_PAGES: Final = 64
+"""Kernel: KVM_MIN_ALLOC_MMU_PAGES, arch/x86/include/asm/kvm_host.h."""
+SPLIT_CHUNKS: Final = (PAGE_BYTES, PAGES_PER_2M * PAGE_BYTES, PAGES_PER_1G * PAGE_BYTES)
+"""Block sizes that arm64 supports with 4K pages. Kernel: kvm_supported_block_sizes(), arch/arm64/kvm/mmu.c."""
+FIRST_ARM64_RING: Final = (6, 2)
+"""arm64 has the dirty ring since 9cb1096f8590."""
 
 
 class DirtyLogMode(StrEnum):
@@ -46,6 +60,60 @@ class DirtyLogMode(StrEnum):
     def initially_set(self) -> bool:
         """Whether KVM_DIRTY_LOG_INITIALLY_SET is set."""
         return self in (DirtyLogMode.MANUAL_INITIALLY_SET, DirtyLogMode.RING_INITIALLY_SET)
+
+
+class Mmu(StrEnum):
+    """Whose tables map the guest. All but the first two follow source, not recordings.
+
+    TDP is the TDP MMU; DIRECT_SHADOW the shadow MMU that maps directly (tdp_mmu=N). SHADOW_PAGING
+    shadows the guest's own tables (ept=N, npt=N), which map its memory 1:1 by pages of 1 GiB with
+    their accessed and dirty bits set. NESTED is the TDP MMU for L1 with the shadow MMU for an L2
+    beside it, whose memory L1 maps 1:1 by pages of 1 GiB, as dirty_log_perf_test -n does. STAGE2 is
+    arm64, with four levels of tables and the paths of 6.12 on every kernel row, but for what the row
+    has not yet (the chunk size, the ring).
+    """
+
+    TDP = "tdp"
+    DIRECT_SHADOW = "direct_shadow"
+    SHADOW_PAGING = "shadow_paging"
+    NESTED = "nested"
+    STAGE2 = "arm64_stage2"
+
+    @property
+    def shadows(self) -> bool:
+        """Whether the shadow MMU maps something, so that memslots have reverse maps."""
+        return self in (Mmu.DIRECT_SHADOW, Mmu.SHADOW_PAGING, Mmu.NESTED)
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """The size of the pages that dirty logging tracks; anything but 4K was never merged.
+
+    Attributes:
+        level: PG_LEVEL_4K, or PG_LEVEL_2M: 1G pages are split to 2M and no further, a 2M leaf is
+            protected and fixed as it is, and its 512 pages are dirty together.
+        rounds_to_4k: with 2M, the hybrid: a 2M region that this many calls of KVM_GET_DIRTY_LOG in
+            succession found dirty does not converge; the call that arms its pages then (CLEAR, or
+            the GET itself in legacy mode) splits it to 4K first. None: 2M for ever.
+    """
+
+    level: int = PG_LEVEL_4K
+    rounds_to_4k: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the choice.
+
+        Raises:
+            InputError: a level that cannot be tracked, or rounds without 2M.
+        """
+        if self.level not in (PG_LEVEL_4K, PG_LEVEL_2M):
+            raise InputError(f"tracking level={self.level} must be {PG_LEVEL_4K} (4K) or {PG_LEVEL_2M} (2M)")
+        if self.rounds_to_4k is None:
+            return
+        if self.level != PG_LEVEL_2M:
+            raise InputError("rounds_to_4k goes with tracking at 2M; leave it out, or give level=2")
+        if self.rounds_to_4k < 1:
+            raise InputError(f"rounds_to_4k={self.rounds_to_4k} must be 1 or more")
 
 
 class Backing(StrEnum):
@@ -80,19 +148,26 @@ class VmConfig:
         kernel: what the host's kernel does.
         dirty_log_mode: see DirtyLogMode.
         eager_page_split: the module parameter; None takes the kernel's default (on where it exists).
-        tdp_mmu: the TDP MMU; without it the shadow MMU maps directly, with nested paging on.
+        mmu: whose tables map the guest.
         vcpus: number of vCPUs.
         ring_entries: entries of each vCPU's ring, in ring modes only.
-        pml: page-modification logging (Intel, EPT with A/D bits).
+        pml: page-modification logging (Intel, EPT with A/D bits); writes of an L2 are never logged so.
+        split_chunk_bytes: arm64's KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE; 0 splits lazily.
+        tracking: the size of the pages that logging tracks.
+        nr_mmu_pages: KVM_SET_NR_MMU_PAGES, the most shadow pages; None takes 2 % of the memslots'
+            pages, at least 64. It stops eager splits; recycling of old pages is not modelled.
     """
 
     kernel: KernelFeatures
     dirty_log_mode: DirtyLogMode = DirtyLogMode.LEGACY
     eager_page_split: bool | None = None
-    tdp_mmu: bool = True
+    mmu: Mmu = Mmu.TDP
     vcpus: int = 1
     ring_entries: int | None = None
     pml: bool = False
+    split_chunk_bytes: int = 0
+    tracking: Tracking = Tracking()
+    nr_mmu_pages: int | None = None
     ring_limit: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -104,6 +179,8 @@ class VmConfig:
             KvmE2big: a ring of too many entries.
         """
         check_eager(self.kernel, eager_page_split=self.eager_page_split)
+        check_mmu(self)
+        check_tracking(self)
         if not 1 <= self.vcpus <= MAX_VCPUS:
             raise KvmEinval(f"vcpus={self.vcpus} must be 1 to {MAX_VCPUS}")
         if self.dirty_log_mode.ring:
@@ -112,7 +189,79 @@ class VmConfig:
     @property
     def splits_eagerly(self) -> bool:
         """eager_page_split as the VM begins: the kernel's default where it was not chosen."""
+        if self.mmu is Mmu.STAGE2:
+            return self.split_chunk_bytes != 0
         return self.kernel.eager_page_split if self.eager_page_split is None else self.eager_page_split
+
+    @property
+    def tdp_mmu(self) -> bool:
+        """The module parameter: whether the TDP MMU maps L1."""
+        return self.mmu in (Mmu.TDP, Mmu.NESTED)
+
+    @property
+    def splits_rmaps(self) -> bool:
+        """Whether eager_page_split, where it is on, splits huge pages of the shadow MMU too."""
+        if self.mmu is Mmu.NESTED:
+            return self.kernel.nested_eager_page_split
+        return self.mmu.shadows and self.kernel.eager_without_tdp_mmu
+
+
+def check_mmu(config: VmConfig) -> None:
+    """Refuse what the MMU lacks.
+
+    Raises:
+        InputError: a choice that belongs to another MMU, or that this kernel does not have yet.
+        KvmEinval: a chunk or a number of pages that KVM refuses.
+    """
+    stage2, kernel = config.mmu is Mmu.STAGE2, config.kernel
+    if config.pml and (stage2 or config.mmu is Mmu.SHADOW_PAGING):
+        raise InputError(f"pml=true needs EPT, and {config.mmu} has none; choose pml=false, or mmu=tdp")
+    if stage2 and config.eager_page_split:
+        raise InputError("arm64 has no eager_page_split; give split_chunk_bytes (a chunk size), or mmu=tdp")
+    if stage2 and kernel.series:
+        raise InputError(f"kernel={kernel.name} is a series for x86; choose a release for mmu={config.mmu}")
+    if stage2 and config.dirty_log_mode.ring and kernel.release < FIRST_ARM64_RING:
+        raise InputError(
+            f"arm64 has no dirty ring on kernel {kernel.name}: it first exists in 6.2; choose 6.2 or later"
+        )
+    if config.split_chunk_bytes:
+        _check_chunk(config)
+    if config.nr_mmu_pages is not None:
+        if not config.splits_rmaps:
+            raise InputError(
+                f"nr_mmu_pages changes nothing with mmu={config.mmu} on kernel {kernel.name}: it stops eager splits of "
+                f"the shadow MMU, which first exist in {FIRST_NESTED_EAGER.name} with mmu=nested"
+            )
+        if config.nr_mmu_pages < MIN_MMU_PAGES:
+            raise KvmEinval(f"nr_mmu_pages={config.nr_mmu_pages} must be at least {MIN_MMU_PAGES}")
+
+
+def _check_chunk(config: VmConfig) -> None:
+    if config.mmu is not Mmu.STAGE2:
+        raise InputError(f"split_chunk_bytes belongs to mmu=arm64_stage2, not {config.mmu}; use eager_page_split there")
+    if not config.kernel.arm64_eager_page_split:
+        raise InputError(
+            f"split_chunk_bytes on kernel {config.kernel.name}: KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE first exists in "
+            f"{FIRST_ARM64_EAGER.name}; choose {FIRST_ARM64_EAGER.name} or later, or 0"
+        )
+    if config.split_chunk_bytes not in SPLIT_CHUNKS:
+        sizes = ", ".join(str(size) for size in SPLIT_CHUNKS)
+        raise KvmEinval(f"split_chunk_bytes={config.split_chunk_bytes} must be 0 or a block size: {sizes}")
+
+
+def check_tracking(config: VmConfig) -> None:
+    """Refuse tracking at 2M where the model has no rule for it.
+
+    Raises:
+        InputError: with another MMU than the TDP MMU, or with a dirty ring.
+    """
+    if config.tracking.level == PG_LEVEL_4K:
+        return
+    if config.mmu is not Mmu.TDP or config.dirty_log_mode.ring:
+        raise InputError(
+            f"tracking at 2M is in no release; it is modelled for mmu=tdp and bitmaps, not mmu={config.mmu} with "
+            f"dirty_log_mode={config.dirty_log_mode}"
+        )
 
 
 def check_eager(kernel: KernelFeatures, *, eager_page_split: bool | None) -> None:

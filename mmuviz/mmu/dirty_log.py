@@ -6,17 +6,24 @@ from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.protect import clear_bits_pt_masked, write_protect_gfn
+from mmuviz.mmu.rmap import shadow_try_split_huge_pages
 from mmuviz.mmu.split import try_split_huge_pages
+from mmuviz.mmu.stage2 import stage2_enable_log_dirty_pt_masked
 from mmuviz.mmu.state import (
     CONF_CLEAR_END_EXCLUSIVE,
     CONF_EAGER,
     CONF_INIT_SET,
     CONF_PML,
-    CONF_TDP_MMU,
+    CONF_SPLITTER,
+    CONF_STAGE2,
+    CONF_TRACK_LEVEL,
     DIRTY,
     I64,
     SLOT_BASE,
     SLOT_DIRTY_AT,
+    SPLITTER_RMAP,
+    SPLITTER_TDP,
+    STAT_MASKS_ARMED,
     WRITABLE,
     MmuState,
 )
@@ -41,6 +48,19 @@ def highest_bit(mask: int) -> int:
 
 
 @compiled
+def split_masked(state: MmuState, start: int, end: int) -> None:
+    """The eager split inside CLEAR, by whoever splits these tables.
+
+    Kernel: kvm_mmu_try_split_huge_pages(), arch/x86/kvm/mmu/mmu.c
+    """
+    splitter = int(state.conf[CONF_SPLITTER])
+    if splitter == SPLITTER_TDP:
+        try_split_huge_pages(state, start, end, state.conf[CONF_TRACK_LEVEL])
+    elif splitter == SPLITTER_RMAP:
+        shadow_try_split_huge_pages(state, start, end)
+
+
+@compiled
 def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: int) -> None:
     """Arm the pages of one mask: under initially-all-set split or protect their huge pages first.
 
@@ -57,10 +77,14 @@ def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: in
     Kernel: kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/x86/kvm/mmu/mmu.c
     """
     first = state.slots[slot, SLOT_BASE] + offset
+    state.stat[STAT_MASKS_ARMED] += 1
+    if state.conf[CONF_STAGE2] != 0:
+        stage2_enable_log_dirty_pt_masked(state, first + lowest_bit(mask), first + highest_bit(mask) + 1)
+        return
     if state.conf[CONF_INIT_SET] != 0:
         start, end = first + lowest_bit(mask), first + highest_bit(mask)
-        if state.conf[CONF_EAGER] != 0 and state.conf[CONF_TDP_MMU] != 0:
-            try_split_huge_pages(state, start, end if state.conf[CONF_CLEAR_END_EXCLUSIVE] != 0 else end + 1)
+        if state.conf[CONF_EAGER] != 0:
+            split_masked(state, start, end if state.conf[CONF_CLEAR_END_EXCLUSIVE] != 0 else end + 1)
         write_protect_gfn(state, start)
         if (start + PAGES_PER_2M - 1) // PAGES_PER_2M != (end + PAGES_PER_2M - 1) // PAGES_PER_2M:
             write_protect_gfn(state, end)
@@ -92,6 +116,30 @@ def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) ->
             enable_log_dirty_pt_masked(state, slot, each * BITS_PER_LONG, mask)
         buffer[each] = mask
     return len(buffer)
+
+
+@compiled
+def arm_words(state: MmuState, slot: int, first_word: int, masks: I64, word: int) -> int:
+    """Arm the pages of these masks in other tables of the same slot; the bitmap is not touched.
+
+    A nested VM arms the shadow MMU of its L2 so, before the TDP MMU (the kernel alternates by word).
+
+    Args:
+        state: the other tables, changed in place.
+        slot: index of the memslot.
+        first_word: word of the slot's bitmap that masks[0] stands for.
+        masks: int64[words].
+        word: word of the masks to go on from.
+
+    Returns:
+        The word to go on from; len(masks) when done.
+    """
+    for each in range(word, len(masks)):
+        if masks[each] != 0:
+            if log_is_low(state):
+                return each
+            enable_log_dirty_pt_masked(state, slot, (first_word + each) * BITS_PER_LONG, masks[each])
+    return len(masks)
 
 
 @compiled

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK, WORD_SHIFT
+from mmuviz.ground.pages import (
+    BITS_PER_LONG,
+    PAGES_PER_2M,
+    PG_LEVEL_4K,
+    SHIFT_1G,
+    SHIFT_2M,
+    SPTE_INDEX_MASK,
+    WORD_SHIFT,
+)
 from mmuviz.mmu.dirty_log import enable_log_dirty_pt_masked, highest_bit
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.memslot import gfn_to_memslot
@@ -13,8 +21,10 @@ from mmuviz.mmu.state import (
     CONF_PML_OLDEST_FIRST,
     CONF_RING,
     CONF_RING_LIMIT,
+    CONF_TRACK_LEVEL,
     DIRTY,
     PML_ENTITY_NUM,
+    PRESENT,
     RING_DIRTY_INDEX,
     RING_HARVEST_INDEX,
     RING_RESET_INDEX,
@@ -63,9 +73,33 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
     offset = gfn - state.slots[slot, SLOT_BASE]
     if state.conf[CONF_RING] != 0:
         ring_push(state, vcpu, slot, offset)
+    elif state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K:
+        mark_page(state, slot, offset)
     else:
-        at = state.slots[slot, SLOT_DIRTY_AT] + (offset >> WORD_SHIFT)
-        state.dirty[at] |= 1 << (offset & (BITS_PER_LONG - 1))
+        mark_tracked_page(state, slot, gfn)
+
+
+@inlined
+def mark_page(state: MmuState, slot: int, offset: int) -> None:
+    """Set the bit of one page of a slot. Kernel: set_bit_le()."""
+    at = state.slots[slot, SLOT_DIRTY_AT] + (offset >> WORD_SHIFT)
+    state.dirty[at] |= 1 << (offset & (BITS_PER_LONG - 1))
+
+
+@compiled
+def mark_tracked_page(state: MmuState, slot: int, gfn: int) -> None:
+    """Set the bits of all pages under the 2M leaf that maps a gfn, or of the page where it is 4K.
+
+    Never merged: logging that tracks 2M cannot say which page of the leaf was written.
+    """
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    base = state.slots[slot, SLOT_BASE]
+    if state.l2[(row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)] & PRESENT == 0:
+        mark_page(state, slot, gfn - base)
+        return
+    first = (gfn >> SHIFT_2M) << SHIFT_2M
+    for each in range(max(first, base), min(first + PAGES_PER_2M, state.slots[slot, SLOT_END])):
+        mark_page(state, slot, each - base)
 
 
 @inlined

@@ -13,6 +13,7 @@ import numpy as np
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import PG_LEVEL_4K
 from mmuviz.mmu.state import (
+    CONF_L2,
     CONF_TDP_MMU,
     I64,
     LOG_CODE,
@@ -40,6 +41,8 @@ LEVEL_SHIFT: Final = 4
 OLD_SHIFT: Final = 8
 NEW_SHIFT: Final = 16
 KIND_SHIFT: Final = 8
+L2_EVENT: Final = 1 << 24
+"""Bit of a split or a fault in the shadow MMU of an L2, beside the TDP MMU's own."""
 VCPU_SHIFT: Final = 32
 
 WRITE_PROTECTED: Final = 3
@@ -122,14 +125,14 @@ def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> No
     Kernel: trace_kvm_mmu_split_huge_page(), tdp_mmu.c.
     """
     if state.log.shape[0] > 0:
-        log_event(state, SPLIT | (level << LEVEL_SHIFT) | (old << OLD_SHIFT), gfn)
+        log_event(state, SPLIT | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | int(state.conf[CONF_L2]), gfn)
 
 
 @inlined
 def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
     """A nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
     if state.log.shape[0] > 0:
-        log_event(state, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
+        log_event(state, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT) | int(state.conf[CONF_L2]), gfn)
 
 
 @inlined
@@ -157,17 +160,18 @@ def event_class(code: int) -> tuple[str | int, ...]:
 
     Returns:
         ("spte", level, old, new), ("split", level, old), ("fault", vcpu, kind) or
-        ("fast", vcpu, result).
+        ("fast", vcpu, result); of the shadow MMU of an L2 with a last word "l2".
     """
     kind = code & KIND_MASK
     level = code >> LEVEL_SHIFT & 15
+    l2 = ("l2",) if code & L2_EVENT and kind != SPTE else ()
     if kind == SPTE:
         return ("spte", level, spte_word(code >> OLD_SHIFT & 255), spte_word(code >> NEW_SHIFT & 255))
     if kind == SPLIT:
-        return ("split", level, spte_word(code >> OLD_SHIFT & 255))
+        return ("split", level, spte_word(code >> OLD_SHIFT & 255), *l2)
     detail, vcpu = code >> KIND_SHIFT & 255, code >> VCPU_SHIFT
     if kind == FAULT:
-        return ("fault", vcpu, FAULT_KINDS[detail])
+        return ("fault", vcpu, FAULT_KINDS[detail], *l2)
     return ("fast", vcpu, FAST_RESULTS[detail])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from mmuviz.ground.errors import InputError
 
@@ -36,6 +36,12 @@ class KernelFeatures:
         pml_oldest_first: a flush of the PML buffer reports pages in the order of the writes.
         huge_zero_write_allocates: the host answers a write to the huge zero page with a huge page.
         dontneed_frees_page_tables: MADV_DONTNEED of a whole region frees the host's empty table.
+        series: name of a patch series that was never merged in this form; empty for a release.
+        source: where the series was posted.
+        eager_without_tdp_mmu: eager split for the shadow MMU that maps L1 too (tdp_mmu=N, ept=N).
+        split_caches_last_a_call: the VM-wide split caches are filled by the first split of each
+            call (of each word in CLEAR) and freed at its end; else they last.
+        tdp_split_caches: eager split in the TDP MMU takes its tables from VM-wide caches in kvm_arch.
     """
 
     release: Release
@@ -57,11 +63,21 @@ class KernelFeatures:
     pml_oldest_first: bool
     huge_zero_write_allocates: bool
     dontneed_frees_page_tables: bool
+    series: str = ""
+    source: str = ""
+    eager_without_tdp_mmu: bool = False
+    split_caches_last_a_call: bool = False
+    tdp_split_caches: bool = False
 
     @property
     def name(self) -> str:
-        """The release as people write it, e.g. 6.12."""
-        return f"{self.release[0]}.{self.release[1]}"
+        """The release as people write it, e.g. 6.12, or the name of the series."""
+        return self.series or f"{self.release[0]}.{self.release[1]}"
+
+    @property
+    def label(self) -> str:
+        """The name for tables and pages: a series says that it was never merged."""
+        return f"{self.series} (never merged)" if self.series else self.name
 
 
 @dataclass(frozen=True)
@@ -148,7 +164,7 @@ def _presets() -> dict[Release, KernelFeatures]:
     rows = {OLDEST.release: OLDEST}
     features = OLDEST
     for release, changes in CHANGES.items():
-        values = {change.field: change.value for change in changes}
+        values: dict[str, Any] = {change.field: change.value for change in changes}
         features = replace(features, release=release, **values)
         rows[release] = features
     return rows
@@ -156,6 +172,61 @@ def _presets() -> dict[Release, KernelFeatures]:
 
 PRESETS: Final = _presets()
 FIRST_EAGER: Final = next(features for features in PRESETS.values() if features.eager_page_split)
+FIRST_ARM64_EAGER: Final = next(features for features in PRESETS.values() if features.arm64_eager_page_split)
+FIRST_NESTED_EAGER: Final = next(features for features in PRESETS.values() if features.nested_eager_page_split)
+
+
+def _series() -> dict[str, KernelFeatures]:
+    """Rows of series that published tables measured; the release is the one whose code they lay on (inferred)."""
+    lore = "https://lore.kernel.org/kvm/"
+    shadow = replace(PRESETS[5, 18], nested_eager_page_split=True, eager_without_tdp_mmu=True)
+    rows = (
+        replace(
+            PRESETS[5, 16],
+            series="rfc-2021",
+            source=lore + "c9bd3bca-f901-d8db-c23d-5292ab7bd247@redhat.com/",
+            eager_page_split=True,
+            tdp_split_caches=True,
+        ),
+        replace(
+            shadow,
+            series="shadow-eager-v1",
+            source=lore + "20220203010051.2813563-1-dmatlack@google.com/",
+            split_caches_last_a_call=True,
+        ),
+        replace(shadow, series="shadow-eager-v3", source=lore + "20220401175554.1931568-1-dmatlack@google.com/"),
+        replace(
+            PRESETS[5, 18],
+            series="nested-eager-v4",
+            source=lore + "20220422210546.458943-1-dmatlack@google.com/",
+            nested_eager_page_split=True,
+        ),
+    )
+    return {row.series: row for row in rows}
+
+
+SERIES: Final = _series()
+"""Patch series that were never merged in this form, by name, oldest first."""
+
+
+def kernel_row(name: str) -> KernelFeatures:
+    """The row of a release, or of a series that was never merged.
+
+    Args:
+        name: a series of SERIES, else a kernel version as features_of() takes it.
+
+    Returns:
+        The row.
+
+    Raises:
+        InputError: neither.
+    """
+    if name in SERIES:
+        return SERIES[name]
+    try:
+        return features_of(name)
+    except InputError as error:
+        raise InputError(f"{error}; or name a series: {', '.join(SERIES)}") from error
 
 
 def parse_release(version: str) -> Release:

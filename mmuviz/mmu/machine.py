@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from mmuviz.ground.errors import InputError, KvmEinval, KvmEnoent, KvmEnxio
@@ -17,23 +15,20 @@ from mmuviz.ground.pages import (
     round_up,
 )
 from mmuviz.mmu import state as layout
-from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves, zap_leafs
-from mmuviz.mmu.config import Backing, Memslot, check_eager
+from mmuviz.mmu.config import Backing, Memslot, Mmu, check_eager
 from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
 from mmuviz.mmu.dirty_ring import dirty_ring_reset, ring_soft_full
 from mmuviz.mmu.fault import host_write_pages
 from mmuviz.mmu.host import drop_host_pages, split_host_region
 from mmuviz.mmu.hostmap import materialise_host_pages
-from mmuviz.mmu.protect import clear_leaf_bits
-from mmuviz.mmu.split import try_split_huge_pages
-from mmuviz.mmu.state import DIRTY, I64, WRITABLE
-from mmuviz.mmu.vm import MAX_MEMSLOTS, Vm
-
-ALL_LEVELS: Final = (1 << PG_LEVEL_4K) | (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
-HUGE_LEVELS: Final = (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
+from mmuviz.mmu.presplit import fault_pages
+from mmuviz.mmu.slot_walks import SlotWalks
+from mmuviz.mmu.state import I64
+from mmuviz.mmu.tracking import note_round, regions_of
+from mmuviz.mmu.vm import MAX_MEMSLOTS, Step
 
 
-class Machine(Vm):
+class Machine(SlotWalks):
     """A VM's page tables under KVM; each method is one thing that userspace or the guest can do.
 
     A method that raises has changed nothing.
@@ -46,12 +41,14 @@ class Machine(Vm):
 
         Under initially-all-set nothing is touched. Otherwise huge pages are split first if
         eager_page_split is on; then PML clears dirty bits and protects what is still huge, or write
-        protection takes every leaf.
+        protection takes every leaf. Each step takes the tables of an L2 first, then L1's. arm64
+        protects first and splits then.
 
         Raises:
             KvmEnoent: no such slot.
 
-        Kernel: kvm_mmu_slot_apply_flags(), arch/x86/kvm/x86.c
+        Kernel: kvm_mmu_slot_apply_flags(), arch/x86/kvm/x86.c; kvm_arch_commit_memory_region(),
+            arch/arm64/kvm/mmu.c
         """
         row = self._known(slot_id)
         state, slot = self._state, self._state.slots[row]
@@ -60,17 +57,16 @@ class Machine(Vm):
         slot[layout.SLOT_LOGGING] = 1
         state.conf[layout.CONF_LOGGING_SLOTS] += 1
         self._fill_bitmap(row)
+        if self.config.tracking.rounds_to_4k is not None:
+            self._rounds[slot_id] = np.zeros(regions_of(*self._span(row)), dtype=np.int64)
         if self.config.dirty_log_mode.initially_set:
             return
         start, end = int(slot[layout.SLOT_BASE]), int(slot[layout.SLOT_END])
-        tdp, pml = self.config.tdp_mmu, self.config.pml
-        if state.conf[layout.CONF_EAGER] and tdp:
-            self._walk(start, end, lambda gfn: try_split_huge_pages(state, gfn, end))
-        if pml:
-            levels = ALL_LEVELS if tdp else 1 << PG_LEVEL_4K
-            self._walk(start, end, lambda gfn: clear_leaf_bits(state, gfn, end, levels, DIRTY))
-        levels_protected = HUGE_LEVELS if pml else ALL_LEVELS
-        self._walk(start, end, lambda gfn: clear_leaf_bits(state, gfn, end, levels_protected, WRITABLE))
+        steps = [self._split_range, self._arm_range]
+        for step in reversed(steps) if self.config.mmu is Mmu.STAGE2 else steps:
+            for tables in self._all_tables():
+                step(tables, start, end)
+        state.stat[layout.STAT_TLB_FLUSHES] += 1
 
     def _fill_bitmap(self, row: int) -> None:
         slot = self._state.slots[row]
@@ -87,10 +83,14 @@ class Machine(Vm):
     def disable_dirty_logging(self, slot_id: int) -> None:
         """Clear KVM_MEM_LOG_DIRTY_PAGES on a slot, and let huge pages come back.
 
+        A level that userspace forced is taken back as well. arm64 only frees its split cache: a
+        huge page comes back with the first write to a protected 4K page of it.
+
         Raises:
             KvmEnoent: no such slot.
 
-        Kernel: kvm_mmu_slot_apply_flags(), arch/x86/kvm/x86.c
+        Kernel: kvm_mmu_slot_apply_flags(), arch/x86/kvm/x86.c; kvm_arch_commit_memory_region(),
+            arch/arm64/kvm/mmu.c
         """
         row = self._known(slot_id)
         state, slot = self._state, self._state.slots[row]
@@ -99,10 +99,12 @@ class Machine(Vm):
         self._note_peak()
         slot[layout.SLOT_LOGGING] = 0
         state.conf[layout.CONF_LOGGING_SLOTS] -= 1
-        tables = self.config.tdp_mmu and self.config.kernel.disable_zaps_tables
-        step = collapse_slot if tables else zap_collapsible_leaves
-        end = int(slot[layout.SLOT_END])
-        self._walk(int(slot[layout.SLOT_BASE]), end, lambda gfn: step(state, row, gfn))
+        slot[layout.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
+        if self.config.mmu is Mmu.STAGE2:
+            state.stat[layout.STAT_SPLIT_CACHE] = 0
+            return
+        for tables in self._all_tables():
+            self._collapse(tables, row)
 
     def get_dirty_log(self, slot_id: int) -> I64:
         """KVM_GET_DIRTY_LOG. In legacy mode it clears the bitmap and arms the pages again.
@@ -116,13 +118,16 @@ class Machine(Vm):
             KvmEnoent: the slot is absent or not logging.
         """
         row = self._logged(slot_id)
-        slot = self._state.slots[row]
-        words = -(-int(slot[layout.SLOT_END] - slot[layout.SLOT_BASE]) // BITS_PER_LONG)
-        at = int(slot[layout.SLOT_DIRTY_AT])
+        words = -(-self._span(row)[1] // BITS_PER_LONG)
+        rounds = self._rounds.get(slot_id)
+        if rounds is not None:
+            note_round(self._bitmap(row, 0, words), *self._span(row), rounds)
         if self.config.dirty_log_mode.manual:
-            return self._state.dirty[at : at + words].copy()
+            return self._bitmap(row, 0, words).copy()
+        armed = self._before_arming(slot_id, row, 0, self._bitmap(row, 0, words))
         buffer = np.zeros(words, dtype=np.int64)
         self._walk(0, words, lambda word: get_dirty_log_protect(self._state, row, buffer, word))
+        self._flush_if_armed(armed)
         return buffer
 
     def clear_dirty_log(self, slot_id: int, first_page: int, num_pages: int, bits: I64) -> None:
@@ -143,8 +148,7 @@ class Machine(Vm):
         if first_page % BITS_PER_LONG:
             raise KvmEinval(f"first_page={first_page} must be a multiple of {BITS_PER_LONG}")
         row = self._logged(slot_id)
-        slot = self._state.slots[row]
-        pages = int(slot[layout.SLOT_END] - slot[layout.SLOT_BASE])
+        pages = self._span(row)[1]
         if first_page < 0 or num_pages < 0 or first_page > pages or num_pages > pages - first_page:
             raise KvmEinval(f"first_page={first_page} num_pages={num_pages} must end at or before page {pages}")
         if num_pages % BITS_PER_LONG and first_page + num_pages != pages:
@@ -156,7 +160,12 @@ class Machine(Vm):
             raise KvmEinval(f"bits has {len(bits)} words; a range of {num_pages} pages has {words}")
         first_word = first_page // BITS_PER_LONG
         buffer = np.ascontiguousarray(bits, dtype=np.int64)
+        held = buffer
+        if self._l2 is not None or self._rounds:
+            held = buffer & self._bitmap(row, first_word, words)
+        armed = self._before_arming(slot_id, row, first_word, held)
         self._walk(0, words, lambda word: clear_dirty_log_protect(self._state, row, first_word, buffer, word))
+        self._flush_if_armed(armed)
 
     def _check_bitmap(self, slot_id: int) -> None:
         if self.config.dirty_log_mode.ring:
@@ -204,12 +213,16 @@ class Machine(Vm):
             KvmEinval: the VM has no dirty ring.
         """
         self._need_ring()
-        done = 0
+        done, armed = 0, int(self._state.stat[layout.STAT_MASKS_ARMED])
         for vcpu in range(self.config.vcpus):
             at = self._state.ring_at[vcpu]
-            done += int(at[layout.RING_HARVEST_INDEX] - at[layout.RING_RESET_INDEX])
-            while dirty_ring_reset(self._state, vcpu):
-                self._drain()
+            first = int(at[layout.RING_RESET_INDEX])
+            done += int(at[layout.RING_HARVEST_INDEX]) - first
+            for tables in self._all_tables():
+                at[layout.RING_RESET_INDEX] = first  # each of a nested VM's tables goes through the same entries
+                while dirty_ring_reset(tables, vcpu):
+                    self._drain()
+        self._flush_if_armed(armed)
         return done
 
     def ring_is_full(self, vcpu: int) -> bool:
@@ -229,7 +242,44 @@ class Machine(Vm):
             InputError: the kernel has no such parameter.
         """
         check_eager(self.config.kernel, eager_page_split=value)
-        self._state.conf[layout.CONF_EAGER] = value
+        if self.config.mmu is Mmu.STAGE2:
+            raise InputError("arm64 has no eager_page_split; its chunk size is chosen before the first memslot")
+        for tables in self._all_tables():
+            tables.conf[layout.CONF_EAGER] = value
+
+    def split_by_faulting(self, slot_id: int, *, vcpu: int = 0) -> int:
+        """The alternative of 2020, before logging starts: a dummy vCPU faults every page of a slot.
+
+        The first pass maps 2M at most, the second 4K. The slot stays forced to 4K until logging of
+        it is disabled.
+
+        Args:
+            slot_id: the slot.
+            vcpu: the vCPU whose caches are used.
+
+        Returns:
+            Calls of the fault handler.
+
+        Raises:
+            KvmEnoent: no such slot.
+            KvmEinval: no such vCPU.
+            InputError: the slot is logged, or the MMU is not one that maps directly.
+        """
+        row = self._known(slot_id)
+        if self.config.mmu not in (Mmu.TDP, Mmu.DIRECT_SHADOW):
+            raise InputError(f"split_by_faulting works with mmu=tdp or direct_shadow, not {self.config.mmu}")
+        if self._state.slots[row, layout.SLOT_LOGGING]:
+            raise InputError(f"slot={slot_id} is logged; split by faulting comes before logging")
+        vcpus = self._check_vcpus(vcpu, 1)
+        self._load(vcpus, l2=False)
+        base, pages = self._span(row)
+        for level in (PG_LEVEL_2M, PG_LEVEL_4K):
+            self._state.slots[row, layout.SLOT_FORCED_LEVEL] = level
+            self._walk(base, base + pages, self._faulting(vcpu, row, level))
+        return regions_of(base, pages) + pages
+
+    def _faulting(self, vcpu: int, row: int, level: int) -> Step:
+        return lambda gfn: fault_pages(self._state, vcpu, row, level, gfn)
 
     def host_write(self, slot_id: int, offsets: I64) -> None:
         """The host process writes to pages of a slot; dirty logging never sees it.
@@ -246,7 +296,13 @@ class Machine(Vm):
         if len(offsets) and (offsets.min() < 0 or offsets.max() >= memslot.pages):
             raise InputError(f"a page of hostwrite lies outside the slot; pages are 0 to {memslot.pages - 1}")
         pages = np.ascontiguousarray(offsets, dtype=np.int64)
-        self._walk(0, len(pages), lambda index: host_write_pages(self._state, row, pages, index))
+        self._walk(0, len(pages), lambda index: self._write_some(row, pages, index))
+
+    def _write_some(self, row: int, pages: I64, index: int) -> int:
+        """host_write_pages(), then what it left for the other tables of a nested VM."""
+        at = host_write_pages(self._state, row, pages, index)
+        self._zap_beside(self._state)
+        return at
 
     def madvise_dontneed(self, slot_id: int, start: int, count: int) -> None:
         """MADV_DONTNEED of the host memory behind pages of a slot.
@@ -294,4 +350,9 @@ class Machine(Vm):
         slot = self._state.slots[row]
         base, move = int(slot[layout.SLOT_BASE]), int(slot[layout.SLOT_BASE] - slot[layout.SLOT_HVA_OFFSET])
         stop = min(end + move, int(slot[layout.SLOT_END]))
-        self._walk(max(first + move, base), stop, lambda gfn: zap_leafs(self._state, gfn, stop))
+        low, stat = max(first + move, base), self._state.stat
+        flushes = int(stat[layout.STAT_TLB_FLUSHES])
+        for tables in self._all_tables():
+            self._unmap(tables, low, stop)
+        if self.config.mmu is not Mmu.STAGE2:  # one flush, whatever was mapped
+            stat[layout.STAT_TLB_FLUSHES] = min(int(stat[layout.STAT_TLB_FLUSHES]), flushes + 1)

@@ -15,7 +15,7 @@ from mmuviz.ground.pages import (
     SPTE_INDEX_MASK,
 )
 from mmuviz.mmu.events import log_is_low, trace_4k_sptes_changed, trace_spte_changed
-from mmuviz.mmu.state import LEAF_BITS, MMU_WRITABLE, PRESENT, TABLE, WRITABLE, MmuState
+from mmuviz.mmu.state import CONF_TRACK_LEVEL, LEAF_BITS, MMU_WRITABLE, PRESENT, TABLE, WRITABLE, MmuState
 
 
 @compiled
@@ -125,7 +125,7 @@ def write_protect_gfn(state: MmuState, gfn: int) -> None:
     """Write-protect the huge leaf that maps a gfn for CLEAR: MMU_WRITABLE goes too.
 
     So the next write is no case for fast_page_fault(), and the children of a later split are not
-    either.
+    either. A 2M leaf that logging tracks as it is has its own turn in clear_bits_pt_masked().
 
     Kernel: write_protect_gfn(), arch/x86/kvm/mmu/tdp_mmu.c (min_level is 2M here)
     """
@@ -134,15 +134,30 @@ def write_protect_gfn(state: MmuState, gfn: int) -> None:
         return
     if state.l3[row] & PRESENT:
         clear_1g_bits(state, row, WRITABLE | MMU_WRITABLE)
-    elif state.l3[row] & TABLE:
+    elif state.l3[row] & TABLE and state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K:
         index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
         if state.l2[(row << SHIFT_2M) | index] & PRESENT:
             clear_2m_bits(state, row, index, WRITABLE | MMU_WRITABLE)
 
 
 @inlined
+def low_bits(count: int) -> int:
+    """A mask of the lowest `count` bits of 64, as int64."""
+    return -1 if count == BITS_PER_LONG else (1 << count) - 1
+
+
+@compiled
+def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int) -> None:
+    """Arm a 2M leaf that logging tracks whole, if the mask names any page of it. Never merged."""
+    if mask != 0 and state.l3[row] & TABLE and state.l2[(row << SHIFT_2M) | index] & PRESENT:
+        clear_2m_bits(state, row, index, bits)
+
+
+@inlined
 def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> None:
     """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
+
+    Where logging tracks 2M, a 2M leaf is armed whole by any page of it.
 
     Args:
         state: page tables, changed in place.
@@ -168,4 +183,6 @@ def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> Non
                     for each in range(count):
                         if (mask >> (done + each)) & 1:
                             clear_4k_bits(state, first + each, 1, bits, page + each)
+            elif state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_2M:
+                clear_tracked_2m(state, row, at & SPTE_INDEX_MASK, (mask >> done) & low_bits(count), bits)
         done += count

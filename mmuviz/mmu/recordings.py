@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final, NoReturn
 
 from mmuviz.ground.errors import InputError, shown
 from mmuviz.ground.pages import PAGES_PER_1G
-from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
+from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
 
 SCHEMA: Final = "kvm-recording/1"
@@ -168,7 +168,7 @@ def config_of(document: Document) -> VmConfig:
         kernel=kernel,
         dirty_log_mode=DirtyLogMode(mode),
         eager_page_split=_field(config, "eager_page_split", bool, "config"),
-        tdp_mmu=_field(config, "tdp_mmu", bool, "config"),
+        mmu=Mmu.TDP if _field(config, "tdp_mmu", bool, "config") else Mmu.DIRECT_SHADOW,
         vcpus=_field(config, "vcpus", int, "config"),
         ring_entries=entries if DirtyLogMode(mode).ring else None,
         pml=pml,

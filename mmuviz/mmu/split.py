@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import (
+    BITS_PER_LONG,
     PAGES_PER_1G,
     PAGES_PER_2M,
     PG_LEVEL_1G,
@@ -15,15 +18,30 @@ from mmuviz.ground.pages import (
 )
 from mmuviz.mmu.events import log_is_low, trace_split_huge_page, trace_spte_changed
 from mmuviz.mmu.state import (
+    CACHES_NONE,
+    CONF_SPLIT_CACHES,
+    CONF_SPLITTER,
+    CONF_TDP_MMU,
     LEAF_BITS,
     ORPHAN,
     PRESENT,
+    SPLITTER_RMAP,
     STAT_PAGES,
+    STAT_SHADOW_PAGES,
+    STAT_SPLIT_CACHE,
+    STAT_SPLIT_DESCS,
+    STAT_SPLIT_TOPUPS,
     STAT_TABLE_PAGES,
     STAT_TABLE_PAGES_PEAK,
+    STAT_TABLES_ABOVE,
     TABLE,
     MmuState,
 )
+
+SPLIT_CACHE_OBJECTS: Final = 40
+"""Tables, and headers, that a VM-wide split cache holds. Kernel: KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE."""
+SPLIT_DESC_CACHE_OBJECTS: Final = SPTE_ENT_PER_PAGE + 1 + SPLIT_CACHE_OBJECTS
+"""pte_list_descs that split_desc_cache holds: 553, filled again below 513."""
 
 
 @inlined
@@ -33,7 +51,17 @@ def account_table(state: MmuState, tables: int) -> None:
     Kernel: tdp_account_mmu_page(), arch/x86/kvm/mmu/tdp_mmu.c
     """
     state.stat[STAT_TABLE_PAGES] += tables
+    if state.conf[CONF_TDP_MMU] == 0:
+        state.stat[STAT_SHADOW_PAGES] += tables
     state.stat[STAT_TABLE_PAGES_PEAK] = max(state.stat[STAT_TABLE_PAGES_PEAK], state.stat[STAT_TABLE_PAGES])
+
+
+@inlined
+def account_table_above(state: MmuState) -> None:
+    """Count a root, or a table that covers the first 512 GiB: the recordings leave them out."""
+    state.stat[STAT_TABLES_ABOVE] += 1
+    if state.conf[CONF_TDP_MMU] == 0:
+        state.stat[STAT_SHADOW_PAGES] += 1
 
 
 @compiled
@@ -79,9 +107,27 @@ def split_1g(state: MmuState, row: int) -> None:
     trace_split_huge_page(state, PG_LEVEL_1G, old, gfn)
 
 
+@inlined
+def take_split_cache(state: MmuState) -> None:
+    """Take one table from the VM-wide caches of eager splitting, if the kernel row has them.
+
+    Topping them up drops mmu_lock. Follows source and the facts on the series, not recordings.
+
+    Kernel: topup_split_caches(), arch/x86/kvm/mmu/mmu.c; split_desc_cache only where there are rmaps
+    """
+    if state.conf[CONF_SPLIT_CACHES] == CACHES_NONE:
+        return
+    if state.stat[STAT_SPLIT_CACHE] == 0:
+        state.stat[STAT_SPLIT_CACHE] = SPLIT_CACHE_OBJECTS
+        state.stat[STAT_SPLIT_TOPUPS] += 1
+        if state.conf[CONF_SPLITTER] == SPLITTER_RMAP:
+            state.stat[STAT_SPLIT_DESCS] = SPLIT_DESC_CACHE_OBJECTS
+    state.stat[STAT_SPLIT_CACHE] -= 1
+
+
 @compiled
-def try_split_huge_pages(state: MmuState, start: int, end: int) -> int:
-    """Split every huge leaf of [start, end) down to 4K, pre-order: a 1G leaf, then its 2M leaves.
+def try_split_huge_pages(state: MmuState, start: int, end: int, target: int) -> int:
+    """Split every huge leaf of [start, end) down to a level, pre-order: a 1G leaf, then its 2M leaves.
 
     The walk begins at the entry that maps `start` and goes on while an entry begins below `end`;
     so an empty range inside a huge page splits it, and one at its first page does not (the
@@ -91,6 +137,7 @@ def try_split_huge_pages(state: MmuState, start: int, end: int) -> int:
         state: page tables, changed in place.
         start: first gfn.
         end: gfn behind the last.
+        target: PG_LEVEL_4K, or PG_LEVEL_2M where logging tracks 2M.
 
     Returns:
         The gfn to go on from; at least `end` when done, less when the event log wants emptying.
@@ -102,17 +149,19 @@ def try_split_huge_pages(state: MmuState, start: int, end: int) -> int:
         base = region << SHIFT_1G
         if base >= end:
             return end
-        if log_is_low(state):
+        if end - start > BITS_PER_LONG and log_is_low(state):  # a mask of CLEAR is never cut short
             return max(base, start)
         row = int(state.row_of[region])
         region += 1
         if row < 0:
             continue
         if state.l3[row] & PRESENT:
+            take_split_cache(state)
             split_1g(state, row)
-        if state.l3[row] & TABLE:
+        if state.l3[row] & TABLE and target == PG_LEVEL_4K:
             low = max(start - base, 0) >> SHIFT_2M
             high = (min(end - base, PAGES_PER_1G) + PAGES_PER_2M - 1) >> SHIFT_2M
             for index in range(low, high):
                 if state.l2[(row << SHIFT_2M) | index] & PRESENT:
+                    take_split_cache(state)
                     split_2m(state, row, index)

@@ -8,7 +8,8 @@ committed by the host. A byte is an SPTE:
 * TABLE marks an entry that points to a table one level down; a 4K byte is not 0 only under one;
 * IN_1G marks the 2M entries under a 1G leaf, which repeat its bits, so that a guest access looks
   at one byte (huge) or two (4K);
-* ORPHAN marks an entry whose table the shadow MMU unlinked and will use again.
+* ORPHAN marks an entry whose table the shadow MMU unlinked and will use again;
+* LINKED, with ORPHAN at 2M, says that the entry still points to it inside an unlinked 1G table.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ DIRTY: Final = 8
 TABLE: Final = 16
 IN_1G: Final = 32
 ORPHAN: Final = 64
+LINKED: Final = 128
 LEAF_BITS: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY
 SPTE_WRITABLE: Final = LEAF_BITS
 """What make_spte() installs where guest and host may write."""
@@ -50,7 +52,8 @@ SLOT_HOST_PAGE_AT: Final = 9
 SLOT_HOST_PAGES: Final = 10
 SLOT_HOST_HUGETLB: Final = 11
 SLOT_ID: Final = 12
-SLOT_COLUMNS: Final = 13
+SLOT_FORCED_LEVEL: Final = 13
+SLOT_COLUMNS: Final = 14
 
 # Entries of `MmuState.conf`: what was chosen when the VM was created, and eager_page_split.
 CONF_RING: Final = 0
@@ -71,9 +74,29 @@ CONF_LINEAR: Final = 14
 CONF_FAST_FIXES_HUGE: Final = 15
 CONF_PREFETCH_FINISHES: Final = 16
 CONF_ZAPS_LEAVES_ONLY: Final = 17
-CONF_ENTRIES: Final = 18
+CONF_FAST_FAULT: Final = 18
+CONF_SPLITTER: Final = 19
+CONF_TRACK_LEVEL: Final = 20
+CONF_STAGE2: Final = 21
+CONF_L2: Final = 22
+CONF_NESTED: Final = 23
+CONF_SPLIT_CACHES: Final = 24
+CONF_MMU_PAGES: Final = 25
+CONF_CHUNK_PAGES: Final = 26
+CONF_ENTRIES: Final = 27
 NOT_LINEAR: Final = -1
 """CONF_LINEAR where rows do not follow each other as their regions do; else the gfn of l1[0]."""
+
+# Values of CONF_SPLITTER: who splits eagerly, if eager_page_split is on.
+SPLITTER_NONE: Final = 0
+SPLITTER_TDP: Final = 1
+SPLITTER_RMAP: Final = 2
+SPLITTER_STAGE2: Final = 3
+
+# Values of CONF_SPLIT_CACHES: VM-wide caches of an eager split.
+CACHES_NONE: Final = 0
+CACHES_LAST: Final = 1
+CACHES_A_CALL: Final = 2
 
 # Entries of `MmuState.stat`: KVM's statistics, and the cursor of the event log.
 STAT_PAGES: Final = 0  # + level: pages_4k, pages_2m, pages_1g
@@ -86,7 +109,20 @@ STAT_PML_FULL_EXITS: Final = 9
 STAT_TABLE_PAGES_PEAK: Final = 10
 STAT_LOG_ENTRIES: Final = 11
 STAT_TABLES_ABOVE: Final = 12  # the root, and tables at 512G, which the recordings leave out
-STAT_ENTRIES: Final = 13
+STAT_TLB_FLUSHES: Final = 13
+STAT_TLBIS: Final = 14
+STAT_LOCAL_TLBIS: Final = 15
+STAT_MASKS_ARMED: Final = 16
+STAT_SHADOW_PAGES: Final = 17
+STAT_SPLIT_CACHE: Final = 18
+STAT_SPLIT_DESCS: Final = 19
+STAT_SPLIT_TOPUPS: Final = 20
+STAT_SPLITS_REFUSED: Final = 21
+STAT_ZAP_FIRST: Final = 22  # with the next: what the other tables of a nested VM must still zap
+STAT_ZAP_END: Final = 23
+STAT_ZAP_FLUSHED: Final = 24
+STAT_TABLES_COLLAPSED: Final = 25
+STAT_ENTRIES: Final = 26
 
 PML_ENTITY_NUM: Final = 512
 """Entries of a vCPU's PML buffer. Kernel: arch/x86/kvm/vmx/vmx.h."""
@@ -110,6 +146,7 @@ LOG_ROWS: Final = 1 << 20
 DONE: Final = 0
 STOP_LOG_FULL: Final = 1
 STOP_RING_FULL: Final = 2
+STOP_INVALIDATED: Final = 3
 
 
 class MmuState(NamedTuple):

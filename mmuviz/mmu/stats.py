@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, PAGE_HEADER_BYTES, PAGES_PER_1G, PAGES_PER_2M, round_up
+from mmuviz.ground.pages import (
+    BITS_PER_LONG,
+    PAGE_BYTES,
+    PAGE_HEADER_BYTES,
+    PAGES_PER_1G,
+    PAGES_PER_2M,
+    round_up,
+)
+from mmuviz.mmu.split import SPLIT_CACHE_OBJECTS, SPLIT_DESC_CACHE_OBJECTS
+from mmuviz.mmu.stage2 import cache_capacity
 from mmuviz.mmu.state import (
+    CONF_CHUNK_PAGES,
+    CONF_NESTED,
+    CONF_STAGE2,
     CONF_TDP_MMU,
     SLOT_BASE,
     SLOT_END,
     SLOT_LOGGING,
+    STAT_SHADOW_PAGES,
+    STAT_SPLIT_CACHE,
+    STAT_SPLIT_DESCS,
+    STAT_SPLIT_TOPUPS,
     STAT_TABLE_PAGES,
     STAT_TABLE_PAGES_PEAK,
     STAT_TABLES_ABOVE,
@@ -23,7 +39,9 @@ RMAP_HEAD_BYTES: Final = 8
 DIRTY_GFN_BYTES: Final = 16
 """sizeof(struct kvm_dirty_gfn), include/uapi/linux/kvm.h."""
 PTE_LIST_DESC_CACHE_OBJECTS: Final = 40
-"""KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE; the direct MMUs modelled here never take one out."""
+"""KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE; none is taken out, since each gfn has one leaf here."""
+POINTER_BYTES: Final = 8
+"""split_desc_cache holds so many objects that their pointers have an array of their own."""
 BITMAPS_PER_SLOT: Final = 2
 """KVM allocates a dirty bitmap double: kvm_second_dirty_bitmap()."""
 
@@ -33,10 +51,12 @@ class MemoryOverhead(NamedTuple):
 
     Attributes:
         table_bytes: page-table pages, the root and the tables at 512G among them.
-        header_bytes: one struct kvm_mmu_page a table.
+        header_bytes: one struct kvm_mmu_page a table; none on arm64.
         vcpu_cache_bytes: objects that wait in the vCPUs' kvm_mmu_memory_caches.
-        split_cache_bytes: VM-wide split caches; none in the TDP MMU as merged, nor without nesting.
-        rmap_bytes: reverse maps of the shadow MMU; none with the TDP MMU.
+        split_cache_bytes: objects that wait in the VM-wide split caches (nested from 6.0, arm64 from
+            6.5, series); none in the TDP MMU as merged.
+        rmap_bytes: reverse-map heads of the shadow MMU; beside the TDP MMU from the first L2 on. A
+            pte_list_desc more is taken only for a gfn with more than one leaf, which none has here.
         dirty_bitmap_bytes: bitmaps of the slots that are logged.
         ring_bytes: dirty rings of all vCPUs.
     """
@@ -71,6 +91,29 @@ def dirty_bitmap_bytes(pages: int) -> int:
     return BITMAPS_PER_SLOT * round_up(pages, BITS_PER_LONG) // 8
 
 
+def split_cache_bytes(state: MmuState, header: int) -> int:
+    """VM-wide split caches as they are: tables with their headers, descs and the array that points to them.
+
+    Kernel: split_shadow_page_cache, split_page_header_cache, split_desc_cache of struct kvm_arch (x86);
+        split_page_cache of struct kvm_s2_mmu (arm64)
+    """
+    tables, descs = int(state.stat[STAT_SPLIT_CACHE]), int(state.stat[STAT_SPLIT_DESCS])
+    pointers = SPLIT_DESC_CACHE_OBJECTS * POINTER_BYTES if descs else 0
+    return tables * (PAGE_BYTES + header) + descs * PTE_LIST_DESC_BYTES + pointers
+
+
+def split_caches_full(state: MmuState) -> int:
+    """VM-wide split caches right after they were filled; 0 if they never were."""
+    if not state.stat[STAT_SPLIT_TOPUPS]:
+        return 0
+    if state.conf[CONF_STAGE2]:
+        return cache_capacity(int(state.conf[CONF_CHUNK_PAGES])) * PAGE_BYTES
+    full = SPLIT_CACHE_OBJECTS * (PAGE_BYTES + PAGE_HEADER_BYTES)
+    if state.conf[CONF_TDP_MMU] and not state.conf[CONF_NESTED]:
+        return full
+    return full + SPLIT_DESC_CACHE_OBJECTS * (PTE_LIST_DESC_BYTES + POINTER_BYTES)
+
+
 def overhead_now(state: MmuState) -> MemoryOverhead:
     """Memory overhead as it is now.
 
@@ -86,15 +129,15 @@ def overhead_now(state: MmuState) -> MemoryOverhead:
         0 if state.ring.shape[1] else sum(dirty_bitmap_bytes(int(row[SLOT_END] - row[SLOT_BASE])) for row in logged)
     )
     rmaps = 0
-    if not state.conf[CONF_TDP_MMU]:
+    if not state.conf[CONF_TDP_MMU] or (state.conf[CONF_NESTED] and state.stat[STAT_SHADOW_PAGES]):
         rmaps = sum(rmap_bytes(int(row[SLOT_END] - row[SLOT_BASE]), int(row[SLOT_BASE])) for row in state.slots)
-    running = int((state.cache > 0).sum())
-    cached = int(state.cache.sum()) * (PAGE_BYTES + PAGE_HEADER_BYTES)
+    header = 0 if state.conf[CONF_STAGE2] else PAGE_HEADER_BYTES
+    descs = 0 if state.conf[CONF_STAGE2] else int((state.cache > 0).sum()) * PTE_LIST_DESC_CACHE_OBJECTS
     return MemoryOverhead(
         table_bytes=tables * PAGE_BYTES,
-        header_bytes=tables * PAGE_HEADER_BYTES,
-        vcpu_cache_bytes=cached + running * PTE_LIST_DESC_CACHE_OBJECTS * PTE_LIST_DESC_BYTES,
-        split_cache_bytes=0,
+        header_bytes=tables * header,
+        vcpu_cache_bytes=int(state.cache.sum()) * (PAGE_BYTES + header) + descs * PTE_LIST_DESC_BYTES,
+        split_cache_bytes=split_cache_bytes(state, header),
         rmap_bytes=rmaps,
         dirty_bitmap_bytes=bitmaps,
         ring_bytes=state.ring.size * DIRTY_GFN_BYTES,
@@ -119,5 +162,6 @@ def overhead_peak(state: MmuState, before: MemoryOverhead) -> MemoryOverhead:
     merged = MemoryOverhead(*peak)
     return merged._replace(
         table_bytes=max(merged.table_bytes, tables * PAGE_BYTES),
-        header_bytes=max(merged.header_bytes, tables * PAGE_HEADER_BYTES),
+        split_cache_bytes=max(merged.split_cache_bytes, split_caches_full(state)),
+        header_bytes=max(merged.header_bytes, 0 if state.conf[CONF_STAGE2] else tables * PAGE_HEADER_BYTES),
     )

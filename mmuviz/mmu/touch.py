@@ -13,6 +13,7 @@ from mmuviz.mmu.events import FAST_FIXED, WRITE_PROTECTED, log_is_low, trace_fas
 from mmuviz.mmu.fault import page_fault
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import (
+    CONF_FAST_FAULT,
     CONF_LINEAR,
     CONF_PML,
     CONF_RING,
@@ -29,6 +30,8 @@ from mmuviz.mmu.state import (
     STAT_PF_FAST,
     STAT_PF_FIXED,
     STAT_PF_TAKEN,
+    STAT_ZAP_END,
+    STOP_INVALIDATED,
     STOP_LOG_FULL,
     STOP_RING_FULL,
     TABLE,
@@ -84,7 +87,8 @@ def is_4k(state: MmuState, gfn: int) -> bool:
 @inlined
 def may_batch(state: MmuState) -> bool:
     """Whether fix_write_protected() serves this VM."""
-    return int(state.conf[CONF_PML]) == 0 and int(state.conf[CONF_LINEAR]) != NOT_LINEAR
+    fast = int(state.conf[CONF_FAST_FAULT]) != 0
+    return fast and int(state.conf[CONF_PML]) == 0 and int(state.conf[CONF_LINEAR]) != NOT_LINEAR
 
 
 @inlined
@@ -135,7 +139,8 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
 
     An access through a leaf that allows it, with the dirty bit set for a write, costs nothing and
     changes nothing. A write through a writable leaf whose dirty bit is clear sets it (and PML logs
-    it). All else exits to KVM. A vCPU whose ring is soft-full stops before it enters the guest.
+    it). All else exits to KVM. A vCPU whose ring is soft-full stops before it enters the guest. Of a
+    nested VM, an access that made the host replace a page stops until the other tables are zapped.
 
     Args:
         state: changed in place.
@@ -145,8 +150,8 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
         start: access to go on from.
 
     Returns:
-        What it stopped for (DONE, STOP_LOG_FULL, STOP_RING_FULL) and the access that
-        did not retire.
+        What it stopped for (DONE, STOP_LOG_FULL, STOP_RING_FULL, STOP_INVALIDATED) and the access
+        that did not retire.
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c
     """
@@ -175,4 +180,6 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
             index = fix_write_protected(state, vcpu, gfns, index)
         else:
             page_fault(state, vcpu, gfn, word, write)
+            if state.stat[STAT_ZAP_END] != 0:
+                return STOP_INVALIDATED, index
     return DONE, index

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
+from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M, PG_LEVEL_2M
+from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.events import runs_of
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.machine import Machine
@@ -32,3 +33,24 @@ def warm() -> None:
     machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
     machine.enable_dirty_logging(0)
     machine.disable_dirty_logging(0)
+    for config in (
+        VmConfig(features_of("6.12"), tracking=Tracking(PG_LEVEL_2M, rounds_to_4k=1)),
+        VmConfig(features_of("6.12"), mmu=Mmu.NESTED),
+        VmConfig(features_of("6.12"), mmu=Mmu.STAGE2, split_chunk_bytes=PAGES_PER_2M * PAGE_BYTES),
+    ):
+        _warm_unrecorded(config)
+
+
+def _warm_unrecorded(config: VmConfig) -> None:
+    """What plain Python calls for MMUs and ways of tracking that no recording has."""
+    machine = Machine(config)
+    machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
+    if config.mmu is Mmu.TDP:
+        machine.split_by_faulting(0)
+    for l2 in (False, True) if config.mmu is Mmu.NESTED else (False,):
+        machine.run(0, np.arange(512, 600), write=True, l2=l2)
+    machine.enable_dirty_logging(0)
+    machine.run(0, np.arange(512, 600), write=True)
+    machine.get_dirty_log(0)
+    machine.disable_dirty_logging(0)
+    machine.delete_memslot(0)

@@ -35,20 +35,35 @@ import numpy as np
 import mmuviz.engine
 import mmuviz.mmu
 from mmuviz.engine.replayed import record_file
-from mmuviz.mmu.config import Backing, Memslot, VmConfig
-from mmuviz.mmu.features import features_of
+from mmuviz.mmu.config import Backing, Memslot, Mmu, Tracking, VmConfig
+from mmuviz.mmu.features import features_of, kernel_row
 from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import read_document
 from mmuviz.mmu.replay import replayed
 for name in sys.argv[1:]:
     replayed(read_document(Path(name)))
     record_file(Path(name))
-machine = Machine(VmConfig(features_of("6.12")))
-machine.add_memslot(0, Memslot(1 << 18, 1 << 18, Backing.HUGETLB_1G))
 pages = np.arange(1 << 18, (1 << 18) + 600)
-for step in (lambda: None, lambda: machine.enable_dirty_logging(0), lambda: machine.disable_dirty_logging(0)):
-    step()
-    machine.run(0, pages, write=True)
+for choices in (
+    {},
+    {"mmu": Mmu.NESTED},
+    {"mmu": Mmu.SHADOW_PAGING},
+    {"mmu": Mmu.STAGE2, "split_chunk_bytes": 1 << 30},
+    {"tracking": Tracking(2, rounds_to_4k=1)},
+    {"kernel": kernel_row("shadow-eager-v1"), "mmu": Mmu.DIRECT_SHADOW},
+):
+    machine = Machine(VmConfig(**{"kernel": features_of("6.12"), **choices}))
+    machine.add_memslot(0, Memslot(1 << 18, 1 << 18, Backing.HUGETLB_1G))
+    if machine.config.mmu is Mmu.TDP:
+        machine.split_by_faulting(0)
+    for step in (None, machine.enable_dirty_logging, machine.disable_dirty_logging):
+        if step is not None:
+            step(0)
+        for l2 in (False, True) if machine.config.mmu is Mmu.NESTED else (False,):
+            machine.run(0, pages, write=True, l2=l2)
+        if step == machine.enable_dirty_logging:
+            machine.clear_dirty_log(0, 0, 1 << 18, machine.get_dirty_log(0))
+    machine.delete_memslot(0)
 missed = []
 for room in (mmuviz.mmu, mmuviz.engine):
     for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):

@@ -1,0 +1,274 @@
+"""Mapping a page in the tables: the level, the tables on the way down, the leaf, the neighbours."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import (
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
+    PG_LEVEL_512G,
+    SHIFT_1G,
+    SHIFT_2M,
+    SHIFT_512G,
+    SPTE_ENT_PER_PAGE,
+    SPTE_INDEX_MASK,
+)
+from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf
+from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
+from mmuviz.mmu.events import trace_spte_changed
+from mmuviz.mmu.host import HOST_PRESENT, REGION_PAGES, host_page_state, region_shift
+from mmuviz.mmu.memslot import host_page_of, max_mapping_level
+from mmuviz.mmu.split import account_table, account_table_above, split_1g, split_2m
+from mmuviz.mmu.state import (
+    CONF_FAULT_SPLITS,
+    CONF_PREFETCH_FINISHES,
+    CONF_TDP_MMU,
+    CONF_TRACK_LEVEL,
+    IN_1G,
+    LEAF_BITS,
+    LINKED,
+    ORPHAN,
+    PRESENT,
+    SLOT_BASE,
+    SLOT_END,
+    SLOT_FORCED_LEVEL,
+    SLOT_HOST_PRESENT,
+    SLOT_HOST_REGION_AT,
+    SLOT_LOGGING,
+    SPTE_WRITABLE,
+    STAT_PAGES,
+    STAT_TLB_FLUSHES,
+    TABLE,
+    WRITABLE,
+    MmuState,
+)
+
+PTE_PREFETCH_NUM: Final = 8
+"""Kernel: arch/x86/kvm/mmu/mmu.c."""
+
+
+@inlined
+def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> None:
+    """Install a leaf for a gfn at the highest level allowed: 4K where the slot is logged.
+
+    A huge leaf above that level is split in place (TDP MMU, from 6.2) or zapped whole, and an
+    empty table linked. A writable leaf of a logged slot marks its page dirty, reads included.
+
+    Kernel: kvm_tdp_mmu_map(), tdp_mmu.c; direct_map(), mmu.c; make_spte(), spte.c
+    """
+    logged = state.slots[slot, SLOT_LOGGING] != 0
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    goal = goal_level(state, slot, row, gfn)
+    link_512g(state, vcpu, gfn)
+    if goal == PG_LEVEL_1G:
+        state.stat[STAT_TLB_FLUSHES] += 1 if state.l3[row] & TABLE else 0
+        map_1g(state, row, word)
+    else:
+        step_down_1g(state, vcpu, row)
+        index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
+        if goal == PG_LEVEL_2M:
+            state.stat[STAT_TLB_FLUSHES] += 1 if state.l2[(row << SHIFT_2M) | index] & TABLE else 0
+            map_2m(state, row, index, word)
+        else:
+            step_down_2m(state, vcpu, row, index)
+            map_4k(state, row, gfn, word)
+            if state.conf[CONF_TDP_MMU] == 0 and not logged:
+                prefetch_ptes(state, slot, row, gfn)
+    if word & WRITABLE:
+        mark_page_dirty_in_slot(state, vcpu, slot, gfn)
+
+
+@inlined
+def goal_level(state: MmuState, slot: int, row: int, gfn: int) -> int:
+    """The level at which a fault maps a gfn.
+
+    4K where the slot is logged. Where logging tracks 2M, at most 2M, and 4K under a 4K table that
+    stands already, so that no leaf grows while the slot is logged. At most the level that userspace
+    forced (the pre-split of 2020).
+
+    Kernel: kvm_mmu_hugepage_adjust(), arch/x86/kvm/mmu/mmu.c; 2M and forced levels: never merged
+    """
+    most = int(state.slots[slot, SLOT_FORCED_LEVEL])
+    if state.slots[slot, SLOT_LOGGING] != 0:
+        most = min(most, int(state.conf[CONF_TRACK_LEVEL]))
+        if state.l2[(row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)] & TABLE:
+            most = PG_LEVEL_4K
+    if most == PG_LEVEL_4K:
+        return PG_LEVEL_4K
+    return min(most, max_mapping_level(state, slot, gfn))
+
+
+@inlined
+def take_table(state: MmuState, vcpu: int) -> None:
+    """Take one table page from the vCPU's cache. Kernel: tdp_mmu_alloc_sp()."""
+    state.cache[vcpu] -= 1
+    account_table(state, 1)
+
+
+@inlined
+def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
+    """Link the table that covers this 512 GiB. The first one and the root stand from the start."""
+    at = gfn >> SHIFT_512G
+    if state.l4[at] == 0:
+        state.l4[at] = 1
+        if at == 0:
+            account_table_above(state)
+            state.cache[vcpu] -= 1
+            return
+        take_table(state, vcpu)
+        trace_spte_changed(state, PG_LEVEL_512G, 0, TABLE, at << SHIFT_512G)
+
+
+@inlined
+def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
+    """Go below the 1G entry of a row: split or zap its leaf, link a table where none is."""
+    entry = int(state.l3[row])
+    if entry & TABLE:
+        return
+    if entry & PRESENT and state.conf[CONF_FAULT_SPLITS] != 0 and state.conf[CONF_TDP_MMU] != 0:
+        split_1g(state, row)
+        state.cache[vcpu] -= 1
+        return
+    if entry & PRESENT:
+        zap_1g_leaf(state, row)
+        state.stat[STAT_TLB_FLUSHES] += 1
+    state.l3[row] = TABLE
+    if entry & ORPHAN == 0:
+        take_table(state, vcpu)
+    else:
+        relink_2m_tables(state, row)
+    trace_spte_changed(state, PG_LEVEL_1G, 0, TABLE, state.region_of[row] << SHIFT_1G)
+
+
+@inlined
+def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
+    """Go below a 2M entry: split or zap its leaf, link an empty table where none is."""
+    at = (row << SHIFT_2M) | index
+    entry = int(state.l2[at])
+    if entry & TABLE:
+        return
+    if entry & PRESENT and state.conf[CONF_FAULT_SPLITS] != 0 and state.conf[CONF_TDP_MMU] != 0:
+        split_2m(state, row, index)
+        state.cache[vcpu] -= 1
+        return
+    if entry & PRESENT:
+        zap_2m_leaf(state, row, index)
+        state.stat[STAT_TLB_FLUSHES] += 1
+    state.l2[at] = TABLE
+    if entry & ORPHAN == 0:
+        take_table(state, vcpu)
+    trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M))
+
+
+@compiled
+def relink_2m_tables(state: MmuState, row: int) -> None:
+    """A 1G table is linked again: the 2M tables that it still points to come with it, empty."""
+    for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
+        if state.l2[at] & LINKED:
+            state.l2[at] = TABLE
+
+
+@compiled
+def orphan_2m(state: MmuState, at: int) -> None:
+    """Unlink the table of a 2M entry; disabling emptied it before, so it maps nothing."""
+    state.l2[at] = ORPHAN
+    state.l1[at << SHIFT_2M : (at + 1) << SHIFT_2M] = 0
+
+
+@compiled
+def map_1g(state: MmuState, row: int, word: int) -> None:
+    """Install a 1G leaf, over a table if one stands there."""
+    entry = int(state.l3[row])
+    if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
+        replace_1g_table(state, row, word)
+        return
+    first = row << SHIFT_2M
+    if entry & TABLE:  # the shadow MMU only unlinks the tables, and will use them again
+        entry = ORPHAN
+        for at in range(first, first + SPTE_ENT_PER_PAGE):
+            if state.l2[at] & TABLE:
+                orphan_2m(state, at)
+                state.l2[at] |= LINKED
+    if entry & PRESENT == 0:
+        state.stat[STAT_PAGES + PG_LEVEL_1G] += 1
+    trace_spte_changed(state, PG_LEVEL_1G, entry & LEAF_BITS, word, state.region_of[row] << SHIFT_1G)
+    state.l3[row] = (entry & ORPHAN) | word
+    for at in range(first, first + SPTE_ENT_PER_PAGE):
+        state.l2[at] = (int(state.l2[at]) & (ORPHAN | LINKED)) | IN_1G | word
+
+
+@compiled
+def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
+    """Install a 2M leaf, over a table if one stands there."""
+    at = (row << SHIFT_2M) | index
+    entry = int(state.l2[at])
+    if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
+        replace_2m_table(state, row, index, word)
+        return
+    if entry & TABLE:
+        orphan_2m(state, at)
+        entry = ORPHAN
+    if entry & PRESENT == 0:
+        state.stat[STAT_PAGES + PG_LEVEL_2M] += 1
+    gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+    trace_spte_changed(state, PG_LEVEL_2M, entry & LEAF_BITS, word, gfn)
+    state.l2[at] = (entry & ORPHAN) | word
+
+
+@inlined
+def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
+    """Install a 4K leaf in a table that stands."""
+    at = (row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))
+    old = int(state.l1[at])
+    if old & PRESENT == 0:
+        state.stat[STAT_PAGES + PG_LEVEL_4K] += 1
+    trace_spte_changed(state, PG_LEVEL_4K, old, word, gfn)
+    state.l1[at] = word
+
+
+@compiled
+def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
+    """Whether the host maps a page writable now, so that it can be had without a fault.
+
+    Kernel: get_user_pages_fast_only() as direct_pte_prefetch_many() calls it
+    """
+    if state.slots[slot, SLOT_HOST_PRESENT] != 0:
+        return True
+    region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
+    if region == REGION_PAGES:
+        return host_page_state(state, slot, hpage) == HOST_PRESENT
+    return int(region) == HOST_PRESENT
+
+
+@compiled
+def prefetch_ptes(state: MmuState, slot: int, row: int, gfn: int) -> None:
+    """Map the neighbours of a 4K page that the shadow MMU just mapped, 8 entries in all.
+
+    Each run of empty entries is mapped up to its first page that the host does not map writable. A
+    run of which no page can be had so, or that leaves the slot, ends the prefetch.
+
+    Kernel: direct_pte_prefetch(), arch/x86/kvm/mmu/mmu.c
+    """
+    first = gfn - gfn % PTE_PREFETCH_NUM
+    run = -1
+    for each in range(first, first + PTE_PREFETCH_NUM + 1):
+        at = (row << SHIFT_1G) | (each & ((1 << SHIFT_1G) - 1))
+        if each < first + PTE_PREFETCH_NUM and state.l1[at] & PRESENT == 0:
+            run = each if run < 0 else run
+            continue
+        if run < 0:
+            continue
+        if each == first + PTE_PREFETCH_NUM and state.conf[CONF_PREFETCH_FINISHES] == 0:
+            return
+        if run < state.slots[slot, SLOT_BASE] or each > state.slots[slot, SLOT_END]:
+            return
+        page = run
+        while page < each and host_page_is_writable(state, slot, host_page_of(state, slot, page)):
+            map_4k(state, row, page, SPTE_WRITABLE)
+            page += 1
+        if page == run:
+            return
+        run = -1

@@ -1,0 +1,78 @@
+"""The alternative of 2020: userspace has every page faulted by a dummy vCPU before logging starts.
+
+From the series "Split EPT huge pages in advance of dirty logging" (Zhou Jian, 18 Feb 2020), never
+merged: flags of the memslot force the level, and an ioctl calls the fault handler for each page.
+Follows the mail, not recordings. What a fault does to a huge page (zap or split) is the kernel row's.
+"""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
+from mmuviz.mmu.events import log_is_low
+from mmuviz.mmu.fault import invalidate_gfn, topup_memory_caches
+from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_LEVEL, fault_host_page
+from mmuviz.mmu.mapping import map_page, step_down_1g, step_down_2m
+from mmuviz.mmu.memslot import host_page_of
+from mmuviz.mmu.state import (
+    CONF_FAULT_SPLITS,
+    CONF_TDP_MMU,
+    PRESENT,
+    SLOT_END,
+    SPTE_WRITABLE,
+    TABLE,
+    WRITABLE,
+    MmuState,
+)
+
+
+@compiled
+def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int) -> int:
+    """Fault one page of each entry at a level, for writing, from `start` to the end of the slot.
+
+    Args:
+        state: changed in place; the slot's forced level is `level` already.
+        vcpu: the dummy vCPU.
+        slot: index of the memslot.
+        level: PG_LEVEL_2M in the first pass, PG_LEVEL_4K in the second.
+        start: gfn to go on from.
+
+    Returns:
+        The gfn to go on from; the slot's end when done, less when the event log wants emptying.
+    """
+    end = int(state.slots[slot, SLOT_END])
+    gfn = start
+    while gfn < end:
+        if log_is_low(state):
+            return gfn
+        fault_page(state, vcpu, slot, gfn, level)
+        gfn = (((gfn >> SHIFT_2M) + 1) << SHIFT_2M) if level == PG_LEVEL_2M else gfn + 1
+    return end
+
+
+@compiled
+def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> None:
+    """One call of the fault handler, outside of any guest: no exit, no count of page faults."""
+    topup_memory_caches(state, vcpu)
+    host = fault_host_page(state, slot, host_page_of(state, slot, gfn), 1)
+    if host & FAULT_INVALIDATES:
+        invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
+    at = (row << SHIFT_2M) | index
+    if state.conf[CONF_FAULT_SPLITS] != 0 and state.conf[CONF_TDP_MMU] != 0:
+        if state.l3[row] & PRESENT:
+            step_down_1g(state, vcpu, row)
+        if level == PG_LEVEL_4K and state.l2[at] & PRESENT:
+            step_down_2m(state, vcpu, row, index)
+    if not maps_writable(state, row, at, gfn, level):
+        map_page(state, vcpu, slot, gfn, SPTE_WRITABLE)
+
+
+@inlined
+def maps_writable(state: MmuState, row: int, at: int, gfn: int, level: int) -> bool:
+    """Whether a leaf at most of this level maps a gfn writable: then the fault was spurious."""
+    if state.l2[at] & TABLE:
+        return int(state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)]) & WRITABLE != 0
+    held = PG_LEVEL_1G if state.l3[row] & PRESENT else PG_LEVEL_2M
+    return held <= level and int(state.l2[at]) & WRITABLE != 0

@@ -1,0 +1,109 @@
+"""From the choices of a VM to the settings that compiled code reads, and the tables of an L2."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.mmu import state as layout
+from mmuviz.mmu.config import MIN_MMU_PAGES, Mmu, VmConfig
+from mmuviz.mmu.events import L2_EVENT
+from mmuviz.mmu.state import I64, MmuState
+
+MMU_PAGES_OF_MEMORY: Final = 50
+"""One shadow page for 50 pages of memslots. Kernel: KVM_PERMILLE_MMU_PAGES."""
+
+
+def settle(conf: I64, config: VmConfig) -> None:
+    """Write down a VM's choices for L1's tables.
+
+    Args:
+        conf: int64[CONF_ENTRIES], changed in place.
+        config: the choices, checked.
+    """
+    kernel, mode = config.kernel, config.dirty_log_mode
+    conf[layout.CONF_RING] = mode.ring
+    conf[layout.CONF_MANUAL] = mode.manual
+    conf[layout.CONF_INIT_SET] = mode.initially_set
+    conf[layout.CONF_EAGER] = config.splits_eagerly
+    conf[layout.CONF_TDP_MMU] = not config.mmu.shadows or config.mmu is Mmu.NESTED
+    conf[layout.CONF_PML] = config.pml
+    conf[layout.CONF_RING_LIMIT] = config.ring_limit
+    conf[layout.CONF_FAULT_SPLITS] = kernel.fault_splits_in_place
+    conf[layout.CONF_CLEAR_END_EXCLUSIVE] = kernel.clear_split_end_exclusive
+    conf[layout.CONF_RECOVERS] = kernel.recovers_huge_pages_in_place
+    conf[layout.CONF_PML_OLDEST_FIRST] = kernel.pml_oldest_first
+    conf[layout.CONF_HUGE_ZERO_ALLOCATES] = kernel.huge_zero_write_allocates
+    conf[layout.CONF_FAST_FIXES_HUGE] = kernel.fast_fixes_huge_pages
+    conf[layout.CONF_PREFETCH_FINISHES] = kernel.prefetch_finishes_run
+    conf[layout.CONF_ZAPS_LEAVES_ONLY] = kernel.zaps_leaves_only
+    conf[layout.CONF_DONTNEED_FREES_TABLES] = kernel.dontneed_frees_page_tables
+    conf[layout.CONF_FAST_FAULT] = config.mmu not in (Mmu.SHADOW_PAGING, Mmu.STAGE2)
+    conf[layout.CONF_SPLITTER] = splitter_of(config)
+    conf[layout.CONF_TRACK_LEVEL] = config.tracking.level
+    conf[layout.CONF_STAGE2] = config.mmu is Mmu.STAGE2
+    conf[layout.CONF_NESTED] = config.mmu is Mmu.NESTED
+    conf[layout.CONF_SPLIT_CACHES] = caches_of(config)
+    conf[layout.CONF_CHUNK_PAGES] = config.split_chunk_bytes // PAGE_BYTES
+
+
+def splitter_of(config: VmConfig) -> int:
+    """Who splits L1's tables eagerly."""
+    if config.mmu is Mmu.STAGE2:
+        return layout.SPLITTER_STAGE2
+    if config.tdp_mmu:
+        return layout.SPLITTER_TDP
+    return layout.SPLITTER_RMAP if config.splits_rmaps else layout.SPLITTER_NONE
+
+
+def caches_of(config: VmConfig) -> int:
+    """The VM-wide split caches of L1's tables; the TDP MMU as merged has none."""
+    if config.tdp_mmu:
+        return layout.CACHES_LAST if config.kernel.tdp_split_caches else layout.CACHES_NONE
+    return rmap_caches_of(config)
+
+
+def rmap_caches_of(config: VmConfig) -> int:
+    """The VM-wide split caches of the shadow MMU."""
+    if not config.splits_rmaps:
+        return layout.CACHES_NONE
+    return layout.CACHES_A_CALL if config.kernel.split_caches_last_a_call else layout.CACHES_LAST
+
+
+def shadow_of_l2(state: MmuState, config: VmConfig) -> MmuState:
+    """Tables of the shadow MMU for an L2, beside L1's: its own tables and settings, all else shared.
+
+    Args:
+        state: L1's arrays.
+        config: the choices.
+
+    Returns:
+        A state whose l4 to l1, row_of, region_of and conf are its own.
+
+    Kernel: init_kvm_nested_mmu(), kvm_init_shadow_ept_mmu(), arch/x86/kvm/mmu/mmu.c
+    """
+    conf = state.conf.copy()
+    conf[layout.CONF_TDP_MMU] = 0
+    conf[layout.CONF_PML] = 0
+    conf[layout.CONF_FAST_FAULT] = 0
+    conf[layout.CONF_SPLITTER] = layout.SPLITTER_RMAP if config.splits_rmaps else layout.SPLITTER_NONE
+    conf[layout.CONF_SPLIT_CACHES] = rmap_caches_of(config)
+    conf[layout.CONF_L2] = L2_EVENT
+    return state._replace(row_of=np.full_like(state.row_of, -1), l4=np.zeros_like(state.l4), conf=conf)
+
+
+def beside(l2: MmuState, l1: MmuState) -> MmuState:
+    """The tables of an L2, sharing what memslots added to L1's arrays."""
+    return l2._replace(slots=l1.slots, dirty=l1.dirty, host_region=l1.host_region, host_page=l1.host_page)
+
+
+def mmu_pages_of(config: VmConfig, memslot_pages: int) -> int:
+    """The most shadow pages that KVM allows.
+
+    Kernel: kvm_mmu_calculate_default_mmu_pages() up to 5.x, kvm_arch_commit_memory_region(), x86.c
+    """
+    if config.nr_mmu_pages is not None:
+        return config.nr_mmu_pages
+    return max(memslot_pages // MMU_PAGES_OF_MEMORY, MIN_MMU_PAGES)

@@ -1,0 +1,240 @@
+"""arm64: the stage-2 abort, mapping by break-before-make, and unmapping.
+
+Follows source (arch/arm64/kvm/mmu.c and hyp/pgtable.c of 6.12), not recordings. There is no lockless
+path: a write-protection fix takes mmu_lock for read, like every other abort.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import (
+    PAGES_PER_1G,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
+    PG_LEVEL_512G,
+    SHIFT_1G,
+    SHIFT_2M,
+    SHIFT_512G,
+    SPTE_INDEX_MASK,
+)
+from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf, zap_4k
+from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
+from mmuviz.mmu.events import log_is_low, trace_page_fault, trace_spte_changed
+from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_WRITABLE, fault_host_page
+from mmuviz.mmu.mapping import link_512g, map_1g, map_2m, map_4k, take_table
+from mmuviz.mmu.memslot import host_page_of, max_mapping_level
+from mmuviz.mmu.split import account_table
+from mmuviz.mmu.state import (
+    DIRTY,
+    PRESENT,
+    SLOT_LOGGING,
+    STAT_LOCAL_TLBIS,
+    STAT_PF_FIXED,
+    STAT_PF_TAKEN,
+    STAT_TABLES_ABOVE,
+    STAT_TLBIS,
+    TABLE,
+    WRITABLE,
+    MmuState,
+)
+
+CACHE_OBJECTS: Final = 40
+"""Kernel: KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE, arch/arm64/include/asm/kvm_types.h."""
+CACHE_MINIMUM: Final = 3
+"""Tables below the root. Kernel: kvm_mmu_cache_min_pages(), arch/arm64/include/asm/stage2_pgtable.h."""
+STAGE2_WRITABLE: Final = PRESENT | WRITABLE | DIRTY
+STAGE2_READ_ONLY: Final = PRESENT
+
+
+@compiled
+def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, write: int) -> int:
+    """Handle one stage-2 abort.
+
+    While logging, only the faulting 4K is mapped, and a read maps it read-only. A fault at the size
+    that stands only relaxes its permissions. After logging, a write to a protected 4K page maps the
+    whole block again where slot, alignment and host let it.
+
+    Args:
+        state: changed in place.
+        vcpu: the vCPU that faulted.
+        slot: index of the memslot.
+        gfn: the page touched.
+        word: bits of the leaf that maps it, 0 for none.
+        write: 1 for a write.
+
+    Returns:
+        What fault_host_page() said; with FAULT_INVALIDATES nothing is mapped yet.
+
+    Kernel: user_mem_abort(), arch/arm64/kvm/mmu.c
+    """
+    present = 1 if word & PRESENT else 0
+    logging = state.slots[slot, SLOT_LOGGING] != 0
+    trace_page_fault(state, vcpu, 2 * present + write, gfn)
+    state.stat[STAT_PF_TAKEN] += 1
+    if (present == 0 or (logging and write != 0)) and state.cache[vcpu] < CACHE_MINIMUM:
+        state.cache[vcpu] = CACHE_OBJECTS
+    host = fault_host_page(state, slot, host_page_of(state, slot, gfn), write)
+    if host & FAULT_INVALIDATES:
+        return host
+    goal = PG_LEVEL_4K if logging else max_mapping_level(state, slot, gfn)
+    writable = host & FAULT_WRITABLE != 0 and (write != 0 or not logging)
+    if present and level_of(state, gfn) == goal:
+        relax_perms(state, gfn, goal)
+    else:
+        stage2_map(state, vcpu, gfn, goal, STAGE2_WRITABLE if writable else STAGE2_READ_ONLY)
+    state.stat[STAT_PF_FIXED] += 1
+    if writable:
+        mark_page_dirty_in_slot(state, vcpu, slot, gfn)
+    return host
+
+
+@inlined
+def level_of(state: MmuState, gfn: int) -> int:
+    """Level of the leaf that maps a gfn which some leaf maps."""
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    if state.l3[row] & PRESENT:
+        return PG_LEVEL_1G
+    huge = state.l2[(row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)] & PRESENT
+    return PG_LEVEL_2M if huge else PG_LEVEL_4K
+
+
+@inlined
+def relax_perms(state: MmuState, gfn: int, level: int) -> None:
+    """Make the leaf of a level that maps a gfn writable where it stands; a local TLBI follows.
+
+    Kernel: kvm_pgtable_stage2_relax_perms(), arch/arm64/kvm/hyp/pgtable.c
+    """
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    state.stat[STAT_LOCAL_TLBIS] += 1
+    if level == PG_LEVEL_4K:
+        map_4k(state, row, gfn, STAGE2_WRITABLE)
+    elif level == PG_LEVEL_2M:
+        map_2m(state, row, (gfn >> SHIFT_2M) & SPTE_INDEX_MASK, STAGE2_WRITABLE)
+    else:
+        map_1g(state, row, STAGE2_WRITABLE)
+
+
+@compiled
+def stage2_map(state: MmuState, vcpu: int, gfn: int, goal: int, word: int) -> None:
+    """Map a gfn at a level: blocks on the way and what stands there are broken first.
+
+    Kernel: stage2_map_walker(), arch/arm64/kvm/hyp/pgtable.c
+    """
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    link_512g(state, vcpu, gfn)
+    if goal == PG_LEVEL_1G:
+        if state.l3[row] & TABLE:
+            state.stat[STAT_TLBIS] += 1
+        map_1g(state, row, word)
+        return
+    index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
+    at = (row << SHIFT_2M) | index
+    if state.l3[row] & TABLE == 0:
+        if state.l3[row] & PRESENT:
+            state.stat[STAT_TLBIS] += 1
+            zap_1g_leaf(state, row)
+        state.l3[row] = TABLE
+        take_table(state, vcpu)
+        trace_spte_changed(state, PG_LEVEL_1G, 0, TABLE, state.region_of[row] << SHIFT_1G)
+    if goal == PG_LEVEL_2M:
+        if state.l2[at] & TABLE:
+            state.stat[STAT_TLBIS] += 1
+        map_2m(state, row, index, word)
+        return
+    if state.l2[at] & TABLE == 0:
+        if state.l2[at] & PRESENT:
+            state.stat[STAT_TLBIS] += 1
+            zap_2m_leaf(state, row, index)
+        state.l2[at] = TABLE
+        take_table(state, vcpu)
+        trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, (gfn >> SHIFT_2M) << SHIFT_2M)
+    map_4k(state, row, gfn, word)
+
+
+@compiled
+def stage2_unmap(state: MmuState, start: int, end: int) -> int:
+    """Unmap [start, end): blocks go whole, and a table that is empty then goes too; a TLBI each.
+
+    Returns:
+        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+
+    Kernel: kvm_pgtable_stage2_unmap(), arch/arm64/kvm/hyp/pgtable.c
+    """
+    gfn = start
+    while gfn < end:
+        if log_is_low(state):
+            return gfn
+        base = (gfn >> SHIFT_1G) << SHIFT_1G
+        stop = min(end, base + PAGES_PER_1G)
+        row = int(state.row_of[gfn >> SHIFT_1G])
+        if row >= 0 and state.l3[row] & PRESENT:
+            state.stat[STAT_TLBIS] += 1
+            zap_1g_leaf(state, row)
+            free_512g(state, gfn >> SHIFT_512G)
+        elif row >= 0 and state.l3[row] & TABLE:
+            unmap_row(state, row, gfn - base, stop - base)
+            if is_empty_row(state, row):
+                state.stat[STAT_TLBIS] += 1
+                replace_1g_table(state, row, 0)
+                free_512g(state, gfn >> SHIFT_512G)
+        gfn = stop
+    return end
+
+
+@compiled
+def unmap_row(state: MmuState, row: int, low: int, high: int) -> None:
+    """The part of stage2_unmap() inside one 1 GiB row: pages [low, high) of it."""
+    base = state.region_of[row] << SHIFT_1G
+    page = low
+    while page < high:
+        index = page >> SHIFT_2M
+        stop = min(high, (index + 1) << SHIFT_2M)
+        at = (row << SHIFT_2M) | index
+        if state.l2[at] & PRESENT:
+            state.stat[STAT_TLBIS] += 1
+            zap_2m_leaf(state, row, index)
+        elif state.l2[at] & TABLE:
+            for each in range(page, stop):
+                if state.l1[(row << SHIFT_1G) + each] & PRESENT:
+                    state.stat[STAT_TLBIS] += 1
+                    zap_4k(state, (row << SHIFT_1G) + each, base + each)
+            if is_empty_2m(state, at):
+                state.stat[STAT_TLBIS] += 1
+                replace_2m_table(state, row, index, 0)
+        page = stop
+
+
+@inlined
+def is_empty_2m(state: MmuState, at: int) -> bool:
+    """Whether a 4K table maps nothing."""
+    entry, end = at << SHIFT_2M, (at + 1) << SHIFT_2M
+    while entry < end and state.l1[entry] == 0:
+        entry += 1
+    return entry == end
+
+
+@inlined
+def is_empty_row(state: MmuState, row: int) -> bool:
+    """Whether a 1G table maps nothing."""
+    entry, end = row << SHIFT_2M, (row + 1) << SHIFT_2M
+    while entry < end and state.l2[entry] == 0:
+        entry += 1
+    return entry == end
+
+
+@compiled
+def free_512g(state: MmuState, at: int) -> None:
+    """Free the table of a 512 GiB that maps nothing any more."""
+    for row in range(state.region_of.shape[0]):
+        if state.region_of[row] >> (SHIFT_512G - SHIFT_1G) == at and state.l3[row] != 0:
+            return
+    state.l4[at] = 0
+    state.stat[STAT_TLBIS] += 1
+    if at == 0:
+        state.stat[STAT_TABLES_ABOVE] -= 1
+        return
+    account_table(state, -1)
+    trace_spte_changed(state, PG_LEVEL_512G, TABLE, 0, at << SHIFT_512G)
