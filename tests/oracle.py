@@ -7,7 +7,7 @@ shares no line with `mmuviz`, so that the two can be held against each other.
 from __future__ import annotations
 
 from tests.oracle_host import SPAN
-from tests.oracle_tables import PML_ENTRIES, Leaf, RingEntry, Rules, Tables
+from tests.oracle_tables import PML_ENTRIES, Leaf, RingEntry, Rules, Tables, Vcpu
 
 __all__ = ["Oracle", "RingFullError", "Rules"]
 
@@ -66,8 +66,9 @@ class Oracle(Tables):
         kind = ("write" if write else "read") + ("_not_present" if leaf is None else "_protected")
         self.events.append((("fault", vcpu, kind), gfn))
         self.faults["pf_taken"] += 1
-        if leaf is not None:
-            huge_refused = leaf.level > 1 and (self.logging or not self.rules.fast_fixes_huge)
+        if leaf is not None and self.fast_faults:
+            too_large = self.logging and leaf.level > self.track
+            huge_refused = too_large or (leaf.level > 1 and not self.rules.fast_fixes_huge)
             fixable = leaf.mmu_writable and not huge_refused
             self.events.append((("fast", vcpu, "fixed" if fixable else "declined"), gfn))
             if fixable:
@@ -84,8 +85,12 @@ class Oracle(Tables):
         self.map(vcpu, gfn, writable=done.writable)
         self.faults["pf_fixed"] += 1
 
+    def goal(self, gfn: int) -> int:
+        """The level at which a fault maps a page."""
+        return 1 if self.logging else self.max_mapping_level(gfn)
+
     def map(self, vcpu: int, gfn: int, *, writable: bool) -> None:
-        goal = 1 if self.logging else self.max_mapping_level(gfn)
+        goal = self.goal(gfn)
         for level in range(4, goal, -1):
             base = gfn - gfn % (512 ** (level - 1))
             if level == 4 and base == 0:
@@ -98,13 +103,16 @@ class Oracle(Tables):
                 continue
             if leaf is not None:
                 self.zap(leaf)
+                self.flushes += 1
             self.table.add((level, base))
             self.unlinked.discard((level, base))
+            self.relink(level, base)
             self.spte_event(level, "none", "table", base)
         base = gfn - gfn % SPAN[goal]
         new = Leaf(goal, base, writable, writable, writable)
         old = self.leaf.get(gfn)
         if (goal, base) in self.table:
+            self.flushes += 1
             if self.tdp_mmu:
                 self.zap_table(goal, base, new.word())
             else:
@@ -124,6 +132,15 @@ class Oracle(Tables):
         for child in range(base, base + SPAN[level], SPAN[level - 1]):
             if (level - 1, child) in self.table:
                 self.unlink_table(level - 1, child)
+                self.kept.add((level - 1, child))
+
+    def relink(self, level: int, base: int) -> int:
+        """The tables that an unlinked table still points to come back with it, empty."""
+        back = [each for each in self.kept if base <= each[1] < base + SPAN[level]] if level == 3 else []
+        self.table |= set(back)
+        self.unlinked -= set(back)
+        self.kept -= set(back)
+        return len(back)
 
     def prefetch(self, gfn: int) -> None:
         """direct_pte_prefetch(): up to 8 neighbours, never writable ones of a logged slot."""
@@ -169,21 +186,25 @@ class Oracle(Tables):
     # Dirty logging
 
     def split_range(self, start: int, end: int) -> None:
-        """kvm_mmu_try_split_huge_pages(): pre-order, down to 4K."""
-        if not self.tdp_mmu:
+        """kvm_mmu_try_split_huge_pages(): pre-order, down to 4K, or to 2M where that is tracked."""
+        if not self.tdp_mmu or not self.rules.has_eager_split:
             return
         # The walk begins at the entry that maps `start`, even for an empty range inside it.
         for huge in self.leaves(start, max(end, start + 1)):
             if huge.base < end and huge.level == 3:
                 self.split_gigantic(huge, start, end)
-            elif huge.base < end and huge.level == 2:
-                self.split(huge)
+            elif huge.base < end and huge.level == 2 and self.track == 1:
+                self.split_eagerly(huge)
 
     def split_gigantic(self, huge: Leaf, start: int, end: int) -> None:
-        self.split(huge)
+        self.split_eagerly(huge)
         for child in range(huge.base, huge.base + SPAN[3], SPAN[2]):
-            if child < end and child + SPAN[2] > start:
-                self.split(self.leaf[child])
+            if child < end and child + SPAN[2] > start and self.track == 1:
+                self.split_eagerly(self.leaf[child])
+
+    def split_eagerly(self, huge: Leaf) -> None:
+        """Split one huge leaf outside of a fault."""
+        self.split(huge)
 
     def enable(self) -> None:
         """Set KVM_MEM_LOG_DIRTY_PAGES: kvm_mmu_slot_apply_flags()."""
@@ -195,14 +216,15 @@ class Oracle(Tables):
         if self.init_set:
             return
         start, end = self.base, self.base + self.pages
-        if self.eager and self.rules.has_eager_split:
+        if self.eager:
             self.split_range(start, end)
+        self.flushes += 1
         if self.pml:
             for leaf in self.leaves(start, end):
                 if self.tdp_mmu or leaf.level == 1:
                     self.change(leaf, dirty=False)
         for leaf in self.leaves(start, end):
-            if leaf.level > 1 or not self.pml:
+            if leaf.level > self.track or not self.pml:
                 self.change(leaf, writable=False)
 
     def disable(self) -> None:
@@ -214,45 +236,52 @@ class Oracle(Tables):
         if not self.tdp_mmu or self.rules.disable_zaps_leaves:
             self.zap_collapsible_leaves()
             return
-        end = self.base + self.pages
+        end, zaps = self.base + self.pages, 0
         # One walk in order of address, from the top: a table goes with all under it.
         for base, level in sorted(
             ((base, level) for level, base in self.table if level < 4), key=lambda at: (at[0], -at[1])
         ):
             inside = (level, base) in self.table and self.base <= base < end
             if inside and self.max_mapping_level(base) >= level:
-                self.collapse(level, base)
+                zaps += self.collapse(level, base)
+        self.flushes += min(zaps, 1) if self.rules.recovers_in_place else zaps
 
     def zap_collapsible_leaves(self) -> None:
+        zaps = 0
         for leaf in self.leaves(self.base, self.base + self.pages):
             if leaf.level < self.max_mapping_level(leaf.base):
                 self.zap(leaf)
+                zaps += 1
+        self.flushes += zaps if self.tdp_mmu else min(zaps, 1)
 
-    def collapse(self, level: int, base: int) -> None:
+    def collapse(self, level: int, base: int) -> bool:
+        """Whether the table went."""
         if not self.rules.recovers_in_place:
             self.zap_table(level, base, "none")
-            return
+            return True
         for gfn in range(base, base + SPAN[level]):
             child = self.leaf.get(gfn)
             if child is not None:
                 huge = Leaf(level, base, child.writable, child.mmu_writable, child.dirty)
                 self.zap_table(level, base, huge.word())
                 self.install(huge)
-                return
+                return True
+        return False
 
     def log_dirty_pt_masked(self, offset: int, bits: list[int]) -> None:
         """kvm_arch_mmu_enable_log_dirty_pt_masked(): one word; bits count from offset."""
         first = self.base + offset
+        self.armed += 1
         if self.init_set:
             start, end = first + bits[0], first + bits[-1]
-            if self.eager and self.rules.has_eager_split:
+            if self.eager:
                 self.split_range(start, end if self.rules.clear_split_end_exclusive else end + 1)
             self.write_protect_gfn(start)
             if (start + 511) // 512 != (end + 511) // 512:
                 self.write_protect_gfn(end)
         for bit in bits:
             leaf = self.leaf.get(first + bit)
-            if leaf is None or leaf.level > 1:
+            if leaf is None or leaf.level > self.track:
                 continue
             if self.pml:
                 self.change(leaf, dirty=False)
@@ -261,7 +290,7 @@ class Oracle(Tables):
 
     def write_protect_gfn(self, gfn: int) -> None:
         leaf = self.leaf.get(gfn)
-        if leaf is not None and leaf.level > 1:
+        if leaf is not None and leaf.level > self.track:
             self.change(leaf, writable=False, mmu_writable=False)
 
     def get(self) -> set[int]:
@@ -300,22 +329,23 @@ class Oracle(Tables):
     def ring_reset(self) -> None:
         """KVM_RESET_DIRTY_RINGS: coalesce neighbours into masks of at most 64 pages."""
         for vcpu in self.vcpus:
-            current: int | None = None
-            mask = 0
-            while vcpu.ring and vcpu.ring[0].harvested:
-                offset = vcpu.ring.pop(0).offset
-                if current is not None:
-                    delta = offset - current
-                    if 0 <= delta < 64:
-                        mask |= 1 << delta
-                        continue
-                    if -64 < delta < 0 and (mask << -delta) < (1 << 64):
-                        current, mask = offset, (mask << -delta) | 1
-                        continue
-                    self.reset_mask(current, mask)
-                current, mask = offset, 1
-            if current is not None:
-                self.reset_mask(current, mask)
+            for offset, mask in self.coalesced(vcpu):
+                self.reset_mask(offset, mask)
+
+    def coalesced(self, vcpu: Vcpu) -> list[tuple[int, int]]:
+        """The harvested entries of a ring, taken out, as (first page, mask)."""
+        found: list[tuple[int, int]] = []
+        while vcpu.ring and vcpu.ring[0].harvested:
+            offset = vcpu.ring.pop(0).offset
+            current, mask = found[-1] if found else (0, 0)
+            delta = offset - current
+            if mask and 0 <= delta < 64:
+                found[-1] = current, mask | 1 << delta
+            elif mask and -64 < delta < 0 and (mask << -delta) < (1 << 64):
+                found[-1] = offset, (mask << -delta) | 1
+            else:
+                found.append((offset, 1))
+        return found
 
     def reset_mask(self, offset: int, mask: int) -> None:
         bits = [bit for bit in range(64) if mask >> bit & 1]

@@ -30,6 +30,10 @@ class Rules:
     huge_zero_write_allocates: bool
     dontneed_frees_tables: bool
     dontneed_rounds_down: bool
+    nested_eager: bool
+    eager_without_tdp: bool = False
+    caches_last_a_call: bool = False
+    tdp_split_caches: bool = False
 
     @classmethod
     def of(cls, major: int, minor: int) -> Rules:
@@ -48,6 +52,7 @@ class Rules:
             huge_zero_write_allocates=at >= (6, 13),
             dontneed_frees_tables=at >= (6, 14),
             dontneed_rounds_down=at >= (6, 1),
+            nested_eager=at >= (6, 0),
         )
 
 
@@ -99,11 +104,16 @@ class Tables:
         self.leaf: dict[int, Leaf] = {}
         self.table: set[tuple[int, int]] = set()
         self.unlinked: set[tuple[int, int]] = set()
+        self.kept: set[tuple[int, int]] = set()  # unlinked, but an unlinked table still points to it
+        self.track = int(str(config.get("track", 1)))
+        self.fast_faults = config.get("mmu") not in ("shadow_paging", "nested_l2")
         self.dirty: set[int] = set()
         self.logging = False
         self.events: list[Event] = []
         self.faults = {"pf_taken": 0, "pf_fixed": 0, "pf_fast": 0, "pf_spurious": 0}
         self.pml_full_exits = 0
+        self.flushes = 0
+        self.armed = 0
 
     def add_slot(self, base_gfn: int, pages: int, hva_offset: int, host: HostMemory) -> None:
         """KVM_SET_USER_MEMORY_REGION of a new slot, dirty logging off."""
