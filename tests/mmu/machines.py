@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
-from mmuviz.mmu.features import features_of
+from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
+from mmuviz.mmu.features import features_of, kernel_row
 from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import I64
 
@@ -20,12 +22,12 @@ def machine(
     eager: bool = False,
     vcpus: int = 1,
     pml: bool = False,
-    tdp_mmu: bool = True,
+    mmu: Mmu = Mmu.TDP,
 ) -> Machine:
     """A VM without slots; rings have 4096 entries."""
     ring = 4096 if mode.ring else None
     return Machine(
-        VmConfig(features_of(kernel), mode, eager, tdp_mmu=tdp_mmu, vcpus=vcpus, ring_entries=ring, pml=pml),
+        VmConfig(features_of(kernel), mode, eager, mmu=mmu, vcpus=vcpus, ring_entries=ring, pml=pml),
         record=True,
     )
 
@@ -38,3 +40,15 @@ def with_slot(vm: Machine, backing: Backing, pages: int, base_gfn: int = REGION_
 
 def gfns(base_gfn: int, pages: int, step: int = 1) -> I64:
     return np.arange(base_gfn, base_gfn + pages, step, dtype=np.int64)
+
+
+def vm_of(kernel: str, backing: Backing = Backing.HUGETLB_1G, pages: int = REGION_1G, **choices: Any) -> Machine:  # noqa: ANN401  # fields of VmConfig
+    """A VM of a kernel row with any choices and one slot at 1 GiB."""
+    vm = Machine(VmConfig(kernel_row(kernel), **choices), record=True)
+    vm.add_memslot(0, Memslot(REGION_1G, pages, backing))
+    return vm
+
+
+def dirty_pages(bits: I64) -> list[int]:
+    """Pages whose bit is set in a bitmap."""
+    return np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little")).tolist()

@@ -37,9 +37,24 @@ def op_kinds(mode: str) -> tuple[str, ...]:
     return ("slot", *ANY_TIME, *HOST_OPS, *own, "delslot")
 
 
-def has_eager(kernel: str) -> bool:
+SERIES: Final = {
+    "rfc-2021": (5, 16),
+    "shadow-eager-v1": (5, 18),
+    "shadow-eager-v3": (5, 18),
+    "nested-eager-v4": (5, 18),
+}
+"""Series that were never merged, with the release that each lay on."""
+
+
+def release_of(kernel: str) -> tuple[int, int]:
+    if kernel in SERIES:
+        return SERIES[kernel]
     major, minor = (int(part) for part in kernel.split("."))
-    return (major, minor) >= (5, 18)
+    return major, minor
+
+
+def has_eager(kernel: str) -> bool:
+    return kernel in SERIES or release_of(kernel) >= (5, 18)
 
 
 @st.composite
@@ -154,7 +169,7 @@ class Ops:
         span = SPAN_OF.get(self.slot["backing"], 1)
         offset, pages = self.slot["hva_offset_pages"], self.slot["pages"]
         aligned = range(-offset % span, pages, span)
-        if not aligned or (span > 1 and not has_eager(self.kernel)):  # 5.18 brought both
+        if not aligned or (span > 1 and release_of(self.kernel) < (5, 18)):
             return {"op": "hostwrite", **self.strided(100)}
         start = aligned[self.draw(st.integers(0, len(aligned) - 1))] if span > 1 else self.page()
         count = self.draw(st.one_of(st.integers(0, pages - start), st.integers(0, min(600, pages - start))))
@@ -165,6 +180,8 @@ class Ops:
 
     def next(self, kinds: tuple[str, ...]) -> Op:
         kind = self.draw(st.sampled_from(kinds))
+        if kind == "set_eager_page_split" and self.config.get("mmu") == "arm64_stage2":
+            kind = "write"  # it has no such parameter
         if kind in BITMAP_OPS and not self.logging:
             kind = "enable"  # KVM would answer ENOENT
         with_arguments: dict[str, Callable[[], Op]] = {
@@ -181,6 +198,16 @@ class Ops:
         if kind in ("enable", "disable"):
             self.logging = kind == "enable"
         return {"op": kind}
+
+    def missing(self, met: list[Op], every: frozenset[str]) -> list[Op]:
+        """One op of each kind that was not met; dontneed may come as hostwrite, as elsewhere."""
+        found: list[Op] = []
+        wanted = every - {op["op"] for op in met} - {"slot", "delslot"}
+        for kind in self.draw(st.permutations(sorted(wanted))) if wanted else ():
+            if kind in BITMAP_OPS and not self.logging:
+                found.append(self.next(("enable",)))
+            found.append(self.next((kind,)))
+        return found
 
     def everything(self, kind: str = "write") -> Op:
         """Every page, or one of each 2M region, so that what can be huge is mapped huge."""
@@ -213,9 +240,16 @@ class Ops:
 
 
 @st.composite
-def documents(draw: st.DrawFn, slots: st.SearchStrategy[Op], kernel: str, most: int = 14) -> Document:
-    """A recording without answers: at least 10 ops, an enable among them and accesses after it."""
-    config = draw(configs(kernel))
+def documents(
+    draw: st.DrawFn,
+    slots: st.SearchStrategy[Op],
+    kernel: str,
+    most: int = 14,
+    config: Document | None = None,
+    every: frozenset[str] = frozenset(),
+) -> Document:
+    """A recording without answers: at least 10 ops, an enable among them and accesses after it, and each of `every`."""
+    config = draw(configs(kernel)) if config is None else config
     slot = draw(slots)
     ops = Ops(draw, config, kernel, slot)
     own = RING_OPS if config["dirty_log_mode"] in RING_MODES else BITMAP_OPS
@@ -226,6 +260,7 @@ def documents(draw: st.DrawFn, slots: st.SearchStrategy[Op], kernel: str, most: 
     middle = ops.chain() if draw(st.sampled_from((True, True, False))) else []
     middle += [ops.next(kinds) for _ in range(draw(st.integers(7, most)))]
     middle += ops.chain() if draw(st.booleans()) else []
-    last: list[Op] = [{"op": "delslot"}] if draw(st.booleans()) else []
-    listed = [slot, *mapped, *before, {"op": "enable"}, ops.accesses("write"), *middle, *last]
+    begun = [slot, *mapped, *before, {"op": "enable"}, ops.accesses("write"), *middle]
+    last: list[Op] = [{"op": "delslot"}] if "delslot" in every or draw(st.booleans()) else []
+    listed = [*begun, *ops.missing(begun, every), *last]
     return {"schema": "kvm-recording/1", "name": "random", "kernel": kernel, "config": config, "ops": listed}

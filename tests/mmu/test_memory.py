@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmuviz.mmu.config import Backing, DirtyLogMode
+from mmuviz.mmu.config import Backing, DirtyLogMode, Mmu
 from mmuviz.mmu.machine import Machine
 from tests.mmu.machines import REGION_1G, REGION_2M, gfns, machine, with_slot
 
@@ -79,10 +79,10 @@ def test_a_ring_of_each_vcpu_and_no_bitmap() -> None:
 
 
 def test_reverse_maps_only_without_the_tdp_mmu() -> None:
-    vm = with_slot(machine("6.12", tdp_mmu=False), Backing.HUGETLB_1G, REGION_1G)
+    vm = with_slot(machine("6.12", mmu=Mmu.DIRECT_SHADOW), Backing.HUGETLB_1G, REGION_1G)
     assert vm.memory_overhead().rmap_bytes == (262_144 + 512 + 1) * 8
     # 100 pages from the middle of a 2M region to the middle of the next: two 2M entries, one at 1G.
-    odd = with_slot(machine("6.12", tdp_mmu=False), Backing.PAGES_4K, 100, REGION_1G + 500)
+    odd = with_slot(machine("6.12", mmu=Mmu.DIRECT_SHADOW), Backing.PAGES_4K, 100, REGION_1G + 500)
     assert odd.memory_overhead().rmap_bytes == (100 + 2 + 1) * 8
     assert one_gigantic_page().memory_overhead().rmap_bytes == 0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmuviz.ground.errors import KvmEinval, KvmEnoent
-from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
+from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import checked
@@ -56,7 +56,7 @@ def test_rings_are_collected_and_reset_after_their_slot_is_gone() -> None:
 
 def test_prefetch_goes_on_behind_a_run_that_it_mapped_in_part() -> None:
     # direct_pte_prefetch_many() ends the walk only where it gets no page at all.
-    machine = Machine(VmConfig(features_of("6.12"), tdp_mmu=False))
+    machine = Machine(VmConfig(features_of("6.12"), mmu=Mmu.DIRECT_SHADOW))
     machine.add_memslot(0, Memslot(GIB_PAGES, 2048, Backing.PAGES_4K, host_populated=False))
     machine.host_write(0, np.array([0, 5]))
     machine.run(0, np.array([GIB_PAGES + 4]), write=True)
