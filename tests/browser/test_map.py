@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmuviz.recording.codec import encode
-from mmuviz.recording.columns import DIRTY, SPTE, TABLE, WRITABLE, Recording, Slot
+from mmuviz.recording.columns import DIRTY, SPTE, TABLE, U8, WRITABLE, Slot
 from mmuviz.recording.fold import leaves, map_after
 from tests.browser.harness import Harness
 from tests.browser.pairs import side
@@ -76,12 +76,16 @@ def half_up(value: float) -> int:
     return math.floor(value + 0.5)
 
 
+Mapped = tuple[U8, U8]
+"""Level and word of every page of a slot."""
+
+
 class Cells:
     """The colour that the rules give to each cell's centre."""
 
-    def __init__(self, made: Recording, cursor: int, shape: Shape, *, logged: bool) -> None:
-        self.slot, self.shape = made.slot, shape
-        self.level, word = leaves(map_after(made, cursor), made.slot)
+    def __init__(self, slot: Slot, mapped: Mapped, shape: Shape, *, logged: bool) -> None:
+        self.slot, self.shape = slot, shape
+        self.level, word = mapped
         self.dirty = (self.level > 0) & (word & (WRITABLE | DIRTY) == (WRITABLE | DIRTY)) & logged
 
     def centre(self, cell: int) -> str:
@@ -112,9 +116,9 @@ def centres(pixels: np.ndarray[Any, np.dtype[Any]], shape: Shape) -> list[int]:
     return found
 
 
-def assert_painted(harness: Harness, made: Recording, cursor: int, shape: Shape, colours: dict[str, int]) -> None:
+def assert_painted(harness: Harness, slot: Slot, mapped: Mapped, shape: Shape, colours: dict[str, int]) -> None:
     pixels = harness.numbers(PIXELS, "map")
-    cells = Cells(made, cursor, shape, logged=True)
+    cells = Cells(slot, mapped, shape, logged=True)
     assert centres(pixels, shape) == [colours[cells.centre(cell)] for cell in range(shape.cells)]
 
 
@@ -138,10 +142,11 @@ def test_every_cell_s_centre_has_the_colour_of_the_rules(harness: Harness, colou
     rows = len(made.runs.kind)
     for cursor in (rows // 3, rows // 2, rows * 4 // 5):
         harness.run("cursor => map.seek(cursor)", cursor)
+        mapped = leaves(map_after(made, cursor), made.slot)
         for depth in range(depths):
             for box in BOXES:
                 given = harness.run(PAINT, [depth, made.slot.base_gfn + made.slot.pages // 2, *box, True])[1]
-                assert_painted(harness, made, cursor, Shape.of(given), colours)
+                assert_painted(harness, made.slot, mapped, Shape.of(given), colours)
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
