@@ -112,7 +112,8 @@ class Image:
         }
         # The build's downloads are the tests' to keep: PIP_NO_CACHE_DIR makes images small, and tests slow.
         kept = {name: value for name, value in self.environment.items() if name != "PIP_NO_CACHE_DIR"}
-        return outside | kept | {"IMAGE": str(self.root)}
+        # So do the thousands of modules whose bytecode pip would write, and which nothing here imports.
+        return outside | kept | {"IMAGE": str(self.root), "PIP_NO_COMPILE": "1"}
 
 
 @contextmanager

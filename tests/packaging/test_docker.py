@@ -1,16 +1,77 @@
 """The Dockerfile, built and started without a container engine."""
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.packaging import dockerfile
+from tests.packaging.conftest import run
 from tests.packaging.dockerfile import Image, instructions
 from tests.served import Served
 
 pytestmark = pytest.mark.xdist_group("docker")
+
+MODES = (
+    "A_2m_legacy_lazy__6.1.json.gz",
+    "A_2m_legacy_eager__6.18-intel-pml.json.gz",
+    "A_2m_ring_lazy__6.12-intel-pml.json.gz",
+    "A_2m_manual_initset_eager__6.12.json.gz",
+    "B_thp_dontneed_logging_lazy__6.12.json.gz",
+    "D_thp_unpopulated_host_eager__6.12.json.gz",
+    "C_2m_2vcpu_legacy_lazy__6.12.json.gz",
+    "S_shadow_2m_manual_initset_lazy__6.12.json.gz",
+    "B_2m_delslot_eager__6.12.json.gz",
+)
+
+# Names of functions that this process had to compile.
+COUNT_MISSES = """
+import importlib, json, pkgutil, sys
+from pathlib import Path
+import numpy as np
+import mmuviz.engine
+import mmuviz.mmu
+from mmuviz.engine.replayed import record_file
+from mmuviz.mmu.config import Backing, Memslot, Mmu, Tracking, VmConfig
+from mmuviz.mmu.features import features_of, kernel_row
+from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.recordings import read_document
+from mmuviz.mmu.replay import replayed
+for name in sys.argv[1:]:
+    replayed(read_document(Path(name)))
+    record_file(Path(name))
+pages = np.arange(1 << 18, (1 << 18) + 600)
+for choices in (
+    {},
+    {"mmu": Mmu.NESTED},
+    {"mmu": Mmu.SHADOW_PAGING},
+    {"mmu": Mmu.STAGE2, "split_chunk_bytes": 1 << 30},
+    {"tracking": Tracking(2, rounds_to_4k=1)},
+    {"kernel": kernel_row("shadow-eager-v1"), "mmu": Mmu.DIRECT_SHADOW},
+):
+    machine = Machine(VmConfig(**{"kernel": features_of("6.12"), **choices}))
+    machine.add_memslot(0, Memslot(1 << 18, 1 << 18, Backing.HUGETLB_1G))
+    if machine.config.mmu is Mmu.TDP:
+        machine.split_by_faulting(0)
+    for step in (None, machine.enable_dirty_logging, machine.disable_dirty_logging):
+        if step is not None:
+            step(0)
+        for l2 in (False, True) if machine.config.mmu is Mmu.NESTED else (False,):
+            machine.run(0, pages, write=True, l2=l2)
+        if step == machine.enable_dirty_logging:
+            machine.clear_dirty_log(0, 0, 1 << 18, machine.get_dirty_log(0))
+    machine.delete_memslot(0)
+missed = []
+for room in (mmuviz.mmu, mmuviz.engine):
+    for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if hasattr(value, "stats") and sum(value.stats.cache_misses.values()):
+                missed.append(module.name + "." + name)
+print(json.dumps(sorted(missed)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +133,18 @@ def test_the_code_is_compiled_for_any_machine_before_it_runs(image: Image) -> No
     assert image.environment["NUMBA_CPU_NAME"] == "generic"
     compiled = list((image.root / "home" / "mmuviz").rglob("*.nbc"))
     assert compiled
+
+
+def test_nothing_is_compiled_after_warm(repository: Path, image: Image) -> None:
+    """The image's cache holds what `mmuviz warm` put there; here every mode follows, and the machine alone."""
+    # Copied, since the image's user may have no way into the checkout.
+    recordings = image.root / "recordings"
+    recordings.mkdir()
+    files = [shutil.copy(repository / "tests" / "recordings" / name, recordings) for name in MODES]
+    before = set((image.root / "home").rglob("*.nb[ci]"))
+    python = str(image.root / "usr" / "local" / "bin" / "python")
+    command = [python, "-c", COUNT_MISSES, *map(str, files)]
+    # Not where the sources lie, which would be imported in place of what is installed.
+    done = run(command, cwd=image.root, environment=image.surroundings(), user=image.user)
+    assert json.loads(done) == []
+    assert set((image.root / "home").rglob("*.nb[ci]")) == before
