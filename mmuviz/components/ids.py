@@ -8,6 +8,7 @@ class Id(StrEnum):
 
     URL = "url"
     MENU = "menu"
+    THEME = "theme"
     SHOWN = "shown"
     PAINTED = "painted"
     DETAILS = "details"

@@ -36,8 +36,8 @@ def create_app() -> Dash:
         title="MMUViz",
         update_title="",
         assets_folder=str(document.assets_folder()),
-        assets_ignore=r"^plotly-",  # the story asks for it once it is painted
-        index_string=document.INDEX,
+        assets_ignore=document.NOT_WITH_THE_REST,
+        index_string=document.index(),
         compress=False,  # done above, with a cache
         serve_locally=True,
         add_log_handler=False,

@@ -7,8 +7,10 @@ import mmuviz
 DESCRIPTION = "A simulated KVM MMU splits 1G, 2M and 4K pages under dirty logging, step by step."
 
 BUNDLES = "plotly-*.min.js"
+NOT_WITH_THE_REST = r"^(plotly-|theme\.)"
+"""Scripts of the assets that Dash must not load: one comes once the story is painted, one before anything is."""
 
-INDEX = f"""<!DOCTYPE html>
+_INDEX = f"""<!DOCTYPE html>
 <html lang="en">
   <head>
     {{%metas%}}
@@ -16,6 +18,7 @@ INDEX = f"""<!DOCTYPE html>
     <meta name="color-scheme" content="light dark">
     <title>{{%title%}}</title>
     <link rel="icon" type="image/svg+xml" href="/assets/favicon.svg?v={mmuviz.__version__}">
+    <script src="{{%theme%}}"></script>
     {{%css%}}
   </head>
   <body>
@@ -29,6 +32,15 @@ INDEX = f"""<!DOCTYPE html>
   </body>
 </html>
 """
+
+
+def index() -> str:
+    """Write the document around the app.
+
+    Returns:
+        HTML, with the places that Dash fills.
+    """
+    return _INDEX.replace("{%theme%}", theme_script())
 
 
 def assets_folder() -> Path:
@@ -45,6 +57,16 @@ def assets_folder() -> Path:
         if (folder / "tokens.css").is_file():
             return folder
     raise FileNotFoundError(f"no assets beside {package}; they belong to the wheel and to a checkout: install again")
+
+
+def theme_script() -> str:
+    """Find the script that chooses the colours before anything is painted.
+
+    Returns:
+        Its address, with the time of its last change, so a copy never grows stale.
+    """
+    file = assets_folder() / "theme.js"
+    return f"/assets/{file.name}?m={file.stat().st_mtime}"
 
 
 def charts_script() -> str:

@@ -12,6 +12,7 @@ from markupsafe import escape
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, abort
 
 from mmuviz import __version__
+from mmuviz.web.document import theme_script
 
 # Dash answers every unknown path with the page; here a path that is not the page's is an error.
 _CATCH_ALL = "/<path:path>"
@@ -32,6 +33,7 @@ _PAGE = f"""<!DOCTYPE html>
 <meta name="color-scheme" content="light dark">
 <title>{{status}} · MMUViz</title>
 <link rel="icon" type="image/svg+xml" href="/assets/favicon.svg?v={__version__}">
+<script src="{{theme}}"></script>
 <link rel="stylesheet" href="/assets/tokens.css?v={__version__}">
 <link rel="stylesheet" href="/assets/layout.css?v={__version__}">
 </head>
@@ -112,7 +114,8 @@ def _explain(error: HTTPException) -> Response:
     if request.path.startswith("/_dash") or request.accept_mimetypes.best == "application/json":
         response = jsonify(status=status, error=sentence)
     else:
-        response = Response(_PAGE.format(status=status.value, phrase=status.phrase, sentence=escape(sentence)))
+        words = {"phrase": status.phrase, "sentence": escape(sentence)}
+        response = Response(_PAGE.format(status=status.value, theme=theme_script(), **words))
     response.status_code = status
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:

@@ -90,6 +90,28 @@ def test_a_bad_address_gets_a_message_and_plays_the_default(page: Page, query: s
     expect(page.locator("#story")).to_have_attribute("data-playing", "yes")
 
 
+def test_the_colours_that_were_chosen_are_there_before_anything_is_painted(page: Page) -> None:
+    page.emulate_media(color_scheme="light")
+    open_page(page)
+    button = page.locator("#theme")
+    expect(button).to_have_accessible_name("Colours: as the system has it", timeout=PATIENCE_MS)
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_accessible_name("Colours: light")
+    light = lightness(page)
+    page.keyboard.press("Enter")
+    expect(button).to_have_accessible_name("Colours: dark")
+    assert lightness(page) < light
+    open_page(page)
+    first = page.locator("head :is(script, link[rel='stylesheet'])").first
+    expect(first).to_have_attribute("src", re.compile("^/assets/theme.js"))
+    expect(button).to_have_accessible_name("Colours: dark", timeout=PATIENCE_MS)
+    assert lightness(page) < light
+    button.click()
+    expect(button).to_have_accessible_name("Colours: as the system has it")
+    assert lightness(page) == light
+
+
 def test_recordings_that_cannot_be_fetched_are_said_in_words(page: Page, watch: Watch) -> None:
     page.route("**/recording/*", lambda route: route.fulfill(status=200, body=b"MMUVIZP\x09 and more"))
     page.goto(f"/{PAUSED}")
