@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dash import html
 from dash.development.base_component import Component
 
+from mmuviz.components.attributes import attributes
 from mmuviz.components.ids import Id
 from mmuviz.recording.columns import Recording
 from mmuviz.recording.words import BACKINGS, MODES, size_text
@@ -17,8 +18,7 @@ def map_table() -> Component:
         A section that can be opened.
     """
     table = html.Table(id=Id.MAP_TABLE, className="map-table")
-    frame = html.Div(table, className="table-frame")
-    return html.Details([html.Summary("The maps as a table"), frame], className="more")
+    return _opened("The maps as a table", table)
 
 
 def origins(titles: Sequence[str], sides: Sequence[Recording]) -> Component:
@@ -32,11 +32,16 @@ def origins(titles: Sequence[str], sides: Sequence[Recording]) -> Component:
         A table, a choice a row.
     """
     facts = [_facts(side) for side in sides]
-    head = html.Tr([html.Th("", scope="col"), *(html.Th(title, scope="col") for title in titles)])
+    head = html.Tr([html.Th("Choice", scope="col"), *(html.Th(title, scope="col") for title in titles)])
     rows = [html.Tr([html.Th(name, scope="row"), *(html.Td(each[name]) for each in facts)]) for name in facts[0]]
     table = html.Table([html.Thead(head), html.Tbody(rows)], className="origins")
-    frame = html.Div(table, className="table-frame")
-    return html.Details([html.Summary("Kernel, mode and origin"), frame], className="more")
+    return _opened("Kernel, mode and origin", table)
+
+
+def _opened(title: str, table: Component) -> Component:
+    # Where it is wider than the screen, keys scroll it.
+    frame = html.Div(table, className="table-frame", role="region", tabIndex=0, **attributes(aria_label=title))
+    return html.Details([html.Summary(title), frame], className="more")
 
 
 def _facts(side: Recording) -> dict[str, str | Component]:

@@ -13,11 +13,13 @@ LEGEND: Final = {
     "1g": "1G",
     "2m": "2M",
     "4k": "4K",
-    "none": "not mapped",
+    "dirty": "dirty",
     "protected": "write-protected",
     "armed": "dirty bit clear (PML)",
-    "dirty": "dirty",
+    "none": "not mapped",
 }
+NOT_ARMED: Final = {"manual_initially_set": "dirty, or not armed yet", "ring_initially_set": "dirty, or never armed"}
+"""What looks dirty where enabling the log leaves all entries as they are: no write to them is noticed."""
 
 
 def legend(sides: Sequence[Recording]) -> Component:
@@ -32,9 +34,12 @@ def legend(sides: Sequence[Recording]) -> Component:
     needless = set() if any(side.config.pml for side in sides) else {"armed"}
     if not any(side.slot.backing == "hugetlb_1g" for side in sides):
         needless.add("1g")
+    modes = {side.config.dirty_log_mode for side in sides}
+    dirty = next((text for mode, text in NOT_ARMED.items() if mode in modes), LEGEND["dirty"])
     items = [
         html.Li([html.Canvas(className="swatch", **attributes(data_look=look, aria_hidden="true")), text])
-        for look, text in LEGEND.items()
+        for look, text in (LEGEND | {"dirty": dirty}).items()
         if look not in needless
     ]
-    return html.Ul(items, className="legend", **attributes(aria_label="Legend"))
+    # Where it is wider than its place, keys scroll it.
+    return html.Ul(items, className="legend", tabIndex=0, **attributes(aria_label="Legend"))

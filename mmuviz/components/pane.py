@@ -121,7 +121,7 @@ def pane(index: int, title: str, main: Sequence[str]) -> Component:
             html.Dl(
                 [_figure(name, names[name]) for name in main],
                 className="figures figures-main",
-                style={"--columns": str(len(main) - 1)},
+                style={"--between": str(len(main) - 2)},
             ),
             html.Div([canvas, marks], className="map-box"),
             say,

@@ -37,7 +37,7 @@ def scenario_menu(links: Sequence[ScenarioLink], shown: str) -> Component:
     if not links:
         return html.P("No scenarios came with this package.")
     groups = [
-        html.Section([html.H3(group), html.Ul(_items(members, shown))], className="menu-group")
+        html.Section([html.H2(group), html.Ul(_items(members, shown))], className="menu-group")
         for group, members in groupby(links, key=lambda link: link.group)
     ]
     title = next((link.title for link in links if link.name == shown), "")
@@ -45,7 +45,9 @@ def scenario_menu(links: Sequence[ScenarioLink], shown: str) -> Component:
         [html.Span("Scenario", className="menu-word"), html.Span(title, className="menu-shown")],
         className="menu-button",
     )
-    navigation = html.Nav(groups, className="menu-sheet", **attributes(aria_label="Scenarios"))
+    # Columns inside what scrolls: of limited height themselves, they would go on to the right, out of sight.
+    columns = html.Div(groups, className="menu-columns")
+    navigation = html.Nav(columns, className="menu-sheet", **attributes(aria_label="Scenarios"))
     return html.Details([summary, navigation], className="menu")
 
 
@@ -53,7 +55,7 @@ def _items(links: Iterable[ScenarioLink], shown: str) -> list[Component]:
     return [
         html.Li(
             html.A(
-                link.title,
+                [html.Span(link.name, className="scenario-name"), " ", html.Span(link.title)],
                 href=f"?scenario={link.name}",
                 className="scenario-link",
                 **(attributes(aria_current="page") if link.name == shown else {}),

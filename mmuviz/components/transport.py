@@ -32,7 +32,7 @@ class Control(NamedTuple):
 
 
 BACK: Final = (
-    Control(Id.FIRST, "first", "|←", "start", "Beginning"),
+    Control(Id.FIRST, "first", "|←", "start", "Back to the start"),
     Control(Id.BACK_OP, "backOp", "←", "op", "Back one op"),
     Control(Id.BACK_ACCESS, "backAccess", "←", "access", "Back one guest access"),
     Control(Id.BACK, "back", "←", "step", "Step back"),
@@ -86,5 +86,9 @@ def _speed() -> Component:
     # dcc.Dropdown is no native select; this one is, with its options as plain elements.
     options = [html.Option(f"{speed}\N{MULTIPLICATION SIGN}", value=speed) for speed in SPEEDS]
     return html.Label(
-        [html.Span("Speed", className="speed-word"), html.Select(options, id=Id.SPEED)], className="speed"
+        [
+            html.Span("Speed", className="speed-word"),
+            html.Select(options, id=Id.SPEED, **attributes(aria_label="Speed")),
+        ],
+        className="speed",
     )

@@ -44,7 +44,10 @@ def _other(recording: Recording, op: Op) -> str:
             "Dirty logging is on, nothing is touched: INITIALLY_SET leaves that to CLEAR, which a ring does not have."
         )
     if op.kind == "enable" and mode.endswith("initially_set"):
-        return "Dirty logging is on and nothing is touched: KVM_DIRTY_LOG_INITIALLY_SET leaves all work to CLEAR."
+        return (
+            "Dirty logging is on and no entry changes: INITIALLY_SET reports every page as dirty and leaves all work "
+            "to CLEAR."
+        )
     value = "Y" if op.field("value") else "N"
     return {
         "slot": "KVM_SET_USER_MEMORY_REGION adds the slot; nothing is mapped before the guest touches it.",

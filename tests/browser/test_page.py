@@ -49,9 +49,12 @@ def test_the_menu_is_closed_and_links_to_every_scenario(page: Page) -> None:
     page.locator(".menu summary").click()
     expect(links.first).to_be_visible()
     shipped = SHELF.links
-    expect(links).to_have_text([link.title for link in shipped])
+    expect(links).to_have_text([f"{link.name} {link.title}" for link in shipped])
     for link, scenario in zip(links.all(), shipped, strict=True):
         expect(link).to_have_attribute("href", f"?scenario={scenario.name}")
+    page.set_viewport_size({"width": 360, "height": 740})
+    sheet = page.locator(".menu-sheet")
+    assert sheet.evaluate("sheet => sheet.scrollWidth <= sheet.clientWidth")
     page.keyboard.press("Escape")
     expect(links.first).to_be_hidden()
     expect(page.locator(".menu summary")).to_be_focused()

@@ -39,7 +39,7 @@ def test_the_menu_is_closed_grouped_and_knows_what_is_shown() -> None:
     links = [ScenarioLink("a", "One", "A"), ScenarioLink("b", "One", "B"), ScenarioLink("c", "Two", "C")]
     text = plain(scenario_menu(links, "b"))
     assert text.count("aria-current") == 1
-    assert text.count('"H3"') == 2
+    assert text.count('"H2"') == 2
     assert '"open"' not in text
     assert re.findall(r'"href": "(.*?)"', text) == ["?scenario=a", "?scenario=b", "?scenario=c"]
 
