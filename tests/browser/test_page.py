@@ -90,7 +90,7 @@ def test_a_bad_address_gets_a_message_and_plays_the_default(page: Page, query: s
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.locator("#story[data-ready='yes']")).to_be_attached(timeout=PATIENCE_MS)
     expect(page.locator(".menu a[aria-current]")).to_have_attribute("href", f"?scenario={DEFAULT}")
-    expect(page.locator("#story")).to_have_attribute("data-playing", "yes")
+    expect(page.locator("#story")).to_have_attribute("data-playing", "yes", timeout=PATIENCE_MS)
 
 
 def test_the_colours_that_were_chosen_are_there_before_anything_is_painted(page: Page) -> None:
