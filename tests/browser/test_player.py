@@ -159,7 +159,9 @@ def test_sixteen_times_is_sixteen_times(page: Page, clock: Timeline) -> None:
     page.locator("#speed").select_option("1")
     page.locator("#play").click()
     expect_playing(page, "yes")
-    assert tick(page) < clock.total
+    page.wait_for_function(
+        f"() => Number(document.getElementById('story').dataset.t) < {clock.total}", timeout=PATIENCE_MS
+    )
 
 
 def test_the_scrubber_seeks_by_pointer_and_steps_by_key(page: Page, clock: Timeline) -> None:
@@ -257,7 +259,7 @@ def test_playing_asks_the_server_nothing_and_leaves_the_address_alone(page: Page
     assert page.url.endswith(f"step={START}")
     page.keyboard.press("Space")
     page.wait_for_url(f"**/?scenario=legacy&step={tick(page)}")
-    assert asked == []
+    assert [url for url in asked if not url.startswith("blob:")] == []  # a picture of a chart stays in the browser
 
 
 def test_pictures_stand_for_the_charts_while_it_plays(page: Page) -> None:
