@@ -10,8 +10,6 @@ PYTHON ?=
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check --quiet
-# Python writes the bytecode of what is imported; pip would write that of everything, which takes longer than the rest.
-install := install --no-compile
 sources := $(shell find mmuviz -name '*.py')
 
 .DEFAULT_GOAL := help
@@ -37,13 +35,13 @@ $(VENV)/.python:
 
 $(VENV)/.requirements: requirements.txt pyproject.toml $(VENV)/.python
 	@echo "Installing the pinned requirements (once, about a minute)"
-	@$(pip) $(install) --require-hashes -r requirements.txt
-	@$(pip) $(install) --no-deps --no-build-isolation --editable .
+	@$(pip) install --require-hashes -r requirements.txt
+	@$(pip) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
 	@echo "Installing the pinned requirements of the tests (once, about a minute)"
-	@$(pip) $(install) --require-hashes -r requirements-dev.txt
+	@$(pip) install --no-compile --require-hashes -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.warm: $(VENV)/.requirements $(sources)
