@@ -10,7 +10,7 @@ window.mmuviz = window.mmuviz || {};
   const SVG = "http://www.w3.org/2000/svg";
   const whenIdle = window.requestIdleCallback ? (act) => window.requestIdleCallback(act, { timeout: 2000 }) : setTimeout;
 
-  // The rules of assets/story.css and of Plotly that a picture does not get from the page.
+  // The rules of assets/story-charts.css and of Plotly that a picture does not get from the page.
   function rules() {
     const style = getComputedStyle(document.documentElement);
     const [ink, line] = ["--ink-soft", "--line"].map((name) => style.getPropertyValue(name).trim());
@@ -52,7 +52,6 @@ window.mmuviz = window.mmuviz || {};
     drop() {
       this.frame.removeAttribute("data-still");
       if (this.picture) {
-        URL.revokeObjectURL(this.picture.src);
         this.picture.remove();
         this.picture = null;
       }
@@ -68,7 +67,8 @@ window.mmuviz = window.mmuviz || {};
       this.picture = picture;
       Object.assign(picture, { className: "still", alt: "" });
       Object.assign(picture.style, { left: `${at.left - box.left}px`, top: `${at.top - box.top}px` });
-      picture.src = URL.createObjectURL(new Blob([textOf(drawings)], { type: "image/svg+xml" }));
+      // Not a blob: one that is given up while it loads is a failed request.
+      picture.src = `data:image/svg+xml,${encodeURIComponent(textOf(drawings))}`;
       await picture.decode().catch(() => {});
       if (this.picture === picture && picture.naturalWidth > 0) {
         this.frame.append(picture);

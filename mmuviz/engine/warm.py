@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 from mmuviz.engine.replayed import record_replay
 from mmuviz.mmu import warm as machine
 
@@ -33,6 +36,10 @@ DOCUMENT = {
 
 
 def warm() -> None:
-    """Run every compiled function of the machine and of the engine once."""
+    """Run every compiled function of the machine and of the engine once, two compilers side by side."""
+    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as compilers:
+        accesses, walks = compilers.submit(record_replay, DOCUMENT), compilers.submit(machine.warm_walks)
+        accesses.result()
+        walks.result()
     machine.warm()
     record_replay(DOCUMENT)

@@ -47,7 +47,7 @@ def highest_bit(mask: int) -> int:
     return bit
 
 
-@compiled
+@inlined
 def split_masked(state: MmuState, start: int, end: int) -> None:
     """The eager split inside CLEAR, by whoever splits these tables.
 

@@ -22,8 +22,9 @@ def point(left: Recording, right: Recording) -> str:
     if any(lost):
         return _lost(lost)
     logged, after = zip(*(faults_by_logging(side) for side in (left, right)), strict=True)
-    broken = [_broken(side) for side in (left, right)]
-    work = f"; on the left they {broken[0]}, on the right they {broken[1]}" if broken[0] != broken[1] else ""
+    broken = [_broken(left, "huge pages"), _broken(right, "them")]
+    differ = broken[1] != _broken(left, "them")
+    work = f"; on the left they {broken[0]}, on the right they {broken[1]}" if differ else ""
     if logged[0] != logged[1]:
         left_faults, right_faults = (counted(each, "fault") if each else "none" for each in logged)
         return f"While the log is on, vCPUs stop for {left_faults} on the left and {right_faults} on the right{work}."
@@ -45,9 +46,11 @@ def _lost(lost: list[int]) -> str:
     return f"Dirty logging loses {left} on the left and {right} on the right: nothing tells userspace of {them}."
 
 
-def _broken(side: Recording) -> str:
-    """What faults do to huge pages."""
-    splits, zaps = splits_by_place(side).get("fault", 0), huge_zaps_in_faults(side)
+def _broken(side: Recording, pages: str) -> str:
+    """What faults do to huge pages, or that they are split before any fault."""
+    places, zaps = splits_by_place(side), huge_zaps_in_faults(side)
     if zaps:
         return f"zap {counted(zaps, 'huge page')} whole"
-    return f"split {counted(splits, 'huge page')}" if splits else "split nothing"
+    if "fault" in places:
+        return f"split {counted(places['fault'], 'huge page')}"
+    return f"find {pages} split" if places else "split nothing"

@@ -77,7 +77,7 @@ class Harness:
         assert self.errors == []
         return answer
 
-    def numbers(self, script: str, argument: Any = None) -> npt.NDArray[Any]:  # noqa: ANN401
+    def numbers(self, script: str, argument: Any = None) -> npt.NDArray[Any]:  # noqa: ANN401 - the same
         """What a script gives as a list, however long."""
         return unpacked(self.run(f"argument => window.packed(({script})(argument))", argument))
 

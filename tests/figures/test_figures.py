@@ -12,7 +12,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plotly.offline import get_plotlyjs_version  # type: ignore[import-untyped]
+from plotly.offline import get_plotlyjs_version  # type: ignore[import-untyped]  # the same
 
 from mmuviz.figures.both import both_figure
 from mmuviz.figures.side import side_figures
