@@ -45,7 +45,11 @@ window.mmuviz = window.mmuviz || {};
 
     // Charts and the table of ops come when they are drawn.
     findRest() {
-      if (!this.row && byId("ops")) {
+      const ops = byId("ops");
+      if (ops && !ops.tBodies.length) {
+        window.mmuviz.fillOps(ops);
+      }
+      if (!this.row && ops) {
         this.markRow(this.player.tick);
         this.settle();
       }

@@ -1,7 +1,8 @@
 """What each op did on both sides, a row an op."""
 
+import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from dash import html
 from dash.development.base_component import Component
@@ -22,11 +23,11 @@ HEADINGS: Final = {
     "Tables": "page-table pages after it",
     "Dirty": "dirty pages that this op told userspace of",
 }
-SIDES: Final = ("left", "right")
+DIRTY: Final = list(HEADINGS).index("Dirty")
 
 
 def op_table(sides: Sequence[Recording]) -> Component:
-    """List the ops; a row's button goes to its end.
+    """List the ops; a row's button goes to its end. assets/op-table.js makes the rows from the figures.
 
     Args:
         sides: two recordings of the same ops.
@@ -34,16 +35,29 @@ def op_table(sides: Sequence[Recording]) -> Component:
     Returns:
         The table in its frame.
     """
-    upper = [html.Th("Op", rowSpan=2, scope="col")]
-    upper += [
-        html.Th(html.Abbr(name, title=meaning), colSpan=2, scope="colgroup") for name, meaning in HEADINGS.items()
-    ]
-    lower = [html.Th(side, scope="col") for _ in HEADINGS for side in SIDES]
-    figures = [_figures(side) for side in sides]
-    rows = [_row(sides[0], index, [side[index] for side in figures]) for index in range(len(sides[0].ops))]
-    head = html.Thead([html.Tr(upper), html.Tr(lower)])
-    table = html.Table([head, html.Tbody(rows)], className="op-table", id=Id.OPS)
+    figures = {"headings": list(HEADINGS.items()), "rows": op_rows(sides)}
+    text = json.dumps(figures, separators=(",", ":"))
+    table = html.Table(className="op-table", id=Id.OPS, **attributes(data_figures=text))
     return html.Div(table, className="table-frame")
+
+
+def op_rows(sides: Sequence[Recording]) -> list[list[Any]]:
+    """What the table says.
+
+    Args:
+        sides: two recordings of the same ops.
+
+    Returns:
+        A row an op: its label, then left and right of each heading; None where an op tells nothing.
+    """
+    figures = [_figures(side) for side in sides]
+    rows = []
+    for index, op in enumerate(sides[0].ops):
+        pairs = [list(pair) for pair in zip(*(side[index] for side in figures), strict=True)]
+        if op.kind not in TELLS_DIRTY:
+            pairs[DIRTY] = [None, None]
+        rows.append([op_label(sides[0], index), *pairs])
+    return rows
 
 
 def _figures(recording: Recording) -> list[tuple[int, ...]]:
@@ -61,19 +75,3 @@ def _figures(recording: Recording) -> list[tuple[int, ...]]:
             strict=True,
         )
     )
-
-
-def _row(recording: Recording, index: int, figures: list[tuple[int, ...]]) -> Component:
-    tells = recording.ops[index].kind in TELLS_DIRTY
-    cells = []
-    for name, values in zip(HEADINGS, zip(*figures, strict=True), strict=True):
-        texts = [f"{value:,}" if tells or name != "Dirty" else "" for value in values]
-        cells += [_cell(name, side, text, texts[0] != texts[1]) for side, text in zip(SIDES, texts, strict=True)]
-    label = op_label(recording, index)
-    button = html.Button([html.Span(str(index + 1), className="op-number"), label], className="op-button")
-    return html.Tr([html.Th(button, scope="row"), *cells], **attributes(data_op=str(index)))
-
-
-def _cell(name: str, side: str, text: str, differs: bool) -> Component:  # noqa: FBT001 - one call above
-    looks = ["zero"] * (text in ("0", "")) + ["differs"] * differs + [f"of-{side}"]
-    return html.Td(text, className=" ".join(looks), **attributes(data_label=f"{name} {side}"))

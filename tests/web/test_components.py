@@ -11,6 +11,7 @@ from mmuviz.components.pane import MAIN, MORE, NARROW, WIDE, main_figures, map_a
 from mmuviz.components.scenario_menu import ScenarioLink, scenario_menu
 from mmuviz.components.transport import BACK, ON, PLAY, SPEEDS
 from mmuviz.recording.columns import SPLIT, Slot
+from mmuviz.recording.labels import op_label
 from mmuviz.recording.totals import events_by_op
 from mmuviz.web.shipped import Scenario, Shelf
 
@@ -24,11 +25,14 @@ def plain(component: Any) -> str:  # noqa: ANN401 - Dash trees have no type of t
 
 def test_the_table_holds_both_sides_own_figures() -> None:
     sides = LAZY_AND_EAGER.made.pair.sides
-    text = plain(op_table(sides))
-    assert text.count('"data-op"') == len(sides[0].ops)
-    for name in HEADINGS:
-        assert text.count(f'"{name} left"') == text.count(f'"{name} right"') == len(sides[0].ops)
-    assert all(f'"{int(events_by_op(side, SPLIT).max()):,}"' in text for side in sides)
+    table = op_table(sides).children
+    rows = json.loads(getattr(table, "data-figures"))["rows"]
+    assert [row[0] for row in rows] == [op_label(sides[0], index) for index in range(len(sides[0].ops))]
+    splits = 1 + list(HEADINGS).index("Splits")
+    for side, recording in enumerate(sides):
+        assert [row[splits][side] for row in rows] == events_by_op(recording, SPLIT).tolist()
+    told = [row[-1] != [None, None] for row in rows]
+    assert told == [op.kind == "get" for op in sides[0].ops]
 
 
 def test_no_scenarios_are_a_sentence() -> None:
