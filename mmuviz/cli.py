@@ -1,4 +1,4 @@
-"""The command line: ``mmuviz serve``, ``warm``, ``replay``, ``verify``, ``costs`` and ``instructions``.
+"""The command line: ``mmuviz serve``, ``warm``, ``replay``, ``verify``, ``costs``, ``instructions`` and ``validate``.
 
 Whatever a user can get wrong is answered with one line on standard error and exit status 2, never with a traceback.
 The rooms below are imported inside the handlers, so that a command pays only for what it uses.
@@ -142,9 +142,18 @@ def _add_cost_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     instructions.add_argument("paths", metavar="FILE", nargs="+", type=_path, help="a recording, .json or .json.gz")
     instructions.set_defaults(run=_instructions)
 
+    validate = commands.add_parser(
+        "validate", help="run published experiments and print measured beside modelled", allow_abbrev=False
+    )
+    validate.add_argument("path", metavar="FILE", nargs="?", type=_path, help="measurements (default: those shipped)")
+    validate.add_argument("--json", action="store_true", help="print a JSON list of points")
+    validate.set_defaults(run=_validate)
+
 
 def _refuse_nothing(_: argparse.Namespace) -> int:
-    raise InputError("a command is required: serve, warm, replay, verify, costs or instructions; see mmuviz --help")
+    raise InputError(
+        "a command is required: serve, warm, replay, verify, costs, instructions or validate; see mmuviz --help"
+    )
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -188,6 +197,12 @@ def _instructions(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.instructions import instructions_command
 
     return instructions_command(arguments.paths, _output())
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from mmuviz.studies.validate import validate_command
+
+    return validate_command(arguments.path, _output(), json_form=arguments.json)
 
 
 def parse_port(value: str, *, name: str) -> int:

@@ -1,8 +1,8 @@
 """The ledger: every constant of the cost model, with its unit, its range and its source.
 
 What code decides is here: instructions on a path of a kernel, counted on real KVM. What a host
-decides (instructions per nanosecond, world switch, misses, contention) has no entries yet; host
-profiles will be a layer of their own beside this one and will not change an entry of it.
+decides (time of an instruction, world switch, misses, contention) is a layer of its own beside this
+one, costs/hosts.py, and changes no entry of it.
 """
 
 from __future__ import annotations

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TextIO
 
 from mmuviz.costs.counted import release_name
+from mmuviz.costs.hosts import PROFILES, Constant, HostProfile
 from mmuviz.costs.ledger import Entry, rows
 
 HEADS: Final = ("path", "kernel", "value", "low", "high", "unit", "source")
+HOST_HEADS: Final = ("constant", "host", "value", "low", "high", "unit", "source")
 NUMBERS: Final = ("value", "low", "high")
 
 
@@ -20,18 +22,39 @@ def cells_of(entry: Entry) -> tuple[str, ...]:
     return (entry.name, release_name(entry.kernel), *numbers, entry.unit, source)
 
 
-def table_lines(entries: Iterable[Entry]) -> Iterator[str]:
-    """The ledger in columns, a line a path and kernel."""
-    lines = [HEADS, *map(cells_of, entries)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS))]
+def source_of(profile: HostProfile, constant: Constant) -> str:
+    """Where a host's constant comes from."""
+    if constant.name in profile.fitted:
+        return f"fitted to {', '.join(profile.rows_used)} of mmuviz/data/published/measurements.json"
+    return constant.basis
+
+
+def host_cells(profile: HostProfile, constant: Constant) -> tuple[str, ...]:
+    """A host's constant as the cells of HOST_HEADS."""
+    numbers = (f"{number:,}" for number in (constant.value, constant.low, constant.high))
+    return (constant.name, profile.name, *numbers, constant.unit, f"{source_of(profile, constant)} ({constant.says})")
+
+
+def table_lines(heads: tuple[str, ...], rows_of_cells: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A part of the ledger in columns, a line an entry."""
+    lines = [heads, *rows_of_cells]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in lines:
-        cells = zip(HEADS, line, widths, strict=True)
+        cells = zip(heads, line, widths, strict=True)
         yield "  ".join(cell.rjust(width) if head in NUMBERS else cell.ljust(width) for head, cell, width in cells)
 
 
 def as_json(entry: Entry) -> dict[str, object]:
     """One entry, every field of it."""
     return {**vars(entry), "kernel": release_name(entry.kernel)}
+
+
+def host_json(profile: HostProfile, constant: Constant) -> dict[str, object]:
+    """A host's constant, every field of it."""
+    fitted = constant.name in profile.fitted
+    empty = {"kernel": "", "mitigations": "", "derived": ""}
+    source = source_of(profile, constant)
+    return {**vars(constant), **empty, "host": profile.name, "fitted": fitted, "source": source}
 
 
 def costs_command(out: TextIO, *, mitigations: str, json_form: bool) -> int:
@@ -46,8 +69,12 @@ def costs_command(out: TextIO, *, mitigations: str, json_form: bool) -> int:
         Exit status: 0.
     """
     entries = rows(mitigations).values()
+    constants = [(profile, constant) for profile in PROFILES.values() for constant in profile.constants()]
     if json_form:
-        out.write(json.dumps([as_json(entry) for entry in entries], indent=1) + "\n")
+        listed = [as_json(entry) for entry in entries] + [host_json(*each) for each in constants]
+        out.write(json.dumps(listed, indent=1) + "\n")
         return 0
-    out.writelines(line.rstrip() + "\n" for line in table_lines(entries))
+    out.writelines(line.rstrip() + "\n" for line in table_lines(HEADS, map(cells_of, entries)))
+    out.write("\n")
+    out.writelines(line.rstrip() + "\n" for line in table_lines(HOST_HEADS, (host_cells(*each) for each in constants)))
     return 0

@@ -7,7 +7,13 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from mmuviz.engine.replayed import record_replay
+from mmuviz.engine.run import simulate
+from mmuviz.engine.scenario import Scenario
+from mmuviz.ground.pages import PAGES_PER_2M
 from mmuviz.mmu import warm as machine
+from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
+from mmuviz.mmu.features import features_of
+from mmuviz.workloads.sequential import Sequential
 
 DOCUMENT = {
     "schema": "kvm-recording/1",
@@ -47,3 +53,8 @@ def warm() -> None:
         walks.result()
     machine.warm()
     record_replay(DOCUMENT)
+    slot = Memslot(0, 2 * PAGES_PER_2M, Backing.THP)
+    for mode in (DirtyLogMode.MANUAL_INITIALLY_SET, DirtyLogMode.LEGACY, DirtyLogMode.RING):
+        ring = 1024 if mode.ring else None
+        vm = VmConfig(features_of("6.12"), mode, vcpus=2, ring_entries=ring)
+        simulate(Scenario(vm, slot, Sequential(), iterations=1, runs_while_disabling=not mode.ring))

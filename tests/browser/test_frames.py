@@ -18,8 +18,8 @@ MOST_DROPPED = 0.3
 MOST_WORK_MS = 25
 
 
-# Of the two guests and speeds `make bench` has all four.
-@pytest.mark.parametrize(("scenario", "speed"), list(zip(SCENARIOS, ("1", "16"), strict=True)))
+@pytest.mark.parametrize("speed", ["1", "16"])
+@pytest.mark.parametrize("scenario", list(SCENARIOS))
 def test_it_plays_smoothly(page: Page, scenario: str, speed: str) -> None:
     seen: Frames = frames_while_playing(page, f"?scenario={scenario}", speed)
     smooth = seen.interval_ms <= MOST_INTERVAL_MS and seen.dropped < MOST_DROPPED and seen.work_ms <= MOST_WORK_MS

@@ -11,6 +11,7 @@ from mmuviz.cli import main
 from mmuviz.costs import recipe
 from mmuviz.costs.counted import AUTO, COUNTED, MITIGATIONS, OFF, Counts, NotCounted, Release, document, rows_of
 from mmuviz.costs.estimate import ASSUMPTION, Estimate, assumption
+from mmuviz.costs.hosts import MEANING, PROFILES
 from mmuviz.costs.ledger import COSTS, ORIGIN, Entry, lookup, rows, stand_in
 from mmuviz.costs.listing import costs_command
 from mmuviz.mmu.features import CHANGES
@@ -136,14 +137,22 @@ def test_the_command_prints_a_line_a_path_and_kernel(capsys: pytest.CaptureFixtu
     assert main(["costs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["path", "kernel", "value", "low", "high", "unit", "source"]
-    assert len(lines) == 1 + len(rows(OFF))
     assert lines[1].split()[:3] == ["run", "6.1", "2,753.00"]
+    blank = lines.index("")
+    assert blank == 1 + len(rows(OFF))
+    assert lines[blank + 1].split() == ["constant", "host", "value", "low", "high", "unit", "source"]
+    assert len(lines) == blank + 2 + len(PROFILES) * len(MEANING)
+    assert all("fitted to" in line or "assumption" in line for line in lines[blank + 2 :])
 
 
 def test_the_command_prints_json() -> None:
     out = io.StringIO()
     assert costs_command(out, mitigations=AUTO, json_form=True) == 0
     found = json.loads(out.getvalue())
-    assert len(found) == len(rows(AUTO))
-    assert {"name", "unit", "value", "low", "high", "source", "kernel", "mitigations"} <= set(found[0])
-    assert {each["kernel"] for each in found} == {"6.1", "6.12"}
+    fields = {"name", "unit", "value", "low", "high", "source", "kernel", "mitigations", "says", "derived"}
+    assert all(fields <= set(each) for each in found)
+    paths = [each for each in found if "host" not in each]
+    assert len(paths) == len(rows(AUTO))
+    assert {each["kernel"] for each in paths} == {"6.1", "6.12"}
+    assert len(found) - len(paths) == len(PROFILES) * len(MEANING)
+    assert {each["fitted"] for each in found if "host" in each} == {True, False}

@@ -1,0 +1,249 @@
+"""What a host decides: the few constants that turn counted instructions into time.
+
+A profile is a host with the published tables that were measured on it. What was fitted to them says
+so; what was not is a fact about the hardware or an assumption. Nothing here belongs to a row, a
+number of vCPUs or a share of writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+FITTED: Final = "fitted"
+ASSUMED: Final = "assumption"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One constant of a host.
+
+    Attributes:
+        name: what it is.
+        unit: ps, ns, percent or a count.
+        value: in that unit.
+        low: below this it is not plausible.
+        high: above this it is not plausible.
+        basis: "fitted", "assumption", or an address.
+        says: what it covers, and where it comes from.
+    """
+
+    name: str
+    unit: str
+    value: int
+    low: int
+    high: int
+    basis: str
+    says: str
+
+
+# name, unit, low, high, what it covers; the value of each belongs to a profile.
+MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
+    "path_ps": ("ps", 80, 600, "an instruction on the fault path: cold code and data, an exit before it"),
+    "walk_ps": ("ps", 60, 400, "an instruction of an ioctl that walks tables or bitmaps: a hot loop"),
+    "world_switch_ns": ("ns", 200, 2500, "VM exit and entry beyond their instructions"),
+    "line_ns": ("ns", 40, 400, "mmu_lock's cache line and the VM's counters at one core for one fault"),
+    "hold_ns": ("ns", 100, 1500, "a fault under mmu_lock held for write, uncontended"),
+    "hold_paging_ns": ("ns", 100, 1500, "the same where guest page tables are shadowed (ept=N, or an L2)"),
+    "handoff_ns": ("ns", 0, 500, "a queued lock passes to a waiter on the same socket"),
+    "cross_ns": ("ns", 0, 1500, "what lock and data cost more when they come from the other socket"),
+    "smt_percent": ("percent", 100, 200, "time of a thread whose core's other thread runs too, against alone"),
+    "read_ns": ("ns", 2, 200, "first access to a 4K page: TLB and cache miss, several under way at once"),
+    "touch_ps": ("ps", 100, 5000, "memory bandwidth: a socket serves one such access after the other"),
+    "dirty_log_ns": ("ns", 20, 500, "processor sets a dirty bit and writes the PML entry"),
+    "page_alloc_ns": ("ns", 100, 5000, "allocating and zeroing a page where counting says instructions only"),
+    "miss_ps": (
+        "ps",
+        2000,
+        150000,
+        "a cache line of tables or rmap that left the last-level cache: read or written back",
+    ),
+    "cache_mib": ("MiB", 8, 512, "what a walk may touch without missing the last-level cache"),
+    "cpus": ("count", 1, 1024, "hardware threads"),
+    "cores": ("count", 1, 1024, "cores"),
+    "socket_cores": ("count", 1, 512, "cores that threads fill before they go to another socket"),
+    "share_ms": ("ms", 0, 5000, "time until the scheduler moves a thread that shares its CPU with a spinning one"),
+    "rmap_head_ps": ("ps", 500, 20000, "the shadow MMU walks past one gfn's rmap head"),
+    "rmap_arm_ps": ("ps", 5000, 80000, "the shadow MMU arms one 4K SPTE found by its rmap, dirty bit or write access"),
+    "rmap_add_ps": ("ps", 1000, 50000, "a split adds one child to its gfn's rmap"),
+    "flush_ns": ("ns", 100, 20000, "a remote TLB flush: the call, before the first acknowledgement"),
+    "ack_ns": ("ns", 10, 5000, "a remote TLB flush: each vCPU that acknowledges it"),
+    "kick_ns": ("ns", 200, 20000, "a running vCPU is kicked out of the guest and refills its TLB"),
+    "tlbi_ns": ("ns", 100, 10000, "arm64: one TLBI broadcast and its DSB; the machine does one at a time"),
+    "recover_ns": ("ns", 1000, 100000, "disable makes one huge page again in place, beyond its instructions"),
+    "topup_ns": ("ns", 0, 100000, "a call fills VM-wide split caches and frees them again (shadow-eager-v1)"),
+    "pre_split_ns": ("ns", 10, 2000, "the pre-split of 2020: one page faulted by a dummy vCPU"),
+    "walk_deeper_ns": ("ns", 0, 50, "a TLB miss walks one level more below a split huge page"),
+}
+"""Every constant that a profile has."""
+
+TYPICAL: Final[dict[str, int]] = {
+    "path_ps": 250,
+    "walk_ps": 183,
+    "world_switch_ns": 540,
+    "line_ns": 200,
+    "hold_ns": 565,
+    "hold_paging_ns": 680,
+    "handoff_ns": 90,
+    "cross_ns": 400,
+    "smt_percent": 150,
+    "read_ns": 13,
+    "touch_ps": 1160,
+    "dirty_log_ns": 200,
+    "page_alloc_ns": 900,
+    "miss_ps": 33_800,
+    "cache_mib": 64,
+    "cpus": 96,
+    "cores": 48,
+    "socket_cores": 24,
+    "share_ms": 436,
+    "rmap_head_ps": 3_000,
+    "rmap_arm_ps": 26_700,
+    "rmap_add_ps": 11_000,
+    "flush_ns": 2_000,
+    "ack_ns": 250,
+    "kick_ns": 2_000,
+    "tlbi_ns": 1_230,
+    "recover_ns": 20_000,
+    "topup_ns": 27_500,
+    "pre_split_ns": 440,
+    "walk_deeper_ns": 4,
+}
+
+
+@dataclass(frozen=True)
+class HostProfile:
+    """A host, and the published tables that its constants come from.
+
+    Attributes:
+        name: of the profile.
+        says: which host and which tables.
+        fitted: names of the constants that were fitted to them; all others are facts or assumptions.
+        values: every constant of MEANING.
+        rows_used: ids, or beginnings of ids, of the published points that the fit looked at.
+    """
+
+    name: str
+    says: str
+    fitted: tuple[str, ...]
+    values: dict[str, int]
+    rows_used: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> int:
+        """The value of a constant."""
+        return self.values[name]
+
+    def constants(self) -> list[Constant]:
+        """All constants, for the ledger."""
+        rows = []
+        for name, (unit, low, high, says) in MEANING.items():
+            basis = FITTED if name in self.fitted else ASSUMED
+            rows.append(Constant(name, unit, self.values[name], low, high, basis, says))
+        return rows
+
+
+def _profile(name: str, says: str, fitted: dict[str, int], rows: tuple[str, ...], **known: int) -> HostProfile:
+    return HostProfile(name, says, tuple(fitted), {**TYPICAL, **known, **fitted}, rows)
+
+
+PROFILES: Final[dict[str, HostProfile]] = {
+    each.name: each
+    for each in (
+        _profile(
+            "tdp_eager",
+            "host of the TDP MMU's eager split series (Dec 2021); not named there, taken as two sockets, 96 threads",
+            {
+                "path_ps": 250,
+                "world_switch_ns": 540,
+                "walk_ps": 183,
+                "miss_ps": 33_800,
+                "line_ns": 215,
+                "page_alloc_ns": 900,
+            },
+            ("tdp96-initset-iteration1", "tdp96-legacy"),
+        ),
+        _profile(
+            "split_on_fault",
+            "host of the split-on-fault commit (Nov 2022); not named there, taken as two sockets, 96 threads",
+            {
+                "path_ps": 250,
+                "world_switch_ns": 540,
+                "line_ns": 200,
+                "smt_percent": 150,
+                "read_ns": 13,
+                "touch_ps": 1160,
+                "dirty_log_ns": 200,
+                "share_ms": 436,
+            },
+            ("fault-w100", "fault-w5-2v", "fault-w5-16v"),
+        ),
+        _profile(
+            "shadow_eager",
+            "host of the shadow MMU's eager split series v1 and v3 (Feb to Apr 2022); not named there",
+            {
+                "hold_ns": 565,
+                "hold_paging_ns": 700,
+                "handoff_ns": 90,
+                "cross_ns": 400,
+                "rmap_head_ps": 3_000,
+                "rmap_arm_ps": 26_700,
+                "rmap_add_ps": 11_000,
+                "topup_ns": 27_500,
+            },
+            ("shadow-v3",),
+        ),
+        _profile(
+            "nested_eager",
+            "host of the nested eager split series v4 to v6 (Apr to May 2022); not named there",
+            {
+                "hold_paging_ns": 620,
+                "handoff_ns": 60,
+                "cross_ns": 500,
+                "rmap_head_ps": 2_500,
+                "rmap_arm_ps": 14_600,
+                "rmap_add_ps": 9_700,
+                "miss_ps": 28_000,
+            },
+            ("nested-v4",),
+            socket_cores=10,
+        ),
+        _profile(
+            "ampere_one",
+            "AmpereOne, 192 cores without SMT: arm64 eager split, RFC and v1 (Nov 2022 to Jan 2023)",
+            {"world_switch_ns": 1300, "path_ps": 500, "tlbi_ns": 1230, "line_ns": 180, "read_ns": 16},
+            ("arm-v1",),
+            cpus=192,
+            cores=192,
+            socket_cores=192,
+            smt_percent=100,
+            touch_ps=100,
+        ),
+        _profile(
+            "disabling",
+            "host of the huge page recovery series (Aug 2024); not named there",
+            {"ack_ns": 1240, "recover_ns": 36_600},
+            ("disable-",),
+        ),
+        _profile(
+            "kunpeng_920",
+            "Kunpeng 920, 2.6 GHz: initially-all-set on arm64 (2020)",
+            {"walk_ps": 90, "page_alloc_ns": 880},
+            ("initset-arm",),
+            cpus=128,
+            cores=128,
+            socket_cores=64,
+        ),
+        _profile(
+            "xeon_6152",
+            "Xeon Gold 6152, 2.1 GHz: initially-all-set on x86 (2020)",
+            {"rmap_arm_ps": 10_700, "page_alloc_ns": 4_600},
+            ("initset-x86",),
+        ),
+        _profile(
+            "xeon_6161",
+            "Xeon Gold 6161, 2.2 GHz: the pre-split of 2020",
+            {"pre_split_ns": 446},
+            ("zhou-512G",),
+        ),
+    )
+}

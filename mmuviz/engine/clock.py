@@ -1,0 +1,312 @@
+"""The clock's state: who is where in time, what it costs, and what it added up to, as flat arrays.
+
+Times are int64 picoseconds from the start of the run.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.mmu.state import I64
+
+FOREVER: Final = 1 << 62
+SPEED_SHIFT: Final = 10
+FULL_SPEED: Final = 1 << SPEED_SHIFT
+"""`Clock.slow` of a vCPU with a core of its own; twice that takes twice as long."""
+
+# Values of `Clock.phase`.
+RUNNING: Final = 0
+ASKING: Final = 1
+GRANTED: Final = 2
+WAITING: Final = 3
+FINISHED: Final = 4
+RING_FULL: Final = 5
+
+# Causes of a stall: columns of `Clock.stall`, and the first columns of `Clock.series`.
+EXIT: Final = 0
+LOCK_WAIT: Final = 1
+SPLIT: Final = 2
+ALLOC: Final = 3
+FLUSH: Final = 4
+RING: Final = 5
+PML: Final = 6
+USERSPACE_LOCK: Final = 7
+CAUSES: Final = 8
+CAUSE_NAMES: Final = (
+    "exit_and_fault",
+    "lock_wait",
+    "split_or_zap",
+    "allocation",
+    "tlb_flush",
+    "ring_full",
+    "pml_full",
+    "userspace_lock",
+)
+
+# Further columns of `Clock.series`; the first three are sums over a bin, the last is as it was at its end.
+RETIRED: Final = CAUSES
+FAULTS: Final = CAUSES + 1
+IOCTL: Final = CAUSES + 2
+TABLES: Final = CAUSES + 3
+SERIES_COLUMNS: Final = CAUSES + 4
+BINS: Final = 1024
+
+BUCKETS: Final = 512
+SUB_BITS: Final = 3
+"""A histogram's bucket spans an eighth of an octave."""
+
+# Entries of `Clock.at`.
+HEAP_SIZE: Final = 0
+BIN_SHIFT: Final = 1
+EXCLUSIVE: Final = 2
+ZAPS: Final = 3
+CORES: Final = 4
+RUNNING_VCPUS: Final = 5
+LINE_FREE: Final = 6
+LINE_OWNER: Final = 7
+TLBI_FREE: Final = 8
+FREE_AT: Final = 9
+READERS_END: Final = 10
+PENDING: Final = 11
+QUEUE_HEAD: Final = 12
+QUEUE_COUNT: Final = 13
+READERS_GRANTED: Final = 14
+VMM_GRANT: Final = 15
+VMM_READS: Final = 16
+WRITE_LOCKS: Final = 17
+HOLD_MAX: Final = 18
+HOLD_SUM: Final = 19
+RETIRED_ALL: Final = 20
+SHARED_UNTIL: Final = 21
+VMM_WAITS: Final = 22
+AT_ENTRIES: Final = 23
+
+# Entries of `Clock.price`, ps each.
+READ_4K: Final = 0
+READ_HUGE: Final = 1
+WRITE_4K: Final = 2
+WRITE_HUGE: Final = 3
+FAST: Final = 4
+FIX: Final = 5
+MAP_4K: Final = 6
+MAP_HUGE: Final = 7
+SPURIOUS: Final = 8
+SPLIT_2M: Final = 9
+SPLIT_1G: Final = 10
+ZAP_2M: Final = 11
+ZAP_1G: Final = 12
+TABLE_LINK: Final = 13
+REFILL: Final = 14
+DIRTY_LOGGED: Final = 15
+PML_FULL: Final = 16
+PML_ENTRY: Final = 17
+LINE: Final = 18
+HANDOFF: Final = 19
+FLUSH_BASE: Final = 20
+FLUSH_VCPU: Final = 21
+KICK: Final = 22
+TLBI: Final = 23
+LOCAL_TLBI: Final = 24
+BEFORE_LOCK: Final = 25
+PRICES: Final = 26
+
+
+class Clock(NamedTuple):
+    """Arrays of a run, changed in place.
+
+    Attributes:
+        now: int64[vcpus], when each vCPU goes on.
+        phase: int64[vcpus], what it goes on with.
+        began: int64[vcpus], when the fault under way began; `asked` when it asked for mmu_lock.
+        debt: int64[vcpus], time that kicks took and that the vCPU has still to lose.
+        slow: int64[vcpus], its time against that of a core of its own, in 1/1024.
+        stream: int64[vcpus, columns], see mmuviz/workloads/stream.py; `listed` int64[n], gfns of its lists.
+        heap: int64[vcpus], vCPUs by (now, number), a binary heap.
+        queue: int64[vcpus + 1], who waits for mmu_lock, first come first served; the last number is the thread
+            that calls ioctls. `reads` int64[vcpus + 1] is 1 for who asks for read.
+        visit: int64[cores], when the lock's cache line next comes to a core.
+        at: int64[AT_ENTRIES]; `price` int64[PRICES].
+        stall: int64[vcpus, CAUSES]; `retired` int64[vcpus].
+        hist: int64[CAUSES + 1, BUCKETS] stalls by length, the last row of whole faults.
+        longest: int64[CAUSES + 1], the longest stall.
+        series: int64[BINS, SERIES_COLUMNS], over time.
+    """
+
+    now: I64
+    phase: I64
+    began: I64
+    asked: I64
+    debt: I64
+    slow: I64
+    stream: I64
+    listed: I64
+    heap: I64
+    queue: I64
+    reads: I64
+    visit: I64
+    at: I64
+    price: I64
+    stall: I64
+    retired: I64
+    hist: I64
+    longest: I64
+    series: I64
+
+
+def new_clock(stream: I64, price: I64, slow: I64, cores: int) -> Clock:
+    """A clock at 0, every vCPU finished with nothing.
+
+    Args:
+        stream: int64[vcpus, columns].
+        price: int64[PRICES], ps.
+        slow: int64[vcpus], 1/1024.
+        cores: of the host.
+
+    Returns:
+        The clock.
+    """
+    vcpus = len(stream)
+    at = np.zeros(AT_ENTRIES, dtype=np.int64)
+    at[BIN_SHIFT] = 20
+    at[CORES] = cores
+    at[LINE_OWNER] = -1
+    at[VMM_GRANT] = FOREVER
+    zero = np.zeros(vcpus, dtype=np.int64)
+    return Clock(
+        now=zero.copy(),
+        phase=np.full(vcpus, FINISHED, dtype=np.int64),
+        began=zero.copy(),
+        asked=zero.copy(),
+        debt=zero.copy(),
+        slow=slow,
+        stream=stream,
+        listed=np.zeros(0, dtype=np.int64),
+        heap=zero.copy(),
+        queue=np.zeros(vcpus + 1, dtype=np.int64),
+        reads=np.zeros(vcpus + 1, dtype=np.int64),
+        visit=np.zeros(cores, dtype=np.int64),
+        at=at,
+        price=price,
+        stall=np.zeros((vcpus, CAUSES), dtype=np.int64),
+        retired=zero.copy(),
+        hist=np.zeros((CAUSES + 1, BUCKETS), dtype=np.int64),
+        longest=np.zeros(CAUSES + 1, dtype=np.int64),
+        series=np.zeros((BINS, SERIES_COLUMNS), dtype=np.int64),
+    )
+
+
+@inlined
+def before(now: I64, first: int, second: int) -> bool:
+    """Whether one vCPU's turn comes before another's; ties by number."""
+    early, late = now[first], now[second]
+    return early < late or (early == late and first < second)
+
+
+@compiled
+def sift_down(heap: I64, now: I64, size: int) -> None:
+    """Bring the heap in order again after the time of its first entry grew."""
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            return
+        if child + 1 < size and before(now, heap[child + 1], heap[child]):
+            child += 1
+        if not before(now, heap[child], heap[at]):
+            return
+        heap[at], heap[child] = heap[child], heap[at]
+        at = child
+
+
+@compiled
+def push(heap: I64, now: I64, at: I64, vcpu: int) -> None:
+    """Give a vCPU its place in time."""
+    place = at[HEAP_SIZE]
+    at[HEAP_SIZE] = place + 1
+    heap[place] = vcpu
+    while place > 0:
+        parent = (place - 1) >> 1
+        if not before(now, heap[place], heap[parent]):
+            return
+        heap[place], heap[parent] = heap[parent], heap[place]
+        place = parent
+
+
+@compiled
+def drop_first(heap: I64, now: I64, at: I64) -> None:
+    """Take the first vCPU out of time: it waits, or it is done."""
+    size = at[HEAP_SIZE] - 1
+    at[HEAP_SIZE] = size
+    heap[0] = heap[size]
+    sift_down(heap, now, size)
+
+
+@inlined
+def next_of_others(clock: Clock) -> int:
+    """When the next vCPU but the first goes on."""
+    size, heap = clock.at[HEAP_SIZE], clock.heap
+    at = FOREVER
+    if size > 1:
+        at = clock.now[heap[1]]
+    if size > 2:
+        at = min(at, clock.now[heap[2]])
+    return at
+
+
+@compiled
+def widen_bins(series: I64, at: I64, time: int) -> None:
+    """Make bins twice as wide, two by two, until they reach a time."""
+    half = BINS >> 1
+    while time >> at[BIN_SHIFT] >= BINS:
+        for each in range(half):
+            for column in range(SERIES_COLUMNS):
+                later = series[2 * each + 1, column]
+                if column < TABLES:
+                    series[each, column] = series[2 * each, column] + later
+                else:
+                    series[each, column] = later or series[2 * each, column]
+        for each in range(half, BINS):
+            for column in range(SERIES_COLUMNS):
+                series[each, column] = 0
+        at[BIN_SHIFT] += 1
+
+
+@inlined
+def bin_of(clock: Clock, time: int) -> int:
+    """The bin of a time."""
+    if time >> clock.at[BIN_SHIFT] >= BINS:
+        widen_bins(clock.series, clock.at, time)
+    return time >> clock.at[BIN_SHIFT]
+
+
+@compiled
+def bucket_of(stall_ps: int) -> int:
+    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below."""
+    exponent = 0
+    rest = stall_ps >> (SUB_BITS + 1)
+    for step in (32, 16, 8, 4, 2, 1):
+        if rest >> step:
+            exponent += step
+            rest >>= step
+    if rest:
+        exponent += 1
+    return (exponent << SUB_BITS) + (stall_ps >> exponent)
+
+
+@inlined
+def charge(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int) -> None:
+    """Add a stall of one cause to the vCPU's total, to a bin of time and to the histogram."""
+    if stall_ps > 0:
+        clock.stall[vcpu, cause] += stall_ps
+        clock.series[index, cause] += stall_ps
+        clock.hist[cause, bucket_of(stall_ps)] += 1
+        clock.longest[cause] = max(clock.longest[cause], stall_ps)
+
+
+@compiled
+def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> None:
+    """charge() at a time, where it is not worth being compiled into its caller."""
+    charge(clock, vcpu, cause, bin_of(clock, time), stall_ps)

@@ -1,0 +1,243 @@
+"""The ioctls of dirty logging in time: each walks in steps, and changes the tables at a step's beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from mmuviz.engine.prices import PS_PER_NS
+from mmuviz.engine.timed import SLOT, TimedMachine
+from mmuviz.engine.walk_time import armed_now, arming_ps, splitting_ps, topping_up_ps, words_by_level, words_ps
+from mmuviz.ground.pages import (
+    BITS_PER_LONG,
+    PAGE_BYTES,
+    PAGES_PER_1G,
+    PAGES_PER_2M,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
+)
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
+from mmuviz.mmu.locks import Path, drops_lock_to_allocate
+from mmuviz.mmu.rmap import end_split_call, split_rmaps_of_level
+from mmuviz.mmu.state import I64, MmuState
+
+BITMAPS: Final = 2
+"""KVM allocates the dirty bitmap twice over. Kernel: kvm_alloc_dirty_bitmap()."""
+
+
+class TimedIoctls(TimedMachine):
+    """The ioctls that the drivers call."""
+
+    # Enabling
+
+    def enable(self) -> None:
+        """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
+        prices, initset = self.prices, self.config.dirty_log_mode.initially_set
+        with self.call("enable"):
+            pages = self._span(self._row(SLOT))[1]
+            took = prices.walk("enable_initset" if initset else "enable")
+            bitmap_pages = BITMAPS * -(-pages // (8 * PAGE_BYTES))
+            took += bitmap_pages * prices.host["page_alloc_ns"] * PS_PER_NS
+            took += pages // BITS_PER_LONG * prices.walk("bitmap_fill") if initset else 0
+            self.elapse(took)
+            self.enable_dirty_logging(SLOT)
+            if not initset:
+                self.flush()
+
+    def _units(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Steps of a walk: 2 MiB while vCPUs run, else 1 GiB."""
+        size = PAGES_PER_1G if self.quiet else PAGES_PER_2M
+        return pairwise([start, *range((start // size + 1) * size, end, size), end])
+
+    def _split_range(self, tables: MmuState, start: int, end: int) -> None:
+        """Eager splitting when logging starts; the shadow MMU goes over the slot level by level."""
+        if not tables.conf[mmu.CONF_EAGER] or tables.conf[mmu.CONF_SPLITTER] == mmu.SPLITTER_NONE:
+            return
+        path = Path.L2_ENABLE_SPLIT if tables.conf[mmu.CONF_L2] else Path.ENABLE_SPLIT
+        self.lock(path)
+        if tables.conf[mmu.CONF_SPLITTER] == mmu.SPLITTER_RMAP:
+            for level in (PG_LEVEL_1G, PG_LEVEL_2M):
+                for low, high in self._units(start, end):
+                    self._split_unit(tables, low, high, level, path, end - start)
+            end_split_call(tables)
+        else:
+            for low, high in self._units(start, end):
+                self._split_unit(tables, low, high, 0, path, end - start)
+        self.unlock()
+
+    def _split_unit(self, tables: MmuState, low: int, high: int, level: int, path: Path, pages: int) -> None:
+        """One step of splitting: of one level by rmap, or of all."""
+        before = int(tables.stat[mmu.STAT_TABLE_PAGES])
+        if level:
+            self._walk(low, high, lambda gfn: split_rmaps_of_level(tables, gfn, high, level))
+        else:
+            super()._split_range(tables, low, high)
+        splits = int(tables.stat[mmu.STAT_TABLE_PAGES]) - before
+        if not splits:
+            return
+        if not self.quiet and drops_lock_to_allocate(self.config, l2=bool(tables.conf[mmu.CONF_L2])) == "always":
+            self.relock(path)
+        self.elapse(splitting_ps(self.prices, tables, splits, pages, "enable"))
+
+    def _arm_range(self, tables: MmuState, start: int, end: int) -> None:
+        """Arming when logging starts."""
+        self.lock(Path.L2_ENABLE_PROTECT if tables.conf[mmu.CONF_L2] else Path.ENABLE_PROTECT)
+        bits = mmu.DIRTY if tables.conf[mmu.CONF_PML] else mmu.WRITABLE
+        for low, high in self._units(start, end):
+            counts = armed_now(tables, low, high, bits)
+            super()._arm_range(tables, low, high)
+            self.elapse(arming_ps(self.prices, tables, counts, high - low, end - start))
+        self.unlock()
+
+    def pre_split(self) -> None:
+        """The pre-split of 2020, before logging starts: a dummy vCPU faults every page."""
+        with self.call("pre_split"):
+            calls = self.split_by_faulting(SLOT)
+            self.elapse(calls * self.prices.host["pre_split_ns"] * PS_PER_NS)
+
+    # The log
+
+    def get(self) -> I64:
+        """KVM_GET_DIRTY_LOG of the slot.
+
+        Returns:
+            int64[words], 64 pages a word.
+        """
+        with self.call("get"):
+            return self._get_manual() if self.config.dirty_log_mode.manual else self._get_legacy()
+
+    def _get_manual(self) -> I64:
+        self.elapse(self.prices.walk("get_manual"))
+        bits = self.get_dirty_log(SLOT)
+        self.elapse(len(bits) * self.prices.walk("get_copy_word"))
+        return bits
+
+    def _get_legacy(self) -> I64:
+        self.elapse(self.prices.walk("get"))
+        row = self._row(SLOT)
+        words = -(-self._span(row)[1] // BITS_PER_LONG)
+        buffer = np.zeros(words, dtype=np.int64)
+        self.lock(Path.GET)
+        armed = self._before_arming(SLOT, row, 0, self._bitmap(row, 0, words))
+        for first, stop in self._words(words):
+            self._get_unit(row, first, buffer[:stop], words)
+        self._end_of_words(armed)
+        return buffer
+
+    def _get_unit(self, row: int, first: int, part: I64, words: int) -> None:
+        masks = self._bitmap(row, first, len(part) - first).copy()
+        levels = words_by_level(self.guest_tables, self._span(row)[0] + first * BITS_PER_LONG, masks)
+        self._walk(first, len(part), lambda word: get_dirty_log_protect(self._state, row, part, word))
+        self.elapse(words_ps(self.prices, masks, levels, "get", words, eager=False))
+
+    def clear(self, first_page: int, bits: I64) -> None:
+        """KVM_CLEAR_DIRTY_LOG of a range of the slot.
+
+        Args:
+            first_page: of the range, counted from the slot's start.
+            bits: int64[words] of the range.
+        """
+        with self.call("clear"):
+            self.elapse(self.prices.walk("clear"))
+            row, first_word = self._row(SLOT), first_page // BITS_PER_LONG
+            self.lock(Path.CLEAR)
+            held = bits & self._bitmap(row, first_word, len(bits))
+            armed = self._before_arming(SLOT, row, first_word, held)
+            for first, stop in self._words(len(bits)):
+                self._clear_unit(row, first_word, first, bits[:stop], len(bits))
+            self._end_of_words(armed)
+
+    def _clear_unit(self, row: int, first_word: int, first: int, part: I64, words: int) -> None:
+        """One step of CLEAR: words `first` to the end of `part`."""
+        tables, prices, stat = self.guest_tables, self.prices, self._state.stat
+        masks = part[first:] & self._bitmap(row, first_word + first, len(part) - first)
+        levels = words_by_level(tables, self._span(row)[0] + (first_word + first) * BITS_PER_LONG, masks)
+        before, topups = int(stat[mmu.STAT_TABLE_PAGES]), int(stat[mmu.STAT_SPLIT_TOPUPS])
+        self._walk(first, len(part), lambda word: clear_dirty_log_protect(self._state, row, first_word, part, word))
+        splits = int(stat[mmu.STAT_TABLE_PAGES]) - before
+        splits_here = bool(tables.conf[mmu.CONF_EAGER]) and tables.conf[mmu.CONF_SPLITTER] != mmu.SPLITTER_NONE
+        eager = self.config.dirty_log_mode.initially_set and splits_here
+        took = words_ps(prices, masks, levels, "clear", words, eager=eager)
+        took += splitting_ps(prices, tables, splits, words * BITS_PER_LONG, "clear_2m")
+        took += topping_up_ps(prices, int(stat[mmu.STAT_SPLIT_TOPUPS]) - topups)
+        if splits and not self.quiet and drops_lock_to_allocate(self.config) == "always":
+            self.relock(Path.CLEAR)
+        self.elapse(took)
+
+    def _words(self, words: int) -> Iterator[tuple[int, int]]:
+        """Steps of GET and CLEAR, in words: 2 MiB while vCPUs run, else 1 GiB."""
+        size = (PAGES_PER_1G if self.quiet else PAGES_PER_2M) // BITS_PER_LONG
+        return pairwise([*range(0, words, size), words])
+
+    def _end_of_words(self, armed: int) -> None:
+        flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES])
+        self._flush_if_armed(armed)
+        self.unlock()
+        if int(self._state.stat[mmu.STAT_TLB_FLUSHES]) != flushes:
+            self.flush()
+
+    def reap(self) -> int:
+        """The reaper harvests every ring, and KVM_RESET_DIRTY_RINGS arms the pages again.
+
+        Returns:
+            Entries harvested.
+        """
+        prices = self.prices
+        with self.call("reset"):
+            entries = sum(len(pages) for _, pages in self.collect_dirty_rings())
+            self.elapse(entries * prices.walk("collect_entry") + prices.walk("ring_reset"))
+            self.lock(Path.RING_RESET)
+            flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES])
+            self.elapse(self.reset_dirty_rings() * prices.walk("ring_page"))
+            self.unlock()
+            if int(self._state.stat[mmu.STAT_TLB_FLUSHES]) != flushes:
+                self.flush()
+        return entries
+
+    # Disabling
+
+    def disable(self) -> None:
+        """KVM_SET_USER_MEMORY_REGION without the flag."""
+        with self.call("disable"):
+            self.elapse(self.prices.walk("disable"))
+            self.disable_dirty_logging(SLOT)
+
+    def _collapse(self, tables: MmuState, row: int) -> None:
+        """Zap or recover; for the walk the slot is as long as the step, so that it ends there."""
+        self.lock(Path.L2_DISABLE if tables.conf[mmu.CONF_L2] else Path.DISABLE)
+        slot, stat = tables.slots[row], tables.stat
+        start, end = int(slot[mmu.SLOT_BASE]), int(slot[mmu.SLOT_END])
+        flushes = int(stat[mmu.STAT_TLB_FLUSHES])
+        whole = self._slots[int(slot[mmu.SLOT_ID])].backing.level == PG_LEVEL_1G or self.quiet
+        size = PAGES_PER_1G if whole else PAGES_PER_2M
+        for low, high in pairwise([start, *range((start // size + 1) * size, end, size), end]):
+            before = self._collapsed(tables)
+            slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = low, high
+            super()._collapse(tables, row)
+            slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = start, end
+            self._after_collapse(self._collapsed(tables) - before)
+        if not tables.conf[mmu.CONF_TDP_MMU] or self.config.kernel.recovers_huge_pages_in_place:
+            stat[mmu.STAT_TLB_FLUSHES] = min(int(stat[mmu.STAT_TLB_FLUSHES]), flushes + 1)  # one for the whole call
+        self.unlock()
+
+    @staticmethod
+    def _collapsed(tables: MmuState) -> I64:
+        """Tables collapsed, 4K leaves gone, and flushes, so far."""
+        stat = tables.stat
+        return np.array(
+            [stat[mmu.STAT_TABLES_COLLAPSED], -stat[mmu.STAT_PAGES + PG_LEVEL_4K], stat[mmu.STAT_TLB_FLUSHES]]
+        )
+
+    def _after_collapse(self, counts: I64) -> None:
+        """Time that one step of disabling took, and its flushes."""
+        tables, leaves, flushes = (int(each) for each in counts)
+        if self.config.kernel.recovers_huge_pages_in_place and self.config.tdp_mmu:
+            self.elapse(tables * self.prices.host["recover_ns"] * PS_PER_NS)
+            return
+        self.elapse(tables * self.prices.walk("zap_table") + leaves * self.prices.walk("zap_child"))
+        self.flush(flushes)

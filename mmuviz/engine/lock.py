@@ -1,0 +1,113 @@
+"""mmu_lock in time: a fair reader-writer lock, and the cache line that it lives in.
+
+Readers do not exclude each other, but each must have the lock's cache line for itself for a moment;
+so their rate has a ceiling though none of them waits for another. The line goes from core to core:
+two threads of one core share its visit. Writers exclude everybody, first come first served.
+
+Kernel: kernel/locking/qrwlock.c
+"""
+
+from __future__ import annotations
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.clock import FOREVER, Clock, push
+from mmuviz.ground.compiled import compiled, inlined
+
+
+@inlined
+def line_visit(clock: Clock, vcpu: int, time: int) -> int:
+    """When the lock's cache line comes to a vCPU's core; the atomics of one fault then keep it for a while.
+
+    A line that nobody else wants comes at once: its transfer overlaps with the rest of the fault.
+    """
+    core = vcpu % clock.at[layout.CORES]
+    if clock.visit[core] > time:  # it is on its way for the core's other thread
+        return clock.visit[core]
+    comes = time if clock.at[layout.LINE_OWNER] == core else max(clock.at[layout.LINE_FREE], time)
+    clock.at[layout.LINE_FREE] = max(clock.at[layout.LINE_FREE], comes + clock.price[layout.LINE])
+    clock.at[layout.LINE_OWNER] = core
+    clock.visit[core] = comes
+    return comes
+
+
+@inlined
+def open_to_readers(clock: Clock, time: int) -> bool:
+    """Whether a reader gets the lock at once."""
+    at = clock.at
+    return at[layout.FREE_AT] <= time and at[layout.PENDING] == 0 and at[layout.QUEUE_COUNT] == 0
+
+
+@inlined
+def open_to_writers(clock: Clock, time: int) -> bool:
+    """Whether a writer gets the lock at once."""
+    at = clock.at
+    readers = at[layout.READERS_GRANTED] != 0 or at[layout.VMM_READS] != 0 or at[layout.READERS_END] > time
+    return open_to_readers(clock, time) and not readers
+
+
+@inlined
+def enqueue(clock: Clock, who: int, reads: int) -> None:
+    """Wait for the lock, behind all who wait already."""
+    room = clock.queue.shape[0]
+    clock.queue[(clock.at[layout.QUEUE_HEAD] + clock.at[layout.QUEUE_COUNT]) % room] = who
+    clock.reads[who] = reads
+    clock.at[layout.QUEUE_COUNT] += 1
+
+
+@inlined
+def grant(clock: Clock, who: int, time: int) -> None:
+    """Let one who waited have the lock from a time on."""
+    if who == clock.now.shape[0]:
+        clock.at[layout.VMM_GRANT] = time
+        return
+    clock.now[who] = max(time, clock.asked[who])
+    clock.phase[who] = layout.GRANTED
+    push(clock.heap, clock.now, clock.at, who)
+
+
+@compiled
+def grant_next(clock: Clock) -> None:
+    """Let in who waits first, if the time at which it may enter is known: a writer alone, or readers in a row."""
+    at = clock.at
+    while at[layout.QUEUE_COUNT] > 0 and at[layout.PENDING] == 0 and at[layout.FREE_AT] < FOREVER:
+        who = clock.queue[at[layout.QUEUE_HEAD]]
+        if clock.reads[who]:
+            if who < clock.now.shape[0]:
+                at[layout.READERS_GRANTED] += 1
+            else:
+                at[layout.VMM_READS] = 1
+            grant(clock, who, at[layout.FREE_AT])
+        else:
+            if at[layout.READERS_GRANTED] > 0 or at[layout.VMM_READS] != 0:
+                return
+            at[layout.PENDING] = 1
+            free = max(at[layout.FREE_AT], at[layout.READERS_END])
+            grant(
+                clock,
+                who,
+                max(free, clock.asked[who] if who < clock.now.shape[0] else free) + clock.price[layout.HANDOFF],
+            )
+        at[layout.QUEUE_HEAD] = (at[layout.QUEUE_HEAD] + 1) % clock.queue.shape[0]
+        at[layout.QUEUE_COUNT] -= 1
+
+
+@inlined
+def held(clock: Clock, hold_ps: int) -> None:
+    """Note how long the lock was held."""
+    clock.at[layout.HOLD_SUM] += hold_ps
+    clock.at[layout.HOLD_MAX] = max(clock.at[layout.HOLD_MAX], hold_ps)
+
+
+@inlined
+def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
+    """A writer that has the lock from `time` on keeps it so long; then the next one has it."""
+    clock.at[layout.PENDING] = 0
+    clock.at[layout.FREE_AT] = time + hold_ps
+    held(clock, hold_ps)
+    grant_next(clock)
+
+
+@inlined
+def hold_for_read(clock: Clock, end: int) -> None:
+    """A reader keeps the lock until `end`."""
+    clock.at[layout.READERS_END] = max(clock.at[layout.READERS_END], end)

@@ -1,0 +1,57 @@
+"""What is run: a VM, its memory, what the guest does, what userspace does, and the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mmuviz.costs.hosts import PROFILES
+from mmuviz.ground.errors import InputError
+from mmuviz.mmu.config import Memslot, VmConfig
+from mmuviz.workloads.pattern import Pattern
+
+
+class Driver(StrEnum):
+    """What userspace does."""
+
+    ENABLE_ONLY = "enable_only"
+    DIRTY_LOG_PERF_TEST = "dirty_log_perf_test"
+    PRE_SPLIT = "pre_split"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One experiment; the same Scenario gives the same Run.
+
+    Attributes:
+        vm: the VM.
+        memslot: its guest memory, one slot.
+        workload: what every vCPU does in a pass.
+        host: name of a profile of costs/hosts.py.
+        driver: what userspace does.
+        iterations: rounds of dirty, GET and CLEAR, for dirty_log_perf_test.
+        runs_while_disabling: vCPUs go on writing while logging is disabled (dirty_log_perf_test -e).
+        tlb_reach: whether split pages cost the guest more TLB misses.
+        record: keep every event of the machine.
+    """
+
+    vm: VmConfig
+    memslot: Memslot
+    workload: Pattern
+    host: str = "split_on_fault"
+    driver: Driver = Driver.DIRTY_LOG_PERF_TEST
+    iterations: int = 2
+    runs_while_disabling: bool = False
+    tlb_reach: bool = True
+    record: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the choices.
+
+        Raises:
+            InputError: no such host, or a number out of range.
+        """
+        if self.host not in PROFILES:
+            raise InputError(f"host={self.host} is no profile; choose one of {', '.join(sorted(PROFILES))}")
+        if not 0 <= self.iterations <= 1000:
+            raise InputError(f"iterations={self.iterations} must be 0 to 1000")

@@ -1,0 +1,276 @@
+"""`mmuviz validate`: published measurements beside what the model says of the same experiments."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Final, TextIO
+
+from mmuviz.costs.hosts import PROFILES
+from mmuviz.engine.run import Run, simulate
+from mmuviz.engine.scenario import Scenario
+from mmuviz.mmu.state import STAT_PF_TAKEN
+from mmuviz.studies.published import SECONDS, Experiment, NotCoveredError, Point, experiment_of, read_points
+
+PS_PER_S: Final = 10**12
+CLOSE: Final = 1.5
+APART: Final = 1.15
+"""Two measured values of one row whose order the model must get right differ by more than this."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One point, measured and modelled.
+
+    Attributes:
+        point: published.
+        table: published table, empty where not covered.
+        modelled: in the point's unit; None where not covered.
+        reason: why it is not covered, else empty.
+        fitted: whether the host's profile was fitted to it.
+    """
+
+    point: Point
+    table: str
+    modelled: float | None
+    reason: str
+    fitted: bool = False
+
+    @property
+    def ratio(self) -> float | None:
+        """Modelled over measured; None where not covered or measured is not positive."""
+        if self.modelled is None or self.point.value <= 0:
+            return None
+        return self.modelled / self.point.value
+
+    @property
+    def error(self) -> float | None:
+        """How far off: max(ratio, 1/ratio) - 1; of percentages the difference in percentage points over 100."""
+        if self.modelled is None:
+            return None
+        if self.point.unit == "percent":
+            return abs(self.modelled - self.point.value) / 100
+        ratio = self.ratio
+        return None if ratio is None or ratio <= 0 else max(ratio, 1 / ratio) - 1
+
+    def as_json(self) -> dict[str, object]:
+        """The point as `--json` prints it."""
+        return {
+            "id": self.point.id,
+            "covered": self.modelled is not None,
+            "measured": self.point.value,
+            "modelled": self.modelled,
+            "ratio": self.ratio,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What points read off a Run, in ps and counts, so that the Run itself can go."""
+
+    spans: dict[tuple[str, int], int]
+    flushes: int
+    faults: int
+    stall_share: dict[int, float]
+
+
+def figures_of(run: Run) -> Figures:
+    """Read everything off a Run."""
+    spans = {(each.name, each.iteration): each.took_ps for each in (*run.calls, *run.passes)}
+    flushes = sum(call.flushes for call in run.calls if call.name == "disable")
+    vcpus = run.scenario.vm.vcpus
+    share = {
+        each.iteration: 100 * each.stall_ps / (each.took_ps * vcpus)
+        for each in run.passes
+        if each.name == "dirty" and each.took_ps
+    }
+    return Figures(spans, flushes, int(run.machine.state.stat[STAT_PF_TAKEN]), share)
+
+
+class Runs:
+    """Each Scenario is run once, for as many iterations as any point of it wants."""
+
+    def __init__(self, experiments: Iterable[Experiment]) -> None:
+        self._iterations: dict[Scenario, int] = {}
+        for each in experiments:
+            for scenario in (each.scenario, each.beside):
+                if scenario is not None:
+                    key = replace(scenario, iterations=0)
+                    self._iterations[key] = max(self._iterations.get(key, 0), scenario.iterations)
+        self._figures = cache(self._run)
+
+    def _run(self, key: Scenario) -> Figures:
+        return figures_of(simulate(replace(key, iterations=self._iterations[key])))
+
+    def of(self, scenario: Scenario) -> Figures:
+        """The figures of a Scenario."""
+        return self._figures(replace(scenario, iterations=0))
+
+
+ONCE: Final = ("enable", "disable", "populate", "pre_split")
+
+
+def span(figures: Figures, name: str, iteration: int) -> int:
+    """How long an ioctl or a pass took, ps.
+
+    Raises:
+        NotCoveredError: the Run has no such thing.
+    """
+    if name in ONCE:
+        found = [took for (each, _), took in figures.spans.items() if each == name]
+        if found:
+            return found[0]
+    took = figures.spans.get((name, iteration))
+    if took is None:
+        raise NotCoveredError(f"the experiment has no {name} in iteration {iteration}")
+    return took
+
+
+def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
+    """Run an experiment and read its point off.
+
+    Args:
+        experiment: of the point.
+        unit: of the point.
+        runs: the Runs so far.
+
+    Returns:
+        In the unit.
+
+    Raises:
+        NotCoveredError: the Run has no such reading.
+    """
+    figures, reading, iteration = runs.of(experiment.scenario), experiment.reading, experiment.iteration
+    if reading == "disable_flushes":
+        return float(figures.flushes)
+    if reading == "faults":
+        return float(figures.faults)
+    if reading == "stall_share":
+        return figures.stall_share[iteration]
+    if experiment.beside is not None:
+        beside = runs.of(experiment.beside)
+        if reading == "cpu_dirty":
+            more = span(figures, "dirty", 1) - span(beside, "dirty", 1)
+            return more * experiment.scenario.vm.vcpus / PS_PER_S
+        return (span(figures, "enable", 0) - span(beside, "enable", 0)) / PS_PER_S
+    return span(figures, reading, iteration) * SECONDS.get(unit, SECONDS["s"])
+
+
+def results_of(points: list[Point]) -> list[Result]:
+    """Run the experiment of every point.
+
+    Args:
+        points: published.
+
+    Returns:
+        A result for each, in order; `modelled` depends on nothing but what was run and which metric it is.
+    """
+    experiments: list[Experiment | NotCoveredError] = []
+    for point in points:
+        try:
+            experiments.append(experiment_of(point))
+        except NotCoveredError as reason:
+            experiments.append(reason)
+    runs = Runs(each for each in experiments if isinstance(each, Experiment))
+    return [_result(point, each, runs) for point, each in zip(points, experiments, strict=True)]
+
+
+def _result(point: Point, experiment: Experiment | NotCoveredError, runs: Runs) -> Result:
+    if isinstance(experiment, NotCoveredError):
+        return Result(point, "", None, str(experiment))
+    try:
+        value = modelled(experiment, point.unit, runs)
+    except NotCoveredError as reason:
+        return Result(point, "", None, str(reason))
+    used = PROFILES[experiment.scenario.host].rows_used
+    return Result(point, experiment.table, value, "", any(point.id.startswith(each) for each in used))
+
+
+def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
+    """Pairs of strategies in one row, measured more than 15 % apart, whose modelled order is the other one."""
+    rows: dict[str, list[Result]] = {}
+    for each in results:
+        if each.modelled is not None:
+            work = {name: value for name, value in each.point.workload.items() if name not in ("note", "hw")}
+            key = json.dumps([each.point.source_title, work, each.point.metric], sort_keys=True)
+            rows.setdefault(key, []).append(each)
+    found = []
+    for row in rows.values():
+        for one, other in combinations(row, 2):
+            low, high = sorted((one, other), key=lambda each: each.point.value)
+            apart = low.point.value > 0 and high.point.value / low.point.value > APART
+            if apart and low.modelled is not None and high.modelled is not None and low.modelled >= high.modelled:
+                found.append((low, high))
+    return found
+
+
+def summary(results: list[Result]) -> tuple[float, float, int]:
+    """Median error, worst error, and how many points are within 1.5x."""
+    errors = [each.error for each in results if each.error is not None]
+    if not errors:
+        return 0.0, 0.0, 0
+    return statistics.median(errors), max(errors), sum(error <= CLOSE - 1 for error in errors)
+
+
+def lines_of(results: list[Result]) -> Iterable[str]:
+    """The report."""
+    tables: dict[str, list[Result]] = {}
+    for each in results:
+        tables.setdefault(each.table, []).append(each)
+    for table, rows in tables.items():
+        if not table:
+            continue
+        yield f"{table}"
+        for each in rows:
+            ratio = "" if each.ratio is None else f"{each.ratio:7.3f}"
+            mark = "fitted" if each.fitted else ""
+            values = f"{each.point.value:>14.6g} {each.modelled:>14.6g} {each.point.unit:<8}"
+            yield f"  {each.point.id:<64} {values}{ratio} {mark}".rstrip()
+    covered = [each for each in results if each.modelled is not None]
+    yield ""
+    yield f"{'table':<24}{'points':>7}{'median error':>14}{'worst':>9}{'within 1.5x':>13}"
+    groups = [(table, rows) for table, rows in tables.items() if table]
+    groups += [("fitted", [each for each in covered if each.fitted])]
+    groups += [("not fitted", [each for each in covered if not each.fitted]), ("overall", covered)]
+    for table, rows in groups:
+        median, worst, close = summary(rows)
+        yield f"{table:<24}{len(rows):>7}{median:>13.1%} {worst:>8.0%}{close:>9} of {len(rows)}"
+    wrong = wrong_orders(results)
+    yield f"{len(wrong)} pairs in the wrong order"
+    for low, high in wrong:
+        yield (
+            f"  {low.point.id} {low.point.value:g} < {high.point.id} {high.point.value:g}, "
+            f"modelled {low.modelled:g} and {high.modelled:g}"
+        )
+    left = [each for each in results if each.modelled is None]
+    yield f"{len(left)} of {len(results)} points not covered"
+    for each in left:
+        yield f"  {each.point.id}: {each.reason}"
+
+
+def validate_command(path: Path | None, out: TextIO, *, json_form: bool) -> int:
+    """`mmuviz validate [FILE]`: print the report.
+
+    Args:
+        path: measurements; None for the shipped ones.
+        out: where it goes.
+        json_form: a JSON list in place of the tables.
+
+    Returns:
+        Exit status: 0.
+
+    Raises:
+        InputError: the file is not one of measurements.
+    """
+    results = results_of(read_points(path))
+    if json_form:
+        out.write(json.dumps([each.as_json() for each in results], indent=1) + "\n")
+    else:
+        out.writelines(line + "\n" for line in lines_of(results))
+    return 0

@@ -1,0 +1,1 @@
+"""What the guest does: one access pattern a file."""

@@ -1,0 +1,88 @@
+"""What all access patterns have: a part of the slot for each vCPU, a rate, a share of writes, a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from mmuviz.ground.errors import InputError
+from mmuviz.workloads import stream
+from mmuviz.workloads.stream import I64
+
+PS_PER_S: Final = 10**12
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One access pattern; every vCPU has its own contiguous part of the slot, or all share it.
+
+    Attributes:
+        write_permille: accesses in a thousand that write.
+        rate_hz: accesses per second and vCPU that the guest asks for; 0 for as fast as it can.
+        shared: all vCPUs touch the whole slot; else each its own part.
+        seed: of all that is drawn.
+    """
+
+    write_permille: int = stream.ALWAYS
+    rate_hz: int = 0
+    shared: bool = False
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InputError: one of them is out of range.
+        """
+        if not 0 <= self.write_permille <= stream.ALWAYS:
+            raise InputError(f"write_permille={self.write_permille} must be 0 to {stream.ALWAYS}")
+        if not 0 <= self.rate_hz <= PS_PER_S:
+            raise InputError(f"rate_hz={self.rate_hz} must be 0 (as fast as it can) to {PS_PER_S}")
+        if not 0 <= self.seed < 1 << 31:
+            raise InputError(f"seed={self.seed} must be 0 to {(1 << 31) - 1}")
+
+    @property
+    def kind(self) -> int:
+        """How positions become pages: STEPS or RANDOM."""
+        return stream.STEPS
+
+    @property
+    def stride(self) -> int:
+        """Pages from one access to the next."""
+        return 1
+
+    def accesses(self, pages: int) -> int:
+        """Accesses of one pass over a part of so many pages."""
+        return -(-pages // self.stride)
+
+    def streams(self, base_gfn: int, pages: int, vcpus: int) -> I64:
+        """The vCPUs' streams, each at the start of its first pass.
+
+        Args:
+            base_gfn: first page of the slot.
+            pages: of the slot; each vCPU's part is the same, what is left over belongs to the last.
+            vcpus: how many.
+
+        Returns:
+            int64[vcpus, stream.COLUMNS].
+
+        Raises:
+            InputError: fewer pages than vCPUs.
+        """
+        if pages < vcpus:
+            raise InputError(f"pages={pages} must be at least one for each of {vcpus} vCPUs")
+        rows = np.zeros((vcpus, stream.COLUMNS), dtype=np.int64)
+        part = pages if self.shared else pages // vcpus
+        first = np.zeros(vcpus, dtype=np.int64) if self.shared else np.arange(vcpus) * part
+        rows[:, stream.KIND] = self.kind
+        rows[:, stream.FIRST_GFN] = base_gfn + first
+        rows[:, stream.PAGES] = part
+        rows[-1, stream.PAGES] = pages - first[-1]
+        rows[:, stream.STRIDE] = self.stride
+        rows[:, stream.ACCESSES] = [self.accesses(int(each)) for each in rows[:, stream.PAGES]]
+        rows[:, stream.WRITE_PERMILLE] = self.write_permille
+        rows[:, stream.SEED] = self.seed * 1_000_003 + np.arange(vcpus) * 4_099
+        rows[:, stream.PERIOD_PS] = PS_PER_S // self.rate_hz if self.rate_hz else 0
+        return rows

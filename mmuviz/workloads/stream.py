@@ -1,0 +1,78 @@
+"""A vCPU's stream of accesses: the columns that every pattern fills, and the access at a position.
+
+A stream is a rule, not a list: the access at a position is worked out from the columns and the
+position alone, so a vCPU can be looked ahead of and gone back on at no cost.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mmuviz.ground.compiled import inlined
+
+I64 = npt.NDArray[np.int64]
+
+# Columns of a stream, one row a vCPU.
+KIND: Final = 0
+FIRST_GFN: Final = 1
+PAGES: Final = 2
+STRIDE: Final = 3
+ACCESSES: Final = 4
+WRITE_PERMILLE: Final = 5
+SEED: Final = 6
+PERIOD_PS: Final = 7
+POSITION: Final = 8
+PASS: Final = 9
+COLUMNS: Final = 10
+
+# Values of KIND.
+STEPS: Final = 0
+RANDOM: Final = 1
+LISTED: Final = 2
+
+ALWAYS: Final = 1000
+"""WRITE_PERMILLE of a vCPU that only writes."""
+
+GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
+MIX_2: Final = np.uint64(0x94D049BB133111EB)
+
+
+@inlined
+def draw(seed: int, position: int) -> int:
+    """A number of 31 bits for a position of a seed: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), upper bits."""
+    z = np.uint64(seed) + GOLDEN * np.uint64(position + 1)
+    z = (z ^ (z >> np.uint64(30))) * MIX_1
+    z = (z ^ (z >> np.uint64(27))) * MIX_2
+    return np.int64((z ^ (z >> np.uint64(31))) >> np.uint64(33))
+
+
+@inlined
+def gfn_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
+    """The page that a vCPU touches at a position of its pass.
+
+    Args:
+        stream: int64[vcpus, COLUMNS]; of a list, FIRST_GFN is where the vCPU's part of it begins.
+        listed: int64[n], gfns of all lists.
+        vcpu: row.
+        position: 0 to ACCESSES - 1.
+    """
+    first, pages = stream[vcpu, FIRST_GFN], stream[vcpu, PAGES]
+    if stream[vcpu, KIND] == LISTED:
+        return listed[first + position]
+    if stream[vcpu, KIND] == RANDOM:
+        seed = stream[vcpu, SEED] + stream[vcpu, PASS]
+        return first + ((draw(seed, position) * pages) >> 31)
+    return first + (position * stream[vcpu, STRIDE]) % pages
+
+
+@inlined
+def is_write_at(stream: I64, vcpu: int, position: int) -> int:
+    """1 where the access at a position writes."""
+    share = stream[vcpu, WRITE_PERMILLE]
+    if share >= ALWAYS or share <= 0:
+        return 1 if share > 0 else 0
+    return 1 if draw(~(stream[vcpu, SEED] + stream[vcpu, PASS]), position) * ALWAYS < (share << 31) else 0

@@ -1,0 +1,35 @@
+"""Each vCPU touches one page in so many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmuviz.ground.errors import InputError
+from mmuviz.ground.pages import PAGES_PER_2M
+from mmuviz.workloads.pattern import Pattern
+
+
+@dataclass(frozen=True)
+class Strided(Pattern):
+    """One page of every `stride_pages`, in order: with 512 each access meets a new 2M region.
+
+    Attributes:
+        stride_pages: pages from one access to the next.
+    """
+
+    stride_pages: int = PAGES_PER_2M
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InputError: one of them is out of range.
+        """
+        super().__post_init__()
+        if self.stride_pages < 1:
+            raise InputError(f"stride_pages={self.stride_pages} must be 1 or more")
+
+    @property
+    def stride(self) -> int:
+        """Pages from one access to the next."""
+        return self.stride_pages

@@ -1,0 +1,39 @@
+"""Each vCPU touches pages drawn uniformly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmuviz.ground.errors import InputError
+from mmuviz.workloads import stream
+from mmuviz.workloads.pattern import Pattern
+
+
+@dataclass(frozen=True)
+class UniformRandom(Pattern):
+    """Pages drawn with the same chance each, with replacement; every pass draws anew.
+
+    Attributes:
+        per_pass: accesses of a pass; 0 for as many as the part has pages.
+    """
+
+    per_pass: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InputError: one of them is out of range.
+        """
+        super().__post_init__()
+        if self.per_pass < 0:
+            raise InputError(f"per_pass={self.per_pass} must be 0 (one for each page) or more")
+
+    @property
+    def kind(self) -> int:
+        """How positions become pages."""
+        return stream.RANDOM
+
+    def accesses(self, pages: int) -> int:
+        """Accesses of one pass over a part of so many pages."""
+        return self.per_pass or pages
