@@ -76,7 +76,8 @@ types: $(VENV)/.requirements-dev
 ifeq ($(ARGS),)
 tests: $(VENV)/.requirements-dev $(VENV)/.warm
 	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && $(python) -m pytest -q -m alone && \
-		exec $(python) -m pytest -m "not alone" --numprocesses=auto --maxprocesses=8
+		exec $(python) -m pytest -m "not alone" --numprocesses=$$(($$($(python) -c "import os; print(os.cpu_count())") + 1)) \
+		--maxprocesses=8
 else
 tests: $(VENV)/.requirements-dev $(VENV)/.warm
 	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && exec $(python) -m pytest $(ARGS)

@@ -73,6 +73,7 @@ MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
     "recover_ns": ("ns", 1000, 100000, "disable makes one huge page again in place, beyond its instructions"),
     "topup_ns": ("ns", 0, 100000, "a call fills VM-wide split caches and frees them again (shadow-eager-v1)"),
     "pre_split_ns": ("ns", 10, 2000, "the pre-split of 2020: one page faulted by a dummy vCPU"),
+    "userspace_ns": ("ns", 500, 100000, "an exit to userspace: two switches, and the handler under its big lock"),
     "walk_deeper_ns": ("ns", 0, 50, "a TLB miss walks one level more below a split huge page"),
 }
 """Every constant that a profile has."""
@@ -107,6 +108,7 @@ TYPICAL: Final[dict[str, int]] = {
     "recover_ns": 20_000,
     "topup_ns": 27_500,
     "pre_split_ns": 440,
+    "userspace_ns": 5_000,
     "walk_deeper_ns": 4,
 }
 

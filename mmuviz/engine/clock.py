@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.mmu.state import I64
+from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from mmuviz.mmu.state import I64, STAT_PAGES, STAT_TABLE_PAGES
 
 FOREVER: Final = 1 << 62
 SPEED_SHIFT: Final = 10
@@ -24,6 +25,7 @@ GRANTED: Final = 2
 WAITING: Final = 3
 FINISHED: Final = 4
 RING_FULL: Final = 5
+BLOCKED: Final = 6
 
 # Causes of a stall: columns of `Clock.stall`, and the first columns of `Clock.series`.
 EXIT: Final = 0
@@ -46,12 +48,14 @@ CAUSE_NAMES: Final = (
     "userspace_lock",
 )
 
-# Further columns of `Clock.series`; the first three are sums over a bin, the last is as it was at its end.
+# Further columns of `Clock.series`; the first three are sums over a bin, the others are as they were at its end.
 RETIRED: Final = CAUSES
 FAULTS: Final = CAUSES + 1
 IOCTL: Final = CAUSES + 2
 TABLES: Final = CAUSES + 3
-SERIES_COLUMNS: Final = CAUSES + 4
+PAGES: Final = CAUSES + 3
+"""Of this column and the level is that of leaves by level."""
+SERIES_COLUMNS: Final = CAUSES + 7
 BINS: Final = 1024
 
 BUCKETS: Final = 512
@@ -82,7 +86,9 @@ HOLD_SUM: Final = 19
 RETIRED_ALL: Final = 20
 SHARED_UNTIL: Final = 21
 VMM_WAITS: Final = 22
-AT_ENTRIES: Final = 23
+BIG_LOCK_HELD: Final = 23
+BIG_LOCK_FREE: Final = 24
+AT_ENTRIES: Final = 25
 
 # Entries of `Clock.price`, ps each.
 READ_4K: Final = 0
@@ -111,7 +117,8 @@ KICK: Final = 22
 TLBI: Final = 23
 LOCAL_TLBI: Final = 24
 BEFORE_LOCK: Final = 25
-PRICES: Final = 26
+USERSPACE: Final = 26
+PRICES: Final = 27
 
 
 class Clock(NamedTuple):
@@ -127,6 +134,7 @@ class Clock(NamedTuple):
         heap: int64[vcpus], vCPUs by (now, number), a binary heap.
         queue: int64[vcpus + 1], who waits for mmu_lock, first come first served; the last number is the thread
             that calls ioctls. `reads` int64[vcpus + 1] is 1 for who asks for read.
+        exit_at: int64[vcpus], when each vCPU next exits to userspace.
         visit: int64[cores], when the lock's cache line next comes to a core.
         at: int64[AT_ENTRIES]; `price` int64[PRICES].
         stall: int64[vcpus, CAUSES]; `retired` int64[vcpus].
@@ -146,6 +154,7 @@ class Clock(NamedTuple):
     heap: I64
     queue: I64
     reads: I64
+    exit_at: I64
     visit: I64
     at: I64
     price: I64
@@ -187,6 +196,7 @@ def new_clock(stream: I64, price: I64, slow: I64, cores: int) -> Clock:
         heap=zero.copy(),
         queue=np.zeros(vcpus + 1, dtype=np.int64),
         reads=np.zeros(vcpus + 1, dtype=np.int64),
+        exit_at=np.full(vcpus, FOREVER, dtype=np.int64),
         visit=np.zeros(cores, dtype=np.int64),
         at=at,
         price=price,
@@ -256,18 +266,34 @@ def next_of_others(clock: Clock) -> int:
     return at
 
 
+@inlined
+def note_tables(series: I64, index: int, stat: I64) -> None:
+    """Note the tables and the leaves there are, by KVM's counters."""
+    series[index, TABLES] = stat[STAT_TABLE_PAGES]
+    for level in range(PG_LEVEL_4K, PG_LEVEL_1G + 1):
+        series[index, PAGES + level] = stat[STAT_PAGES + level]
+
+
+@inlined
+def noted(series: I64, index: int) -> bool:
+    """Whether note_tables() was ever called of a bin: a guest that is there has a table or a leaf."""
+    tables, small = series[index, TABLES], series[index, PAGES + PG_LEVEL_4K]
+    return tables + small + series[index, PAGES + PG_LEVEL_2M] + series[index, PAGES + PG_LEVEL_1G] != 0
+
+
 @compiled
 def widen_bins(series: I64, at: I64, time: int) -> None:
     """Make bins twice as wide, two by two, until they reach a time."""
     half = BINS >> 1
     while time >> at[BIN_SHIFT] >= BINS:
         for each in range(half):
+            seen = noted(series, 2 * each + 1)
             for column in range(SERIES_COLUMNS):
                 later = series[2 * each + 1, column]
                 if column < TABLES:
                     series[each, column] = series[2 * each, column] + later
                 else:
-                    series[each, column] = later or series[2 * each, column]
+                    series[each, column] = later if seen else series[2 * each, column]
         for each in range(half, BINS):
             for column in range(SERIES_COLUMNS):
                 series[each, column] = 0

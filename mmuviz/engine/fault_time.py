@@ -65,10 +65,15 @@ def counts_of(stat: I64) -> Counts:
 
 @compiled
 def kick_others(phase: I64, debt: I64, vcpu: int, kick_ps: int) -> int:
-    """A remote TLB flush: every other vCPU in the guest loses the time of a kick. Returns how many there are."""
+    """A remote TLB flush: every other vCPU in the guest loses the time of a kick. Returns how many there are.
+
+    Who waits for mmu_lock, or is in userspace, is not kicked.
+
+    Kernel: kvm_request_needs_ipi(), virt/kvm/kvm_main.c
+    """
     kicked = 0
     for other in range(phase.shape[0]):
-        if other != vcpu and phase[other] != layout.FINISHED:
+        if other != vcpu and phase[other] == layout.RUNNING:
             debt[other] += kick_ps
             kicked += 1
     return kicked

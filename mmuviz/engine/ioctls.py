@@ -25,6 +25,8 @@ from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
 from mmuviz.mmu.locks import Path, drops_lock_to_allocate
 from mmuviz.mmu.rmap import end_split_call, split_rmaps_of_level
 from mmuviz.mmu.state import I64, MmuState
+from mmuviz.mmu.tracking import regions_of
+from mmuviz.mmu.vm import Step
 
 BITMAPS: Final = 2
 """KVM allocates the dirty bitmap twice over. Kernel: kvm_alloc_dirty_bitmap()."""
@@ -35,17 +37,17 @@ class TimedIoctls(TimedMachine):
 
     # Enabling
 
-    def enable(self) -> None:
+    def enable(self, slot_id: int = SLOT) -> None:
         """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
         prices, initset = self.prices, self.config.dirty_log_mode.initially_set
         with self.call("enable"):
-            pages = self._span(self._row(SLOT))[1]
+            pages = self._span(self._row(slot_id))[1]
             took = prices.walk("enable_initset" if initset else "enable")
             bitmap_pages = BITMAPS * -(-pages // (8 * PAGE_BYTES))
             took += bitmap_pages * prices.host["page_alloc_ns"] * PS_PER_NS
             took += pages // BITS_PER_LONG * prices.walk("bitmap_fill") if initset else 0
             self.elapse(took)
-            self.enable_dirty_logging(SLOT)
+            self.enable_dirty_logging(slot_id)
             if not initset:
                 self.flush()
 
@@ -97,33 +99,42 @@ class TimedIoctls(TimedMachine):
     def pre_split(self) -> None:
         """The pre-split of 2020, before logging starts: a dummy vCPU faults every page."""
         with self.call("pre_split"):
-            calls = self.split_by_faulting(SLOT)
+            self.split_by_faulting(SLOT)
+
+    def _fault_range(self, step: Step, level: int, start: int, end: int) -> None:
+        """The pre-splitting thread's faults; it holds mmu_lock for so short a while that nobody queues for it."""
+        for low, high in self._units(start, end):
+            super()._fault_range(step, level, low, high)
+            calls = regions_of(low, high - low) if level == PG_LEVEL_2M else high - low
             self.elapse(calls * self.prices.host["pre_split_ns"] * PS_PER_NS)
 
     # The log
 
-    def get(self) -> I64:
+    def get(self, slot_id: int = SLOT) -> I64:
         """KVM_GET_DIRTY_LOG of the slot.
+
+        Args:
+            slot_id: the slot.
 
         Returns:
             int64[words], 64 pages a word.
         """
         with self.call("get"):
-            return self._get_manual() if self.config.dirty_log_mode.manual else self._get_legacy()
+            return self._get_manual(slot_id) if self.config.dirty_log_mode.manual else self._get_legacy(slot_id)
 
-    def _get_manual(self) -> I64:
+    def _get_manual(self, slot_id: int) -> I64:
         self.elapse(self.prices.walk("get_manual"))
-        bits = self.get_dirty_log(SLOT)
+        bits = self.get_dirty_log(slot_id)
         self.elapse(len(bits) * self.prices.walk("get_copy_word"))
         return bits
 
-    def _get_legacy(self) -> I64:
+    def _get_legacy(self, slot_id: int) -> I64:
         self.elapse(self.prices.walk("get"))
-        row = self._row(SLOT)
+        row = self._row(slot_id)
         words = -(-self._span(row)[1] // BITS_PER_LONG)
         buffer = np.zeros(words, dtype=np.int64)
         self.lock(Path.GET)
-        armed = self._before_arming(SLOT, row, 0, self._bitmap(row, 0, words))
+        armed = self._before_arming(slot_id, row, 0, self._bitmap(row, 0, words))
         for first, stop in self._words(words):
             self._get_unit(row, first, buffer[:stop], words)
         self._end_of_words(armed)
@@ -135,19 +146,20 @@ class TimedIoctls(TimedMachine):
         self._walk(first, len(part), lambda word: get_dirty_log_protect(self._state, row, part, word))
         self.elapse(words_ps(self.prices, masks, levels, "get", words, eager=False))
 
-    def clear(self, first_page: int, bits: I64) -> None:
+    def clear(self, first_page: int, bits: I64, slot_id: int = SLOT) -> None:
         """KVM_CLEAR_DIRTY_LOG of a range of the slot.
 
         Args:
             first_page: of the range, counted from the slot's start.
             bits: int64[words] of the range.
+            slot_id: the slot.
         """
         with self.call("clear"):
             self.elapse(self.prices.walk("clear"))
-            row, first_word = self._row(SLOT), first_page // BITS_PER_LONG
+            row, first_word = self._row(slot_id), first_page // BITS_PER_LONG
             self.lock(Path.CLEAR)
             held = bits & self._bitmap(row, first_word, len(bits))
-            armed = self._before_arming(SLOT, row, first_word, held)
+            armed = self._before_arming(slot_id, row, first_word, held)
             for first, stop in self._words(len(bits)):
                 self._clear_unit(row, first_word, first, bits[:stop], len(bits))
             self._end_of_words(armed)
@@ -201,11 +213,11 @@ class TimedIoctls(TimedMachine):
 
     # Disabling
 
-    def disable(self) -> None:
+    def disable(self, slot_id: int = SLOT) -> None:
         """KVM_SET_USER_MEMORY_REGION without the flag."""
         with self.call("disable"):
             self.elapse(self.prices.walk("disable"))
-            self.disable_dirty_logging(SLOT)
+            self.disable_dirty_logging(slot_id)
 
     def _collapse(self, tables: MmuState, row: int) -> None:
         """Zap or recover; for the walk the slot is as long as the step, so that it ends there."""

@@ -14,10 +14,15 @@ The order inside a step:
 6. Who waits for mmu_lock has it in the order of asking.
 7. The ioctl thread walks in steps, of 2 MiB while any vCPU runs; each changes the tables at its
    beginning and then takes its time.
+8. An exit to userspace happens at the first access at or behind its time, under the program's big
+   lock. Where the ioctl thread holds that, who exits meanwhile is served after the ioctl, in the order
+   of exiting.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +35,10 @@ from mmuviz.engine.scenario import Driver, Scenario
 from mmuviz.engine.timed import LAST, Call, start_all
 from mmuviz.mmu.state import I64, STAT_PF_TAKEN
 from mmuviz.workloads import stream as program
+from mmuviz.workloads.pattern import PS_PER_S
 from mmuviz.workloads.sequential import Sequential
+
+PS_PER_MS = 10**6 * PS_PER_NS
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Pass:
     """One pass of all vCPUs.
 
     Attributes:
-        name: populate or dirty.
+        name: populate, dirty, or before and after enabling.
         iteration: of the driver's loop; 0 for populate.
         start_ps: when they all begin.
         end_ps: when the last one is done.
@@ -59,6 +67,11 @@ class Pass:
     def took_ps(self) -> int:
         """From the first to the last."""
         return self.end_ps - self.start_ps
+
+    @property
+    def accesses_per_s(self) -> float:
+        """Guest progress, of all vCPUs together."""
+        return self.accesses * PS_PER_S / self.took_ps if self.took_ps else 0.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,7 @@ class _Loop:
         prices = price_list(scenario.vm, host, tlb=scenario.tlb_reach)
         slot, workload = scenario.memslot, scenario.workload
         stream = workload.streams(slot.base_gfn, slot.pages, scenario.vm.vcpus)
-        self.machine = TimedIoctls(prices, slot, stream, record=scenario.record)
+        self.machine = TimedIoctls(prices, slot, stream, record=scenario.record, big_lock=scenario.big_lock)
         self.machine.clock.at[layout.EXCLUSIVE] = not workload.shared
         self.host = host
         self.passes: list[Pass] = []
@@ -106,30 +119,73 @@ class _Loop:
         """Start a pass."""
         machine, host = self.machine, self.host
         spins = machine.config.vcpus >= host["cpus"]
-        machine.clock.at[layout.SHARED_UNTIL] = machine.time + host["share_ms"] * 10**6 * PS_PER_NS if spins else 0
+        machine.clock.at[layout.SHARED_UNTIL] = machine.time + host["share_ms"] * PS_PER_MS if spins else 0
         start_all(machine.clock, machine.time)
 
     def pass_(self, name: str, iteration: int) -> None:
         """One pass of all vCPUs, waited for."""
-        machine = self.machine
-        start, stat = machine.time, machine.state.stat
-        faults = int(stat[STAT_PF_TAKEN])
-        retired = int(machine.clock.at[layout.RETIRED_ALL])
-        stall = int(machine.clock.stall.sum())
-        self.begin()
+        with self.noted(name, iteration):
+            self.begin()
+            self.let_run()
+            self.machine.time = max(self.machine.time, int(self.machine.clock.now.max()))
+
+    def let_run(self) -> None:
+        """Until the pass is over; a reaper that comes by itself does so meanwhile."""
+        machine, period = self.machine, self.scenario.reap_ms * PS_PER_MS
+        while period and machine.config.dirty_log_mode.ring and not machine.quiet:
+            machine.run_until(machine.time + period)
+            if not machine.quiet:
+                machine.time += period
+                machine.reap()
         machine.run_until(LAST)
-        machine.time = max(start, int(machine.clock.now.max()))
-        self.passes.append(
-            Pass(
-                name,
-                iteration,
-                start,
-                machine.time,
-                int(machine.clock.at[layout.RETIRED_ALL]) - retired,
-                int(stat[STAT_PF_TAKEN]) - faults,
-                int(machine.clock.stall.sum()) - stall,
-            )
-        )
+
+    @contextmanager
+    def noted(self, name: str, iteration: int) -> Iterator[None]:
+        """Note what the guest does meanwhile as a pass.
+
+        Args:
+            name: see Pass.
+            iteration: see Pass.
+
+        Yields:
+            Nothing.
+        """
+        machine = self.machine
+
+        def figures() -> list[int]:
+            clock = machine.clock
+            stat = machine.state.stat
+            return [int(clock.at[layout.RETIRED_ALL]), int(stat[STAT_PF_TAKEN]), int(clock.stall.sum())]
+
+        start, before = machine.time, figures()
+        yield
+        did = [after - was for after, was in zip(figures(), before, strict=True)]
+        self.passes.append(Pass(name, iteration, start, machine.time, *did))
+
+    def run_on(self) -> None:
+        """The guest goes on and on with its workload."""
+        if self.streams[:, program.ACCESSES].any():
+            self.machine.clock.stream[:, program.ACCESSES] = layout.FOREVER
+            self.begin()
+
+    def enable_only(self) -> None:
+        """Populate, and enable logging, before and after which the guest may run for a while."""
+        scenario, machine = self.scenario, self.machine
+        self.populate()
+        if scenario.lead_ms or scenario.tail_ms:
+            self.run_on()
+        with self.noted("before", 0):
+            machine.wait(scenario.lead_ms * PS_PER_MS)
+        machine.enable()
+        with self.noted("after", 1):
+            machine.wait(scenario.tail_ms * PS_PER_MS)
+        machine.halt()
+
+    def without_logging(self) -> None:
+        """The passes of dirty_log_perf_test alone: what logging is compared with."""
+        self.populate()
+        for iteration in range(1, self.scenario.iterations + 1):
+            self.pass_("dirty", iteration)
 
     def pre_split(self) -> None:
         """Populate, split every page by faulting, enable, and rounds of writes."""
@@ -160,8 +216,7 @@ class _Loop:
             self.pass_("dirty", iteration)
             self.round()
         if self.scenario.runs_while_disabling:
-            machine.clock.stream[:, program.ACCESSES] = layout.FOREVER
-            self.begin()
+            self.run_on()
         machine.disable()
         machine.halt()
 
@@ -176,13 +231,13 @@ def simulate(scenario: Scenario) -> Run:
         The Run; the same Scenario gives the same.
     """
     loop = _Loop(scenario)
-    if scenario.driver is Driver.DIRTY_LOG_PERF_TEST:
-        loop.dirty_log_perf_test()
-    elif scenario.driver is Driver.PRE_SPLIT:
-        loop.pre_split()
-    else:
-        loop.populate()
-        loop.machine.enable()
+    drivers = {
+        Driver.DIRTY_LOG_PERF_TEST: loop.dirty_log_perf_test,
+        Driver.PRE_SPLIT: loop.pre_split,
+        Driver.ENABLE_ONLY: loop.enable_only,
+        Driver.WITHOUT_LOGGING: loop.without_logging,
+    }
+    drivers[scenario.driver]()
     machine = loop.machine
     return Run(scenario, machine, tuple(machine.calls), tuple(loop.passes), machine.time)
 

@@ -15,6 +15,7 @@ class Driver(StrEnum):
     """What userspace does."""
 
     ENABLE_ONLY = "enable_only"
+    WITHOUT_LOGGING = "without_logging"
     DIRTY_LOG_PERF_TEST = "dirty_log_perf_test"
     PRE_SPLIT = "pre_split"
 
@@ -31,6 +32,11 @@ class Scenario:
         driver: what userspace does.
         iterations: rounds of dirty, GET and CLEAR, for dirty_log_perf_test.
         runs_while_disabling: vCPUs go on writing while logging is disabled (dirty_log_perf_test -e).
+        lead_ms: for enable_only, how long the guest runs before logging is enabled.
+        tail_ms: for enable_only, how long it runs after that.
+        big_lock: the thread that calls ioctls holds the lock of userspace that exits to userspace need;
+            else another thread calls them.
+        reap_ms: how often the reaper of a dirty ring comes by itself; 0 for only when a ring is full.
         tlb_reach: whether split pages cost the guest more TLB misses.
         record: keep every event of the machine.
     """
@@ -42,6 +48,10 @@ class Scenario:
     driver: Driver = Driver.DIRTY_LOG_PERF_TEST
     iterations: int = 2
     runs_while_disabling: bool = False
+    lead_ms: int = 0
+    tail_ms: int = 0
+    big_lock: bool = False
+    reap_ms: int = 0
     tlb_reach: bool = True
     record: bool = False
 
@@ -53,5 +63,6 @@ class Scenario:
         """
         if self.host not in PROFILES:
             raise InputError(f"host={self.host} is no profile; choose one of {', '.join(sorted(PROFILES))}")
-        if not 0 <= self.iterations <= 1000:
-            raise InputError(f"iterations={self.iterations} must be 0 to 1000")
+        for name, most in (("iterations", 1000), ("lead_ms", 600_000), ("tail_ms", 600_000), ("reap_ms", 600_000)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(f"{name}={getattr(self, name)} must be 0 to {most}")

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import FOREVER, Clock, bin_of, charge_rarely, push
+from mmuviz.engine.clock import FOREVER, Clock, bin_of, charge_rarely, note_tables, push
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
 from mmuviz.engine.prices import PS_PER_NS, Prices
-from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, run_guests
+from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, run_guests, use_big_lock
 from mmuviz.ground.compiled import compiled
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.config import Memslot, Mmu
@@ -37,7 +37,7 @@ class Call:
         start_ps: when it was called.
         end_ps: when it came back.
         hold_ps: the longest stretch for which it held mmu_lock.
-        wait_ps: how long it waited for mmu_lock in all.
+        wait_ps: how long it waited for mmu_lock and for the big lock in all.
         tables: table pages that it added.
         flushes: remote TLB flushes that it asked for.
     """
@@ -58,10 +58,10 @@ class Call:
 
 
 @compiled
-def note_ioctl(clock: Clock, time: int, tables: int, ioctl_ps: int) -> None:
-    """Note the number of tables, and time spent in an ioctl, in the series."""
+def note_ioctl(clock: Clock, time: int, stat: I64, ioctl_ps: int) -> None:
+    """Note the tables and leaves, and time spent in an ioctl, in the series."""
     at = bin_of(clock, time)
-    clock.series[at, layout.TABLES] = tables
+    note_tables(clock.series, at, stat)
     clock.series[at, layout.IOCTL] += ioctl_ps
 
 
@@ -97,6 +97,8 @@ def start_all(clock: Clock, time: int) -> None:
         clock.phase[vcpu] = layout.RUNNING
         clock.stream[vcpu, program.POSITION] = 0
         clock.stream[vcpu, program.PASS] += 1
+        period = clock.stream[vcpu, program.EXIT_PERIOD_PS]
+        clock.exit_at[vcpu] = time + period * (vcpu + 1) // clock.now.shape[0] if period else FOREVER
         push(clock.heap, clock.now, clock.at, vcpu)
 
 
@@ -106,7 +108,9 @@ class TimedMachine(Machine):
     It changes nothing of what `Machine` does; it only does it in steps, each at its time.
     """
 
-    def __init__(self, prices: Prices, memslot: Memslot | None, stream: I64, *, record: bool = False) -> None:
+    def __init__(
+        self, prices: Prices, memslot: Memslot | None, stream: I64, *, record: bool = False, big_lock: bool = False
+    ) -> None:
         """Create the VM and its one memslot.
 
         Args:
@@ -114,6 +118,7 @@ class TimedMachine(Machine):
             memslot: slot 0; None where the slots come later.
             stream: int64[vcpus, columns], what each vCPU does.
             record: keep every event.
+            big_lock: the thread that calls ioctls holds the lock that exits to userspace need.
         """
         super().__init__(prices.config, record=record)
         self.prices = prices
@@ -121,14 +126,18 @@ class TimedMachine(Machine):
         self.time = 0
         self.calls: list[Call] = []
         self.iteration = 0
+        self.big_lock = big_lock
         self._held: Lock = Lock.NONE
         self._since = self._hold = self._wait = 0
+        self._set_locks()
+        if memslot is not None:
+            self.add_memslot(SLOT, memslot)
+            self._load(np.arange(self.config.vcpus), l2=self.config.mmu is Mmu.NESTED)
+
+    def _set_locks(self) -> None:
         at, mode = self.clock.at, self.config.mmu
         at[layout.WRITE_LOCKS] = mode.shadows
         at[layout.ZAPS] = mode is not Mmu.TDP or not self.config.kernel.fault_splits_in_place
-        if memslot is not None:
-            self.add_memslot(SLOT, memslot)
-            self._load(np.arange(self.config.vcpus), l2=mode is Mmu.NESTED)
 
     @property
     def guest_tables(self) -> MmuState:
@@ -166,7 +175,19 @@ class TimedMachine(Machine):
         """Time passes for the ioctl thread."""
         start = self.time
         self.time += took_ps
-        note_ioctl(self.clock, start, int(self._state.stat[mmu.STAT_TABLE_PAGES]), took_ps)
+        note_ioctl(self.clock, start, self._state.stat, took_ps)
+        self.run_until(self.time)
+
+    def start_anew(self) -> None:
+        """Forget all time so far."""
+        self.time = 0
+        self.calls = []
+        self.clock = layout.new_clock(self.clock.stream, self.clock.price, self.clock.slow, self.prices.host["cores"])
+        self._set_locks()
+
+    def wait(self, took_ps: int) -> None:
+        """Time passes in which userspace does nothing."""
+        self.time += took_ps
         self.run_until(self.time)
 
     def halt(self) -> None:
@@ -226,9 +247,9 @@ class TimedMachine(Machine):
 
     def flush(self, times: int = 1) -> None:
         """Remote TLB flushes by the ioctl thread; every vCPU in the guest is kicked."""
-        host, running = self.prices.host, int(self.clock.at[layout.RUNNING_VCPUS])
-        self.clock.debt[self.clock.phase != layout.FINISHED] += times * host["kick_ns"] * PS_PER_NS
-        self.elapse(times * (host["flush_ns"] + running * host["ack_ns"]) * PS_PER_NS)
+        host, running = self.prices.host, self.clock.phase == layout.RUNNING
+        self.clock.debt[running] += times * host["kick_ns"] * PS_PER_NS
+        self.elapse(times * (host["flush_ns"] + int(running.sum()) * host["ack_ns"]) * PS_PER_NS)
 
     # Accesses that are listed, as Machine.run() has them
 
@@ -272,10 +293,41 @@ class TimedMachine(Machine):
         """
         stat, start = self._state.stat, self.time
         self._hold = self._wait = 0
+        self._take_big_lock()
         tables, flushes = int(stat[mmu.STAT_TABLE_PAGES]), int(stat[mmu.STAT_TLB_FLUSHES])
         yield
+        self._drop_big_lock()
         added, asked = int(stat[mmu.STAT_TABLE_PAGES]) - tables, int(stat[mmu.STAT_TLB_FLUSHES]) - flushes
         self.calls.append(Call(name, self.iteration, start, self.time, self._hold, self._wait, max(added, 0), asked))
+
+    def _take_big_lock(self) -> None:
+        """Userspace's own lock, where the thread that calls ioctls holds it over them."""
+        if not self.big_lock:
+            return
+        self.run_until(self.time)
+        free = int(self.clock.at[layout.BIG_LOCK_FREE])
+        self.clock.at[layout.BIG_LOCK_HELD] = 1
+        if free > self.time:
+            self._wait += free - self.time
+            self.wait(free - self.time)
+
+    def _drop_big_lock(self) -> None:
+        clock = self.clock
+        if not clock.at[layout.BIG_LOCK_HELD]:
+            return
+        clock.at[layout.BIG_LOCK_HELD] = 0
+        clock.at[layout.BIG_LOCK_FREE] = self.time
+        blocked = np.flatnonzero(clock.phase == layout.BLOCKED)
+        for vcpu in blocked[np.argsort(clock.now[blocked], kind="stable")]:
+            serve(clock, int(vcpu))
+
+
+@compiled
+def serve(clock: Clock, vcpu: int) -> None:
+    """A vCPU that waited for the big lock has it in its turn, and goes back to the guest."""
+    clock.now[vcpu] = use_big_lock(clock, vcpu, clock.now[vcpu])
+    clock.phase[vcpu] = layout.RUNNING
+    push(clock.heap, clock.now, clock.at, vcpu)
 
 
 @compiled

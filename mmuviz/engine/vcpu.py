@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import Clock, bin_of, charge_rarely, drop_first, next_of_others, sift_down
+from mmuviz.engine.clock import Clock, bin_of, charge_rarely, drop_first, next_of_others, note_tables, sift_down
 from mmuviz.engine.fault_time import Access, carry_out, scaled
 from mmuviz.engine.lock import (
     enqueue,
@@ -120,14 +120,20 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
 
 
 @compiled
+def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
+    """KVM empties the PML buffer at every exit; returns the time after it."""
+    if state.pml_count[vcpu] == 0:
+        return time
+    took = scaled(clock, vcpu, state.pml_count[vcpu] * clock.price[layout.PML_ENTRY])
+    flush_pml_buffer(state, vcpu)
+    charge_rarely(clock, vcpu, layout.PML, time, took)
+    return time + took
+
+
+@compiled
 def finish(state: MmuState, clock: Clock, vcpu: int, at: int) -> None:
-    """The pass is over: the vCPU exits to userspace, which also empties its PML buffer."""
-    if state.pml_count[vcpu] > 0:
-        took = scaled(clock, vcpu, state.pml_count[vcpu] * clock.price[layout.PML_ENTRY])
-        flush_pml_buffer(state, vcpu)
-        charge_rarely(clock, vcpu, layout.PML, at, took)
-        at += took
-    clock.now[vcpu] = at
+    """The pass is over: the vCPU exits to userspace."""
+    clock.now[vcpu] = empty_pml(state, clock, vcpu, at)
     clock.phase[vcpu] = layout.FINISHED
     clock.at[layout.RUNNING_VCPUS] -= 1
     drop_first(clock.heap, clock.now, clock.at)
@@ -191,13 +197,13 @@ def pay_debt(clock: Clock, vcpu: int) -> None:
 
 @inlined
 def note_turn(state: MmuState, clock: Clock, vcpu: int, began: int, retired: int) -> None:
-    """Note what a turn did: accesses that retired, and the tables there are."""
+    """Note what a turn did: accesses that retired, and the tables and leaves there are."""
     clock.stream[vcpu, program.POSITION] += retired
     clock.retired[vcpu] += retired
     clock.at[layout.RETIRED_ALL] += retired
     index = bin_of(clock, began)
     clock.series[index, layout.RETIRED] += retired
-    clock.series[index, layout.TABLES] = state.stat[mmu.STAT_TABLE_PAGES]
+    note_tables(clock.series, index, state.stat)
 
 
 @inlined
@@ -255,6 +261,32 @@ class Turn(NamedTuple):
     popped: int
 
 
+@compiled
+def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
+    """An exit to userspace is served under the program's big lock; returns when the vCPU is in the guest again."""
+    at, took = clock.at, scaled(clock, vcpu, clock.price[layout.USERSPACE])
+    begin = max(asked, at[layout.BIG_LOCK_FREE])
+    at[layout.BIG_LOCK_FREE] = begin + took
+    charge_rarely(clock, vcpu, layout.USERSPACE_LOCK, asked, begin - asked)
+    charge_rarely(clock, vcpu, layout.EXIT, begin, took)
+    clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, program.EXIT_PERIOD_PS]
+    return begin + took
+
+
+@inlined
+def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Turn, others: int) -> Turn:
+    """The vCPU exits to userspace, which empties its PML buffer; while an ioctl is under way there it waits."""
+    if turn.time != turn.popped and turn.time >= others:
+        return Turn(LATER, turn.time, turn.position, turn.popped)
+    time = empty_pml(state, clock, vcpu, turn.time)
+    if clock.at[layout.BIG_LOCK_HELD] == 0:
+        return Turn(GOES_ON, use_big_lock(clock, vcpu, time), turn.position, turn.popped)
+    clock.now[vcpu] = time
+    clock.phase[vcpu] = layout.BLOCKED
+    drop_first(clock.heap, clock.now, clock.at)
+    return Turn(QUEUED, time, turn.position, turn.popped)
+
+
 @inlined
 def retire(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Turn, limit: int) -> Turn:
     """An access that retires, and those after it that surely do too, up to a time."""
@@ -279,6 +311,30 @@ def locked_step(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: 
 
 
 @inlined
+def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, stop: int, others: int) -> Turn:
+    """The next access: `stop` is when the ioctl thread does something, `others` when any other vCPU or it does."""
+    at, time = clock.at, turn.time
+    running = clock.phase[vcpu] == layout.RUNNING
+    access = look(state, clock, vcpu, turn.position)
+    # Who runs ahead must not pass the moment at which the ioctl thread gets a lock that it waits for.
+    alone = at[layout.EXCLUSIVE] != 0 and at[layout.VMM_WAITS] == 0
+    unseen = alone or (at[layout.ZAPS] == 0 and at[layout.VMM_WAITS] == 0)
+    if running and access.enough:
+        return retire(state, clock, vcpu, access, turn, min(stop if unseen else others, clock.exit_at[vcpu]))
+    lockless = running and fixed_without_lock(state, access)
+    clean = running and access.write != 0 and access.word & mmu.WRITABLE != 0
+    if time != turn.popped and time >= (stop if alone and (clean or lockless) else others):
+        return Turn(LATER, time, turn.position, turn.popped)
+    if clean:
+        time, retired = set_dirty(state, clock, vcpu, access, time)
+        return Turn(GOES_ON, time, turn.position + retired, turn.popped)
+    if lockless:
+        took = carry_out(state, clock, vcpu, access, time, 0)
+        return Turn(GOES_ON, time + took, turn.position, turn.popped)
+    return locked_step(state, clock, vcpu, access, turn, others)
+
+
+@inlined
 def step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, until: int) -> Turn:
     """One access, or a run of accesses that retire, or one fault.
 
@@ -292,29 +348,13 @@ def step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, until: int) -> Tu
     Returns:
         The turn after it.
     """
-    stream, at, time = clock.stream, clock.at, turn.time
-    if turn.position >= stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
-        return Turn(ENDS, time, turn.position, turn.popped)
-    access = look(state, clock, vcpu, turn.position)
-    stop = min(until, at[layout.VMM_GRANT])
+    if turn.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
+        return Turn(ENDS, turn.time, turn.position, turn.popped)
+    stop = min(until, clock.at[layout.VMM_GRANT])
     others = min(next_of_others(clock), stop)
-    # Who runs ahead must not pass the moment at which the ioctl thread gets a lock that it waits for.
-    alone = at[layout.EXCLUSIVE] != 0 and at[layout.VMM_WAITS] == 0
-    unseen = alone or (at[layout.ZAPS] == 0 and at[layout.VMM_WAITS] == 0)
-    running = clock.phase[vcpu] == layout.RUNNING
-    if running and access.enough:
-        return retire(state, clock, vcpu, access, turn, stop if unseen else others)
-    lockless = running and fixed_without_lock(state, access)
-    clean = running and access.write != 0 and access.word & mmu.WRITABLE != 0
-    if time != turn.popped and time >= (stop if alone and (clean or lockless) else others):
-        return Turn(LATER, time, turn.position, turn.popped)
-    if clean:
-        time, retired = set_dirty(state, clock, vcpu, access, time)
-        return Turn(GOES_ON, time, turn.position + retired, turn.popped)
-    if lockless:
-        took = carry_out(state, clock, vcpu, access, time, 0)
-        return Turn(GOES_ON, time + took, turn.position, turn.popped)
-    return locked_step(state, clock, vcpu, access, turn, others)
+    if clock.phase[vcpu] == layout.RUNNING and turn.time >= clock.exit_at[vcpu]:
+        return userspace_exit(state, clock, vcpu, turn, others)
+    return access_step(state, clock, vcpu, turn, stop, others)
 
 
 @compiled

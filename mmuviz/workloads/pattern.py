@@ -23,12 +23,14 @@ class Pattern:
         rate_hz: accesses per second and vCPU that the guest asks for; 0 for as fast as it can.
         shared: all vCPUs touch the whole slot; else each its own part.
         seed: of all that is drawn.
+        exit_rate_hz: exits to userspace per second and vCPU (device emulation); 0 for none.
     """
 
     write_permille: int = stream.ALWAYS
     rate_hz: int = 0
     shared: bool = False
     seed: int = 1
+    exit_rate_hz: int = 0
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -38,8 +40,10 @@ class Pattern:
         """
         if not 0 <= self.write_permille <= stream.ALWAYS:
             raise InputError(f"write_permille={self.write_permille} must be 0 to {stream.ALWAYS}")
-        if not 0 <= self.rate_hz <= PS_PER_S:
-            raise InputError(f"rate_hz={self.rate_hz} must be 0 (as fast as it can) to {PS_PER_S}")
+        for name, none in (("rate_hz", "as fast as it can"), ("exit_rate_hz", "none")):
+            rate = getattr(self, name)
+            if not 0 <= rate <= PS_PER_S:
+                raise InputError(f"{name}={rate} must be 0 ({none}) to {PS_PER_S}")
         if not 0 <= self.seed < 1 << 31:
             raise InputError(f"seed={self.seed} must be 0 to {(1 << 31) - 1}")
 
@@ -85,4 +89,5 @@ class Pattern:
         rows[:, stream.WRITE_PERMILLE] = self.write_permille
         rows[:, stream.SEED] = self.seed * 1_000_003 + np.arange(vcpus) * 4_099
         rows[:, stream.PERIOD_PS] = PS_PER_S // self.rate_hz if self.rate_hz else 0
+        rows[:, stream.EXIT_PERIOD_PS] = PS_PER_S // self.exit_rate_hz if self.exit_rate_hz else 0
         return rows

@@ -26,7 +26,8 @@ SEED: Final = 6
 PERIOD_PS: Final = 7
 POSITION: Final = 8
 PASS: Final = 9
-COLUMNS: Final = 10
+EXIT_PERIOD_PS: Final = 10
+COLUMNS: Final = 11
 
 # Values of KIND.
 STEPS: Final = 0

@@ -30,7 +30,9 @@ def seen(run: Run) -> dict[str, Any]:
         "calls": run.calls,
         "passes": run.passes,
         "stat": machine.state.stat.tolist(),
-        "tables": [part.tobytes() for part in (machine.guest_tables.l3, machine.guest_tables.l2, machine.guest_tables.l1)],
+        "tables": [
+            part.tobytes() for part in (machine.guest_tables.l3, machine.guest_tables.l2, machine.guest_tables.l1)
+        ],
         "dirty": machine.state.dirty.tolist(),
         "stall": clock.stall.tolist(),
         "hist": clock.hist.sum(axis=1).tolist(),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,8 @@ from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.prices import Prices, price_list
 from mmuviz.mmu.config import VmConfig
-from mmuviz.mmu.recordings import read_document
-from mmuviz.mmu.replay import Replay
+from mmuviz.mmu.recordings import Replayable, read_document
+from mmuviz.mmu.replay import TRACEPOINTS, Replay
 from mmuviz.studies import verify
 from mmuviz.workloads.stream import COLUMNS
 from tests.mmu.recording_files import FOLDER
@@ -39,11 +37,11 @@ class FreeMachine(TimedIoctls):
 class FreeReplay(Replay):
     """A replay that drives the timed machine."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        plain = Replay(*arguments, **options)
-        self.__dict__.update(plain.__dict__)
-        self.machine = FreeMachine(plain.machine.config, record=True)
-        for slot_id, memslot in plain.machine._slots.items():
+    def __init__(self, recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
+        super().__init__(recording, tracepoints)
+        plain = self.machine
+        self.machine = FreeMachine(plain.config, record=True)
+        for slot_id, memslot in plain._slots.items():
             self.machine.add_memslot(slot_id, memslot)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from dataclasses import replace
@@ -37,7 +38,9 @@ def small(points: list[Point]) -> list[Point]:
     return [
         point
         for point in points
-        if point.workload.get("vcpus") == 2 and point.workload.get("mem_per_vcpu_gib") == 1 and "arch" not in point.workload
+        if point.workload.get("vcpus") == 2
+        and point.workload.get("mem_per_vcpu_gib") == 1
+        and "arch" not in point.workload
     ]
 
 
@@ -111,7 +114,9 @@ def test_a_profile_is_whole_and_fits_few_constants(profile: hosts.HostProfile) -
 
 
 def test_points_that_are_not_covered_say_why() -> None:
-    points = [point for point in POINTS if "cloud-hypervisor" in point.source_title or "nx_huge_pages" in point.workload]
+    points = [
+        point for point in POINTS if "cloud-hypervisor" in point.source_title or "nx_huge_pages" in point.workload
+    ]
     found = results_of(points)
     assert len(found) > 10
     assert all(each.modelled is None and each.reason and each.as_json()["covered"] is False for each in found)
@@ -154,12 +159,8 @@ def test_a_measured_zero_has_no_ratio() -> None:
 def test_a_workload_that_makes_no_sense_is_not_covered(workload: dict[str, object]) -> None:
     for point in {point.source_title: point for point in POINTS}.values():
         strange = replace(point, workload=workload)
-        try:
-            made = experiment_of(strange)
-        except NotCoveredError as reason:
-            assert str(reason)
-        else:
-            assert made.scenario.memslot.pages <= 1 << 30
+        with contextlib.suppress(NotCoveredError):
+            assert experiment_of(strange).scenario.memslot.pages <= 1 << 30
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,9 @@ def test_a_workload_that_makes_no_sense_is_not_covered(workload: dict[str, objec
         ('[{"id": "a", "workload": {}, "value": NaN}]', "value must be a number"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_line(text: str, rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_file_is_refused_in_one_line(
+    text: str, rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "bad.json"
     path.write_text(text)
     with pytest.raises(InputError, match=rule):

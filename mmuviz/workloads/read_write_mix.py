@@ -1,0 +1,15 @@
+"""Each vCPU sweeps its pages in order, reading some and writing others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmuviz.workloads import stream
+from mmuviz.workloads.pattern import Pattern
+
+
+@dataclass(frozen=True)
+class ReadWriteMix(Pattern):
+    """Every page of the part once a pass, in order; whether an access writes is drawn anew in each pass."""
+
+    write_permille: int = stream.ALWAYS // 2
