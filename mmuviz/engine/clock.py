@@ -278,7 +278,7 @@ def note_tables(series: I64, index: int, stat: I64) -> None:
 def noted(series: I64, index: int) -> bool:
     """Whether note_tables() was ever called of a bin: a guest that is there has a table or a leaf."""
     tables, small = series[index, TABLES], series[index, PAGES + PG_LEVEL_4K]
-    return tables + small + series[index, PAGES + PG_LEVEL_2M] + series[index, PAGES + PG_LEVEL_1G] != 0
+    return bool(tables + small + series[index, PAGES + PG_LEVEL_2M] + series[index, PAGES + PG_LEVEL_1G] != 0)
 
 
 @compiled
@@ -305,7 +305,7 @@ def bin_of(clock: Clock, time: int) -> int:
     """The bin of a time."""
     if time >> clock.at[BIN_SHIFT] >= BINS:
         widen_bins(clock.series, clock.at, time)
-    return time >> clock.at[BIN_SHIFT]
+    return int(time >> clock.at[BIN_SHIFT])
 
 
 @compiled

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import SPEED_SHIFT, Clock, bin_of, bucket_of, charge
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_ENT_PER_PAGE
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.fault import page_fault
@@ -45,7 +45,7 @@ class Counts(NamedTuple):
 @inlined
 def scaled(clock: Clock, vcpu: int, ps: int) -> int:
     """A time on this vCPU's core."""
-    return (ps * clock.slow[vcpu]) >> SPEED_SHIFT
+    return int((ps * clock.slow[vcpu]) >> SPEED_SHIFT)
 
 
 @inlined
@@ -84,12 +84,12 @@ def price_of_work(price: I64, was: Counts, now: Counts) -> int:
     """The path that the fault took, without what it split, zapped and allocated."""
     small = now.small - was.small
     if now.fast != was.fast:
-        return price[layout.FAST]
+        return int(price[layout.FAST])
     if 0 < small < SPTE_ENT_PER_PAGE:
-        return price[layout.MAP_4K]
+        return int(price[layout.MAP_4K])
     if now.mid - was.mid == 1 or now.large - was.large == 1:
-        return price[layout.MAP_HUGE]
-    return price[layout.FIX]
+        return int(price[layout.MAP_HUGE])
+    return int(price[layout.FIX])
 
 
 @inlined
@@ -116,10 +116,10 @@ def flushed_ps(clock: Clock, vcpu: int, was: Counts, now: Counts, asked: int) ->
         free = max(clock.at[layout.TLBI_FREE], asked) + (now.tlbis - was.tlbis) * price[layout.TLBI]
         clock.at[layout.TLBI_FREE] = free
         took += free - asked
-    return took
+    return int(took)
 
 
-@inlined
+@woven
 def carry_out(state: MmuState, clock: Clock, vcpu: int, access: Access, begin: int, wait: int) -> int:
     """Carry out page_fault() and price what it did.
 

@@ -22,7 +22,7 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
     """
     core = vcpu % clock.at[layout.CORES]
     if clock.visit[core] > time:  # it is on its way for the core's other thread
-        return clock.visit[core]
+        return int(clock.visit[core])
     comes = time if clock.at[layout.LINE_OWNER] == core else max(clock.at[layout.LINE_FREE], time)
     clock.at[layout.LINE_FREE] = max(clock.at[layout.LINE_FREE], comes + clock.price[layout.LINE])
     clock.at[layout.LINE_OWNER] = core
@@ -34,7 +34,7 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
 def open_to_readers(clock: Clock, time: int) -> bool:
     """Whether a reader gets the lock at once."""
     at = clock.at
-    return at[layout.FREE_AT] <= time and at[layout.PENDING] == 0 and at[layout.QUEUE_COUNT] == 0
+    return bool(at[layout.FREE_AT] <= time and at[layout.PENDING] == 0 and at[layout.QUEUE_COUNT] == 0)
 
 
 @inlined

@@ -14,7 +14,7 @@ from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.mmu.config import Mmu, VmConfig
 from mmuviz.mmu.state import I64
 
-PS_PER_NS = 1000
+PS_PER_NS = 10**3
 LINE_BYTES = 64
 LINES_PER_TABLE = PAGE_BYTES // LINE_BYTES
 SPTES_PER_LINE = LINE_BYTES // 8

@@ -62,7 +62,7 @@ def note_cpu_dirty(state: MmuState, gfn: int, before: int, rows: int, entries: i
     quiet = now == rows and (rows == 0 or state.log[rows - 1, LOG_COUNT] == entries)
     last = int(state.log[now - 1, LOG_CODE]) if now > 0 else 0
     if quiet or (last & KIND_MASK == FAST and (last >> KIND_SHIFT) & 255 == FAST_FIXED):
-        log_event(state, CPU_DIRTY_CODE, gfn)
+        log_event(state.log, state.stat, CPU_DIRTY_CODE, gfn)
 
 
 @compiled

@@ -97,7 +97,7 @@ def start_all(clock: Clock, time: int) -> None:
         clock.phase[vcpu] = layout.RUNNING
         clock.stream[vcpu, program.POSITION] = 0
         clock.stream[vcpu, program.PASS] += 1
-        period = clock.stream[vcpu, program.EXIT_PERIOD_PS]
+        period = clock.stream[vcpu, program.EXIT_PERIOD]
         clock.exit_at[vcpu] = time + period * (vcpu + 1) // clock.now.shape[0] if period else FOREVER
         push(clock.heap, clock.now, clock.at, vcpu)
 

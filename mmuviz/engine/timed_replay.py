@@ -13,8 +13,8 @@ from mmuviz.engine.prices import PS_PER_NS, price_list
 from mmuviz.engine.run import stall_quantile
 from mmuviz.ground.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
 from mmuviz.mmu.config import Backing, Memslot
-from mmuviz.mmu.recordings import checked
-from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, TEST_SLOT, Replay, Replayable
+from mmuviz.mmu.recordings import Replayable, checked
+from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, TEST_SLOT, Replay
 from mmuviz.mmu.state import I64
 from mmuviz.recording.timing import Timing
 from mmuviz.workloads.stream import COLUMNS
@@ -115,8 +115,7 @@ def held(series: I64, used: int) -> I64:
     Returns:
         int64[bins, columns].
     """
-    noted = series[:, layout.TABLES :].any(axis=1)
-    noted[used:] = False
+    noted = (series[:, layout.TABLES :] != 0).any(axis=1) & (np.arange(len(series)) < used)
     at = np.maximum.accumulate(np.where(noted, np.arange(len(series)), 0))
     carried: I64 = series[at]
     return carried

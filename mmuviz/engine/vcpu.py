@@ -19,7 +19,7 @@ from mmuviz.engine.lock import (
     open_to_readers,
     open_to_writers,
 )
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import flush_pml_buffer, ring_soft_full, write_to_clean
@@ -41,6 +41,7 @@ GOES_ON: Final = 0
 LATER: Final = 1
 QUEUED: Final = 2
 ENDS: Final = 3
+HAS_LOCK: Final = 4
 
 SHARED_SPEED: Final = 2
 """Two threads that never sleep share a CPU: each runs half the time."""
@@ -66,7 +67,7 @@ def look(state: MmuState, clock: Clock, vcpu: int, position: int) -> Access:
     return Access(gfn, write, word, word & need == need)
 
 
-@inlined
+@woven
 def retiring(state: MmuState, stream: I64, vcpu: int, position: int, access: Access) -> int:
     """How many accesses from one that retires on surely do: those of its leaf, or of its 4K table.
 
@@ -83,7 +84,7 @@ def retiring(state: MmuState, stream: I64, vcpu: int, position: int, access: Acc
     room = min(left, (((gfn >> shift) + 1) << shift) - gfn)
     most = min((room + stride - 1) // stride, stream[vcpu, program.ACCESSES] - position)
     if huge:
-        return max(most, 1)
+        return int(max(most, 1))
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
     run = 1
     while run < most and state.l1[at + run * stride] & need == need:
@@ -99,7 +100,7 @@ def step_ps(state: MmuState, clock: Clock, vcpu: int, access: Access) -> int:
         kind = layout.WRITE_4K if small else layout.WRITE_HUGE
     else:
         kind = layout.READ_4K if small else layout.READ_HUGE
-    return max(clock.price[kind], clock.stream[vcpu, program.PERIOD_PS], 1)
+    return int(max(clock.price[kind], clock.stream[vcpu, program.PERIOD], 1))
 
 
 @inlined
@@ -213,11 +214,11 @@ def enter_lock(clock: Clock, vcpu: int, time: int) -> int:
     Where it is held for write, the vCPU first exits and asks when it gets there.
 
     Returns:
-        GOES_ON with the lock; LATER to ask at `clock.asked`; QUEUED where it has to wait.
+        HAS_LOCK; LATER to ask at `clock.asked`; QUEUED where it has to wait.
     """
     phase, writes = clock.phase[vcpu], clock.at[layout.WRITE_LOCKS] != 0
     if phase == layout.GRANTED:
-        return GOES_ON
+        return HAS_LOCK
     if phase == layout.RUNNING:
         clock.began[vcpu] = time
         clock.asked[vcpu] = time
@@ -226,22 +227,25 @@ def enter_lock(clock: Clock, vcpu: int, time: int) -> int:
             clock.phase[vcpu] = layout.ASKING
             return LATER
     if open_to_writers(clock, time) if writes else open_to_readers(clock, time):
-        return GOES_ON
+        return HAS_LOCK
     wait_for_lock(clock, vcpu, 0 if writes else 1)
     return QUEUED
 
 
-@inlined
-def slow_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int) -> int:
-    """A fault under mmu_lock, which the vCPU has; returns when it is over."""
-    wait, begin = time - clock.asked[vcpu], clock.began[vcpu]
-    if clock.at[layout.WRITE_LOCKS] == 0:
-        ahead = scaled(clock, vcpu, clock.price[layout.BEFORE_LOCK])
-        comes = line_visit(clock, vcpu, time + ahead) - ahead
-        wait += comes - time
-        time = comes
+@woven
+def fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, lockless: int) -> int:
+    """A fault: under mmu_lock, which the vCPU has, or fixed without; returns when it is over."""
+    wait, begin = 0, time
+    if not lockless:
+        wait, begin = time - clock.asked[vcpu], clock.began[vcpu]
+        if clock.at[layout.WRITE_LOCKS] == 0:
+            ahead = scaled(clock, vcpu, clock.price[layout.BEFORE_LOCK])
+            comes = line_visit(clock, vcpu, time + ahead) - ahead
+            wait += comes - time
+            time = comes
     took = carry_out(state, clock, vcpu, access, begin, wait)
-    leave_lock(clock, vcpu, time, took)
+    if not lockless:
+        leave_lock(clock, vcpu, time, took)
     return time + took
 
 
@@ -269,8 +273,8 @@ def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
     at[layout.BIG_LOCK_FREE] = begin + took
     charge_rarely(clock, vcpu, layout.USERSPACE_LOCK, asked, begin - asked)
     charge_rarely(clock, vcpu, layout.EXIT, begin, took)
-    clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, program.EXIT_PERIOD_PS]
-    return begin + took
+    clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, program.EXIT_PERIOD]
+    return int(begin + took)
 
 
 @inlined
@@ -287,7 +291,7 @@ def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Turn, others:
     return Turn(QUEUED, time, turn.position, turn.popped)
 
 
-@inlined
+@woven
 def retire(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Turn, limit: int) -> Turn:
     """An access that retires, and those after it that surely do too, up to a time."""
     if turn.time >= limit and turn.time != turn.popped:
@@ -297,20 +301,23 @@ def retire(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Turn,
     return Turn(GOES_ON, turn.time + run * took, turn.position + run, turn.popped)
 
 
-@inlined
-def locked_step(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Turn, others: int) -> Turn:
-    """What needs mmu_lock: ask for it, find that another vCPU was faster, or fault."""
+@woven
+def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Turn, others: int) -> Turn:
+    """Ask for mmu_lock, or find once it is there that another vCPU was faster.
+
+    Returns:
+        The turn: HAS_LOCK, or it goes on at another time, or ends.
+    """
     if clock.phase[vcpu] == layout.GRANTED and access.enough:
         return Turn(GOES_ON, spurious_fault(state, clock, vcpu, turn.time), turn.position, turn.popped)
     why = enter_lock(clock, vcpu, turn.time)
     if why == LATER:
         asked = clock.asked[vcpu]
         return Turn(GOES_ON, asked, turn.position, asked if asked < others else turn.popped)
-    time = slow_fault(state, clock, vcpu, access, turn.time) if why == GOES_ON else turn.time
-    return Turn(why, time, turn.position, turn.popped)
+    return Turn(why, turn.time, turn.position, turn.popped)
 
 
-@inlined
+@woven
 def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, stop: int, others: int) -> Turn:
     """The next access: `stop` is when the ioctl thread does something, `others` when any other vCPU or it does."""
     at, time = clock.at, turn.time
@@ -328,13 +335,14 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, stop: int,
     if clean:
         time, retired = set_dirty(state, clock, vcpu, access, time)
         return Turn(GOES_ON, time, turn.position + retired, turn.popped)
-    if lockless:
-        took = carry_out(state, clock, vcpu, access, time, 0)
-        return Turn(GOES_ON, time + took, turn.position, turn.popped)
-    return locked_step(state, clock, vcpu, access, turn, others)
+    if not lockless:
+        turn = get_lock(state, clock, vcpu, access, turn, others)
+        if turn.why != HAS_LOCK:
+            return turn
+    return Turn(GOES_ON, fault(state, clock, vcpu, access, time, 1 if lockless else 0), turn.position, turn.popped)
 
 
-@inlined
+@woven
 def step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, until: int) -> Turn:
     """One access, or a run of accesses that retire, or one fault.
 

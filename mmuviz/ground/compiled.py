@@ -100,6 +100,20 @@ def inlined(function: F) -> F:
     return cast("F", _njit(**OPTIONS, forceinline=True)(function))
 
 
+def woven(function: F) -> F:
+    """Compile a function of the machine as a part of its caller's own text.
+
+    For large functions with one caller: inlined() compiles them, and all that they call, for themselves as well.
+
+    Args:
+        function: plain Python over NumPy arrays and integers.
+
+    Returns:
+        The compiled function, of the same signature.
+    """
+    return cast("F", _njit(**OPTIONS, inline="always")(function))
+
+
 def compiled(function: F) -> F:
     """Compile a function of the machine: cached on disk, without the GIL, never in parallel.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.protect import clear_bits_pt_masked, write_protect_gfn
@@ -47,7 +47,7 @@ def highest_bit(mask: int) -> int:
     return bit
 
 
-@inlined
+@woven
 def split_masked(state: MmuState, start: int, end: int) -> None:
     """The eager split inside CLEAR, by whoever splits these tables.
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K
 from mmuviz.mmu.state import (
     CONF_L2,
@@ -52,11 +52,10 @@ FAST_DECLINED: Final = 1
 FAST_RESULTS: Final = ("fixed", "declined")
 
 
-@inlined
-def log_event(state: MmuState, code: int, gfn: int) -> None:
+@compiled
+def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
     """Append an event; the run before it grows where it continues it, so order in time is kept."""
-    log = state.log
-    rows = state.stat[STAT_LOG_ENTRIES]
+    rows = stat[STAT_LOG_ENTRIES]
     if rows > 0 and log[rows - 1, LOG_CODE] == code:
         last = rows - 1
         count = log[last, LOG_COUNT]
@@ -71,14 +70,13 @@ def log_event(state: MmuState, code: int, gfn: int) -> None:
     log[rows, LOG_GFN] = gfn
     log[rows, LOG_STRIDE] = 0
     log[rows, LOG_COUNT] = 1
-    state.stat[STAT_LOG_ENTRIES] = rows + 1
+    stat[STAT_LOG_ENTRIES] = rows + 1
 
 
-@inlined
-def log_event_run(state: MmuState, code: int, gfn: int, count: int) -> None:
+@compiled
+def log_event_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
     """Append the same event at `count` gfns in a row; the run before it grows where it continues it."""
-    log = state.log
-    rows = state.stat[STAT_LOG_ENTRIES]
+    rows = stat[STAT_LOG_ENTRIES]
     if rows > 0 and log[rows - 1, LOG_CODE] == code:
         last = rows - 1
         before = log[last, LOG_COUNT]
@@ -90,7 +88,7 @@ def log_event_run(state: MmuState, code: int, gfn: int, count: int) -> None:
     log[rows, LOG_GFN] = gfn
     log[rows, LOG_STRIDE] = 1 if count > 1 else 0
     log[rows, LOG_COUNT] = count
-    state.stat[STAT_LOG_ENTRIES] = rows + 1
+    stat[STAT_LOG_ENTRIES] = rows + 1
 
 
 @inlined
@@ -100,46 +98,50 @@ def log_is_low(state: MmuState) -> bool:
     return rows > 0 and rows - int(state.stat[STAT_LOG_ENTRIES]) < LOG_ROOM
 
 
-@inlined
+@woven
 def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int) -> None:
     """An SPTE of the TDP MMU changed; the shadow MMU has no such tracepoint.
 
     Kernel: trace_kvm_tdp_mmu_spte_changed(), called from tdp_mmu.c.
     """
     if state.log.shape[0] > 0 and state.conf[CONF_TDP_MMU] != 0:
-        log_event(state, SPTE | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT), gfn)
+        log_event(state.log, state.stat, SPTE | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT), gfn)
 
 
-@inlined
+@woven
 def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count: int) -> None:
     """trace_spte_changed() of `count` 4K SPTEs in a row."""
     if state.log.shape[0] > 0 and state.conf[CONF_TDP_MMU] != 0:
         code = SPTE | (PG_LEVEL_4K << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT)
-        log_event_run(state, code, gfn, count)
+        log_event_run(state.log, state.stat, code, gfn, count)
 
 
-@inlined
+@woven
 def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> None:
     """A huge page was split, eagerly or in a fault.
 
     Kernel: trace_kvm_mmu_split_huge_page(), tdp_mmu.c.
     """
     if state.log.shape[0] > 0:
-        log_event(state, SPLIT | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | int(state.conf[CONF_L2]), gfn)
+        log_event(
+            state.log, state.stat, SPLIT | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | int(state.conf[CONF_L2]), gfn
+        )
 
 
-@inlined
+@woven
 def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
     """A nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
     if state.log.shape[0] > 0:
-        log_event(state, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT) | int(state.conf[CONF_L2]), gfn)
+        log_event(
+            state.log, state.stat, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT) | int(state.conf[CONF_L2]), gfn
+        )
 
 
-@inlined
+@woven
 def trace_fast_page_fault(state: MmuState, vcpu: int, result: int, gfn: int) -> None:
     """fast_page_fault() returned; result is an index of FAST_RESULTS."""
     if state.log.shape[0] > 0:
-        log_event(state, FAST | (result << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
+        log_event(state.log, state.stat, FAST | (result << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
 
 
 def spte_word(bits: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import (
     PG_LEVEL_1G,
     PG_LEVEL_2M,
@@ -66,7 +66,7 @@ def topup_memory_caches(state: MmuState, vcpu: int) -> None:
         state.cache[vcpu] = CACHE_OBJECTS
 
 
-@inlined
+@woven
 def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> None:
     """Handle one page fault of KVM's own tables (EPT violation).
 
@@ -103,7 +103,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> N
     state.stat[STAT_PF_FIXED] += 1
 
 
-@inlined
+@woven
 def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> bool:
     """Fix a write-protection fault without mmu_lock, if the SPTE allows it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import (
     PG_LEVEL_1G,
     PG_LEVEL_2M,
@@ -50,7 +50,7 @@ PTE_PREFETCH_NUM: Final = 8
 """Kernel: arch/x86/kvm/mmu/mmu.c."""
 
 
-@inlined
+@woven
 def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> None:
     """Install a leaf for a gfn at the highest level allowed: 4K where the slot is logged.
 
@@ -122,7 +122,7 @@ def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
         trace_spte_changed(state, PG_LEVEL_512G, 0, TABLE, at << SHIFT_512G)
 
 
-@inlined
+@woven
 def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
     """Go below the 1G entry of a row: split or zap its leaf, link a table where none is."""
     entry = int(state.l3[row])
@@ -143,7 +143,7 @@ def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
     trace_spte_changed(state, PG_LEVEL_1G, 0, TABLE, state.region_of[row] << SHIFT_1G)
 
 
-@inlined
+@woven
 def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
     """Go below a 2M entry: split or zap its leaf, link an empty table where none is."""
     at = (row << SHIFT_2M) | index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
@@ -153,7 +153,7 @@ def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int
         clear_2m_bits(state, row, index, bits)
 
 
-@inlined
+@woven
 def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> None:
     """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import (
     PAGES_PER_1G,
     PG_LEVEL_1G,
@@ -101,7 +101,7 @@ def level_of(state: MmuState, gfn: int) -> int:
     return PG_LEVEL_2M if huge else PG_LEVEL_4K
 
 
-@inlined
+@woven
 def relax_perms(state: MmuState, gfn: int, level: int) -> None:
     """Make the leaf of a level that maps a gfn writable where it stands; a local TLBI follows.
 

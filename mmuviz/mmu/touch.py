@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK, WORD_SHIFT
 from mmuviz.mmu.dirty_ring import ring_soft_full, write_to_clean
 from mmuviz.mmu.events import FAST_FIXED, WRITE_PROTECTED, log_is_low, trace_fast_page_fault, trace_page_fault
@@ -53,7 +53,7 @@ def leaf_word(state: MmuState, gfn: int) -> int:
     return word
 
 
-@inlined
+@woven
 def skip_retiring(state: MmuState, gfns: I64, need: int, start: int) -> int:
     """The first access from `start` on that does not simply retire.
 
@@ -91,7 +91,7 @@ def may_batch(state: MmuState) -> bool:
     return fast and int(state.conf[CONF_PML]) == 0 and int(state.conf[CONF_LINEAR]) != NOT_LINEAR
 
 
-@inlined
+@woven
 def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> int:
     """Writes that retire or that fast_page_fault() fixes at 4K, one after the other.
 

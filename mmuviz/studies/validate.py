@@ -82,7 +82,8 @@ class Figures:
 
 def figures_of(run: Run) -> Figures:
     """Read everything off a Run."""
-    spans = {(each.name, each.iteration): each.took_ps for each in (*run.calls, *run.passes)}
+    spans = {(each.name, each.iteration): each.took_ps for each in run.calls}
+    spans |= {(each.name, each.iteration): each.took_ps for each in run.passes}
     flushes = sum(call.flushes for call in run.calls if call.name == "disable")
     vcpus = run.scenario.vm.vcpus
     share = {

@@ -88,6 +88,6 @@ class Pattern:
         rows[:, stream.ACCESSES] = [self.accesses(int(each)) for each in rows[:, stream.PAGES]]
         rows[:, stream.WRITE_PERMILLE] = self.write_permille
         rows[:, stream.SEED] = self.seed * 1_000_003 + np.arange(vcpus) * 4_099
-        rows[:, stream.PERIOD_PS] = PS_PER_S // self.rate_hz if self.rate_hz else 0
-        rows[:, stream.EXIT_PERIOD_PS] = PS_PER_S // self.exit_rate_hz if self.exit_rate_hz else 0
+        rows[:, stream.PERIOD] = PS_PER_S // self.rate_hz if self.rate_hz else 0
+        rows[:, stream.EXIT_PERIOD] = PS_PER_S // self.exit_rate_hz if self.exit_rate_hz else 0
         return rows

@@ -15,7 +15,7 @@ from mmuviz.ground.compiled import inlined
 
 I64 = npt.NDArray[np.int64]
 
-# Columns of a stream, one row a vCPU.
+# Columns of a stream, one row a vCPU; periods are in ps, 0 for none.
 KIND: Final = 0
 FIRST_GFN: Final = 1
 PAGES: Final = 2
@@ -23,10 +23,10 @@ STRIDE: Final = 3
 ACCESSES: Final = 4
 WRITE_PERMILLE: Final = 5
 SEED: Final = 6
-PERIOD_PS: Final = 7
+PERIOD: Final = 7
 POSITION: Final = 8
 PASS: Final = 9
-EXIT_PERIOD_PS: Final = 10
+EXIT_PERIOD: Final = 10
 COLUMNS: Final = 11
 
 # Values of KIND.
@@ -48,7 +48,7 @@ def draw(seed: int, position: int) -> int:
     z = np.uint64(seed) + GOLDEN * np.uint64(position + 1)
     z = (z ^ (z >> np.uint64(30))) * MIX_1
     z = (z ^ (z >> np.uint64(27))) * MIX_2
-    return np.int64((z ^ (z >> np.uint64(31))) >> np.uint64(33))
+    return int(np.int64((z ^ (z >> np.uint64(31))) >> np.uint64(33)))
 
 
 @inlined
@@ -63,11 +63,11 @@ def gfn_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
     """
     first, pages = stream[vcpu, FIRST_GFN], stream[vcpu, PAGES]
     if stream[vcpu, KIND] == LISTED:
-        return listed[first + position]
+        return int(listed[first + position])
     if stream[vcpu, KIND] == RANDOM:
         seed = stream[vcpu, SEED] + stream[vcpu, PASS]
-        return first + ((draw(seed, position) * pages) >> 31)
-    return first + (position * stream[vcpu, STRIDE]) % pages
+        return int(first + ((draw(seed, position) * pages) >> 31))
+    return int(first + (position * stream[vcpu, STRIDE]) % pages)
 
 
 @inlined

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
-from mmuviz.engine.scenario import Scenario
+from mmuviz.engine.scenario import Driver, Scenario
 from mmuviz.ground.pages import PAGES_PER_2M
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
@@ -19,10 +21,11 @@ MODES = (DirtyLogMode.LEGACY, DirtyLogMode.MANUAL, DirtyLogMode.MANUAL_INITIALLY
 @st.composite
 def workloads(draw: st.DrawFn, *, shared: bool | None = None) -> Pattern:
     kind = draw(st.sampled_from([Sequential, Strided, UniformRandom]))
-    fields = {
+    fields: dict[str, Any] = {
         "write_permille": draw(st.sampled_from([0, 50, 500, 1000])),
         "shared": draw(st.booleans()) if shared is None else shared,
         "rate_hz": draw(st.sampled_from([0, 0, 10_000_000])),
+        "exit_rate_hz": draw(st.sampled_from([0, 0, 100_000])),
         "seed": draw(st.integers(1, 99)),
     }
     if kind is Strided:
@@ -48,6 +51,9 @@ def scenarios(draw: st.DrawFn, *, shared: bool | None = None) -> Scenario:
         pml=mmu not in (Mmu.STAGE2, Mmu.SHADOW_PAGING) and draw(st.booleans()),
         split_chunk_bytes=chunk,
     )
+    # A dummy vCPU can fault only where guest memory is mapped directly.
+    drivers = list(Driver) if mmu in (Mmu.TDP, Mmu.DIRECT_SHADOW) else [Driver.ENABLE_ONLY, Driver.WITHOUT_LOGGING]
+    driver = draw(st.sampled_from([Driver.DIRTY_LOG_PERF_TEST, *drivers]))
     backing = draw(st.sampled_from([Backing.PAGES_4K, Backing.HUGETLB_2M]))
     slot = Memslot(0, PAGES_PER_2M * draw(st.integers(vcpus, 8)), backing)
     return Scenario(
@@ -56,4 +62,8 @@ def scenarios(draw: st.DrawFn, *, shared: bool | None = None) -> Scenario:
         draw(workloads(shared=shared)),
         iterations=draw(st.integers(1, 2)),
         runs_while_disabling=draw(st.booleans()),
+        driver=driver,
+        lead_ms=draw(st.integers(0, 1)),
+        tail_ms=draw(st.integers(0, 1)),
+        big_lock=draw(st.booleans()),
     )

@@ -79,7 +79,7 @@ def test_totals_are_sums_of_what_is_shown_over_time(scenario: Scenario) -> None:
 @settings(max_examples=60, deadline=None)
 @given(scenarios())
 def test_every_access_of_every_pass_retires(scenario: Scenario) -> None:
-    run = simulate(scenario)
+    run = simulate(replace(scenario, driver=Driver.DIRTY_LOG_PERF_TEST))
     slot, vcpus = scenario.memslot, scenario.vm.vcpus
     accesses = int(scenario.workload.streams(slot.base_gfn, slot.pages, vcpus)[:, 4].sum())
     assert [each.accesses for each in run.passes] == [slot.pages] + [accesses] * scenario.iterations
@@ -91,7 +91,8 @@ def test_every_access_of_every_pass_retires(scenario: Scenario) -> None:
 @given(scenarios())
 def test_time_changes_nothing_of_what_one_vcpu_does(scenario: Scenario) -> None:
     # One vCPU has no rivals: what it meets does not depend on how long anything takes.
-    alone = replace(scenario, vm=replace(scenario.vm, vcpus=1), runs_while_disabling=False)
+    driver = Driver.WITHOUT_LOGGING if scenario.driver is Driver.ENABLE_ONLY else scenario.driver
+    alone = replace(scenario, vm=replace(scenario.vm, vcpus=1), driver=driver, runs_while_disabling=False)
     other = replace(alone, host="ampere_one")
     first, second = simulate(alone), simulate(other)
     assert first.machine.state.stat.tolist() == second.machine.state.stat.tolist()
@@ -113,7 +114,7 @@ BASE = Scenario(
         replace(BASE, vm=replace(BASE.vm, kernel=features_of("6.1"))),
         replace(BASE, vm=replace(BASE.vm, dirty_log_mode=DirtyLogMode.LEGACY)),
         replace(BASE, vm=replace(BASE.vm, vcpus=3)),
-        replace(BASE, vm=replace(BASE.vm, pml=True)),
+        replace(BASE, vm=replace(BASE.vm, pml=True), iterations=3),
         replace(BASE, vm=replace(BASE.vm, mmu=Mmu.DIRECT_SHADOW)),
         replace(BASE, memslot=replace(BASE.memslot, pages=9 * PAGES_PER_2M)),
         replace(BASE, memslot=replace(BASE.memslot, backing=Backing.PAGES_4K)),
@@ -128,12 +129,56 @@ BASE = Scenario(
         replace(BASE, iterations=3),
         replace(BASE, runs_while_disabling=True),
         replace(BASE, tlb_reach=False),
+        replace(BASE, workload=Sequential(exit_rate_hz=100_000)),
+        replace(BASE, driver=Driver.WITHOUT_LOGGING),
     ],
-    ids=str,
+    ids=lambda _: "option",
 )
 def test_no_option_is_dead(changed: Scenario) -> None:
     base = replace(BASE, workload=UniformRandom()) if changed.workload == UniformRandom(seed=2) else BASE
+    # Lazily split pages inherit write protection: PML shows from the round after.
+    base = replace(base, iterations=3) if changed.vm.pml else base
     assert seen(simulate(changed)) != seen(simulate(base))
+
+
+LIVE = replace(
+    BASE,
+    driver=Driver.ENABLE_ONLY,
+    workload=Sequential(exit_rate_hz=10_000),
+    lead_ms=1,
+    tail_ms=5,
+    vm=replace(BASE.vm, dirty_log_mode=DirtyLogMode.LEGACY, eager_page_split=True),
+    memslot=Memslot(0, 4 * PAGES_PER_1G, Backing.HUGETLB_1G),
+)
+
+
+def test_who_exits_to_userspace_waits_for_the_ioctl_only_under_the_big_lock() -> None:
+    held, free = simulate(replace(LIVE, big_lock=True)), simulate(LIVE)
+    waited = [run.machine.clock.stall[:, layout.USERSPACE_LOCK] for run in (held, free)]
+    (call,) = (call for call in held.calls if call.name == "enable")
+    # The ioctl lasts for many periods of exits: every vCPU is caught, once, and served after it, one after the other.
+    assert call.took_ps > 10**9
+    assert (waited[0] > 0.8 * call.took_ps).all()
+    assert waited[1].max() < 10**9 / 20
+    assert int(held.machine.clock.longest[layout.USERSPACE_LOCK]) <= call.took_ps + 4 * 5_000_000
+
+
+def test_enabling_slows_the_guest_down() -> None:
+    run = simulate(replace(LIVE, vm=replace(LIVE.vm, eager_page_split=False)))
+    before, after = run.passes[1], run.passes[2]
+    assert (before.name, after.name) == ("before", "after")
+    assert (before.took_ps, after.took_ps) == (10**9, 5 * 10**9)
+    assert before.faults == 0 < after.faults
+    assert after.accesses_per_s < before.accesses_per_s / 2
+
+
+def test_a_reaper_that_comes_often_keeps_rings_from_filling() -> None:
+    vm = VmConfig(features_of("6.12"), DirtyLogMode.RING, vcpus=2, ring_entries=4096, eager_page_split=True, pml=True)
+    rare = Scenario(vm, Memslot(0, 64 * PAGES_PER_2M, Backing.HUGETLB_2M), Sequential(rate_hz=1_000_000), iterations=1)
+    full, often = simulate(rare), simulate(replace(rare, reap_ms=1))
+    assert full.machine.clock.stall[:, layout.RING].sum() > 0
+    assert often.machine.clock.stall[:, layout.RING].sum() == 0
+    assert sum(call.name == "reset" for call in often.calls) > 10
 
 
 def test_writers_wait_in_turn_and_readers_do_not() -> None:
@@ -170,7 +215,10 @@ def test_a_quantile_is_a_stall_that_was() -> None:
     assert stall_quantile(hist * 0, 0.5) == 0
 
 
-@pytest.mark.parametrize(("field", "value"), [("host", "toaster"), ("iterations", -1), ("iterations", 1001)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("host", "toaster"), ("iterations", -1), ("iterations", 1001), ("tail_ms", -1)]
+)
 def test_a_bad_choice_is_refused(field: str, value: object) -> None:
+    bad: dict[str, Any] = {field: value}
     with pytest.raises(InputError, match=f"{field}="):
-        replace(BASE, **{field: value})
+        replace(BASE, **bad)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,11 +70,13 @@ def test_as_many_accesses_write_as_were_asked_for(permille: int) -> None:
     [
         (Sequential, "write_permille", 1001),
         (Sequential, "rate_hz", -1),
+        (Sequential, "exit_rate_hz", -1),
         (Sequential, "seed", -1),
         (Strided, "stride_pages", 0),
         (UniformRandom, "per_pass", -1),
     ],
 )
 def test_a_bad_field_is_refused(kind: type[Pattern], field: str, value: int) -> None:
+    bad: dict[str, Any] = {field: value}
     with pytest.raises(InputError, match=f"{field}={value} must be"):
-        kind(**{field: value})
+        kind(**bad)
