@@ -169,9 +169,9 @@ class TimedIoctls(TimedMachine):
         tables, prices, stat = self.guest_tables, self.prices, self._state.stat
         masks = part[first:] & self._bitmap(row, first_word + first, len(part) - first)
         levels = words_by_level(tables, self._span(row)[0] + (first_word + first) * BITS_PER_LONG, masks)
-        before, topups = int(stat[mmu.STAT_TABLE_PAGES]), int(stat[mmu.STAT_SPLIT_TOPUPS])
+        before, topups = self.tables_in_all(), int(stat[mmu.STAT_SPLIT_TOPUPS])
         self._walk(first, len(part), lambda word: clear_dirty_log_protect(self._state, row, first_word, part, word))
-        splits = int(stat[mmu.STAT_TABLE_PAGES]) - before
+        splits = self.tables_in_all() - before
         splits_here = bool(tables.conf[mmu.CONF_EAGER]) and tables.conf[mmu.CONF_SPLITTER] != mmu.SPLITTER_NONE
         eager = self.config.dirty_log_mode.initially_set and splits_here
         took = words_ps(prices, masks, levels, "clear", words, eager=eager)

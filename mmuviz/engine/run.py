@@ -103,7 +103,6 @@ class _Loop:
         slot, workload = scenario.memslot, scenario.workload
         stream = workload.streams(slot.base_gfn, slot.pages, scenario.vm.vcpus)
         self.machine = TimedIoctls(prices, slot, stream, record=scenario.record, big_lock=scenario.big_lock)
-        self.machine.clock.at[layout.EXCLUSIVE] = not workload.shared
         self.host = host
         self.passes: list[Pass] = []
         self.streams = stream.copy()
@@ -111,9 +110,12 @@ class _Loop:
 
     def populate(self) -> None:
         """Every page once, written, in order: dirty_log_perf_test's iteration 0."""
-        self.machine.clock.stream[:] = self.parts
+        clock, shared = self.machine.clock, self.scenario.workload.shared
+        clock.stream[:] = self.parts
+        clock.at[layout.EXCLUSIVE] = 1
         self.pass_("populate", 0)
-        self.machine.clock.stream[:] = self.streams
+        clock.stream[:] = self.streams
+        clock.at[layout.EXCLUSIVE] = not shared
 
     def begin(self) -> None:
         """Start a pass."""

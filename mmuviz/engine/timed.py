@@ -144,6 +144,10 @@ class TimedMachine(Machine):
         """The tables that the vCPUs run on: an L2's, if there is one."""
         return self._all_tables()[0]
 
+    def tables_in_all(self) -> int:
+        """Table pages of all tables: of an L2 and of L1, where there is an L2."""
+        return sum(int(tables.stat[mmu.STAT_TABLE_PAGES]) for tables in self._all_tables())
+
     @property
     def quiet(self) -> bool:
         """Whether no vCPU runs or waits."""
@@ -175,7 +179,7 @@ class TimedMachine(Machine):
         """Time passes for the ioctl thread."""
         start = self.time
         self.time += took_ps
-        note_ioctl(self.clock, start, self._state.stat, took_ps)
+        note_ioctl(self.clock, start, self.guest_tables.stat, took_ps)
         self.run_until(self.time)
 
     def start_anew(self) -> None:
@@ -294,10 +298,10 @@ class TimedMachine(Machine):
         stat, start = self._state.stat, self.time
         self._hold = self._wait = 0
         self._take_big_lock()
-        tables, flushes = int(stat[mmu.STAT_TABLE_PAGES]), int(stat[mmu.STAT_TLB_FLUSHES])
+        tables, flushes = self.tables_in_all(), int(stat[mmu.STAT_TLB_FLUSHES])
         yield
         self._drop_big_lock()
-        added, asked = int(stat[mmu.STAT_TABLE_PAGES]) - tables, int(stat[mmu.STAT_TLB_FLUSHES]) - flushes
+        added, asked = self.tables_in_all() - tables, int(stat[mmu.STAT_TLB_FLUSHES]) - flushes
         self.calls.append(Call(name, self.iteration, start, self.time, self._hold, self._wait, max(added, 0), asked))
 
     def _take_big_lock(self) -> None:
