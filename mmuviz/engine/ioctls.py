@@ -159,7 +159,12 @@ class TimedIoctls(TimedMachine):
             row, first_word = self._row(slot_id), first_page // BITS_PER_LONG
             self.lock(Path.CLEAR)
             held = bits & self._bitmap(row, first_word, len(bits))
+            before = self.tables_in_all()
             armed = self._before_arming(slot_id, row, first_word, held)
+            # An L2's tables are split for the whole call before any word of L1's is armed.
+            splits = self.tables_in_all() - before
+            pages = len(bits) * BITS_PER_LONG
+            self.elapse(splitting_ps(self.prices, self.guest_tables, splits, pages, "clear_2m"))
             for first, stop in self._words(len(bits)):
                 self._clear_unit(row, first_word, first, bits[:stop], len(bits))
             self._end_of_words(armed)
