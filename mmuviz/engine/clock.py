@@ -88,7 +88,8 @@ SHARED_UNTIL: Final = 21
 VMM_WAITS: Final = 22
 BIG_LOCK_HELD: Final = 23
 BIG_LOCK_FREE: Final = 24
-AT_ENTRIES: Final = 25
+LEAF_SHIFT: Final = 25
+AT_ENTRIES: Final = 26
 
 # Entries of `Clock.price`, ps each.
 READ_4K: Final = 0

@@ -6,9 +6,9 @@ The order inside a step:
    the ioctl thread goes on when no vCPU is earlier.
 2. A kick that it has not paid for yet is paid first.
 3. Accesses that retire run on, unseen by others: up to the next event of the ioctl thread, or of any
-   vCPU where faults zap and vCPUs share memory.
-4. A write that sets a dirty bit, and a fault that fast_page_fault() fixes, take no lock; where vCPUs
-   do not share memory they run on as well.
+   vCPU where faults zap and the largest leaf there may be belongs to more than one vCPU.
+4. A write that sets a dirty bit, and a fault that fast_page_fault() fixes, take no lock; in leaves that
+   belong to one vCPU alone they run on as well.
 5. Any other fault happens at its own time alone: exit; mmu_lock, at once or in its turn; the tables
    change when the lock is there; what changed in KVM's counters is what it costs; entry.
 6. Who waits for mmu_lock has it in the order of asking.
@@ -33,6 +33,7 @@ from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.prices import PS_PER_NS, price_list
 from mmuviz.engine.scenario import Driver, Scenario
 from mmuviz.engine.timed import LAST, Call, start_all
+from mmuviz.ground.pages import SPTE_ENT_SHIFT
 from mmuviz.mmu.state import I64, STAT_PF_TAKEN
 from mmuviz.workloads import stream as program
 from mmuviz.workloads.pattern import PS_PER_S
@@ -103,6 +104,7 @@ class _Loop:
         slot, workload = scenario.memslot, scenario.workload
         stream = workload.streams(slot.base_gfn, slot.pages, scenario.vm.vcpus)
         self.machine = TimedIoctls(prices, slot, stream, record=scenario.record, big_lock=scenario.big_lock)
+        self.machine.clock.at[layout.LEAF_SHIFT] = SPTE_ENT_SHIFT * (slot.backing.level - 1)
         self.host = host
         self.passes: list[Pass] = []
         self.streams = stream.copy()

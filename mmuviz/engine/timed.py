@@ -11,9 +11,10 @@ import numpy as np
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock, bin_of, charge_rarely, note_tables, push
+from mmuviz.engine.exits import use_big_lock
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
 from mmuviz.engine.prices import PS_PER_NS, Prices
-from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, run_guests, use_big_lock
+from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, run_guests
 from mmuviz.ground.compiled import compiled
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.config import Memslot, Mmu

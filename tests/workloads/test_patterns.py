@@ -18,7 +18,7 @@ from mmuviz.workloads.strided import Strided
 from mmuviz.workloads.uniform_random import UniformRandom
 
 NONE = np.zeros(0, dtype=np.int64)
-gfn_at, is_write_at = stream.gfn_at.py_func, stream.is_write_at.py_func  # type: ignore[attr-defined]
+gfn_at, is_write_at = stream.gfn_at.py_func, stream.is_write_at.py_func  # type: ignore[attr-defined]  # compiled functions have no types
 
 
 def touched(pattern: Pattern, pages: int, vcpus: int) -> list[list[int]]:

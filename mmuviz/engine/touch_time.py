@@ -1,0 +1,81 @@
+"""The access at a position of a vCPU's stream, and how far those that take no fault go on."""
+
+from __future__ import annotations
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.clock import Clock
+from mmuviz.engine.fault_time import Access
+from mmuviz.ground.compiled import inlined, woven
+from mmuviz.ground.pages import PAGES_PER_1G, SHIFT_1G, SHIFT_2M
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu.memslot import gfn_to_memslot
+from mmuviz.mmu.state import I64, MmuState
+from mmuviz.mmu.touch import is_4k, leaf_word
+from mmuviz.workloads import stream as program
+from mmuviz.workloads.stream import gfn_at, is_write_at
+
+
+@inlined
+def fixed_without_lock(state: MmuState, access: Access) -> bool:
+    """Whether fast_page_fault() will fix this access."""
+    if access.write == 0 or access.word & mmu.MMU_WRITABLE == 0 or state.conf[mmu.CONF_FAST_FAULT] == 0:
+        return False
+    if is_4k(state, access.gfn):
+        return True
+    logged = state.slots[gfn_to_memslot(state, access.gfn), mmu.SLOT_LOGGING] != 0
+    return not logged and state.conf[mmu.CONF_FAST_FIXES_HUGE] != 0
+
+
+@inlined
+def look(state: MmuState, clock: Clock, vcpu: int, position: int) -> Access:
+    """The access at a position, as the tables stand."""
+    gfn, write = gfn_at(clock.stream, clock.listed, vcpu, position), is_write_at(clock.stream, vcpu, position)
+    word = leaf_word(state, gfn)
+    need = (mmu.WRITABLE | mmu.DIRTY) if write else mmu.PRESENT
+    return Access(gfn, write, word, word & need == need)
+
+
+@inlined
+def is_unshared(clock: Clock, vcpu: int, gfn: int) -> bool:
+    """Whether no other vCPU's part reaches into the largest leaf that may map a page."""
+    if clock.at[layout.EXCLUSIVE] == 0:
+        return False
+    first, shift = clock.stream[vcpu, program.FIRST_GFN], clock.at[layout.LEAF_SHIFT]
+    begin = (gfn >> shift) << shift
+    return bool(begin >= first and begin + (1 << shift) <= first + clock.stream[vcpu, program.PAGES])
+
+
+@woven
+def retiring(state: MmuState, stream: I64, vcpu: int, position: int, access: Access) -> int:
+    """How many accesses from one that retires on surely do: those of its leaf, or of its 4K table.
+
+    Of what is drawn, a page or whether an access writes, only the one access.
+    """
+    share = stream[vcpu, program.WRITE_PERMILLE]
+    if stream[vcpu, program.KIND] != program.STEPS or 0 < share < program.ALWAYS:
+        return 1
+    gfn, huge = access.gfn, not is_4k(state, access.gfn)
+    need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
+    stride = stream[vcpu, program.STRIDE]
+    shift = SHIFT_1G if huge and state.l3[state.row_of[gfn >> SHIFT_1G]] & mmu.PRESENT else SHIFT_2M
+    left = stream[vcpu, program.FIRST_GFN] + stream[vcpu, program.PAGES] - gfn
+    room = min(left, (((gfn >> shift) + 1) << shift) - gfn)
+    most = min((room + stride - 1) // stride, stream[vcpu, program.ACCESSES] - position)
+    if huge:
+        return int(max(most, 1))
+    at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
+    run = 1
+    while run < most and state.l1[at + run * stride] & need == need:
+        run += 1
+    return run
+
+
+@inlined
+def step_ps(state: MmuState, clock: Clock, vcpu: int, access: Access) -> int:
+    """What a retiring access takes, at the pace that the workload asks for."""
+    small = is_4k(state, access.gfn)
+    if access.write:
+        kind = layout.WRITE_4K if small else layout.WRITE_HUGE
+    else:
+        kind = layout.READ_4K if small else layout.READ_HUGE
+    return int(max(clock.price[kind], clock.stream[vcpu, program.PERIOD], 1))
