@@ -26,7 +26,6 @@ from mmuviz.mmu.locks import Path, drops_lock_to_allocate
 from mmuviz.mmu.rmap import end_split_call, split_rmaps_of_level
 from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.tracking import regions_of
-from mmuviz.mmu.vm import Step
 
 BITMAPS: Final = 2
 """KVM allocates the dirty bitmap twice over. Kernel: kvm_alloc_dirty_bitmap()."""
@@ -101,10 +100,10 @@ class TimedIoctls(TimedMachine):
         with self.call("pre_split"):
             self.split_by_faulting(SLOT)
 
-    def _fault_range(self, step: Step, level: int, start: int, end: int) -> None:
+    def _fault_range(self, vcpu: int, row: int, level: int, start: int, end: int) -> None:
         """The pre-splitting thread's faults; it holds mmu_lock for so short a while that nobody queues for it."""
         for low, high in self._units(start, end):
-            super()._fault_range(step, level, low, high)
+            super()._fault_range(vcpu, row, level, low, high)
             calls = regions_of(low, high - low) if level == PG_LEVEL_2M else high - low
             self.elapse(calls * self.prices.host["pre_split_ns"] * PS_PER_NS)
 

@@ -25,7 +25,7 @@ from mmuviz.mmu.presplit import fault_pages
 from mmuviz.mmu.slot_walks import SlotWalks
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.tracking import note_round, regions_of
-from mmuviz.mmu.vm import MAX_MEMSLOTS, Step
+from mmuviz.mmu.vm import MAX_MEMSLOTS
 
 
 class Machine(SlotWalks):
@@ -275,14 +275,11 @@ class Machine(SlotWalks):
         base, pages = self._span(row)
         for level in (PG_LEVEL_2M, PG_LEVEL_4K):
             self._state.slots[row, layout.SLOT_FORCED_LEVEL] = level
-            self._fault_range(self._faulting(vcpu, row, level), level, base, base + pages)
+            self._fault_range(vcpu, row, level, base, base + pages)
         return regions_of(base, pages) + pages
 
-    def _faulting(self, vcpu: int, row: int, level: int) -> Step:
-        return lambda gfn: fault_pages(self._state, vcpu, row, level, gfn)
-
-    def _fault_range(self, step: Step, level: int, start: int, end: int) -> None:  # noqa: ARG002 - time asks the level
-        self._walk(start, end, step)
+    def _fault_range(self, vcpu: int, row: int, level: int, start: int, end: int) -> None:
+        self._walk(start, end, lambda gfn: fault_pages(self._state, vcpu, row, level, gfn, end))
 
     def host_write(self, slot_id: int, offsets: I64) -> None:
         """The host process writes to pages of a slot; dirty logging never sees it.

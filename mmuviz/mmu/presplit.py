@@ -18,7 +18,6 @@ from mmuviz.mmu.state import (
     CONF_FAULT_SPLITS,
     CONF_TDP_MMU,
     PRESENT,
-    SLOT_END,
     SPTE_WRITABLE,
     TABLE,
     WRITABLE,
@@ -27,8 +26,8 @@ from mmuviz.mmu.state import (
 
 
 @compiled
-def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int) -> int:
-    """Fault one page of each entry at a level, for writing, from `start` to the end of the slot.
+def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int, end: int) -> int:
+    """Fault one page of each entry at a level, for writing, from `start` to `end`.
 
     Args:
         state: changed in place; the slot's forced level is `level` already.
@@ -36,18 +35,18 @@ def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int) -
         slot: index of the memslot.
         level: PG_LEVEL_2M in the first pass, PG_LEVEL_4K in the second.
         start: gfn to go on from.
+        end: gfn to stop before, in the slot.
 
     Returns:
-        The gfn to go on from; the slot's end when done, less when the event log wants emptying.
+        The gfn to go on from; not below `end` when done, less when the event log wants emptying.
     """
-    end = int(state.slots[slot, SLOT_END])
     gfn = start
     while gfn < end:
         if log_is_low(state):
             return gfn
         fault_page(state, vcpu, slot, gfn, level)
         gfn = (((gfn >> SHIFT_2M) + 1) << SHIFT_2M) if level == PG_LEVEL_2M else gfn + 1
-    return end
+    return gfn
 
 
 @compiled

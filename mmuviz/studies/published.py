@@ -25,6 +25,7 @@ from mmuviz.workloads.uniform_random import UniformRandom
 SHIPPED: Final = "published/measurements.json"
 FIELDS: Final = ("id", "source_title", "source_url", "workload", "metric", "unit", "value", "strategy", "notes")
 PAGES_PER_GIB: Final = PAGES_PER_1G
+GIB: Final = PAGES_PER_1G * PAGE_BYTES
 SECONDS: Final = {"s": 1e-12, "ms": 1e-9, "us": 1e-6, "ns": 1e-3}
 
 
@@ -107,6 +108,7 @@ class Experiment:
         reading: what is read off, see validate.READINGS.
         iteration: of the driver's loop.
         beside: another Scenario that the reading compares with.
+        read_otherwise: where the source can be read in two ways, the other one in words, and its Scenario.
     """
 
     table: str
@@ -114,6 +116,13 @@ class Experiment:
     reading: str
     iteration: int = 0
     beside: Scenario | None = None
+    read_otherwise: tuple[str, Scenario] | None = None
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """All that are run for it."""
+        others = (self.beside, self.read_otherwise and self.read_otherwise[1])
+        return (self.scenario, *(each for each in others if each))
 
 
 def whole(workload: dict[str, Any], field: str, default: int | None = None) -> int:
@@ -325,9 +334,15 @@ def by_slot(point: Point) -> Experiment:
     tib = point.workload.get("memslot_tib")
     if not isinstance(tib, int | float) or point.metric != "eager_split_time" or not 0 < tib <= 4:
         raise NotCoveredError("a statement on the design, not a measurement")
+    tebi, tera = _split_at_enable(tib * 2**40), _split_at_enable(tib * 10**12)
+    words = f"read as {tib:g}e12 bytes, {tera.memslot.pages // PAGES_PER_GIB} GiB"
+    return Experiment("rfc_1.5TB", tebi, "enable", read_otherwise=(words, tera))
+
+
+def _split_at_enable(size_bytes: float) -> Scenario:
     vm = VmConfig(features_of("5.18"), DirtyLogMode.LEGACY, eager_page_split=True, pml=True)
-    slot = Memslot(0, int(tib * 1024) * PAGES_PER_GIB, Backing.HUGETLB_1G)
-    return Experiment("rfc_1.5TB", Scenario(vm, slot, Idle(), host="tdp_eager", driver=Driver.ENABLE_ONLY), "enable")
+    slot = Memslot(0, math.ceil(size_bytes / GIB) * PAGES_PER_GIB, Backing.HUGETLB_1G)
+    return Scenario(vm, slot, Idle(), host="tdp_eager", driver=Driver.ENABLE_ONLY)
 
 
 TABLES: Final[tuple[tuple[str, Callable[[Point], Experiment]], ...]] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
@@ -33,6 +33,7 @@ class Result:
         modelled: in the point's unit; None where not covered.
         reason: why it is not covered, else empty.
         fitted: whether the host's profile was fitted to it.
+        also: what comes out where the point is read in another way, in its unit; and that way in words.
     """
 
     point: Point
@@ -40,6 +41,7 @@ class Result:
     modelled: float | None
     reason: str
     fitted: bool = False
+    also: tuple[str, float] | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -100,10 +102,9 @@ class Runs:
     def __init__(self, experiments: Iterable[Experiment]) -> None:
         self._iterations: dict[Scenario, int] = {}
         for each in experiments:
-            for scenario in (each.scenario, each.beside):
-                if scenario is not None:
-                    key = replace(scenario, iterations=0)
-                    self._iterations[key] = max(self._iterations.get(key, 0), scenario.iterations)
+            for scenario in each.scenarios:
+                key = replace(scenario, iterations=0)
+                self._iterations[key] = max(self._iterations.get(key, 0), scenario.iterations)
         self._figures = cache(self._run)
 
     def _run(self, key: Scenario) -> Figures:
@@ -163,13 +164,13 @@ def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
     return span(figures, reading, iteration) * SECONDS.get(unit, SECONDS["s"])
 
 
-def results_of(points: list[Point]) -> list[Result]:
-    """Run the experiment of every point.
+def each_result(points: list[Point]) -> Iterator[Result]:
+    """Run the experiment of every point, one after the other.
 
     Args:
         points: published.
 
-    Returns:
+    Yields:
         A result for each, in order; `modelled` depends on nothing but what was run and which metric it is.
     """
     experiments: list[Experiment | NotCoveredError] = []
@@ -179,7 +180,13 @@ def results_of(points: list[Point]) -> list[Result]:
         except NotCoveredError as reason:
             experiments.append(reason)
     runs = Runs(each for each in experiments if isinstance(each, Experiment))
-    return [_result(point, each, runs) for point, each in zip(points, experiments, strict=True)]
+    for point, experiment in zip(points, experiments, strict=True):
+        yield _result(point, experiment, runs)
+
+
+def results_of(points: list[Point]) -> list[Result]:
+    """each_result() of every point."""
+    return list(each_result(points))
 
 
 def _result(point: Point, experiment: Experiment | NotCoveredError, runs: Runs) -> Result:
@@ -187,10 +194,12 @@ def _result(point: Point, experiment: Experiment | NotCoveredError, runs: Runs) 
         return Result(point, "", None, str(experiment))
     try:
         value = modelled(experiment, point.unit, runs)
+        other = experiment.read_otherwise
+        also = other and (other[0], modelled(replace(experiment, scenario=other[1]), point.unit, runs))
     except NotCoveredError as reason:
         return Result(point, "", None, str(reason))
     used = PROFILES[experiment.scenario.host].rows_used
-    return Result(point, experiment.table, value, "", any(point.id.startswith(each) for each in used))
+    return Result(point, experiment.table, value, "", any(point.id.startswith(each) for each in used), also)
 
 
 def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
@@ -219,38 +228,54 @@ def summary(results: list[Result]) -> tuple[float, float, int]:
     return statistics.median(errors), max(errors), sum(error <= CLOSE - 1 for error in errors)
 
 
-def lines_of(results: list[Result]) -> Iterable[str]:
-    """The report."""
-    tables: dict[str, list[Result]] = {}
-    for each in results:
-        tables.setdefault(each.table, []).append(each)
-    for table, rows in tables.items():
-        if not table:
-            continue
-        yield f"{table}"
-        for each in rows:
-            ratio = "" if each.ratio is None else f"{each.ratio:7.3f}"
-            mark = "fitted" if each.fitted else ""
-            values = f"{each.point.value:>14.6g} {each.modelled:>14.6g} {each.point.unit:<8}"
-            yield f"  {each.point.id:<64} {values}{ratio} {mark}".rstrip()
+def lines_of_point(result: Result) -> Iterator[str]:
+    """A covered point in the report."""
+    point, ratio = result.point, "" if result.ratio is None else f"{result.ratio:7.3f}"
+    values = f"{point.value:>14.6g} {result.modelled:>14.6g} {point.unit:<8}"
+    yield f"  {point.id:<64} {values}{ratio} {'fitted' if result.fitted else ''}".rstrip()
+    if result.also:
+        words, value = result.also
+        yield f"    {words:<62} {point.value:>14.6g} {value:>14.6g} {point.unit:<8}{value / point.value:7.3f}"
+
+
+def summary_lines(results: list[Result]) -> Iterator[str]:
+    """Errors by table, of the points that the host's profile was fitted to and of all others."""
     covered = [each for each in results if each.modelled is not None]
-    yield ""
-    yield f"{'table':<24}{'points':>7}{'median error':>14}{'worst':>9}{'within 1.5x':>13}"
-    groups = [(table, rows) for table, rows in tables.items() if table]
-    groups += [("fitted", [each for each in covered if each.fitted])]
-    groups += [("not fitted", [each for each in covered if not each.fitted]), ("overall", covered)]
-    for table, rows in groups:
+    groups: dict[str, list[Result]] = {}
+    for each in covered:
+        groups.setdefault(f"{each.table}, {'fitted' if each.fitted else 'not fitted'}", []).append(each)
+    groups["all that are fitted"] = [each for each in covered if each.fitted]
+    groups["all that are not fitted"] = [each for each in covered if not each.fitted]
+    groups["overall"] = covered
+    yield f"{'table':<30}{'points':>7}{'median error':>14}{'worst':>9}{'within 1.5x':>13}"
+    for name, rows in groups.items():
         median, worst, close = summary(rows)
-        yield f"{table:<24}{len(rows):>7}{median:>13.1%} {worst:>8.0%}{close:>9} of {len(rows)}"
-    wrong = wrong_orders(results)
+        yield f"{name:<30}{len(rows):>7}{median:>13.1%} {worst:>8.0%}{close:>9} of {len(rows)}"
+
+
+def lines_of(results: Iterable[Result]) -> Iterator[str]:
+    """The report; each point's line as soon as there is its result."""
+    seen: list[Result] = []
+    table = ""
+    for each in results:
+        seen.append(each)
+        if each.modelled is None:
+            continue
+        if each.table != table:
+            table = each.table
+            yield table
+        yield from lines_of_point(each)
+    yield ""
+    yield from summary_lines(seen)
+    wrong = wrong_orders(seen)
     yield f"{len(wrong)} pairs in the wrong order"
     for low, high in wrong:
         yield (
             f"  {low.point.id} {low.point.value:g} < {high.point.id} {high.point.value:g}, "
             f"modelled {low.modelled:g} and {high.modelled:g}"
         )
-    left = [each for each in results if each.modelled is None]
-    yield f"{len(left)} of {len(results)} points not covered"
+    left = [each for each in seen if each.modelled is None]
+    yield f"{len(left)} of {len(seen)} points not covered"
     for each in left:
         yield f"  {each.point.id}: {each.reason}"
 
@@ -269,9 +294,11 @@ def validate_command(path: Path | None, out: TextIO, *, json_form: bool) -> int:
     Raises:
         InputError: the file is not one of measurements.
     """
-    results = results_of(read_points(path))
+    results = each_result(read_points(path))
     if json_form:
         out.write(json.dumps([each.as_json() for each in results], indent=1) + "\n")
-    else:
-        out.writelines(line + "\n" for line in lines_of(results))
+        return 0
+    for line in lines_of(results):
+        out.write(line + "\n")
+        out.flush()
     return 0
