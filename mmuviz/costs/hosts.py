@@ -206,7 +206,7 @@ PROFILES: Final[dict[str, HostProfile]] = {
                 "rmap_add_ps": 9_700,
                 "miss_ps": 28_000,
             },
-            ("nested-v4",),
+            ("nested-v4-w100", "nested-v4-enable", "nested-v4-iteration2"),
             socket_cores=10,
         ),
         _profile(
@@ -224,13 +224,13 @@ PROFILES: Final[dict[str, HostProfile]] = {
             "disabling",
             "host of the huge page recovery series (Aug 2024); not named there",
             {"ack_ns": 1240, "recover_ns": 36_600},
-            ("disable-",),
+            ("disable-disable",),
         ),
         _profile(
             "kunpeng_920",
             "Kunpeng 920, 2.6 GHz: initially-all-set on arm64 (2020)",
-            {"walk_ps": 90, "page_alloc_ns": 880},
-            ("initset-arm",),
+            {"walk_ps": 84, "page_alloc_ns": 850, "miss_ps": 8_000},
+            ("initset-arm-4K", "initset-arm-2M-before"),
             cpus=128,
             cores=128,
             socket_cores=64,
@@ -238,7 +238,7 @@ PROFILES: Final[dict[str, HostProfile]] = {
         _profile(
             "xeon_6152",
             "Xeon Gold 6152, 2.1 GHz: initially-all-set on x86 (2020)",
-            {"rmap_arm_ps": 10_700, "page_alloc_ns": 4_600},
+            {"rmap_head_ps": 9_500, "page_alloc_ns": 4_600},
             ("initset-x86",),
         ),
         _profile(

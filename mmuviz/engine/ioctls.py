@@ -158,10 +158,10 @@ class TimedIoctls(TimedMachine):
             row, first_word = self._row(slot_id), first_page // BITS_PER_LONG
             self.lock(Path.CLEAR)
             held = bits & self._bitmap(row, first_word, len(bits))
-            before = self.tables_in_all()
+            before = self.table_pages()
             armed = self._before_arming(slot_id, row, first_word, held)
             # An L2's tables are split for the whole call before any word of L1's is armed.
-            splits = self.tables_in_all() - before
+            splits = self.table_pages() - before
             pages = len(bits) * BITS_PER_LONG
             self.elapse(splitting_ps(self.prices, self.guest_tables, splits, pages, "clear_2m"))
             for first, stop in self._words(len(bits)):
@@ -173,9 +173,9 @@ class TimedIoctls(TimedMachine):
         tables, prices, stat = self.guest_tables, self.prices, self._state.stat
         masks = part[first:] & self._bitmap(row, first_word + first, len(part) - first)
         levels = words_by_level(tables, self._span(row)[0] + (first_word + first) * BITS_PER_LONG, masks)
-        before, topups = self.tables_in_all(), int(stat[mmu.STAT_SPLIT_TOPUPS])
+        before, topups = self.table_pages(), int(stat[mmu.STAT_SPLIT_TOPUPS])
         self._walk(first, len(part), lambda word: clear_dirty_log_protect(self._state, row, first_word, part, word))
-        splits = self.tables_in_all() - before
+        splits = self.table_pages() - before
         splits_here = bool(tables.conf[mmu.CONF_EAGER]) and tables.conf[mmu.CONF_SPLITTER] != mmu.SPLITTER_NONE
         eager = self.config.dirty_log_mode.initially_set and splits_here
         took = words_ps(prices, masks, levels, "clear", words, eager=eager)

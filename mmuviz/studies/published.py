@@ -298,7 +298,8 @@ def start_cost(point: Point) -> Experiment:
     mode = DirtyLogMode.MANUAL_INITIALLY_SET if initset else DirtyLogMode.LEGACY
     vm = VmConfig(features_of("5.15"), mode, mmu=Mmu.STAGE2 if arm else Mmu.DIRECT_SHADOW, vcpus=1)
     sizes = {"4K": Backing.PAGES_4K, "2M": Backing.HUGETLB_2M, "1G": Backing.HUGETLB_1G}
-    backing = sizes.get(str(work.get("page_size", "4K")))
+    # Where the source names no page size: QEMU asks for transparent huge pages.
+    backing = sizes.get(str(work["page_size"])) if "page_size" in work else Backing.THP
     gib = whole(work, "pressure_gib", whole(work, "mem_gib", 0))
     if backing is None or not 0 < gib <= 4096:
         raise NotCoveredError(f"page_size={work.get('page_size')} mem_gib={gib} is outside of the model")
