@@ -61,6 +61,9 @@ BINS: Final = 1024
 BUCKETS: Final = 512
 SUB_BITS: Final = 3
 """A histogram's bucket spans an eighth of an octave."""
+FRACTION_BITS: Final = 52
+EXPONENT_BIAS: Final = 1023
+"""Of a 64-bit float (IEEE 754)."""
 
 # Entries of `Clock.at`.
 HEAP_SIZE: Final = 0
@@ -309,28 +312,53 @@ def bin_of(clock: Clock, time: int) -> int:
     return int(time >> clock.at[BIN_SHIFT])
 
 
-@compiled
+@inlined
 def bucket_of(stall_ps: int) -> int:
-    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below."""
-    exponent = 0
-    rest = stall_ps >> (SUB_BITS + 1)
-    for step in (32, 16, 8, 4, 2, 1):
-        if rest >> step:
-            exponent += step
-            rest >>= step
-    if rest:
-        exponent += 1
-    return (exponent << SUB_BITS) + (stall_ps >> exponent)
+    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below.
+
+    Read off the binary form of a float: its exponent, and the first three bits of its fraction.
+    """
+    if stall_ps < 1 << SUB_BITS:
+        return stall_ps
+    bits = np.float64(stall_ps).view(np.int64)
+    return int((bits >> (FRACTION_BITS - SUB_BITS)) - ((EXPONENT_BIAS + SUB_BITS - 1) << SUB_BITS))
+
+
+@inlined
+def charge_often(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int, times: int) -> None:
+    """charge(), of as many stalls of one length in one bin."""
+    clock.stall[vcpu, cause] += times * stall_ps
+    clock.series[index, cause] += times * stall_ps
+    clock.hist[cause, bucket_of(stall_ps)] += times
+    clock.longest[cause] = max(clock.longest[cause], stall_ps)
 
 
 @inlined
 def charge(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int) -> None:
     """Add a stall of one cause to the vCPU's total, to a bin of time and to the histogram."""
     if stall_ps > 0:
-        clock.stall[vcpu, cause] += stall_ps
-        clock.series[index, cause] += stall_ps
-        clock.hist[cause, bucket_of(stall_ps)] += 1
-        clock.longest[cause] = max(clock.longest[cause], stall_ps)
+        charge_often(clock, vcpu, cause, index, stall_ps, 1)
+
+
+@inlined
+def note_faults(clock: Clock, index: int, whole_ps: int, times: int) -> None:
+    """As many faults of one length that began in one bin."""
+    clock.hist[CAUSES, bucket_of(whole_ps)] += times
+    clock.longest[CAUSES] = max(clock.longest[CAUSES], whole_ps)
+    clock.series[index, FAULTS] += times
+
+
+@compiled
+def note_retired(clock: Clock, time: int, count: int, step_ps: int) -> None:
+    """Accesses that retire one after the other, each in the bin in which it begins."""
+    bin_of(clock, time + (count - 1) * step_ps)
+    shift = clock.at[BIN_SHIFT]
+    while count > 0:
+        index = time >> shift
+        here = min(count, (((index + 1) << shift) - time + step_ps - 1) // step_ps)
+        clock.series[index, RETIRED] += here
+        time += here * step_ps
+        count -= here
 
 
 @compiled

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import Clock, charge_rarely, drop_first
+from mmuviz.engine.clock import Clock, bin_of, charge_rarely, drop_first
 from mmuviz.engine.fault_time import Access, scaled
-from mmuviz.engine.touch_time import step_ps
+from mmuviz.engine.touch_time import kind_of, pace_ps
 from mmuviz.engine.turn import GOES_ON, LATER, QUEUED, Turn
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu import state as mmu
@@ -24,7 +24,8 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     if write_to_clean(state, vcpu, access.gfn):
         logs = state.pml_count[vcpu] > 0
         extra = scaled(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if logs else 0
-        return time + step_ps(state, clock, vcpu, access) + extra, 1
+        clock.series[bin_of(clock, time), layout.RETIRED] += 1
+        return time + pace_ps(clock, vcpu, kind_of(state, access.gfn, access.write)) + extra, 1
     entries = mmu.PML_ENTITY_NUM * clock.price[layout.PML_ENTRY]
     took = scaled(clock, vcpu, clock.price[layout.PML_FULL] + entries)
     charge_rarely(clock, vcpu, layout.PML, time, took)

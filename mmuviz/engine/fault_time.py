@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import SPEED_SHIFT, Clock, bin_of, bucket_of, charge
+from mmuviz.engine.clock import SPEED_SHIFT, Clock, bin_of, charge, note_faults
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_ENT_PER_PAGE
 from mmuviz.mmu import state as mmu
@@ -152,7 +152,5 @@ def carry_out(state: MmuState, clock: Clock, vcpu: int, access: Access, begin: i
     charge(clock, vcpu, layout.ALLOC, index, alloc)
     charge(clock, vcpu, layout.FLUSH, index, flushed)
     took = work + change + alloc + flushed
-    clock.hist[layout.CAUSES, bucket_of(wait + took)] += 1
-    clock.longest[layout.CAUSES] = max(clock.longest[layout.CAUSES], wait + took)
-    clock.series[index, layout.FAULTS] += 1
+    note_faults(clock, index, wait + took, 1)
     return took

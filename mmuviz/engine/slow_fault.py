@@ -24,6 +24,7 @@ from mmuviz.mmu.state import MmuState
 def wait_for_lock(clock: Clock, vcpu: int, reads: int) -> None:
     """Queue up for mmu_lock, out of time."""
     clock.phase[vcpu] = layout.WAITING
+    clock.now[vcpu] = clock.asked[vcpu]
     enqueue(clock, vcpu, reads)
     drop_first(clock.heap, clock.now, clock.at)
     grant_next(clock)

@@ -36,13 +36,16 @@ def look(state: MmuState, clock: Clock, vcpu: int, position: int) -> Access:
 
 
 @inlined
-def is_unshared(clock: Clock, vcpu: int, gfn: int) -> bool:
-    """Whether no other vCPU's part reaches into the largest leaf that may map a page."""
+def own_part(clock: Clock, vcpu: int) -> tuple[int, int]:
+    """The first gfn, and the one behind the last, of the leaves that surely belong to this vCPU alone.
+
+    The largest leaf that may map a page counts: into one at the border the next vCPU's part reaches.
+    """
     if clock.at[layout.EXCLUSIVE] == 0:
-        return False
+        return 0, 0
     first, shift = clock.stream[vcpu, program.FIRST_GFN], clock.at[layout.LEAF_SHIFT]
-    begin = (gfn >> shift) << shift
-    return bool(begin >= first and begin + (1 << shift) <= first + clock.stream[vcpu, program.PAGES])
+    end = first + clock.stream[vcpu, program.PAGES]
+    return int(((first + (1 << shift) - 1) >> shift) << shift), int((end >> shift) << shift)
 
 
 @woven
@@ -60,7 +63,8 @@ def retiring(state: MmuState, stream: I64, vcpu: int, position: int, access: Acc
     shift = SHIFT_1G if huge and state.l3[state.row_of[gfn >> SHIFT_1G]] & mmu.PRESENT else SHIFT_2M
     left = stream[vcpu, program.FIRST_GFN] + stream[vcpu, program.PAGES] - gfn
     room = min(left, (((gfn >> shift) + 1) << shift) - gfn)
-    most = min((room + stride - 1) // stride, stream[vcpu, program.ACCESSES] - position)
+    steps = room if stride == 1 else (room + stride - 1) // stride  # a division costs more than all the rest
+    most = min(steps, stream[vcpu, program.ACCESSES] - position)
     if huge:
         return int(max(most, 1))
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
@@ -71,11 +75,15 @@ def retiring(state: MmuState, stream: I64, vcpu: int, position: int, access: Acc
 
 
 @inlined
-def step_ps(state: MmuState, clock: Clock, vcpu: int, access: Access) -> int:
-    """What a retiring access takes, at the pace that the workload asks for."""
-    small = is_4k(state, access.gfn)
-    if access.write:
-        kind = layout.WRITE_4K if small else layout.WRITE_HUGE
-    else:
-        kind = layout.READ_4K if small else layout.READ_HUGE
+def pace_ps(clock: Clock, vcpu: int, kind: int) -> int:
+    """What a retiring access of a kind takes, at the pace that the workload asks for."""
     return int(max(clock.price[kind], clock.stream[vcpu, program.PERIOD], 1))
+
+
+@inlined
+def kind_of(state: MmuState, gfn: int, write: int) -> int:
+    """The price of a retiring access: by whether it writes, and through a leaf of 4K or a huge one."""
+    small = is_4k(state, gfn)
+    if write:
+        return layout.WRITE_4K if small else layout.WRITE_HUGE
+    return layout.READ_4K if small else layout.READ_HUGE

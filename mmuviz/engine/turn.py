@@ -60,10 +60,8 @@ def pay_debt(clock: Clock, vcpu: int) -> None:
 
 @inlined
 def note_turn(state: MmuState, clock: Clock, vcpu: int, began: int, retired: int) -> None:
-    """Note what a turn did: accesses that retired, and the tables and leaves there are."""
+    """Note what a turn did in all: accesses that retired, and the tables and leaves there are."""
     clock.stream[vcpu, program.POSITION] += retired
     clock.retired[vcpu] += retired
     clock.at[layout.RETIRED_ALL] += retired
-    index = bin_of(clock, began)
-    clock.series[index, layout.RETIRED] += retired
-    note_tables(clock.series, index, state.stat)
+    note_tables(clock.series, bin_of(clock, began), state.stat)

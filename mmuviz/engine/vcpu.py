@@ -8,17 +8,20 @@ from __future__ import annotations
 from typing import Final
 
 from mmuviz.engine import clock as layout
+from mmuviz.engine.ahead import may_fix_ahead, run_ahead
 from mmuviz.engine.clock import Clock, drop_first, next_of_others, sift_down
 from mmuviz.engine.exits import finish, set_dirty, userspace_exit
 from mmuviz.engine.fault_time import Access
+from mmuviz.engine.in_turns import map_in_turns, may_take_turns
 from mmuviz.engine.slow_fault import enter_lock, fault, spurious_fault
-from mmuviz.engine.touch_time import fixed_without_lock, is_unshared, look, retiring, step_ps
+from mmuviz.engine.touch_time import fixed_without_lock, look, own_part
 from mmuviz.engine.turn import ENDS, GOES_ON, HAS_LOCK, LATER, QUEUED, Turn, note_turn, pay_debt, take_part
 from mmuviz.ground.compiled import compiled, woven
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.state import MmuState
+from mmuviz.mmu.touch import is_4k
 from mmuviz.workloads import stream as program
 
 # What run_guests() stopped for.
@@ -26,16 +29,6 @@ REACHED: Final = 0
 QUIET: Final = 1
 LOG_LOW: Final = 2
 STOPPED_RING: Final = 3
-
-
-@woven
-def retire(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Turn, limit: int) -> Turn:
-    """An access that retires, and those after it that surely do too, up to a time."""
-    if turn.time >= limit and turn.time != turn.popped:
-        return Turn(LATER, turn.time, turn.position, turn.popped)
-    took = step_ps(state, clock, vcpu, access)
-    run = min(retiring(state, clock.stream, vcpu, turn.position, access), max((limit - turn.time - 1) // took, 0) + 1)
-    return Turn(GOES_ON, turn.time + run * took, turn.position + run, turn.popped)
 
 
 @woven
@@ -60,13 +53,14 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, stop: int,
     at, time = clock.at, turn.time
     running = clock.phase[vcpu] == layout.RUNNING
     access = look(state, clock, vcpu, turn.position)
-    # Who runs ahead must not pass the moment at which the ioctl thread gets a lock that it waits for.
-    alone = at[layout.VMM_WAITS] == 0 and is_unshared(clock, vcpu, access.gfn)
-    unseen = alone or (at[layout.ZAPS] == 0 and at[layout.VMM_WAITS] == 0)
-    if running and access.enough:
-        return retire(state, clock, vcpu, access, turn, min(stop if unseen else others, clock.exit_at[vcpu]))
-    lockless = running and fixed_without_lock(state, access)
+    lockless = running and not access.enough and fixed_without_lock(state, access)
+    if running and (access.enough or (lockless and may_fix_ahead(state) and is_4k(state, access.gfn))):
+        exit_at = clock.exit_at[vcpu]
+        return run_ahead(state, clock, vcpu, turn, min(others, exit_at), min(stop, exit_at))
     clean = running and access.write != 0 and access.word & mmu.WRITABLE != 0
+    # Who runs ahead must not pass the moment at which the ioctl thread gets a lock that it waits for.
+    low, high = own_part(clock, vcpu)
+    alone = at[layout.VMM_WAITS] == 0 and low <= access.gfn < high
     if time != turn.popped and time >= (stop if alone and (clean or lockless) else others):
         return Turn(LATER, time, turn.position, turn.popped)
     if clean:
@@ -93,13 +87,25 @@ def step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, until: int) -> Tu
     Returns:
         The turn after it.
     """
-    if turn.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
-        return Turn(ENDS, turn.time, turn.position, turn.popped)
     stop = min(until, clock.at[layout.VMM_GRANT])
     others = min(next_of_others(clock), stop)
+    if turn.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
+        why = ENDS if turn.time < others or turn.time == turn.popped else LATER
+        return Turn(why, turn.time, turn.position, turn.popped)
     if clock.phase[vcpu] == layout.RUNNING and turn.time >= clock.exit_at[vcpu]:
         return userspace_exit(state, clock, vcpu, turn, others)
     return access_step(state, clock, vcpu, turn, stop, others)
+
+
+@woven
+def turn_of(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) -> Turn:
+    """What a vCPU does until somebody else goes on; see run_guests()."""
+    turn = Turn(GOES_ON, began, clock.stream[vcpu, program.POSITION], began)
+    while turn.why == GOES_ON:
+        turn = step(state, clock, vcpu, turn, until)
+        if turn.why == GOES_ON and log_is_low(state):
+            turn = Turn(LATER, turn.time, turn.position, turn.popped)
+    return turn
 
 
 @compiled
@@ -118,7 +124,10 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c; direct_page_fault(), arch/x86/kvm/mmu/mmu.c
     """
+    takes_turns = may_take_turns(state, clock)
     while clock.at[layout.HEAP_SIZE] > 0:
+        if takes_turns:
+            map_in_turns(state, clock, min(until, clock.at[layout.VMM_GRANT]))
         vcpu = clock.heap[0]
         began = clock.now[vcpu]
         if began >= min(until, clock.at[layout.VMM_GRANT]):
@@ -128,11 +137,7 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
         if clock.debt[vcpu] > 0:
             pay_debt(clock, vcpu)
             continue
-        turn = Turn(GOES_ON, began, clock.stream[vcpu, program.POSITION], began)
-        while turn.why == GOES_ON:
-            turn = step(state, clock, vcpu, turn, until)
-            if turn.why == GOES_ON and log_is_low(state):
-                turn = Turn(LATER, turn.time, turn.position, turn.popped)
+        turn = turn_of(state, clock, vcpu, began, until)
         note_turn(state, clock, vcpu, began, turn.position - clock.stream[vcpu, program.POSITION])
         if turn.why == QUEUED:
             continue

@@ -132,6 +132,15 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     return PG_LEVEL_4K | FAULT_WRITABLE | (FAULT_INVALIDATES if page == HOST_ZERO else 0)
 
 
+@inlined
+def is_host_page_had(state: MmuState, slot: int, hpage: int) -> bool:
+    """Whether a huge host page stands behind a page already, so that a fault of KVM's finds it writable."""
+    if state.slots[slot, SLOT_HOST_PRESENT] != 0:
+        return True
+    at = state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))
+    return bool(state.host_region[at] == HOST_PRESENT)
+
+
 @compiled
 def drop_host_pages(state: MmuState, slot: int, start: int, end: int) -> None:
     """Unmap host pages [start, end); a huge page that is only partly in the range was split before.

@@ -91,6 +91,22 @@ def may_batch(state: MmuState) -> bool:
     return fast and int(state.conf[CONF_PML]) == 0 and int(state.conf[CONF_LINEAR]) != NOT_LINEAR
 
 
+@inlined
+def fix_4k(state: MmuState, vcpu: int, gfn: int, at: int | np.uint64) -> None:
+    """What fast_page_fault() does to a 4K leaf, `at` in l1, that write protection alone stops; no counter yet."""
+    trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
+    trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
+    state.l1[at] |= WRITABLE
+
+
+@inlined
+def count_fixes(state: MmuState, fixed: int) -> None:
+    """KVM's counters of as many faults that fast_page_fault() fixed."""
+    state.stat[STAT_PF_TAKEN] += fixed
+    state.stat[STAT_PF_FAST] += fixed
+    state.stat[STAT_PF_FIXED] += fixed
+
+
 @woven
 def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> int:
     """Writes that retire or that fast_page_fault() fixes at 4K, one after the other.
@@ -118,18 +134,14 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
         if word & FIXABLE != FIXABLE:
             break
         if word & WRITABLE == 0:
-            trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
-            trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
-            l1[page] = word | WRITABLE
+            fix_4k(state, vcpu, gfn, page)
             fixed += 1
             if logging:
                 offset = np.uint64(gfn - base)
                 at = np.uint64(words_at) + (offset >> np.uint64(WORD_SHIFT))
                 dirty[at] |= 1 << np.int64(offset & np.uint64(BITS_PER_LONG - 1))
         index += 1
-    state.stat[STAT_PF_TAKEN] += fixed
-    state.stat[STAT_PF_FAST] += fixed
-    state.stat[STAT_PF_FIXED] += fixed
+    count_fixes(state, fixed)
     return index
 
 

@@ -67,7 +67,8 @@ def gfn_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
     if stream[vcpu, KIND] == RANDOM:
         seed = stream[vcpu, SEED] + stream[vcpu, PASS]
         return int(first + ((draw(seed, position) * pages) >> 31))
-    return int(first + (position * stream[vcpu, STRIDE]) % pages)
+    offset = position * stream[vcpu, STRIDE]
+    return int(first + (offset if offset < pages else offset % pages))  # a division costs more than all the rest
 
 
 @inlined
