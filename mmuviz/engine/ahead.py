@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock, bin_of, charge_often, note_faults, note_retired
 from mmuviz.engine.fault_time import Access, scaled
-from mmuviz.engine.touch_time import kind_of, look, own_part, pace_ps, retiring
+from mmuviz.engine.touch_time import kind_of, look, pace_ps, retiring, sight_of
 from mmuviz.engine.turn import GOES_ON, LATER, Turn
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_4K, SHIFT_1G
@@ -108,9 +108,7 @@ def run_ahead(state: MmuState, clock: Clock, vcpu: int, turn: Turn, near: int, f
     Returns:
         The turn: LATER, or GOES_ON where the next access is of another kind.
     """
-    stream, idle = clock.stream, clock.at[layout.VMM_WAITS] == 0
-    free, fixes = idle and clock.at[layout.ZAPS] == 0, may_fix_ahead(state)
-    low, high = own_part(clock, vcpu)
+    stream, sight, fixes = clock.stream, sight_of(state, clock, vcpu), may_fix_ahead(state)
     work = scaled(clock, vcpu, clock.price[layout.FAST])
     why, time, position, fixed = GOES_ON, turn.time, turn.position, 0
     here = open_bin(clock, time)
@@ -118,7 +116,7 @@ def run_ahead(state: MmuState, clock: Clock, vcpu: int, turn: Turn, near: int, f
         access = look(state, clock, vcpu, position)
         if not access.enough and not (fixes and is_fixable(state, access)):
             break
-        unseen = (idle and low <= access.gfn < high) or (free and access.enough)
+        unseen = sight.low <= access.gfn < sight.high or (sight.anywhere and access.enough)
         limit = far if unseen else near
         if time != turn.popped and time >= limit:
             why = LATER

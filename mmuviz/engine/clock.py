@@ -92,7 +92,9 @@ VMM_WAITS: Final = 22
 BIG_LOCK_HELD: Final = 23
 BIG_LOCK_FREE: Final = 24
 LEAF_SHIFT: Final = 25
-AT_ENTRIES: Final = 26
+ONE_BY_ONE: Final = 26
+"""Nobody runs on unseen: slow, for the law that compares."""
+AT_ENTRIES: Final = 27
 
 # Entries of `Clock.price`, ps each.
 READ_4K: Final = 0

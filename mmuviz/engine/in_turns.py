@@ -10,7 +10,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock, bin_of, charge, note_faults, note_tables, sift_down
 from mmuviz.engine.fault_time import scaled
 from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
-from mmuviz.engine.touch_time import own_part, pace_ps
+from mmuviz.engine.touch_time import pace_ps, sight_of
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
@@ -95,9 +95,9 @@ def map_in_turns(state: MmuState, clock: Clock, stop: int) -> None:
         if time >= stop or not open_to_readers(clock, time) or not runs_on(clock, vcpu, time):
             return
         gfn = gfn_at(stream, clock.listed, vcpu, stream[vcpu, program.POSITION])
-        low, high = own_part(clock, vcpu)
+        sight = sight_of(state, clock, vcpu)
         slot = gfn_to_memslot(state, gfn)
-        if gfn < low or gfn >= high or clock.at[layout.VMM_WAITS] != 0 or not is_missing_4k(state, slot, gfn):
+        if not sight.low <= gfn < sight.high or not is_missing_4k(state, slot, gfn):
             return
         began = time
         map_missing_4k(state, vcpu, slot, gfn)

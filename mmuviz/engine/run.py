@@ -5,8 +5,11 @@ The order inside a step:
 1. Of all vCPUs the one whose time is earliest goes on, the lowest number first where two are equal;
    the ioctl thread goes on when no vCPU is earlier.
 2. A kick that it has not paid for yet is paid first.
-3. Accesses that retire run on, unseen by others: up to the next event of the ioctl thread, or of any
-   vCPU where faults zap and the largest leaf there may be belongs to more than one vCPU.
+3. Accesses that retire run on, unseen by others, up to the next event of the ioctl thread: in leaves that
+   belong to one vCPU alone, and anywhere once no fault can split or zap a huge page any more. Nobody
+   runs on while a kick may come, which is while there are huge pages that a fault would zap. One
+   exception: after logging was disabled under running vCPUs, a fault that maps a huge page over a table
+   kicks too; who ran on then pays at its next event.
 4. A write that sets a dirty bit, and a fault that fast_page_fault() fixes, take no lock; in leaves that
    belong to one vCPU alone they run on as well.
 5. Any other fault happens at its own time alone: exit; mmu_lock, at once or in its turn; the tables

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_time import Access
 from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, SHIFT_1G, SHIFT_2M
+from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import I64, MmuState
@@ -46,6 +48,42 @@ def own_part(clock: Clock, vcpu: int) -> tuple[int, int]:
     first, shift = clock.stream[vcpu, program.FIRST_GFN], clock.at[layout.LEAF_SHIFT]
     end = first + clock.stream[vcpu, program.PAGES]
     return int(((first + (1 << shift) - 1) >> shift) << shift), int((end >> shift) << shift)
+
+
+@inlined
+def leaves_stay(state: MmuState) -> bool:
+    """Whether no fault changes the leaf of another page: it splits or zaps huge pages of slots that are logged."""
+    if state.stat[mmu.STAT_PAGES + PG_LEVEL_2M] + state.stat[mmu.STAT_PAGES + PG_LEVEL_1G] == 0:
+        return True
+    logged = 0
+    for slot in range(state.slots.shape[0]):
+        logged |= state.slots[slot, mmu.SLOT_LOGGING]
+    return bool(logged == 0)
+
+
+class Sight(NamedTuple):
+    """Where a vCPU may run on without looking at the others.
+
+    Attributes:
+        low: first gfn of what belongs to it alone, if no kick may come meanwhile; else low equals high.
+        high: the gfn behind the last.
+        anywhere: whether accesses that retire may run on in the parts of others too.
+    """
+
+    low: int
+    high: int
+    anywhere: bool
+
+
+@inlined
+def sight_of(state: MmuState, clock: Clock, vcpu: int) -> Sight:
+    """A vCPU's sight, as the tables stand. While an ioctl waits for mmu_lock nobody runs on."""
+    free = clock.at[layout.VMM_WAITS] == 0 and clock.at[layout.ONE_BY_ONE] == 0
+    stay = leaves_stay(state)
+    low, high = own_part(clock, vcpu)
+    if not free or (clock.at[layout.ZAPS] != 0 and not stay):  # who zaps kicks all others
+        high = low
+    return Sight(low, high, free and stay)
 
 
 @woven

@@ -14,7 +14,7 @@ from mmuviz.engine.exits import finish, set_dirty, userspace_exit
 from mmuviz.engine.fault_time import Access
 from mmuviz.engine.in_turns import map_in_turns, may_take_turns
 from mmuviz.engine.slow_fault import enter_lock, fault, spurious_fault
-from mmuviz.engine.touch_time import fixed_without_lock, look, own_part
+from mmuviz.engine.touch_time import fixed_without_lock, look, sight_of
 from mmuviz.engine.turn import ENDS, GOES_ON, HAS_LOCK, LATER, QUEUED, Turn, note_turn, pay_debt, take_part
 from mmuviz.ground.compiled import compiled, woven
 from mmuviz.mmu import state as mmu
@@ -50,7 +50,7 @@ def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Tur
 @woven
 def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, stop: int, others: int) -> Turn:
     """The next access: `stop` is when the ioctl thread does something, `others` when any other vCPU or it does."""
-    at, time = clock.at, turn.time
+    time = turn.time
     running = clock.phase[vcpu] == layout.RUNNING
     access = look(state, clock, vcpu, turn.position)
     lockless = running and not access.enough and fixed_without_lock(state, access)
@@ -59,8 +59,8 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, stop: int,
         return run_ahead(state, clock, vcpu, turn, min(others, exit_at), min(stop, exit_at))
     clean = running and access.write != 0 and access.word & mmu.WRITABLE != 0
     # Who runs ahead must not pass the moment at which the ioctl thread gets a lock that it waits for.
-    low, high = own_part(clock, vcpu)
-    alone = at[layout.VMM_WAITS] == 0 and low <= access.gfn < high
+    sight = sight_of(state, clock, vcpu)
+    alone = sight.low <= access.gfn < sight.high
     if time != turn.popped and time >= (stop if alone and (clean or lockless) else others):
         return Turn(LATER, time, turn.position, turn.popped)
     if clean:

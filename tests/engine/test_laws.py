@@ -35,10 +35,9 @@ def seen(run: Run) -> dict[str, Any]:
         ],
         "dirty": machine.state.dirty.tolist(),
         "stall": clock.stall.tolist(),
-        "hist": clock.hist.sum(axis=1).tolist(),
+        "hist": clock.hist.tolist(),
         "now": clock.now.tolist(),
-        # Who ran ahead unseen pays a kick after what it did meanwhile: totals are the same, bins may not be.
-        "series": [] if clock.stall[:, layout.FLUSH].any() else clock.series[:, : layout.TABLES].tolist(),
+        "series": clock.series[:, : layout.TABLES].tolist(),
     }
 
 
@@ -66,20 +65,21 @@ IN_TURNS = Scenario(
 
 
 @settings(max_examples=80, deadline=None)
-@given(scenarios(shared=False))
+@given(scenarios())
 @example(TORN)
 @example(IN_TURNS)
 @example(replace(IN_TURNS, vm=replace(IN_TURNS.vm, eager_page_split=True)))
-@example(replace(IN_TURNS, vm=replace(IN_TURNS.vm, kernel=features_of("6.12")), runs_while_disabling=True))
+@example(replace(IN_TURNS, vm=replace(IN_TURNS.vm, kernel=features_of("6.12"))))
 def test_running_ahead_unseen_changes_nothing(scenario: Scenario) -> None:
+    # After logging is disabled under running vCPUs, their faults map huge pages over tables again and kick: see run.py.
+    scenario = replace(scenario, runs_while_disabling=False)
     ahead = simulate(scenario)
     with pytest.MonkeyPatch.context() as patch:
         plain = engine._Loop
 
         class OneByOne(plain):  # type: ignore[misc, valid-type]  # the class is the one in place
             def begin(self) -> None:
-                self.machine.clock.at[layout.EXCLUSIVE] = 0
-                self.machine.clock.at[layout.ZAPS] = 1
+                self.machine.clock.at[layout.ONE_BY_ONE] = 1
                 super().begin()
 
         patch.setattr(engine, "_Loop", OneByOne)
