@@ -5,11 +5,26 @@
 window.mmuviz = window.mmuviz || {};
 
 (function () {
+  // Where `value` lies between the numbers of `from`, which rise, said in the numbers of `to`.
+  function between(value, from, to) {
+    let at = 1;
+    while (at < from.length - 1 && from[at] <= value) {
+      at += 1;
+    }
+    const span = from[at] - from[at - 1];
+    const share = span > 0 ? Math.min(1, Math.max(0, (value - from[at - 1]) / span)) : 1;
+    return to[at - 1] + share * (to[at] - to[at - 1]);
+  }
+
   class ChartCursor {
-    // `frame` holds Dash's graph and an empty .cursor; `seek` is told the x of a click.
-    constructor(frame, seek) {
+    // `frame` holds Dash's graph and an empty .cursor, or none where the axis is no clock; `seek` is told the second of
+    // the story that a click is at; `seconds` are those at which ops begin, and the last one ends.
+    constructor(frame, seek, seconds) {
       this.frame = frame;
       this.cursor = frame.querySelector(".cursor");
+      this.seconds = seconds;
+      // A chart of simulated time says when its ops end.
+      this.ends = frame.dataset.opEnds ? [0, ...JSON.parse(frame.dataset.opEnds)] : null;
       this.place = null;
       this.x = 0;
       this.chart = null;
@@ -41,6 +56,11 @@ window.mmuviz = window.mmuviz || {};
       if (!layout || !layout.xaxis || !layout.xaxis._length) {
         return;
       }
+      if (!this.cursor) {
+        this.place = {};
+        this.still.renew();
+        return;
+      }
       const { _offset: left, _length: width, range } = layout.xaxis;
       const inset = this.chart.getBoundingClientRect().left - this.frame.getBoundingClientRect().left;
       const size = layout._size;
@@ -54,17 +74,23 @@ window.mmuviz = window.mmuviz || {};
 
     move(x) {
       this.x = x;
-      if (this.place) {
+      if (this.place && this.cursor) {
         const { left, width, from, to } = this.place;
-        const share = Math.min(1, Math.max(0, (x - from) / (to - from)));
+        const at = this.ends ? between(x, this.seconds, this.ends) : x;
+        const share = Math.min(1, Math.max(0, (at - from) / (to - from)));
         this.cursor.style.transform = `translateX(${(left + share * width).toFixed(2)}px)`;
       }
     }
 
     click(event, seek) {
-      const at = event.clientX - this.frame.getBoundingClientRect().left - (this.place ? this.place.left : 0);
-      if (this.place && at >= 0 && at <= this.place.width) {
-        seek(this.place.from + (at / this.place.width) * (this.place.to - this.place.from));
+      if (!this.place || !this.cursor) {
+        return;
+      }
+      const { left, width, from, to } = this.place;
+      const at = event.clientX - this.frame.getBoundingClientRect().left - left;
+      if (at >= 0 && at <= width) {
+        const x = from + (at / width) * (to - from);
+        seek(this.ends ? between(x, this.ends, this.seconds) : x);
       }
     }
 

@@ -55,7 +55,8 @@ window.mmuviz = window.mmuviz || {};
       }
       for (const frame of document.querySelectorAll(".chart-frame:not([data-followed])")) {
         frame.dataset.followed = "yes";
-        const cursor = new window.mmuviz.ChartCursor(frame, (x) => this.player.step(this.timeline.tickAtX(x)));
+        const seek = (x) => this.player.step(this.timeline.tickAtX(x));
+        const cursor = new window.mmuviz.ChartCursor(frame, seek, this.timeline.secondsBefore);
         cursor.move(this.player.x);
         cursor.still.show(this.player.playing);
         this.cursors.push(cursor);

@@ -17,18 +17,25 @@ CONFIG: Final[Any] = {
 }
 
 
+PX_PER_REM: Final = 16
+
+
 class Chart(NamedTuple):
     """One chart.
 
     Attributes:
         id: its id.
         title: what it shows.
-        figure: a Plotly figure.
+        figure: a Plotly figure, as JSON.
+        op_ends: where each op ends on its x axis, a JSON list; empty where that axis is the clock of playing.
+        follows: whether it has the clock as its x axis, so that a line shows where the story is.
     """
 
     id: Id
     title: str
     figure: Any
+    op_ends: str = ""
+    follows: bool = True
 
 
 def charts_place(script: str) -> Component:
@@ -54,9 +61,12 @@ def chart(shown: Chart) -> Component:
     """
     title = f"{shown.id}-title"
     graph = dcc.Graph(id=shown.id, figure=shown.figure, config=CONFIG, responsive=True, className="graph")
-    frame = html.Div([graph, html.Div(className="cursor", hidden=True)], className="chart-frame")
+    cursor = [html.Div(className="cursor", hidden=True)] if shown.follows else []
+    ends = attributes(data_op_ends=shown.op_ends) if shown.op_ends else {}
+    frame = html.Div([graph, *cursor], className="chart-frame", **ends)
     return html.Figure(
         [html.Figcaption(shown.title, id=title, className="chart-title"), frame],
         className="chart",
+        style={"--chart-height": f"{shown.figure['layout']['height'] / PX_PER_REM:g}rem"},
         **attributes(aria_labelledby=title),
     )

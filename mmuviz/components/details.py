@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 from mmuviz.components.attributes import attributes
 from mmuviz.components.ids import Id
 from mmuviz.recording.columns import Recording
-from mmuviz.recording.words import BACKINGS, MODES, size_text
+from mmuviz.recording.words import BACKINGS, MODES, kernel_name, size_text
 
 
 def map_table() -> Component:
@@ -47,7 +47,7 @@ def _opened(title: str, table: Component) -> Component:
 def _facts(side: Recording) -> dict[str, str | Component]:
     config = side.config
     return {
-        "Kernel": side.kernel,
+        "Kernel": side.kernel if side.kernel[0].isdigit() else kernel_name(side),
         "Dirty logging": MODES[config.dirty_log_mode],
         "eager_page_split": "Y" if config.eager_page_split else "N",
         "MMU": "TDP MMU" if config.tdp_mmu else "shadow MMU",

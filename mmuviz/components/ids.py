@@ -41,4 +41,5 @@ class Id(StrEnum):
     CHART_RIGHT = "chart-right"
     CHART_BOTH = "chart-both"
 
+    TIMES = "times"
     OPS = "ops"

@@ -75,6 +75,13 @@ MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
     "pre_split_ns": ("ns", 10, 2000, "the pre-split of 2020: one page faulted by a dummy vCPU"),
     "userspace_ns": ("ns", 500, 100000, "an exit to userspace: two switches, and the handler under its big lock"),
     "walk_deeper_ns": ("ns", 0, 50, "a TLB miss walks one level more below a split huge page"),
+    "stlb_entries": (
+        "count",
+        64,
+        8192,
+        "second-level TLB of a core: entries for 4K and 2M (Skylake and Cascade Lake; Intel's optimization manual)",
+    ),
+    "stlb_1g_entries": ("count", 0, 4096, "the same: entries for 1G"),
 }
 """Every constant that a profile has."""
 
@@ -110,6 +117,8 @@ TYPICAL: Final[dict[str, int]] = {
     "pre_split_ns": 440,
     "userspace_ns": 5_000,
     "walk_deeper_ns": 4,
+    "stlb_entries": 1_536,
+    "stlb_1g_entries": 16,
 }
 
 

@@ -183,6 +183,13 @@ class TimedMachine(Machine):
         note_ioctl(self.clock, start, self.guest_tables.stat, took_ps)
         self.run_until(self.time)
 
+    def start_anew(self) -> None:
+        """Forget all time so far."""
+        self.time = 0
+        self.calls = []
+        self.clock = layout.new_clock(self.clock.stream, self.clock.price, self.clock.slow, self.prices.host["cores"])
+        self._set_locks()
+
     def wait(self, took_ps: int) -> None:
         """Time passes in which userspace does nothing."""
         self.time += took_ps

@@ -12,9 +12,9 @@ from mmuviz.recording.columns import I64
 from mmuviz.recording.pair import Pair
 
 ROW_PX: Final = 118
-TOP_PX: Final = 38
-GAP_PX: Final = 50
+TITLE_PX: Final = 21
 LEGEND_PX: Final = 17
+SPACE_PX: Final = 12
 BOTTOM_PX: Final = 34
 LEFT_PX: Final = 58
 RIGHT_PX: Final = 12
@@ -65,6 +65,20 @@ class Line(NamedTuple):
     dash: str = "solid"
 
 
+class Row(NamedTuple):
+    """One chart of several above each other.
+
+    Attributes:
+        title: what it shows, with its unit.
+        height_px: of what lies between its axes.
+        legend_lines: lines that its legend may take.
+    """
+
+    title: str
+    height_px: int = ROW_PX
+    legend_lines: int = 1
+
+
 def unit_for(most: int) -> Unit:
     """The largest unit of which the largest value has at least two."""
     units = [Unit("bytes", 1), Unit("KiB", 1 << 10), Unit("MiB", 1 << 20), Unit("GiB", 1 << 30), Unit("TiB", 1 << 40)]
@@ -98,13 +112,33 @@ def empty_figure(pair: Pair, titles: list[str]) -> go.Figure:
     Returns:
         A figure without lines: y axes "y", "y2", …
     """
-    rows = len(titles)
-    inner = rows * ROW_PX + (rows - 1) * GAP_PX
     seconds = np.concatenate([[0.0], np.cumsum(pair.timeline.seconds_by_op())])
+    axis = {
+        "range": [0, float(seconds[-1])],
+        "tickvals": seconds[:-1].tolist(),
+        "ticktext": _op_numbers(seconds),
+        "tickangle": 0,
+        "title": {"text": "op", "standoff": 2},
+    }
+    return framed([Row(title) for title in titles], axis)
+
+
+def framed(rows: list[Row], axis: dict[str, Any]) -> go.Figure:
+    """Axes for some charts above each other that share an x axis, below the last one.
+
+    Args:
+        rows: from the top.
+        axis: what the x axis has of its own.
+
+    Returns:
+        A figure without lines: y axes "y", "y2", …
+    """
+    heads = [TITLE_PX + LEGEND_PX * row.legend_lines for row in rows]
+    inner = sum(row.height_px for row in rows) + sum(heads[1:]) + SPACE_PX * (len(rows) - 1)
     figure = go.Figure()
     figure.update_layout(
-        height=inner + TOP_PX + BOTTOM_PX,
-        margin={"l": LEFT_PX, "r": RIGHT_PX, "t": TOP_PX, "b": BOTTOM_PX, "pad": 0},
+        height=heads[0] + inner + BOTTOM_PX,
+        margin={"l": LEFT_PX, "r": RIGHT_PX, "t": heads[0], "b": BOTTOM_PX, "pad": 0},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 11},
@@ -112,20 +146,18 @@ def empty_figure(pair: Pair, titles: list[str]) -> go.Figure:
         hovermode=False,
         dragmode=False,
         xaxis={
-            "range": [0, float(seconds[-1])],
-            "tickvals": seconds[:-1].tolist(),
-            "ticktext": _op_numbers(seconds),
-            "tickangle": 0,
-            "title": {"text": "op", "standoff": 2},
+            **axis,
             "gridcolor": GRID,
             "zeroline": False,
             "fixedrange": True,
-            "anchor": f"y{rows}" if rows > 1 else "y",
+            "anchor": f"y{len(rows)}" if len(rows) > 1 else "y",
         },
     )
-    for row, title in enumerate(titles):
-        top = 1 - row * (ROW_PX + GAP_PX) / inner
-        _add_row(figure, row, title, (max(0.0, top - ROW_PX / inner), top))
+    top = float(inner)
+    for index, row in enumerate(rows):
+        domain = (max(0.0, (top - row.height_px) / inner), top / inner)
+        _add_row(figure, index, row, domain)
+        top -= row.height_px + SPACE_PX + heads[(index + 1) % len(rows)]
     return figure
 
 
@@ -139,8 +171,8 @@ def _op_numbers(seconds: npt.NDArray[np.float64]) -> list[str]:
     return texts
 
 
-def _add_row(figure: go.Figure, row: int, title: str, domain: tuple[float, float]) -> None:
-    name = "" if row == 0 else str(row + 1)
+def _add_row(figure: go.Figure, index: int, row: Row, domain: tuple[float, float]) -> None:
+    name = axis_name(index)
     axis = {
         "rangemode": "tozero",
         "domain": domain,
@@ -153,7 +185,7 @@ def _add_row(figure: go.Figure, row: int, title: str, domain: tuple[float, float
     bare = {"bgcolor": "rgba(0,0,0,0)", "itemclick": False, "itemdoubleclick": False}
     figure.update_layout({f"yaxis{name}": axis, f"legend{name}": {**legend, **bare}})
     figure.add_annotation(
-        text=f"<b>{title}</b>",
+        text=f"<b>{row.title}</b>",
         x=0,
         y=domain[1],
         xref="paper",
@@ -161,29 +193,37 @@ def _add_row(figure: go.Figure, row: int, title: str, domain: tuple[float, float
         xanchor="left",
         yanchor="bottom",
         xshift=-LEFT_PX + 4,
-        yshift=LEGEND_PX,
+        yshift=LEGEND_PX * row.legend_lines,
         showarrow=False,
         font={"size": 12},
     )
 
 
-def add_lines(figure: go.Figure, row: int, x: list[float], lines: list[Line], *, stacked: bool) -> None:
-    """Draw lines that hold their value until the next point.
+def axis_name(row: int) -> str:
+    """What Plotly puts behind "yaxis" and "legend" of a chart, 0 at the top."""
+    return "" if row == 0 else str(row + 1)
+
+
+def add_lines(
+    figure: go.Figure, row: int, x: npt.ArrayLike, lines: list[Line], *, stacked: bool, shape: str = "hv"
+) -> None:
+    """Draw lines, which hold their value until the next point where no other shape is asked for.
 
     Args:
         figure: from empty_figure().
         row: the chart, 0 at the top.
-        x: seconds of playing.
+        x: float64[n], on the x axis.
         lines: in the order of the legend.
         stacked: whether each stands on the one before.
+        shape: Plotly's name of a shape.
     """
-    name = "" if row == 0 else str(row + 1)
+    name = axis_name(row)
     for line in lines:
-        style = {"color": line.colour, "width": 1 if stacked else 2, "dash": line.dash, "shape": "hv"}
+        style = {"color": line.colour, "width": 1 if stacked else 2, "dash": line.dash, "shape": shape}
         stack = {"stackgroup": f"row{row}", "fillcolor": line.colour} if stacked else {}
         figure.add_trace(
             go.Scatter(
-                x=x,
+                x=np.asarray(x),
                 y=np.asarray(line.values),
                 name=line.name,
                 mode="lines",
@@ -197,4 +237,4 @@ def add_lines(figure: go.Figure, row: int, x: list[float], lines: list[Line], *,
 
 def set_top(figure: go.Figure, row: int, most: float) -> None:
     """Let a chart reach from 0 to a little above a value, the same on both sides of a comparison."""
-    figure.update_layout({f"yaxis{'' if row == 0 else row + 1}": {"range": [0, most * 1.08 or 1]}})
+    figure.update_layout({f"yaxis{axis_name(row)}": {"range": [0, most * 1.08 or 1]}})

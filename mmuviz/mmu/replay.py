@@ -290,14 +290,20 @@ class Replay:
         self.machine.disable_dirty_logging(TEST_SLOT)
 
     def _get(self, _op: dict[str, Any]) -> list[list[int]]:
-        self._last = self.machine.get_dirty_log(TEST_SLOT)
+        self._last = self._read_log()
         return bitmap_ranges(self._last)
+
+    def _read_log(self) -> I64:
+        return self.machine.get_dirty_log(TEST_SLOT)
+
+    def _clear_log(self, first: int, num: int, bits: I64) -> None:
+        self.machine.clear_dirty_log(TEST_SLOT, first, num, bits)
 
     def _clear(self, op: dict[str, Any]) -> None:
         first, num = op["first_page"], op["num_pages"]
         outside = first < 0 or num < 0 or first + num > self._memslot().pages
         bits = np.zeros(0, dtype=np.int64) if outside else self._bits(op, first, num)
-        self.machine.clear_dirty_log(TEST_SLOT, first, num, bits)  # refuses a range outside the slot
+        self._clear_log(first, num, bits)  # refuses a range outside the slot
 
     def _bits(self, op: dict[str, Any], first: int, num: int) -> I64:
         """The bitmap that userspace gives with a CLEAR of pages inside the slot."""

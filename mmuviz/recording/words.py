@@ -49,6 +49,12 @@ def kernel_release(recording: Recording) -> str:
     return found[0] if found else recording.kernel
 
 
+def kernel_name(recording: Recording) -> str:
+    """The kernel as it is called: e.g. "Linux 6.12", or a patch series, which says that it was never merged."""
+    release = kernel_release(recording)
+    return f"Linux {release}" if release[0].isdigit() else f"{release} (never merged)"
+
+
 def size_text(pages: int) -> str:
     """A number of 4K pages as binary units, e.g. "32 MiB"."""
     kib = pages * 4
@@ -68,7 +74,7 @@ def title(recording: Recording, without: str = "") -> str:
     Returns:
         E.g. "32 MiB of 2M huge pages, legacy dirty log, eager, 4 vCPUs, Linux 6.12".
     """
-    kernel = [] if without == "kernel" else [f"Linux {kernel_release(recording)}"]
+    kernel = [] if without == "kernel" else [kernel_name(recording)]
     count = recording.config.vcpus
     vcpus = [] if count == 1 or without == "vcpus" else [f"{count} vCPUs"]
     memory = f"{size_text(recording.slot.pages)} of {BACKINGS[recording.slot.backing]}"
@@ -79,7 +85,7 @@ def title(recording: Recording, without: str = "") -> str:
 def short_title(recording: Recording) -> str:
     """The same in as few words as do, e.g. "2M, legacy, eager, 6.12"."""
     backing, mode = SHORT_BACKINGS[recording.slot.backing], SHORT_MODES[recording.config.dirty_log_mode]
-    return ", ".join([backing, mode, *_policy(recording), kernel_release(recording)])
+    return ", ".join([backing, mode, *_policy(recording), kernel_name(recording).removeprefix("Linux ")])
 
 
 def _policy(recording: Recording, without: str = "") -> list[str]:
@@ -104,7 +110,7 @@ def side_word(recording: Recording, differs: str) -> str:
     """
     config = recording.config
     return {
-        "kernel": f"Linux {kernel_release(recording)}",
+        "kernel": kernel_name(recording),
         "eager_page_split": "eager" if config.eager_page_split else "lazy",
         "pml": "page-modification logging" if config.pml else "write protection",
         "tdp_mmu": "TDP MMU" if config.tdp_mmu else "shadow MMU",

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import as_file, files
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mmuviz.engine.replayed import header_of_file, record_file, record_replay
+from mmuviz.engine.timed_replay import timing_of
 from mmuviz.recording.columns import Recording
 from mmuviz.recording.pair import Pair, differences
+from mmuviz.recording.timing import Timing
 from mmuviz.recording.words import side_word, title
 from mmuviz.studies.large import large_guest
+from mmuviz.studies.timed_guest import timed_guest
 
 SUFFIX: Final = ".json.gz"
-LARGE: Final = "large"
+HOST: Final = "tdp_eager"
+"""Whose costs the page's times are of: the host of the published tables on eager splitting."""
+
+MADE: Final[dict[str, Callable[..., dict[str, Any]]]] = {
+    "large": large_guest,
+    "made-6.1": partial(timed_guest, kernel="6.1", mode="manual", gib=4, every=16),
+    "made-6.12": partial(timed_guest, kernel="6.12", mode="manual", gib=4, every=16),
+    "made-initially-set": partial(timed_guest, kernel="6.12", mode="manual_initially_set", gib=64, every=512),
+}
+"""Documents made in code, which the engine runs with time; each is given eager_page_split."""
 
 
 class Entry(NamedTuple):
@@ -21,7 +35,7 @@ class Entry(NamedTuple):
     Attributes:
         name: its name in the page's address.
         group: what it is about.
-        left: the left side's recording in mmuviz/data/recordings, without suffix; or LARGE, for both sides.
+        left: the left side's recording in mmuviz/data/recordings, without suffix; or a key of MADE, for both sides.
         right: the right side's.
     """
 
@@ -30,9 +44,18 @@ class Entry(NamedTuple):
     left: str
     right: str
 
+    @property
+    def recorded(self) -> bool:
+        """Whether it shows recordings of real KVM, which know no time."""
+        return self.left not in MADE
+
 
 def _lazy_and_eager(name: str, group: str, recording: str, kernel: str = "6.12") -> Entry:
     return Entry(name, group, *(f"{recording}_{policy}__{kernel}" for policy in ("lazy", "eager")))
+
+
+def _made(name: str, group: str, made: str) -> Entry:
+    return Entry(name, group, made, made)
 
 
 def _kernels(name: str, group: str, recording: str, left: str, right: str) -> Entry:
@@ -40,6 +63,7 @@ def _kernels(name: str, group: str, recording: str, left: str, right: str) -> En
 
 
 START: Final = "Start here"
+TIME: Final = "Stalls in simulated time, lazy beside eager"
 MODES: Final = "Dirty-log modes, lazy beside eager"
 BACKINGS: Final = "Backings, lazy beside eager"
 KERNELS: Final = "Kernels side by side"
@@ -48,7 +72,10 @@ HARDWARE: Final = "Hardware, MMU and vCPUs"
 
 CATALOGUE: Final = (
     _lazy_and_eager("random", START, "B_2m_64M_random1000_x5", "6.12-intel-pml"),
-    Entry("1.5tib", START, LARGE, LARGE),
+    _made("4gib-in-time", START, "made-6.1"),
+    _made("1.5tib", START, "large"),
+    _made("split-in-place-in-time", TIME, "made-6.12"),
+    _made("clear-in-time", TIME, "made-initially-set"),
     _lazy_and_eager("legacy", MODES, "A_2m_legacy"),
     _lazy_and_eager("manual", MODES, "A_2m_manual"),
     _lazy_and_eager("initially-all-set", MODES, "A_2m_manual_initset"),
@@ -83,10 +110,29 @@ def build(entry: Entry) -> Pair:
     Raises:
         MmuvizError: a file is refused, or the sides differ in more than one choice.
     """
-    if entry.left == LARGE:
-        left, right = (record_replay(large_guest(eager_page_split=eager)) for eager in (False, True))
-        return Pair(entry.name, left, right)
-    return Pair(entry.name, _recorded(entry.left), _recorded(entry.right))
+    if entry.recorded:
+        return Pair(entry.name, _recorded(entry.left), _recorded(entry.right))
+    left, right = (record_replay(document) for document in _documents(entry))
+    return Pair(entry.name, left, right)
+
+
+def timings(entry: Entry) -> tuple[Timing, Timing] | None:
+    """Run both sides under the clock.
+
+    Args:
+        entry: one of the catalogue.
+
+    Returns:
+        What each side costs in time; None for recordings of real KVM.
+    """
+    if entry.recorded:
+        return None
+    left, right = (timing_of(document, HOST) for document in _documents(entry))
+    return left, right
+
+
+def _documents(entry: Entry) -> list[dict[str, Any]]:
+    return [MADE[entry.left](eager_page_split=eager) for eager in (False, True)]
 
 
 def menu_title(entry: Entry) -> str:
@@ -109,8 +155,8 @@ def _recorded(name: str) -> Recording:
 
 
 def _header(name: str, *, eager: bool) -> Recording:
-    if name == LARGE:
-        document = large_guest(eager_page_split=eager)
+    if name in MADE:
+        document = MADE[name](eager_page_split=eager)
         return record_replay({**document, "ops": document["ops"][:1]})
     with as_file(files("mmuviz") / "data" / "recordings" / f"{name}{SUFFIX}") as path:
         return header_of_file(path)

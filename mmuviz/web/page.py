@@ -1,7 +1,7 @@
 """The main area of the page: what the address asks for, shown."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
@@ -14,8 +14,10 @@ from mmuviz.components.ids import Id
 from mmuviz.components.op_table import op_table
 from mmuviz.components.scenario_menu import scenario_menu
 from mmuviz.components.story import story
+from mmuviz.components.times import COUNTED, charts_heading, op_ends, time_table
+from mmuviz.recording.time_words import host_words, time_rows
 from mmuviz.web.document import charts_script
-from mmuviz.web.shipped import DEFAULT, FIELD, Shelf
+from mmuviz.web.shipped import DEFAULT, FIELD, Scenario, Shelf
 
 MAX_QUERY: Final = 2_000
 STEP: Final = "step"
@@ -113,7 +115,7 @@ def shown(query: object, shelf: Shelf) -> tuple[Component, list[Component]]:
     titles = [pane["title"] for pane in header["panes"]]
     message = [html.P(wish.complaint, className="message", role="alert")] if wish.complaint else []
     at = "" if wish.step is None else str(wish.step)
-    told = story(scenario.address, at, header["point"], titles, scenario.made.pair.sides)
+    told = story(scenario.address, at, scenario.point, titles, scenario.made.pair.sides)
     return scenario_menu(shelf.links, scenario.name), [*message, told]
 
 
@@ -129,11 +131,23 @@ def below(query: object, shelf: Shelf) -> tuple[list[Component], list[Component]
     """
     scenario = shelf.scenarios[_wish(query, shelf).scenario]
     titles = [pane["title"] for pane in scenario.made.header["panes"]]
-    names = [*titles, "Both sides on one scale"]
+    pair, took = scenario.made.pair, scenario.timings
+    ops = [html.H2("Op by op"), op_table(pair.sides), map_table(), origins(titles, pair.sides)]
+    if took is None:
+        return [charts_heading("Counts", COUNTED), *_charts(scenario, [*titles, "Both sides on one scale"])], ops
+    heading = charts_heading("Simulated time", host_words(took[0]))
+    charts = _charts(scenario, [*titles, "Side by side"], [op_ends(each) for each in took])
+    return [heading, *charts], [*time_table(titles, time_rows(pair, took)), *ops]
+
+
+def _charts(scenario: Scenario, titles: list[str], ends: Sequence[str] = ()) -> list[Component]:
+    """The three charts; where op ends are given the first two have simulated time as their axis, the last has none."""
     places = (Id.CHART_LEFT, Id.CHART_RIGHT, Id.CHART_BOTH)
-    charts = [chart(Chart(*each)) for each in zip(places, names, scenario.figures, strict=True)]
-    sides = scenario.made.pair.sides
-    return charts, [html.H2("Op by op"), op_table(sides), map_table(), origins(titles, sides)]
+    charts = [Chart(*each) for each in zip(places, titles, scenario.figures, strict=True)]
+    if ends:
+        charts = [*(each._replace(op_ends=end) for each, end in zip(charts, ends, strict=False)), charts[-1]]
+        charts[-1] = charts[-1]._replace(follows=False)
+    return [chart(each) for each in charts]
 
 
 def _wish(query: object, shelf: Shelf) -> Asked:

@@ -7,10 +7,13 @@ from typing import Any, Final, NamedTuple
 from mmuviz.components.scenario_menu import ScenarioLink
 from mmuviz.figures.both import both_figure
 from mmuviz.figures.side import side_figures
+from mmuviz.figures.timed import timed_figures
 from mmuviz.recording.codec import content_hash
 from mmuviz.recording.pair import Pair, encode_pair, split_pair
+from mmuviz.recording.time_words import time_point
 from mmuviz.recording.timeline import Timeline
-from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, Entry, build, menu_title
+from mmuviz.recording.timing import Timing
+from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, Entry, build, menu_title, timings
 
 __all__ = ["DEFAULT", "Scenario", "Shelf"]
 
@@ -54,6 +57,7 @@ class Scenario:
         self.name = entry.name
         self._lock = Lock()
         self._made: Made | None = None
+        self._timings: tuple[Timing, Timing] | None = None
         self._figures: tuple[Figure, Figure, Figure] | None = None
 
     @property
@@ -72,13 +76,28 @@ class Scenario:
         return self._made is not None
 
     @property
+    def timings(self) -> tuple[Timing, Timing] | None:
+        """What both sides cost in simulated time; None for recordings of real KVM."""
+        with self._lock:
+            if self._timings is None:
+                self._timings = timings(self.entry)
+            return self._timings
+
+    @property
+    def point(self) -> str:
+        """One sentence that says what there is to see."""
+        took = self.timings
+        return time_point(self.made.pair, took) if took else str(self.made.header["point"])
+
+    @property
     def figures(self) -> tuple[Figure, Figure, Figure]:
         """Charts of the left side, the right side and both, as Plotly's JSON."""
-        pair = self.made.pair
+        pair, took = self.made.pair, self.timings
         with self._lock:
             if self._figures is None:
-                left, right = side_figures(pair)
-                self._figures = (left.to_plotly_json(), right.to_plotly_json(), both_figure(pair).to_plotly_json())
+                drawn = timed_figures(pair, took) if took else (*side_figures(pair), both_figure(pair))
+                left, right, both = (figure.to_plotly_json() for figure in drawn)
+                self._figures = left, right, both
             return self._figures
 
     @property

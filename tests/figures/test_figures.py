@@ -19,7 +19,7 @@ from mmuviz.figures.side import side_figures
 from mmuviz.figures.theme import sampled_positions, unit_for
 from mmuviz.recording.pair import Pair
 from mmuviz.recording.series import values_at
-from mmuviz.studies.catalogue import CATALOGUE, LARGE, build
+from mmuviz.studies.catalogue import CATALOGUE, build
 
 NAMES = [
     "random", "legacy", "initially-all-set", "ring-initially-set", "4k", "1g", "head-and-tail", "zap-or-split-2m",
@@ -43,7 +43,7 @@ Traces = dict[tuple[int, str], npt.NDArray[np.float64]]
 
 @cache
 def pair_of(name: str) -> Pair:
-    return build({entry.name: entry for entry in CATALOGUE if entry.left != LARGE}[name])
+    return build({entry.name: entry for entry in CATALOGUE if entry.recorded}[name])
 
 
 @cache

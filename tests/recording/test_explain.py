@@ -26,10 +26,10 @@ from mmuviz.recording.columns import (
     Recording,
 )
 from mmuviz.recording.explain import Event, Say, explained, quiet, sentence_of
-from mmuviz.studies.catalogue import CATALOGUE, LARGE
+from mmuviz.studies.catalogue import CATALOGUE
 
 FOLDER = Path(__file__).parent.parent / "recordings"
-SHIPPED = sorted({name for entry in CATALOGUE for name in (entry.left, entry.right)} - {LARGE})
+SHIPPED = sorted({name for entry in CATALOGUE if entry.recorded for name in (entry.left, entry.right)})
 # What the catalogue lacks: the newest kernel, PML at its limits, a host that has no page yet, a slot that goes.
 MORE = [
     "A_2m_legacy_lazy__6.1-intel-pml",

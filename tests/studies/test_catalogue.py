@@ -15,7 +15,7 @@ from mmuviz.ground.pages import PAGES_PER_1G
 from mmuviz.recording.columns import FAULT, SPLIT, Config
 from mmuviz.recording.pair import Pair, differences, encode_pair, split_pair
 from mmuviz.recording.totals import accesses_by_op, events_by_op, splits_by_place
-from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, LARGE, SUFFIX, Entry, build, menu_title
+from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, SUFFIX, Entry, build, menu_title
 from mmuviz.studies.large import PAGES, VCPUS, WRITES_PER_VCPU, large_guest
 
 pytestmark = pytest.mark.xdist_group("catalogue")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("catalogue")
 KIB, MIB = 1000, 1_000_000
 QUALITY = 5
 ENTRIES = {entry.name: entry for entry in CATALOGUE}
-RECORDED = [entry for entry in CATALOGUE if entry.left != LARGE]
+RECORDED = [entry for entry in CATALOGUE if entry.recorded]
 
 
 @pytest.fixture(scope="module")

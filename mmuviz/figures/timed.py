@@ -1,0 +1,211 @@
+"""What a run cost in simulated time: each side over time, and both sides by vCPU and by ioctl."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no types
+
+from mmuviz.figures.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SIDES,
+    SKY,
+    Line,
+    Row,
+    Unit,
+    add_lines,
+    framed,
+    set_top,
+    unit_for,
+)
+from mmuviz.recording.pair import Pair
+from mmuviz.recording.time_words import CAUSES, IOCTLS
+from mmuviz.recording.timing import F64, Timing
+from mmuviz.recording.words import side_word
+
+COLOURS: Final = {
+    "exit_and_fault": RED,
+    "lock_wait": ORANGE,
+    "split_or_zap": PURPLE,
+    "allocation": SKY,
+    "tlb_flush": BLUE,
+    "ring_full": "#7a6ac0",
+    "pml_full": GREEN,
+    "userspace_lock": "#9a7d0a",
+}
+LEAST_SHARE: Final = 0.01
+"""Of a side's stall; causes below that on both sides are drawn together."""
+OTHERS: Final = "all others"
+FAR: Final = 8.0
+"""Where one side takes so many times longer than the other, each has a time axis of its own."""
+SIDE_PX: Final = 98
+BARS_PX: Final = 262
+PER_SECOND: Final = 1000
+MILLION: Final = 1_000_000
+NARROW: Final = {"width": 0.38}
+
+Timings = tuple[Timing, Timing]
+Stack = list[tuple[str, str, F64]]
+
+
+def timed_figures(pair: Pair, timings: Timings) -> tuple[go.Figure, go.Figure, go.Figure]:
+    """Draw both sides over simulated time, and side by side.
+
+    Args:
+        pair: names the sides.
+        timings: of both.
+
+    Returns:
+        The left figure, the right one, and that of both.
+    """
+    causes = _causes(timings)
+    units = [
+        unit_for(max(int(getattr(each, name).max()) for each in timings)) for name in ("table_bytes", "reach_bytes")
+    ]
+    charts = [_charts(each, causes, units) for each in timings]
+    tops = [max(_top(side[row]) for side in charts) for row in range(len(charts[0]))]
+    left, right = (
+        _side_figure(rows, timing, end_ms, units, tops)
+        for rows, timing, end_ms in zip(charts, timings, ends_ms(timings), strict=True)
+    )
+    return left, right, _both_figure(pair, timings, causes)
+
+
+def ends_ms(timings: Timings) -> list[float]:
+    """How far each side's time axis reaches: both as far, but where the shorter one would be lost in it."""
+    ends = [each.end_ms for each in timings]
+    return ends if max(ends) > FAR * min(ends) else [max(ends)] * len(ends)
+
+
+def _causes(timings: Timings) -> list[str]:
+    """Causes that are drawn by themselves, in the order of the ledger."""
+    totals = [each.vcpu_stall_ms.sum(axis=0) for each in timings]
+    shares = np.max([each / max(each.sum(), 1e-12) for each in totals], axis=0)
+    return [cause for cause, share in zip(timings[0].causes, shares, strict=True) if share >= LEAST_SHARE]
+
+
+def _stack(stall_ms: F64, timing: Timing, causes: list[str]) -> Stack:
+    """Columns of stalls: names, colours and values of those drawn by themselves, then of the rest."""
+    drawn = [timing.causes.index(cause) for cause in causes]
+    rest = np.delete(stall_ms, drawn, axis=1).sum(axis=1)
+    stack = [(CAUSES[cause], COLOURS[cause], stall_ms[:, at]) for cause, at in zip(causes, drawn, strict=True)]
+    return [*stack, (OTHERS, GREY, rest)]
+
+
+def _charts(timing: Timing, causes: list[str], units: list[Unit]) -> list[list[Line]]:
+    """Lines of each chart of a side, a value for the beginning and for each bin's end."""
+    stalls = [Line(name, _so_far(values), colour) for name, colour, values in _stack(timing.stall_ms, timing, causes)]
+    rate = timing.accesses * (PER_SECOND / timing.bin_ms / MILLION)
+    return [
+        stalls,
+        [Line("in ioctls", _so_far(timing.ioctl_ms), BLUE)],
+        [Line("guest progress", np.append(rate, rate[-1]), GREEN)],
+        [Line("page tables", timing.table_bytes / units[0].size, PURPLE)],
+        [Line("TLB reach", timing.reach_bytes / units[1].size, ORANGE)],
+    ]
+
+
+def _so_far(by_bin: F64) -> F64:
+    return np.concatenate([[0.0], np.cumsum(by_bin)])
+
+
+def _top(lines: list[Line]) -> float:
+    return float(np.sum([line.values for line in lines], axis=0).max())
+
+
+def _side_figure(
+    charts: list[list[Line]], timing: Timing, end_ms: float, units: list[Unit], tops: list[float]
+) -> go.Figure:
+    vcpus = len(timing.vcpu_stall_ms)
+    titles = [
+        f"Stall so far of all {vcpus} vCPUs, by cause, ms",
+        "Time in ioctls so far, ms",
+        "Guest progress, million accesses/s",
+        f"Page tables, {units[0].name}",
+        f"TLB reach of a core, {units[1].name}",
+    ]
+    rows = [Row(title, SIDE_PX, legend_lines=2 if index == 0 else 0) for index, title in enumerate(titles)]
+    axis = {"range": [0, end_ms], "nticks": 6, "title": {"text": "simulated time, ms", "standoff": 2}}
+    figure = framed(rows, axis)
+    edges = np.arange(len(timing.accesses) + 1) * timing.bin_ms
+    for row, lines in enumerate(charts):
+        shape = "hv" if lines[0].name == "guest progress" else "linear"
+        add_lines(figure, row, edges, lines, stacked=row == 0, shape=shape)
+        set_top(figure, row, tops[row])
+        if row > 0:
+            figure.data[-1].update(showlegend=False)
+    return figure
+
+
+def _both_figure(pair: Pair, timings: Timings, causes: list[str]) -> go.Figure:
+    rows = [Row("Stall by vCPU and cause, ms", BARS_PX, 2), Row("Time of each ioctl, ms", BARS_PX, 1)]
+    words = [side_word(side, pair.differs) for side in pair.sides]
+    vcpus = len(timings[0].vcpu_stall_ms)
+    figure = framed(rows, _pairs_axis([f"vCPU {vcpu}" for vcpu in range(vcpus)]))
+    calls = _call_names([name for name, _ in timings[0].ioctls])
+    figure.update_layout(
+        barmode="stack",
+        xaxis={"anchor": "y"},
+        xaxis2={**_pairs_axis(calls), "anchor": "y2", "fixedrange": True, "zeroline": False},
+    )
+    for side, timing in enumerate(timings):
+        x = np.arange(vcpus) + (0.21 if side else -0.21)
+        for name, colour, values in _stack(timing.vcpu_stall_ms, timing, causes):
+            figure.add_trace(go.Bar(x=x, y=values, name=name, marker={"color": colour}, showlegend=side == 0, **NARROW))
+        _name_bars(figure, x, timing.vcpu_stall_ms.sum(axis=1), words[side])
+        _add_calls(figure, timing, words[side], side)
+    return figure
+
+
+def _pairs_axis(names: list[str]) -> dict[str, Any]:
+    """An axis with a place for two bars under each name."""
+    return {"range": [-0.5, len(names) - 0.5], "tickvals": list(range(len(names))), "ticktext": names, "tickangle": 0}
+
+
+def _name_bars(figure: go.Figure, x: npt.ArrayLike, tops: npt.ArrayLike, word: str) -> None:
+    """Write over each stack which side it is of: the two have the same colours."""
+    labels = go.Scatter(
+        x=x,
+        y=tops,
+        mode="text",
+        text=[word] * np.size(x),
+        textposition="top center",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    figure.add_trace(labels)
+
+
+def _add_calls(figure: go.Figure, timing: Timing, word: str, side: int) -> None:
+    took = [took_ms for _, took_ms in timing.ioctls]
+    bars = go.Bar(
+        x=np.arange(len(took)) + (0.21 if side else -0.21),
+        y=took,
+        name=word,
+        marker={"color": SIDES[side]},
+        text=[f"{each:.3g}" for each in took],
+        textposition="outside",
+        textangle=0,
+        constraintext="none",
+        cliponaxis=False,
+        xaxis="x2",
+        yaxis="y2",
+        legend="legend2",
+        **NARROW,
+    )
+    figure.add_trace(bars)
+
+
+def _call_names(names: list[str]) -> list[str]:
+    """What each call is called: with its number where there are several."""
+    return [
+        IOCTLS[name] + (f" {names[: index + 1].count(name)}" if names.count(name) > 1 else "")
+        for index, name in enumerate(names)
+    ]
