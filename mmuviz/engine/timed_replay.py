@@ -17,7 +17,7 @@ from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.recordings import Replayable, checked
 from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, TEST_SLOT, Replay
 from mmuviz.mmu.state import I64
-from mmuviz.recording.timing import F64, Timing
+from mmuviz.recording.timing import F64, Ioctl, Timing
 from mmuviz.workloads.stream import COLUMNS
 
 PS_PER_MS: Final = 10**6 * PS_PER_NS
@@ -123,7 +123,7 @@ def timing_of(document: dict[str, Any], host: str) -> Timing:
         causes=layout.CAUSE_NAMES,
         op_end_ms=np.array(ends) / PS_PER_MS,
         plain_ms=_plain_ms(recording, prices),
-        ioctls=tuple((call.name, call.took_ps / PS_PER_MS) for call in machine.calls),
+        ioctls=tuple(Ioctl(call.name, call.start_ps / PS_PER_MS, call.took_ps / PS_PER_MS) for call in machine.calls),
         bin_ms=(size << shift) / PS_PER_MS,
         stall_ms=sums[:, : layout.CAUSES] / PS_PER_MS,
         ioctl_ms=sums[:, layout.IOCTL] / PS_PER_MS,

@@ -14,6 +14,8 @@ from mmuviz.recording.pair import Pair
 ROW_PX: Final = 118
 TITLE_PX: Final = 21
 LEGEND_PX: Final = 17
+MORE_LEGEND_PX: Final = 24
+"""What each line of a legend takes but the first."""
 SPACE_PX: Final = 12
 BOTTOM_PX: Final = 34
 LEFT_PX: Final = 58
@@ -72,11 +74,18 @@ class Row(NamedTuple):
         title: what it shows, with its unit.
         height_px: of what lies between its axes.
         legend_lines: lines that its legend may take.
+        above_px: room for what the chart above has below its axis.
     """
 
     title: str
     height_px: int = ROW_PX
     legend_lines: int = 1
+    above_px: int = 0
+
+    @property
+    def legend_px(self) -> int:
+        """Room for the legend, between the axes and the title."""
+        return LEGEND_PX + MORE_LEGEND_PX * (self.legend_lines - 1) if self.legend_lines else 0
 
 
 def unit_for(most: int) -> Unit:
@@ -133,7 +142,7 @@ def framed(rows: list[Row], axis: dict[str, Any]) -> go.Figure:
     Returns:
         A figure without lines: y axes "y", "y2", …
     """
-    heads = [TITLE_PX + LEGEND_PX * row.legend_lines for row in rows]
+    heads = [TITLE_PX + row.legend_px + row.above_px for row in rows]
     inner = sum(row.height_px for row in rows) + sum(heads[1:]) + SPACE_PX * (len(rows) - 1)
     figure = go.Figure()
     figure.update_layout(
@@ -193,7 +202,7 @@ def _add_row(figure: go.Figure, index: int, row: Row, domain: tuple[float, float
         xanchor="left",
         yanchor="bottom",
         xshift=-LEFT_PX + 4,
-        yshift=LEGEND_PX * row.legend_lines,
+        yshift=max(row.legend_px, 5),
         showarrow=False,
         font={"size": 12},
     )

@@ -46,9 +46,12 @@ OTHERS: Final = "all others"
 FAR: Final = 8.0
 """Where one side takes so many times longer than the other, each has a time axis of its own."""
 SIDE_PX: Final = 98
-BARS_PX: Final = 262
+BARS_PX: Final = 236
+TICKS_PX: Final = 34
 PER_SECOND: Final = 1000
 MILLION: Final = 1_000_000
+LABELLED: Final = 0.1
+"""Share of the tallest bar from which a bar has its number written over it."""
 NARROW: Final = {"width": 0.38}
 
 Timings = tuple[Timing, Timing]
@@ -105,11 +108,23 @@ def _charts(timing: Timing, causes: list[str], units: list[Unit]) -> list[list[L
     rate = timing.accesses * (PER_SECOND / timing.bin_ms / MILLION)
     return [
         stalls,
-        [Line("in ioctls", _so_far(timing.ioctl_ms), BLUE)],
+        [Line("in ioctls", _in_ioctls(timing), BLUE)],
         [Line("guest progress", np.append(rate, rate[-1]), GREEN)],
         [Line("page tables", timing.table_bytes / units[0].size, PURPLE)],
         [Line("TLB reach", timing.reach_bytes / units[1].size, ORANGE)],
     ]
+
+
+def _edges_ms(timing: Timing) -> F64:
+    return np.arange(len(timing.accesses) + 1, dtype=np.float64) * timing.bin_ms
+
+
+def _in_ioctls(timing: Timing) -> F64:
+    """Time in ioctls up to each bin's end, from the calls: by bin a step of a walk stands where it began."""
+    edges_ms, spent_ms = _edges_ms(timing), np.zeros(len(timing.accesses) + 1)
+    for call in timing.ioctls:
+        spent_ms += np.clip(edges_ms - call.start_ms, 0, call.took_ms)
+    return spent_ms
 
 
 def _so_far(by_bin: F64) -> F64:
@@ -131,13 +146,16 @@ def _side_figure(
         f"Page tables, {units[0].name}",
         f"TLB reach of a core, {units[1].name}",
     ]
-    rows = [Row(title, SIDE_PX, legend_lines=2 if index == 0 else 0) for index, title in enumerate(titles)]
+    rows = [
+        Row(title, SIDE_PX, legend_lines=2 if index == 0 else 0, above_px=0 if index == 0 else 4)
+        for index, title in enumerate(titles)
+    ]
     axis = {"range": [0, end_ms], "nticks": 6, "title": {"text": "simulated time, ms", "standoff": 2}}
     figure = framed(rows, axis)
-    edges = np.arange(len(timing.accesses) + 1) * timing.bin_ms
+    figure.update_layout(legend={"traceorder": "normal"})
     for row, lines in enumerate(charts):
         shape = "hv" if lines[0].name == "guest progress" else "linear"
-        add_lines(figure, row, edges, lines, stacked=row == 0, shape=shape)
+        add_lines(figure, row, _edges_ms(timing), lines, stacked=row == 0, shape=shape)
         set_top(figure, row, tops[row])
         if row > 0:
             figure.data[-1].update(showlegend=False)
@@ -145,13 +163,19 @@ def _side_figure(
 
 
 def _both_figure(pair: Pair, timings: Timings, causes: list[str]) -> go.Figure:
-    rows = [Row("Stall by vCPU and cause, ms", BARS_PX, 2), Row("Time of each ioctl, ms", BARS_PX, 1)]
+    rows = [
+        Row("Stall by vCPU and cause, ms", BARS_PX, 2),
+        Row("Time of each ioctl, ms", BARS_PX, 1, above_px=TICKS_PX),
+    ]
     words = [side_word(side, pair.differs) for side in pair.sides]
     vcpus = len(timings[0].vcpu_stall_ms)
     figure = framed(rows, _pairs_axis([f"vCPU {vcpu}" for vcpu in range(vcpus)]))
-    calls = _call_names([name for name, _ in timings[0].ioctls])
+    most_ms = max(call.took_ms for each in timings for call in each.ioctls)
+    calls = _call_names([call.name for call in timings[0].ioctls])
     figure.update_layout(
         barmode="stack",
+        legend={"traceorder": "normal"},
+        legend2={"traceorder": "normal"},
         xaxis={"anchor": "y"},
         xaxis2={**_pairs_axis(calls), "anchor": "y2", "fixedrange": True, "zeroline": False},
     )
@@ -160,13 +184,19 @@ def _both_figure(pair: Pair, timings: Timings, causes: list[str]) -> go.Figure:
         for name, colour, values in _stack(timing.vcpu_stall_ms, timing, causes):
             figure.add_trace(go.Bar(x=x, y=values, name=name, marker={"color": colour}, showlegend=side == 0, **NARROW))
         _name_bars(figure, x, timing.vcpu_stall_ms.sum(axis=1), words[side])
-        _add_calls(figure, timing, words[side], side)
+        _add_calls(figure, timing, words[side], side, most_ms)
     return figure
 
 
 def _pairs_axis(names: list[str]) -> dict[str, Any]:
     """An axis with a place for two bars under each name."""
-    return {"range": [-0.5, len(names) - 0.5], "tickvals": list(range(len(names))), "ticktext": names, "tickangle": 0}
+    return {
+        "range": [-0.5, len(names) - 0.5],
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "tickangle": 0,
+        "tickfont": {"size": 10},
+    }
 
 
 def _name_bars(figure: go.Figure, x: npt.ArrayLike, tops: npt.ArrayLike, word: str) -> None:
@@ -177,20 +207,25 @@ def _name_bars(figure: go.Figure, x: npt.ArrayLike, tops: npt.ArrayLike, word: s
         mode="text",
         text=[word] * np.size(x),
         textposition="top center",
+        textfont={"size": 10},
         showlegend=False,
         cliponaxis=False,
     )
     figure.add_trace(labels)
 
 
-def _add_calls(figure: go.Figure, timing: Timing, word: str, side: int) -> None:
-    took = [took_ms for _, took_ms in timing.ioctls]
+def _number(took_ms: float) -> str:
+    return f"{took_ms:,.0f}" if took_ms >= PER_SECOND else f"{took_ms:.3g}"
+
+
+def _add_calls(figure: go.Figure, timing: Timing, word: str, side: int, most_ms: float) -> None:
+    took = [call.took_ms for call in timing.ioctls]
     bars = go.Bar(
         x=np.arange(len(took)) + (0.21 if side else -0.21),
         y=took,
         name=word,
         marker={"color": SIDES[side]},
-        text=[f"{each:.3g}" for each in took],
+        text=[_number(each) if each >= LABELLED * most_ms else "" for each in took],
         textposition="outside",
         textangle=0,
         constraintext="none",
@@ -206,6 +241,6 @@ def _add_calls(figure: go.Figure, timing: Timing, word: str, side: int) -> None:
 def _call_names(names: list[str]) -> list[str]:
     """What each call is called: with its number where there are several."""
     return [
-        IOCTLS[name] + (f" {names[: index + 1].count(name)}" if names.count(name) > 1 else "")
+        IOCTLS[name] + (f"<br>{names[: index + 1].count(name)}" if names.count(name) > 1 else "")
         for index, name in enumerate(names)
     ]

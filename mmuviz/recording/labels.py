@@ -35,7 +35,7 @@ def op_label(recording: Recording, index: int) -> str:
         case "read" | "write":
             label = f"{op.kind} {touched(recording.touches_of_op(index))}"
         case "parallel_write":
-            label = f"write from all {recording.config.vcpus} vCPUs, {op.field('how')}"
+            label = _parallel(op, recording.config.vcpus)
         case "slot":
             label = f"add a slot of {counted(int(op.field('pages')), 'page')}"
         case "set_eager_page_split":
@@ -48,6 +48,12 @@ def op_label(recording: Recording, index: int) -> str:
         case _:
             label = PLAIN[op.kind]
     return label
+
+
+def _parallel(op: Op, vcpus: int) -> str:
+    pages = f" {counted(int(op.field('count')), 'page')}" if op.field("count") else ""
+    stride = int(op.field("stride", 1))
+    return f"write{pages} from all {vcpus} vCPUs, {op.field('how')}" + (f", every {stride:,}" if stride > 1 else "")
 
 
 def _clear(op: Op) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+
+
+class Ioctl(NamedTuple):
+    """One call: enable, get, clear or disable, when it began and how long it took."""
+
+    name: str
+    start_ms: float
+    took_ms: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +33,7 @@ class Timing:
         op_end_ms: float64[ops], simulated time at the end of each op; 0 for ops before the enabling.
         plain_ms: float64[ops], how long the guest takes for each op where logging is never enabled; 0 where it does
             not run, and before the enabling.
-        ioctls: name and ms of each ioctl, in order.
+        ioctls: in order.
         bin_ms: width of a bin of time.
         stall_ms: float64[bins, causes], of all vCPUs together.
         ioctl_ms: float64[bins].
@@ -41,7 +50,7 @@ class Timing:
     causes: tuple[str, ...]
     op_end_ms: F64
     plain_ms: F64
-    ioctls: tuple[tuple[str, float], ...]
+    ioctls: tuple[Ioctl, ...]
     bin_ms: float
     stall_ms: F64
     ioctl_ms: F64
@@ -70,4 +79,4 @@ class Timing:
 
     def ioctl_total_ms(self, name: str) -> float:
         """All calls of one name together."""
-        return sum(took_ms for called, took_ms in self.ioctls if called == name)
+        return sum(call.took_ms for call in self.ioctls if call.name == name)

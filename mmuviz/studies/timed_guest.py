@@ -18,7 +18,7 @@ def timed_guest(*, eager_page_split: bool, kernel: str, mode: str, gib: int, eve
         kernel: release.
         mode: dirty_log_mode, one with CLEAR.
         gib: memory in hugetlb pages of 1G; each vCPU writes to its share.
-        every: of how many pages one is written; each write is a step of the map, so not all pages of a guest can be.
+        every: of how many pages one is written; each write is a step of the map, too many were it every page.
 
     Returns:
         A document of schema kvm-recording/1, without `after`; the same on every call.
@@ -40,7 +40,10 @@ def timed_guest(*, eager_page_split: bool, kernel: str, mode: str, gib: int, eve
         "schema": "kvm-recording/1",
         "name": f"{gib} GiB of 1G pages in time, {mode}, eager_page_split={'Y' if eager_page_split else 'N'}",
         "kernel": kernel,
-        "note": "Made for this page: the model alone, with simulated time.",
+        "note": (
+            f"Made for this page, the model alone: {VCPUS} vCPUs write every {every}th page of {gib} GiB in {ROUNDS} "
+            "rounds, as dirty_log_perf_test does."
+        ),
         "config": {
             "dirty_log_mode": mode,
             "eager_page_split": eager_page_split,

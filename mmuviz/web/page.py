@@ -135,7 +135,7 @@ def below(query: object, shelf: Shelf) -> tuple[list[Component], list[Component]
     ops = [html.H2("Op by op"), op_table(pair.sides), map_table(), origins(titles, pair.sides)]
     if took is None:
         return [charts_heading("Counts", COUNTED), *_charts(scenario, [*titles, "Both sides on one scale"])], ops
-    heading = charts_heading("Simulated time", host_words(took[0]))
+    heading = charts_heading("Simulated time", f"{pair.left.note} {host_words(took[0])}")
     charts = _charts(scenario, [*titles, "Side by side"], [op_ends(each) for each in took])
     return [heading, *charts], [*time_table(titles, time_rows(pair, took)), *ops]
 
