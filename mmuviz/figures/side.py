@@ -28,10 +28,11 @@ from mmuviz.recording.pair import Pair
 from mmuviz.recording.series import PAGES, values_at
 
 LEVELS: Final = {"pages_4k": ("4K", BLUE), "pages_2m": ("2M", SKY), "pages_1g": ("1G", GREY)}
+# In few letters: on a phone all three stand in one line.
 FAULTS: Final = {
-    "faults_not_present": ("not present", GREY),
-    "faults_fast": ("fast path", GREEN),
-    "faults_slow": ("slow path", RED),
+    "faults_not_present": ("absent", GREY),
+    "faults_fast": ("fast", GREEN),
+    "faults_slow": ("slow", RED),
 }
 PLACES: Final = {
     "splits_enable": ("enable", BLUE),
@@ -54,7 +55,7 @@ def side_figures(pair: Pair) -> tuple[go.Figure, go.Figure]:
     timeline, positions = pair.timeline, sampled_positions(pair)
     values = [values_at(side, timeline, index, positions) for index, side in enumerate(pair.sides)]
     unit = unit_for(pair.left.slot.pages * PAGE_BYTES)
-    titles = [f"Mapped pages by level, {unit.name}", "Faults so far by kind, count", "Splits so far by place, count"]
+    titles = [f"Mapped pages by level, {unit.name}", "Faults so far by path, count", "Splits so far by place, count"]
     x = timeline.x_at(positions)
     stacks = [_stacks(each, unit.size) for each in values]
     tops = [max(_top(each[row]) for each in stacks) for row in range(len(titles))]

@@ -13,7 +13,7 @@ from mmuviz.recording.pair import Pair
 
 ROW_PX: Final = 118
 TITLE_PX: Final = 21
-LEGEND_PX: Final = 17
+LEGEND_PX: Final = 20
 MORE_LEGEND_PX: Final = 24
 """What each line of a legend takes but the first."""
 SPACE_PX: Final = 12

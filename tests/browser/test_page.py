@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from mmuviz.components.op_table import HEADINGS, op_rows
+from mmuviz.recording.time_words import time_rows
 from mmuviz.recording.timeline import Timeline
 from mmuviz.web.shipped import DEFAULT, Shelf
 from tests.browser.conftest import PATIENCE_MS, Watch
@@ -17,11 +18,11 @@ SIZES = [(360, 740), (800, 600), (1280, 720), (1920, 1080)]
 PAUSED = "?scenario=legacy&step=9000"
 
 
-def open_page(page: Page, query: str = PAUSED) -> None:
+def open_page(page: Page, query: str = PAUSED, cursors: int = 3) -> None:
     """Open the page and wait for all of it: maps, charts and details."""
     page.goto(f"/{query}")
     expect(page.locator("#story[data-ready='yes']")).to_be_attached(timeout=PATIENCE_MS)
-    expect(page.locator(".chart-frame .cursor:not([hidden])")).to_have_count(3, timeout=PATIENCE_MS)
+    expect(page.locator(".chart-frame .cursor:not([hidden])")).to_have_count(cursors, timeout=PATIENCE_MS)
     expect(page.locator("#ops")).to_be_attached(timeout=PATIENCE_MS)
 
 
@@ -238,6 +239,43 @@ def test_the_cursor_of_each_chart_stands_at_the_clock(page: Page) -> None:
                 [identity, x],
             )
             assert abs(apart) <= 1.5
+
+
+PLACE_ON_AXIS = """([id, x]) => {
+    const frame = document.getElementById(id).closest('.chart-frame');
+    const chart = frame.querySelector('.js-plotly-plot');
+    const axis = chart._fullLayout.xaxis;
+    const left = chart.getBoundingClientRect().left - frame.getBoundingClientRect().left;
+    return [left + axis._offset + axis.d2p(x), axis.d2p(axis.range[1]) / axis.range[1]];
+}"""
+CURSOR = """id => {
+    const frame = document.getElementById(id).closest('.chart-frame');
+    const cursor = frame.querySelector('.cursor').getBoundingClientRect();
+    return (cursor.left + cursor.right) / 2 - frame.getBoundingClientRect().left;
+}"""
+
+
+def test_charts_of_simulated_time_follow_the_clock_and_lead_to_it(page: Page) -> None:
+    scenario = SHELF.scenarios["4gib-in-time"]
+    clock, timings = scenario.made.timeline, scenario.timings
+    assert timings is not None
+    ends = [0, *clock.op_ends.tolist()]
+    tick = (ends[4] + ends[3]) // 2  # amid the first round of writes
+    open_page(page, f"?scenario={scenario.name}&step={tick}", cursors=2)
+    expect(page.get_by_role("heading", level=2).first).to_have_text(scenario.point)
+    expect(page.locator(".charts-head")).to_contain_text("Modelled, not measured")
+    expect(page.locator("#times tbody tr")).to_have_count(len(time_rows(scenario.made.pair, timings)))
+    page.wait_for_timeout(500)
+    for identity, timing in zip(("chart-left", "chart-right"), timings, strict=True):
+        # The same moment of the story comes at each side's own time.
+        time_ms = np.interp(tick, ends, [0, *timing.op_end_ms])
+        expected, _ = page.evaluate(PLACE_ON_AXIS, [identity, float(time_ms)])
+        assert abs(page.evaluate(CURSOR, identity) - expected) <= 1.5
+    later_ms = float(timings[0].op_end_ms[5:7].mean())  # amid the second round
+    x, px_per_ms = page.evaluate(PLACE_ON_AXIS, ["chart-left", later_ms])
+    page.locator(".chart-frame").first.click(position={"x": x, "y": 100})
+    went = np.interp(int(page.locator("#story").get_attribute("data-t") or 0), ends, [0, *timings[0].op_end_ms])
+    assert abs(went - later_ms) * px_per_ms <= 1.5
 
 
 def test_a_click_on_a_chart_goes_there(page: Page) -> None:

@@ -29,7 +29,7 @@ UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 <<
 LEVEL_BYTES = {"4K": 1 << 12, "2M": 1 << 21, "1G": 1 << 30}
 # Names in the legend, and the figure that each must show.
 LEVELS = {"4K": "pages_4k", "2M": "pages_2m", "1G": "pages_1g"}
-FAULTS = {"not present": "faults_not_present", "fast path": "faults_fast", "slow path": "faults_slow"}
+FAULTS = {"absent": "faults_not_present", "fast": "faults_fast", "slow": "faults_slow"}
 PLACES = {
     "enable": "splits_enable",
     "CLEAR": "splits_clear",
@@ -126,7 +126,7 @@ def test_the_last_points_are_what_kvm_counts_at_the_end(name: str) -> None:
         for label, column in LEVELS.items():
             assert lines[0, label][-1] * unit / LEVEL_BYTES[label] == pytest.approx(getattr(columns, column)[-1])
         assert sum(lines[1, label][-1] for label in FAULTS) == columns.pf_taken[-1]
-        assert lines[1, "fast path"][-1] == columns.pf_fast[-1]
+        assert lines[1, "fast"][-1] == columns.pf_fast[-1]
         tables = [trace for trace in both.data if row_of(trace) == 0][side]
         spent = int(columns.table_bytes[-1] + columns.header_bytes[-1])
         assert tables.y[-1] * unit_of(titles(both)[0]) == pytest.approx(spent)

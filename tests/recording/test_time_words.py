@@ -26,7 +26,7 @@ def timing(stall_ms: float, enable_ms: float, faults: int) -> Timing:
         op_end_ms=np.array([enable_ms + 2 * stall_ms]),
         plain_ms=np.array([1.0]),
         ioctls=(Ioctl("enable", 0.0, enable_ms), Ioctl("get", enable_ms, 0.25), Ioctl("get", enable_ms + 1, 0.25)),
-        bin_ms=1.0,
+        bin_ms=1000.0,
         stall_ms=np.array([[stall_ms, 0.0]]),
         ioctl_ms=np.array([enable_ms + 0.5]),
         table_bytes=np.array([4096, 8192]),

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mmuviz.recording.columns import DirtyRanges, Op, Recording, Slot, Touches
 from mmuviz.recording.labels import PLAIN, op_label
-from mmuviz.recording.words import sentence, short_title, size_text, title
+from mmuviz.recording.words import kernel_name, sentence, short_title, side_word, size_text, title
 from tests.recording.samples import CONFIG, recording
 
 SLOT = Slot(512, 1024, "hugetlb_2m", 0, host_populated=True)
@@ -34,6 +36,11 @@ def with_op(op: Op, *touches: tuple[int, int, int]) -> Recording:
         (Op("read", ()), [], "read no page"),
         (Op("slot", (("pages", 1),)), [], "add a slot of 1 page"),
         (Op("parallel_write", (("how", "contig"),)), [], "write from all 1 vCPUs, contig"),
+        (
+            Op("parallel_write", (("count", 65_536), ("how", "contig"), ("stride", 16))),
+            [],
+            "write 65,536 pages from all 1 vCPUs, contig, every 16",
+        ),
         (Op("set_eager_page_split", (("value", True),)), [], "set eager_page_split=Y"),
         (
             Op("clear", (("bits", "last"), ("first_page", 64), ("num_pages", 128))),
@@ -78,3 +85,14 @@ def test_sizes_read_well(pages: int, text: str) -> None:
 
 def test_ranges_stand_beside_touches() -> None:
     assert DirtyRanges._fields == ("page", "pages")
+
+
+@pytest.mark.parametrize("series", ["shadow-eager-v1", "nested-eager-v4", "rfc-2021"])
+def test_a_patch_series_is_called_never_merged(series: str) -> None:
+    made = replace(recording(SLOT, [], []), kernel=series)
+    name = f"{series} (never merged)"
+    assert kernel_name(made) == name
+    assert title(made).endswith(name)
+    assert short_title(made).endswith(name)
+    assert side_word(made, "kernel") == name
+    assert "Linux" not in title(made)

@@ -11,11 +11,12 @@ import brotli  # type: ignore[import-untyped]  # it ships no types
 import numpy as np
 import pytest
 
+from mmuviz.costs.hosts import PROFILES
 from mmuviz.ground.pages import PAGES_PER_1G
 from mmuviz.recording.columns import FAULT, SPLIT, Config
 from mmuviz.recording.pair import Pair, differences, encode_pair, split_pair
 from mmuviz.recording.totals import accesses_by_op, events_by_op, splits_by_place
-from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, SUFFIX, Entry, build, menu_title
+from mmuviz.studies.catalogue import CATALOGUE, DEFAULT, HOST, MADE, SUFFIX, Entry, build, menu_title, timings
 from mmuviz.studies.large import PAGES, VCPUS, WRITES_PER_VCPU, large_guest
 
 pytestmark = pytest.mark.xdist_group("catalogue")
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.xdist_group("catalogue")
 KIB, MIB = 1000, 1_000_000
 QUALITY = 5
 ENTRIES = {entry.name: entry for entry in CATALOGUE}
+IN_TIME = [entry for entry in CATALOGUE if not entry.recorded and entry.left != "large"]
 RECORDED = [entry for entry in CATALOGUE if entry.recorded]
 
 
@@ -145,6 +147,35 @@ def test_the_first_pair_is_light() -> None:
 def test_building_again_gives_the_same_bytes() -> None:
     entry = ENTRIES["four-vcpus"]  # vCPUs take turns; nothing may depend on chance
     assert encode_pair(build(entry)) == encode_pair(built(entry.name))
+
+
+@pytest.mark.parametrize("entry", IN_TIME, ids=lambda entry: entry.name)
+def test_what_is_made_differs_in_one_choice_and_is_light(entry: Entry) -> None:
+    pair = build(entry)
+    assert differences(pair.left, pair.right) == ["eager_page_split"]
+    assert menu_title(entry).startswith(split_pair(encode_pair(pair))[0]["title"] + ": ")
+    assert len(brotli.compress(encode_pair(pair), quality=QUALITY)) <= 20 * KIB
+    assert "model alone" in pair.left.note  # nobody takes it for a recording
+
+
+def test_recordings_of_real_kvm_have_no_time_and_all_else_has() -> None:
+    assert all(timings(entry) is None for entry in RECORDED)
+    assert {entry.left for entry in CATALOGUE} - {entry.left for entry in RECORDED} == set(MADE)
+    assert HOST in PROFILES
+    # The default stays a recording; the first story in time stands beside it.
+    assert ENTRIES[DEFAULT].recorded
+    assert [entry.recorded for entry in CATALOGUE if entry.group == ENTRIES[DEFAULT].group] == [True, False, False]
+
+
+def test_lazy_stalls_and_eager_pays_in_an_ioctl() -> None:
+    for entry, ioctl in zip(IN_TIME, ("enable", "enable", "clear"), strict=True):
+        both = timings(entry)
+        assert both is not None
+        lazy, eager = both
+        assert lazy.host == HOST
+        assert lazy.total_stall_ms > 20 * eager.total_stall_ms
+        assert eager.ioctl_total_ms(ioctl) > 10 * lazy.ioctl_total_ms(ioctl)
+        assert lazy.slowdown > eager.slowdown > 1
 
 
 def test_the_large_guest_is_asked_for_in_the_same_words_each_time() -> None:

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmuviz.components.op_table import op_rows
+from mmuviz.components.times import COUNTED, op_ends
+from mmuviz.recording.time_words import time_rows
 from mmuviz.web.app import create_app
 from mmuviz.web.page import Asked, asked, below, inside, shown
 from mmuviz.web.shipped import DEFAULT, Shelf
@@ -105,10 +107,37 @@ def test_the_story_says_its_point_and_where_to_pause() -> None:
 
 
 def test_what_stands_below_follows_the_same_address() -> None:
-    charts, details = below("?scenario=legacy", SHELF)
+    heading, *charts = below("?scenario=legacy", SHELF)[0]
+    details = below("?scenario=legacy", SHELF)[1]
+    assert COUNTED in text_of(heading)
     assert len(charts) == 3
+    assert "data-op-ends" not in text_of(charts)
     rows = json.dumps(op_rows(SHELF.scenarios["legacy"].made.pair.sides), separators=(",", ":"))
     assert json.dumps(rows)[1:-1] in text_of(details)
+
+
+def test_what_the_engine_ran_is_told_in_time() -> None:
+    scenario = SHELF.scenarios["clear-in-time"]
+    timings = scenario.timings
+    assert timings is not None
+    query = f"?scenario={scenario.name}"
+    assert scenario.point in text_of(shown(query, SHELF)[1])
+    (heading, left, right, both), details = below(query, SHELF)
+    assert timings[0].host_says in text_of(heading)
+    for figure, timing in zip((left, right), timings, strict=True):
+        assert op_ends(timing) in json.loads(text_of(figure))["props"]["children"][1]["props"].values()
+    assert "data-op-ends" not in text_of(both)
+    assert '"cursor"' not in text_of(both)  # its axis is no clock
+    for row in time_rows(scenario.made.pair, timings):
+        for cell in row:
+            assert cell in text_of(details)
+
+
+def test_op_ends_are_those_of_the_timing() -> None:
+    timings = SHELF.scenarios["clear-in-time"].timings
+    assert timings is not None
+    for timing in timings:
+        assert json.loads(op_ends(timing)) == pytest.approx(timing.op_end_ms.tolist(), abs=1e-8)
 
 
 @pytest.mark.parametrize("search", ["", "?scenario=%f0%28", "?step=-1", "x" * 5_000, None])
