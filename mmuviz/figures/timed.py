@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,7 @@ LEAST_SHARE: Final = 0.01
 OTHERS: Final = "all others"
 FAR: Final = 8.0
 """Where one side takes so many times longer than the other, each has a time axis of its own."""
+OWN_SCALE: Final = "simulated time, ms; each side has its own scale"
 SIDE_PX: Final = 98
 BARS_PX: Final = 236
 TICKS_PX: Final = 34
@@ -55,7 +56,19 @@ LABELLED: Final = 0.1
 NARROW: Final = {"width": 0.38}
 
 Timings = tuple[Timing, Timing]
-Stack = list[tuple[str, str, F64]]
+
+
+class Group(NamedTuple):
+    """Causes of stalls that are drawn as one: what they are called, their colour, and their columns."""
+
+    name: str
+    colour: str
+    columns: list[int]
+
+    def of(self, stall_ms: F64) -> F64:
+        """Their stall, float64[n], of float64[n, causes]."""
+        own: F64 = stall_ms[:, self.columns].sum(axis=1)
+        return own
 
 
 def timed_figures(pair: Pair, timings: Timings) -> tuple[go.Figure, go.Figure, go.Figure]:
@@ -68,17 +81,21 @@ def timed_figures(pair: Pair, timings: Timings) -> tuple[go.Figure, go.Figure, g
     Returns:
         The left figure, the right one, and that of both.
     """
-    causes = _causes(timings)
+    groups = _groups(timings)
     units = [
         unit_for(max(int(getattr(each, name).max()) for each in timings)) for name in ("table_bytes", "reach_bytes")
     ]
-    charts = [_charts(each, causes, units) for each in timings]
+    charts = [_charts(each, groups, units) for each in timings]
     tops = [max(_top(side[row]) for side in charts) for row in range(len(charts[0]))]
+    ends = ends_ms(timings)
     left, right = (
         _side_figure(rows, timing, end_ms, units, tops)
-        for rows, timing, end_ms in zip(charts, timings, ends_ms(timings), strict=True)
+        for rows, timing, end_ms in zip(charts, timings, ends, strict=True)
     )
-    return left, right, _both_figure(pair, timings, causes)
+    if len(set(ends)) > 1:
+        for figure in (left, right):
+            figure.update_layout(xaxis={"title": {"text": OWN_SCALE}})
+    return left, right, _both_figure(pair, timings, groups)
 
 
 def ends_ms(timings: Timings) -> list[float]:
@@ -87,24 +104,20 @@ def ends_ms(timings: Timings) -> list[float]:
     return ends if max(ends) > FAR * min(ends) else [max(ends)] * len(ends)
 
 
-def _causes(timings: Timings) -> list[str]:
-    """Causes that are drawn by themselves, in the order of the ledger."""
+def _groups(timings: Timings) -> list[Group]:
+    """Causes of stalls as they are drawn, in the order of the ledger: the small ones together, at the end."""
     totals = [each.vcpu_stall_ms.sum(axis=0) for each in timings]
-    shares = np.max([each / max(each.sum(), 1e-12) for each in totals], axis=0)
-    return [cause for cause, share in zip(timings[0].causes, shares, strict=True) if share >= LEAST_SHARE]
+    shares = np.max([each / (each.sum() or 1.0) for each in totals], axis=0)
+    large = np.flatnonzero(shares >= LEAST_SHARE).tolist()
+    small = np.flatnonzero((shares > 0) & (shares < LEAST_SHARE)).tolist()
+    names = timings[0].causes
+    groups = [Group(CAUSES[names[at]], COLOURS[names[at]], [at]) for at in large]
+    return groups + ([Group(OTHERS, GREY, small)] if small else [])
 
 
-def _stack(stall_ms: F64, timing: Timing, causes: list[str]) -> Stack:
-    """Columns of stalls: names, colours and values of those drawn by themselves, then of the rest."""
-    drawn = [timing.causes.index(cause) for cause in causes]
-    rest = np.delete(stall_ms, drawn, axis=1).sum(axis=1)
-    stack = [(CAUSES[cause], COLOURS[cause], stall_ms[:, at]) for cause, at in zip(causes, drawn, strict=True)]
-    return [*stack, (OTHERS, GREY, rest)]
-
-
-def _charts(timing: Timing, causes: list[str], units: list[Unit]) -> list[list[Line]]:
+def _charts(timing: Timing, groups: list[Group], units: list[Unit]) -> list[list[Line]]:
     """Lines of each chart of a side, a value for the beginning and for each bin's end."""
-    stalls = [Line(name, _so_far(values), colour) for name, colour, values in _stack(timing.stall_ms, timing, causes)]
+    stalls = [Line(group.name, _so_far(group.of(timing.stall_ms)), group.colour) for group in groups]
     rate = timing.accesses * (PER_SECOND / timing.bin_ms / MILLION)
     return [
         stalls,
@@ -162,7 +175,7 @@ def _side_figure(
     return figure
 
 
-def _both_figure(pair: Pair, timings: Timings, causes: list[str]) -> go.Figure:
+def _both_figure(pair: Pair, timings: Timings, groups: list[Group]) -> go.Figure:
     rows = [
         Row("Stall by vCPU and cause, ms", BARS_PX, 2),
         Row("Time of each ioctl, ms", BARS_PX, 1, above_px=TICKS_PX),
@@ -181,8 +194,9 @@ def _both_figure(pair: Pair, timings: Timings, causes: list[str]) -> go.Figure:
     )
     for side, timing in enumerate(timings):
         x = np.arange(vcpus) + (0.21 if side else -0.21)
-        for name, colour, values in _stack(timing.vcpu_stall_ms, timing, causes):
-            figure.add_trace(go.Bar(x=x, y=values, name=name, marker={"color": colour}, showlegend=side == 0, **NARROW))
+        for group in groups:
+            y, marker = group.of(timing.vcpu_stall_ms), {"color": group.colour}
+            figure.add_trace(go.Bar(x=x, y=y, name=group.name, marker=marker, showlegend=side == 0, **NARROW))
         _name_bars(figure, x, timing.vcpu_stall_ms.sum(axis=1), words[side])
         _add_calls(figure, timing, words[side], side, most_ms)
     return figure
