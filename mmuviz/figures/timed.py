@@ -45,7 +45,7 @@ LEAST_SHARE: Final = 0.01
 OTHERS: Final = "all others"
 FAR: Final = 8.0
 """Where one side takes so many times longer than the other, each has a time axis of its own."""
-OWN_SCALE: Final = "simulated time, ms; each side has its own scale"
+OWN_SCALE: Final = "simulated time, ms (own scale)"
 SIDE_PX: Final = 98
 BARS_PX: Final = 236
 TICKS_PX: Final = 34
