@@ -112,7 +112,7 @@ def run_ahead(state: MmuState, clock: Clock, vcpu: int, turn: Turn, near: int, f
     work = scaled(clock, vcpu, clock.price[layout.FAST])
     why, time, position, fixed = GOES_ON, turn.time, turn.position, 0
     here = open_bin(clock, time)
-    while position < stream[vcpu, program.ACCESSES] and not log_is_low(state):
+    while position < stream[vcpu, program.ACCESSES]:
         access = look(state, clock, vcpu, position)
         if not access.enough and not (fixes and is_fixable(state, access)):
             break
@@ -122,14 +122,19 @@ def run_ahead(state: MmuState, clock: Clock, vcpu: int, turn: Turn, near: int, f
             why = LATER
             break
         here = bin_at(clock, vcpu, here, time, work)
-        if not access.enough:
+        run = 1
+        if access.enough:
+            run = retiring(state, clock, vcpu, position, access, sight)
+        else:
             fix_ahead(state, vcpu, access.gfn)
             here = Bin(here.number, here.end, here.retired, here.fixed + 1)
             fixed += 1
             time += work
-            continue
+            if time >= limit or log_is_low(state):
+                why = LATER
+                break
+            here = bin_at(clock, vcpu, here, time, work)
         took = pace_ps(clock, vcpu, kind_of(state, access.gfn, access.write))
-        run = retiring(state, stream, vcpu, position, access)
         if time + (run - 1) * took >= limit:
             run = max((limit - time - 1) // took, 0) + 1
         here = with_run(clock, vcpu, here, time, run, took, work)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock
@@ -15,6 +17,9 @@ from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.touch import is_4k, leaf_word
 from mmuviz.workloads import stream as program
 from mmuviz.workloads.stream import gfn_at, is_write_at
+
+LONGEST_RUN: Final = 4096
+"""Pages that are looked at ahead of one another; what lies behind the time up to which a vCPU may run is in vain."""
 
 
 @inlined
@@ -86,18 +91,26 @@ def sight_of(state: MmuState, clock: Clock, vcpu: int) -> Sight:
     return Sight(low, high, free and stay)
 
 
-@woven
-def retiring(state: MmuState, stream: I64, vcpu: int, position: int, access: Access) -> int:
-    """How many accesses from one that retires on surely do: those of its leaf, or of its 4K table.
+@inlined
+def retiring_drawn(state: MmuState, clock: Clock, vcpu: int, position: int, need: int, sight: Sight) -> int:
+    """How many accesses to pages that are drawn or listed retire through 4K leaves, one after the other."""
+    stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
+    most = min(stream[vcpu, program.ACCESSES] - position, LONGEST_RUN)
+    run = 1
+    while run < most:
+        gfn = gfn_at(stream, clock.listed, vcpu, position + run)
+        if not sight.anywhere and not sight.low <= gfn < sight.high:
+            break
+        if state.l1[np.uint64(gfn - linear)] & need != need:
+            break
+        run += 1
+    return run
 
-    Of what is drawn, a page or whether an access writes, only the one access.
-    """
-    share = stream[vcpu, program.WRITE_PERMILLE]
-    if stream[vcpu, program.KIND] != program.STEPS or 0 < share < program.ALWAYS:
-        return 1
-    gfn, huge = access.gfn, not is_4k(state, access.gfn)
-    need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
-    stride = stream[vcpu, program.STRIDE]
+
+@woven
+def retiring_steps(state: MmuState, stream: I64, vcpu: int, position: int, access: Access, need: int) -> int:
+    """How many accesses of a sweep retire through one leaf, or through leaves of one 4K table."""
+    gfn, huge, stride = access.gfn, not is_4k(state, access.gfn), stream[vcpu, program.STRIDE]
     shift = SHIFT_1G if huge and state.l3[state.row_of[gfn >> SHIFT_1G]] & mmu.PRESENT else SHIFT_2M
     left = stream[vcpu, program.FIRST_GFN] + stream[vcpu, program.PAGES] - gfn
     room = min(left, (((gfn >> shift) + 1) << shift) - gfn)
@@ -107,9 +120,26 @@ def retiring(state: MmuState, stream: I64, vcpu: int, position: int, access: Acc
         return int(max(most, 1))
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
     run = 1
-    while run < most and state.l1[at + run * stride] & need == need:
+    while run < most and state.l1[np.uint64(at + run * stride)] & need == need:
         run += 1
     return run
+
+
+@woven
+def retiring(state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, sight: Sight) -> int:
+    """How many accesses from one that retires on surely do, all at the same pace.
+
+    Where it is drawn whether an access writes, only the one.
+    """
+    share = clock.stream[vcpu, program.WRITE_PERMILLE]
+    if 0 < share < program.ALWAYS:
+        return 1
+    need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
+    if clock.stream[vcpu, program.KIND] == program.STEPS:
+        return retiring_steps(state, clock.stream, vcpu, position, access, need)
+    if state.conf[mmu.CONF_LINEAR] == mmu.NOT_LINEAR or not is_4k(state, access.gfn):
+        return 1
+    return retiring_drawn(state, clock, vcpu, position, need, sight)
 
 
 @inlined
