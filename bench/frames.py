@@ -58,13 +58,14 @@ class Frames(NamedTuple):
     ticks: int
 
 
-def frames_while_playing(page: Page, query: str, speed: str) -> Frames:
+def frames_while_playing(page: Page, query: str, speed: str, play_ms: int = PLAY_MS) -> Frames:
     """Open a scenario, play it from its opening, and watch the frames.
 
     Args:
         page: a browser's page whose context has a base address.
         query: of the page's address.
         speed: value of the speed list.
+        play_ms: how long to watch.
 
     Returns:
         The figures.
@@ -78,7 +79,7 @@ def frames_while_playing(page: Page, query: str, speed: str) -> Frames:
     page.wait_for_timeout(1_000)  # what loading left behind is collected
     begin = int(page.get_attribute("#story", "data-t") or "0")
     page.evaluate("watchedFrames.begins.length = watchedFrames.works.length = 0")
-    page.wait_for_timeout(PLAY_MS)
+    page.wait_for_timeout(play_ms)
     seen = page.evaluate("watchedFrames")
     end = int(page.get_attribute("#story", "data-t") or "0")
     intervals = np.diff(seen["begins"])

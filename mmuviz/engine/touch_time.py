@@ -86,7 +86,8 @@ def sight_of(state: MmuState, clock: Clock, vcpu: int) -> Sight:
     free = clock.at[layout.VMM_WAITS] == 0 and clock.at[layout.ONE_BY_ONE] == 0
     stay = leaves_stay(state)
     low, high = own_part(clock, vcpu)
-    if not free or (clock.at[layout.ZAPS] != 0 and not stay):  # who zaps kicks all others
+    kicks = clock.at[layout.ZAPS] != 0 and state.conf[mmu.CONF_STAGE2] == 0  # who zaps kicks; arm64 broadcasts
+    if not free or (kicks and not stay):
         high = low
     return Sight(low, high, free and stay)
 
