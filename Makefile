@@ -35,7 +35,7 @@ $(VENV)/.python:
 
 $(VENV)/.requirements: requirements.txt pyproject.toml $(VENV)/.python
 	@echo "Installing the pinned requirements (once, about a minute)"
-	@$(pip) install --require-hashes -r requirements.txt
+	@$(pip) install --no-compile --require-hashes -r requirements.txt
 	@$(pip) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

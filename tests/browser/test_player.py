@@ -262,7 +262,8 @@ def test_playing_asks_the_server_nothing_and_leaves_the_address_alone(page: Page
     assert page.url.endswith(f"step={START}")
     page.keyboard.press("Space")
     page.wait_for_url(f"**/?scenario=legacy&step={tick(page)}")
-    assert asked == []
+    # The tab's icon comes when the browser finds time for it.
+    assert [url for url in asked if "/favicon." not in url] == []
 
 
 def test_pictures_stand_for_the_charts_while_it_plays(page: Page) -> None:
