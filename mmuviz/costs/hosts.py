@@ -186,7 +186,7 @@ PROFILES: Final[dict[str, HostProfile]] = {
                 "dirty_log_ns": 200,
                 "share_ms": 436,
             },
-            ("fault-w100", "fault-w5-2v", "fault-w5-16v"),
+            ("fault-w100", "fault-w5-2v", "fault-w5-16v", "fault-w5-96v"),
         ),
         _profile(
             "shadow_eager",
@@ -201,7 +201,7 @@ PROFILES: Final[dict[str, HostProfile]] = {
                 "rmap_add_ps": 11_000,
                 "topup_ns": 27_500,
             },
-            ("shadow-v3",),
+            ("shadow-v3", "shadow-v1-tdpN-iteration1_clear"),
         ),
         _profile(
             "nested_eager",
@@ -214,9 +214,9 @@ PROFILES: Final[dict[str, HostProfile]] = {
                 "rmap_arm_ps": 14_600,
                 "rmap_add_ps": 9_700,
                 "miss_ps": 28_000,
+                "socket_cores": 10,
             },
             ("nested-v4-w100", "nested-v4-enable", "nested-v4-iteration2"),
-            socket_cores=10,
         ),
         _profile(
             "ampere_one",
@@ -247,8 +247,8 @@ PROFILES: Final[dict[str, HostProfile]] = {
         _profile(
             "xeon_6152",
             "Xeon Gold 6152, 2.1 GHz: initially-all-set on x86 (2020)",
-            {"rmap_head_ps": 9_500, "page_alloc_ns": 4_600},
-            ("initset-x86",),
+            {"rmap_head_ps": 9_750},
+            ("initset-x86-before",),
         ),
         _profile(
             "xeon_6161",

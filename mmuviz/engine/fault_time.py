@@ -120,7 +120,9 @@ def flushed_ps(clock: Clock, vcpu: int, was: Counts, now: Counts, asked: int) ->
 
 
 @woven
-def carry_out(state: MmuState, clock: Clock, vcpu: int, access: Access, begin: int, wait: int) -> int:
+def carry_out(
+    state: MmuState, clock: Clock, vcpu: int, access: Access, begin: int, before: int, wait: int
+) -> int:  # fmt: skip
     """Carry out page_fault() and price what it did.
 
     Args:
@@ -129,10 +131,11 @@ def carry_out(state: MmuState, clock: Clock, vcpu: int, access: Access, begin: i
         vcpu: who faulted.
         access: what it touched.
         begin: when the fault began.
-        wait: of that time the wait for mmu_lock and its cache line, ps.
+        before: from then until it asked for mmu_lock, where that is held for write, ps.
+        wait: for mmu_lock and its cache line, ps.
 
     Returns:
-        How long the handling takes beside the wait, ps.
+        How long the rest of the handling takes, ps.
     """
     price, was = clock.price, counts_of(state.stat)
     cache, logged = state.cache[vcpu], state.pml_count[vcpu]
@@ -144,13 +147,13 @@ def carry_out(state: MmuState, clock: Clock, vcpu: int, access: Access, begin: i
     if tables > 0:
         filled = max(state.cache[vcpu] + tables - cache, 0)
         alloc = scaled(clock, vcpu, tables * price[layout.TABLE_LINK] + filled * price[layout.REFILL])
-    flushed = flushed_ps(clock, vcpu, was, now, begin + wait + work)
+    flushed = flushed_ps(clock, vcpu, was, now, begin + before + wait + work)
     index = bin_of(clock, begin)
-    charge(clock, vcpu, layout.EXIT, index, work)
+    charge(clock, vcpu, layout.EXIT, index, before + work)
     charge(clock, vcpu, layout.LOCK_WAIT, index, wait)
     charge(clock, vcpu, layout.SPLIT, index, change)
     charge(clock, vcpu, layout.ALLOC, index, alloc)
     charge(clock, vcpu, layout.FLUSH, index, flushed)
     took = work + change + alloc + flushed
-    note_faults(clock, index, wait + took, 1)
+    note_faults(clock, index, before + wait + took, 1)
     return took

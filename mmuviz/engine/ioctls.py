@@ -42,7 +42,7 @@ class TimedIoctls(TimedMachine):
         with self.call("enable"):
             pages = self._span(self._row(slot_id))[1]
             took = prices.walk("enable_initset" if initset else "enable")
-            bitmap_pages = BITMAPS * -(-pages // (8 * PAGE_BYTES))
+            bitmap_pages = 0 if self.config.dirty_log_mode.ring else BITMAPS * -(-pages // (8 * PAGE_BYTES))
             took += bitmap_pages * prices.host["page_alloc_ns"] * PS_PER_NS
             took += pages // BITS_PER_LONG * prices.walk("bitmap_fill") if initset else 0
             self.elapse(took)
@@ -73,7 +73,8 @@ class TimedIoctls(TimedMachine):
 
     def _split_unit(self, tables: MmuState, low: int, high: int, level: int, path: Path, pages: int) -> None:
         """One step of splitting: of one level by rmap, or of all."""
-        before = int(tables.stat[mmu.STAT_TABLE_PAGES])
+        before, topups = int(tables.stat[mmu.STAT_TABLE_PAGES]), int(tables.stat[mmu.STAT_SPLIT_TOPUPS])
+        tlbis = int(tables.stat[mmu.STAT_TLBIS])
         if level:
             self._walk(low, high, lambda gfn: split_rmaps_of_level(tables, gfn, high, level))
         else:
@@ -81,8 +82,11 @@ class TimedIoctls(TimedMachine):
         splits = int(tables.stat[mmu.STAT_TABLE_PAGES]) - before
         if not splits:
             return
-        if not self.quiet and drops_lock_to_allocate(self.config, l2=bool(tables.conf[mmu.CONF_L2])) == "always":
+        drops = drops_lock_to_allocate(self.config, l2=bool(tables.conf[mmu.CONF_L2]))
+        if not self.quiet and (drops == "always" or tables.stat[mmu.STAT_SPLIT_TOPUPS] != topups):
             self.relock(path)
+        if tables.stat[mmu.STAT_TLBIS] != tlbis:
+            self.broadcast(int(tables.stat[mmu.STAT_TLBIS]) - tlbis)
         self.elapse(splitting_ps(self.prices, tables, splits, pages, "enable"))
 
     def _arm_range(self, tables: MmuState, start: int, end: int) -> None:
@@ -173,16 +177,19 @@ class TimedIoctls(TimedMachine):
         tables, prices, stat = self.guest_tables, self.prices, self._state.stat
         masks = part[first:] & self._bitmap(row, first_word + first, len(part) - first)
         levels = words_by_level(tables, self._span(row)[0] + (first_word + first) * BITS_PER_LONG, masks)
-        before, topups = self.table_pages(), int(stat[mmu.STAT_SPLIT_TOPUPS])
+        before, topups, tlbis = self.table_pages(), int(stat[mmu.STAT_SPLIT_TOPUPS]), int(stat[mmu.STAT_TLBIS])
         self._walk(first, len(part), lambda word: clear_dirty_log_protect(self._state, row, first_word, part, word))
         splits = self.table_pages() - before
         splits_here = bool(tables.conf[mmu.CONF_EAGER]) and tables.conf[mmu.CONF_SPLITTER] != mmu.SPLITTER_NONE
         eager = self.config.dirty_log_mode.initially_set and splits_here
         took = words_ps(prices, masks, levels, "clear", words, eager=eager)
         took += splitting_ps(prices, tables, splits, words * BITS_PER_LONG, "clear_2m")
-        took += topping_up_ps(prices, int(stat[mmu.STAT_SPLIT_TOPUPS]) - topups)
-        if splits and not self.quiet and drops_lock_to_allocate(self.config) == "always":
+        topups, tlbis = int(stat[mmu.STAT_SPLIT_TOPUPS]) - topups, int(stat[mmu.STAT_TLBIS]) - tlbis
+        took += topping_up_ps(prices, topups)
+        if splits and not self.quiet and (drops_lock_to_allocate(self.config) == "always" or topups):
             self.relock(Path.CLEAR)
+        if splits and tlbis:
+            self.broadcast(tlbis)
         self.elapse(took)
 
     def _words(self, words: int) -> Iterator[tuple[int, int]]:
@@ -229,6 +236,8 @@ class TimedIoctls(TimedMachine):
         slot, stat = tables.slots[row], tables.stat
         start, end = int(slot[mmu.SLOT_BASE]), int(slot[mmu.SLOT_END])
         flushes = int(stat[mmu.STAT_TLB_FLUSHES])
+        # The TDP MMU before it recovered huge pages in place flushes for each of them.
+        once = not tables.conf[mmu.CONF_TDP_MMU] or self.config.kernel.recovers_huge_pages_in_place
         whole = self._slots[int(slot[mmu.SLOT_ID])].backing.level == PG_LEVEL_1G or self.quiet
         size = PAGES_PER_1G if whole else PAGES_PER_2M
         for low, high in pairwise([start, *range((start // size + 1) * size, end, size), end]):
@@ -236,10 +245,13 @@ class TimedIoctls(TimedMachine):
             slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = low, high
             super()._collapse(tables, row)
             slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = start, end
-            self._after_collapse(self._collapsed(tables) - before)
-        if not tables.conf[mmu.CONF_TDP_MMU] or self.config.kernel.recovers_huge_pages_in_place:
-            stat[mmu.STAT_TLB_FLUSHES] = min(int(stat[mmu.STAT_TLB_FLUSHES]), flushes + 1)  # one for the whole call
+            self._after_collapse(self._collapsed(tables) - before, once=once)
+        asked = int(stat[mmu.STAT_TLB_FLUSHES]) - flushes
+        if once and asked:
+            stat[mmu.STAT_TLB_FLUSHES] = flushes + 1
         self.unlock()
+        if once and asked:
+            self.flush()
 
     @staticmethod
     def _collapsed(tables: MmuState) -> I64:
@@ -249,11 +261,12 @@ class TimedIoctls(TimedMachine):
             [stat[mmu.STAT_TABLES_COLLAPSED], -stat[mmu.STAT_PAGES + PG_LEVEL_4K], stat[mmu.STAT_TLB_FLUSHES]]
         )
 
-    def _after_collapse(self, counts: I64) -> None:
+    def _after_collapse(self, counts: I64, *, once: bool) -> None:
         """Time that one step of disabling took, and its flushes."""
         tables, leaves, flushes = (int(each) for each in counts)
         if self.config.kernel.recovers_huge_pages_in_place and self.config.tdp_mmu:
             self.elapse(tables * self.prices.host["recover_ns"] * PS_PER_NS)
             return
         self.elapse(tables * self.prices.walk("zap_table") + leaves * self.prices.walk("zap_child"))
-        self.flush(flushes)
+        if not once:
+            self.flush(flushes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import Clock, charge_rarely, drop_first
+from mmuviz.engine.clock import Clock, bin_of, charge_rarely, drop_first, note_faults
 from mmuviz.engine.fault_time import Access, carry_out, scaled
 from mmuviz.engine.lock import (
     enqueue,
@@ -36,8 +36,10 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, now: int) -> int:
     state.stat[mmu.STAT_PF_TAKEN] += 1
     state.stat[mmu.STAT_PF_SPURIOUS] += 1
     took = scaled(clock, vcpu, clock.price[layout.SPURIOUS])
-    charge_rarely(clock, vcpu, layout.LOCK_WAIT, clock.began[vcpu], now - clock.asked[vcpu])
-    charge_rarely(clock, vcpu, layout.EXIT, now, took)
+    before, wait = clock.asked[vcpu] - clock.began[vcpu], now - clock.asked[vcpu]
+    charge_rarely(clock, vcpu, layout.LOCK_WAIT, clock.began[vcpu], wait)
+    charge_rarely(clock, vcpu, layout.EXIT, clock.began[vcpu], before + took)
+    note_faults(clock, bin_of(clock, clock.began[vcpu]), before + wait + took, 1)
     leave_lock(clock, vcpu, now, took)
     return now + took
 
@@ -84,15 +86,16 @@ def enter_lock(clock: Clock, vcpu: int, time: int) -> int:
 @woven
 def fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, lockless: int) -> int:
     """A fault: under mmu_lock, which the vCPU has, or fixed without; returns when it is over."""
-    wait, begin = 0, time
+    before, wait, begin = 0, 0, time
     if not lockless:
-        wait, begin = time - clock.asked[vcpu], clock.began[vcpu]
+        begin = clock.began[vcpu]
+        before, wait = clock.asked[vcpu] - begin, time - clock.asked[vcpu]
         if clock.at[layout.WRITE_LOCKS] == 0:
             ahead = scaled(clock, vcpu, clock.price[layout.BEFORE_LOCK])
             comes = line_visit(clock, vcpu, time + ahead) - ahead
             wait += comes - time
             time = comes
-    took = carry_out(state, clock, vcpu, access, begin, wait)
+    took = carry_out(state, clock, vcpu, access, begin, before, wait)
     if not lockless:
         leave_lock(clock, vcpu, time, took)
     return time + took

@@ -169,10 +169,14 @@ class TimedMachine(Machine):
         """A vCPU's ring is full: the reaper harvests and resets all rings, and the vCPU goes on."""
         clock = self.clock
         at = int(clock.now[clock.phase == layout.RING_FULL].max())
+        flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES])
         entries = sum(len(pages) for _, pages in self.collect_dirty_rings())
-        done = self.reset_dirty_rings()
-        took = self.prices.walk("ring_reset") + done * self.prices.walk("ring_page")
-        took += entries * self.prices.walk("collect_entry")
+        hold = self.reset_dirty_rings() * self.prices.walk("ring_page")
+        took = self.prices.walk("ring_reset") + hold + entries * self.prices.walk("collect_entry")
+        flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES]) - flushes
+        took += self._flush_ps() if flushes else 0
+        note_ioctl(clock, at, self.guest_tables.stat, took)
+        self.calls.append(Call("reset", self.iteration, at, at + took, hold, 0, 0, flushes))
         for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
             resume(clock, int(vcpu), at + took)
 
@@ -251,10 +255,24 @@ class TimedMachine(Machine):
         self.lock(path)
 
     def flush(self, times: int = 1) -> None:
-        """Remote TLB flushes by the ioctl thread; every vCPU in the guest is kicked."""
+        """TLB flushes by the ioctl thread; every vCPU in the guest is kicked, but on arm64, which broadcasts."""
+        if self.config.mmu is Mmu.STAGE2:
+            self.broadcast(times)
+        else:
+            self.elapse(self._flush_ps(times))
+
+    def _flush_ps(self, times: int = 1) -> int:
+        """Kick every vCPU in the guest; returns how long that takes who asks."""
         host, running = self.prices.host, self.clock.phase == layout.RUNNING
         self.clock.debt[running] += times * host["kick_ns"] * PS_PER_NS
-        self.elapse(times * (host["flush_ns"] + int(running.sum()) * host["ack_ns"]) * PS_PER_NS)
+        return int(times * (host["flush_ns"] + int(running.sum()) * host["ack_ns"]) * PS_PER_NS)
+
+    def broadcast(self, times: int) -> None:
+        """TLBIs of arm64; the whole machine does one at a time."""
+        at = self.clock.at
+        free = max(int(at[layout.TLBI_FREE]), self.time) + times * int(self.prices.host["tlbi_ns"]) * PS_PER_NS
+        at[layout.TLBI_FREE] = free
+        self.elapse(free - self.time)
 
     # Accesses that are listed, as Machine.run() has them
 

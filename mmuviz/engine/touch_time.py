@@ -82,8 +82,13 @@ class Sight(NamedTuple):
 
 @inlined
 def sight_of(state: MmuState, clock: Clock, vcpu: int) -> Sight:
-    """A vCPU's sight, as the tables stand. While an ioctl waits for mmu_lock nobody runs on."""
-    free = clock.at[layout.VMM_WAITS] == 0 and clock.at[layout.ONE_BY_ONE] == 0
+    """A vCPU's sight, as the tables stand.
+
+    While an ioctl waits for mmu_lock nobody runs on, nor with rings, of which one that is full has all
+    of them emptied, nor who shares its CPU and so is later than it looks.
+    """
+    free = clock.at[layout.VMM_WAITS] == 0 and clock.at[layout.ONE_BY_ONE] == 0 and state.conf[mmu.CONF_RING] == 0
+    free = free and (vcpu != clock.now.shape[0] - 1 or clock.now[vcpu] >= clock.at[layout.SHARED_UNTIL])
     stay = leaves_stay(state)
     low, high = own_part(clock, vcpu)
     kicks = clock.at[layout.ZAPS] != 0 and state.conf[mmu.CONF_STAGE2] == 0  # who zaps kicks; arm64 broadcasts

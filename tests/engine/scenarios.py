@@ -16,6 +16,7 @@ from mmuviz.workloads.strided import Strided
 from mmuviz.workloads.uniform_random import UniformRandom
 
 MODES = (DirtyLogMode.LEGACY, DirtyLogMode.MANUAL, DirtyLogMode.MANUAL_INITIALLY_SET)
+RING_ENTRIES = 1024
 
 
 @st.composite
@@ -42,9 +43,12 @@ def scenarios(draw: st.DrawFn, *, shared: bool | None = None) -> Scenario:
     eager = kernel.eager_page_split and mmu is not Mmu.STAGE2 and draw(st.booleans())
     vcpus = draw(st.integers(1, 5))
     chunk = PAGES_PER_2M * 4096 if mmu is Mmu.STAGE2 and kernel.arm64_eager_page_split and draw(st.booleans()) else 0
+    rings = mmu in (Mmu.TDP, Mmu.DIRECT_SHADOW)
+    mode = draw(st.sampled_from([*MODES, DirtyLogMode.RING] if rings else MODES))
     vm = VmConfig(
         kernel,
-        draw(st.sampled_from(MODES)),
+        mode,
+        ring_entries=RING_ENTRIES if mode.ring else None,
         eager_page_split=eager,
         mmu=mmu,
         vcpus=vcpus,

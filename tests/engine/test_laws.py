@@ -93,6 +93,8 @@ def test_totals_are_sums_of_what_is_shown_over_time(scenario: Scenario) -> None:
     run = simulate(scenario)
     clock = run.machine.clock
     assert clock.series[:, : layout.CAUSES].sum(axis=0).tolist() == clock.stall.sum(axis=0).tolist()
+    if scenario.driver is not Driver.PRE_SPLIT:
+        assert int(clock.series[:, layout.FAULTS].sum()) == int(run.machine.state.stat[STAT_PF_TAKEN])
     assert int(clock.series[:, layout.RETIRED].sum()) == int(clock.retired.sum()) == int(clock.at[layout.RETIRED_ALL])
     assert int(clock.series[:, layout.IOCTL].sum()) == sum(call.took_ps - call.wait_ps for call in run.calls)
     assert (clock.stall >= 0).all()
