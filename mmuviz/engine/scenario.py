@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from mmuviz.costs.hosts import PROFILES
-from mmuviz.ground.errors import InputError
+from mmuviz.ground.errors import InputError, shown
 from mmuviz.mmu.config import Memslot, VmConfig
-from mmuviz.workloads.pattern import Pattern
+from mmuviz.workloads.pattern import PS_PER_S, Pattern
+
+LONGEST_PS: Final = 1 << 61
+"""Far below the end of the clock, which counts ps in 64 bits."""
 
 
 class Driver(StrEnum):
@@ -61,8 +65,22 @@ class Scenario:
         Raises:
             InputError: no such host, or a number out of range.
         """
-        if self.host not in PROFILES:
-            raise InputError(f"host={self.host} is no profile; choose one of {', '.join(sorted(PROFILES))}")
+        if str(self.host) not in PROFILES:
+            raise InputError(f"host={shown(self.host)} is no profile; choose one of {', '.join(sorted(PROFILES))}")
+        if not isinstance(self.driver, Driver):
+            raise InputError(f"driver={shown(self.driver)} is none of {', '.join(Driver)}")
         for name, most in (("iterations", 1000), ("lead_ms", 600_000), ("tail_ms", 600_000), ("reap_ms", 600_000)):
-            if not 0 <= getattr(self, name) <= most:
-                raise InputError(f"{name}={getattr(self, name)} must be 0 to {most}")
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value <= most:
+                raise InputError(f"{name}={shown(value)} must be a whole number from 0 to {most}")
+        last_ps = int((self._accesses() * PS_PER_S * (self.iterations + 1)) // max(self.workload.rate_hz, 1))
+        if self.workload.rate_hz and last_ps >= LONGEST_PS:
+            raise InputError(
+                f"rate_hz={self.workload.rate_hz} stretches the passes over {last_ps // PS_PER_S} s; the clock ends at "
+                f"{LONGEST_PS // PS_PER_S} s: give a higher rate, less memory or fewer iterations"
+            )
+
+    def _accesses(self) -> int:
+        """Accesses of a vCPU's pass at most."""
+        part = self.memslot.pages if self.workload.shared else -(-self.memslot.pages // self.vm.vcpus) + self.vm.vcpus
+        return self.workload.accesses(part)

@@ -12,7 +12,7 @@ from mmuviz.engine.clock import note_tables
 from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.prices import PS_PER_NS, Prices, price_list
 from mmuviz.engine.run import stall_quantile
-from mmuviz.ground.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
+from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
 from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.recordings import Replayable, checked
 from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, TEST_SLOT, Replay
@@ -127,7 +127,7 @@ def timing_of(document: dict[str, Any], host: str) -> Timing:
         bin_ms=(size << shift) / PS_PER_MS,
         stall_ms=sums[:, : layout.CAUSES] / PS_PER_MS,
         ioctl_ms=sums[:, layout.IOCTL] / PS_PER_MS,
-        table_bytes=stand[:, layout.TABLES] * PAGE_BYTES,
+        table_bytes=stand[:, layout.TABLES] * (PAGE_BYTES + PAGE_HEADER_BYTES),
         reach_bytes=reach_bytes(stand, profile),
         accesses=sums[:, layout.RETIRED],
         vcpu_stall_ms=clock.stall / PS_PER_MS,

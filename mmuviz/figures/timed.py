@@ -160,7 +160,7 @@ def _side_figure(
         f"TLB reach of a core, {units[1].name}",
     ]
     rows = [
-        Row(title, SIDE_PX, legend_lines=2 if index == 0 else 0, above_px=0 if index == 0 else 4)
+        Row(title, SIDE_PX, legend_lines=3 if index == 0 else 0, above_px=0 if index == 0 else 4)
         for index, title in enumerate(titles)
     ]
     axis = {"range": [0, end_ms], "nticks": 6, "title": {"text": "simulated time, ms", "standoff": 2}}

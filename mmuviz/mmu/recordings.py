@@ -66,7 +66,7 @@ def read_document(path: Path) -> dict[str, Any]:
         InputError: it is no file, cannot be read, is truncated, too large, or is not JSON.
     """
     try:
-        with _opened(path) as file:
+        with open_regular(path) as file:
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             with gzip.GzipFile(fileobj=file) if zipped else file as stream:
@@ -80,14 +80,14 @@ def read_document(path: Path) -> dict[str, Any]:
     return _parsed(text)
 
 
-def _opened(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """Open a file, once and without waiting: a pipe or a device would be waited for, for ever."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-        raise InputError(f"is {kinds.get(stat.S_IFMT(mode), 'no file')}; give a regular file, .json or .json.gz")
+        raise InputError(f"is {kinds.get(stat.S_IFMT(mode), 'no file')}; give a regular file")
     return os.fdopen(descriptor, "rb")
 
 

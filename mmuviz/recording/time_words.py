@@ -23,6 +23,7 @@ CAUSES: Final = {
 }
 IOCTLS: Final = {"enable": "enable", "get": "GET", "clear": "CLEAR", "disable": "disable"}
 DOING: Final = {"enable": "enabling takes", "get": "GET takes", "clear": "CLEAR takes", "disable": "disabling takes"}
+HUNDRED: Final = 100
 NOTHING_BESIDE: Final = 0.1
 """A time that is a smaller share of another one need not be said with it."""
 UNITS: Final = (("s", 1e3), ("ms", 1.0), ("\N{MICRO SIGN}s", 1e-3), ("ns", 1e-6))
@@ -40,6 +41,11 @@ def time_text(time_ms: float) -> str:
     value = time_ms / size
     digits = max(0, 2 - int(np.floor(np.log10(value)))) if value >= 1 else 2
     return f"{round(value, digits):,.{digits}f} {name}"
+
+
+def times_text(times: float) -> str:
+    """How many times as long, e.g. "24.7" or "481"."""
+    return f"{times:,.3g}" if times < HUNDRED else f"{times:,.0f}"
 
 
 def time_point(pair: Pair, timings: tuple[Timing, Timing]) -> str:
@@ -71,7 +77,7 @@ def host_words(timing: Timing) -> str:
     """Say whose costs the times are of."""
     return (
         f"Modelled, not measured, from the moment logging is enabled. Costs of the {timing.host_says} (profile "
-        f"{timing.host})."
+        f"{timing.host}). A write that PML logs takes longer, which is no stall."
     )
 
 
@@ -123,7 +129,7 @@ def _guest_rows(pair: Pair, timings: tuple[Timing, Timing]) -> list[Row]:
     def size(span_bytes: int) -> str:
         return size_text(span_bytes // PAGE_BYTES)
 
-    slower = [f"{each.slowdown:,.3g}" if each.slowdown < 100 else f"{each.slowdown:,.0f}" for each in timings]
+    slower = [times_text(each.slowdown) for each in timings]
     reach = [[size(int(each)) for each in _reach_while_logging(pair, timing)] for timing in timings]
     return [
         _row("Guest's accesses, against no logging", [f"{times} times as long" for times in slower]),

@@ -37,7 +37,7 @@ class Timing:
         bin_ms: width of a bin of time.
         stall_ms: float64[bins, causes], of all vCPUs together.
         ioctl_ms: float64[bins].
-        table_bytes: int64[bins + 1], page tables at the beginning and at each bin's end.
+        table_bytes: int64[bins + 1], page tables with their headers at the beginning and at each bin's end.
         reach_bytes: int64[bins + 1], what the TLB of one core can map then at most.
         accesses: int64[bins], that retired.
         vcpu_stall_ms: float64[vcpus, causes], in all.

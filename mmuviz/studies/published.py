@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmuviz.engine.scenario import Driver, Scenario
-from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.ground.errors import InputError, MmuvizError, shown
 from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_1G, PAGES_PER_2M
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of, kernel_row
+from mmuviz.mmu.recordings import MAX_FILE_BYTES, open_regular
 from mmuviz.workloads.idle import Idle
 from mmuviz.workloads.pattern import Pattern
 from mmuviz.workloads.sequential import Sequential
@@ -26,6 +27,8 @@ SHIPPED: Final = "published/measurements.json"
 FIELDS: Final = ("id", "source_title", "source_url", "workload", "metric", "unit", "value", "strategy", "notes")
 PAGES_PER_GIB: Final = PAGES_PER_1G
 GIB: Final = PAGES_PER_1G * PAGE_BYTES
+MOST: Final = 1_000_000
+MOST_GIB: Final = 4096
 SECONDS: Final = {"s": 1e-12, "ms": 1e-9, "us": 1e-6, "ns": 1e-3}
 
 
@@ -66,17 +69,33 @@ def read_points(path: Path | None = None) -> list[Point]:
     """
     name = "the shipped measurements" if path is None else str(path)
     try:
-        text = (
-            resources.files("mmuviz.data").joinpath(SHIPPED).read_text(encoding="utf-8")
-            if path is None
-            else path.read_text(encoding="utf-8")
-        )
+        text = resources.files("mmuviz.data").joinpath(SHIPPED).read_bytes() if path is None else _text_of(path)
         rows = json.loads(text)
-    except (OSError, ValueError) as error:
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: {error}; it must be a JSON list of measurements") from error
     if not isinstance(rows, list):
         raise InputError(f"{name}: must be a JSON list of measurements, not {type(rows).__name__}")
     return [_point(name, index, row) for index, row in enumerate(rows)]
+
+
+def _text_of(path: Path) -> bytes:
+    with open_regular(path) as file:
+        text = file.read(MAX_FILE_BYTES + 1)
+    if len(text) > MAX_FILE_BYTES:
+        raise InputError(f"has more than {MAX_FILE_BYTES >> 20} MiB; give fewer measurements")
+    return text
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _point(name: str, index: int, row: object) -> Point:
@@ -86,12 +105,12 @@ def _point(name: str, index: int, row: object) -> Point:
     for field, word in words.items():
         if not isinstance(word, str):
             raise InputError(f"{name}: entry {index}: {field} must be a text")
-    workload, value = row.get("workload"), row.get("value")
+    workload, value = row.get("workload"), _number(row.get("value"))
     if not isinstance(workload, dict):
         raise InputError(f"{name}: entry {index}: workload must be an object")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if value is None:
         raise InputError(f"{name}: entry {index}: value must be a number")
-    return Point(workload=workload, value=float(value), **words)
+    return Point(workload=workload, value=value, **words)
 
 
 class NotCoveredError(Exception):
@@ -132,8 +151,8 @@ def whole(workload: dict[str, Any], field: str, default: int | None = None) -> i
         NotCoveredError: it is missing, or no count.
     """
     value = workload.get(field, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise NotCoveredError(f"{field} is {value!r}, not a count")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+        raise NotCoveredError(f"{field} is {shown(value)}, not a count up to {MOST}")
     return value
 
 
@@ -151,7 +170,7 @@ BACKINGS: Final = {
     "thp": Backing.THP,
     "4k": Backing.PAGES_4K,
 }
-TIMED: Final = re.compile(r"iteration(\d+)_(dirty_memory|get_dirty_log|clear_dirty_log)_time")
+TIMED: Final = re.compile(r"iteration(\d{1,3})_(dirty_memory|get_dirty_log|clear_dirty_log)_time", re.ASCII)
 SINGLE: Final = {
     "enable_dirty_logging_time": "enable",
     "disable_dirty_logging_time": "disable",
@@ -173,7 +192,18 @@ def reading_of(metric: str) -> tuple[str, int]:
         return READ_AS[found[2]], int(found[1])
     if metric in SINGLE:
         return SINGLE[metric], 0
-    raise NotCoveredError(f"the model has no reading for {metric}")
+    raise NotCoveredError(f"the model has no reading for {shown(metric)}")
+
+
+def bounded_gib(gib: int) -> int:
+    """Guest memory, times the passes over it, that is simulated in minutes.
+
+    Raises:
+        NotCoveredError: it is more than that, or none.
+    """
+    if not 0 < gib <= MOST_GIB:
+        raise NotCoveredError(f"{gib} GiB of guest memory, all passes together, are not within 1 to {MOST_GIB}")
+    return gib
 
 
 def perf_test(point: Point, vm: VmConfig, host: str, *, table: str, runs_while_disabling: bool = False) -> Experiment:
@@ -182,8 +212,9 @@ def perf_test(point: Point, vm: VmConfig, host: str, *, table: str, runs_while_d
     reading, iteration = reading_of(point.metric)
     gib = whole(work, "mem_per_vcpu_gib", 1)
     backing = BACKINGS.get(str(work.get("backing", "hugetlb_1g")))
-    if backing is None or not 0 < gib * vm.vcpus <= 4096 or iteration > 100:
-        raise NotCoveredError(f"backing={work.get('backing')} mem_per_vcpu_gib={gib} is outside of the model")
+    if backing is None:
+        raise NotCoveredError(f"backing={shown(work.get('backing'))} is none of {', '.join(BACKINGS)}")
+    bounded_gib(gib * vm.vcpus * max(iteration, 1))
     slot = Memslot(0, vm.vcpus * gib * PAGES_PER_GIB, backing)
     share = whole(work, "write_pct", 100)
     if share > 100:
@@ -208,7 +239,7 @@ def tdp_series(point: Point) -> Experiment:
     )
     table = "tdp_eager"
     if point.metric == "cpu_time_to_split":
-        slot = Memslot(0, vm.vcpus * PAGES_PER_GIB, Backing.HUGETLB_1G)
+        slot = Memslot(0, bounded_gib(vm.vcpus) * PAGES_PER_GIB, Backing.HUGETLB_1G)
         scenario = Scenario(vm, slot, Sequential(), host="tdp_eager", iterations=1)
         other = VmConfig(
             features_of("5.18" if lazy else "5.17"), vm.dirty_log_mode, True if lazy else None, vcpus=vm.vcpus, pml=True
@@ -286,7 +317,8 @@ def arm_splitting(point: Point) -> Experiment:
         vcpus=whole(work, "vcpus"),
         split_chunk_bytes=PAGES_PER_2M * PAGE_BYTES if eager else 0,
     )
-    slot = Memslot(0, vm.vcpus * whole(work, "mem_per_vcpu_gib", 1) * PAGES_PER_GIB, Backing.HUGETLB_2M)
+    gib = bounded_gib(vm.vcpus * whole(work, "mem_per_vcpu_gib", 1))
+    slot = Memslot(0, gib * PAGES_PER_GIB, Backing.HUGETLB_2M)
     return Experiment("arm64", Scenario(vm, slot, pattern, host="ampere_one", iterations=2), "dirty", 2)
 
 
@@ -303,9 +335,9 @@ def start_cost(point: Point) -> Experiment:
     # Where the source names no page size: QEMU asks for transparent huge pages.
     backing = sizes.get(str(work["page_size"])) if "page_size" in work else Backing.THP
     gib = whole(work, "pressure_gib", whole(work, "mem_gib", 0))
-    if backing is None or not 0 < gib <= 4096:
-        raise NotCoveredError(f"page_size={work.get('page_size')} mem_gib={gib} is outside of the model")
-    slot = Memslot(0, gib * PAGES_PER_GIB, backing)
+    if backing is None:
+        raise NotCoveredError(f"page_size={shown(work.get('page_size'))} is none of {', '.join(sizes)}")
+    slot = Memslot(0, bounded_gib(gib) * PAGES_PER_GIB, backing)
     host = "kunpeng_920" if arm else "xeon_6152"
     return Experiment("start_cost", Scenario(vm, slot, Idle(), host=host, driver=Driver.ENABLE_ONLY), "enable")
 
@@ -318,7 +350,7 @@ def pre_split(point: Point) -> Experiment:
         vm = VmConfig(
             features_of("5.15"), DirtyLogMode.LEGACY, mmu=Mmu.DIRECT_SHADOW, vcpus=whole(work, "vcpus"), pml=True
         )
-        slot = Memslot(0, whole(work, "mem_gib") * PAGES_PER_GIB, Backing.HUGETLB_1G)
+        slot = Memslot(0, bounded_gib(whole(work, "mem_gib")) * PAGES_PER_GIB, Backing.HUGETLB_1G)
         pattern = UniformRandom(shared=True, per_pass=20_000)
         driver = Driver.DIRTY_LOG_PERF_TEST if lazy else Driver.PRE_SPLIT
         return Experiment(
@@ -327,7 +359,7 @@ def pre_split(point: Point) -> Experiment:
     if point.metric != "pre_split_time":
         raise NotCoveredError(f"{point.metric}: NUMA balancing of the host is not modelled")
     vm = VmConfig(features_of("5.15"), DirtyLogMode.LEGACY, mmu=Mmu.DIRECT_SHADOW, vcpus=whole(work, "vcpus"))
-    slot = Memslot(0, whole(work, "mem_gib") * PAGES_PER_GIB, Backing.HUGETLB_1G)
+    slot = Memslot(0, bounded_gib(whole(work, "mem_gib")) * PAGES_PER_GIB, Backing.HUGETLB_1G)
     scenario = Scenario(vm, slot, Idle(), host="xeon_6161", driver=Driver.PRE_SPLIT, iterations=0)
     return Experiment("pre_split", scenario, "pre_split")
 
@@ -365,6 +397,16 @@ TABLES: Final[tuple[tuple[str, Callable[[Point], Experiment]], ...]] = (
 """A part of a source's title, and what its points were."""
 
 
+UNITS_OF: Final = {
+    "disable_flushes": ("count",),
+    "faults": ("count",),
+    "stall_share": ("percent",),
+    "cpu_dirty": ("cpu_s",),
+    "cpu_enable": ("cpu_s",),
+}
+"""Units in which a reading can be had; all others are times."""
+
+
 def experiment_of(point: Point) -> Experiment:
     """The experiment that a point was.
 
@@ -383,7 +425,8 @@ def experiment_of(point: Point) -> Experiment:
                 made = make(point)
             except MmuvizError as error:
                 raise NotCoveredError(str(error)) from error
-            if point.unit in SECONDS or point.unit in ("count", "percent", "cpu_s"):
+            units = UNITS_OF.get(made.reading, tuple(SECONDS))
+            if point.unit in units:
                 return made
-            raise NotCoveredError(f"unit {point.unit!r} is not one that the model has")
+            raise NotCoveredError(f"unit {shown(point.unit)} of {shown(point.metric)} is none of {', '.join(units)}")
     raise NotCoveredError("no experiment of the model stands for this source")

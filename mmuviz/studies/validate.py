@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Final, TextIO
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.run import Run, simulate
 from mmuviz.engine.scenario import Scenario
+from mmuviz.ground.errors import one_line
 from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
 from mmuviz.mmu.state import STAT_PF_TAKEN
 from mmuviz.studies.published import SECONDS, Experiment, NotCoveredError, Point, experiment_of, read_points
@@ -49,7 +51,8 @@ class Result:
         """Modelled over measured; None where not covered or measured is not positive."""
         if self.modelled is None or self.point.value <= 0:
             return None
-        return self.modelled / self.point.value
+        ratio = self.modelled / self.point.value
+        return ratio if math.isfinite(ratio) else None
 
     @property
     def error(self) -> float | None:
@@ -114,24 +117,30 @@ def guest_table_pages(pages: int) -> int:
 
 
 class Runs:
-    """Each Scenario is run once, for as many iterations as any point of it wants."""
+    """Each Scenario is run once, for as many iterations as any point of it wants.
+
+    But where the reading is of the end of the run, for its own iterations: no other point moves it.
+    """
 
     def __init__(self, experiments: Iterable[Experiment]) -> None:
         self._iterations: dict[Scenario, int] = {}
         for each in experiments:
-            for scenario in each.scenarios:
+            for scenario in () if each.reading in OF_THE_END else each.scenarios:
                 key = replace(scenario, iterations=0)
                 self._iterations[key] = max(self._iterations.get(key, 0), scenario.iterations)
         self._figures = cache(self._run)
 
     def _run(self, key: Scenario) -> Figures:
-        return figures_of(simulate(replace(key, iterations=self._iterations[key])))
+        return figures_of(simulate(key))
 
-    def of(self, scenario: Scenario) -> Figures:
-        """The figures of a Scenario."""
-        return self._figures(replace(scenario, iterations=0))
+    def of(self, scenario: Scenario, reading: str) -> Figures:
+        """The figures of a Scenario for a reading."""
+        if reading in OF_THE_END:
+            return self._figures(scenario)
+        return self._figures(replace(scenario, iterations=self._iterations[replace(scenario, iterations=0)]))
 
 
+OF_THE_END: Final = ("disable", "disable_flushes", "faults")
 ONCE: Final = ("enable", "disable", "populate", "pre_split")
 
 
@@ -165,7 +174,8 @@ def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
     Raises:
         NotCoveredError: the Run has no such reading.
     """
-    figures, reading, iteration = runs.of(experiment.scenario), experiment.reading, experiment.iteration
+    reading, iteration = experiment.reading, experiment.iteration
+    figures = runs.of(experiment.scenario, reading)
     if reading == "disable_flushes":
         return float(figures.flushes)
     if reading == "faults":
@@ -173,7 +183,7 @@ def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
     if reading == "stall_share":
         return figures.stall_share[iteration]
     if experiment.beside is not None:
-        beside = runs.of(experiment.beside)
+        beside = runs.of(experiment.beside, reading)
         if reading == "cpu_dirty":
             more = span(figures, "dirty", 1) - span(beside, "dirty", 1)
             return more * experiment.scenario.vm.vcpus / PS_PER_S
@@ -215,8 +225,19 @@ def _result(point: Point, experiment: Experiment | NotCoveredError, runs: Runs) 
         also = other and (other[0], modelled(replace(experiment, scenario=other[1]), point.unit, runs))
     except NotCoveredError as reason:
         return Result(point, "", None, str(reason))
-    used = PROFILES[experiment.scenario.host].rows_used
-    return Result(point, experiment.table, value, "", any(point.id.startswith(each) for each in used), also)
+    return Result(point, experiment.table, value, "", content_of(point) in fitted_rows(experiment.scenario.host), also)
+
+
+def content_of(point: Point) -> str:
+    """What was measured, whatever it is called."""
+    return json.dumps([point.source_title, point.workload, point.metric, point.unit, point.strategy], sort_keys=True)
+
+
+@cache
+def fitted_rows(host: str) -> frozenset[str]:
+    """The contents of the shipped points that a profile was fitted to."""
+    used = PROFILES[host].rows_used
+    return frozenset(content_of(each) for each in read_points() if used and each.id.startswith(used))
 
 
 def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
@@ -252,7 +273,8 @@ def lines_of_point(result: Result) -> Iterator[str]:
     yield f"  {point.id:<64} {values}{ratio} {'fitted' if result.fitted else ''}".rstrip()
     if result.also:
         words, value = result.also
-        yield f"    {words:<62} {point.value:>14.6g} {value:>14.6g} {point.unit:<8}{value / point.value:7.3f}"
+        also = "" if point.value <= 0 else f"{value / point.value:7.3f}"
+        yield f"    {words:<62} {point.value:>14.6g} {value:>14.6g} {point.unit:<8}{also}".rstrip()
 
 
 def summary_lines(results: list[Result]) -> Iterator[str]:
@@ -316,6 +338,6 @@ def validate_command(path: Path | None, out: TextIO, *, json_form: bool) -> int:
         out.write(json.dumps([each.as_json() for each in results], indent=1) + "\n")
         return 0
     for line in lines_of(results):
-        out.write(line + "\n")
+        out.write(one_line(line) + "\n")
         out.flush()
     return 0

@@ -12,6 +12,8 @@ from mmuviz.workloads import stream
 from mmuviz.workloads.stream import I64
 
 PS_PER_S: Final = 10**12
+MOST: Final = 1 << 40
+"""Of pages from one access to the next, and of accesses of a pass."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmuviz.ground.errors import InputError
+from mmuviz.ground.errors import InputError, shown
 from mmuviz.ground.pages import PAGES_PER_2M
-from mmuviz.workloads.pattern import Pattern
+from mmuviz.workloads.pattern import MOST, Pattern
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Strided(Pattern):
             InputError: one of them is out of range.
         """
         super().__post_init__()
-        if self.stride_pages < 1:
-            raise InputError(f"stride_pages={self.stride_pages} must be 1 or more")
+        if not 1 <= self.stride_pages <= MOST:
+            raise InputError(f"stride_pages={shown(self.stride_pages)} must be 1 to {MOST}")
 
     @property
     def stride(self) -> int:

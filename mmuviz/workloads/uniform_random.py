@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmuviz.ground.errors import InputError
+from mmuviz.ground.errors import InputError, shown
 from mmuviz.workloads import stream
-from mmuviz.workloads.pattern import Pattern
+from mmuviz.workloads.pattern import MOST, Pattern
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class UniformRandom(Pattern):
             InputError: one of them is out of range.
         """
         super().__post_init__()
-        if self.per_pass < 0:
-            raise InputError(f"per_pass={self.per_pass} must be 0 (one for each page) or more")
+        if not 0 <= self.per_pass <= MOST:
+            raise InputError(f"per_pass={shown(self.per_pass)} must be 0 (one for each page) to {MOST}")
 
     @property
     def kind(self) -> int:

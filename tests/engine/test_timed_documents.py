@@ -12,7 +12,7 @@ from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
 from mmuviz.engine.prices import price_list
 from mmuviz.engine.timed_replay import TimedReplay, held, reach_bytes, timing_of
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES
 from mmuviz.mmu.recordings import checked
 from mmuviz.mmu.replay import CONTROL_PAGES, TRACEPOINTS, Replay
 from mmuviz.recording.timing import Timing
@@ -101,7 +101,7 @@ def test_the_tables_at_the_end_of_each_bin_are_the_machine_s() -> None:
     eager, lazy = timing("6.12", "manual", eager=True), timing("6.12", "manual", eager=False)
     logged_ms = eager.op_end_ms[-2]
     whole = GIB * 513 + 1  # of the slot, and the table that the program's own pages need
-    tables = eager.table_bytes // PAGE_BYTES
+    tables = eager.table_bytes // (PAGE_BYTES + PAGE_HEADER_BYTES)
     assert tables[int(logged_ms / eager.bin_ms)] >= whole
     assert tables.max() - tables[0] == GIB * 513
     assert (np.diff(lazy.table_bytes[: int(lazy.op_end_ms[-2] / lazy.bin_ms)]) >= 0).all()

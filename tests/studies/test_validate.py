@@ -185,3 +185,41 @@ def test_a_bad_file_is_refused_in_one_line(
     assert main(["validate", str(path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["validate", str(tmp_path / "none.json")]) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[1]", "[" * 100_000, '[{"workload": {}, "value": 1%s}]' % ("0" * 400)],  # braces
+    ids=["empty", "object", "number", "deep", "huge"],
+)
+def test_a_bad_file_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    assert main(["validate", str(path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_device_is_not_read() -> None:
+    with pytest.raises(InputError, match="a device"):
+        read_points(Path("/dev/zero"))
+
+
+def test_a_unit_that_a_reading_cannot_have_is_not_covered() -> None:
+    point = small(POINTS)[0]
+    assert experiment_of(point).reading == "dirty"
+    for unit in ("count", "percent", "cpu_s", "x"):
+        with pytest.raises(NotCoveredError, match="unit"):
+            experiment_of(replace(point, unit=unit))
+
+
+def test_what_is_fitted_does_not_depend_on_names() -> None:
+    point = next(each for each in small(POINTS) if each.id.startswith("fault-w100-2v-eager"))
+    (result,) = results_of([replace(point, id="another", value=1.0)])
+    assert result.fitted
+
+
+def test_another_row_of_the_file_moves_no_reading() -> None:
+    point = next(each for each in POINTS if each.id == "disable-disable_dirty_logging_time-before")
+    tiny = replace(point, workload={**point.workload, "vcpus": 2, "mem_per_vcpu_gib": 1})
+    longer = replace(tiny, metric="iteration3_dirty_memory_time")
+    assert values([tiny]) == values([tiny, longer])[:1]
