@@ -40,6 +40,21 @@ WATCH: Final = """(() => {
 })()"""
 
 
+# The frame in which the story first stands on the page; a message posted in it comes after the frame was painted.
+WATCH_FIRST: Final = """(() => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => { window.firstMapMs = performance.now(); };
+    const watch = new MutationObserver(() => {
+        if (document.querySelector("#story[data-ready='yes']")) {
+            watch.disconnect();
+            channel.port2.postMessage(0);
+        }
+    });
+    const begin = () => watch.observe(document.documentElement, { attributes: true, childList: true, subtree: true });
+    document.addEventListener("readystatechange", begin, { once: true });
+})()"""
+
+
 class Frames(NamedTuple):
     """What was seen while the page played.
 
@@ -56,6 +71,23 @@ class Frames(NamedTuple):
     work_ms: float
     frames: int
     ticks: int
+
+
+def first_map_ms(page: Page) -> float:
+    """Load the default page and find when its map was first painted.
+
+    Args:
+        page: of a context that was never here, with a base address.
+
+    Returns:
+        Milliseconds from the beginning of the navigation to the end of the frame.
+    """
+    page.add_init_script(WATCH_FIRST)
+    page.goto("/", wait_until="commit")
+    # Seen late, for charts are drawn meanwhile: so the page notes the time itself.
+    page.wait_for_selector("#story[data-ready='yes']", state="attached", timeout=READY_MS)
+    page.wait_for_selector(".chart-frame .cursor:not([hidden])", state="attached", timeout=READY_MS)
+    return float(page.evaluate("firstMapMs"))
 
 
 def frames_while_playing(page: Page, query: str, speed: str, play_ms: int = PLAY_MS) -> Frames:
