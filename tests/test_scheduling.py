@@ -36,5 +36,6 @@ def test_a_marked_file_goes_to_one_worker(tmp_path: Path, repository: Path) -> N
     assert done.returncode == 0, done.stdout
     ran = re.findall(r"^\[(gw\d)\] .*PASSED tests/(\w+)\.py", done.stdout, re.MULTILINE)
     assert len(ran) == 16
-    assert len({worker for worker, file in ran if file == "test_marked"}) == 1
-    assert ran[0][1] == "test_marked" or ran[1][1] == "test_marked"
+    (one,) = {worker for worker, file in ran if file == "test_marked"}
+    # Which worker is heard of first is up to the machine.
+    assert next(file for worker, file in ran if worker == one) == "test_marked"

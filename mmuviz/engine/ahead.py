@@ -130,6 +130,7 @@ def run_ahead(state: MmuState, clock: Clock, vcpu: int, turn: Turn, near: int, f
             here = Bin(here.number, here.end, here.retired, here.fixed + 1)
             fixed += 1
             time += work
+            clock.outside[vcpu] = time
             if time >= limit or log_is_low(state):
                 why = LATER
                 break

@@ -135,6 +135,7 @@ class Clock(NamedTuple):
         phase: int64[vcpus], what it goes on with.
         began: int64[vcpus], when the fault under way began; `asked` when it asked for mmu_lock.
         debt: int64[vcpus], time that kicks took and that the vCPU has still to lose.
+        outside: int64[vcpus], until when it is in KVM or in userspace: no kick reaches it there.
         slow: int64[vcpus], its time against that of a core of its own, in 1/1024.
         stream: int64[vcpus, columns], see mmuviz/workloads/stream.py; `listed` int64[n], gfns of its lists.
         heap: int64[vcpus], vCPUs by (now, number), a binary heap.
@@ -154,6 +155,7 @@ class Clock(NamedTuple):
     began: I64
     asked: I64
     debt: I64
+    outside: I64
     slow: I64
     stream: I64
     listed: I64
@@ -196,6 +198,7 @@ def new_clock(stream: I64, price: I64, slow: I64, cores: int) -> Clock:
         began=zero.copy(),
         asked=zero.copy(),
         debt=zero.copy(),
+        outside=zero.copy(),
         slow=slow,
         stream=stream,
         listed=np.zeros(0, dtype=np.int64),

@@ -29,6 +29,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     entries = mmu.PML_ENTITY_NUM * clock.price[layout.PML_ENTRY]
     took = scaled(clock, vcpu, clock.price[layout.PML_FULL] + entries)
     charge_rarely(clock, vcpu, layout.PML, time, took)
+    clock.outside[vcpu] = time + took
     return time + took, 0
 
 
@@ -60,6 +61,7 @@ def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
     at[layout.BIG_LOCK_FREE] = begin + took
     charge_rarely(clock, vcpu, layout.USERSPACE_LOCK, asked, begin - asked)
     charge_rarely(clock, vcpu, layout.EXIT, begin, took)
+    clock.outside[vcpu] = begin + took
     clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, program.EXIT_PERIOD]
     return int(begin + took)
 

@@ -64,17 +64,17 @@ def counts_of(stat: I64) -> Counts:
 
 
 @compiled
-def kick_others(phase: I64, debt: I64, vcpu: int, kick_ps: int) -> int:
+def kick_others(clock: Clock, vcpu: int, time: int) -> int:
     """A remote TLB flush: every other vCPU in the guest loses the time of a kick. Returns how many there are.
 
-    Who waits for mmu_lock, or is in userspace, is not kicked.
+    Who handles a fault, waits for mmu_lock or is in userspace is not kicked: it flushes when it enters the guest.
 
     Kernel: kvm_request_needs_ipi(), virt/kvm/kvm_main.c
     """
     kicked = 0
-    for other in range(phase.shape[0]):
-        if other != vcpu and phase[other] == layout.RUNNING:
-            debt[other] += kick_ps
+    for other in range(clock.phase.shape[0]):
+        if other != vcpu and clock.phase[other] == layout.RUNNING and clock.outside[other] <= time:
+            clock.debt[other] += clock.price[layout.KICK]
             kicked += 1
     return kicked
 
@@ -110,7 +110,7 @@ def flushed_ps(clock: Clock, vcpu: int, was: Counts, now: Counts, asked: int) ->
     price = clock.price
     took = (now.local - was.local) * price[layout.LOCAL_TLBI]
     if now.flushes != was.flushes:
-        kicked = kick_others(clock.phase, clock.debt, vcpu, price[layout.KICK])
+        kicked = kick_others(clock, vcpu, asked)
         took += (now.flushes - was.flushes) * (price[layout.FLUSH_BASE] + kicked * price[layout.FLUSH_VCPU])
     if now.tlbis != was.tlbis:
         free = max(clock.at[layout.TLBI_FREE], asked) + (now.tlbis - was.tlbis) * price[layout.TLBI]

@@ -76,6 +76,7 @@ def time_of_map(clock: Clock, vcpu: int, time: int) -> int:
     charge(clock, vcpu, layout.LOCK_WAIT, index, wait)
     note_faults(clock, index, wait + work, 1)
     hold_for_read(clock, time + wait + work)
+    clock.outside[vcpu] = time + wait + work
     return time + wait + work
 
 

@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from mmuviz.engine import clock as layout
 from mmuviz.engine.prices import PS_PER_NS
-from mmuviz.engine.timed import SLOT, TimedMachine
+from mmuviz.engine.timed import SLOT, TimedMachine, resume
 from mmuviz.engine.walk_time import armed_now, arming_ps, splitting_ps, topping_up_ps, words_by_level, words_ps
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
@@ -22,6 +23,7 @@ from mmuviz.ground.pages import (
 )
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
+from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset
 from mmuviz.mmu.locks import Path, drops_lock_to_allocate
 from mmuviz.mmu.rmap import end_split_call, split_rmaps_of_level
 from mmuviz.mmu.state import I64, MmuState
@@ -210,17 +212,40 @@ class TimedIoctls(TimedMachine):
         Returns:
             Entries harvested.
         """
-        prices = self.prices
+        prices, stat, clock = self.prices, self._state.stat, self.clock
         with self.call("reset"):
             entries = sum(len(pages) for _, pages in self.collect_dirty_rings())
             self.elapse(entries * prices.walk("collect_entry") + prices.walk("ring_reset"))
-            self.lock(Path.RING_RESET)
-            flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES])
-            self.elapse(self.reset_dirty_rings() * prices.walk("ring_page"))
-            self.unlock()
-            if int(self._state.stat[mmu.STAT_TLB_FLUSHES]) != flushes:
+            armed = int(stat[mmu.STAT_MASKS_ARMED])
+            self.reset_dirty_rings()
+            if int(stat[mmu.STAT_MASKS_ARMED]) != armed:
                 self.flush()
+        for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
+            resume(clock, int(vcpu), max(self.time, int(clock.now[vcpu])))
         return entries
+
+    def _reset_ring(self, tables: MmuState, vcpu: int) -> None:
+        """One ring; while vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
+        at = self._state.ring_at[vcpu]
+        while at[mmu.RING_RESET_INDEX] < at[mmu.RING_HARVEST_INDEX]:
+            first = int(at[mmu.RING_RESET_INDEX])
+            self.lock(Path.RING_RESET)
+            dirty_ring_reset(tables, vcpu, ALL_MASKS if self.quiet else 1)
+            self._drain()
+            self.elapse((int(at[mmu.RING_RESET_INDEX]) - first) * self.prices.walk("ring_page"))
+            self.unlock()
+
+    def let_run(self, until: int) -> None:
+        """Userspace waits for the vCPUs, and reaps the rings whenever one is full.
+
+        Args:
+            until: the time up to which it waits, unless they are done before.
+        """
+        clock = self.clock
+        while (clock.phase == layout.RING_FULL).any() or self.run_until(until, reaps=True):
+            full = clock.now[clock.phase == layout.RING_FULL]
+            self.time = max(self.time, int(full.min()))
+            self.reap()
 
     # Disabling
 

@@ -113,7 +113,7 @@ def price_list(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Pric
     price[layout.FLUSH_VCPU] = host["ack_ns"] * PS_PER_NS
     price[layout.KICK] = host["kick_ns"] * PS_PER_NS
     price[layout.TLBI] = host["tlbi_ns"] * PS_PER_NS
-    price[layout.LOCAL_TLBI] = 100 * PS_PER_NS
+    price[layout.LOCAL_TLBI] = host["local_tlbi_ns"] * PS_PER_NS
     price[layout.USERSPACE] = host["userspace_ns"] * PS_PER_NS
     if config.mmu in (Mmu.DIRECT_SHADOW, Mmu.SHADOW_PAGING, Mmu.NESTED):
         whole = price[layout.MAP_4K]

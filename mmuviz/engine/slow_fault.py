@@ -41,6 +41,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, now: int) -> int:
     charge_rarely(clock, vcpu, layout.EXIT, clock.began[vcpu], before + took)
     note_faults(clock, bin_of(clock, clock.began[vcpu]), before + wait + took, 1)
     leave_lock(clock, vcpu, now, took)
+    clock.outside[vcpu] = now + took
     return now + took
 
 
@@ -98,4 +99,5 @@ def fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, l
     took = carry_out(state, clock, vcpu, access, begin, before, wait)
     if not lockless:
         leave_lock(clock, vcpu, time, took)
+    clock.outside[vcpu] = time + took
     return time + took

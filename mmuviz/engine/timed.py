@@ -154,31 +154,25 @@ class TimedMachine(Machine):
         """Whether no vCPU runs or waits."""
         return not self.clock.at[layout.RUNNING_VCPUS]
 
-    def run_until(self, until: int) -> None:
-        """Let the vCPUs run up to a time, or until the ioctl thread has what it waits for."""
+    def run_until(self, until: int, *, reaps: bool = False) -> bool:
+        """Let the vCPUs run up to a time, or until the ioctl thread has what it waits for.
+
+        Args:
+            until: the time.
+            reaps: whether the ioctl thread has time for a ring that is full; else its vCPU waits and the others run on.
+
+        Returns:
+            Whether it stopped for a ring.
+        """
         while not self.quiet:
             why = run_guests(self.guest_tables, self.clock, until)
             if why == LOG_LOW:
                 self._drain()
-            elif why == STOPPED_RING:
-                self.empty_rings()
-            else:
-                return
-
-    def empty_rings(self) -> None:
-        """A vCPU's ring is full: the reaper harvests and resets all rings, and the vCPU goes on."""
-        clock = self.clock
-        at = int(clock.now[clock.phase == layout.RING_FULL].max())
-        flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES])
-        entries = sum(len(pages) for _, pages in self.collect_dirty_rings())
-        hold = self.reset_dirty_rings() * self.prices.walk("ring_page")
-        took = self.prices.walk("ring_reset") + hold + entries * self.prices.walk("collect_entry")
-        flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES]) - flushes
-        took += self._flush_ps() if flushes else 0
-        note_ioctl(clock, at, self.guest_tables.stat, took)
-        self.calls.append(Call("reset", self.iteration, at, at + took, hold, 0, 0, flushes))
-        for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
-            resume(clock, int(vcpu), at + took)
+            elif why != STOPPED_RING:
+                return False
+            elif reaps:
+                return True
+        return False
 
     def elapse(self, took_ps: int) -> None:
         """Time passes for the ioctl thread."""
@@ -259,13 +253,14 @@ class TimedMachine(Machine):
         if self.config.mmu is Mmu.STAGE2:
             self.broadcast(times)
         else:
-            self.elapse(self._flush_ps(times))
+            self._kick(times)
 
-    def _flush_ps(self, times: int = 1) -> int:
-        """Kick every vCPU in the guest; returns how long that takes who asks."""
-        host, running = self.prices.host, self.clock.phase == layout.RUNNING
-        self.clock.debt[running] += times * host["kick_ns"] * PS_PER_NS
-        return int(times * (host["flush_ns"] + int(running.sum()) * host["ack_ns"]) * PS_PER_NS)
+    def _kick(self, times: int) -> None:
+        """Kick every vCPU in the guest, and wait for them."""
+        host, clock = self.prices.host, self.clock
+        running = (clock.phase == layout.RUNNING) & (clock.outside <= self.time)
+        clock.debt[running] += times * host["kick_ns"] * PS_PER_NS
+        self.elapse(times * (host["flush_ns"] + int(running.sum()) * host["ack_ns"]) * PS_PER_NS)
 
     def broadcast(self, times: int) -> None:
         """TLBIs of arm64; the whole machine does one at a time."""
@@ -357,6 +352,6 @@ def serve(clock: Clock, vcpu: int) -> None:
 def resume(clock: Clock, vcpu: int, time: int) -> None:
     """A vCPU whose ring was full goes on; how long it stood is its stall."""
     charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], time - clock.now[vcpu])
-    clock.now[vcpu] = time
+    clock.now[vcpu] = clock.outside[vcpu] = time
     clock.phase[vcpu] = layout.RUNNING
     push(clock.heap, clock.now, clock.at, vcpu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
@@ -38,6 +40,9 @@ from mmuviz.mmu.state import (
     TABLE,
     MmuState,
 )
+
+ALL_MASKS: Final = 1 << 62
+"""More masks than a ring has entries."""
 
 
 @inlined
@@ -167,18 +172,23 @@ def reset_dirty_gfn(state: MmuState, slot_id: int, offset: int, mask: int) -> No
 
 
 @compiled
-def dirty_ring_reset(state: MmuState, vcpu: int) -> int:
+def dirty_ring_reset(state: MmuState, vcpu: int, most: int) -> int:
     """Reset a vCPU's harvested entries, neighbours coalesced into masks of at most 64 pages.
 
+    Args:
+        state: tables and rings, changed in place.
+        vcpu: whose ring.
+        most: masks to arm now; KVM takes mmu_lock anew for each.
+
     Returns:
-        Entries left to reset: 0 when done, more when the event log wants emptying.
+        Entries left to reset: 0 when done, more after `most` masks, or when the event log wants emptying.
 
     Kernel: kvm_dirty_ring_reset(), virt/kvm/dirty_ring.c
     """
     entries = state.ring.shape[1]
     at = int(state.ring_at[vcpu, RING_RESET_INDEX])
     stop = int(state.ring_at[vcpu, RING_HARVEST_INDEX])
-    slot, offset, mask = -1, 0, 0
+    slot, offset, mask, armed = -1, 0, 0, 0
     while at < stop:
         entry = state.ring[vcpu, at & (entries - 1)]
         next_slot, next_offset = entry >> RING_SLOT_SHIFT, entry & ((1 << RING_SLOT_SHIFT) - 1)
@@ -191,7 +201,8 @@ def dirty_ring_reset(state: MmuState, vcpu: int) -> int:
         else:
             if slot >= 0:
                 reset_dirty_gfn(state, slot, offset, mask)
-            if log_is_low(state):
+                armed += 1
+            if armed >= most or log_is_low(state):
                 break
             slot, offset, mask = next_slot, next_offset, 1
         at += 1

@@ -17,13 +17,13 @@ from mmuviz.ground.pages import (
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, Memslot, Mmu, check_eager
 from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
-from mmuviz.mmu.dirty_ring import dirty_ring_reset, ring_soft_full
+from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset, ring_soft_full
 from mmuviz.mmu.fault import host_write_pages
 from mmuviz.mmu.host import drop_host_pages, split_host_region
 from mmuviz.mmu.hostmap import materialise_host_pages
 from mmuviz.mmu.presplit import fault_pages
 from mmuviz.mmu.slot_walks import SlotWalks
-from mmuviz.mmu.state import I64
+from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.tracking import note_round, regions_of
 from mmuviz.mmu.vm import MAX_MEMSLOTS
 
@@ -220,10 +220,13 @@ class Machine(SlotWalks):
             done += int(at[layout.RING_HARVEST_INDEX]) - first
             for tables in self._all_tables():
                 at[layout.RING_RESET_INDEX] = first  # each of a nested VM's tables goes through the same entries
-                while dirty_ring_reset(tables, vcpu):
-                    self._drain()
+                self._reset_ring(tables, vcpu)
         self._flush_if_armed(armed)
         return done
+
+    def _reset_ring(self, tables: MmuState, vcpu: int) -> None:
+        while dirty_ring_reset(tables, vcpu, ALL_MASKS):
+            self._drain()
 
     def ring_is_full(self, vcpu: int) -> bool:
         """Whether KVM_RUN of a vCPU would come back at once with KVM_EXIT_DIRTY_RING_FULL."""

@@ -26,12 +26,23 @@ def targets(node: ast.AST) -> list[ast.expr]:
     return [node.target] if isinstance(node, ast.AnnAssign | ast.AugAssign) else []
 
 
+def is_time(node: ast.BinOp) -> bool:
+    """Whether a number stands before a unit of time, as in ``100 * PS_PER_NS``."""
+    if not isinstance(node.op, ast.Mult):
+        return False
+    sides = [node.left, node.right]
+    numbers = [side for side in sides if isinstance(side, ast.Constant)]
+    return bool(numbers) and any(isinstance(side, ast.Name) and side.id == "PS_PER_NS" for side in sides)
+
+
 def cost_literals(source: str) -> list[str]:
     """What a source says of costs by itself."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value in VALUES - ROUND:
             found.append(f"line {node.lineno}: {node.value} is a cost of the ledger")
+        if isinstance(node, ast.BinOp) and is_time(node):
+            found.append(f"line {node.lineno}: {ast.unparse(node)} is a time")
         value = getattr(node, "value", None)
         number = isinstance(value, ast.Constant) and type(value.value) in (int, float) and value.value != 0
         names = [ast.unparse(target) for target in targets(node)]
@@ -46,7 +57,9 @@ def test_no_cost_stands_outside_the_ledger(repository: Path) -> None:
     assert {str(path): found for path in sources if (found := cost_literals(path.read_text()))} == {}
 
 
-@pytest.mark.parametrize("source", ["x = 2753", "bill = count * 26687.69", "stall_ns = 5", "A_INSTRUCTIONS: int = 7"])
+@pytest.mark.parametrize(
+    "source", ["x = 2753", "bill = count * 26687.69", "stall_ns = 5", "A_INSTRUCTIONS: int = 7", "x = 100 * PS_PER_NS"]
+)
 def test_a_cost_is_found_where_it_should_not_stand(source: str) -> None:
     assert cost_literals(source)
 
