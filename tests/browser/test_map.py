@@ -134,7 +134,11 @@ RECORDINGS = [
 ]
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize(
+    ("colours", "name"),
+    [("light", name) for name in RECORDINGS] + [("dark", name) for name in RECORDINGS[:2]],
+    indirect=["colours"],
+)
 def test_every_cell_s_centre_has_the_colour_of_the_rules(harness: Harness, colours: dict[str, int], name: str) -> None:
     made = side(name)
     open_map(harness, made)

@@ -18,6 +18,8 @@ from mmuviz.recording.columns import Recording
 FOLDER = Path(__file__).parent.parent / "recordings"
 # Every kind of scenario, mode, kernel and backing is in a slot of at most 64 MiB; larger ones repeat them.
 MAX_PAGES = 16_384
+# Every third of a group; kernels and ways to log come in tens, eights and fours, so that each is met.
+EACH = 3
 
 
 def documents() -> list[Path]:
@@ -64,8 +66,8 @@ def small(path: Path) -> dict[str, Any] | None:
 @pytest.mark.parametrize("letter", sorted({path.name[0] for path in documents()}))
 def test_the_event_log_explains_every_page(letter: str) -> None:
     seen = 0
-    for path in documents():
-        document = small(path) if path.name.startswith(letter) else None
+    for path in [path for path in documents() if path.name.startswith(letter)][::EACH]:
+        document = small(path)
         if document is None:
             continue
         seen += 1
