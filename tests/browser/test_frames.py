@@ -18,7 +18,7 @@ MOST_DROPPED = 0.3
 MOST_WORK_MS = 25
 
 
-@pytest.mark.parametrize(("scenario", "speed"), zip(SCENARIOS, ["1", "16"], strict=True))
+@pytest.mark.parametrize(("scenario", "speed"), list(zip(SCENARIOS, ["1", "16"], strict=True)))
 def test_it_plays_smoothly(page: Page, scenario: str, speed: str) -> None:
     seen: Frames = frames_while_playing(page, f"?scenario={scenario}", speed, PLAY_MS)
     smooth = seen.interval_ms <= MOST_INTERVAL_MS and seen.dropped < MOST_DROPPED and seen.work_ms <= MOST_WORK_MS
