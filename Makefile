@@ -49,6 +49,10 @@ $(VENV)/.warm: $(VENV)/.requirements $(sources)
 	@$(python) -m mmuviz warm
 	@touch $@
 
+.PHONY: compiled
+compiled: $(VENV)/.warm
+	@:
+
 # --- run --------------------------------------------------------------------------------------------------------------
 
 # HOST and PORT reach the command through the environment; their defaults stand in mmuviz/cli.py alone.
@@ -60,7 +64,11 @@ run: $(VENV)/.warm
 
 .PHONY: test check floors lint types tests
 test: check
-check: floors lint types tests
+# Compiling takes longest and needs nobody: it goes on beside the checks of the text.
+check: $(VENV)/.requirements
+	@$(MAKE) --no-print-directory compiled & compiled=$$!; \
+		$(MAKE) --no-print-directory floors lint types || { kill $$compiled; exit 1; }; wait $$compiled
+	@$(MAKE) --no-print-directory tests
 
 floors: $(VENV)/.requirements-dev
 	@$(VENV)/bin/lint-imports --no-logo

@@ -180,7 +180,8 @@ def test_the_checks_run_cheapest_first(made: Path) -> None:
     printed = dry_run(made, "test")
     order = [printed.index(check) for check in ["lint-imports", "ruff check", "ruff format", "-m mypy", "-m pytest"]]
     assert order == sorted(order)
-    assert dry_run(made, "check") == printed
+    # Two of the lines come from makes that run side by side.
+    assert sorted(dry_run(made, "check").splitlines()) == sorted(printed.splitlines())
 
 
 def test_the_checks_of_every_change_are_make_test(repository: Path) -> None:
