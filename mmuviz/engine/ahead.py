@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock, bin_of, charge_often, note_faults, note_retired
 from mmuviz.engine.fault_time import Access, scaled
-from mmuviz.engine.touch_time import kind_of, look, pace_ps, retiring, sight_of
+from mmuviz.engine.touch_time import fetch_ahead, kind_of, look, pace_ps, retiring, sight_of
 from mmuviz.engine.turn import GOES_ON, LATER, Turn
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_4K, SHIFT_1G
@@ -122,6 +122,7 @@ def run_ahead(state: MmuState, clock: Clock, vcpu: int, turn: Turn, near: int, f
             why = LATER
             break
         here = bin_at(clock, vcpu, here, time, work)
+        fetch_ahead(state, clock, vcpu, position)
         run = 1
         if access.enough:
             run = retiring(state, clock, vcpu, position, access, sight)

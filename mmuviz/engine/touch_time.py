@@ -10,7 +10,8 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_time import Access
 from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M
+from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M, WORD_SHIFT
+from mmuviz.ground.prefetch import prefetch
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import I64, MmuState
@@ -18,6 +19,10 @@ from mmuviz.mmu.touch import is_4k, leaf_word
 from mmuviz.workloads import stream as program
 from mmuviz.workloads.stream import gfn_at, is_write_at
 
+FETCHED_AHEAD: Final = 16
+"""Accesses from the one at hand to that whose leaf is asked for: about what memory takes, in faults."""
+CACHED_LEAVES: Final = 1 << 24
+"""Up to so many, at a byte each, the last-level cache of this machine holds them all, and asking is in vain."""
 LONGEST_RUN: Final = 4096
 """Pages that are looked at ahead of one another; what lies behind the time up to which a vCPU may run is in vain."""
 
@@ -40,6 +45,19 @@ def look(state: MmuState, clock: Clock, vcpu: int, position: int) -> Access:
     word = leaf_word(state, gfn)
     need = (mmu.WRITABLE | mmu.DIRTY) if write else mmu.PRESENT
     return Access(gfn, write, word, word & need == need)
+
+
+@inlined
+def fetch_ahead(state: MmuState, clock: Clock, vcpu: int, position: int) -> None:
+    """Ask memory for what an access some way behind a position will need, where pages are drawn or listed."""
+    stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
+    later = position + FETCHED_AHEAD
+    if stream[vcpu, program.KIND] == program.STEPS or linear == mmu.NOT_LINEAR:
+        return
+    if later < stream[vcpu, program.ACCESSES]:
+        gfn = gfn_at(stream, clock.listed, vcpu, later)
+        prefetch(state.l1, gfn - linear)
+        prefetch(state.dirty, state.slots[0, mmu.SLOT_DIRTY_AT] + ((gfn - state.slots[0, mmu.SLOT_BASE]) >> WORD_SHIFT))
 
 
 @inlined
@@ -102,9 +120,12 @@ def retiring_drawn(state: MmuState, clock: Clock, vcpu: int, position: int, need
     """How many accesses to pages that are drawn or listed retire through 4K leaves, one after the other."""
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
     most = min(stream[vcpu, program.ACCESSES] - position, LONGEST_RUN)
+    far = most - FETCHED_AHEAD if state.l1.shape[0] > CACHED_LEAVES else 0
     run = 1
     while run < most:
         gfn = gfn_at(stream, clock.listed, vcpu, position + run)
+        if run < far:
+            prefetch(state.l1, gfn_at(stream, clock.listed, vcpu, position + run + FETCHED_AHEAD) - linear)
         if not sight.anywhere and not sight.low <= gfn < sight.high:
             break
         if state.l1[np.uint64(gfn - linear)] & need != need:
