@@ -10,7 +10,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock, bin_of, charge, note_faults, note_tables, sift_down
 from mmuviz.engine.fault_time import scaled
 from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
-from mmuviz.engine.touch_time import pace_ps, sight_of
+from mmuviz.engine.touch_time import has_own_cpu, is_free, leaves_stay, own_part, pace_ps, zaps_kick
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
@@ -38,8 +38,7 @@ def runs_on(clock: Clock, vcpu: int, time: int) -> bool:
     row = clock.stream[vcpu]
     writes = row[program.KIND] == program.STEPS and row[program.WRITE_PERMILLE] >= program.ALWAYS
     goes_on = clock.phase[vcpu] == layout.RUNNING and clock.debt[vcpu] == 0 and time < clock.exit_at[vcpu]
-    whole = vcpu != clock.now.shape[0] - 1 or time >= clock.at[layout.SHARED_UNTIL]
-    return bool(writes and goes_on and whole and row[program.POSITION] < row[program.ACCESSES])
+    return bool(writes and goes_on and has_own_cpu(clock, vcpu) and row[program.POSITION] < row[program.ACCESSES])
 
 
 @inlined
@@ -90,17 +89,22 @@ def map_in_turns(state: MmuState, clock: Clock, stop: int) -> None:
         stop: time that no event reaches.
     """
     heap, now, stream = clock.heap, clock.now, clock.stream
+    if not is_free(state, clock) or (zaps_kick(state, clock) and not leaves_stay(state)):
+        return
+    last = -1  # when the last page was mapped whose tables are not noted yet
     while clock.at[layout.HEAP_SIZE] > 0:
         vcpu = heap[0]
         time = now[vcpu]
         if time >= stop or not open_to_readers(clock, time) or not runs_on(clock, vcpu, time):
-            return
+            break
         gfn = gfn_at(stream, clock.listed, vcpu, stream[vcpu, program.POSITION])
-        sight = sight_of(state, clock, vcpu)
+        low, high = own_part(clock, vcpu)
         slot = gfn_to_memslot(state, gfn)
-        if not sight.low <= gfn < sight.high or not is_missing_4k(state, slot, gfn):
-            return
-        began = time
+        if not low <= gfn < high or not is_missing_4k(state, slot, gfn):
+            break
+        if last >= 0 and bin_of(clock, last) != bin_of(clock, time):
+            note_tables(clock.series, bin_of(clock, last), state.stat)
+        last = time
         map_missing_4k(state, vcpu, slot, gfn)
         time = time_of_map(clock, vcpu, time)
         if time < min(stop, clock.exit_at[vcpu]):
@@ -109,6 +113,7 @@ def map_in_turns(state: MmuState, clock: Clock, stop: int) -> None:
             clock.retired[vcpu] += 1
             clock.at[layout.RETIRED_ALL] += 1
             time += pace_ps(clock, vcpu, layout.WRITE_4K)
-        note_tables(clock.series, bin_of(clock, began), state.stat)
         now[vcpu] = time
         sift_down(heap, now, clock.at[layout.HEAP_SIZE])
+    if last >= 0:
+        note_tables(clock.series, bin_of(clock, last), state.stat)

@@ -20,7 +20,8 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
 
     A line that nobody else wants comes at once: its transfer overlaps with the rest of the fault.
     """
-    core = vcpu % clock.at[layout.CORES]
+    cores = clock.at[layout.CORES]
+    core = vcpu if vcpu < cores else vcpu % cores  # a division costs more than all the rest
     if clock.visit[core] > time:  # it is on its way for the core's other thread
         return int(clock.visit[core])
     comes = time if clock.at[layout.LINE_OWNER] == core else max(clock.at[layout.LINE_FREE], time)

@@ -99,18 +99,30 @@ class Sight(NamedTuple):
 
 
 @inlined
-def sight_of(state: MmuState, clock: Clock, vcpu: int) -> Sight:
-    """A vCPU's sight, as the tables stand.
+def is_free(state: MmuState, clock: Clock) -> bool:
+    """Whether anybody may run on: not while an ioctl waits for mmu_lock, nor with rings; one that is full stops all."""
+    rings, waits = state.conf[mmu.CONF_RING] != 0, clock.at[layout.VMM_WAITS] != 0
+    return not rings and not waits and clock.at[layout.ONE_BY_ONE] == 0
 
-    While an ioctl waits for mmu_lock nobody runs on, nor with rings, of which one that is full has all
-    of them emptied, nor who shares its CPU and so is later than it looks.
-    """
-    free = clock.at[layout.VMM_WAITS] == 0 and clock.at[layout.ONE_BY_ONE] == 0 and state.conf[mmu.CONF_RING] == 0
-    free = free and (vcpu != clock.now.shape[0] - 1 or clock.now[vcpu] >= clock.at[layout.SHARED_UNTIL])
-    stay = leaves_stay(state)
+
+@inlined
+def has_own_cpu(clock: Clock, vcpu: int) -> bool:
+    """Whether a vCPU shares its CPU with nobody now; else it is later than it looks."""
+    return bool(vcpu != clock.now.shape[0] - 1 or clock.now[vcpu] >= clock.at[layout.SHARED_UNTIL])
+
+
+@inlined
+def zaps_kick(state: MmuState, clock: Clock) -> bool:
+    """Whether a fault on a huge page kicks: who zaps does, but on arm64, which broadcasts."""
+    return bool(clock.at[layout.ZAPS] != 0 and state.conf[mmu.CONF_STAGE2] == 0)
+
+
+@inlined
+def sight_of(state: MmuState, clock: Clock, vcpu: int) -> Sight:
+    """A vCPU's sight, as the tables stand."""
+    free, stay = is_free(state, clock) and has_own_cpu(clock, vcpu), leaves_stay(state)
     low, high = own_part(clock, vcpu)
-    kicks = clock.at[layout.ZAPS] != 0 and state.conf[mmu.CONF_STAGE2] == 0  # who zaps kicks; arm64 broadcasts
-    if not free or (kicks and not stay):
+    if not free or (zaps_kick(state, clock) and not stay):
         high = low
     return Sight(low, high, free and stay)
 
