@@ -81,9 +81,10 @@ types: $(VENV)/.requirements-dev
 	@$(python) -m mypy
 
 # What measures time runs first and alone, the rest on every core.
+ALONE = $$(grep -rl --include='test_*.py' 'pytest\.mark\.alone' tests)
 ifeq ($(ARGS),)
 tests: $(VENV)/.requirements-dev $(VENV)/.warm
-	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && $(python) -m pytest -q -m alone && \
+	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && $(python) -m pytest -q -m alone $(ALONE) && \
 		exec $(python) -m pytest -m "not alone" --numprocesses=$$(($$($(python) -c "import os; print(os.cpu_count())") + 1)) \
 		--maxprocesses=8
 else

@@ -18,8 +18,8 @@ from mmuviz.recording.columns import Recording
 FOLDER = Path(__file__).parent.parent / "recordings"
 # Every kind of scenario, mode, kernel and backing is in a slot of at most 64 MiB; larger ones repeat them.
 MAX_PAGES = 16_384
-# Every third of a group; kernels and ways to log come in tens, eights and fours, so that each is met.
-EACH = 3
+# Every ninth of a group; kernels and ways to log come in tens, sevens, eights and fours, so that each is met.
+EACH = 9
 
 
 def documents() -> list[Path]:

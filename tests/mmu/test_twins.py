@@ -118,7 +118,7 @@ def test_the_twins_agree_on_small_slots(kernel: str) -> None:
     sequences_of(kernel)
 
 
-@settings(reproducible, max_examples=12)
+@settings(reproducible, max_examples=6)
 @given(st.data())
 def test_the_twins_agree_on_1g_pages(data: st.DataObject) -> None:
     kernel = data.draw(st.sampled_from(KERNELS))
