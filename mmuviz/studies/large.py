@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_512G
+from mmuviz.studies.made import intel_config
 
 PAGES: Final = 1536 * PAGES_PER_1G
 VCPUS: Final = 4
@@ -39,15 +40,7 @@ def large_guest(*, eager_page_split: bool) -> dict[str, Any]:
         "name": f"1.5 TiB of 1G pages, eager_page_split={'Y' if eager_page_split else 'N'}",
         "kernel": "6.12",
         "note": "Made for this page: the model alone, no recording of real KVM has a guest of this size.",
-        "config": {
-            "dirty_log_mode": "manual",
-            "eager_page_split": eager_page_split,
-            "tdp_mmu": True,
-            "vcpus": VCPUS,
-            "ring_entries": None,
-            "vendor": "intel",
-            "pml": True,
-        },
+        "config": intel_config("manual", VCPUS, eager_page_split=eager_page_split),
         "ops": [slot, populate, {"op": "enable"}, *rounds[0], *rounds[1]],
     }
 

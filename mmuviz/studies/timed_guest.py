@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_512G
+from mmuviz.studies.made import intel_config
 
 VCPUS: Final = 4
 ROUNDS: Final = 2
@@ -44,14 +45,6 @@ def timed_guest(*, eager_page_split: bool, kernel: str, mode: str, gib: int, eve
             f"Made for this page, the model alone: {VCPUS} vCPUs write every {every}th page of {gib} GiB in {ROUNDS} "
             "rounds, as dirty_log_perf_test does."
         ),
-        "config": {
-            "dirty_log_mode": mode,
-            "eager_page_split": eager_page_split,
-            "tdp_mmu": True,
-            "vcpus": VCPUS,
-            "ring_entries": None,
-            "vendor": "intel",
-            "pml": True,
-        },
+        "config": intel_config(mode, VCPUS, eager_page_split=eager_page_split),
         "ops": [slot, populate, {"op": "enable"}, *rounds, {"op": "disable"}],
     }

@@ -18,7 +18,8 @@ from mmuviz.engine.scenario import Scenario
 from mmuviz.ground.errors import one_line
 from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
 from mmuviz.mmu.state import STAT_PF_TAKEN
-from mmuviz.studies.published import SECONDS, Experiment, NotCoveredError, Point, experiment_of, read_points
+from mmuviz.studies.points import Point, read_points
+from mmuviz.studies.published import SECONDS, Experiment, NotCoveredError, experiment_of
 
 PS_PER_S: Final = 10**12
 CLOSE: Final = 1.5

@@ -10,20 +10,11 @@ from mmuviz.recording.time_words import time_rows
 from mmuviz.recording.timeline import Timeline
 from mmuviz.web.shipped import DEFAULT, Shelf
 from tests.browser.conftest import PATIENCE_MS, Watch
+from tests.browser.opened import PAUSED, open_page
 
 SHELF = Shelf()
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = [(360, 740), (800, 600), (1280, 720), (1920, 1080)]
-
-PAUSED = "?scenario=legacy&step=9000"
-
-
-def open_page(page: Page, query: str = PAUSED, cursors: int = 3) -> None:
-    """Open the page and wait for all of it: maps, charts and details."""
-    page.goto(f"/{query}")
-    expect(page.locator("#story[data-ready='yes']")).to_be_attached(timeout=PATIENCE_MS)
-    expect(page.locator(".chart-frame .cursor:not([hidden])")).to_have_count(cursors, timeout=PATIENCE_MS)
-    expect(page.locator("#ops")).to_be_attached(timeout=PATIENCE_MS)
 
 
 def timeline(name: str) -> Timeline:
@@ -329,38 +320,6 @@ def test_the_table_of_the_maps_counts_every_page_once(page: Page) -> None:
     expect(page.locator("#map-summary-0")).to_contain_text(f"{pages:,} pages")
 
 
-def test_a_request_to_another_host_is_refused(page: Page, watch: Watch) -> None:
-    open_page(page)
-    assert page.evaluate("fetch('http://127.0.0.2:1/').then(() => 'went', () => 'refused')") == "refused"
-    assert any("Content Security Policy" in complaint for complaint in watch.complaints)
-    watch.complaints.clear()
-
-
-def test_the_watch_sees_foreign_requests_errors_and_exceptions(page: Page, watch: Watch) -> None:
-    # A blank page has no policy of ours that could stop it first.
-    page.set_content("<img src='http://127.0.0.2:1/'><script>console.error('lost'); throw Error('thrown')</script>")
-    seen = " ".join(watch.complaints)
-    watch.complaints.clear()
-    assert "foreign: http://127.0.0.2:1/" in seen
-    assert "error: lost" in seen
-    assert "uncaught: thrown" in seen
-
-
-def test_inline_scripts_and_eval_are_refused(page: Page, watch: Watch) -> None:
-    open_page(page)
-    page.evaluate(
-        """() => {
-            const script = document.createElement('script');
-            script.textContent = 'window.intruder = 1';
-            document.body.append(script);
-        }"""
-    )
-    page.wait_for_timeout(100)
-    assert page.evaluate("window.intruder") is None
-    assert any("inline script" in complaint for complaint in watch.complaints)
-    watch.complaints.clear()
-
-
 def test_an_unknown_address_gives_a_readable_page(page: Page, watch: Watch) -> None:
     response = page.goto("/nowhere")
     assert response is not None
@@ -387,24 +346,3 @@ def test_the_charts_come_from_the_bundle_in_assets(page: Page) -> None:
     open_page(page)
     asked = page.evaluate("performance.getEntriesByType('resource').map(e => new URL(e.name).pathname)")
     assert [path for path in asked if "plotly" in path and not path.startswith("/assets/plotly-basic-")] == []
-
-
-def test_plotly_cannot_send_a_chart_away(page: Page, watch: Watch) -> None:
-    open_page(page)
-    expect(page.locator(".modebar")).to_have_count(0)
-    page.evaluate(
-        """async () => {
-            const chart = document.createElement('div');
-            document.querySelector('.details').append(chart);
-            const config = {showSendToCloud: true, displayModeBar: true};
-            await window.Plotly.newPlot(chart, [{y: [1, 2]}], {}, config);
-        }"""
-    )
-    button = page.locator("[data-title='Share chart...']")
-    expect(button).to_have_count(1)
-    button.click()
-    page.wait_for_timeout(300)
-    assert len(page.context.pages) == 1
-    assert page.locator(".plotly-cloud-dialog-box").count() == 0
-    assert watch.complaints == ["error: Invalid plotlyServerURL: none"]
-    watch.complaints.clear()

@@ -39,7 +39,7 @@ def timing(kernel: str, mode: str, eager: bool) -> Timing:  # noqa: FBT001 - one
 
 
 @every_choice
-def test_bins_add_up_to_totals(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001
+def test_bins_add_up_to_totals(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001 - one of CHOICES
     made = timing(kernel, mode, eager)
     assert np.allclose(made.stall_ms.sum(axis=0), made.vcpu_stall_ms.sum(axis=0), rtol=1e-12, atol=0)
     assert made.ioctl_ms.sum() == pytest.approx(sum(call.took_ms for call in made.ioctls), rel=1e-12)
@@ -53,7 +53,7 @@ def test_bins_add_up_to_totals(kernel: str, mode: str, eager: bool) -> None:  # 
 
 
 @every_choice
-def test_ops_follow_each_other(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001
+def test_ops_follow_each_other(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001 - one of CHOICES
     made, ops = timing(kernel, mode, eager), document(kernel, mode, eager)["ops"]
     kinds = [op["op"] for op in ops]
     begin = kinds.index("enable")
@@ -71,7 +71,7 @@ def test_ops_follow_each_other(kernel: str, mode: str, eager: bool) -> None:  # 
 
 
 @every_choice
-def test_a_fault_s_stall_has_a_tail(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001
+def test_a_fault_s_stall_has_a_tail(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001 - one of CHOICES
     made = timing(kernel, mode, eager)
     assert list(made.fault_us) == sorted(made.fault_us)
     assert (made.fault_us[-1] > 0) == (made.faults > 0)
@@ -81,7 +81,7 @@ def test_a_fault_s_stall_has_a_tail(kernel: str, mode: str, eager: bool) -> None
 
 
 @every_choice
-def test_it_answers_as_without_a_clock(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001
+def test_it_answers_as_without_a_clock(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001 - one of CHOICES
     recording = checked(document(kernel, mode, eager))
     prices = price_list(recording.config, PROFILES[HOST])
     plain = list(Replay(recording).steps())

@@ -16,6 +16,8 @@ from mmuviz.workloads.stream import COLUMNS
 from tests.mmu.recording_files import FOLDER
 
 FILES = sorted(FOLDER.glob("*.json.gz"))
+PARTS = 8
+"""All recordings, in parts that several processes share."""
 
 
 def free(config: VmConfig) -> Prices:
@@ -45,10 +47,10 @@ class FreeReplay(Replay):
             self.machine.add_memslot(slot_id, memslot)
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_recordings_are_exact_in_time(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "Replay", FreeReplay)
-    files = FILES[part::40]
-    assert len(files) > 20
+    files = FILES[part::PARTS]
+    assert len(files) > 100
     differing = {path.name: found[0] for path in files if (found := verify.verify_document(read_document(path)))}
     assert differing == {}

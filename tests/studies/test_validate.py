@@ -15,7 +15,8 @@ from mmuviz.costs import hosts
 from mmuviz.costs.hosts import MEANING, PROFILES
 from mmuviz.ground.errors import InputError
 from mmuviz.studies import validate
-from mmuviz.studies.published import NotCoveredError, Point, experiment_of, read_points
+from mmuviz.studies.points import Point, read_points
+from mmuviz.studies.published import NotCoveredError, experiment_of
 from mmuviz.studies.validate import lines_of, results_of, summary, validate_command, wrong_orders
 
 POINTS = read_points()

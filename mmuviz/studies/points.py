@@ -1,0 +1,97 @@
+"""Points of published measurements, as a file gives them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from mmuviz.ground.errors import InputError
+from mmuviz.mmu.recordings import MAX_FILE_BYTES, open_regular
+
+SHIPPED: Final = "published/measurements.json"
+FIELDS: Final = ("id", "source_title", "source_url", "workload", "metric", "unit", "value", "strategy", "notes")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One published value.
+
+    Attributes:
+        id: of the point; nothing depends on it.
+        source_title: where it was published.
+        workload: what was run, as the source says.
+        metric: what was measured.
+        unit: of the value.
+        value: measured.
+        strategy: lazy, eager or how the source calls it.
+    """
+
+    id: str
+    source_title: str
+    workload: dict[str, Any]
+    metric: str
+    unit: str
+    value: float
+    strategy: str
+
+
+def read_points(path: Path | None = None) -> list[Point]:
+    """Read measurements.
+
+    Args:
+        path: a file of the schema of the shipped one; None for that.
+
+    Returns:
+        Its points.
+
+    Raises:
+        InputError: the file is not of that schema.
+    """
+    name = "the shipped measurements" if path is None else str(path)
+    try:
+        text = resources.files("mmuviz.data").joinpath(SHIPPED).read_bytes() if path is None else _text_of(path)
+        rows = json.loads(text)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{name}: {error}; it must be a JSON list of measurements") from error
+    if not isinstance(rows, list):
+        raise InputError(f"{name}: must be a JSON list of measurements, not {type(rows).__name__}")
+    return [_point(name, index, row) for index, row in enumerate(rows)]
+
+
+def _text_of(path: Path) -> bytes:
+    with open_regular(path) as file:
+        text = file.read(MAX_FILE_BYTES + 1)
+    if len(text) > MAX_FILE_BYTES:
+        raise InputError(f"has more than {MAX_FILE_BYTES >> 20} MiB; give fewer measurements")
+    return text
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _point(name: str, index: int, row: object) -> Point:
+    if not isinstance(row, dict):
+        raise InputError(f"{name}: entry {index} must be an object with the fields {', '.join(FIELDS)}")
+    words = {field: row.get(field, "") for field in ("id", "source_title", "metric", "unit", "strategy")}
+    for field, word in words.items():
+        if not isinstance(word, str):
+            raise InputError(f"{name}: entry {index}: {field} must be a text")
+    workload, value = row.get("workload"), _number(row.get("value"))
+    if not isinstance(workload, dict):
+        raise InputError(f"{name}: entry {index}: workload must be an object")
+    if value is None:
+        raise InputError(f"{name}: entry {index}: value must be a number")
+    return Point(workload=workload, value=value, **words)
