@@ -10,6 +10,8 @@ PYTHON ?=
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check --quiet
+# On every core, which pip does not do; some packages ship a file that is no Python of this version.
+bytecode = $(python) -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 sources := $(shell find mmuviz -name '*.py')
 
 .DEFAULT_GOAL := help
@@ -37,11 +39,13 @@ $(VENV)/.requirements: requirements.txt pyproject.toml $(VENV)/.python
 	@echo "Installing the pinned requirements (once, about a minute)"
 	@$(pip) install --no-compile --require-hashes -r requirements.txt
 	@$(pip) install --no-deps --no-build-isolation --editable .
+	@$(bytecode)
 	@touch $@
 
 $(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
 	@echo "Installing the pinned requirements of the tests (once, about a minute)"
 	@$(pip) install --no-compile --require-hashes -r requirements-dev.txt
+	@$(bytecode)
 	@touch $@
 
 $(VENV)/.warm: $(VENV)/.requirements $(sources)
