@@ -275,7 +275,7 @@ def test_pictures_stand_for_the_charts_while_it_plays(page: Page) -> None:
     expect(pictures).to_have_count(3, timeout=PATIENCE_MS)
     expect(drawings).to_have_count(0)
     page.set_viewport_size({"width": 800, "height": 600})
-    page.wait_for_function("document.querySelector('.chart-frame .main-svg').clientWidth > 0")
+    page.wait_for_function("() => document.querySelector('.chart-frame .main-svg').clientWidth > 0")
     expect(pictures).to_have_count(3, timeout=PATIENCE_MS)
     sizes = "e => e.map(each => Math.round(each.getBoundingClientRect().width))"
     widths = pictures.evaluate_all(sizes)

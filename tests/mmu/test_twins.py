@@ -118,7 +118,8 @@ def test_the_twins_agree_on_small_slots(kernel: str) -> None:
     sequences_of(kernel)
 
 
-@settings(reproducible, max_examples=6)
+@seed(0)  # with it the ten met every op
+@settings(reproducible, max_examples=10)
 @given(st.data())
 def test_the_twins_agree_on_1g_pages(data: st.DataObject) -> None:
     kernel = data.draw(st.sampled_from(KERNELS))
