@@ -330,12 +330,18 @@ def bucket_of(stall_ps: int) -> int:
 
 
 @inlined
-def charge_often(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int, times: int) -> None:
-    """charge(), of as many stalls of one length in one bin."""
-    clock.stall[vcpu, cause] += times * stall_ps
+def note_stalls(clock: Clock, cause: int, index: int, stall_ps: int, times: int) -> None:
+    """As many stalls of one length in one bin, of whatever vCPUs."""
     clock.series[index, cause] += times * stall_ps
     clock.hist[cause, bucket_of(stall_ps)] += times
     clock.longest[cause] = max(clock.longest[cause], stall_ps)
+
+
+@inlined
+def charge_often(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int, times: int) -> None:
+    """charge(), of as many stalls of one length in one bin."""
+    clock.stall[vcpu, cause] += times * stall_ps
+    note_stalls(clock, cause, index, stall_ps, times)
 
 
 @inlined

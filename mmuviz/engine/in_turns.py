@@ -6,15 +6,17 @@ of engine/slow_fault.py, in the same order; a law compares the two.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import Clock, bin_of, charge, note_faults, note_tables, sift_down
+from mmuviz.engine.clock import Clock, bin_of, charge, note_faults, note_retired, note_stalls, note_tables, sift_down
 from mmuviz.engine.fault_time import scaled
 from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
 from mmuviz.engine.touch_time import has_own_cpu, is_free, leaves_stay, own_part, pace_ps, zaps_kick
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import mark_page
+from mmuviz.mmu.dirty_ring import mark_word
 from mmuviz.mmu.fault import topup_memory_caches
 from mmuviz.mmu.host import is_host_page_had
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
@@ -41,42 +43,128 @@ def runs_on(clock: Clock, vcpu: int, time: int) -> bool:
     return bool(writes and goes_on and has_own_cpu(clock, vcpu) and row[program.POSITION] < row[program.ACCESSES])
 
 
+class Part(NamedTuple):
+    """A memslot, as the faults that map its pages need it.
+
+    Attributes:
+        slot: its index, -1 for none.
+        base: first gfn; `end` the gfn behind the last.
+        words_at: first word of its dirty bitmap.
+        mapped: whether a huge host page stands behind each page.
+    """
+
+    slot: int
+    base: int
+    end: int
+    words_at: int
+    mapped: bool
+
+
 @inlined
-def is_missing_4k(state: MmuState, slot: int, gfn: int) -> bool:
+def part_of(state: MmuState, gfn: int) -> Part:
+    """The memslot of a gfn; one that is not logged has no such faults."""
+    slot = gfn_to_memslot(state, gfn)
+    if slot < 0 or state.slots[slot, mmu.SLOT_LOGGING] == 0:
+        return Part(-1, 0, 0, 0, mapped=False)
+    row = state.slots[slot]
+    mapped = row[mmu.SLOT_HOST_PRESENT] != 0
+    return Part(slot, row[mmu.SLOT_BASE], row[mmu.SLOT_END], row[mmu.SLOT_DIRTY_AT], mapped)
+
+
+@inlined
+def is_missing_4k(state: MmuState, part: Part, gfn: int) -> bool:
     """Whether a fault maps one 4K page of a logged slot, in a table that stands."""
     page = gfn - state.conf[mmu.CONF_LINEAR]
     tables = state.l3[page >> SHIFT_1G] & mmu.TABLE != 0 and state.l2[page >> SHIFT_2M] & mmu.TABLE != 0
-    if not tables or state.l1[page] & mmu.PRESENT != 0 or slot < 0 or state.slots[slot, mmu.SLOT_LOGGING] == 0:
+    if not tables or state.l1[page] & mmu.PRESENT != 0:
         return False
-    return is_host_page_had(state, slot, host_page_of(state, slot, gfn))
+    return part.mapped or is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn))
 
 
 @inlined
-def map_missing_4k(state: MmuState, vcpu: int, slot: int, gfn: int) -> None:
-    """page_fault() of such a page."""
+def map_missing_4k(state: MmuState, vcpu: int, part: Part, gfn: int) -> None:
+    """page_fault() of such a page, but for the counters."""
     topup_memory_caches(state, vcpu)
     state.l1[gfn - state.conf[mmu.CONF_LINEAR]] = mmu.SPTE_WRITABLE
-    mark_page(state, slot, gfn - state.slots[slot, mmu.SLOT_BASE])
-    state.stat[mmu.STAT_PAGES + PG_LEVEL_4K] += 1
-    state.stat[mmu.STAT_PF_TAKEN] += 1
-    state.stat[mmu.STAT_PF_FIXED] += 1
+    mark_word(state, part.words_at, gfn - part.base)
+
+
+class Mapped(NamedTuple):
+    """Pages that were mapped in one bin of time, and accesses that retired in it, that are not noted yet.
+
+    Attributes:
+        number: of the bin.
+        end: time at which the next one begins.
+        pages: mapped.
+        waited: as many of their faults waited for the lock's cache line, or took another time, and are noted.
+        retired: accesses.
+    """
+
+    number: int
+    end: int
+    pages: int
+    waited: int
+    retired: int
 
 
 @inlined
-def time_of_map(clock: Clock, vcpu: int, time: int) -> int:
-    """The time of such a fault under mmu_lock; returns when it is over."""
-    clock.began[vcpu] = time
-    clock.asked[vcpu] = time
-    ahead = scaled(clock, vcpu, clock.price[layout.BEFORE_LOCK])
+def open_mapped(clock: Clock, time: int) -> Mapped:
+    """The bin of a time, with nothing in it."""
+    number = bin_of(clock, time)
+    return Mapped(number, (number + 1) << clock.at[layout.BIN_SHIFT], 0, 0, 0)
+
+
+@inlined
+def close_mapped(state: MmuState, clock: Clock, here: Mapped) -> None:
+    """Note what happened in a bin; each fault that is not noted waited for nobody, on a core of its own."""
+    if here.pages == 0:
+        return
+    state.stat[mmu.STAT_PAGES + PG_LEVEL_4K] += here.pages
+    state.stat[mmu.STAT_PF_TAKEN] += here.pages
+    state.stat[mmu.STAT_PF_FIXED] += here.pages
+    alike, work = here.pages - here.waited, clock.price[layout.MAP_4K]
+    if alike > 0:
+        note_stalls(clock, layout.EXIT, here.number, work, alike)
+        note_faults(clock, here.number, work, alike)
+    clock.series[here.number, layout.RETIRED] += here.retired
+    clock.at[layout.RETIRED_ALL] += here.retired
+    note_tables(clock.series, here.number, state.stat)
+
+
+@inlined
+def with_map(here: Mapped, waited: int, retired: int) -> Mapped:
+    """The bin with one more page in it."""
+    return Mapped(here.number, here.end, here.pages + 1, here.waited + waited, here.retired + retired)
+
+
+@inlined
+def time_of_map(clock: Clock, vcpu: int, time: int, index: int) -> tuple[int, int]:
+    """The time of such a fault under mmu_lock.
+
+    Returns:
+        When it is over, and 1 where it waited or took another time than most, and is noted therefore.
+    """
+    early, alike = clock.price[layout.BEFORE_LOCK], clock.price[layout.MAP_4K]
+    ahead, work = scaled(clock, vcpu, early), scaled(clock, vcpu, alike)
     wait = line_visit(clock, vcpu, time + ahead) - ahead - time
-    work = scaled(clock, vcpu, clock.price[layout.MAP_4K])
-    index = bin_of(clock, time)
-    charge(clock, vcpu, layout.EXIT, index, work)
+    clock.stall[vcpu, layout.EXIT] += work
+    end = time + wait + work
+    hold_for_read(clock, end)
+    clock.outside[vcpu] = end
+    if wait <= 0 and work == alike:
+        return end, 0
+    note_stalls(clock, layout.EXIT, index, work, 1)
     charge(clock, vcpu, layout.LOCK_WAIT, index, wait)
     note_faults(clock, index, wait + work, 1)
-    hold_for_read(clock, time + wait + work)
-    clock.outside[vcpu] = time + wait + work
-    return time + wait + work
+    return end, 1
+
+
+@inlined
+def retire(clock: Clock, vcpu: int, time: int) -> int:
+    """The access retires; returns when the next one follows."""
+    clock.stream[vcpu, program.POSITION] += 1
+    clock.retired[vcpu] += 1
+    return time + pace_ps(clock, vcpu, layout.WRITE_4K)
 
 
 @woven
@@ -88,32 +176,34 @@ def map_in_turns(state: MmuState, clock: Clock, stop: int) -> None:
         clock: changed in place.
         stop: time that no event reaches.
     """
-    heap, now, stream = clock.heap, clock.now, clock.stream
+    heap, now, stream, size = clock.heap, clock.now, clock.stream, clock.at[layout.HEAP_SIZE]
     if not is_free(state, clock) or (zaps_kick(state, clock) and not leaves_stay(state)):
         return
-    last = -1  # when the last page was mapped whose tables are not noted yet
-    while clock.at[layout.HEAP_SIZE] > 0:
+    here, part = Mapped(0, 0, 0, 0, 0), Part(-1, 0, 0, 0, mapped=False)
+    while size > 0:
         vcpu = heap[0]
         time = now[vcpu]
         if time >= stop or not open_to_readers(clock, time) or not runs_on(clock, vcpu, time):
             break
         gfn = gfn_at(stream, clock.listed, vcpu, stream[vcpu, program.POSITION])
         low, high = own_part(clock, vcpu)
-        slot = gfn_to_memslot(state, gfn)
-        if not low <= gfn < high or not is_missing_4k(state, slot, gfn):
+        if not part.base <= gfn < part.end:
+            part = part_of(state, gfn)
+        if not low <= gfn < high or part.slot < 0 or not is_missing_4k(state, part, gfn):
             break
-        if last >= 0 and bin_of(clock, last) != bin_of(clock, time):
-            note_tables(clock.series, bin_of(clock, last), state.stat)
-        last = time
-        map_missing_4k(state, vcpu, slot, gfn)
-        time = time_of_map(clock, vcpu, time)
-        if time < min(stop, clock.exit_at[vcpu]):
-            clock.series[bin_of(clock, time), layout.RETIRED] += 1
-            stream[vcpu, program.POSITION] += 1
-            clock.retired[vcpu] += 1
+        if time >= here.end:
+            close_mapped(state, clock, here)
+            here = open_mapped(clock, time)
+        map_missing_4k(state, vcpu, part, gfn)
+        after, waited = time_of_map(clock, vcpu, time, here.number)
+        goes_on = after < min(stop, clock.exit_at[vcpu])
+        if goes_on and after >= here.end:  # it retires in a later bin, which may make all bins wider
+            close_mapped(state, clock, with_map(here, waited, 0))
+            note_retired(clock, after, 1, 1)
             clock.at[layout.RETIRED_ALL] += 1
-            time += pace_ps(clock, vcpu, layout.WRITE_4K)
-        now[vcpu] = time
-        sift_down(heap, now, clock.at[layout.HEAP_SIZE])
-    if last >= 0:
-        note_tables(clock.series, bin_of(clock, last), state.stat)
+            here = open_mapped(clock, time)
+        else:
+            here = with_map(here, waited, 1 if goes_on else 0)
+        now[vcpu] = retire(clock, vcpu, after) if goes_on else after
+        sift_down(heap, now, size)
+    close_mapped(state, clock, here)

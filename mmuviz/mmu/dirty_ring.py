@@ -85,10 +85,15 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
 
 
 @inlined
+def mark_word(state: MmuState, words_at: int, offset: int) -> None:
+    """Set the bit of one page in the bitmap that begins at a word. Kernel: set_bit_le()."""
+    state.dirty[words_at + (offset >> WORD_SHIFT)] |= 1 << (offset & (BITS_PER_LONG - 1))
+
+
+@inlined
 def mark_page(state: MmuState, slot: int, offset: int) -> None:
-    """Set the bit of one page of a slot. Kernel: set_bit_le()."""
-    at = state.slots[slot, SLOT_DIRTY_AT] + (offset >> WORD_SHIFT)
-    state.dirty[at] |= 1 << (offset & (BITS_PER_LONG - 1))
+    """Set the bit of one page of a slot."""
+    mark_word(state, state.slots[slot, SLOT_DIRTY_AT], offset)
 
 
 @compiled
