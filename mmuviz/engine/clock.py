@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, exported, inlined
 from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 from mmuviz.mmu.state import I64, STAT_PAGES, STAT_TABLE_PAGES
 
@@ -275,7 +275,7 @@ def next_of_others(clock: Clock) -> int:
     return at
 
 
-@inlined
+@exported
 def note_tables(series: I64, index: int, stat: I64) -> None:
     """Note the tables and the leaves there are, by KVM's counters."""
     series[index, TABLES] = stat[STAT_TABLE_PAGES]

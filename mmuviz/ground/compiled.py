@@ -81,15 +81,52 @@ def private_folder(folder: Path) -> Path:
 # Numba reads this when a function is decorated, so it is set before the first one is.
 setattr(numba.config, "CACHE_DIR", str(cache_folder()))  # noqa: B010  # the module declares no such attribute
 
-OPTIONS: Final[dict[str, bool]] = {"cache": True, "nogil": True, "boundscheck": False, "_nrt": False}
-"""No reference counting: compiled code makes no array, and counting cost 60 times the work of a fault."""
+OPTIONS: Final[dict[str, bool]] = {
+    "cache": True,
+    "nogil": True,
+    "boundscheck": False,
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
+"""No reference counting: compiled code makes no array, and counting cost 60 times the work of a fault. C calls none."""
 _njit: Any = numba.njit  # its declared type does not know _nrt
+
+
+def _hidden(function: F, **options: bool | str) -> F:
+    """Compile a function for compiled callers alone: taking the state apart for Python is a quarter of compiling.
+
+    Without its wrapper a call from Python would crash: the dispatcher must not learn of what was compiled.
+    """
+    dispatcher = _njit(**OPTIONS, **options, no_cpython_wrapper=True)(function)
+
+    def add_overload(result: Any) -> None:  # noqa: ANN401  # Numba has no types
+        dispatcher.overloads[tuple(result.signature.args)] = result
+
+    def refuse(*_: object, **__: object) -> None:
+        message = f"{function.__name__}() is compiled into its callers alone; call one of them, or make it exported()"
+        raise TypeError(message)
+
+    dispatcher.add_overload = add_overload
+    dispatcher._compile_for_args = refuse  # noqa: SLF001  # what the dispatcher calls where it knows no overload
+    return cast("F", dispatcher)
 
 
 def inlined(function: F) -> F:
     """Compile a small function of the machine into each of its callers.
 
     A call passes every array of the state; on the path of a fault that costs more than the work.
+
+    Args:
+        function: plain Python over NumPy arrays and integers.
+
+    Returns:
+        The compiled function, of the same signature; a call from Python raises TypeError.
+    """
+    return _hidden(function, forceinline=True)
+
+
+def exported(function: F) -> F:
+    """inlined(), of a function that Python calls as well.
 
     Args:
         function: plain Python over NumPy arrays and integers.
@@ -109,9 +146,9 @@ def woven(function: F) -> F:
         function: plain Python over NumPy arrays and integers.
 
     Returns:
-        The compiled function, of the same signature.
+        The compiled function, of the same signature; a call from Python raises TypeError.
     """
-    return cast("F", _njit(**OPTIONS, inline="always")(function))
+    return _hidden(function, inline="always")
 
 
 def compiled(function: F) -> F:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, exported, inlined
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
     PAGES_PER_2M,
@@ -57,7 +57,7 @@ def ring_push(state: MmuState, vcpu: int, slot: int, offset: int) -> None:
     state.ring_at[vcpu, RING_DIRTY_INDEX] = at + 1
 
 
-@inlined
+@exported
 def ring_soft_full(state: MmuState, vcpu: int) -> bool:
     """Whether a vCPU may not enter the guest before its ring was reset.
 
@@ -112,7 +112,7 @@ def mark_tracked_page(state: MmuState, slot: int, gfn: int) -> None:
         mark_page(state, slot, each - base)
 
 
-@inlined
+@exported
 def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
     """A VM exit: report what the processor logged, newest first before 6.14, oldest first after.
 

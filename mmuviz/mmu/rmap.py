@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, exported, inlined
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
@@ -145,7 +145,7 @@ def split_rmaps_of_level(state: MmuState, start: int, end: int, level: int) -> i
                     shadow_split_2m(state, row, index)
 
 
-@inlined
+@exported
 def end_split_call(state: MmuState) -> None:
     """A call of kvm_mmu_try_split_huge_pages() ends: shadow-eager-v1 frees its caches."""
     if state.conf[CONF_SPLIT_CACHES] == CACHES_A_CALL:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import compiled, exported
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
@@ -41,7 +41,7 @@ TABLES_OF_1G: Final = SPTE_ENT_PER_PAGE + 1
 """Tables that split a 1G block straight down to 4K."""
 
 
-@inlined
+@exported
 def cache_capacity(chunk_pages: int) -> int:
     """Tables that the split cache holds for a chunk. Kernel: kvm_mmu_split_nr_page_tables()."""
     return -(-chunk_pages // PAGES_PER_1G) + -(-chunk_pages // PAGES_PER_2M)

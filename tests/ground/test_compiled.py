@@ -30,6 +30,26 @@ def price() -> int:
 """
 
 
+@compiled.inlined
+def one_more(number: int) -> int:
+    return number + 1
+
+
+@compiled.woven
+def two_more(number: int) -> int:
+    return one_more(one_more(number))
+
+
+@compiled.exported
+def three_more(number: int) -> int:
+    return one_more(two_more(number))
+
+
+@compiled.compiled
+def five_more(number: int) -> int:
+    return two_more(three_more(number))
+
+
 def package_in(folder: Path) -> Path:
     """A package with this project's own door to the compiler, a caller, and a callee in another file."""
     package = folder / "mmuviz"
@@ -87,7 +107,9 @@ def test_every_room_that_compiles_is_hashed() -> None:
     rooms = {
         path.relative_to(package).parts[0]
         for path in package.rglob("*.py")
-        if re.search(r"^@(numba\.)?(compiled|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE)
+        if re.search(
+            r"^@(numba\.)?(compiled|inlined|exported|woven|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE
+        )
     }
     assert rooms
     assert rooms <= set(compiled.COMPILED_ROOMS)
@@ -129,3 +151,14 @@ def test_a_folder_that_another_user_may_have_made_is_not_run_from(
     assert other.name.startswith("mmuviz-7-")
     assert other.stat().st_mode & 0o777 == 0o700
     assert not list(tmp_path.joinpath("theirs").glob("*"))
+
+
+def test_what_is_compiled_into_its_callers_alone_refuses_python() -> None:
+    for function in (one_more, two_more):
+        with pytest.raises(TypeError, match=rf"{function.__name__}\(\) is compiled into its callers alone"):
+            function(1)
+    assert five_more(1) == 6
+    assert three_more(1) == 4
+    for function in (one_more, two_more):  # there is machine code of both now, which Python could not call
+        with pytest.raises(TypeError, match="or make it exported"):
+            function(1)
