@@ -62,7 +62,7 @@ def test_text_is_readable_on_every_surface(tokens: str, ink: str, surface: str) 
 def test_every_token_is_defined_and_used(repository: Path, tokens: str) -> None:
     others = [file.read_text() for file in own_assets(repository) if file.name != "tokens.css"]
     # What one rule, script or component sets for itself is no token.
-    local = {"--thumb", "--done", "--between", "--number", "--kernel"}
+    local = {"--thumb", "--done", "--between", "--number", "--kernel", "--faded-start", "--faded-end"}
     defined = set(re.findall(r"(--[\w-]+):", tokens)) | local
     used = {name for text in others for name in re.findall(r"var\((--[\w-]+)\)", text)}
     assert used <= defined
