@@ -4,7 +4,7 @@
 window.mmuviz = window.mmuviz || {};
 
 (function () {
-  const TEXT_EVERY_MS = 100;
+  const TEXT_EVERY_MS = 150;
   const SETTLED_MS = 150;
   const URL_AFTER_MS = 300;
   const CHARTS_WAIT_MS = 4000;
