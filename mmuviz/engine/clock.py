@@ -332,9 +332,10 @@ def bucket_of(stall_ps: int) -> int:
 @inlined
 def note_stalls(clock: Clock, cause: int, index: int, stall_ps: int, times: int) -> None:
     """As many stalls of one length in one bin, of whatever vCPUs."""
-    clock.series[index, cause] += times * stall_ps
-    clock.hist[cause, bucket_of(stall_ps)] += times
-    clock.longest[cause] = max(clock.longest[cause], stall_ps)
+    if stall_ps > 0:
+        clock.series[index, cause] += times * stall_ps
+        clock.hist[cause, bucket_of(stall_ps)] += times
+        clock.longest[cause] = max(clock.longest[cause], stall_ps)
 
 
 @inlined
@@ -347,7 +348,7 @@ def charge_often(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int,
 @inlined
 def charge(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int) -> None:
     """Add a stall of one cause to the vCPU's total, to a bin of time and to the histogram."""
-    if stall_ps > 0:
+    if stall_ps > 0:  # most causes are none of most faults
         charge_often(clock, vcpu, cause, index, stall_ps, 1)
 
 
