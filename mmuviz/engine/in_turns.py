@@ -50,14 +50,12 @@ class Part(NamedTuple):
         slot: its index, -1 for none.
         base: first gfn; `end` the gfn behind the last.
         words_at: first word of its dirty bitmap.
-        mapped: whether a huge host page stands behind each page.
     """
 
     slot: int
     base: int
     end: int
     words_at: int
-    mapped: bool
 
 
 @inlined
@@ -65,10 +63,9 @@ def part_of(state: MmuState, gfn: int) -> Part:
     """The memslot of a gfn; one that is not logged has no such faults."""
     slot = gfn_to_memslot(state, gfn)
     if slot < 0 or state.slots[slot, mmu.SLOT_LOGGING] == 0:
-        return Part(-1, 0, 0, 0, mapped=False)
+        return Part(-1, 0, 0, 0)
     row = state.slots[slot]
-    mapped = row[mmu.SLOT_HOST_PRESENT] != 0
-    return Part(slot, row[mmu.SLOT_BASE], row[mmu.SLOT_END], row[mmu.SLOT_DIRTY_AT], mapped)
+    return Part(slot, row[mmu.SLOT_BASE], row[mmu.SLOT_END], row[mmu.SLOT_DIRTY_AT])
 
 
 @inlined
@@ -78,7 +75,7 @@ def is_missing_4k(state: MmuState, part: Part, gfn: int) -> bool:
     tables = state.l3[page >> SHIFT_1G] & mmu.TABLE != 0 and state.l2[page >> SHIFT_2M] & mmu.TABLE != 0
     if not tables or state.l1[page] & mmu.PRESENT != 0:
         return False
-    return part.mapped or is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn))
+    return is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn))
 
 
 @inlined
@@ -179,7 +176,7 @@ def map_in_turns(state: MmuState, clock: Clock, stop: int) -> None:
     heap, now, stream, size = clock.heap, clock.now, clock.stream, clock.at[layout.HEAP_SIZE]
     if not is_free(state, clock) or (zaps_kick(state, clock) and not leaves_stay(state)):
         return
-    here, part = Mapped(0, 0, 0, 0, 0), Part(-1, 0, 0, 0, mapped=False)
+    here, part = Mapped(0, 0, 0, 0, 0), Part(-1, 0, 0, 0)
     while size > 0:
         vcpu = heap[0]
         time = now[vcpu]

@@ -20,9 +20,11 @@ from mmuviz.workloads import stream as program
 from mmuviz.workloads.stream import gfn_at, is_write_at
 
 FETCHED_AHEAD: Final = 16
-"""Accesses from the one at hand to that whose leaf is asked for: about what memory takes, in faults."""
+"""Accesses from the one at hand to that whose leaf is asked for: about what memory takes, in faults.
+
+It changes how fast the model runs and no result, as does the next: found by trying, with `make bench`."""
 CACHED_LEAVES: Final = 1 << 24
-"""Up to so many, at a byte each, the last-level cache of this machine holds them all, and asking is in vain."""
+"""Up to so many, at a byte each, a server's last-level cache holds them all, and asking is in vain."""
 LONGEST_RUN: Final = 4096
 """Pages that are looked at ahead of one another; what lies behind the time up to which a vCPU may run is in vain."""
 

@@ -346,3 +346,16 @@ def test_the_charts_come_from_the_bundle_in_assets(page: Page) -> None:
     open_page(page)
     asked = page.evaluate("performance.getEntriesByType('resource').map(e => new URL(e.name).pathname)")
     assert [path for path in asked if "plotly" in path and not path.startswith("/assets/plotly-basic-")] == []
+
+
+def test_the_legend_fades_where_it_goes_on(page: Page) -> None:
+    open_page(page, "?scenario=legacy&step=0")
+    legend = page.get_by_role("list", name="Legend")
+    ends = "e => ['--faded-start', '--faded-end'].map(name => parseFloat(getComputedStyle(e).getPropertyValue(name)))"
+    assert legend.evaluate(ends) == [0, 0]
+    assert legend.evaluate("e => getComputedStyle(e).maskImage") == "none"
+    page.set_viewport_size({"width": 360, "height": 740})
+    faded = f"want => ({ends})(document.querySelector('[aria-label=Legend]')).join() === want"
+    page.wait_for_function(faded, arg="0,32")
+    legend.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    page.wait_for_function(faded, arg="32,0")
