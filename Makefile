@@ -59,7 +59,7 @@ compiled: $(VENV)/.warm
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
-# HOST and PORT reach the command through the environment; their defaults stand in mmuviz/cli.py alone.
+# HOST and PORT reach the command through the environment; their defaults stand in mmuviz/cli alone.
 .PHONY: run
 run: $(VENV)/.warm
 	@exec $(python) -m mmuviz serve

@@ -122,7 +122,7 @@ def made(repository: Path, tmp_path: Path) -> Path:
     (folder / "mmuviz").mkdir(parents=True)
     for name in ["Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"]:
         shutil.copy(repository / name, folder)
-    (folder / "mmuviz" / "cli.py").touch()
+    (folder / "mmuviz" / "routes.py").touch()
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / ".venv" / "bin" / "python").symlink_to("/bin/sh")
     for stamp in [".python", ".requirements", ".requirements-dev", ".warm"]:
@@ -152,7 +152,7 @@ def later(path: Path) -> None:
 
 
 def test_changed_code_is_compiled_again_and_nothing_installed(made: Path) -> None:
-    later(made / "mmuviz" / "cli.py")
+    later(made / "mmuviz" / "routes.py")
     assert steps(made, "run") == ["mmuviz warm", "mmuviz serve"]
 
 
