@@ -16,7 +16,7 @@ from mmuviz.engine.touch_time import has_own_cpu, is_free, leaves_stay, own_part
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import mark_word
+from mmuviz.mmu.dirty_ring import mark_bit
 from mmuviz.mmu.fault import topup_memory_caches
 from mmuviz.mmu.host import is_host_page_had
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
@@ -83,7 +83,7 @@ def map_missing_4k(state: MmuState, vcpu: int, part: Part, gfn: int) -> None:
     """page_fault() of such a page, but for the counters."""
     topup_memory_caches(state, vcpu)
     state.l1[gfn - state.conf[mmu.CONF_LINEAR]] = mmu.SPTE_WRITABLE
-    mark_word(state, part.words_at, gfn - part.base)
+    mark_bit(state, part.slot, part.words_at, gfn - part.base)
 
 
 class Mapped(NamedTuple):

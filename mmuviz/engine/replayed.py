@@ -15,7 +15,7 @@ from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.events import KIND_MASK, KIND_SHIFT, LEVEL_SHIFT, NEW_SHIFT, OLD_SHIFT, SPLIT, SPTE, VCPU_SHIFT, runs_of
 from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
 from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, COUNTER_NAMES, Replay, pages_of, parallel_turns
-from mmuviz.mmu.state import SLOT_LOGGING
+from mmuviz.mmu.state import LOG_COUNT, SLOT_LOGGING
 from mmuviz.recording import columns
 from mmuviz.recording.columns import I64, Config, DirtyRanges, Leaves, Op, OpColumns, Recording, Runs, Slot, Touches
 from mmuviz.recording.fold import PageMap, empty_map, fold
@@ -203,7 +203,7 @@ def placed(runs: I64, marks: list[I64]) -> I64:
     cuts.sort(kind="stable")  # it merges what is sorted already
     cuts = cuts[np.diff(cuts, prepend=-1) != 0]
     of = np.searchsorted(ends, cuts, side="right")
-    code, gfn, stride, count = runs[of].T
+    code, gfn, stride, count = runs[of, : LOG_COUNT + 1].T
     skipped = cuts - (ends[of] - count)
     counts = np.diff(np.concatenate([cuts, ends[-1:]]))
     access = np.zeros(len(cuts), dtype=np.int64)

@@ -13,7 +13,9 @@ from mmuviz.ground.pages import (
     SHIFT_2M,
     SPTE_ENT_PER_PAGE,
 )
+from mmuviz.mmu.cells import count_1g, count_2m, count_4k
 from mmuviz.mmu.events import log_is_low, trace_spte_changed
+from mmuviz.mmu.examples import REMOVE_TABLE, ZAP_1G, ZAP_2M, ZAP_4K, note_example
 from mmuviz.mmu.memslot import max_mapping_level
 from mmuviz.mmu.split import account_table
 from mmuviz.mmu.state import (
@@ -29,6 +31,7 @@ from mmuviz.mmu.state import (
     SLOT_END,
     STAT_PAGES,
     STAT_TABLES_COLLAPSED,
+    STAT_ZAPS,
     TABLE,
     MmuState,
 )
@@ -41,6 +44,8 @@ def zap_4k(state: MmuState, at: int, gfn: int) -> None:
     if old & PRESENT:
         state.l1[at] = 0
         state.stat[STAT_PAGES + PG_LEVEL_4K] -= 1
+        count_4k(state, gfn, 1, old, 0)
+        note_example(state, ZAP_4K, PG_LEVEL_4K, old, 0, gfn)
         trace_spte_changed(state, PG_LEVEL_4K, old, 0, gfn)
 
 
@@ -51,7 +56,10 @@ def zap_2m_leaf(state: MmuState, row: int, index: int) -> None:
     old = int(state.l2[at])
     state.l2[at] = old & ORPHAN
     state.stat[STAT_PAGES + PG_LEVEL_2M] -= 1
-    trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, 0, (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M))
+    gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+    count_2m(state, gfn, old, 0)
+    note_example(state, ZAP_2M, PG_LEVEL_2M, old & LEAF_BITS, 0, gfn)
+    trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, 0, gfn)
 
 
 @compiled
@@ -62,7 +70,10 @@ def zap_1g_leaf(state: MmuState, row: int) -> None:
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
         state.l2[at] &= ORPHAN | LINKED
     state.stat[STAT_PAGES + PG_LEVEL_1G] -= 1
-    trace_spte_changed(state, PG_LEVEL_1G, old & LEAF_BITS, 0, state.region_of[row] << SHIFT_1G)
+    gfn = state.region_of[row] << SHIFT_1G
+    count_1g(state, gfn, old, 0)
+    note_example(state, ZAP_1G, PG_LEVEL_1G, old & LEAF_BITS, 0, gfn)
+    trace_spte_changed(state, PG_LEVEL_1G, old & LEAF_BITS, 0, gfn)
 
 
 @compiled
@@ -73,6 +84,8 @@ def replace_2m_table(state: MmuState, row: int, index: int, word: int) -> None:
     """
     at = (row << SHIFT_2M) | index
     gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+    count_2m(state, gfn, TABLE, word)
+    note_example(state, REMOVE_TABLE, PG_LEVEL_2M, TABLE, word, gfn)
     trace_spte_changed(state, PG_LEVEL_2M, TABLE, word, gfn)
     first = at << SHIFT_2M
     for each in range(SPTE_ENT_PER_PAGE):
@@ -89,7 +102,10 @@ def replace_1g_table(state: MmuState, row: int, word: int) -> None:
 
     Kernel: handle_changed_spte() and handle_removed_pt(), arch/x86/kvm/mmu/tdp_mmu.c
     """
-    trace_spte_changed(state, PG_LEVEL_1G, TABLE, word, state.region_of[row] << SHIFT_1G)
+    gfn = state.region_of[row] << SHIFT_1G
+    count_1g(state, gfn, TABLE, word)
+    note_example(state, REMOVE_TABLE, PG_LEVEL_1G, TABLE, word, gfn)
+    trace_spte_changed(state, PG_LEVEL_1G, TABLE, word, gfn)
     for index in range(SPTE_ENT_PER_PAGE):
         entry = state.l2[(row << SHIFT_2M) | index]
         if entry & TABLE:
@@ -129,6 +145,7 @@ def zap_leafs(state: MmuState, start: int, end: int) -> int:
         stop = min(end, base + PAGES_PER_1G)
         row = int(state.row_of[gfn >> SHIFT_1G])
         if row >= 0 and state.l3[row] & PRESENT:
+            state.stat[STAT_ZAPS] += 1
             zap_1g_leaf(state, row)
         elif row >= 0 and state.l3[row] & TABLE and stop - gfn == PAGES_PER_1G and takes_tables(state):
             replace_1g_table(state, row, 0)
@@ -153,6 +170,7 @@ def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
             for each in range(page, stop):
                 zap_4k(state, (row << SHIFT_1G) + each, base + each)
         elif entry & PRESENT:
+            state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)
         page = stop
 
@@ -190,6 +208,7 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
         if word == 0:
             return False
     state.stat[STAT_TABLES_COLLAPSED] += 1
+    state.stat[STAT_ZAPS] += 1 if word == 0 else 0
     if index < 0:
         replace_1g_table(state, row, word)
     else:
@@ -274,5 +293,6 @@ def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: i
             for each in range(gfn, stop):
                 zap_4k(state, (at << SHIFT_2M) | (each & (SPTE_ENT_PER_PAGE - 1)), each)
         elif state.l2[at] & PRESENT and level > PG_LEVEL_2M:
+            state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)
         gfn = stop

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
-from mmuviz.mmu.events import log_is_low
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K
+from mmuviz.mmu.cells import count_clean_word
+from mmuviz.mmu.events import DIRTY_LOG, UNTRACED, log_change, log_is_low, spte_code
 from mmuviz.mmu.protect import clear_bits_pt_masked, write_protect_gfn
 from mmuviz.mmu.rmap import shadow_try_split_huge_pages
 from mmuviz.mmu.split import try_split_huge_pages
@@ -13,14 +16,17 @@ from mmuviz.mmu.state import (
     CONF_CLEAR_END_EXCLUSIVE,
     CONF_EAGER,
     CONF_INIT_SET,
+    CONF_LOG,
     CONF_PML,
     CONF_SPLITTER,
     CONF_STAGE2,
     CONF_TRACK_LEVEL,
     DIRTY,
     I64,
+    LOG_ALL,
     SLOT_BASE,
     SLOT_DIRTY_AT,
+    SLOT_DIRTY_PAGES,
     SPLITTER_RMAP,
     SPLITTER_TDP,
     STAT_MASKS_ARMED,
@@ -91,6 +97,35 @@ def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: in
     clear_bits_pt_masked(state, first, mask, DIRTY if state.conf[CONF_PML] != 0 else WRITABLE)
 
 
+@inlined
+def bits_of(mask: int) -> int:
+    """Number of set bits of 64. Kernel: hweight64()."""
+    each = np.uint64(mask)
+    each = each - ((each >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    each = (each & np.uint64(0x3333333333333333)) + ((each >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    each = (each + (each >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return int((each * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@inlined
+def count_cleared(state: MmuState, slot: int, offset: int, mask: int) -> None:
+    """The pages of one word left the bitmap."""
+    pages, gfn = bits_of(mask), state.slots[slot, SLOT_BASE] + offset
+    state.slots[slot, SLOT_DIRTY_PAGES] -= pages
+    count_clean_word(state, gfn, mask, pages)
+    if state.conf[CONF_LOG] == LOG_ALL:
+        log_cleared(state.log, state.stat, state.conf, gfn, mask)
+
+
+@compiled
+def log_cleared(log: I64, stat: I64, conf: I64, gfn: int, mask: int) -> None:
+    """Log that each page of a mask left the bitmap."""
+    code = spte_code(conf, DIRTY_LOG, PG_LEVEL_4K, 1, 0) | UNTRACED
+    for bit in range(BITS_PER_LONG):
+        if (mask >> bit) & 1:
+            log_change(log, stat, conf, code, gfn + bit, 1)
+
+
 @compiled
 def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) -> int:
     """Legacy GET: give each word to userspace, clear it and arm its pages.
@@ -113,6 +148,7 @@ def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) ->
             if log_is_low(state):
                 return each
             state.dirty[at + each] = 0
+            count_cleared(state, slot, each * BITS_PER_LONG, mask)
             enable_log_dirty_pt_masked(state, slot, each * BITS_PER_LONG, mask)
         buffer[each] = mask
     return len(buffer)
@@ -166,5 +202,6 @@ def clear_dirty_log_protect(state: MmuState, slot: int, first_word: int, buffer:
         if log_is_low(state):
             return each
         state.dirty[at + each] &= ~mask
+        count_cleared(state, slot, (first_word + each) * BITS_PER_LONG, mask)
         enable_log_dirty_pt_masked(state, slot, (first_word + each) * BITS_PER_LONG, mask)
     return len(buffer)

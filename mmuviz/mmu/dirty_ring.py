@@ -8,14 +8,19 @@ from mmuviz.ground.compiled import compiled, exported, inlined
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
     PAGES_PER_2M,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
     PG_LEVEL_4K,
     SHIFT_1G,
     SHIFT_2M,
     SPTE_INDEX_MASK,
     WORD_SHIFT,
 )
+from mmuviz.mmu.cells import count_dirty
 from mmuviz.mmu.dirty_log import enable_log_dirty_pt_masked, highest_bit
-from mmuviz.mmu.events import log_is_low
+from mmuviz.mmu.events import CPU_DIRTY, DIRTY_LOG, log_is_low, note_untraced
+from mmuviz.mmu.examples import CPU_DIRTY as EXAMPLE_CPU_DIRTY
+from mmuviz.mmu.examples import PML_FULL, note_example
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import (
     CONF_LOGGING_SLOTS,
@@ -25,6 +30,7 @@ from mmuviz.mmu.state import (
     CONF_RING_LIMIT,
     CONF_TRACK_LEVEL,
     DIRTY,
+    LEAF_BITS,
     PML_ENTITY_NUM,
     PRESENT,
     RING_DIRTY_INDEX,
@@ -33,10 +39,13 @@ from mmuviz.mmu.state import (
     RING_SLOT_SHIFT,
     SLOT_BASE,
     SLOT_DIRTY_AT,
+    SLOT_DIRTY_PAGES,
     SLOT_END,
     SLOT_ID,
     SLOT_LOGGING,
+    SLOT_UNREPORTED_PAGES,
     STAT_PML_FULL_EXITS,
+    STAT_WHO,
     TABLE,
     MmuState,
 )
@@ -78,6 +87,7 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
     offset = gfn - state.slots[slot, SLOT_BASE]
     if state.conf[CONF_RING] != 0:
         ring_push(state, vcpu, slot, offset)
+        mark_page(state, slot, offset)  # KVM has no bitmap then: this one only counts
     elif state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K:
         mark_page(state, slot, offset)
     else:
@@ -85,15 +95,22 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
 
 
 @inlined
-def mark_word(state: MmuState, words_at: int, offset: int) -> None:
+def mark_bit(state: MmuState, slot: int, words_at: int, offset: int) -> None:
     """Set the bit of one page in the bitmap that begins at a word. Kernel: set_bit_le()."""
-    state.dirty[words_at + (offset >> WORD_SHIFT)] |= 1 << (offset & (BITS_PER_LONG - 1))
+    at, bit = words_at + (offset >> WORD_SHIFT), 1 << (offset & (BITS_PER_LONG - 1))
+    if state.dirty[at] & bit == 0:
+        state.dirty[at] |= bit
+        state.slots[slot, SLOT_DIRTY_PAGES] += 1
+        state.slots[slot, SLOT_UNREPORTED_PAGES] += 1
+        gfn = state.slots[slot, SLOT_BASE] + offset
+        count_dirty(state, gfn, 1)
+        note_untraced(state, DIRTY_LOG, PG_LEVEL_4K, 0, 1, gfn, 1)
 
 
 @inlined
 def mark_page(state: MmuState, slot: int, offset: int) -> None:
     """Set the bit of one page of a slot."""
-    mark_word(state, state.slots[slot, SLOT_DIRTY_AT], offset)
+    mark_bit(state, slot, state.slots[slot, SLOT_DIRTY_AT], offset)
 
 
 @compiled
@@ -134,13 +151,24 @@ def set_dirty_bit(state: MmuState, gfn: int) -> None:
     row = int(state.row_of[gfn >> SHIFT_1G])
     at = (row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
     if state.l2[at] & TABLE:
-        state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)] |= DIRTY
+        entry = (at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)
+        note_cpu_dirty(state, PG_LEVEL_4K, state.l1[entry] & LEAF_BITS, gfn)
+        state.l1[entry] |= DIRTY
     elif state.l3[row] & TABLE:
+        note_cpu_dirty(state, PG_LEVEL_2M, state.l2[at] & LEAF_BITS, (gfn >> SHIFT_2M) << SHIFT_2M)
         state.l2[at] |= DIRTY
     else:
+        note_cpu_dirty(state, PG_LEVEL_1G, state.l3[row] & LEAF_BITS, (gfn >> SHIFT_1G) << SHIFT_1G)
         state.l3[row] |= DIRTY
         for each in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
             state.l2[each] |= DIRTY
+
+
+@inlined
+def note_cpu_dirty(state: MmuState, level: int, old: int, gfn: int) -> None:
+    """KVM does not see it happen."""
+    note_example(state, EXAMPLE_CPU_DIRTY, level, old, old | DIRTY, gfn)
+    note_untraced(state, CPU_DIRTY, level, old, old | DIRTY, gfn, 1)
 
 
 @inlined
@@ -152,16 +180,33 @@ def write_to_clean(state: MmuState, vcpu: int, gfn: int) -> bool:
 
     Kernel: handle_pml_full(), arch/x86/kvm/vmx/vmx.c
     """
+    state.stat[STAT_WHO] = vcpu
     if state.conf[CONF_PML] != 0 and state.conf[CONF_LOGGING_SLOTS] > 0:
         count = state.pml_count[vcpu]
         if count == PML_ENTITY_NUM:
             state.stat[STAT_PML_FULL_EXITS] += 1
+            note_example(state, PML_FULL, 0, 0, 0, gfn)
             flush_pml_buffer(state, vcpu)
             return False
         state.pml[vcpu, count] = gfn
         state.pml_count[vcpu] = count + 1
     set_dirty_bit(state, gfn)
     return True
+
+
+@compiled
+def forget_masked(state: MmuState, slot: int, offset: int, mask: int) -> None:
+    """The pages of a mask leave the ring: the bitmap that counts them forgets them."""
+    words_at = state.slots[slot, SLOT_DIRTY_AT]
+    for bit in range(BITS_PER_LONG):
+        page = offset + bit
+        at, held = words_at + (page >> WORD_SHIFT), 1 << (page & (BITS_PER_LONG - 1))
+        if (mask >> bit) & 1 and state.dirty[at] & held:
+            state.dirty[at] &= ~held
+            state.slots[slot, SLOT_DIRTY_PAGES] -= 1
+            gfn = state.slots[slot, SLOT_BASE] + page
+            count_dirty(state, gfn, -1)
+            note_untraced(state, DIRTY_LOG, PG_LEVEL_4K, 1, 0, gfn, 1)
 
 
 @compiled
@@ -173,6 +218,7 @@ def reset_dirty_gfn(state: MmuState, slot_id: int, offset: int, mask: int) -> No
     for slot in range(state.slots.shape[0]):
         pages = state.slots[slot, SLOT_END] - state.slots[slot, SLOT_BASE]
         if state.slots[slot, SLOT_ID] == slot_id and offset + highest_bit(mask) < pages:
+            forget_masked(state, slot, offset, mask)
             enable_log_dirty_pt_masked(state, slot, offset, mask)
 
 

@@ -10,20 +10,29 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import PG_LEVEL_4K
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import PG_LEVEL_4K, SPTE_ENT_SHIFT
 from mmuviz.mmu.state import (
+    CONF_FOCUS_END,
+    CONF_FOCUS_FIRST,
     CONF_L2,
+    CONF_LOG,
     CONF_TDP_MMU,
     I64,
+    LOG_ALL,
     LOG_CODE,
     LOG_COUNT,
     LOG_GFN,
+    LOG_NOTHING,
     LOG_ROOM,
+    LOG_STAMP,
     LOG_STRIDE,
+    LOG_WHO,
     MMU_WRITABLE,
     PRESENT,
     STAT_LOG_ENTRIES,
+    STAT_STAMP,
+    STAT_WHO,
     TABLE,
     WRITABLE,
     MmuState,
@@ -34,6 +43,12 @@ SPTE: Final = 1
 SPLIT: Final = 2
 FAULT: Final = 3
 FAST: Final = 4
+CPU_DIRTY: Final = 5
+"""The processor set a dirty bit."""
+DIRTY_LOG: Final = 6
+"""A page came into KVM's dirty log (new is 1), or left it (old is 1)."""
+STANDS: Final = 7
+"""What an entry was when the log began."""
 KIND_MASK: Final = 15
 TRACEPOINT_NAMES: Final = {SPTE: "spte", SPLIT: "split", FAULT: "fault", FAST: "fast"}
 
@@ -43,6 +58,8 @@ NEW_SHIFT: Final = 16
 KIND_SHIFT: Final = 8
 L2_EVENT: Final = 1 << 24
 """Bit of a split or a fault in the shadow MMU of an L2, beside the TDP MMU's own."""
+UNTRACED: Final = 1 << 25
+"""Bit of a change of which no tracepoint of KVM tells."""
 VCPU_SHIFT: Final = 32
 
 WRITE_PROTECTED: Final = 3
@@ -52,12 +69,31 @@ FAST_DECLINED: Final = 1
 FAST_RESULTS: Final = ("fixed", "declined")
 
 
+@inlined
+def continues(log: I64, stat: I64, last: int, code: int) -> bool:
+    """Whether the last run is of the same code, stamp and actor."""
+    same = log[last, LOG_CODE] == code and log[last, LOG_STAMP] == stat[STAT_STAMP]
+    return bool(same and log[last, LOG_WHO] == stat[STAT_WHO])
+
+
+@inlined
+def begin_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
+    """Write a new row."""
+    rows = stat[STAT_LOG_ENTRIES]
+    log[rows, LOG_CODE] = code
+    log[rows, LOG_GFN] = gfn
+    log[rows, LOG_STRIDE] = 1 if count > 1 else 0
+    log[rows, LOG_COUNT] = count
+    log[rows, LOG_STAMP] = stat[STAT_STAMP]
+    log[rows, LOG_WHO] = stat[STAT_WHO]
+    stat[STAT_LOG_ENTRIES] = rows + 1
+
+
 @compiled
 def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
     """Append an event; the run before it grows where it continues it, so order in time is kept."""
-    rows = stat[STAT_LOG_ENTRIES]
-    if rows > 0 and log[rows - 1, LOG_CODE] == code:
-        last = rows - 1
+    last = stat[STAT_LOG_ENTRIES] - 1
+    if last >= 0 and continues(log, stat, last, code):
         count = log[last, LOG_COUNT]
         if count == 1:
             log[last, LOG_STRIDE] = gfn - log[last, LOG_GFN]
@@ -66,29 +102,40 @@ def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
         if gfn == log[last, LOG_GFN] + log[last, LOG_STRIDE] * count:
             log[last, LOG_COUNT] = count + 1
             return
-    log[rows, LOG_CODE] = code
-    log[rows, LOG_GFN] = gfn
-    log[rows, LOG_STRIDE] = 0
-    log[rows, LOG_COUNT] = 1
-    stat[STAT_LOG_ENTRIES] = rows + 1
+    begin_run(log, stat, code, gfn, 1)
 
 
 @compiled
 def log_event_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
     """Append the same event at `count` gfns in a row; the run before it grows where it continues it."""
-    rows = stat[STAT_LOG_ENTRIES]
-    if rows > 0 and log[rows - 1, LOG_CODE] == code:
-        last = rows - 1
+    last = stat[STAT_LOG_ENTRIES] - 1
+    if last >= 0 and continues(log, stat, last, code):
         before = log[last, LOG_COUNT]
         if gfn == log[last, LOG_GFN] + before and (before == 1 or log[last, LOG_STRIDE] == 1):
             log[last, LOG_STRIDE] = 1
             log[last, LOG_COUNT] = before + count
             return
-    log[rows, LOG_CODE] = code
-    log[rows, LOG_GFN] = gfn
-    log[rows, LOG_STRIDE] = 1 if count > 1 else 0
-    log[rows, LOG_COUNT] = count
-    stat[STAT_LOG_ENTRIES] = rows + 1
+    begin_run(log, stat, code, gfn, count)
+
+
+@compiled
+def log_change(log: I64, stat: I64, conf: I64, code: int, gfn: int, count: int) -> None:
+    """Append a change of `count` entries in a row, as far as they map pages of the focus.
+
+    What no tracepoint of KVM tells of is kept where everything is (LOG_ALL), and marked.
+    """
+    if code & UNTRACED != 0 and conf[CONF_LOG] != LOG_ALL:
+        return
+    shift = SPTE_ENT_SHIFT * (((code >> LEVEL_SHIFT) & 15) - 1)
+    first, end = conf[CONF_FOCUS_FIRST], conf[CONF_FOCUS_END]
+    if gfn >= end or gfn + (count << shift) <= first:
+        return
+    skipped = max(first - gfn, 0) >> shift
+    kept = min(count, ((end - gfn - 1) >> shift) + 1) - skipped
+    if kept == 1:
+        log_event(log, stat, code, gfn + (skipped << shift))
+    elif shift == 0:
+        log_event_run(log, stat, code, gfn + skipped, kept)
 
 
 @inlined
@@ -98,50 +145,80 @@ def log_is_low(state: MmuState) -> bool:
     return rows > 0 and rows - int(state.stat[STAT_LOG_ENTRIES]) < LOG_ROOM
 
 
-@woven
+@inlined
+def spte_code(conf: I64, kind: int, level: int, old: int, new: int) -> int:
+    """The code of a change of an entry; the shadow MMU has no tracepoint for it."""
+    unseen = UNTRACED if conf[CONF_TDP_MMU] == 0 else 0
+    return int(kind | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT) | unseen | conf[CONF_L2])
+
+
+@inlined
 def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int) -> None:
-    """An SPTE of the TDP MMU changed; the shadow MMU has no such tracepoint.
+    """An SPTE changed.
 
     Kernel: trace_kvm_tdp_mmu_spte_changed(), called from tdp_mmu.c.
     """
-    if state.log.shape[0] > 0 and state.conf[CONF_TDP_MMU] != 0:
-        log_event(state.log, state.stat, SPTE | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT), gfn)
+    if state.conf[CONF_LOG] != LOG_NOTHING:
+        log_change(state.log, state.stat, state.conf, spte_code(state.conf, SPTE, level, old, new), gfn, 1)
 
 
-@woven
+@inlined
 def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count: int) -> None:
     """trace_spte_changed() of `count` 4K SPTEs in a row."""
-    if state.log.shape[0] > 0 and state.conf[CONF_TDP_MMU] != 0:
-        code = SPTE | (PG_LEVEL_4K << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT)
-        log_event_run(state.log, state.stat, code, gfn, count)
+    if state.conf[CONF_LOG] != LOG_NOTHING:
+        code = spte_code(state.conf, SPTE, PG_LEVEL_4K, old, new)
+        log_change(state.log, state.stat, state.conf, code, gfn, count)
 
 
-@woven
+@inlined
+def note_untraced(state: MmuState, kind: int, level: int, old: int, new: int, gfn: int, count: int) -> None:
+    """An SPTE changed, or a page's place in the dirty log, of which no tracepoint of KVM tells.
+
+    Args:
+        state: its log grows, where everything is logged.
+        kind: SPTE, CPU_DIRTY or DIRTY_LOG.
+        level: of the entry.
+        old: its bits before.
+        new: its bits now.
+        gfn: first gfn that it maps.
+        count: entries in a row; more than one at 4K only.
+    """
+    if state.conf[CONF_LOG] == LOG_ALL:
+        code = spte_code(state.conf, kind, level, old, new) | UNTRACED
+        log_change(state.log, state.stat, state.conf, code, gfn, count)
+
+
+@inlined
 def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> None:
     """A huge page was split, eagerly or in a fault.
 
     Kernel: trace_kvm_mmu_split_huge_page(), tdp_mmu.c.
     """
-    if state.log.shape[0] > 0:
-        log_event(
-            state.log, state.stat, SPLIT | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | int(state.conf[CONF_L2]), gfn
-        )
+    if state.conf[CONF_LOG] != LOG_NOTHING:
+        code = SPLIT | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | int(state.conf[CONF_L2])
+        log_change(state.log, state.stat, state.conf, code, gfn, 1)
 
 
-@woven
+@inlined
 def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
     """A nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
-    if state.log.shape[0] > 0:
+    if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
         log_event(
             state.log, state.stat, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT) | int(state.conf[CONF_L2]), gfn
         )
 
 
-@woven
+@inlined
 def trace_fast_page_fault(state: MmuState, vcpu: int, result: int, gfn: int) -> None:
     """fast_page_fault() returned; result is an index of FAST_RESULTS."""
-    if state.log.shape[0] > 0:
+    if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
         log_event(state.log, state.stat, FAST | (result << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
+
+
+@inlined
+def in_focus(conf: I64, gfn: int) -> bool:
+    """Whether events of a page are logged."""
+    return bool(conf[CONF_FOCUS_FIRST] <= gfn < conf[CONF_FOCUS_END])
 
 
 def spte_word(bits: int) -> str:

@@ -14,9 +14,19 @@ from mmuviz.ground.pages import (
     SPTE_ENT_SHIFT,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu.cells import count_1g, count_2m, count_4k
 from mmuviz.mmu.collapse import zap_leafs
 from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot
-from mmuviz.mmu.events import FAST_DECLINED, FAST_FIXED, log_is_low, trace_fast_page_fault, trace_page_fault
+from mmuviz.mmu.events import (
+    FAST_DECLINED,
+    FAST_FIXED,
+    SPTE,
+    log_is_low,
+    note_untraced,
+    trace_fast_page_fault,
+    trace_page_fault,
+)
+from mmuviz.mmu.examples import FIX_4K, FIX_HUGE, note_example
 from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_LEVEL, FAULT_WRITABLE, fault_host_page
 from mmuviz.mmu.mapping import map_page
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
@@ -28,6 +38,7 @@ from mmuviz.mmu.state import (
     CONF_STAGE2,
     CONF_TRACK_LEVEL,
     I64,
+    LEAF_BITS,
     MMU_WRITABLE,
     PRESENT,
     SLOT_BASE,
@@ -42,6 +53,7 @@ from mmuviz.mmu.state import (
     STAT_PF_TAKEN,
     STAT_TABLE_PAGES,
     STAT_TLB_FLUSHES,
+    STAT_WHO,
     STAT_ZAP_END,
     STAT_ZAP_FIRST,
     STAT_ZAP_FLUSHED,
@@ -83,6 +95,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> N
     Kernel: kvm_mmu_do_page_fault(), mmu_internal.h; kvm_tdp_page_fault(), mmu.c, arch/x86/kvm/mmu
     """
     slot = gfn_to_memslot(state, gfn)
+    state.stat[STAT_WHO] = vcpu
     if state.conf[CONF_STAGE2] != 0:
         host = user_mem_abort(state, vcpu, slot, gfn, word, write)
         if host & FAULT_INVALIDATES:
@@ -128,16 +141,41 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
     trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
     if not huge:
         state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)] |= WRITABLE
+        note_4k_fixed(state, word, gfn)
     elif state.l3[row] & TABLE:
         state.l2[at] |= WRITABLE
+        note_huge_fixed(state, PG_LEVEL_2M, word, gfn)
     else:
         state.l3[row] |= WRITABLE
         for each in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
             state.l2[each] |= WRITABLE
+        note_huge_fixed(state, PG_LEVEL_1G, word, gfn)
     state.stat[STAT_PF_FAST] += 1
     state.stat[STAT_PF_FIXED] += 1
     mark_page_dirty_in_slot(state, vcpu, slot, gfn)
     return True
+
+
+@inlined
+def note_4k_fixed(state: MmuState, word: int, gfn: int) -> None:
+    """fast_page_fault() made a 4K leaf writable; no tracepoint tells of the entry."""
+    old = word & LEAF_BITS
+    count_4k(state, gfn, 1, old, old | WRITABLE)
+    note_example(state, FIX_4K, PG_LEVEL_4K, old, old | WRITABLE, gfn)
+    note_untraced(state, SPTE, PG_LEVEL_4K, old, old | WRITABLE, gfn, 1)
+
+
+@inlined
+def note_huge_fixed(state: MmuState, level: int, word: int, gfn: int) -> None:
+    """The same of a huge leaf."""
+    old, shift = word & LEAF_BITS, SPTE_ENT_SHIFT * (level - 1)
+    first = (gfn >> shift) << shift
+    if level == PG_LEVEL_2M:
+        count_2m(state, first, old, old | WRITABLE)
+    else:
+        count_1g(state, first, old, old | WRITABLE)
+    note_example(state, FIX_HUGE, level, old, old | WRITABLE, first)
+    note_untraced(state, SPTE, level, old, old | WRITABLE, first, 1)
 
 
 @compiled

@@ -16,6 +16,7 @@ from mmuviz.ground.pages import (
 )
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, Memslot, Mmu, check_eager
+from mmuviz.mmu.dirty_bitmap import empty_bitmap, fill_bitmap
 from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
 from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset, ring_soft_full
 from mmuviz.mmu.fault import host_write_pages
@@ -69,16 +70,14 @@ class Machine(SlotWalks):
         state.stat[layout.STAT_TLB_FLUSHES] += 1
 
     def _fill_bitmap(self, row: int) -> None:
-        slot = self._state.slots[row]
-        pages = int(slot[layout.SLOT_END] - slot[layout.SLOT_BASE])
-        at, words = int(slot[layout.SLOT_DIRTY_AT]), -(-pages // BITS_PER_LONG)
-        bitmap = self._state.dirty[at : at + words]
-        if self.config.dirty_log_mode.ring or not self.config.dirty_log_mode.initially_set:
-            bitmap[:] = 0
-            return
-        bitmap[:] = -1
-        if pages % BITS_PER_LONG:
-            bitmap[-1] = (1 << pages % BITS_PER_LONG) - 1
+        """The bitmap as it is when logging begins."""
+        self._empty_bitmap(row)
+        if self.config.dirty_log_mode.initially_set and not self.config.dirty_log_mode.ring:
+            fill_bitmap(self._state, row)
+
+    def _empty_bitmap(self, row: int) -> None:
+        words = -(-self._span(row)[1] // BITS_PER_LONG)
+        self._walk(0, words, lambda word: empty_bitmap(self._state, row, word))
 
     def disable_dirty_logging(self, slot_id: int) -> None:
         """Clear KVM_MEM_LOG_DIRTY_PAGES on a slot, and let huge pages come back.
@@ -100,6 +99,7 @@ class Machine(SlotWalks):
         slot[layout.SLOT_LOGGING] = 0
         state.conf[layout.CONF_LOGGING_SLOTS] -= 1
         slot[layout.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
+        self._empty_bitmap(row)
         if self.config.mmu is Mmu.STAGE2:
             state.stat[layout.STAT_SPLIT_CACHE] = 0
             return
@@ -118,6 +118,7 @@ class Machine(SlotWalks):
             KvmEnoent: the slot is absent or not logging.
         """
         row = self._logged(slot_id)
+        self._state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
         words = -(-self._span(row)[1] // BITS_PER_LONG)
         rounds = self._rounds.get(slot_id)
         if rounds is not None:

@@ -16,9 +16,11 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu.cells import count_1g, count_2m, count_4k
 from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf
 from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
-from mmuviz.mmu.events import trace_spte_changed
+from mmuviz.mmu.events import SPTE, note_untraced, trace_spte_changed
+from mmuviz.mmu.examples import LINK_TABLE, MAP_1G, MAP_2M, MAP_4K, SLOW_FIX, note_example
 from mmuviz.mmu.host import HOST_PRESENT, REGION_PAGES, host_page_state, region_shift
 from mmuviz.mmu.memslot import host_page_of, max_mapping_level
 from mmuviz.mmu.split import account_table, account_table_above, split_1g, split_2m
@@ -41,6 +43,7 @@ from mmuviz.mmu.state import (
     SPTE_WRITABLE,
     STAT_PAGES,
     STAT_TLB_FLUSHES,
+    STAT_ZAPS,
     TABLE,
     WRITABLE,
     MmuState,
@@ -134,13 +137,16 @@ def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
         return
     if entry & PRESENT:
         zap_1g_leaf(state, row)
+        state.stat[STAT_ZAPS] += 1
         state.stat[STAT_TLB_FLUSHES] += 1
     state.l3[row] = TABLE
+    gfn = state.region_of[row] << SHIFT_1G
+    note_example(state, LINK_TABLE, PG_LEVEL_1G, 0, TABLE, gfn)
+    trace_spte_changed(state, PG_LEVEL_1G, 0, TABLE, gfn)
     if entry & ORPHAN == 0:
         take_table(state, vcpu)
     else:
         relink_2m_tables(state, row)
-    trace_spte_changed(state, PG_LEVEL_1G, 0, TABLE, state.region_of[row] << SHIFT_1G)
 
 
 @woven
@@ -156,11 +162,14 @@ def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
         return
     if entry & PRESENT:
         zap_2m_leaf(state, row, index)
+        state.stat[STAT_ZAPS] += 1
         state.stat[STAT_TLB_FLUSHES] += 1
     state.l2[at] = TABLE
     if entry & ORPHAN == 0:
         take_table(state, vcpu)
-    trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M))
+    gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+    note_example(state, LINK_TABLE, PG_LEVEL_2M, 0, TABLE, gfn)
+    trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, gfn)
 
 
 @compiled
@@ -169,6 +178,8 @@ def relink_2m_tables(state: MmuState, row: int) -> None:
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
         if state.l2[at] & LINKED:
             state.l2[at] = TABLE
+            gfn = (state.region_of[row] << SHIFT_1G) | ((at & SPTE_INDEX_MASK) << SHIFT_2M)
+            note_untraced(state, SPTE, PG_LEVEL_2M, 0, TABLE, gfn, 1)
 
 
 @compiled
@@ -181,7 +192,7 @@ def orphan_2m(state: MmuState, at: int) -> None:
 @compiled
 def map_1g(state: MmuState, row: int, word: int) -> None:
     """Install a 1G leaf, over a table if one stands there."""
-    entry = int(state.l3[row])
+    entry = was = int(state.l3[row])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
         replace_1g_table(state, row, word)
         return
@@ -194,7 +205,10 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
                 state.l2[at] |= LINKED
     if entry & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_1G] += 1
-    trace_spte_changed(state, PG_LEVEL_1G, entry & LEAF_BITS, word, state.region_of[row] << SHIFT_1G)
+    gfn = state.region_of[row] << SHIFT_1G
+    count_1g(state, gfn, entry, word)
+    note_example(state, MAP_1G, PG_LEVEL_1G, entry & LEAF_BITS, word, gfn)
+    trace_spte_changed(state, PG_LEVEL_1G, was & (LEAF_BITS | TABLE), word, gfn)
     state.l3[row] = (entry & ORPHAN) | word
     for at in range(first, first + SPTE_ENT_PER_PAGE):
         state.l2[at] = (int(state.l2[at]) & (ORPHAN | LINKED)) | IN_1G | word
@@ -204,7 +218,7 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
 def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
     """Install a 2M leaf, over a table if one stands there."""
     at = (row << SHIFT_2M) | index
-    entry = int(state.l2[at])
+    entry = was = int(state.l2[at])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
         replace_2m_table(state, row, index, word)
         return
@@ -214,7 +228,9 @@ def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
     if entry & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_2M] += 1
     gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
-    trace_spte_changed(state, PG_LEVEL_2M, entry & LEAF_BITS, word, gfn)
+    count_2m(state, gfn, entry, word)
+    note_example(state, MAP_2M, PG_LEVEL_2M, entry & LEAF_BITS, word, gfn)
+    trace_spte_changed(state, PG_LEVEL_2M, was & (LEAF_BITS | TABLE), word, gfn)
     state.l2[at] = (entry & ORPHAN) | word
 
 
@@ -225,6 +241,8 @@ def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
     old = int(state.l1[at])
     if old & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_4K] += 1
+    count_4k(state, gfn, 1, old, word)
+    note_example(state, SLOW_FIX if old & PRESENT else MAP_4K, PG_LEVEL_4K, old, word, gfn)
     trace_spte_changed(state, PG_LEVEL_4K, old, word, gfn)
     state.l1[at] = word
 

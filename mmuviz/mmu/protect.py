@@ -14,8 +14,28 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu.cells import CELL_4K, add_pages, cell_of, count_1g, count_2m, count_4k
 from mmuviz.mmu.events import log_is_low, trace_4k_sptes_changed, trace_spte_changed
-from mmuviz.mmu.state import CONF_TRACK_LEVEL, LEAF_BITS, MMU_WRITABLE, PRESENT, TABLE, WRITABLE, MmuState
+from mmuviz.mmu.examples import (
+    CLEAR_DIRTY_4K,
+    CLEAR_DIRTY_HUGE,
+    PROTECT_1G,
+    PROTECT_2M,
+    PROTECT_4K,
+    note_example,
+)
+from mmuviz.mmu.state import (
+    CONF_LOG,
+    CONF_TRACK_LEVEL,
+    LEAF_BITS,
+    LOG_NOTHING,
+    MMU_WRITABLE,
+    PRESENT,
+    TABLE,
+    WRITABLE,
+    WRITABLE_SHIFT,
+    MmuState,
+)
 
 
 @compiled
@@ -33,7 +53,10 @@ def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
     old = int(state.l3[row]) & LEAF_BITS
     if old & bits:
         set_1g(state, row, old & ~bits)
-        trace_spte_changed(state, PG_LEVEL_1G, old, old & ~bits, state.region_of[row] << SHIFT_1G)
+        gfn = state.region_of[row] << SHIFT_1G
+        count_1g(state, gfn, old, old & ~bits)
+        note_example(state, PROTECT_1G if bits & WRITABLE else CLEAR_DIRTY_HUGE, PG_LEVEL_1G, old, old & ~bits, gfn)
+        trace_spte_changed(state, PG_LEVEL_1G, old, old & ~bits, gfn)
 
 
 @inlined
@@ -44,7 +67,10 @@ def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
     if old & bits:
         state.l2[at] = old & ~bits
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
-        trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, old & LEAF_BITS & ~bits, gfn)
+        was, now = old & LEAF_BITS, old & LEAF_BITS & ~bits
+        count_2m(state, gfn, was, now)
+        note_example(state, PROTECT_2M if bits & WRITABLE else CLEAR_DIRTY_HUGE, PG_LEVEL_2M, was, now, gfn)
+        trace_spte_changed(state, PG_LEVEL_2M, was, now, gfn)
 
 
 @inlined
@@ -53,10 +79,8 @@ def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) 
 
     Kernel: tdp_mmu_clear_spte_bits(), arch/x86/kvm/mmu/tdp_iter.h
     """
-    if state.log.shape[0] == 0:
-        keep = 255 & ~bits
-        for at in range(first, first + count):
-            state.l1[at] &= keep
+    if state.conf[CONF_LOG] == LOG_NOTHING:
+        clear_4k_bits_unlogged(state, first, count, bits, gfn)
         return
     at, end = first, first + count
     while at < end:
@@ -66,8 +90,37 @@ def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) 
             stop += 1
         if old & bits:
             state.l1[at:stop] = old & ~bits
+            count_4k(state, gfn + at - first, stop - at, old, old & ~bits)
+            note_4k_armed(state, old, bits, gfn + at - first)
             trace_4k_sptes_changed(state, old, old & ~bits, gfn + at - first, stop - at)
         at = stop
+
+
+@inlined
+def note_4k_armed(state: MmuState, old: int, bits: int, gfn: int) -> None:
+    """Keep an example of a 4K leaf that lost write access or its dirty bit."""
+    note_example(state, PROTECT_4K if bits & WRITABLE else CLEAR_DIRTY_4K, PG_LEVEL_4K, old, old & ~bits, gfn)
+
+
+@inlined
+def clear_4k_bits_unlogged(state: MmuState, first: int, count: int, bits: int, gfn: int) -> None:
+    """clear_4k_bits() where nobody logs events."""
+    keep = 255 & ~bits
+    if state.examples.shape[0] > 0:
+        for at in range(first, first + count):
+            if state.l1[at] & bits:
+                note_4k_armed(state, int(state.l1[at]), bits, gfn + at - first)
+                break
+    if state.cells.shape[0] == 0 or bits & WRITABLE == 0:
+        for at in range(first, first + count):
+            state.l1[at] &= keep
+        return
+    lost = 0
+    for at in range(first, first + count):
+        lost += (state.l1[at] >> WRITABLE_SHIFT) & state.l1[at] & PRESENT
+        state.l1[at] &= keep
+    if lost > 0:
+        add_pages(state.cells, cell_of(state, gfn), CELL_4K, 0, lost)
 
 
 @compiled

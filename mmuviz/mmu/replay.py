@@ -16,7 +16,7 @@ from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.events import KIND_MASK, TRACEPOINT_NAMES, event_class, expand, merged_runs
 from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
-from mmuviz.mmu.state import I64, LOG_CODE, LOG_COUNT
+from mmuviz.mmu.state import I64, LOG_CODE, LOG_COUNT, LOG_GFN
 
 CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
@@ -140,7 +140,7 @@ def event_fields(runs: I64, tracepoints: frozenset[str] = TRACEPOINTS) -> dict[s
     in_classes = runs[np.argsort(runs[:, LOG_CODE], kind="stable")]
     for part in np.split(in_classes, np.flatnonzero(np.diff(in_classes[:, LOG_CODE])) + 1):
         if len(part):
-            of_class = merged_runs(part[:, 1:])
+            of_class = merged_runs(part[:, LOG_GFN : LOG_COUNT + 1])
             by_class.append([list(event_class(int(part[0, LOG_CODE]))), int(of_class[:, 2].sum()), of_class.tolist()])
     by_class.sort(key=lambda row: [str(part) for part in row[0]])
     codes, gfns = first_events(runs, FIRST_EVENTS)

@@ -19,9 +19,11 @@ from mmuviz.ground.pages import (
     SHIFT_1G,
     SHIFT_2M,
     SPTE_ENT_PER_PAGE,
+    SPTE_INDEX_MASK,
 )
-from mmuviz.mmu.events import log_is_low, trace_split_huge_page
-from mmuviz.mmu.split import account_table, take_split_cache
+from mmuviz.mmu.cells import count_2m
+from mmuviz.mmu.events import log_is_low, trace_split_huge_page, trace_spte_changed
+from mmuviz.mmu.split import account_table, note_split_1g, note_split_2m, take_split_cache
 from mmuviz.mmu.state import (
     CACHES_A_CALL,
     CONF_MMU_PAGES,
@@ -75,7 +77,10 @@ def shadow_split_2m(state: MmuState, row: int, index: int) -> None:
     state.l2[at] = TABLE
     state.stat[STAT_PAGES + PG_LEVEL_2M] -= 1
     state.stat[STAT_PAGES + PG_LEVEL_4K] += SPTE_ENT_PER_PAGE
-    trace_split_huge_page(state, PG_LEVEL_2M, old, (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M))
+    gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+    note_split_2m(state, old, gfn)
+    trace_spte_changed(state, PG_LEVEL_2M, old, TABLE, gfn)
+    trace_split_huge_page(state, PG_LEVEL_2M, old, gfn)
 
 
 @compiled
@@ -94,10 +99,16 @@ def shadow_split_1g(state: MmuState, row: int) -> None:
         state.stat[STAT_SPLIT_CACHE] += 1
     else:
         account_table(state, 1)
-    leaves = 0
+    gfn, leaves = state.region_of[row] << SHIFT_1G, 0
+    note_split_1g(state, old, gfn)
+    trace_spte_changed(state, PG_LEVEL_1G, old, TABLE, gfn)
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
         if state.l2[at] & LINKED:
             state.l2[at] = TABLE
+            child = gfn + ((at & SPTE_INDEX_MASK) << SHIFT_2M)
+            count_2m(state, child, old, TABLE)
+            trace_spte_changed(state, PG_LEVEL_2M, old, 0, child)
+            trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, child)
         else:
             state.l2[at] = (int(state.l2[at]) & ORPHAN) | old
             leaves += 1
@@ -106,7 +117,7 @@ def shadow_split_1g(state: MmuState, row: int) -> None:
     state.stat[STAT_PAGES + PG_LEVEL_2M] += leaves
     if leaves < SPTE_ENT_PER_PAGE:
         state.stat[STAT_TLB_FLUSHES] += 1
-    trace_split_huge_page(state, PG_LEVEL_1G, old, state.region_of[row] << SHIFT_1G)
+    trace_split_huge_page(state, PG_LEVEL_1G, old, gfn)
 
 
 @compiled

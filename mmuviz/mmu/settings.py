@@ -8,7 +8,7 @@ import numpy as np
 
 from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.mmu import state as layout
-from mmuviz.mmu.config import MIN_MMU_PAGES, Mmu, VmConfig
+from mmuviz.mmu.config import MAX_GFN, MIN_MMU_PAGES, Mmu, VmConfig
 from mmuviz.mmu.events import L2_EVENT
 from mmuviz.mmu.state import I64, MmuState
 
@@ -47,6 +47,7 @@ def settle(conf: I64, config: VmConfig) -> None:
     conf[layout.CONF_NESTED] = config.mmu is Mmu.NESTED
     conf[layout.CONF_SPLIT_CACHES] = caches_of(config)
     conf[layout.CONF_CHUNK_PAGES] = config.split_chunk_bytes // PAGE_BYTES
+    conf[layout.CONF_FOCUS_END] = MAX_GFN
 
 
 def splitter_of(config: VmConfig) -> int:

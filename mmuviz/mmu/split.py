@@ -16,7 +16,9 @@ from mmuviz.ground.pages import (
     SHIFT_2M,
     SPTE_ENT_PER_PAGE,
 )
+from mmuviz.mmu.cells import count_1g, count_2m, count_4k, count_children_2m
 from mmuviz.mmu.events import log_is_low, trace_split_huge_page, trace_spte_changed
+from mmuviz.mmu.examples import SPLIT_1G, SPLIT_2M, note_example
 from mmuviz.mmu.state import (
     CACHES_NONE,
     CONF_SPLIT_CACHES,
@@ -31,6 +33,7 @@ from mmuviz.mmu.state import (
     STAT_SPLIT_CACHE,
     STAT_SPLIT_DESCS,
     STAT_SPLIT_TOPUPS,
+    STAT_SPLITS,
     STAT_TABLE_PAGES,
     STAT_TABLE_PAGES_PEAK,
     STAT_TABLES_ABOVE,
@@ -84,8 +87,27 @@ def split_2m(state: MmuState, row: int, index: int) -> None:
     state.stat[STAT_PAGES + PG_LEVEL_2M] -= 1
     state.stat[STAT_PAGES + PG_LEVEL_4K] += SPTE_ENT_PER_PAGE
     gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
+    note_split_2m(state, old, gfn)
     trace_spte_changed(state, PG_LEVEL_2M, old, TABLE, gfn)
     trace_split_huge_page(state, PG_LEVEL_2M, old, gfn)
+
+
+@inlined
+def note_split_2m(state: MmuState, old: int, gfn: int) -> None:
+    """Count a split of a 2M leaf and what its cell has now."""
+    state.stat[STAT_SPLITS] += 1
+    count_2m(state, gfn, old, TABLE)
+    count_4k(state, gfn, SPTE_ENT_PER_PAGE, 0, old)
+    note_example(state, SPLIT_2M, PG_LEVEL_2M, old, TABLE, gfn)
+
+
+@inlined
+def note_split_1g(state: MmuState, old: int, gfn: int) -> None:
+    """Count a split of a 1G leaf and what its cells have now."""
+    state.stat[STAT_SPLITS] += 1
+    count_1g(state, gfn, old, TABLE)
+    count_children_2m(state, gfn, 0, old)
+    note_example(state, SPLIT_1G, PG_LEVEL_1G, old, TABLE, gfn)
 
 
 @compiled
@@ -103,6 +125,7 @@ def split_1g(state: MmuState, row: int) -> None:
     state.stat[STAT_PAGES + PG_LEVEL_1G] -= 1
     state.stat[STAT_PAGES + PG_LEVEL_2M] += SPTE_ENT_PER_PAGE
     gfn = state.region_of[row] << SHIFT_1G
+    note_split_1g(state, old, gfn)
     trace_spte_changed(state, PG_LEVEL_1G, old, TABLE, gfn)
     trace_split_huge_page(state, PG_LEVEL_1G, old, gfn)
 

@@ -36,6 +36,7 @@ from mmuviz.mmu.state import (
     STAT_PF_TAKEN,
     STAT_TABLES_ABOVE,
     STAT_TLBIS,
+    STAT_ZAPS,
     TABLE,
     WRITABLE,
     MmuState,
@@ -135,6 +136,7 @@ def stage2_map(state: MmuState, vcpu: int, gfn: int, goal: int, word: int) -> No
     if state.l3[row] & TABLE == 0:
         if state.l3[row] & PRESENT:
             state.stat[STAT_TLBIS] += 1
+            state.stat[STAT_ZAPS] += 1
             zap_1g_leaf(state, row)
         state.l3[row] = TABLE
         take_table(state, vcpu)
@@ -147,6 +149,7 @@ def stage2_map(state: MmuState, vcpu: int, gfn: int, goal: int, word: int) -> No
     if state.l2[at] & TABLE == 0:
         if state.l2[at] & PRESENT:
             state.stat[STAT_TLBIS] += 1
+            state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)
         state.l2[at] = TABLE
         take_table(state, vcpu)
@@ -172,6 +175,7 @@ def stage2_unmap(state: MmuState, start: int, end: int) -> int:
         row = int(state.row_of[gfn >> SHIFT_1G])
         if row >= 0 and state.l3[row] & PRESENT:
             state.stat[STAT_TLBIS] += 1
+            state.stat[STAT_ZAPS] += 1
             zap_1g_leaf(state, row)
             free_512g(state, gfn >> SHIFT_512G)
         elif row >= 0 and state.l3[row] & TABLE:
@@ -195,6 +199,7 @@ def unmap_row(state: MmuState, row: int, low: int, high: int) -> None:
         at = (row << SHIFT_2M) | index
         if state.l2[at] & PRESENT:
             state.stat[STAT_TLBIS] += 1
+            state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)
         elif state.l2[at] & TABLE:
             for each in range(page, stop):

@@ -27,6 +27,8 @@ U8 = npt.NDArray[np.uint8]
 
 PRESENT: Final = 1
 WRITABLE: Final = 2
+WRITABLE_SHIFT: Final = 1
+"""WRITABLE shifted right by so many bits is PRESENT."""
 MMU_WRITABLE: Final = 4
 DIRTY: Final = 8
 TABLE: Final = 16
@@ -53,7 +55,9 @@ SLOT_HOST_PAGES: Final = 10
 SLOT_HOST_HUGETLB: Final = 11
 SLOT_ID: Final = 12
 SLOT_FORCED_LEVEL: Final = 13
-SLOT_COLUMNS: Final = 14
+SLOT_DIRTY_PAGES: Final = 14
+SLOT_UNREPORTED_PAGES: Final = 15
+SLOT_COLUMNS: Final = 16
 
 # Entries of `MmuState.conf`: what was chosen when the VM was created, and eager_page_split.
 CONF_RING: Final = 0
@@ -83,9 +87,20 @@ CONF_NESTED: Final = 23
 CONF_SPLIT_CACHES: Final = 24
 CONF_MMU_PAGES: Final = 25
 CONF_CHUNK_PAGES: Final = 26
-CONF_ENTRIES: Final = 27
+CONF_LOG: Final = 27
+CONF_FOCUS_FIRST: Final = 28
+CONF_FOCUS_END: Final = 29
+CONF_CELL_SHIFT: Final = 30
+CONF_ENTRIES: Final = 31
 NOT_LINEAR: Final = -1
 """CONF_LINEAR where rows do not follow each other as their regions do; else the gfn of l1[0]."""
+
+# Values of CONF_LOG.
+LOG_NOTHING: Final = 0
+LOG_TRACED: Final = 1
+"""What KVM's tracepoints would say."""
+LOG_ALL: Final = 2
+"""That, and every change of an entry or of the dirty log that no tracepoint tells of."""
 
 # Values of CONF_SPLITTER: who splits eagerly, if eager_page_split is on.
 SPLITTER_NONE: Final = 0
@@ -122,7 +137,13 @@ STAT_ZAP_FIRST: Final = 22  # with the next: what the other tables of a nested V
 STAT_ZAP_END: Final = 23
 STAT_ZAP_FLUSHED: Final = 24
 STAT_TABLES_COLLAPSED: Final = 25
-STAT_ENTRIES: Final = 26
+STAT_STAMP: Final = 26  # what the caller wants events marked with: a time, or nothing
+STAT_WHO: Final = 27  # a vCPU's number, or USERSPACE
+STAT_SPLITS: Final = 28
+STAT_ZAPS: Final = 29
+STAT_ENTRIES: Final = 30
+USERSPACE: Final = -1
+"""STAT_WHO while the thread that calls ioctls acts, or the host."""
 
 PML_ENTITY_NUM: Final = 512
 """Entries of a vCPU's PML buffer. Kernel: arch/x86/kvm/vmx/vmx.h."""
@@ -138,6 +159,9 @@ LOG_CODE: Final = 0
 LOG_GFN: Final = 1
 LOG_STRIDE: Final = 2
 LOG_COUNT: Final = 3
+LOG_STAMP: Final = 4
+LOG_WHO: Final = 5
+LOG_COLUMNS: Final = 6
 LOG_ROOM: Final = 270_000
 """Rows that the largest single step can write: a 1G table of single 4K entries zapped at once."""
 LOG_ROWS: Final = 1 << 20
@@ -168,7 +192,10 @@ class MmuState(NamedTuple):
         cache: int64[vcpus], objects in the vCPU's page-table caches.
         host_region: uint8, host mapping of a 2 MiB (1 GiB for hugetlb_1g) region.
         host_page: uint8, two bits a host page, where a region is mapped by single pages.
-        log: int64[rows, 4], runs of events (code, first gfn, stride, count); no rows: not recorded.
+        log: int64[rows, LOG_COLUMNS], runs of events (code, first gfn, stride, count, stamp, who); no rows: not
+            recorded.
+        cells: int64[cells, CELL_COLUMNS], see mmuviz/mmu/cells.py; none: not counted.
+        examples: int64[EXAMPLES, EXAMPLE_COLUMNS], see mmuviz/mmu/examples.py; none: not kept.
     """
 
     row_of: I32
@@ -189,6 +216,8 @@ class MmuState(NamedTuple):
     host_region: U8
     host_page: U8
     log: I64
+    cells: I64
+    examples: I64
 
 
 def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
@@ -197,7 +226,7 @@ def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
     Args:
         vcpus: number of vCPUs.
         ring_entries: entries of each vCPU's dirty ring, 0 for none.
-        record: whether events are logged.
+        record: whether there is a log of events.
 
     Returns:
         The state; everything zero.
@@ -220,7 +249,9 @@ def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
         cache=np.zeros(vcpus, dtype=np.int64),
         host_region=np.zeros(0, dtype=np.uint8),
         host_page=np.zeros(0, dtype=np.uint8),
-        log=np.zeros((LOG_ROWS if record else 0, 4), dtype=np.int64),
+        log=np.zeros((LOG_ROWS if record else 0, LOG_COLUMNS), dtype=np.int64),
+        cells=np.zeros((0, 0), dtype=np.int64),
+        examples=np.zeros((0, 0), dtype=np.int64),
     )
 
 

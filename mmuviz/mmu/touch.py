@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK, WORD_SHIFT
-from mmuviz.mmu.dirty_ring import ring_soft_full, write_to_clean
+from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
+from mmuviz.mmu.dirty_ring import mark_bit, ring_soft_full, write_to_clean
 from mmuviz.mmu.events import FAST_FIXED, WRITE_PROTECTED, log_is_low, trace_fast_page_fault, trace_page_fault
-from mmuviz.mmu.fault import page_fault
+from mmuviz.mmu.fault import note_4k_fixed, page_fault
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import (
     CONF_FAST_FAULT,
@@ -30,6 +30,7 @@ from mmuviz.mmu.state import (
     STAT_PF_FAST,
     STAT_PF_FIXED,
     STAT_PF_TAKEN,
+    STAT_WHO,
     STAT_ZAP_END,
     STOP_INVALIDATED,
     STOP_LOG_FULL,
@@ -94,8 +95,10 @@ def may_batch(state: MmuState) -> bool:
 @inlined
 def fix_4k(state: MmuState, vcpu: int, gfn: int, at: int | np.uint64) -> None:
     """What fast_page_fault() does to a 4K leaf, `at` in l1, that write protection alone stops; no counter yet."""
+    state.stat[STAT_WHO] = vcpu
     trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
     trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
+    note_4k_fixed(state, state.l1[at], gfn)
     state.l1[at] |= WRITABLE
 
 
@@ -124,7 +127,7 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
     base, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
     logging = state.slots[slot, SLOT_LOGGING] != 0
     words_at, linear = state.slots[slot, SLOT_DIRTY_AT], state.conf[CONF_LINEAR]
-    l1, dirty = state.l1, state.dirty
+    l1 = state.l1
     fixed = 0
     index = start
     while index < len(gfns) and base <= gfns[index] < end and not log_is_low(state):
@@ -137,9 +140,7 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
             fix_4k(state, vcpu, gfn, page)
             fixed += 1
             if logging:
-                offset = np.uint64(gfn - base)
-                at = np.uint64(words_at) + (offset >> np.uint64(WORD_SHIFT))
-                dirty[at] |= 1 << np.int64(offset & np.uint64(BITS_PER_LONG - 1))
+                mark_bit(state, slot, words_at, gfn - base)
         index += 1
     count_fixes(state, fixed)
     return index

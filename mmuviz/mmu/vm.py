@@ -89,6 +89,7 @@ class Vm:
         self._events: list[I64] = []
         self._peak = MemoryOverhead(0, 0, 0, 0, 0, 0, 0)
         settle(self._state.conf, config)
+        self._state.conf[layout.CONF_LOG] = layout.LOG_TRACED if record else layout.LOG_NOTHING
         self._l2 = shadow_of_l2(self._state, config) if config.mmu is Mmu.NESTED else None
         self._state.stat[layout.STAT_TABLES_ABOVE] = 1  # the root
         self._state.stat[layout.STAT_SHADOW_PAGES] = 0 if self._state.conf[layout.CONF_TDP_MMU] else 1
@@ -373,9 +374,9 @@ class Vm:
         self._peak = overhead_peak(self._state, self._peak)
 
     def take_events(self) -> I64:
-        """Events since the last call, in order: int64[n, 4] runs of (code, first gfn, stride, count)."""
+        """Events since the last call, in order: int64[n, LOG_COLUMNS] runs (code, first gfn, stride, count, stamp, who)."""
         self._drain()
-        taken = np.concatenate(self._events) if self._events else np.zeros((0, 4), dtype=np.int64)
+        taken = np.concatenate(self._events) if self._events else np.zeros((0, layout.LOG_COLUMNS), dtype=np.int64)
         self._events = []
         return taken
 

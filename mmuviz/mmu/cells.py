@@ -1,0 +1,128 @@
+"""How a stretch of guest memory is mapped, counted where the tables change and never by scanning the guest.
+
+A cell is a power-of-two number of 2M regions in the order of the rows of `MmuState`. Its counts are of
+4K pages. Whoever does not watch has no cells, and pays one comparison a change.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import (
+    BITS_PER_LONG,
+    PAGES_PER_1G,
+    PAGES_PER_2M,
+    SHIFT_1G,
+    SHIFT_2M,
+)
+from mmuviz.mmu.state import CONF_CELL_SHIFT, I64, PRESENT, WRITABLE, MmuState
+
+# Columns of `MmuState.cells`.
+CELL_4K: Final = 0
+CELL_2M: Final = 1
+CELL_1G: Final = 2
+CELL_PROTECTED: Final = 3
+"""Of this column and a level's column is that of pages which leaves of the level map without write access."""
+CELL_DIRTY: Final = 6
+CELL_CHANGED: Final = 7
+CELL_COLUMNS: Final = 8
+
+
+@inlined
+def leaf(bits: int) -> int:
+    """1 for a leaf, 0 for a table and for nothing."""
+    return int(bits) & PRESENT
+
+
+@inlined
+def protected(bits: int) -> int:
+    """1 for a leaf without write access."""
+    return 1 if int(bits) & (PRESENT | WRITABLE) == PRESENT else 0
+
+
+@inlined
+def cell_of(state: MmuState, gfn: int) -> int:
+    """The cell of a gfn."""
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    return int(((row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))) >> state.conf[CONF_CELL_SHIFT])
+
+
+@inlined
+def add_pages(cells: I64, cell: int, column: int, leaves: int, without_write: int) -> None:
+    """Add pages that leaves of one level map, and how many of them lack write access."""
+    cells[cell, column] += leaves
+    cells[cell, CELL_PROTECTED + column] += without_write
+    cells[cell, CELL_CHANGED] = 1
+
+
+@inlined
+def count_4k(state: MmuState, gfn: int, count: int, old: int, new: int) -> None:
+    """`count` 4K entries in a row, in one 2M region, changed alike."""
+    if state.cells.shape[0] > 0:
+        leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
+        if leaves != 0 or without != 0:
+            add_pages(state.cells, cell_of(state, gfn), CELL_4K, count * leaves, count * without)
+
+
+@inlined
+def count_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
+    """A 2M entry changed; what becomes of its children is counted by whoever changes them."""
+    if state.cells.shape[0] > 0:
+        leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
+        if leaves != 0 or without != 0:
+            add_pages(state.cells, cell_of(state, gfn), CELL_2M, PAGES_PER_2M * leaves, PAGES_PER_2M * without)
+
+
+@inlined
+def count_1g(state: MmuState, gfn: int, old: int, new: int) -> None:
+    """A 1G entry changed."""
+    if state.cells.shape[0] > 0:
+        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_1G, leaf(new) - leaf(old), protected(new) - protected(old))
+
+
+@compiled
+def count_over_1g(cells: I64, first: int, conf: I64, column: int, leaves: int, without: int) -> None:
+    """Add 1 GiB of pages, times `leaves` and `without`, to the cells from `first` on that they lie in."""
+    shift = conf[CONF_CELL_SHIFT]
+    each = min(1 << shift, PAGES_PER_1G)
+    for cell in range(first, first + (PAGES_PER_1G // each)):
+        add_pages(cells, cell, column, each * leaves, each * without)
+
+
+@inlined
+def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
+    """All 512 2M entries below a 1G entry changed alike."""
+    if state.cells.shape[0] > 0:
+        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_2M, leaf(new) - leaf(old), protected(new) - protected(old))
+
+
+@inlined
+def count_dirty(state: MmuState, gfn: int, pages: int) -> None:
+    """Pages of one 2M region that came into KVM's dirty log, or left it (negative)."""
+    if state.cells.shape[0] > 0:
+        cell = cell_of(state, gfn)
+        state.cells[cell, CELL_DIRTY] += pages
+        state.cells[cell, CELL_CHANGED] = 1
+
+
+@compiled
+def count_dirty_range(state: MmuState, gfn: int, end: int, sign: int) -> None:
+    """count_dirty() of every page of [gfn, end)."""
+    while gfn < end:
+        stop = min(end, ((gfn >> SHIFT_2M) + 1) << SHIFT_2M)
+        count_dirty(state, gfn, sign * (stop - gfn))
+        gfn = stop
+
+
+@inlined
+def count_clean_word(state: MmuState, gfn: int, mask: int, pages: int) -> None:
+    """The pages of a mask of 64 from gfn on left the dirty log; `pages` is how many they are."""
+    if state.cells.shape[0] == 0:
+        return
+    if gfn >> SHIFT_2M == (gfn + BITS_PER_LONG - 1) >> SHIFT_2M:
+        count_dirty(state, gfn, -pages)
+        return
+    for bit in range(BITS_PER_LONG):
+        if (mask >> bit) & 1:
+            count_dirty(state, gfn + bit, -1)

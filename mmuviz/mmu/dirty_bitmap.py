@@ -1,0 +1,65 @@
+"""A slot's dirty bitmap as a whole: filled when logging begins, given to userspace, freed when logging ends."""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import compiled
+from mmuviz.ground.pages import BITS_PER_LONG, PG_LEVEL_4K
+from mmuviz.mmu.cells import count_dirty_range
+from mmuviz.mmu.dirty_log import count_cleared
+from mmuviz.mmu.events import DIRTY_LOG, UNTRACED, log_change, log_is_low, spte_code
+from mmuviz.mmu.state import (
+    CONF_LOG,
+    LOG_ALL,
+    SLOT_BASE,
+    SLOT_DIRTY_AT,
+    SLOT_DIRTY_PAGES,
+    SLOT_END,
+    SLOT_UNREPORTED_PAGES,
+    MmuState,
+)
+
+
+@compiled
+def empty_bitmap(state: MmuState, slot: int, word: int) -> int:
+    """Clear every bit of a slot's bitmap.
+
+    Args:
+        state: changed in place.
+        slot: index of the memslot.
+        word: word to go on from.
+
+    Returns:
+        The word to go on from; the number of words when done, less when the event log wants emptying.
+    """
+    at = state.slots[slot, SLOT_DIRTY_AT]
+    words = (state.slots[slot, SLOT_END] - state.slots[slot, SLOT_BASE] + BITS_PER_LONG - 1) // BITS_PER_LONG
+    state.slots[slot, SLOT_UNREPORTED_PAGES] = 0
+    for each in range(word, words):
+        mask = state.dirty[at + each]
+        if mask != 0:
+            if log_is_low(state):
+                return each
+            state.dirty[at + each] = 0
+            count_cleared(state, slot, each * BITS_PER_LONG, mask)
+    return int(words)
+
+
+@compiled
+def fill_bitmap(state: MmuState, slot: int) -> None:
+    """Set every bit of a slot's bitmap, which is empty, as KVM_DIRTY_LOG_INITIALLY_SET does.
+
+    Kernel: kvm_prepare_memory_region(), virt/kvm/kvm_main.c
+    """
+    base, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
+    at, pages = state.slots[slot, SLOT_DIRTY_AT], end - base
+    for each in range(pages // BITS_PER_LONG):
+        state.dirty[at + each] = -1
+    if pages % BITS_PER_LONG:
+        state.dirty[at + pages // BITS_PER_LONG] = (1 << (pages % BITS_PER_LONG)) - 1
+    state.slots[slot, SLOT_DIRTY_PAGES] = pages
+    state.slots[slot, SLOT_UNREPORTED_PAGES] = pages
+    if state.cells.shape[0] > 0:
+        count_dirty_range(state, base, end, 1)
+    if state.conf[CONF_LOG] == LOG_ALL:
+        code = spte_code(state.conf, DIRTY_LOG, PG_LEVEL_4K, 0, 1) | UNTRACED
+        log_change(state.log, state.stat, state.conf, code, base, pages)
