@@ -14,7 +14,7 @@ from bench.touches import MOST_TOUCHES, RUNS, SIZES_GIB
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.prices import price_list
+from mmuviz.engine.cost_table import cost_table
 from mmuviz.engine.run import Run, simulate
 from mmuviz.engine.scenario import Scenario
 from mmuviz.engine.timed import LAST, start_all
@@ -39,7 +39,7 @@ def new_machine(gib: int) -> TimedIoctls:
     """A VM of 1G pages on kernel 6.12 with one vCPU, eagerly split, logging by write protection, and a clock."""
     config = VmConfig(features_of("6.12"), DirtyLogMode.MANUAL)
     slot = Memslot(0, gib * PAGES_PER_1G, Backing.HUGETLB_1G)
-    machine = TimedIoctls(price_list(config, HOST), slot, np.zeros((1, program.COLUMNS), dtype=np.int64))
+    machine = TimedIoctls(cost_table(config, HOST), slot, np.zeros((1, program.COLUMNS), dtype=np.int64))
     go(machine, np.arange(0, slot.pages, PAGES_PER_1G))
     machine.enable()
     return machine
@@ -118,7 +118,7 @@ def bytes_per_page(gib: int) -> float:
     stream = np.zeros((1, program.COLUMNS), dtype=np.int64)
     sizes = []
     for slot in (None, Memslot(0, gib * PAGES_PER_1G, Backing.HUGETLB_1G)):
-        machine = TimedIoctls(price_list(config, HOST), slot, stream.copy())
+        machine = TimedIoctls(cost_table(config, HOST), slot, stream.copy())
         sizes.append(sum(part.nbytes for part in (*machine.state, *machine.clock)))
     return (sizes[1] - sizes[0]) / (gib * PAGES_PER_1G)
 

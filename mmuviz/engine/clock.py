@@ -9,9 +9,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, exported, inlined
-from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
-from mmuviz.mmu.state import I64, STAT_PAGES, STAT_TABLE_PAGES
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.mmu.state import I64
 
 FOREVER: Final = 1 << 62
 SPEED_SHIFT: Final = 10
@@ -48,24 +47,58 @@ CAUSE_NAMES: Final = (
     "userspace_lock",
 )
 
-# Further columns of `Clock.series`; the first three are sums over a bin, the others are as they were at its end.
-RETIRED: Final = CAUSES
-FAULTS: Final = CAUSES + 1
-IOCTL: Final = CAUSES + 2
-TABLES: Final = CAUSES + 3
-PAGES: Final = CAUSES + 3
-"""Of this column and the level is that of leaves by level."""
-SERIES_COLUMNS: Final = CAUSES + 7
-BINS: Final = 1024
+# Further columns of `Clock.series`: sums over a bin.
+SLOW_WRITE: Final = CAUSES
+ACCESSES: Final = CAUSES + 1
+FAULTS: Final = CAUSES + 2
+"""Of this column and one of FAULT_PATHS is that of the faults of a path."""
+SPLITS: Final = CAUSES + 6
+"""Of this column and one of SPLIT_PLACES is that of the splits in a place."""
+ZAPS: Final = CAUSES + 10
+FLUSHES: Final = CAUSES + 11
+PML_FULLS: Final = CAUSES + 12
+RING_FULLS: Final = CAUSES + 13
+USERSPACE_EXITS: Final = CAUSES + 14
+IOCTL: Final = CAUSES + 15
+SERIES_COLUMNS: Final = CAUSES + 16
+BINS: Final = 512
+
+# Paths of a fault: columns of `Clock.faults`.
+NOT_PRESENT: Final = 0
+FAST_FIX: Final = 1
+SLOW_PROTECTED: Final = 2
+SPURIOUS_FAULT: Final = 3
+FAULT_PATHS: Final = ("not_present", "fast", "slow_protected", "spurious")
+
+# Where a huge page is split.
+AT_ENABLE: Final = 0
+IN_CLEAR: Final = 1
+IN_FAULT: Final = 2
+IN_PRE_SPLIT: Final = 3
+SPLIT_PLACES: Final = ("enable", "clear", "fault", "pre_split")
+
+# What a vCPU's time goes to when it does not run: columns of `Clock.lanes`.
+LANE_FAULT: Final = 0
+LANE_LOCK: Final = 1
+LANE_BLOCKED: Final = 2
+LANE_IDLE: Final = 3
+LANES: Final = 4
+
+TOP: Final = 100
+"""Stalls that are kept one by one: the longest."""
+# Columns of `Clock.top`.
+TOP_STALL: Final = 0
+TOP_TIME: Final = 1
+TOP_VCPU: Final = 2
+TOP_GFN: Final = 3
+TOP_CAUSE: Final = 4
+TOP_COLUMNS: Final = 5
 
 BUCKETS: Final = 512
 SUB_BITS: Final = 3
 """A histogram's bucket spans an eighth of an octave."""
-FRACTION_BITS: Final = 52
-EXPONENT_BIAS: Final = 1023
-"""Of a 64-bit float (IEEE 754)."""
 
-# Entries of `Clock.at`.
+# Entries of `Clock.regs`.
 HEAP_SIZE: Final = 0
 BIN_SHIFT: Final = 1
 EXCLUSIVE: Final = 2
@@ -93,8 +126,11 @@ BIG_LOCK_HELD: Final = 23
 BIG_LOCK_FREE: Final = 24
 LEAF_SHIFT: Final = 25
 ONE_BY_ONE: Final = 26
-"""Nobody runs on unseen: slow, for the law that compares."""
-AT_ENTRIES: Final = 27
+"""No lookahead: slow, for the law that compares."""
+TOP_COUNT: Final = 27
+SPLIT_PLACE: Final = 28
+"""Where the ioctl thread splits now."""
+REGS: Final = 29
 
 # Entries of `Clock.price`, ps each.
 READ_4K: Final = 0
@@ -134,86 +170,107 @@ class Clock(NamedTuple):
         now: int64[vcpus], when each vCPU goes on.
         phase: int64[vcpus], what it goes on with.
         began: int64[vcpus], when the fault under way began; `asked` when it asked for mmu_lock.
-        debt: int64[vcpus], time that kicks took and that the vCPU has still to lose.
-        outside: int64[vcpus], until when it is in KVM or in userspace: no kick reaches it there.
-        slow: int64[vcpus], its time against that of a core of its own, in 1/1024.
+        pending_kick_ps: int64[vcpus], time that kicks took and that the vCPU has still to lose.
+        in_kernel_until: int64[vcpus], until when it is in KVM or in userspace: no kick reaches it there.
+        idle_since: int64[vcpus], when it last left the guest for good; FOREVER while it has a pass.
+        slowdown_1024: int64[vcpus], its time against that of a core of its own, in 1/1024.
         stream: int64[vcpus, columns], see mmuviz/workloads/stream.py; `listed` int64[n], gfns of its lists.
+        ram: int64[slots, 2], see mmuviz/workloads/stream.py.
         heap: int64[vcpus], vCPUs by (now, number), a binary heap.
         queue: int64[vcpus + 1], who waits for mmu_lock, first come first served; the last number is the thread
             that calls ioctls. `reads` int64[vcpus + 1] is 1 for who asks for read.
         exit_at: int64[vcpus], when each vCPU next exits to userspace.
-        visit: int64[cores], when the lock's cache line next comes to a core.
-        at: int64[AT_ENTRIES]; `price` int64[PRICES].
-        stall: int64[vcpus, CAUSES]; `retired` int64[vcpus].
+        line_arrival: int64[cores], when the lock's cache line next comes to a core.
+        regs: int64[REGS]; `price` int64[PRICES].
+        stall: int64[vcpus, CAUSES], ps; `slow_write_ps`, `accesses`, `worst_ps` int64[vcpus].
+        faults: int64[vcpus, 4], by path.
         hist: int64[CAUSES + 1, BUCKETS] stalls by length, the last row of whole faults.
         longest: int64[CAUSES + 1], the longest stall.
+        top: int64[TOP, TOP_COLUMNS], the longest stalls, a heap with the shortest of them first.
         series: int64[BINS, SERIES_COLUMNS], over time.
+        lanes: int64[BINS, vcpus, LANES], ps.
     """
 
     now: I64
     phase: I64
     began: I64
     asked: I64
-    debt: I64
-    outside: I64
-    slow: I64
+    pending_kick_ps: I64
+    in_kernel_until: I64
+    idle_since: I64
+    slowdown_1024: I64
     stream: I64
     listed: I64
+    ram: I64
     heap: I64
     queue: I64
     reads: I64
     exit_at: I64
-    visit: I64
-    at: I64
+    line_arrival: I64
+    regs: I64
     price: I64
     stall: I64
-    retired: I64
+    slow_write_ps: I64
+    accesses: I64
+    worst_ps: I64
+    faults: I64
     hist: I64
     longest: I64
+    top: I64
     series: I64
+    lanes: I64
 
 
-def new_clock(stream: I64, price: I64, slow: I64, cores: int) -> Clock:
+def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int, bin_shift: int) -> Clock:
     """A clock at 0, every vCPU finished with nothing.
 
     Args:
         stream: int64[vcpus, columns].
+        ram: int64[slots, 2], see mmuviz/workloads/stream.py.
         price: int64[PRICES], ps.
-        slow: int64[vcpus], 1/1024.
+        slowdown_1024: int64[vcpus].
         cores: of the host.
+        bin_shift: a bin is 2 ** bin_shift ps wide at first.
 
     Returns:
         The clock.
     """
     vcpus = len(stream)
-    at = np.zeros(AT_ENTRIES, dtype=np.int64)
-    at[BIN_SHIFT] = 20
-    at[CORES] = cores
-    at[LINE_OWNER] = -1
-    at[VMM_GRANT] = FOREVER
+    regs = np.zeros(REGS, dtype=np.int64)
+    regs[BIN_SHIFT] = bin_shift
+    regs[CORES] = cores
+    regs[LINE_OWNER] = -1
+    regs[VMM_GRANT] = FOREVER
     zero = np.zeros(vcpus, dtype=np.int64)
     return Clock(
         now=zero.copy(),
         phase=np.full(vcpus, FINISHED, dtype=np.int64),
         began=zero.copy(),
         asked=zero.copy(),
-        debt=zero.copy(),
-        outside=zero.copy(),
-        slow=slow,
+        pending_kick_ps=zero.copy(),
+        in_kernel_until=zero.copy(),
+        idle_since=zero.copy(),
+        slowdown_1024=slowdown_1024,
         stream=stream,
         listed=np.zeros(0, dtype=np.int64),
+        ram=ram,
         heap=zero.copy(),
         queue=np.zeros(vcpus + 1, dtype=np.int64),
         reads=np.zeros(vcpus + 1, dtype=np.int64),
         exit_at=np.full(vcpus, FOREVER, dtype=np.int64),
-        visit=np.zeros(cores, dtype=np.int64),
-        at=at,
+        line_arrival=np.zeros(cores, dtype=np.int64),
+        regs=regs,
         price=price,
         stall=np.zeros((vcpus, CAUSES), dtype=np.int64),
-        retired=zero.copy(),
+        slow_write_ps=zero.copy(),
+        accesses=zero.copy(),
+        worst_ps=zero.copy(),
+        faults=np.zeros((vcpus, len(FAULT_PATHS)), dtype=np.int64),
         hist=np.zeros((CAUSES + 1, BUCKETS), dtype=np.int64),
         longest=np.zeros(CAUSES + 1, dtype=np.int64),
+        top=np.zeros((TOP, TOP_COLUMNS), dtype=np.int64),
         series=np.zeros((BINS, SERIES_COLUMNS), dtype=np.int64),
+        lanes=np.zeros((BINS, vcpus, LANES), dtype=np.int64),
     )
 
 
@@ -241,10 +298,10 @@ def sift_down(heap: I64, now: I64, size: int) -> None:
 
 
 @compiled
-def push(heap: I64, now: I64, at: I64, vcpu: int) -> None:
+def push(heap: I64, now: I64, regs: I64, vcpu: int) -> None:
     """Give a vCPU its place in time."""
-    place = at[HEAP_SIZE]
-    at[HEAP_SIZE] = place + 1
+    place = regs[HEAP_SIZE]
+    regs[HEAP_SIZE] = place + 1
     heap[place] = vcpu
     while place > 0:
         parent = (place - 1) >> 1
@@ -255,10 +312,10 @@ def push(heap: I64, now: I64, at: I64, vcpu: int) -> None:
 
 
 @compiled
-def drop_first(heap: I64, now: I64, at: I64) -> None:
+def drop_first(heap: I64, now: I64, regs: I64) -> None:
     """Take the first vCPU out of time: it waits, or it is done."""
-    size = at[HEAP_SIZE] - 1
-    at[HEAP_SIZE] = size
+    size = regs[HEAP_SIZE] - 1
+    regs[HEAP_SIZE] = size
     heap[0] = heap[size]
     sift_down(heap, now, size)
 
@@ -266,7 +323,7 @@ def drop_first(heap: I64, now: I64, at: I64) -> None:
 @inlined
 def next_of_others(clock: Clock) -> int:
     """When the next vCPU but the first goes on."""
-    size, heap = clock.at[HEAP_SIZE], clock.heap
+    size, heap = clock.regs[HEAP_SIZE], clock.heap
     at = FOREVER
     if size > 1:
         at = clock.now[heap[1]]
@@ -275,105 +332,3 @@ def next_of_others(clock: Clock) -> int:
     return at
 
 
-@exported
-def note_tables(series: I64, index: int, stat: I64) -> None:
-    """Note the tables and the leaves there are, by KVM's counters."""
-    series[index, TABLES] = stat[STAT_TABLE_PAGES]
-    for level in range(PG_LEVEL_4K, PG_LEVEL_1G + 1):
-        series[index, PAGES + level] = stat[STAT_PAGES + level]
-
-
-@inlined
-def noted(series: I64, index: int) -> bool:
-    """Whether note_tables() was ever called of a bin: a guest that is there has a table or a leaf."""
-    tables, small = series[index, TABLES], series[index, PAGES + PG_LEVEL_4K]
-    return bool(tables + small + series[index, PAGES + PG_LEVEL_2M] + series[index, PAGES + PG_LEVEL_1G] != 0)
-
-
-@compiled
-def widen_bins(series: I64, at: I64, time: int) -> None:
-    """Make bins twice as wide, two by two, until they reach a time."""
-    half = BINS >> 1
-    while time >> at[BIN_SHIFT] >= BINS:
-        for each in range(half):
-            seen = noted(series, 2 * each + 1)
-            for column in range(SERIES_COLUMNS):
-                later = series[2 * each + 1, column]
-                if column < TABLES:
-                    series[each, column] = series[2 * each, column] + later
-                else:
-                    series[each, column] = later if seen else series[2 * each, column]
-        for each in range(half, BINS):
-            for column in range(SERIES_COLUMNS):
-                series[each, column] = 0
-        at[BIN_SHIFT] += 1
-
-
-@inlined
-def bin_of(clock: Clock, time: int) -> int:
-    """The bin of a time."""
-    if time >> clock.at[BIN_SHIFT] >= BINS:
-        widen_bins(clock.series, clock.at, time)
-    return int(time >> clock.at[BIN_SHIFT])
-
-
-@inlined
-def bucket_of(stall_ps: int) -> int:
-    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below.
-
-    Read off the binary form of a float: its exponent, and the first three bits of its fraction.
-    """
-    if stall_ps < 1 << SUB_BITS:
-        return stall_ps
-    bits = np.float64(stall_ps).view(np.int64)
-    return int((bits >> (FRACTION_BITS - SUB_BITS)) - ((EXPONENT_BIAS + SUB_BITS - 1) << SUB_BITS))
-
-
-@inlined
-def note_stalls(clock: Clock, cause: int, index: int, stall_ps: int, times: int) -> None:
-    """As many stalls of one length in one bin, of whatever vCPUs."""
-    if stall_ps > 0:
-        clock.series[index, cause] += times * stall_ps
-        clock.hist[cause, bucket_of(stall_ps)] += times
-        clock.longest[cause] = max(clock.longest[cause], stall_ps)
-
-
-@inlined
-def charge_often(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int, times: int) -> None:
-    """charge(), of as many stalls of one length in one bin."""
-    clock.stall[vcpu, cause] += times * stall_ps
-    note_stalls(clock, cause, index, stall_ps, times)
-
-
-@inlined
-def charge(clock: Clock, vcpu: int, cause: int, index: int, stall_ps: int) -> None:
-    """Add a stall of one cause to the vCPU's total, to a bin of time and to the histogram."""
-    if stall_ps > 0:  # most causes are none of most faults
-        charge_often(clock, vcpu, cause, index, stall_ps, 1)
-
-
-@inlined
-def note_faults(clock: Clock, index: int, whole_ps: int, times: int) -> None:
-    """As many faults of one length that began in one bin."""
-    clock.hist[CAUSES, bucket_of(whole_ps)] += times
-    clock.longest[CAUSES] = max(clock.longest[CAUSES], whole_ps)
-    clock.series[index, FAULTS] += times
-
-
-@compiled
-def note_retired(clock: Clock, time: int, count: int, step_ps: int) -> None:
-    """Accesses that retire one after the other, each in the bin in which it begins."""
-    bin_of(clock, time + (count - 1) * step_ps)
-    shift = clock.at[BIN_SHIFT]
-    while count > 0:
-        index = time >> shift
-        here = min(count, (((index + 1) << shift) - time + step_ps - 1) // step_ps)
-        clock.series[index, RETIRED] += here
-        time += here * step_ps
-        count -= here
-
-
-@compiled
-def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> None:
-    """charge() at a time, where it is not worth being compiled into its caller."""
-    charge(clock, vcpu, cause, bin_of(clock, time), stall_ps)

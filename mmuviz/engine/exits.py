@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import Clock, bin_of, charge_rarely, drop_first
-from mmuviz.engine.fault_time import Access, scaled
-from mmuviz.engine.touch_time import kind_of, pace_ps
-from mmuviz.engine.turn import GOES_ON, LATER, QUEUED, Turn
+from mmuviz.engine.access import access_ps, kind_of
+from mmuviz.engine.account import bin_of, charge_rarely
+from mmuviz.engine.clock import Clock, drop_first
+from mmuviz.engine.fault_cost import Access, on_core_ps, tell_example
+from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice, pay_pending_kick
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import flush_pml_buffer, write_to_clean
+from mmuviz.mmu.examples import PML_FULL, USERSPACE_EXIT, note_example
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
 
@@ -21,15 +23,21 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     Returns:
         The time after it, and accesses that retired: 1 or 0.
     """
+    state.stat[mmu.STAT_STAMP] = time
     if write_to_clean(state, vcpu, access.gfn):
         logs = state.pml_count[vcpu] > 0
-        extra = scaled(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if logs else 0
-        clock.series[bin_of(clock, time), layout.RETIRED] += 1
-        return time + pace_ps(clock, vcpu, kind_of(state, access.gfn, access.write)) + extra, 1
+        extra = on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if logs else 0
+        index = bin_of(clock, time)
+        clock.series[index, layout.ACCESSES] += 1
+        clock.series[index, layout.SLOW_WRITE] += extra
+        clock.slow_write_ps[vcpu] += extra
+        return time + access_ps(clock, vcpu, kind_of(state, access.gfn, access.write)) + extra, 1
     entries = mmu.PML_ENTITY_NUM * clock.price[layout.PML_ENTRY]
-    took = scaled(clock, vcpu, clock.price[layout.PML_FULL] + entries)
-    charge_rarely(clock, vcpu, layout.PML, time, took)
-    clock.outside[vcpu] = time + took
+    took = on_core_ps(clock, vcpu, clock.price[layout.PML_FULL] + entries)
+    charge_rarely(clock, vcpu, layout.PML, time, took, access.gfn)
+    clock.series[bin_of(clock, time), layout.PML_FULLS] += 1
+    tell_example(state, PML_FULL, vcpu, time, took)
+    clock.in_kernel_until[vcpu] = time + took
     return time + took, 0
 
 
@@ -38,43 +46,50 @@ def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
     """KVM empties the PML buffer at every exit; returns the time after it."""
     if state.pml_count[vcpu] == 0:
         return time
-    took = scaled(clock, vcpu, state.pml_count[vcpu] * clock.price[layout.PML_ENTRY])
+    took = on_core_ps(clock, vcpu, state.pml_count[vcpu] * clock.price[layout.PML_ENTRY])
+    state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = time, vcpu
     flush_pml_buffer(state, vcpu)
-    charge_rarely(clock, vcpu, layout.PML, time, took)
+    charge_rarely(clock, vcpu, layout.PML, time, took, 0)
     return time + took
 
 
 @compiled
-def finish(state: MmuState, clock: Clock, vcpu: int, at: int) -> None:
+def finish(state: MmuState, clock: Clock, vcpu: int, time: int) -> None:
     """The pass is over: the vCPU exits to userspace."""
-    clock.now[vcpu] = empty_pml(state, clock, vcpu, at)
+    clock.now[vcpu] = empty_pml(state, clock, vcpu, time)
     clock.phase[vcpu] = layout.FINISHED
-    clock.at[layout.RUNNING_VCPUS] -= 1
-    drop_first(clock.heap, clock.now, clock.at)
+    clock.idle_since[vcpu] = clock.now[vcpu]
+    clock.regs[layout.RUNNING_VCPUS] -= 1
+    drop_first(clock.heap, clock.now, clock.regs)
 
 
 @compiled
 def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
     """An exit to userspace is served under the program's big lock; returns when the vCPU is in the guest again."""
-    at, took = clock.at, scaled(clock, vcpu, clock.price[layout.USERSPACE])
-    begin = max(asked, at[layout.BIG_LOCK_FREE])
-    at[layout.BIG_LOCK_FREE] = begin + took
-    charge_rarely(clock, vcpu, layout.USERSPACE_LOCK, asked, begin - asked)
-    charge_rarely(clock, vcpu, layout.EXIT, begin, took)
-    clock.outside[vcpu] = begin + took
+    regs, took = clock.regs, on_core_ps(clock, vcpu, clock.price[layout.USERSPACE])
+    begin = max(asked, regs[layout.BIG_LOCK_FREE])
+    regs[layout.BIG_LOCK_FREE] = begin + took
+    charge_rarely(clock, vcpu, layout.USERSPACE_LOCK, asked, begin - asked, 0)
+    charge_rarely(clock, vcpu, layout.EXIT, begin, took, 0)
+    clock.series[bin_of(clock, asked), layout.USERSPACE_EXITS] += 1
+    clock.in_kernel_until[vcpu] = begin + took
     clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, program.EXIT_PERIOD]
     return int(begin + took)
 
 
 @inlined
-def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Turn, others: int) -> Turn:
+def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Slice, others: int) -> Slice:
     """The vCPU exits to userspace, which empties its PML buffer; while an ioctl is under way there it waits."""
-    if turn.time != turn.popped and turn.time >= others:
-        return Turn(LATER, turn.time, turn.position, turn.popped)
+    if turn.time != turn.dequeued_at and turn.time >= others:
+        return Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
+    if clock.pending_kick_ps[vcpu] > 0:
+        return Slice(CONTINUE, pay_pending_kick(clock, vcpu, turn.time, 0), turn.position, turn.dequeued_at)
     time = empty_pml(state, clock, vcpu, turn.time)
-    if clock.at[layout.BIG_LOCK_HELD] == 0:
-        return Turn(GOES_ON, use_big_lock(clock, vcpu, time), turn.position, turn.popped)
+    state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = turn.time, vcpu
+    note_example(state, USERSPACE_EXIT, 0, 0, 0, 0)
+    if clock.regs[layout.BIG_LOCK_HELD] == 0:
+        return Slice(CONTINUE, use_big_lock(clock, vcpu, time), turn.position, turn.dequeued_at)
     clock.now[vcpu] = time
     clock.phase[vcpu] = layout.BLOCKED
-    drop_first(clock.heap, clock.now, clock.at)
-    return Turn(QUEUED, time, turn.position, turn.popped)
+    drop_first(clock.heap, clock.now, clock.regs)
+    return Slice(BLOCKED_ON_LOCK, time, turn.position, turn.dequeued_at)

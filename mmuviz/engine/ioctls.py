@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.prices import PS_PER_NS
+from mmuviz.engine.cost_table import PS_PER_NS
 from mmuviz.engine.timed import SLOT, TimedMachine, resume
-from mmuviz.engine.walk_time import armed_now, arming_ps, splitting_ps, topping_up_ps, words_by_level, words_ps
+from mmuviz.engine.ioctl_cost import armed_now, arming_ps, splitting_ps, topping_up_ps, words_by_level, words_ps
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
     PAGE_BYTES,

@@ -20,28 +20,28 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
 
     A line that nobody else wants comes at once: its transfer overlaps with the rest of the fault.
     """
-    cores = clock.at[layout.CORES]
+    cores = clock.regs[layout.CORES]
     core = vcpu if vcpu < cores else vcpu % cores  # a division costs more than all the rest
-    if clock.visit[core] > time:  # it is on its way for the core's other thread
-        return int(clock.visit[core])
-    comes = time if clock.at[layout.LINE_OWNER] == core else max(clock.at[layout.LINE_FREE], time)
-    clock.at[layout.LINE_FREE] = max(clock.at[layout.LINE_FREE], comes + clock.price[layout.LINE])
-    clock.at[layout.LINE_OWNER] = core
-    clock.visit[core] = comes
+    if clock.line_arrival[core] > time:  # it is on its way for the core's other thread
+        return int(clock.line_arrival[core])
+    comes = time if clock.regs[layout.LINE_OWNER] == core else max(clock.regs[layout.LINE_FREE], time)
+    clock.regs[layout.LINE_FREE] = max(clock.regs[layout.LINE_FREE], comes + clock.price[layout.LINE])
+    clock.regs[layout.LINE_OWNER] = core
+    clock.line_arrival[core] = comes
     return comes
 
 
 @inlined
 def open_to_readers(clock: Clock, time: int) -> bool:
     """Whether a reader gets the lock at once."""
-    at = clock.at
+    at = clock.regs
     return bool(at[layout.FREE_AT] <= time and at[layout.PENDING] == 0 and at[layout.QUEUE_COUNT] == 0)
 
 
 @inlined
 def open_to_writers(clock: Clock, time: int) -> bool:
     """Whether a writer gets the lock at once."""
-    at = clock.at
+    at = clock.regs
     readers = at[layout.READERS_GRANTED] != 0 or at[layout.VMM_READS] != 0 or at[layout.READERS_END] > time
     return open_to_readers(clock, time) and not readers
 
@@ -50,26 +50,26 @@ def open_to_writers(clock: Clock, time: int) -> bool:
 def enqueue(clock: Clock, who: int, reads: int) -> None:
     """Wait for the lock, behind all who wait already."""
     room = clock.queue.shape[0]
-    clock.queue[(clock.at[layout.QUEUE_HEAD] + clock.at[layout.QUEUE_COUNT]) % room] = who
+    clock.queue[(clock.regs[layout.QUEUE_HEAD] + clock.regs[layout.QUEUE_COUNT]) % room] = who
     clock.reads[who] = reads
-    clock.at[layout.QUEUE_COUNT] += 1
+    clock.regs[layout.QUEUE_COUNT] += 1
 
 
 @inlined
 def grant(clock: Clock, who: int, time: int) -> None:
     """Let one who waited have the lock from a time on."""
     if who == clock.now.shape[0]:
-        clock.at[layout.VMM_GRANT] = time
+        clock.regs[layout.VMM_GRANT] = time
         return
     clock.now[who] = max(time, clock.asked[who])
     clock.phase[who] = layout.GRANTED
-    push(clock.heap, clock.now, clock.at, who)
+    push(clock.heap, clock.now, clock.regs, who)
 
 
 @compiled
 def grant_next(clock: Clock) -> None:
     """Let in who waits first, if the time at which it may enter is known: a writer alone, or readers in a row."""
-    at = clock.at
+    at = clock.regs
     while at[layout.QUEUE_COUNT] > 0 and at[layout.PENDING] == 0 and at[layout.FREE_AT] < FOREVER:
         who = clock.queue[at[layout.QUEUE_HEAD]]
         if clock.reads[who]:
@@ -95,15 +95,15 @@ def grant_next(clock: Clock) -> None:
 @inlined
 def held(clock: Clock, hold_ps: int) -> None:
     """Note how long the lock was held."""
-    clock.at[layout.HOLD_SUM] += hold_ps
-    clock.at[layout.HOLD_MAX] = max(clock.at[layout.HOLD_MAX], hold_ps)
+    clock.regs[layout.HOLD_SUM] += hold_ps
+    clock.regs[layout.HOLD_MAX] = max(clock.regs[layout.HOLD_MAX], hold_ps)
 
 
 @inlined
 def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
     """A writer that has the lock from `time` on keeps it so long; then the next one has it."""
-    clock.at[layout.PENDING] = 0
-    clock.at[layout.FREE_AT] = time + hold_ps
+    clock.regs[layout.PENDING] = 0
+    clock.regs[layout.FREE_AT] = time + hold_ps
     held(clock, hold_ps)
     grant_next(clock)
 
@@ -111,4 +111,4 @@ def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
 @inlined
 def hold_for_read(clock: Clock, end: int) -> None:
     """A reader keeps the lock until `end`."""
-    clock.at[layout.READERS_END] = max(clock.at[layout.READERS_END], end)
+    clock.regs[layout.READERS_END] = max(clock.regs[layout.READERS_END], end)

@@ -35,7 +35,7 @@ import numpy as np
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.prices import PS_PER_NS, price_list
+from mmuviz.engine.cost_table import PS_PER_NS, cost_table
 from mmuviz.engine.scenario import Driver, Scenario
 from mmuviz.engine.timed import LAST, Call, start_all
 from mmuviz.ground.pages import SPTE_ENT_SHIFT
@@ -105,11 +105,11 @@ class _Loop:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         host = PROFILES[scenario.host]
-        prices = price_list(scenario.vm, host, tlb=scenario.tlb_reach)
+        prices = cost_table(scenario.vm, host, tlb=scenario.tlb_reach)
         slot, workload = scenario.memslot, scenario.workload
         stream = workload.streams(slot.base_gfn, slot.pages, scenario.vm.vcpus)
         self.machine = TimedIoctls(prices, slot, stream, record=scenario.record, big_lock=scenario.big_lock)
-        self.machine.clock.at[layout.LEAF_SHIFT] = SPTE_ENT_SHIFT * (slot.backing.level - 1)
+        self.machine.clock.regs[layout.LEAF_SHIFT] = SPTE_ENT_SHIFT * (slot.backing.level - 1)
         self.host = host
         self.passes: list[Pass] = []
         self.streams = stream.copy()
@@ -119,16 +119,16 @@ class _Loop:
         """Every page once, written, in order: dirty_log_perf_test's iteration 0."""
         clock, shared = self.machine.clock, self.scenario.workload.shared
         clock.stream[:] = self.parts
-        clock.at[layout.EXCLUSIVE] = 1
+        clock.regs[layout.EXCLUSIVE] = 1
         self.pass_("populate", 0)
         clock.stream[:] = self.streams
-        clock.at[layout.EXCLUSIVE] = not shared
+        clock.regs[layout.EXCLUSIVE] = not shared
 
     def begin(self) -> None:
         """Start a pass."""
         machine, host = self.machine, self.host
         spins = machine.config.vcpus >= host["cpus"]
-        machine.clock.at[layout.SHARED_UNTIL] = machine.time + host["share_ms"] * PS_PER_MS if spins else 0
+        machine.clock.regs[layout.SHARED_UNTIL] = machine.time + host["share_ms"] * PS_PER_MS if spins else 0
         start_all(machine.clock, machine.time)
 
     def pass_(self, name: str, iteration: int) -> None:
@@ -165,7 +165,7 @@ class _Loop:
         def figures() -> list[int]:
             clock = machine.clock
             stat = machine.state.stat
-            return [int(clock.at[layout.RETIRED_ALL]), int(stat[STAT_PF_TAKEN]), int(clock.stall.sum())]
+            return [int(clock.regs[layout.RETIRED_ALL]), int(stat[STAT_PF_TAKEN]), int(clock.stall.sum())]
 
         start, before = machine.time, figures()
         yield

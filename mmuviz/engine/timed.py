@@ -13,7 +13,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock, bin_of, charge_rarely, note_tables, push
 from mmuviz.engine.exits import use_big_lock
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
-from mmuviz.engine.prices import PS_PER_NS, Prices
+from mmuviz.engine.cost_table import PS_PER_NS, CostTable
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, run_guests
 from mmuviz.ground.compiled import compiled
 from mmuviz.mmu import state as mmu
@@ -71,7 +71,7 @@ def ask(clock: Clock, time: int, reads: int) -> int:
     """The ioctl thread asks for mmu_lock; 1 where it has it at once."""
     if open_to_readers(clock, time) if reads else open_to_writers(clock, time):
         return 1
-    clock.at[layout.VMM_WAITS] = 1
+    clock.regs[layout.VMM_WAITS] = 1
     enqueue(clock, clock.now.shape[0], reads)
     grant_next(clock)
     return 0
@@ -81,18 +81,18 @@ def ask(clock: Clock, time: int, reads: int) -> int:
 def release(clock: Clock, time: int, reads: int) -> None:
     """The ioctl thread gives mmu_lock back."""
     if reads:
-        clock.at[layout.VMM_READS] = 0
-        clock.at[layout.READERS_END] = max(clock.at[layout.READERS_END], time)
+        clock.regs[layout.VMM_READS] = 0
+        clock.regs[layout.READERS_END] = max(clock.regs[layout.READERS_END], time)
     else:
-        clock.at[layout.FREE_AT] = time
+        clock.regs[layout.FREE_AT] = time
     grant_next(clock)
 
 
 @compiled
 def start_all(clock: Clock, time: int) -> None:
     """All vCPUs begin a pass at a time."""
-    clock.at[layout.HEAP_SIZE] = 0
-    clock.at[layout.RUNNING_VCPUS] = clock.now.shape[0]
+    clock.regs[layout.HEAP_SIZE] = 0
+    clock.regs[layout.RUNNING_VCPUS] = clock.now.shape[0]
     for vcpu in range(clock.now.shape[0]):
         clock.now[vcpu] = time
         clock.phase[vcpu] = layout.RUNNING
@@ -100,7 +100,7 @@ def start_all(clock: Clock, time: int) -> None:
         clock.stream[vcpu, program.PASS] += 1
         period = clock.stream[vcpu, program.EXIT_PERIOD]
         clock.exit_at[vcpu] = time + period * (vcpu + 1) // clock.now.shape[0] if period else FOREVER
-        push(clock.heap, clock.now, clock.at, vcpu)
+        push(clock.heap, clock.now, clock.regs, vcpu)
 
 
 class TimedMachine(Machine):
@@ -110,7 +110,7 @@ class TimedMachine(Machine):
     """
 
     def __init__(
-        self, prices: Prices, memslot: Memslot | None, stream: I64, *, record: bool = False, big_lock: bool = False
+        self, prices: CostTable, memslot: Memslot | None, stream: I64, *, record: bool = False, big_lock: bool = False
     ) -> None:
         """Create the VM and its one memslot.
 
@@ -136,7 +136,7 @@ class TimedMachine(Machine):
             self._load(np.arange(self.config.vcpus), l2=self.config.mmu is Mmu.NESTED)
 
     def _set_locks(self) -> None:
-        at, mode = self.clock.at, self.config.mmu
+        at, mode = self.clock.regs, self.config.mmu
         at[layout.WRITE_LOCKS] = mode.shadows
         at[layout.ZAPS] = mode is not Mmu.TDP or not self.config.kernel.fault_splits_in_place
 
@@ -152,7 +152,7 @@ class TimedMachine(Machine):
     @property
     def quiet(self) -> bool:
         """Whether no vCPU runs or waits."""
-        return not self.clock.at[layout.RUNNING_VCPUS]
+        return not self.clock.regs[layout.RUNNING_VCPUS]
 
     def run_until(self, until: int, *, reaps: bool = False) -> bool:
         """Let the vCPUs run up to a time, or until the ioctl thread has what it waits for.
@@ -185,7 +185,7 @@ class TimedMachine(Machine):
         """Forget all time so far."""
         self.time = 0
         self.calls = []
-        self.clock = layout.new_clock(self.clock.stream, self.clock.price, self.clock.slow, self.prices.host["cores"])
+        self.clock = layout.new_clock(self.clock.stream, self.clock.price, self.clock.slowdown_1024, self.prices.host["cores"])
         self._set_locks()
 
     def wait(self, took_ps: int) -> None:
@@ -195,7 +195,7 @@ class TimedMachine(Machine):
 
     def halt(self) -> None:
         """Every vCPU exits to userspace where it stands."""
-        clock, at = self.clock, self.clock.at
+        clock, at = self.clock, self.clock.regs
         for vcpu in np.flatnonzero(clock.phase != layout.FINISHED):
             flush_pml_buffer(self.guest_tables, int(vcpu))
         clock.phase[:] = layout.FINISHED
@@ -216,14 +216,14 @@ class TimedMachine(Machine):
         if not self.quiet and not ask(self.clock, self.time, reads):
             self._wait_for_lock()
         if reads:
-            self.clock.at[layout.VMM_READS] = 1
+            self.clock.regs[layout.VMM_READS] = 1
         else:
-            self.clock.at[layout.PENDING] = 0
-            self.clock.at[layout.FREE_AT] = FOREVER
+            self.clock.regs[layout.PENDING] = 0
+            self.clock.regs[layout.FREE_AT] = FOREVER
         self._since = self.time
 
     def _wait_for_lock(self) -> None:
-        asked, at = self.time, self.clock.at
+        asked, at = self.time, self.clock.regs
         while at[layout.VMM_GRANT] == FOREVER:
             self.run_until(LAST)
         self.time = max(asked, int(at[layout.VMM_GRANT]))
@@ -236,7 +236,7 @@ class TimedMachine(Machine):
         """Give mmu_lock back, if it is held."""
         if self._held is Lock.NONE:
             return
-        hold, at = self.time - self._since, self.clock.at
+        hold, at = self.time - self._since, self.clock.regs
         self._hold = max(self._hold, hold)
         at[layout.HOLD_SUM] += hold
         at[layout.HOLD_MAX] = max(int(at[layout.HOLD_MAX]), hold)
@@ -258,13 +258,13 @@ class TimedMachine(Machine):
     def _kick(self, times: int) -> None:
         """Kick every vCPU in the guest, and wait for them."""
         host, clock = self.prices.host, self.clock
-        running = (clock.phase == layout.RUNNING) & (clock.outside <= self.time)
-        clock.debt[running] += times * host["kick_ns"] * PS_PER_NS
+        running = (clock.phase == layout.RUNNING) & (clock.in_kernel_until <= self.time)
+        clock.pending_kick_ps[running] += times * host["kick_ns"] * PS_PER_NS
         self.elapse(times * (host["flush_ns"] + int(running.sum()) * host["ack_ns"]) * PS_PER_NS)
 
     def broadcast(self, times: int) -> None:
         """TLBIs of arm64; the whole machine does one at a time."""
-        at = self.clock.at
+        at = self.clock.regs
         free = max(int(at[layout.TLBI_FREE]), self.time) + times * int(self.prices.host["tlbi_ns"]) * PS_PER_NS
         at[layout.TLBI_FREE] = free
         self.elapse(free - self.time)
@@ -295,7 +295,7 @@ class TimedMachine(Machine):
         self.time = max(self.time, int(clock.now.max()))
         if why != STOPPED_RING:
             return DONE, done
-        clock.at[[layout.HEAP_SIZE, layout.RUNNING_VCPUS]] = 0
+        clock.regs[[layout.HEAP_SIZE, layout.RUNNING_VCPUS]] = 0
         clock.phase[:] = layout.FINISHED
         return STOP_RING_FULL, done
 
@@ -323,18 +323,18 @@ class TimedMachine(Machine):
         if not self.big_lock:
             return
         self.run_until(self.time)
-        free = int(self.clock.at[layout.BIG_LOCK_FREE])
-        self.clock.at[layout.BIG_LOCK_HELD] = 1
+        free = int(self.clock.regs[layout.BIG_LOCK_FREE])
+        self.clock.regs[layout.BIG_LOCK_HELD] = 1
         if free > self.time:
             self._wait += free - self.time
             self.wait(free - self.time)
 
     def _drop_big_lock(self) -> None:
         clock = self.clock
-        if not clock.at[layout.BIG_LOCK_HELD]:
+        if not clock.regs[layout.BIG_LOCK_HELD]:
             return
-        clock.at[layout.BIG_LOCK_HELD] = 0
-        clock.at[layout.BIG_LOCK_FREE] = self.time
+        clock.regs[layout.BIG_LOCK_HELD] = 0
+        clock.regs[layout.BIG_LOCK_FREE] = self.time
         blocked = np.flatnonzero(clock.phase == layout.BLOCKED)
         for vcpu in blocked[np.argsort(clock.now[blocked], kind="stable")]:
             serve(clock, int(vcpu))
@@ -345,13 +345,13 @@ def serve(clock: Clock, vcpu: int) -> None:
     """A vCPU that waited for the big lock has it in its turn, and goes back to the guest."""
     clock.now[vcpu] = use_big_lock(clock, vcpu, clock.now[vcpu])
     clock.phase[vcpu] = layout.RUNNING
-    push(clock.heap, clock.now, clock.at, vcpu)
+    push(clock.heap, clock.now, clock.regs, vcpu)
 
 
 @compiled
 def resume(clock: Clock, vcpu: int, time: int) -> None:
     """A vCPU whose ring was full goes on; how long it stood is its stall."""
     charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], time - clock.now[vcpu])
-    clock.now[vcpu] = clock.outside[vcpu] = time
+    clock.now[vcpu] = clock.in_kernel_until[vcpu] = time
     clock.phase[vcpu] = layout.RUNNING
-    push(clock.heap, clock.now, clock.at, vcpu)
+    push(clock.heap, clock.now, clock.regs, vcpu)

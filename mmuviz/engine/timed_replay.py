@@ -10,7 +10,7 @@ from mmuviz.costs.hosts import PROFILES, HostProfile
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import note_tables
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.prices import PS_PER_NS, Prices, price_list
+from mmuviz.engine.cost_table import PS_PER_NS, CostTable, cost_table
 from mmuviz.engine.run import stall_quantile
 from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
 from mmuviz.mmu.config import Backing, Memslot
@@ -29,7 +29,7 @@ QUANTILES: Final = (0.5, 0.99, 0.999)
 class TimedReplay(Replay):
     """A replay whose machine has a clock, from the first enabling on; it answers as without one."""
 
-    def __init__(self, recording: Replayable, prices: Prices, tracepoints: frozenset[str] = frozenset()) -> None:
+    def __init__(self, recording: Replayable, prices: CostTable, tracepoints: frozenset[str] = frozenset()) -> None:
         """Create the VM.
 
         Args:
@@ -107,11 +107,11 @@ def timing_of(document: dict[str, Any], host: str) -> Timing:
         MmuvizError: the document or one of its ops is refused.
     """
     recording, profile = checked(document), PROFILES[host]
-    prices = price_list(recording.config, profile)
+    prices = cost_table(recording.config, profile)
     replay = TimedReplay(recording, prices)
     ends = replay.ends_ps()
     machine, clock = replay.timed, replay.timed.clock
-    shift = int(clock.at[layout.BIN_SHIFT])
+    shift = int(clock.regs[layout.BIN_SHIFT])
     used = (max(ends) >> shift) + 1
     size = -(-used // SHOWN_BINS)
     series = clock.series[: -(-used // size) * size]
@@ -143,7 +143,7 @@ def _fault_us(clock: layout.Clock) -> tuple[float, float, float, float]:
     return first, second, third, longest / PS_PER_US
 
 
-def _plain_ms(recording: Replayable, prices: Prices) -> F64:
+def _plain_ms(recording: Replayable, prices: CostTable) -> F64:
     took: F64 = np.diff(PlainReplay(recording, prices).ends_ps(), prepend=0) / PS_PER_MS
     return took
 

@@ -1,4 +1,4 @@
-"""The vCPUs in time: each executes its stream, and what it meets in the tables costs it.
+"""vCPU event loop: executes access streams and charges each access by the state of the tables.
 
 The order inside a step is written in engine/run.py.
 """
@@ -8,14 +8,24 @@ from __future__ import annotations
 from typing import Final
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.ahead import may_fix_ahead, run_ahead
+from mmuviz.engine.access import fixed_without_lock, has_own_cpu, lookahead_of, peek_access
+from mmuviz.engine.batched_map_4k import batch_map_4k_faults, can_batch_map_4k
 from mmuviz.engine.clock import Clock, drop_first, next_of_others, sift_down
 from mmuviz.engine.exits import finish, set_dirty, userspace_exit
-from mmuviz.engine.fault_time import Access
-from mmuviz.engine.in_turns import map_in_turns, may_take_turns
+from mmuviz.engine.fault_cost import Access
+from mmuviz.engine.lookahead import can_fix_in_lookahead, run_lookahead
 from mmuviz.engine.slow_fault import enter_lock, fault, spurious_fault
-from mmuviz.engine.touch_time import fixed_without_lock, look, sight_of
-from mmuviz.engine.turn import ENDS, GOES_ON, HAS_LOCK, LATER, QUEUED, Turn, note_turn, pay_debt, take_part
+from mmuviz.engine.vcpu_slice import (
+    BLOCKED_ON_LOCK,
+    CONTINUE,
+    DONE_FOR_NOW,
+    LOCK_HELD,
+    YIELD,
+    Slice,
+    note_slice,
+    pay_pending_kick,
+    take_part,
+)
 from mmuviz.ground.compiled import compiled, woven
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import ring_soft_full
@@ -32,79 +42,92 @@ STOPPED_RING: Final = 3
 
 
 @woven
-def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Turn, others: int) -> Turn:
-    """Ask for mmu_lock, or find once it is there that another vCPU was faster.
+def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Slice, others: int) -> Slice:
+    """Ask for mmu_lock, or find once it is granted that another vCPU was faster.
 
     Returns:
-        The turn: HAS_LOCK, or it goes on at another time, or ends.
+        The slice: LOCK_HELD, or it continues at another time, or ends.
     """
-    if clock.phase[vcpu] == layout.GRANTED and access.enough:
-        return Turn(GOES_ON, spurious_fault(state, clock, vcpu, turn.time), turn.position, turn.popped)
+    if clock.phase[vcpu] == layout.GRANTED and access.hits:
+        return Slice(CONTINUE, spurious_fault(state, clock, vcpu, access, turn.time), turn.position, turn.dequeued_at)
     why = enter_lock(clock, vcpu, turn.time)
-    if why == LATER:
+    if why == YIELD:
         asked = clock.asked[vcpu]
-        return Turn(GOES_ON, asked, turn.position, asked if asked < others else turn.popped)
-    return Turn(why, turn.time, turn.position, turn.popped)
+        return Slice(CONTINUE, asked, turn.position, asked if asked < others else turn.dequeued_at)
+    return Slice(why, turn.time, turn.position, turn.dequeued_at)
 
 
 @woven
-def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, stop: int, others: int) -> Turn:
+def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int, others: int) -> Slice:
     """The next access: `stop` is when the ioctl thread does something, `others` when any other vCPU or it does."""
     time = turn.time
     running = clock.phase[vcpu] == layout.RUNNING
-    access = look(state, clock, vcpu, turn.position)
-    lockless = running and not access.enough and fixed_without_lock(state, access)
-    if running and (access.enough or (lockless and may_fix_ahead(state) and is_4k(state, access.gfn))):
+    access = peek_access(state, clock, vcpu, turn.position)
+    lookahead = lookahead_of(state, clock, vcpu, access.gfn)
+    private = lookahead.low <= access.gfn < lookahead.high
+    hits = running and access.hits
+    if running and clock.pending_kick_ps[vcpu] > 0 and not (hits and (private or lookahead.anywhere)):
+        if time != turn.dequeued_at and time >= others:
+            return Slice(YIELD, time, turn.position, turn.dequeued_at)
+        return Slice(CONTINUE, pay_pending_kick(clock, vcpu, time, access.gfn), turn.position, turn.dequeued_at)
+    lockless = running and not access.hits and fixed_without_lock(state, access)
+    if hits or (lockless and can_fix_in_lookahead(state) and is_4k(state, access.gfn)):
         exit_at = clock.exit_at[vcpu]
-        return run_ahead(state, clock, vcpu, turn, min(others, exit_at), min(stop, exit_at))
+        if not has_own_cpu(clock, vcpu):  # its time is stretched slice by slice: each access is one
+            others = min(others, time + 1)
+        return run_lookahead(state, clock, vcpu, turn, min(others, exit_at), min(stop, exit_at))
     clean = running and access.write != 0 and access.word & mmu.WRITABLE != 0
     # Who runs ahead must not pass the moment at which the ioctl thread gets a lock that it waits for.
-    sight = sight_of(state, clock, vcpu)
-    alone = sight.low <= access.gfn < sight.high
-    if time != turn.popped and time >= (stop if alone and (clean or lockless) else others):
-        return Turn(LATER, time, turn.position, turn.popped)
+    alone = private and lookahead.exits and (clean or lockless) and clock.regs[layout.ONE_BY_ONE] == 0
+    if time != turn.dequeued_at and time >= (stop if alone else others):
+        return Slice(YIELD, time, turn.position, turn.dequeued_at)
     if clean:
-        time, retired = set_dirty(state, clock, vcpu, access, time)
-        return Turn(GOES_ON, time, turn.position + retired, turn.popped)
+        time, hit = set_dirty(state, clock, vcpu, access, time)
+        return Slice(CONTINUE, time, turn.position + hit, turn.dequeued_at)
     if not lockless:
         turn = get_lock(state, clock, vcpu, access, turn, others)
-        if turn.why != HAS_LOCK:
+        if turn.why != LOCK_HELD:
             return turn
-    return Turn(GOES_ON, fault(state, clock, vcpu, access, time, 1 if lockless else 0), turn.position, turn.popped)
+    time = fault(state, clock, vcpu, access, time, 1 if lockless else 0)
+    return Slice(CONTINUE, time, turn.position, turn.dequeued_at)
 
 
 @woven
-def step(state: MmuState, clock: Clock, vcpu: int, turn: Turn, until: int) -> Turn:
-    """One access, or a run of accesses that retire, or one fault.
+def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> Slice:
+    """One access, or a run of accesses that hit, or one fault.
 
     Args:
         state: the tables, changed in place.
         clock: changed in place.
-        vcpu: whose turn it is.
+        vcpu: whose slice it is.
         turn: so far.
         until: see run_guests().
 
     Returns:
-        The turn after it.
+        The slice after it.
     """
-    stop = min(until, clock.at[layout.VMM_GRANT])
+    stop = min(until, clock.regs[layout.VMM_GRANT])
     others = min(next_of_others(clock), stop)
     if turn.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
-        why = ENDS if turn.time < others or turn.time == turn.popped else LATER
-        return Turn(why, turn.time, turn.position, turn.popped)
+        if turn.time != turn.dequeued_at and turn.time >= others:
+            return Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
+        if clock.pending_kick_ps[vcpu] > 0:
+            paid = pay_pending_kick(clock, vcpu, turn.time, 0)
+            return Slice(CONTINUE, paid, turn.position, turn.dequeued_at)
+        return Slice(DONE_FOR_NOW, turn.time, turn.position, turn.dequeued_at)
     if clock.phase[vcpu] == layout.RUNNING and turn.time >= clock.exit_at[vcpu]:
         return userspace_exit(state, clock, vcpu, turn, others)
     return access_step(state, clock, vcpu, turn, stop, others)
 
 
 @woven
-def turn_of(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) -> Turn:
-    """What a vCPU does until somebody else goes on; see run_guests()."""
-    turn = Turn(GOES_ON, began, clock.stream[vcpu, program.POSITION], began)
-    while turn.why == GOES_ON:
+def run_slice(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) -> Slice:
+    """What a vCPU does until somebody else acts; see run_guests()."""
+    turn = Slice(CONTINUE, began, clock.stream[vcpu, program.POSITION], began)
+    while turn.why == CONTINUE:
         turn = step(state, clock, vcpu, turn, until)
-        if turn.why == GOES_ON and log_is_low(state):
-            turn = Turn(LATER, turn.time, turn.position, turn.popped)
+        if turn.why == CONTINUE and (log_is_low(state) or not has_own_cpu(clock, vcpu)):
+            turn = Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
     return turn
 
 
@@ -115,38 +138,35 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
     Args:
         state: the tables that the vCPUs run on, changed in place.
         clock: changed in place.
-        until: time that no event reaches; what may retire unseen runs ahead of it no further.
+        until: time that no event reaches; lookahead goes no further.
 
     Returns:
-        REACHED: every vCPU stands at or behind `until`, or the ioctl thread has mmu_lock.
+        REACHED: every vCPU is at or behind `until`, or the ioctl thread has mmu_lock.
         QUIET: no vCPU has anything to do. LOG_LOW: the event log wants emptying.
         STOPPED_RING: a vCPU's ring is full, and its phase says whose.
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c; direct_page_fault(), arch/x86/kvm/mmu/mmu.c
     """
-    takes_turns = may_take_turns(state, clock)
-    while clock.at[layout.HEAP_SIZE] > 0:
-        if takes_turns:
-            map_in_turns(state, clock, min(until, clock.at[layout.VMM_GRANT]))
+    batches = can_batch_map_4k(state, clock)
+    while clock.regs[layout.HEAP_SIZE] > 0:
+        if batches:
+            batch_map_4k_faults(state, clock, min(until, clock.regs[layout.VMM_GRANT]))
         vcpu = clock.heap[0]
         began = clock.now[vcpu]
-        if began >= min(until, clock.at[layout.VMM_GRANT]):
+        if began >= min(until, clock.regs[layout.VMM_GRANT]):
             return REACHED
         if log_is_low(state):
             return LOG_LOW
-        if clock.debt[vcpu] > 0:
-            pay_debt(clock, vcpu)
-            continue
-        turn = turn_of(state, clock, vcpu, began, until)
-        note_turn(state, clock, vcpu, began, turn.position - clock.stream[vcpu, program.POSITION])
-        if turn.why == QUEUED:
+        turn = run_slice(state, clock, vcpu, began, until)
+        note_slice(clock, vcpu, turn.position - clock.stream[vcpu, program.POSITION])
+        if turn.why == BLOCKED_ON_LOCK:
             continue
         clock.now[vcpu] = take_part(clock, vcpu, began, turn.time)
-        if turn.why == LATER:
-            sift_down(clock.heap, clock.now, clock.at[layout.HEAP_SIZE])
+        if turn.why == YIELD:
+            sift_down(clock.heap, clock.now, clock.regs[layout.HEAP_SIZE])
         elif turn.position < clock.stream[vcpu, program.ACCESSES]:
             clock.phase[vcpu] = layout.RING_FULL
-            drop_first(clock.heap, clock.now, clock.at)
+            drop_first(clock.heap, clock.now, clock.regs)
             return STOPPED_RING
         else:
             finish(state, clock, vcpu, clock.now[vcpu])

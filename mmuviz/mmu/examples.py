@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from mmuviz.ground.compiled import inlined
-from mmuviz.mmu.state import STAT_STAMP, STAT_WHO, I64, MmuState
+from mmuviz.mmu.state import STAT_EXAMPLES, STAT_STAMP, STAT_WHO, I64, MmuState
 
 # Rows of `MmuState.examples`.
 MAP_4K: Final = 0
@@ -74,19 +74,31 @@ EX_GFN: Final = 6
 EX_PATH: Final = 7
 EX_STALL: Final = 8
 EXAMPLE_COLUMNS: Final = 9
+NO_PATH: Final = -1
+"""EX_PATH of what is no fault."""
+
+
+@inlined
+def is_earlier(examples: I64, kind: int, stamp: int, who: int) -> bool:
+    """Whether a row is empty, or of a later stamp, or of one as late and a higher actor."""
+    row = examples[kind]
+    if row[EX_SEEN] == 0 or stamp < row[EX_STAMP]:
+        return True
+    return bool(stamp == row[EX_STAMP] and who < row[EX_WHO])
 
 
 @inlined
 def write_example(examples: I64, stat: I64, kind: int, level: int, old: int, new: int, gfn: int) -> None:
-    """Fill a row."""
+    """Fill a row; what it took is filled in by whoever knows it."""
     row = examples[kind]
     row[EX_SEEN], row[EX_STAMP], row[EX_WHO] = 1, stat[STAT_STAMP], stat[STAT_WHO]
     row[EX_LEVEL], row[EX_OLD], row[EX_NEW], row[EX_GFN] = level, old, new, gfn
-    row[EX_PATH], row[EX_STALL] = 0, 0
+    row[EX_PATH], row[EX_STALL] = NO_PATH, 0
+    stat[STAT_EXAMPLES] += 1
 
 
 @inlined
 def note_example(state: MmuState, kind: int, level: int, old: int, new: int, gfn: int) -> None:
     """Keep an event, if it is the first of its kind since the rows were last taken."""
-    if state.examples.shape[0] > 0 and state.examples[kind, EX_SEEN] == 0:
+    if state.examples.shape[0] > 0 and is_earlier(state.examples, kind, state.stat[STAT_STAMP], state.stat[STAT_WHO]):
         write_example(state.examples, state.stat, kind, level, old, new, gfn)

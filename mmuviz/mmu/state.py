@@ -141,7 +141,8 @@ STAT_STAMP: Final = 26  # what the caller wants events marked with: a time, or n
 STAT_WHO: Final = 27  # a vCPU's number, or USERSPACE
 STAT_SPLITS: Final = 28
 STAT_ZAPS: Final = 29
-STAT_ENTRIES: Final = 30
+STAT_EXAMPLES: Final = 30  # rows of `examples` written so far
+STAT_ENTRIES: Final = 31
 USERSPACE: Final = -1
 """STAT_WHO while the thread that calls ioctls acts, or the host."""
 

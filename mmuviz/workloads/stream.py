@@ -34,6 +34,11 @@ STEPS: Final = 0
 RANDOM: Final = 1
 LISTED: Final = 2
 
+# Columns of the table of memslots, see gfn_at().
+RAM_FIRST: Final = 0
+RAM_MOVE: Final = 1
+RAM_COLUMNS: Final = 2
+
 ALWAYS: Final = 1000
 """WRITE_PERMILLE of a vCPU that only writes."""
 
@@ -52,23 +57,50 @@ def draw(seed: int, position: int) -> int:
 
 
 @inlined
-def gfn_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
-    """The page that a vCPU touches at a position of its pass.
+def ram_row(ram: I64, index: int) -> int:
+    """The row of `ram` that holds a page of the guest's RAM, counted over all its memslots."""
+    row = ram.shape[0] - 1
+    while row > 0 and index < ram[row, RAM_FIRST]:
+        row -= 1
+    return row
 
-    Args:
-        stream: int64[vcpus, COLUMNS]; of a list, FIRST_GFN is where the vCPU's part of it begins.
-        listed: int64[n], gfns of all lists.
-        vcpu: row.
-        position: 0 to ACCESSES - 1.
-    """
+
+@inlined
+def ram_row_of_gfn(ram: I64, gfn: int) -> int:
+    """The row of `ram` that holds a gfn."""
+    row = ram.shape[0] - 1
+    while row > 0 and gfn < ram[row, RAM_FIRST] + ram[row, RAM_MOVE]:
+        row -= 1
+    return row
+
+
+@inlined
+def page_at(stream: I64, vcpu: int, position: int) -> int:
+    """The page of RAM that a vCPU touches at a position of its pass, where its pages are not listed."""
     first, pages = stream[vcpu, FIRST_GFN], stream[vcpu, PAGES]
-    if stream[vcpu, KIND] == LISTED:
-        return int(listed[first + position])
     if stream[vcpu, KIND] == RANDOM:
         seed = stream[vcpu, SEED] + stream[vcpu, PASS]
         return int(first + ((draw(seed, position) * pages) >> 31))
     offset = position * stream[vcpu, STRIDE]
     return int(first + (offset if offset < pages else offset % pages))  # a division costs more than all the rest
+
+
+@inlined
+def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
+    """The gfn that a vCPU touches at a position of its pass.
+
+    Args:
+        stream: int64[vcpus, COLUMNS]; of a list, FIRST_GFN is where the vCPU's part of it begins.
+        ram: int64[slots, 2], memslots in order of gfn: the first page of RAM in each, and what is added to a page's
+            number to have its gfn.
+        listed: int64[n], gfns of all lists.
+        vcpu: row.
+        position: 0 to ACCESSES - 1.
+    """
+    if stream[vcpu, KIND] == LISTED:
+        return int(listed[stream[vcpu, FIRST_GFN] + position])
+    page = page_at(stream, vcpu, position)
+    return int(page + ram[ram_row(ram, page), RAM_MOVE])
 
 
 @inlined

@@ -85,7 +85,7 @@ def test_running_ahead_unseen_changes_nothing(scenario: Scenario) -> None:
 
         class OneByOne(plain):  # type: ignore[misc, valid-type]  # the class is the one in place
             def begin(self) -> None:
-                self.machine.clock.at[layout.ONE_BY_ONE] = 1
+                self.machine.clock.regs[layout.ONE_BY_ONE] = 1
                 super().begin()
 
         patch.setattr(engine, "_Loop", OneByOne)
@@ -101,7 +101,7 @@ def test_totals_are_sums_of_what_is_shown_over_time(scenario: Scenario) -> None:
     assert clock.series[:, : layout.CAUSES].sum(axis=0).tolist() == clock.stall.sum(axis=0).tolist()
     if scenario.driver is not Driver.PRE_SPLIT:
         assert int(clock.series[:, layout.FAULTS].sum()) == int(run.machine.state.stat[STAT_PF_TAKEN])
-    assert int(clock.series[:, layout.RETIRED].sum()) == int(clock.retired.sum()) == int(clock.at[layout.RETIRED_ALL])
+    assert int(clock.series[:, layout.RETIRED].sum()) == int(clock.retired.sum()) == int(clock.regs[layout.RETIRED_ALL])
     assert int(clock.series[:, layout.IOCTL].sum()) == sum(call.took_ps - call.wait_ps for call in run.calls)
     assert (clock.stall >= 0).all()
     assert (clock.hist[layout.CAUSES].sum() > 0) == (clock.stall[:, layout.EXIT].sum() > 0)

@@ -7,8 +7,8 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
-from mmuviz.engine.fault_time import kick_others
-from mmuviz.engine.prices import price_list
+from mmuviz.engine.fault_cost import kick_others
+from mmuviz.engine.cost_table import cost_table
 from mmuviz.engine.run import Run, simulate
 from mmuviz.engine.scenario import Scenario
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
@@ -48,11 +48,11 @@ def test_the_reaper_waits_for_faults_under_mmu_lock() -> None:
 
 def test_a_kick_reaches_who_is_in_the_guest() -> None:
     vm = VmConfig(features_of("6.12"), vcpus=6)
-    prices = price_list(vm, PROFILES["tdp_eager"])
+    prices = cost_table(vm, PROFILES["tdp_eager"])
     clock = layout.new_clock(Sequential().streams(0, SLOT.pages, 6), prices.guest, prices.slow, 48)
     clock.phase[:] = [layout.RUNNING, layout.RUNNING, layout.WAITING, layout.RUNNING, layout.FINISHED, layout.RUNNING]
-    clock.outside[:] = [0, 100, 0, 101, 0, 99]  # 3 is handling a fault until 101
+    clock.in_kernel_until[:] = [0, 100, 0, 101, 0, 99]  # 3 is handling a fault until 101
     assert kick_others(clock, 0, 100) == 2
     kicked = prices.guest[layout.KICK]
-    assert clock.debt.tolist() == [0, kicked, 0, 0, 0, kicked]
+    assert clock.pending_kick_ps.tolist() == [0, kicked, 0, 0, 0, kicked]
     assert np.count_nonzero(clock.stall) == 0

@@ -7,7 +7,7 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.prices import Prices, price_list
+from mmuviz.engine.cost_table import CostTable, cost_table
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.recordings import Replayable, read_document
 from mmuviz.mmu.replay import TRACEPOINTS, Replay
@@ -20,8 +20,8 @@ PARTS = 8
 """All recordings, in parts that several processes share."""
 
 
-def free(config: VmConfig) -> Prices:
-    prices = price_list(config, PROFILES["split_on_fault"])
+def free(config: VmConfig) -> CostTable:
+    prices = cost_table(config, PROFILES["split_on_fault"])
     prices.guest[:] = 0
     prices.slow[:] = 1024
     nothing = dict.fromkeys(prices.host.values, 0) | {"cores": 1}

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.engine.prices import LINE_BYTES, PS_PER_NS, Prices, misses, table_lines
+from mmuviz.engine.cost_table import LINE_BYTES, PS_PER_NS, CostTable, misses, table_lines
 from mmuviz.ground.compiled import compiled
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
@@ -82,12 +82,12 @@ def words_by_level(state: MmuState, gfn: int, masks: I64) -> tuple[int, int]:
     return huge, small
 
 
-def footprint(prices: Prices, pages: int) -> int:
+def footprint(prices: CostTable, pages: int) -> int:
     """Bytes of the 4K SPTEs, and of the rmap heads, of so many pages."""
     return pages * (SPTE_BYTES + (RMAP_BYTES if prices.config.mmu.shadows else 0))
 
 
-def splitting_ps(prices: Prices, tables: MmuState, splits: int, pages: int, verb: str) -> int:
+def splitting_ps(prices: CostTable, tables: MmuState, splits: int, pages: int, verb: str) -> int:
     """Time that splitting took in one step.
 
     A table that was filled leaves the cache and is written back; so do the rmap heads of its children.
@@ -106,7 +106,7 @@ def splitting_ps(prices: Prices, tables: MmuState, splits: int, pages: int, verb
     return took + misses(prices, lines, footprint(prices, pages))
 
 
-def arming_ps(prices: Prices, tables: MmuState, counts: tuple[int, int, int], pages: int, whole: int) -> int:
+def arming_ps(prices: CostTable, tables: MmuState, counts: tuple[int, int, int], pages: int, whole: int) -> int:
     """Time that arming took in one step.
 
     Args:
@@ -127,7 +127,7 @@ def arming_ps(prices: Prices, tables: MmuState, counts: tuple[int, int, int], pa
     return took + misses(prices, lines, footprint(prices, whole))
 
 
-def words_ps(prices: Prices, masks: I64, levels: tuple[int, int], verb: str, whole: int, *, eager: bool) -> int:
+def words_ps(prices: CostTable, masks: I64, levels: tuple[int, int], verb: str, whole: int, *, eager: bool) -> int:
     """Time for the words of one step of GET or CLEAR: what each costs, and its pages.
 
     Args:
@@ -155,6 +155,6 @@ def words_ps(prices: Prices, masks: I64, levels: tuple[int, int], verb: str, who
     return took + misses(prices, lines, footprint(prices, whole * BITS_PER_LONG))
 
 
-def topping_up_ps(prices: Prices, topups: int) -> int:
+def topping_up_ps(prices: CostTable, topups: int) -> int:
     """Filling VM-wide split caches that a call frees again (shadow-eager-v1)."""
     return topups * prices.host["topup_ns"] * PS_PER_NS if prices.config.kernel.split_caches_last_a_call else 0

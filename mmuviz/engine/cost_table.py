@@ -20,8 +20,8 @@ LINES_PER_TABLE = PAGE_BYTES // LINE_BYTES
 SPTES_PER_LINE = LINE_BYTES // 8
 
 
-class Prices(NamedTuple):
-    """Prices of one VM on one host, in ps unless the name says otherwise.
+class CostTable(NamedTuple):
+    """CostTable of one VM on one host, in ps unless the name says otherwise.
 
     Attributes:
         guest: int64[layout.PRICES], of what vCPUs do.
@@ -66,7 +66,7 @@ def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
     return slow, crossing, max(near, far)
 
 
-def price_list(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Prices:
+def cost_table(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> CostTable:
     """Work out every price.
 
     Args:
@@ -121,10 +121,10 @@ def price_list(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Pric
         price[layout.BEFORE_LOCK] = max(whole - hold, switch)
         price[layout.MAP_4K] = price[layout.FIX] = price[layout.SPURIOUS] = hold
         price[layout.MAP_HUGE] = hold
-    return Prices(price, slow, host, config)
+    return CostTable(price, slow, host, config)
 
 
-def misses(prices: Prices, lines: int, footprint_bytes: int) -> int:
+def misses(prices: CostTable, lines: int, footprint_bytes: int) -> int:
     """Time for cache lines that a walk meets again only after the cache has lost them, ps.
 
     Args:

@@ -1,0 +1,232 @@
+"""Stalls, faults and accesses as they are added up: by vCPU, by cause, over time and by length."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from mmuviz.engine.clock import (
+    ACCESSES,
+    BIN_SHIFT,
+    BINS,
+    CAUSES,
+    FAULTS,
+    FLUSH,
+    LANE_BLOCKED,
+    LANE_FAULT,
+    LANE_LOCK,
+    LANES,
+    LOCK_WAIT,
+    RING,
+    SERIES_COLUMNS,
+    SUB_BITS,
+    TOP,
+    TOP_CAUSE,
+    TOP_COLUMNS,
+    TOP_COUNT,
+    TOP_GFN,
+    TOP_STALL,
+    TOP_TIME,
+    TOP_VCPU,
+    Clock,
+)
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.mmu.state import I64
+
+FRACTION_BITS: Final = 52
+EXPONENT_BIAS: Final = 1023
+"""Of a 64-bit float (IEEE 754)."""
+
+
+@compiled
+def widen_bins(series: I64, lanes: I64, regs: I64, time: int) -> None:
+    """Make bins twice as wide, two by two, until they reach a time."""
+    half, vcpus = BINS >> 1, lanes.shape[1]
+    while time >> regs[BIN_SHIFT] >= BINS:
+        for each in range(BINS):
+            first, second = 2 * each, 2 * each + 1
+            for column in range(SERIES_COLUMNS):
+                series[each, column] = series[first, column] + series[second, column] if each < half else 0
+            for vcpu in range(vcpus):
+                for lane in range(LANES):
+                    both = lanes[first, vcpu, lane] + lanes[second, vcpu, lane] if each < half else 0
+                    lanes[each, vcpu, lane] = both
+        regs[BIN_SHIFT] += 1
+
+
+@inlined
+def bin_of(clock: Clock, time: int) -> int:
+    """The bin of a time."""
+    if time >> clock.regs[BIN_SHIFT] >= BINS:
+        widen_bins(clock.series, clock.lanes, clock.regs, time)
+    return int(time >> clock.regs[BIN_SHIFT])
+
+
+@inlined
+def bucket_of(stall_ps: int) -> int:
+    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below.
+
+    Read off the binary form of a float: its exponent, and the first three bits of its fraction.
+    """
+    if stall_ps < 1 << SUB_BITS:
+        return stall_ps
+    bits = np.float64(stall_ps).view(np.int64)
+    return int((bits >> (FRACTION_BITS - SUB_BITS)) - ((EXPONENT_BIAS + SUB_BITS - 1) << SUB_BITS))
+
+
+@inlined
+def lane_of(cause: int) -> int:
+    """What a vCPU does during a stall of a cause."""
+    if cause == LOCK_WAIT:
+        return LANE_LOCK
+    return LANE_BLOCKED if cause >= RING else LANE_FAULT
+
+
+@compiled
+def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time: int, took: int) -> None:
+    """Add a stretch of time to each bin that it touches, as much as lies in it.
+
+    Args:
+        series: changed in place.
+        lanes: changed in place.
+        regs: the width of a bin, changed where a bin behind the last is touched.
+        where: column of the series, -1 for none; vCPU and column of its lanes.
+        time: when the stretch begins.
+        took: its length.
+    """
+    if time + took - 1 >> regs[BIN_SHIFT] >= BINS:
+        widen_bins(series, lanes, regs, time + took - 1)
+    column, vcpu, lane = where
+    shift = regs[BIN_SHIFT]
+    while took > 0:
+        index = time >> shift
+        here = min(took, ((index + 1) << shift) - time)
+        if column >= 0:
+            series[index, column] += here
+        lanes[index, vcpu, lane] += here
+        time += here
+        took -= here
+
+
+@inlined
+def add_stretch(clock: Clock, vcpu: int, cause: int, time: int, took: int) -> None:
+    """spread(), which is seldom needed: most stalls lie inside one bin."""
+    index = time >> clock.regs[BIN_SHIFT]
+    if index < BINS and (time + took) >> clock.regs[BIN_SHIFT] == index:
+        clock.series[index, cause] += took
+        clock.lanes[index, vcpu, lane_of(cause)] += took
+    else:
+        spread(clock.series, clock.lanes, clock.regs, (cause, vcpu, lane_of(cause)), time, took)
+
+
+@inlined
+def note_length(clock: Clock, cause: int, stall_ps: int, times: int) -> None:
+    """As many stalls of one length, in the histogram."""
+    clock.hist[cause, bucket_of(stall_ps)] += times
+    clock.longest[cause] = max(clock.longest[cause], stall_ps)
+
+
+@inlined
+def charge(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> None:
+    """Add a stall of one cause that begins at a time to the vCPU's total, to the bins and to the histogram."""
+    if stall_ps > 0:  # most causes are none of most faults
+        clock.stall[vcpu, cause] += stall_ps
+        add_stretch(clock, vcpu, cause, time, stall_ps)
+        note_length(clock, cause, stall_ps, 1)
+
+
+@compiled
+def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int, gfn: int) -> None:
+    """charge() of a stall that is no fault, where it is not worth being compiled into its caller."""
+    charge(clock, vcpu, cause, time, stall_ps)
+    if stall_ps > 0:
+        clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], stall_ps)
+    if stall_ps > 0 and is_top(clock.top, clock.regs, stall_ps, time, vcpu):
+        note_top(clock.top, clock.regs, stall_ps, (time, vcpu, gfn, cause))
+
+
+@inlined
+def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> None:
+    """A fault of a path, which began at a time and took so long in all."""
+    clock.series[bin_of(clock, time), FAULTS + path] += 1
+    clock.faults[vcpu, path] += 1
+    note_length(clock, CAUSES, whole_ps, 1)
+    clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], whole_ps)
+
+
+@inlined
+def is_top(top: I64, regs: I64, stall_ps: int, time: int, vcpu: int) -> bool:
+    """Whether a stall is among the longest: longer than the shortest kept; of equal ones the earlier, the lower vCPU."""
+    if regs[TOP_COUNT] < TOP or stall_ps > top[0, TOP_STALL]:
+        return True
+    if stall_ps < top[0, TOP_STALL]:
+        return False
+    return bool(time < top[0, TOP_TIME] or (time == top[0, TOP_TIME] and vcpu < top[0, TOP_VCPU]))
+
+
+@inlined
+def is_shorter(top: I64, first: int, second: int) -> bool:
+    """Whether one kept stall goes before another one does: the shorter; of two the later, then the higher vCPU."""
+    if top[first, TOP_STALL] != top[second, TOP_STALL]:
+        return bool(top[first, TOP_STALL] < top[second, TOP_STALL])
+    if top[first, TOP_TIME] != top[second, TOP_TIME]:
+        return bool(top[first, TOP_TIME] > top[second, TOP_TIME])
+    return bool(top[first, TOP_VCPU] > top[second, TOP_VCPU])
+
+
+@inlined
+def swap_rows(top: I64, first: int, second: int) -> None:
+    """Exchange two kept stalls."""
+    for column in range(TOP_COLUMNS):
+        top[first, column], top[second, column] = top[second, column], top[first, column]
+
+
+@compiled
+def note_top(top: I64, regs: I64, stall_ps: int, what: tuple[int, int, int, int]) -> None:
+    """Keep a stall (time, vCPU, gfn, cause), for which is_top() holds.
+
+    Which ones are kept does not depend on the order in which they come.
+    """
+    count = regs[TOP_COUNT]
+    if count < TOP:
+        regs[TOP_COUNT] = count + 1
+    at = 0 if count == TOP else count
+    top[at, TOP_STALL], top[at, TOP_TIME], top[at, TOP_VCPU] = stall_ps, what[0], what[1]
+    top[at, TOP_GFN], top[at, TOP_CAUSE] = what[2], what[3]
+    while at > 0 and is_shorter(top, at, (at - 1) >> 1):
+        swap_rows(top, at, (at - 1) >> 1)
+        at = (at - 1) >> 1
+    size = regs[TOP_COUNT]
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and is_shorter(top, child + 1, child):
+            child += 1
+        if not is_shorter(top, child, at):
+            return
+        swap_rows(top, at, child)
+        at = child
+
+
+@compiled
+def note_hits(clock: Clock, time: int, count: int, step_ps: int) -> None:
+    """Accesses that retire one after the other, each in the bin in which it begins."""
+    bin_of(clock, time + (count - 1) * step_ps)
+    shift = clock.regs[BIN_SHIFT]
+    while count > 0:
+        index = time >> shift
+        here = min(count, (((index + 1) << shift) - time + step_ps - 1) // step_ps)
+        clock.series[index, ACCESSES] += here
+        time += here * step_ps
+        count -= here
+
+
+def bucket_end(bucket: int) -> int:
+    """The longest stall that falls in a bucket, ps: see bucket_of()."""
+    octave = 1 << SUB_BITS
+    if bucket < 2 * octave:
+        return bucket
+    exponent = (bucket >> SUB_BITS) - 1
+    return ((octave + (bucket & (octave - 1)) + 1) << exponent) - 1
+
+

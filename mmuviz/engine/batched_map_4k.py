@@ -1,0 +1,226 @@
+"""Faults that install one 4K leaf each, one after the other, and meet nowhere but at mmu_lock's cache line.
+
+What faults do most of the time once the huge pages are gone. The same is done here as in a slow fault
+of engine/slow_fault.py, in the same order; a law compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.access import access_ps, has_own_cpu, lookahead_allowed, private_range
+from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
+from mmuviz.engine.clock import Clock, sift_down
+from mmuviz.engine.fault_cost import Access, Whole, note_whole_fault, on_core_ps
+from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
+from mmuviz.ground.compiled import inlined, woven
+from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu.cells import count_4k
+from mmuviz.mmu.dirty_ring import mark_bit
+from mmuviz.mmu.events import (
+    FAST_DECLINED,
+    log_is_low,
+    trace_fast_page_fault,
+    trace_page_fault,
+    trace_spte_changed,
+)
+from mmuviz.mmu.examples import MAP_4K, SLOW_FIX, note_example
+from mmuviz.mmu.fault import topup_memory_caches
+from mmuviz.mmu.host import is_host_page_had
+from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
+from mmuviz.mmu.state import MmuState
+from mmuviz.workloads import stream as program
+from mmuviz.workloads.stream import gfn_at
+
+
+@inlined
+def can_batch_map_4k(state: MmuState, clock: Clock) -> bool:
+    """Whether faults of this VM hold mmu_lock for read, and leave nothing but an SPTE, a bit and counters."""
+    conf = state.conf
+    plain = conf[mmu.CONF_PML] == 0 and conf[mmu.CONF_RING] == 0 and conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K
+    tdp = conf[mmu.CONF_TDP_MMU] != 0 and conf[mmu.CONF_STAGE2] == 0 and conf[mmu.CONF_LINEAR] != mmu.NOT_LINEAR
+    return bool(plain and tdp and clock.regs[layout.EXCLUSIVE] != 0 and clock.regs[layout.ONE_BY_ONE] == 0)
+
+
+@inlined
+def is_plain_writer(clock: Clock, vcpu: int, time: int) -> bool:
+    """Whether the vCPU's next action is simply the next write of a sweep: no kick, exit or lock pending."""
+    row = clock.stream[vcpu]
+    writes = row[program.KIND] == program.STEPS and row[program.WRITE_PERMILLE] >= program.ALWAYS
+    goes_on = clock.phase[vcpu] == layout.RUNNING and clock.pending_kick_ps[vcpu] == 0 and time < clock.exit_at[vcpu]
+    return bool(writes and goes_on and has_own_cpu(clock, vcpu) and row[program.POSITION] < row[program.ACCESSES])
+
+
+class SlotRange(NamedTuple):
+    """A memslot, as the faults that map its pages need it.
+
+    Attributes:
+        slot: its index, -1 for none.
+        base: first gfn; `end` the gfn behind the last.
+        words_at: first word of its dirty bitmap.
+    """
+
+    slot: int
+    base: int
+    end: int
+    words_at: int
+
+
+@inlined
+def slot_range_of(state: MmuState, gfn: int) -> SlotRange:
+    """The memslot of a gfn; one that is not logged has no such faults, nor has one that is read-only."""
+    slot = gfn_to_memslot(state, gfn)
+    if slot < 0 or state.slots[slot, mmu.SLOT_LOGGING] == 0:
+        return SlotRange(-1, 0, 0, 0)
+    row = state.slots[slot]
+    return SlotRange(slot, row[mmu.SLOT_BASE], row[mmu.SLOT_END], row[mmu.SLOT_DIRTY_AT])
+
+
+@inlined
+def installs_4k(state: MmuState, part: SlotRange, gfn: int, word: int) -> bool:
+    """Whether a write fault installs one 4K leaf of a logged slot in a table that stands, under mmu_lock.
+
+    The page is not mapped, or by a leaf that is not MMU-writable, which fast_page_fault() declines.
+    """
+    page = gfn - state.conf[mmu.CONF_LINEAR]
+    tables = state.l3[page >> SHIFT_1G] & mmu.TABLE != 0 and state.l2[page >> SHIFT_2M] & mmu.TABLE != 0
+    if not tables or word & (mmu.WRITABLE | mmu.MMU_WRITABLE) != 0:
+        return False
+    return is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn))
+
+
+@inlined
+def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> None:
+    """page_fault() of such a page, but for KVM's counters."""
+    present = word & mmu.PRESENT
+    state.stat[mmu.STAT_WHO] = vcpu
+    trace_page_fault(state, vcpu, 2 * present + 1, gfn)
+    if present:
+        trace_fast_page_fault(state, vcpu, FAST_DECLINED, gfn)
+    topup_memory_caches(state, vcpu)
+    count_4k(state, gfn, 1, word, mmu.SPTE_WRITABLE)
+    note_example(state, SLOW_FIX if present else MAP_4K, PG_LEVEL_4K, word, mmu.SPTE_WRITABLE, gfn)
+    trace_spte_changed(state, PG_LEVEL_4K, word, mmu.SPTE_WRITABLE, gfn)
+    state.l1[gfn - state.conf[mmu.CONF_LINEAR]] = mmu.SPTE_WRITABLE
+    mark_bit(state, part.slot, part.words_at, gfn - part.base)
+
+
+class BinTotals(NamedTuple):
+    """Faults of one bin of time, and hits in it, that are not noted yet.
+
+    Attributes:
+        end: time at which the next one begins, or began: bins may have become wider since.
+        pages: faults; `mapped` those of them that mapped a page anew.
+        hits: accesses.
+    """
+
+    end: int
+    pages: int
+    mapped: int
+    hits: int
+
+
+@inlined
+def open_totals(clock: Clock, time: int) -> BinTotals:
+    """The bin of a time, with nothing in it."""
+    return BinTotals((bin_of(clock, time) + 1) << clock.regs[layout.BIN_SHIFT], 0, 0, 0)
+
+
+@inlined
+def close_totals(state: MmuState, clock: Clock, here: BinTotals) -> None:
+    """Note what happened in a bin."""
+    if here.pages == 0:
+        return
+    index = (here.end - 1) >> clock.regs[layout.BIN_SHIFT]
+    state.stat[mmu.STAT_PAGES + PG_LEVEL_4K] += here.mapped
+    state.stat[mmu.STAT_PF_TAKEN] += here.pages
+    state.stat[mmu.STAT_PF_FIXED] += here.pages
+    clock.series[index, layout.FAULTS + layout.NOT_PRESENT] += here.mapped
+    clock.series[index, layout.FAULTS + layout.SLOW_PROTECTED] += here.pages - here.mapped
+    clock.series[index, layout.ACCESSES] += here.hits
+    clock.regs[layout.RETIRED_ALL] += here.hits
+
+
+@inlined
+def with_fault(here: BinTotals, mapped: int, hits: int) -> BinTotals:
+    """The bin with one more fault in it."""
+    return BinTotals(here.end, here.pages + 1, here.mapped + mapped, here.hits + hits)
+
+
+@inlined
+def time_of_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, examples: int) -> int:
+    """The time of such a fault under mmu_lock, noted but for what close_totals() notes; returns when it is over."""
+    mapped = access.word & mmu.PRESENT == 0
+    price = clock.price[layout.MAP_4K] if mapped else clock.price[layout.FIX]
+    ahead, work = on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK]), on_core_ps(clock, vcpu, price)
+    wait = line_visit(clock, vcpu, time + ahead) - ahead - time
+    end, whole = time + wait + work, wait + work
+    hold_for_read(clock, end)
+    clock.in_kernel_until[vcpu] = end
+    path = layout.NOT_PRESENT if mapped else layout.SLOW_PROTECTED
+    clock.stall[vcpu, layout.EXIT] += work
+    clock.faults[vcpu, path] += 1
+    clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], whole)
+    add_stretch(clock, vcpu, layout.EXIT, time + wait, work)
+    note_length(clock, layout.EXIT, work, 1)
+    note_length(clock, layout.CAUSES, whole, 1)
+    if wait > 0:
+        clock.stall[vcpu, layout.LOCK_WAIT] += wait
+        add_stretch(clock, vcpu, layout.LOCK_WAIT, time, wait)
+        note_length(clock, layout.LOCK_WAIT, wait, 1)
+    cause = layout.LOCK_WAIT if wait > work else layout.EXIT
+    note_whole_fault(state, clock, vcpu, access, Whole(path, cause, time, whole, examples))
+    return end
+
+
+@inlined
+def hit(clock: Clock, vcpu: int, time: int) -> int:
+    """The access hits; returns when the next one follows."""
+    clock.stream[vcpu, program.POSITION] += 1
+    clock.accesses[vcpu] += 1
+    return time + access_ps(clock, vcpu, layout.WRITE_4K)
+
+
+@woven
+def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
+    """Let vCPUs map page after page, in the order of time, until the next event is any other.
+
+    Args:
+        state: tables, changed in place; see can_batch_map_4k().
+        clock: changed in place.
+        stop: time that no event reaches.
+    """
+    heap, now, stream, size = clock.heap, clock.now, clock.stream, clock.regs[layout.HEAP_SIZE]
+    if not lookahead_allowed(state, clock):
+        return
+    here, part = BinTotals(0, 0, 0, 0), SlotRange(-1, 0, 0, 0)
+    while size > 0 and not log_is_low(state):
+        vcpu = heap[0]
+        time = now[vcpu]
+        if time >= stop or not open_to_readers(clock, time) or not is_plain_writer(clock, vcpu, time):
+            break
+        gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, stream[vcpu, program.POSITION])
+        low, high = private_range(clock, vcpu, gfn)
+        if not part.base <= gfn < part.end:
+            part = slot_range_of(state, gfn)
+        word = int(state.l1[gfn - state.conf[mmu.CONF_LINEAR]])
+        if not low <= gfn < high or part.slot < 0 or not installs_4k(state, part, gfn, word):
+            break
+        if time >= here.end:
+            close_totals(state, clock, here)
+            here = open_totals(clock, time)
+        state.stat[mmu.STAT_STAMP] = time
+        examples, mapped = state.stat[mmu.STAT_EXAMPLES], 0 if word & mmu.PRESENT else 1
+        install_4k(state, vcpu, part, gfn, word)
+        after = time_of_fault(state, clock, vcpu, Access(gfn, 1, word, False), time, examples)
+        goes_on = after < min(stop, clock.exit_at[vcpu])
+        inside = after < here.end
+        here = with_fault(here, mapped, 1 if goes_on and inside else 0)
+        if goes_on and not inside:  # it hits in a later bin
+            note_hits(clock, after, 1, 1)
+            clock.regs[layout.RETIRED_ALL] += 1
+        now[vcpu] = hit(clock, vcpu, after) if goes_on else after
+        sift_down(heap, now, size)
+    close_totals(state, clock, here)

@@ -1,0 +1,65 @@
+"""A vCPU's time slice, and its bookkeeping."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.account import charge_rarely
+from mmuviz.engine.clock import Clock
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.workloads import stream as program
+
+# What a slice ends with.
+CONTINUE: Final = 0
+YIELD: Final = 1
+BLOCKED_ON_LOCK: Final = 2
+DONE_FOR_NOW: Final = 3
+LOCK_HELD: Final = 4
+
+SHARED_SPEED: Final = 2
+"""Two threads that never sleep share a CPU: each runs half the time."""
+
+
+class Slice(NamedTuple):
+    """A vCPU's slice so far.
+
+    Attributes:
+        why: CONTINUE, or what it ends with.
+        time: of the vCPU now.
+        position: of its next access.
+        dequeued_at: the time at which it may act whatever the others do: no vCPU is earlier.
+    """
+
+    why: int
+    time: int
+    position: int
+    dequeued_at: int
+
+
+@inlined
+def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
+    """The end of a stretch of work where the vCPU shares its CPU with the spinning ioctl thread for a while."""
+    shared_until = clock.regs[layout.SHARED_UNTIL]
+    if vcpu != clock.now.shape[0] - 1 or since >= shared_until:
+        return now
+    done = now - since
+    left = (shared_until - since) // SHARED_SPEED
+    return since + SHARED_SPEED * done if done <= left else now + left
+
+
+@compiled
+def pay_pending_kick(clock: Clock, vcpu: int, time: int, gfn: int) -> int:
+    """A vCPU loses the time of the kicks that came since it last left the guest; returns the time after them."""
+    owed = clock.pending_kick_ps[vcpu]
+    charge_rarely(clock, vcpu, layout.FLUSH, time, owed, gfn)
+    clock.pending_kick_ps[vcpu] = 0
+    return int(time + owed)
+
+
+@inlined
+def note_slice(clock: Clock, vcpu: int, hits: int) -> None:
+    """Note the accesses of a slice."""
+    clock.stream[vcpu, program.POSITION] += hits
+    clock.accesses[vcpu] += hits
+    clock.regs[layout.RETIRED_ALL] += hits
