@@ -27,12 +27,19 @@ PERIOD: Final = 7
 POSITION: Final = 8
 PASS: Final = 9
 EXIT_PERIOD: Final = 10
-COLUMNS: Final = 11
+HOT_PAGES: Final = 11
+HOT_PERMILLE: Final = 12
+ZIPF_FIRST: Final = 13
+OCTAVES: Final = 41
+"""Columns from ZIPF_FIRST on: chances of the octaves of ranks, summed up, in 63 bits; enough for MOST pages."""
+COLUMNS: Final = ZIPF_FIRST + OCTAVES
 
 # Values of KIND.
 STEPS: Final = 0
 RANDOM: Final = 1
 LISTED: Final = 2
+HOT_SET: Final = 3
+ZIPF: Final = 4
 
 # Columns of the table of memslots, see gfn_at().
 RAM_FIRST: Final = 0

@@ -1,0 +1,127 @@
+"""One line of whatever pydantic finds wrong: field, value, rule, remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mmuviz.engine.choices.annotations import field_at
+from mmuviz.engine.choices.units import size_text, time_text
+from mmuviz.ground.errors import InputError, shown
+
+UNIONS: Final = {"workload": "pattern", "phases": "pattern", "driver": "kind"}
+"""Fields that hold one of several types, and the field that says which."""
+KINDS: Final = {
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "dict_type": "must be a table of names and values",
+    "tuple_type": "must be a list",
+    "model_type": "must be a table of fields",
+    "model_attributes_type": "must be a table of fields",
+    "missing": "is missing; give it",
+}
+
+
+class ContradictionError(ValueError):
+    """Choices that do not go together; the text begins with a field of the model that was checked."""
+
+
+def unknown_field(data: Mapping[Any, Any], known: tuple[str, ...]) -> None:
+    """Refuse a field that a type does not have.
+
+    Args:
+        data: fields as given.
+        known: the type's fields.
+
+    Raises:
+        ContradictionError: the first such field, with the nearest name.
+    """
+    for name in data:
+        if name not in known:
+            text = name if isinstance(name, str) and name.isidentifier() else shown(name)
+            near = difflib.get_close_matches(str(name)[:60], known, 1, 0.5)
+            remedy = f"did you mean {near[0]}?" if near else "leave it out."
+            raise ContradictionError(f"{text[:60]} is no field here; {remedy} Fields are {', '.join(known)}")
+
+
+def path_of(location: Iterable[int | str]) -> str:
+    """Where a value stands, as files and --set write it, e.g. memory[1].size."""
+    text, holder, tagged = "", "", True
+    for each in location:
+        if isinstance(each, int):
+            text += f"[{each}]"
+            tagged = holder != "phases"
+            continue
+        if not tagged:
+            tagged = True
+            continue
+        text += f".{each}" if text else each
+        holder, tagged = each, each not in ("workload", "driver")
+    return text
+
+
+def _bounds(error: ErrorDetails, root: type[BaseModel]) -> str:
+    field = field_at(root, error["loc"])
+    low, high = field.low, field.high
+    words = {"size": size_text, "time": time_text}.get(field.unit, str)
+    if low is not None and high is not None:
+        return f"must be {words(low)} to {words(high)}"
+    return f"must be at least {words(low)}" if low is not None else f"must be at most {words(high or 0)}"
+
+
+def _rule(error: ErrorDetails, root: type[BaseModel]) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in ("greater_than_equal", "less_than_equal", "greater_than", "less_than"):
+        return _bounds(error, root)
+    if kind == "multiple_of":
+        step = int(context["multiple_of"])
+        return f"must be a multiple of {size_text(step)}"
+    if kind in ("enum", "literal_error"):
+        return f"must be one of {str(context['expected']).replace(chr(39), '').replace(' or ', ', ')}" + _nearest(error)
+    if kind == "rule":
+        return str(context["rule"])
+    if kind in ("too_short", "too_long", "string_too_long"):
+        return error["msg"].lower()
+    return KINDS.get(kind, error["msg"])
+
+
+def _nearest(error: ErrorDetails) -> str:
+    words = str(error.get("ctx", {}).get("expected", error.get("ctx", {}).get("expected_tags", ""))).split("'")[1::2]
+    near = difflib.get_close_matches(str(error["input"])[:60], words, 1, 0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
+    path, kind, context = path_of(error["loc"]), error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return f"{path}.{context['error']}" if path else str(context["error"])
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        name = f"{path}.{str(context['discriminator']).strip(chr(39))}"
+        if kind == "union_tag_not_found":
+            return f'{name} is missing; give it, e.g. pattern = "sequential" or kind = "enable_only"'
+        words = str(context["expected_tags"]).replace("'", "")
+        error = {**error, "input": context["tag"]}
+        return f"{name}={shown(context['tag'])} must be one of {words}{_nearest(error)}"
+    if kind == "missing":
+        return f"{path} {KINDS[kind]}"
+    return f"{path or 'a scenario'}={shown(error['input'])} {_rule(error, root)}"
+
+
+def refusal(error: ValueError, root: type[BaseModel]) -> InputError:
+    """One line of the first thing that is wrong.
+
+    Args:
+        error: what pydantic or a rule of ours raised.
+        root: the type that was made.
+
+    Returns:
+        The error to raise.
+    """
+    if not isinstance(error, ValidationError):
+        return InputError(str(error))
+    return InputError(_line(error.errors(include_url=False)[0], root))

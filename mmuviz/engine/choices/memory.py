@@ -1,0 +1,104 @@
+"""Guest memory: one to 32 memslots."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from mmuviz.engine.choices.base import Choices
+from mmuviz.engine.choices.errors import ContradictionError
+from mmuviz.engine.choices.units import Address, Flag, PagedSize, size_text
+from mmuviz.ground.errors import KvmError
+from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_1G, round_up
+from mmuviz.mmu.config import MAX_SLOT_PAGES, Backing, Memslot
+
+MOST_SLOTS: Final = 32
+FIRST_BASE: Final = 4 << 30
+GIB: Final = PAGES_PER_1G * PAGE_BYTES
+
+
+class MemslotChoices(Choices):
+    """A memslot, as userspace adds it."""
+
+    base: Annotated[
+        Address,
+        Field(
+            description="guest physical address of its first byte",
+            json_schema_extra={"default": "4 GiB; of further slots the next multiple of 1 GiB behind the one before"},
+        ),
+    ] = FIRST_BASE
+    size: Annotated[PagedSize, Field(ge=PAGE_BYTES, le=MAX_SLOT_PAGES * PAGE_BYTES, description="its bytes")]
+    backing: Annotated[Backing, Field(description="host memory behind it")] = Backing.THP
+    hva_offset: Annotated[
+        PagedSize,
+        Field(le=GIB - PAGE_BYTES, description="bytes from the host mapping's start, a multiple of 1 GiB, to the slot"),
+    ] = 0
+    host_populated: Annotated[Flag, Field(description="the host touched every page before")] = True
+    logged: Annotated[Flag, Field(description="dirty logging is enabled for it")] = True
+    read_only: Annotated[Flag, Field(description="a ROM: the workload leaves it alone")] = False
+
+    def _check(self) -> None:
+        """Refuse what KVM refuses of one slot."""
+        try:
+            self.memslot()
+        except KvmError as error:
+            raise ContradictionError(
+                f"base={size_text(self.base)} with size={size_text(self.size)} is refused: {error}"
+            ) from error
+
+    @property
+    def base_gfn(self) -> int:
+        """Its first guest frame."""
+        return self.base // PAGE_BYTES
+
+    @property
+    def pages(self) -> int:
+        """Its 4K pages."""
+        return self.size // PAGE_BYTES
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.base + self.size
+
+    def memslot(self) -> Memslot:
+        """The same slot as the machine takes it."""
+        return Memslot(self.base_gfn, self.pages, self.backing, self.hva_offset // PAGE_BYTES, self.host_populated)
+
+
+def placed(slots: tuple[MemslotChoices, ...]) -> tuple[MemslotChoices, ...]:
+    """Give a base to every slot that was not given one.
+
+    Args:
+        slots: in the order of the file; not changed.
+
+    Returns:
+        The slots, in the same order.
+    """
+    found: list[MemslotChoices] = []
+    for index, slot in enumerate(slots):
+        if "base" in slot.model_fields_set or index == 0:
+            found.append(slot)
+            continue
+        # Not model_copy(update=...): a base that follows from the slot before is none that was given.
+        moved = slot.model_copy()
+        object.__setattr__(moved, "base", round_up(found[-1].end, GIB))
+        found.append(moved)
+    return tuple(found)
+
+
+def check_apart(slots: tuple[MemslotChoices, ...]) -> None:
+    """Refuse slots that overlap, as KVM does with EEXIST.
+
+    Raises:
+        ContradictionError: the first two that do.
+    """
+    for (first, one), (second, other) in combinations(enumerate(slots), 2):
+        if one.base < other.end and other.base < one.end:
+            raise ContradictionError(
+                f"memory[{second}].base={size_text(other.base)} with size={size_text(other.size)} overlaps "
+                f"memory[{first}] ({size_text(one.base)} to {size_text(one.end)}), which KVM refuses "
+                "(EEXIST); move one of them"
+            )

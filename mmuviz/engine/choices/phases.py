@@ -1,0 +1,136 @@
+"""A guest that does one thing after the other: patterns, each for its time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, NamedTuple
+
+from pydantic import Field
+
+from mmuviz.engine.choices.base import Choices
+from mmuviz.engine.choices.errors import ContradictionError
+from mmuviz.engine.choices.units import Time, time_text
+from mmuviz.engine.choices.workload import (
+    HotSetWorkload,
+    IdleWorkload,
+    ReadWriteMixWorkload,
+    SequentialWorkload,
+    StridedWorkload,
+    UniformRandomWorkload,
+    ZipfWorkload,
+)
+from mmuviz.workloads.pattern import Pattern
+
+MOST_PHASES: Final = 16
+LONGEST_NS: Final = 3600 * 10**9
+"""Of a phase, a lead, a tail, an interval."""
+
+
+class Timed(NamedTuple):
+    """A pattern and how long it lasts.
+
+    Attributes:
+        pattern: what the guest does.
+        duration_ns: 0 for ever.
+    """
+
+    pattern: Pattern
+    duration_ns: int
+
+
+class Lasting(Choices):
+    """A pattern that other patterns follow."""
+
+    duration: Annotated[
+        Time,
+        Field(
+            le=LONGEST_NS,
+            description="how long the phase lasts",
+            json_schema_extra={"depends": "all phases but the last, which lasts to the end"},
+        ),
+    ] = 0
+
+
+class SequentialPhase(Lasting, SequentialWorkload):
+    """See SequentialWorkload."""
+
+
+class StridedPhase(Lasting, StridedWorkload):
+    """See StridedWorkload."""
+
+
+class ReadWriteMixPhase(Lasting, ReadWriteMixWorkload):
+    """See ReadWriteMixWorkload."""
+
+
+class UniformRandomPhase(Lasting, UniformRandomWorkload):
+    """See UniformRandomWorkload."""
+
+
+class HotSetPhase(Lasting, HotSetWorkload):
+    """See HotSetWorkload."""
+
+
+class ZipfPhase(Lasting, ZipfWorkload):
+    """See ZipfWorkload."""
+
+
+class IdlePhase(Lasting, IdleWorkload):
+    """See IdleWorkload."""
+
+
+Phase = Annotated[
+    SequentialPhase | StridedPhase | ReadWriteMixPhase | UniformRandomPhase | HotSetPhase | ZipfPhase | IdlePhase,
+    Field(discriminator="pattern"),
+]
+
+
+class PhasesWorkload(Choices):
+    """One pattern after the other; the last goes on to the end."""
+
+    pattern: Literal["phases"] = "phases"
+    phases: Annotated[
+        tuple[Phase, ...], Field(min_length=2, max_length=MOST_PHASES, description="patterns, each with its duration")
+    ]
+
+    def _check(self) -> None:
+        """Every phase but the last has an end."""
+        for index, phase in enumerate(self.phases[:-1]):
+            if not phase.duration:
+                raise ContradictionError(
+                    f"phases[{index}].duration=0 must be more than 0: only the last phase has no end; give it, e.g. "
+                    '"10 ms"'
+                )
+        last = self.phases[-1]
+        if last.duration:
+            raise ContradictionError(
+                f"phases[{len(self.phases) - 1}].duration={time_text(last.duration)} must be left out: the last phase "
+                "lasts to the end of the run; for an end, add an idle phase"
+            )
+
+    def pattern_of(self) -> Pattern:
+        """The first phase's pattern."""
+        return self.phases[0].pattern_of()
+
+    def timeline(self) -> tuple[Timed, ...]:
+        """All phases; the last has no end."""
+        return tuple(Timed(phase.pattern_of(), phase.duration) for phase in self.phases)
+
+
+Workload = Annotated[
+    SequentialWorkload
+    | StridedWorkload
+    | ReadWriteMixWorkload
+    | UniformRandomWorkload
+    | HotSetWorkload
+    | ZipfWorkload
+    | IdleWorkload
+    | PhasesWorkload,
+    Field(discriminator="pattern"),
+]
+
+
+def timeline_of(workload: Workload) -> tuple[Timed, ...]:
+    """What the guest does, one after the other; a workload of one pattern has one part without end."""
+    if isinstance(workload, PhasesWorkload):
+        return workload.timeline()
+    return (Timed(workload.pattern_of(), 0),)

@@ -1,0 +1,95 @@
+"""Recordings of real KVM as Scenarios: their VM, and their operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Final
+
+from mmuviz.ground.errors import InputError, shown
+from mmuviz.mmu.recordings import checked, read_document
+
+SUFFIX: Final = ".json.gz"
+
+
+@cache
+def packaged_recordings() -> tuple[str, ...]:
+    """Names of the recordings that the package holds."""
+    folder = files("mmuviz") / "data" / "recordings"
+    return tuple(sorted(each.name.removesuffix(SUFFIX) for each in folder.iterdir() if each.name.endswith(SUFFIX)))
+
+
+def recording_document(name: str) -> dict[str, Any]:
+    """The document of a recording.
+
+    Args:
+        name: of a packaged recording, or a path.
+
+    Returns:
+        The document, its form checked.
+
+    Raises:
+        InputError: there is no such file, or it is refused.
+    """
+    try:
+        if name in packaged_recordings():
+            with as_file(files("mmuviz") / "data" / "recordings" / f"{name}{SUFFIX}") as path:
+                return checked(read_document(path)).document
+        return checked(read_document(Path(name))).document
+    except InputError as error:
+        raise InputError(f"driver.recording={shown(name)}: {error}") from error
+
+
+def vm_of_recording(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of vm that a recording was made with.
+
+    Args:
+        document: a checked recording.
+
+    Returns:
+        Fields in the words of scenario files.
+    """
+    config = document["config"]
+    fields = {
+        "kernel": document["kernel"],
+        "vendor": config["vendor"],
+        "mmu": "tdp" if config["tdp_mmu"] else "direct_shadow",
+        "pml": config["pml"],
+        "dirty_log_mode": config["dirty_log_mode"],
+        "eager_page_split": config["eager_page_split"],
+        "vcpus": config["vcpus"],
+    }
+    if config["dirty_log_mode"].startswith("ring"):
+        fields["ring_entries"] = config["ring_entries"]
+    return fields
+
+
+def bare_ops(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The operations of a recording without what the kernel answered."""
+    return [{name: value for name, value in op.items() if name != "after"} for op in document["ops"]]
+
+
+def with_recording(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what a recording decides: the VM, and the operations of one that is no part of the package.
+
+    Args:
+        fields: of a Scenario, not yet checked; not changed.
+
+    Returns:
+        The fields; what was given of vm stays as it was given.
+    """
+    driver = fields.get("driver")
+    recording = driver.get("recording") if isinstance(driver, Mapping) else getattr(driver, "recording", None)
+    if not isinstance(recording, str) or not recording:
+        return fields
+    given = driver if isinstance(driver, Mapping) else {"kind": "listed_ops", "recording": recording}
+    document = recording_document(recording)
+    found = dict(fields)
+    vm = fields.get("vm", {})
+    if isinstance(vm, Mapping):
+        found["vm"] = {**vm_of_recording(document), **vm}
+    if recording not in packaged_recordings():
+        found["driver"] = {**given, "ops": bare_ops(document), "recording": ""}
+    return found

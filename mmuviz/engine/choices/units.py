@@ -1,0 +1,136 @@
+"""Sizes and times as people write them, kept as whole bytes and nanoseconds."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from mmuviz.ground.pages import PAGE_BYTES
+
+SIZE_UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+TIME_UNITS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9}
+LONGEST_TEXT: Final = 40
+"""Characters of a size or a time."""
+_NUMBER: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+)", re.ASCII)
+_HEX: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
+MOST_DECIMALS: Final = 4
+"""Of a percentage."""
+
+
+def rule_broken(rule: str) -> PydanticCustomError:
+    """The error of a field whose value breaks a rule: "must be …"; path and value are put before it."""
+    return PydanticCustomError("rule", "{rule}", {"rule": rule})
+
+
+def _whole(value: object, units: dict[str, int], example: str, plain: str) -> Any:  # noqa: ANN401  # pydantic checks the rest
+    """A number and its unit as a whole number of the smallest unit; what is no text is left to the next check."""
+    rule = f"must be a number with a unit ({', '.join(units)}), e.g. {example}, or a whole number of {plain}"
+    if type(value) is float:
+        raise rule_broken(rule)
+    if not isinstance(value, str):
+        return value
+    found = _NUMBER.fullmatch(value) if len(value) <= LONGEST_TEXT else None
+    unit = units.get(found[2]) if found else None
+    if found is None or unit is None:
+        near = [each for each in units if found and each[0].lower() == found[2][0].lower()]
+        raise rule_broken(rule + (f"; did you mean {found[1]} {near[0]}?" if found and near else ""))
+    try:
+        exact = Decimal(found[1]) * unit
+    except InvalidOperation as error:  # pragma: no cover  # the pattern lets no such number through
+        raise rule_broken(rule) from error
+    if exact != int(exact):
+        raise rule_broken(f"must be a whole number of {plain}; {found[1]} {found[2]} is {exact.normalize():f}")
+    return int(exact)
+
+
+def size_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
+    """Bytes of a size such as "4 GiB"; whole numbers are bytes."""
+    return _whole(value, SIZE_UNITS, '"4 GiB"', "bytes")
+
+
+def address_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
+    """Bytes of an address: hexadecimal text, or a size."""
+    if isinstance(value, str) and value[:2].lower() == "0x":
+        if not _HEX.fullmatch(value):
+            raise rule_broken('must be a hexadecimal address of at most 64 bits, e.g. "0x100000000", or a size')
+        return int(value, 16)
+    return size_of(value)
+
+
+def time_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
+    """Nanoseconds of a time such as "20 ms"; whole numbers are nanoseconds."""
+    return _whole(value, TIME_UNITS, '"20 ms"', "ns")
+
+
+def _in_units(value: int, units: dict[str, int]) -> str:
+    fits = [unit for unit, size in units.items() if value % size == 0 and value >= size]
+    unit = fits[-1] if fits else next(iter(units))
+    return f"{value // units[unit]} {unit}"
+
+
+def size_text(size_bytes: int) -> str:
+    """A size in the largest unit that leaves it whole, as size_of() reads it."""
+    return _in_units(size_bytes, SIZE_UNITS)
+
+
+def time_text(time_ns: int) -> str:
+    """A time in the largest unit that leaves it whole, as time_of() reads it."""
+    return _in_units(time_ns, TIME_UNITS)
+
+
+def _percent(value: object) -> Any:  # noqa: ANN401  # as _whole()
+    """A percentage of at most four decimals; a whole one as int, so that 5 and 5.0 are the same document."""
+    if type(value) not in (int, float):
+        raise rule_broken("must be a number from 0 to 100, without quotes and without a sign %")
+    if isinstance(value, float):
+        if not 0 <= value <= 100:
+            raise rule_broken("must be 0 to 100")
+        if round(value, MOST_DECIMALS) != value:
+            raise rule_broken(f"must have at most {MOST_DECIMALS} decimals")
+        return int(value) if value == int(value) else value
+    return value
+
+
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+Size = Annotated[int, BeforeValidator(size_of), Field(strict=True, ge=0, json_schema_extra={"unit": "size"})]
+PagedSize = Annotated[Size, Field(multiple_of=PAGE_BYTES)]
+Address = Annotated[
+    int,
+    BeforeValidator(address_of),
+    Field(strict=True, ge=0, multiple_of=PAGE_BYTES, json_schema_extra={"unit": "size"}),
+]
+Time = Annotated[int, BeforeValidator(time_of), Field(strict=True, ge=0, json_schema_extra={"unit": "time"})]
+Percent = Annotated[int | float, BeforeValidator(_percent), Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
+
+
+def parts_of_percent(percent: float, whole: int) -> int:
+    """A percentage as so many of `whole` parts, e.g. of 1000.
+
+    Args:
+        percent: of at most four decimals.
+        whole: parts that are 100 %.
+
+    Returns:
+        The nearest whole number of parts.
+    """
+    return round(round(percent * 10**MOST_DECIMALS) * whole / (100 * 10**MOST_DECIMALS))
+
+
+def _exponent(value: object) -> Any:  # noqa: ANN401  # as _whole()
+    """A number of at most two decimals; a whole one as int."""
+    if type(value) not in (int, float):
+        raise rule_broken("must be a number without quotes, e.g. 0.99")
+    if isinstance(value, float) and 0 <= value <= MOST_EXPONENT:
+        if round(value, 2) != value:
+            raise rule_broken("must have at most 2 decimals")
+        return int(value) if value == int(value) else value
+    return value
+
+
+MOST_EXPONENT: Final = 4
+Exponent = Annotated[int | float, BeforeValidator(_exponent), Field(ge=0, le=MOST_EXPONENT)]

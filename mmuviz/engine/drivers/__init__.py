@@ -1,0 +1,1 @@
+"""What userspace does, one frozen type a file."""

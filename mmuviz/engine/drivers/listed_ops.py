@@ -1,0 +1,38 @@
+"""Operations one by one, as a recording of real KVM lists them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mmuviz.engine.choices.base import Choices
+from mmuviz.engine.choices.errors import ContradictionError
+
+
+class ListedOps(Choices):
+    """Run a list of operations; they add the memslots and say every access."""
+
+    kind: Literal["listed_ops"] = "listed_ops"
+    ops: Annotated[
+        tuple[dict[str, Any], ...],
+        Field(
+            description="operations as docs/recordings.md describes them",
+            json_schema_extra={"values": "a list of tables", "default": "those of the recording"},
+        ),
+    ] = ()
+    recording: Annotated[
+        str,
+        Field(
+            strict=True,
+            max_length=4096,
+            description="a recording of real KVM: a file, or the name of a packaged one",
+            json_schema_extra={"values": "a path or a name", "depends": "instead of ops"},
+        ),
+    ] = ""
+
+    def _check(self) -> None:
+        """Operations or a recording, not both and not neither."""
+        if bool(self.ops) == bool(self.recording):
+            number = "are both given" if self.ops else "are both missing"
+            raise ContradictionError(f"ops and recording {number}; give one of them")

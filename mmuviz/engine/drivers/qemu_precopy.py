@@ -1,0 +1,22 @@
+"""QEMU's pre-copy migration: its place among the drivers; a later version runs it."""
+
+from __future__ import annotations
+
+from typing import Literal, NoReturn
+
+from mmuviz.engine.choices.base import Choices
+from mmuviz.ground.errors import InputError
+
+
+class QemuPrecopy(Choices):
+    """Pre-copy migration as QEMU does it."""
+
+    kind: Literal["qemu_precopy"] = "qemu_precopy"
+
+    def refuse(self) -> NoReturn:
+        """Say that this version does not run it.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("driver.kind=qemu_precopy comes with a later version; choose live_rounds, which is near to it")

@@ -1,0 +1,44 @@
+"""The same guest without dirty logging: what logging is compared with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mmuviz.engine.choices.base import Choices
+from mmuviz.engine.choices.errors import ContradictionError
+from mmuviz.engine.choices.units import Whole, time_text
+from mmuviz.engine.drivers.base import MOST_ITERATIONS, Span
+
+
+def _default_iterations(given: dict[str, Any]) -> int:
+    return 0 if given["duration"] else 2
+
+
+class WithoutLogging(Choices):
+    """Populate; then passes of the workload, or a time in which the guest never stops."""
+
+    kind: Literal["without_logging"] = "without_logging"
+    duration: Annotated[Span, Field(description="how long the guest runs; 0: passes instead")] = 0
+    iterations: Annotated[
+        Whole,
+        Field(
+            ge=0,
+            le=MOST_ITERATIONS,
+            description="passes of the workload",
+            json_schema_extra={"default": "2; 0 with a duration", "depends": "0 with a duration, else 1 or more"},
+        ),
+    ] = Field(default_factory=_default_iterations)
+
+    def _check(self) -> None:
+        """Passes or a time, not both and not neither."""
+        if self.duration and self.iterations:
+            raise ContradictionError(
+                f"iterations={self.iterations} and duration={time_text(self.duration)} are two ends of one run; leave "
+                "one of them out"
+            )
+        if not self.duration and not self.iterations:
+            raise ContradictionError(
+                'iterations=0 needs a duration; give iterations of 1 or more, or a duration, e.g. "1 s"'
+            )
