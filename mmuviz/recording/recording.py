@@ -13,9 +13,12 @@ import numpy.typing as npt
 from mmuviz.ground.errors import InputError, shown
 from mmuviz.recording import content, gzip_file
 from mmuviz.recording.checks import check_tables
+from mmuviz.recording.drawing import draw
+from mmuviz.recording.frames import frame_of
 from mmuviz.recording.header import Header
 from mmuviz.recording.schema import TABLES
 from mmuviz.recording.table import Table
+from mmuviz.recording.totals_html import html_of
 from mmuviz.recording.totals_of import totals_of
 
 
@@ -85,6 +88,28 @@ class Recording:
     def totals(self) -> dict[str, Any]:
         """Sums over the run, JSON ready: times in ns, memory in bytes. docs/recording-file.md lists them."""
         return totals_of(self.header, self.tables)
+
+    def frame(self, table: str, kind: str = "pandas") -> Any:  # noqa: ANN401 - of a package that may be absent
+        """One table for analysis; needs the extra `frames`.
+
+        Args:
+            table: a name in `tables`, e.g. "bins".
+            kind: "pandas" for a pandas.DataFrame, "arrow" for a pyarrow.Table.
+
+        Returns:
+            A row a bin, call, event, …; codes have their names.
+
+        Raises:
+            InputError: there is no such table or kind, or the package is not installed.
+        """
+        return frame_of(self, table, kind)
+
+    def figure(self) -> Any:  # noqa: ANN401 - Plotly ships no types
+        """A Plotly figure: stall, guest progress, page tables and leaves over simulated time."""
+        return draw(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     def save(self, path: str | Path) -> None:
         """Write a file that `mmuviz.load()` reads; it appears whole or not at all.
