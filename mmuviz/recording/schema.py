@@ -1,0 +1,286 @@
+"""What the tables of a Recording hold: each column's name, type, shape, unit, range and meaning.
+
+docs/recording-file.md shows the same tables to readers of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+SCHEMA: Final = "mmuviz-recording/1"
+
+MAX_BINS: Final = 512
+MAX_CELLS: Final = 2048
+MAX_VCPUS: Final = 4096
+"""KVM_MAX_VCPUS on x86 is at most this."""
+MAX_LONGEST: Final = 100
+MAX_EXAMPLES_PER_BIN: Final = 24
+MAX_EVENTS: Final = 500_000
+MAX_LEVEL: Final = 4
+BUCKETS: Final = 512
+MAX_COUNT: Final = (1 << 53) - 1
+"""No number of a Recording is above this: JavaScript is exact up to it, and sums over all bins fit in 64 bits."""
+
+# Bits of an SPTE in the columns `old` and `new`; a leaf has PRESENT and no TABLE.
+PRESENT: Final = 1
+WRITABLE: Final = 2
+MMU_WRITABLE: Final = 4
+DIRTY: Final = 8
+TABLE: Final = 16
+SPTE_BITS: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY | TABLE
+
+FULL_SHARE: Final = 255
+"""A share of 255 is the whole cell or bin; 0 is nothing at all."""
+
+CAUSES: Final = (
+    "exit_and_fault",
+    "lock_wait",
+    "split_or_zap",
+    "allocation",
+    "tlb_flush",
+    "ring_full",
+    "pml_full",
+    "userspace_lock",
+)
+"""What stalls a vCPU."""
+WHOLE_FAULT: Final = len(CAUSES)
+"""The last row of `stalls.hist`: whole faults, whatever their causes."""
+
+CALL_KINDS: Final = (
+    "enable",
+    "get",
+    "clear",
+    "reset",
+    "disable",
+    "pre_split",
+    "populate",
+    "dirty",
+    "lead",
+    "tail",
+    "interval",
+    "op",
+)
+"""Values of `calls.kind`, by name; the first IOCTLS are ioctls, the others phases of a driver."""
+IOCTLS: Final = 6
+
+PATHS: Final = ("none", "not_present", "fast", "slow_protected", "spurious")
+"""Values of `examples.path`: how a fault was handled. "none" is no fault."""
+
+EVENT_KINDS: Final = ("none", "spte", "split", "fault", "fast", "cpu_dirty")
+"""Values of `events.kind`. "spte" to "fast" are tracepoints of KVM; "cpu_dirty" is a dirty bit set by the processor."""
+
+EXAMPLE_KINDS: Final = (
+    "none",
+    "map",
+    "split",
+    "zap",
+    "protect",
+    "make_writable",
+    "clear_dirty",
+    "cpu_dirty",
+    "collapse",
+    "fault_not_present",
+    "fault_fast",
+    "fault_slow_protected",
+    "fault_spurious",
+    "pml_full",
+    "ring_full",
+    "longest_stall",
+)
+"""Values of `examples.kind`. "longest_stall" is the event of a bin that stalled a vCPU longest."""
+
+VOCABULARIES: Final = {
+    "call_kinds": CALL_KINDS,
+    "example_kinds": EXAMPLE_KINDS,
+    "paths": PATHS,
+    "event_kinds": EVENT_KINDS,
+}
+MEMORY_PARTS: Final = ("headers", "vcpu_caches", "split_caches", "rmap", "bitmaps", "rings")
+FAULT_KINDS: Final = ("not_present", "fast", "slow_protected", "spurious")
+SIZES: Final = ("4k", "2m", "1g")
+SPLIT_PLACES: Final = ("enable", "clear", "fault", "pre_split")
+CELL_SHARES: Final = ("none", "4k", "2m", "1g", "protected_4k", "protected_2m", "protected_1g", "dirty")
+VCPU_SHARES: Final = ("running", "in_fault", "lock_wait", "blocked")
+
+ANY: Final = -MAX_COUNT
+"""As `Column.low`: any number, positive or negative."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: by which it is read, `recording.<table>.<name>`.
+        dtype: of its elements, little-endian.
+        unit: "ps", "pages", "gfn", … or "" for a plain count or code.
+        meaning: one sentence.
+        rows: name of its length: "calls", "changes", "longest", "examples" and "events" are free, "frames" is
+            bins + 2, "hists" causes + 1, "vcpu_bins" bins * vcpus; "bins", "cells" and "vcpus" as they say.
+        fields: what the second axis holds, for a column with two.
+        low: the smallest value allowed.
+        high: the largest value allowed, None for that of the type and at most MAX_COUNT.
+        codes: the vocabulary of the header that names its values, or "causes".
+    """
+
+    name: str
+    dtype: np.dtype[np.int64] | np.dtype[np.int32] | np.dtype[np.int16] | np.dtype[np.uint8]
+    unit: str
+    meaning: str
+    rows: str
+    fields: tuple[str, ...] = ()
+    low: int = 0
+    high: int | None = None
+    codes: str = ""
+
+
+I64: Final = np.dtype("<i8")
+I32: Final = np.dtype("<i4")
+I16: Final = np.dtype("<i2")
+U8: Final = np.dtype("u1")
+
+
+def _calls() -> tuple[Column, ...]:
+    of = "calls"
+    counters = {
+        "pages_4k": ("pages", "4K leaves after the call."),
+        "pages_2m": ("pages", "2M leaves after the call."),
+        "pages_1g": ("pages", "1G leaves after the call."),
+        "table_pages": ("pages", "Page-table pages after the call."),
+        "pf_taken": ("", "Faults that KVM took until the call ended."),
+        "pf_fixed": ("", "Faults that KVM fixed until the call ended."),
+        "pf_fast": ("", "Faults that fast_page_fault() fixed until the call ended."),
+        "pf_spurious": ("", "Spurious faults until the call ended."),
+    }
+    return (
+        Column("kind", U8, "", "What it is.", of, codes="call_kinds"),
+        Column("iteration", I32, "", "Iteration or round of the driver; 0 before the first.", of, low=-1),
+        Column("op", I32, "", "Number of the op that made it, -1 where the driver is no list of ops.", of, low=-1),
+        Column("vcpu", I16, "", "The vCPU, -1 for the thread that calls ioctls.", of, low=-1),
+        Column("slot", I16, "", "The memslot, -1 for none or all.", of, low=-1),
+        Column("start_ps", I64, "ps", "When it began.", of),
+        Column("end_ps", I64, "ps", "When it ended.", of),
+        Column("wait_ps", I64, "ps", "Time that it waited for locks.", of),
+        Column("hold_ps", I64, "ps", "The longest time that it held mmu_lock without a break.", of),
+        Column("reported_pages", I64, "pages", "Dirty pages that it reported, -1 where it reports none.", of, low=-1),
+        Column("tables_added", I64, "pages", "Page-table pages that it added, less those it freed.", of, low=ANY),
+        Column("splits", I64, "", "Huge pages split during it.", of),
+        Column("zaps", I64, "", "Leaves zapped during it.", of),
+        Column("tlb_flushes", I64, "", "Remote TLB flushes during it.", of),
+        Column("accesses", I64, "", "Guest accesses that retired during it.", of),
+        Column("faults", I64, "", "Faults that began during it.", of),
+        Column("stall_ps", I64, "ps", "Stall of all vCPUs during it.", of),
+        *(Column(name, I64, unit, meaning, of) for name, (unit, meaning) in counters.items()),
+    )
+
+
+def _sums(of: str, where: str) -> tuple[Column, ...]:
+    """Columns that `bins` and `vcpus` share."""
+    return (
+        *(Column(f"stall_{cause}_ps", I64, "ps", f"Stall {where} by {cause}.", of) for cause in CAUSES),
+        Column("slow_write_ps", I64, "ps", f"Time {where} by which logging makes writes slower; no stall.", of),
+        Column("accesses", I64, "", f"Guest accesses that retired {where}.", of),
+        *(Column(f"faults_{kind}", I64, "", f"Faults {where}: {kind}.", of) for kind in FAULT_KINDS),
+    )
+
+
+def _bins() -> tuple[Column, ...]:
+    of = "bins"
+    counts = {
+        "zaps": "Leaves zapped in the bin.",
+        "tlb_flushes": "Remote TLB flushes in the bin.",
+        "pml_full_exits": "Exits in the bin because a PML buffer was full.",
+        "ring_full_exits": "Exits in the bin because a dirty ring was full.",
+        "userspace_exits": "Exits to userspace in the bin.",
+    }
+    states = {
+        "table_pages": "Page-table pages at the bin's end.",
+        **{f"pages_{size}": f"{size.upper()} leaves at the bin's end." for size in SIZES},
+        **{f"protected_{size}": f"Write-protected {size.upper()} leaves at the bin's end." for size in SIZES},
+        "dirty_pages": "Pages at the bin's end that a writable leaf maps as dirty.",
+        "unreported_pages": "Pages at the bin's end that are written and not yet reported to userspace.",
+    }
+    return (
+        *_sums(of, "in the bin"),
+        *(Column(f"splits_{place}", I64, "", f"Huge pages split in the bin by {place}.", of) for place in SPLIT_PLACES),
+        *(Column(name, I64, "", meaning, of) for name, meaning in counts.items()),
+        Column("ioctl_ps", I64, "ps", "Time in the bin that the ioctl thread spent in calls.", of),
+        *(Column(name, I64, "pages", meaning, of) for name, meaning in states.items()),
+    )
+
+
+def _examples() -> tuple[Column, ...]:
+    of = "examples"
+    return (
+        Column("bin", I32, "", "The bin of time that it is an example of.", of),
+        Column("time_ps", I64, "ps", "When it happened.", of),
+        Column("vcpu", I16, "", "The vCPU, -1 for the thread that calls ioctls.", of, low=-1),
+        Column("kind", U8, "", "What happened.", of, codes="example_kinds"),
+        Column("level", U8, "", "PG_LEVEL of the entry, 0 where there is none.", of, high=MAX_LEVEL),
+        Column("old", U8, "", "Bits of the entry before.", of, high=SPTE_BITS),
+        Column("new", U8, "", "Bits of the entry after.", of, high=SPTE_BITS),
+        Column("gfn", I64, "gfn", "First guest frame, -1 where there is none.", of, low=-1),
+        Column("path", U8, "", "How the fault was handled.", of, codes="paths"),
+        Column("stall_ps", I64, "ps", "How long the vCPU stalled for it.", of),
+    )
+
+
+def _events() -> tuple[Column, ...]:
+    of = "events"
+    return (
+        Column("time_ps", I64, "ps", "When it happened.", of),
+        Column("vcpu", I16, "", "The vCPU, -1 for the thread that calls ioctls.", of, low=-1),
+        Column("kind", U8, "", "What happened.", of, codes="event_kinds"),
+        Column("level", U8, "", "PG_LEVEL of the entry, 0 where there is none.", of, high=MAX_LEVEL),
+        Column("old", U8, "", "Bits of the entry before.", of, high=SPTE_BITS),
+        Column("new", U8, "", "Bits of the entry after.", of, high=SPTE_BITS),
+        Column("gfn", I64, "gfn", "First guest frame.", of),
+        Column("stride", I64, "pages", "Frames from one entry to the next, 0 for a single one.", of, low=ANY),
+        Column("entries", I64, "", "Entries that changed in the same way.", of, low=1),
+        Column("traced", U8, "", "1 where a tracepoint of KVM reports it.", of, high=1),
+    )
+
+
+TABLES: Final[dict[str, tuple[Column, ...]]] = {
+    "calls": _calls(),
+    "bins": _bins(),
+    "cells": (
+        Column("frame_start", I32, "", "First row of each frame: the state at time 0, then each bin's end.", "frames"),
+        Column("cell", I32, "", "The cell whose shares changed since the frame before, ascending.", "changes"),
+        Column("shares", U8, "1/255", "Shares of the cell's pages, new.", "changes", fields=CELL_SHARES),
+    ),
+    "cell_map": (
+        Column("first_gfn", I64, "gfn", "First guest frame of the cell.", "cells"),
+        Column("pages", I64, "pages", "Pages of memslots in the cell.", "cells", low=1),
+    ),
+    "vcpus": (
+        *_sums("vcpus", "of the vCPU"),
+        Column("stall_max_ps", I64, "ps", "The longest stall of the vCPU.", "vcpus"),
+    ),
+    "vcpu_bins": (
+        Column("shares", U8, "1/255", "How each vCPU spent a bin; bins * vcpus.", "vcpu_bins", fields=VCPU_SHARES),
+    ),
+    "stalls": (
+        Column(
+            "hist",
+            I64,
+            "",
+            "Stalls by length, a row a cause and the last row of whole faults; see stall_buckets.py.",
+            "hists",
+            fields=tuple(str(bucket) for bucket in range(BUCKETS)),
+        ),
+    ),
+    "longest": (
+        Column("time_ps", I64, "ps", "When the stall began.", "longest"),
+        Column("vcpu", I16, "", "The vCPU.", "longest"),
+        Column("gfn", I64, "gfn", "The guest frame, -1 where there is none.", "longest", low=-1),
+        Column("cause", U8, "", "What took most of it.", "longest", codes="causes"),
+        Column("stall_ps", I64, "ps", "How long it was.", "longest"),
+    ),
+    "examples": _examples(),
+    "events": _events(),
+}
+"""Columns of each table, in the order of the file."""

@@ -1,0 +1,89 @@
+"""The totals of a Recording: plain integers that a script can compare. docs/recording-file.md lists them with units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.recording.header import Header
+from mmuviz.recording.schema import CALL_KINDS, FAULT_KINDS, IOCTLS, SIZES, SPLIT_PLACES, WHOLE_FAULT
+from mmuviz.recording.stall_buckets import PS_PER_NS, quantile_ns
+from mmuviz.recording.table import Array, Table
+
+SHOWN_IOCTLS: Final = ("enable", "get", "clear", "reset", "disable")
+
+
+def ns_of(time_ps: int) -> int:
+    """Nanoseconds of picoseconds, rounded half up."""
+    return (int(time_ps) + PS_PER_NS // 2) // PS_PER_NS
+
+
+def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
+    """Sum up a Recording.
+
+    Args:
+        header: of the Recording.
+        tables: of the Recording.
+
+    Returns:
+        The totals, JSON ready: times in ns, memory in bytes, integers only.
+    """
+    bins, vcpus, calls = tables["bins"], tables["vcpus"], tables["calls"]
+    stalls_ps = {cause: int(bins[f"stall_{cause}_ps"].sum()) for cause in header.causes}
+    worst_ps = np.sum([vcpus[f"stall_{cause}_ps"] for cause in header.causes], axis=0).max()
+    longest_ns = ns_of(vcpus.stall_max_ps.max())
+    faults = tables["stalls"].hist[WHOLE_FAULT]
+    at_enable = header.table_pages_at_enable
+    added_pages = 0 if at_enable is None else header.table_pages_peak - at_enable
+    reported = calls.reported_pages[(calls.kind < IOCTLS) & (calls.reported_pages > 0)]
+    return {
+        "end_ns": ns_of(header.end_ps),
+        "accesses": int(bins.accesses.sum()),
+        "stall_ns": {cause: ns_of(stall_ps) for cause, stall_ps in stalls_ps.items()},
+        "stall_total_ns": ns_of(sum(stalls_ps.values())),
+        "stall_worst_vcpu_ns": ns_of(worst_ps),
+        "stall_p50_ns": quantile_ns(faults, 50, longest_ns),
+        "stall_p99_ns": quantile_ns(faults, 99, longest_ns),
+        "stall_max_ns": longest_ns,
+        "slow_writes_ns": ns_of(bins.slow_write_ps.sum()),
+        "faults": {kind: int(bins[f"faults_{kind}"].sum()) for kind in FAULT_KINDS},
+        "splits": {place: int(bins[f"splits_{place}"].sum()) for place in SPLIT_PLACES},
+        "zaps": int(bins.zaps.sum()),
+        "tlb_flushes": int(bins.tlb_flushes.sum()),
+        "leaves": {size: int(bins[f"pages_{size}"][-1]) for size in SIZES},
+        "table_bytes_added": added_pages * PAGE_BYTES,
+        "table_bytes_end": int(bins.table_pages[-1]) * PAGE_BYTES,
+        "memory_bytes": header.memory_bytes.model_dump(),
+        "dirty_reported_pages": sum(reported.tolist()),
+        "ioctls": {name: _ioctl(calls, calls.kind == CALL_KINDS.index(name)) for name in SHOWN_IOCTLS},
+    }
+
+
+def _ioctl(calls: Table, rows: Array) -> dict[str, int]:
+    took_ps, hold_ps = (calls.end_ps - calls.start_ps)[rows], calls.hold_ps[rows]
+    return {
+        "calls": len(took_ps),
+        "total_ns": ns_of(sum(took_ps.tolist())),
+        "longest_ns": ns_of(took_ps.max(initial=0)),
+        "longest_hold_ns": ns_of(hold_ps.max(initial=0)),
+    }
+
+
+def calls_of(header: Header, calls: Table) -> list[dict[str, Any]]:
+    """Calls as objects for JSON: the kind by name, times in ns.
+
+    Args:
+        header: names the kinds.
+        calls: the table.
+
+    Returns:
+        One object a row; a column `…_ps` is `…_ns`.
+    """
+    columns = {name: array.tolist() for name, array in calls.items()}
+    columns["kind"] = [header.vocabularies.call_kinds[code] for code in columns["kind"]]
+    for name in [each for each in columns if each.endswith("_ps")]:
+        columns[f"{name.removesuffix('_ps')}_ns"] = [ns_of(each) for each in columns.pop(name)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -1,0 +1,45 @@
+"""The schema, and the document that shows it."""
+
+from pathlib import Path
+
+from mmuviz.recording.schema import CALL_KINDS, EXAMPLE_KINDS, IOCTLS, MAX_EXAMPLES_PER_BIN, TABLES, Column
+from tests.recording.made_recordings import made_header, made_recording
+
+TYPES = {"<i8": "int64", "<i4": "int32", "<i2": "int16", "|u1": "uint8"}
+
+
+def row_of(table: str, column: Column) -> str:
+    fields = f" x {len(column.fields)}" if column.fields else ""
+    unit = f", {column.unit}" if column.unit else ""
+    listed = f" Fields: {', '.join(column.fields)}." if 0 < len(column.fields) < 10 else ""
+    what = f"{TYPES[column.dtype.str]}, {column.rows}{fields}{unit}"
+    return f"| `{table}.{column.name}` | {what} | {column.meaning}{listed} |"
+
+
+def tables_text() -> str:
+    """The schema as a table of Markdown."""
+    rows = [row_of(table, column) for table, columns in TABLES.items() for column in columns]
+    return "\n".join(["| column | type, rows, unit | what |", "|---|---|---|", *rows])
+
+
+def test_the_document_shows_every_column(repository: Path) -> None:
+    """After a change of the schema, put tables_text() in its place."""
+    assert tables_text() in (repository / "docs" / "recording-file.md").read_text()
+
+
+def test_the_document_names_every_total_and_field(repository: Path) -> None:
+    text = (repository / "docs" / "recording-file.md").read_text()
+    for name in (*made_recording().totals, *made_header(1, 1)):
+        assert f"`{name}`" in text
+
+
+def test_a_name_ends_with_its_unit() -> None:
+    for columns in TABLES.values():
+        for column in columns:
+            assert (column.unit == "ps") == column.name.endswith("_ps")
+            assert column.meaning.endswith(".")
+
+
+def test_ioctls_come_first_and_examples_fit() -> None:
+    assert CALL_KINDS[:IOCTLS] == ("enable", "get", "clear", "reset", "disable", "pre_split")
+    assert len(EXAMPLE_KINDS) - 1 <= MAX_EXAMPLES_PER_BIN
