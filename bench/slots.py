@@ -14,7 +14,7 @@ from bench.touches import BASE_GFN, new_machine, touch
 from mmuviz.ground.pages import PAGES_PER_1G
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Vm
 
 GIB = 1536
 PAGES = GIB * PAGES_PER_1G
@@ -22,9 +22,9 @@ RUNS = 5
 LOCAL_TOUCHES = 1_000_000
 
 
-def populated(mode: DirtyLogMode) -> Machine:
+def populated(mode: DirtyLogMode) -> Vm:
     """1.5 TiB of 1G pages, each mapped."""
-    machine = Machine(VmConfig(features_of("6.12"), mode))
+    machine = Vm(VmConfig(features_of("6.12"), mode))
     machine.add_memslot(0, Memslot(BASE_GFN, PAGES, Backing.HUGETLB_1G))
     machine.run(0, np.arange(BASE_GFN, BASE_GFN + PAGES, PAGES_PER_1G), write=True)
     return machine

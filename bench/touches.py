@@ -13,8 +13,8 @@ from mmuviz.ground.pages import PAGES_PER_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.touch import guest_access
+from mmuviz.mmu.vm import Vm
 
 SIZES_GIB = (4, 96, 1536)
 MOST_TOUCHES = 100_000_000
@@ -24,14 +24,14 @@ PASSES = (("first touch", 1, 0.5), ("first write after enable", 2, 0.25), ("rewr
 """Name, planes that the plain loop sets, and the least share of its speed that is wanted."""
 
 
-def new_machine(gib: int, *, record: bool) -> Machine:
+def new_machine(gib: int, *, record: bool) -> Vm:
     """A VM of 1G pages on kernel 6.12, logging to a bitmap by write protection, eager splitting on."""
-    machine = Machine(VmConfig(features_of("6.12"), DirtyLogMode.MANUAL), record=record)
+    machine = Vm(VmConfig(features_of("6.12"), DirtyLogMode.MANUAL), record=record)
     machine.add_memslot(0, Memslot(BASE_GFN, gib * PAGES_PER_1G, Backing.HUGETLB_1G))
     return machine
 
 
-def touch(machine: Machine, gfns: I64) -> None:
+def touch(machine: Vm, gfns: I64) -> None:
     """Write to pages; a full event log is emptied without being kept, as a reader would."""
     vcpus = np.zeros(1, dtype=np.int64)
     stop, at = guest_access(machine.state, vcpus, gfns, 1, 0)

@@ -1,119 +1,156 @@
-"""The ioctls of dirty logging in time: each walks in steps, and changes the tables at a step's beginning."""
+"""The ioctls of dirty logging in time: the machine's steps, each at its time and at its cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.cost_table import PS_PER_NS
+from mmuviz.engine.prices import PS_PER_NS
 from mmuviz.engine.timed import SLOT, TimedMachine, resume
-from mmuviz.engine.ioctl_cost import armed_now, arming_ps, splitting_ps, topping_up_ps, words_by_level, words_ps
-from mmuviz.ground.pages import (
-    BITS_PER_LONG,
-    PAGE_BYTES,
-    PAGES_PER_1G,
-    PAGES_PER_2M,
-    PG_LEVEL_1G,
-    PG_LEVEL_2M,
-    PG_LEVEL_4K,
-)
+from mmuviz.engine.walk_time import armed_now, arming_ps, splitting_ps, topping_up_ps, words_by_level, words_ps
+from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, PAGES_PER_1G, PAGES_PER_2M, PG_LEVEL_2M
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
-from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset
-from mmuviz.mmu.locks import Path, drops_lock_to_allocate
-from mmuviz.mmu.rmap import end_split_call, split_rmaps_of_level
-from mmuviz.mmu.state import I64, MmuState
+from mmuviz.mmu.state import I64
+from mmuviz.mmu.steps import Act, Step, Steps, Verb
 from mmuviz.mmu.tracking import regions_of
 
 BITMAPS: Final = 2
 """KVM allocates the dirty bitmap twice over. Kernel: kvm_alloc_dirty_bitmap()."""
+T = TypeVar("T")
 
 
 class TimedIoctls(TimedMachine):
     """The ioctls that the drivers call."""
 
+    _planned: tuple[int, int, int] = (0, 0, 0)
+    """What was counted before the change under way, see walk_time.py."""
+
+    def _unit(self) -> int:
+        """Pages of a step: 2 MiB while vCPUs run, else 1 GiB."""
+        return PAGES_PER_1G if self.quiet else PAGES_PER_2M
+
+    def _in_time(self, steps: Steps[T], fixed_ps: int, pages: int) -> T:
+        """Carry an ioctl out.
+
+        Args:
+            steps: its steps.
+            fixed_ps: what it does before any lock.
+            pages: that the whole call goes over.
+
+        Returns:
+            What it returns.
+        """
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            self._take_step(step, fixed_ps, pages)
+
+    def _take_step(self, step: Step, fixed_ps: int, pages: int) -> None:
+        match step.act:
+            case Act.FIXED:
+                self.elapse(fixed_ps)
+            case Act.LOCK | Act.RELOCK:
+                self._take_lock(step)
+            case Act.UNLOCK:
+                self.unlock()
+            case Act.FLUSH:
+                self.flush(step.times)
+            case Act.BROADCAST:
+                self.broadcast(step.times)
+            case Act.PLAN:
+                self._planned = self._plan(step)
+            case Act.WORK:
+                self.elapse(self._work_ps(step, pages))
+
+    def _take_lock(self, step: Step) -> None:
+        if step.path is not None and step.act is Act.LOCK:
+            self.lock(step.path)
+        elif step.path is not None and not self.quiet:
+            self.relock(step.path)
+
+    def _plan(self, step: Step) -> tuple[int, int, int]:
+        tables = step.tables
+        if step.verb is Verb.PROTECT and tables is not None:
+            bits = mmu.DIRTY if tables.conf[mmu.CONF_PML] else mmu.WRITABLE
+            return armed_now(tables, step.first, step.end, bits)
+        if step.verb in (Verb.GET_WORD, Verb.CLEAR_WORD) and step.masks is not None and tables is not None:
+            return *words_by_level(tables, step.first, step.masks), 0
+        return (0, 0, 0)
+
+    def _work_ps(self, step: Step, pages: int) -> int:
+        tables, prices, changes = step.tables or self.guest_tables, self.prices, step.changes
+        match step.verb:
+            case Verb.SPLIT:
+                verb = "clear_2m" if step.masks is not None else "enable"
+                return splitting_ps(prices, tables, changes.tables, pages, verb) if changes.tables else 0
+            case Verb.PROTECT:
+                return arming_ps(prices, tables, self._planned, step.end - step.first, pages)
+            case Verb.GET_WORD | Verb.CLEAR_WORD:
+                return self._words_ps(step, pages)
+            case Verb.COLLAPSE:
+                return self._collapse_ps(step)
+            case Verb.RING:
+                return changes.entries * prices.walk("ring_page")
+            case _:
+                spanned = step.end - step.first
+                calls = regions_of(step.first, spanned) if step.level == PG_LEVEL_2M else spanned
+                return calls * prices.host["pre_split_ns"] * PS_PER_NS
+
+    def _words_ps(self, step: Step, pages: int) -> int:
+        tables, prices, levels, words = self.guest_tables, self.prices, self._planned[:2], -(-pages // BITS_PER_LONG)
+        if step.masks is None:
+            return -(-(step.end - step.first) // BITS_PER_LONG) * prices.walk("get_copy_word")
+        if step.verb is Verb.GET_WORD:
+            return words_ps(prices, step.masks, levels, "get", words, eager=False)
+        splits_here = bool(tables.conf[mmu.CONF_EAGER]) and tables.conf[mmu.CONF_SPLITTER] != mmu.SPLITTER_NONE
+        eager = self.config.dirty_log_mode.initially_set and splits_here
+        took = words_ps(prices, step.masks, levels, "clear", words, eager=eager)
+        took += splitting_ps(prices, tables, step.changes.tables, words * BITS_PER_LONG, "clear_2m")
+        return took + topping_up_ps(prices, step.changes.topups)
+
+    def _collapse_ps(self, step: Step) -> int:
+        changes, prices = step.changes, self.prices
+        if self.config.kernel.recovers_huge_pages_in_place and self.config.tdp_mmu:
+            return changes.collapsed * prices.host["recover_ns"] * PS_PER_NS
+        return changes.collapsed * prices.walk("zap_table") - changes.leaves_4k * prices.walk("zap_child")
+
     # Enabling
+
+    def enable_dirty_logging(self, slot_id: int) -> None:
+        """Vm.enable_dirty_logging(), in time."""
+        prices, initset, pages = self.prices, self.config.dirty_log_mode.initially_set, self.span(slot_id)[1]
+        took = prices.walk("enable_initset" if initset else "enable")
+        bitmap_pages = 0 if self.config.dirty_log_mode.ring else BITMAPS * -(-pages // (8 * PAGE_BYTES))
+        took += bitmap_pages * prices.host["page_alloc_ns"] * PS_PER_NS
+        took += pages // BITS_PER_LONG * prices.walk("bitmap_fill") if initset else 0
+        self._in_time(self.enable_steps(slot_id, self._unit), took, pages)
 
     def enable(self, slot_id: int = SLOT) -> None:
         """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
-        prices, initset = self.prices, self.config.dirty_log_mode.initially_set
         with self.call("enable"):
-            pages = self._span(self._row(slot_id))[1]
-            took = prices.walk("enable_initset" if initset else "enable")
-            bitmap_pages = 0 if self.config.dirty_log_mode.ring else BITMAPS * -(-pages // (8 * PAGE_BYTES))
-            took += bitmap_pages * prices.host["page_alloc_ns"] * PS_PER_NS
-            took += pages // BITS_PER_LONG * prices.walk("bitmap_fill") if initset else 0
-            self.elapse(took)
             self.enable_dirty_logging(slot_id)
-            if not initset:
-                self.flush()
-
-    def _units(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Steps of a walk: 2 MiB while vCPUs run, else 1 GiB."""
-        size = PAGES_PER_1G if self.quiet else PAGES_PER_2M
-        return pairwise([start, *range((start // size + 1) * size, end, size), end])
-
-    def _split_range(self, tables: MmuState, start: int, end: int) -> None:
-        """Eager splitting when logging starts; the shadow MMU goes over the slot level by level."""
-        if not tables.conf[mmu.CONF_EAGER] or tables.conf[mmu.CONF_SPLITTER] == mmu.SPLITTER_NONE:
-            return
-        path = Path.L2_ENABLE_SPLIT if tables.conf[mmu.CONF_L2] else Path.ENABLE_SPLIT
-        self.lock(path)
-        if tables.conf[mmu.CONF_SPLITTER] == mmu.SPLITTER_RMAP:
-            for level in (PG_LEVEL_1G, PG_LEVEL_2M):
-                for low, high in self._units(start, end):
-                    self._split_unit(tables, low, high, level, path, end - start)
-            end_split_call(tables)
-        else:
-            for low, high in self._units(start, end):
-                self._split_unit(tables, low, high, 0, path, end - start)
-        self.unlock()
-
-    def _split_unit(self, tables: MmuState, low: int, high: int, level: int, path: Path, pages: int) -> None:
-        """One step of splitting: of one level by rmap, or of all."""
-        before, topups = int(tables.stat[mmu.STAT_TABLE_PAGES]), int(tables.stat[mmu.STAT_SPLIT_TOPUPS])
-        tlbis = int(tables.stat[mmu.STAT_TLBIS])
-        if level:
-            self._walk(low, high, lambda gfn: split_rmaps_of_level(tables, gfn, high, level))
-        else:
-            super()._split_range(tables, low, high)
-        splits = int(tables.stat[mmu.STAT_TABLE_PAGES]) - before
-        if not splits:
-            return
-        drops = drops_lock_to_allocate(self.config, l2=bool(tables.conf[mmu.CONF_L2]))
-        if not self.quiet and (drops == "always" or tables.stat[mmu.STAT_SPLIT_TOPUPS] != topups):
-            self.relock(path)
-        if tables.stat[mmu.STAT_TLBIS] != tlbis:
-            self.broadcast(int(tables.stat[mmu.STAT_TLBIS]) - tlbis)
-        self.elapse(splitting_ps(self.prices, tables, splits, pages, "enable"))
-
-    def _arm_range(self, tables: MmuState, start: int, end: int) -> None:
-        """Arming when logging starts."""
-        self.lock(Path.L2_ENABLE_PROTECT if tables.conf[mmu.CONF_L2] else Path.ENABLE_PROTECT)
-        bits = mmu.DIRTY if tables.conf[mmu.CONF_PML] else mmu.WRITABLE
-        for low, high in self._units(start, end):
-            counts = armed_now(tables, low, high, bits)
-            super()._arm_range(tables, low, high)
-            self.elapse(arming_ps(self.prices, tables, counts, high - low, end - start))
-        self.unlock()
 
     def pre_split(self) -> None:
         """The pre-split of 2020, before logging starts: a dummy vCPU faults every page."""
         with self.call("pre_split"):
-            self.split_by_faulting(SLOT)
-
-    def _fault_range(self, vcpu: int, row: int, level: int, start: int, end: int) -> None:
-        """The pre-splitting thread's faults; it holds mmu_lock for so short a while that nobody queues for it."""
-        for low, high in self._units(start, end):
-            super()._fault_range(vcpu, row, level, low, high)
-            calls = regions_of(low, high - low) if level == PG_LEVEL_2M else high - low
-            self.elapse(calls * self.prices.host["pre_split_ns"] * PS_PER_NS)
+            self._in_time(self.pre_split_steps(SLOT, self._unit), 0, self.span(SLOT)[1])
 
     # The log
+
+    def get_dirty_log(self, slot_id: int) -> I64:
+        """Vm.get_dirty_log(), in time.
+
+        Returns:
+            int64[words], 64 pages a word.
+        """
+        steps = self.get_steps(slot_id, self._unit)
+        fixed = self.prices.walk("get_manual" if self.config.dirty_log_mode.manual else "get")
+        return self._in_time(steps, fixed, self.span(slot_id)[1])
 
     def get(self, slot_id: int = SLOT) -> I64:
         """KVM_GET_DIRTY_LOG of the slot.
@@ -125,31 +162,12 @@ class TimedIoctls(TimedMachine):
             int64[words], 64 pages a word.
         """
         with self.call("get"):
-            return self._get_manual(slot_id) if self.config.dirty_log_mode.manual else self._get_legacy(slot_id)
+            return self.get_dirty_log(slot_id)
 
-    def _get_manual(self, slot_id: int) -> I64:
-        self.elapse(self.prices.walk("get_manual"))
-        bits = self.get_dirty_log(slot_id)
-        self.elapse(len(bits) * self.prices.walk("get_copy_word"))
-        return bits
-
-    def _get_legacy(self, slot_id: int) -> I64:
-        self.elapse(self.prices.walk("get"))
-        row = self._row(slot_id)
-        words = -(-self._span(row)[1] // BITS_PER_LONG)
-        buffer = np.zeros(words, dtype=np.int64)
-        self.lock(Path.GET)
-        armed = self._before_arming(slot_id, row, 0, self._bitmap(row, 0, words))
-        for first, stop in self._words(words):
-            self._get_unit(row, first, buffer[:stop], words)
-        self._end_of_words(armed)
-        return buffer
-
-    def _get_unit(self, row: int, first: int, part: I64, words: int) -> None:
-        masks = self._bitmap(row, first, len(part) - first).copy()
-        levels = words_by_level(self.guest_tables, self._span(row)[0] + first * BITS_PER_LONG, masks)
-        self._walk(first, len(part), lambda word: get_dirty_log_protect(self._state, row, part, word))
-        self.elapse(words_ps(self.prices, masks, levels, "get", words, eager=False))
+    def clear_dirty_log(self, slot_id: int, first_page: int, num_pages: int, bits: I64) -> None:
+        """Vm.clear_dirty_log(), in time."""
+        steps = self.clear_steps(slot_id, first_page, num_pages, bits, self._unit)
+        self._in_time(steps, self.prices.walk("clear"), len(bits) * BITS_PER_LONG)
 
     def clear(self, first_page: int, bits: I64, slot_id: int = SLOT) -> None:
         """KVM_CLEAR_DIRTY_LOG of a range of the slot.
@@ -159,52 +177,17 @@ class TimedIoctls(TimedMachine):
             bits: int64[words] of the range.
             slot_id: the slot.
         """
+        num_pages = min(len(bits) * BITS_PER_LONG, self.span(slot_id)[1] - first_page)
         with self.call("clear"):
-            self.elapse(self.prices.walk("clear"))
-            row, first_word = self._row(slot_id), first_page // BITS_PER_LONG
-            self.lock(Path.CLEAR)
-            held = bits & self._bitmap(row, first_word, len(bits))
-            before = self.table_pages()
-            armed = self._before_arming(slot_id, row, first_word, held)
-            # An L2's tables are split for the whole call before any word of L1's is armed.
-            splits = self.table_pages() - before
-            pages = len(bits) * BITS_PER_LONG
-            self.elapse(splitting_ps(self.prices, self.guest_tables, splits, pages, "clear_2m"))
-            for first, stop in self._words(len(bits)):
-                self._clear_unit(row, first_word, first, bits[:stop], len(bits))
-            self._end_of_words(armed)
+            self.clear_dirty_log(slot_id, first_page, num_pages, bits)
 
-    def _clear_unit(self, row: int, first_word: int, first: int, part: I64, words: int) -> None:
-        """One step of CLEAR: words `first` to the end of `part`."""
-        tables, prices, stat = self.guest_tables, self.prices, self._state.stat
-        masks = part[first:] & self._bitmap(row, first_word + first, len(part) - first)
-        levels = words_by_level(tables, self._span(row)[0] + (first_word + first) * BITS_PER_LONG, masks)
-        before, topups, tlbis = self.table_pages(), int(stat[mmu.STAT_SPLIT_TOPUPS]), int(stat[mmu.STAT_TLBIS])
-        self._walk(first, len(part), lambda word: clear_dirty_log_protect(self._state, row, first_word, part, word))
-        splits = self.table_pages() - before
-        splits_here = bool(tables.conf[mmu.CONF_EAGER]) and tables.conf[mmu.CONF_SPLITTER] != mmu.SPLITTER_NONE
-        eager = self.config.dirty_log_mode.initially_set and splits_here
-        took = words_ps(prices, masks, levels, "clear", words, eager=eager)
-        took += splitting_ps(prices, tables, splits, words * BITS_PER_LONG, "clear_2m")
-        topups, tlbis = int(stat[mmu.STAT_SPLIT_TOPUPS]) - topups, int(stat[mmu.STAT_TLBIS]) - tlbis
-        took += topping_up_ps(prices, topups)
-        if splits and not self.quiet and (drops_lock_to_allocate(self.config) == "always" or topups):
-            self.relock(Path.CLEAR)
-        if splits and tlbis:
-            self.broadcast(tlbis)
-        self.elapse(took)
+    def reset_dirty_rings(self) -> int:
+        """Vm.reset_dirty_rings(), in time.
 
-    def _words(self, words: int) -> Iterator[tuple[int, int]]:
-        """Steps of GET and CLEAR, in words: 2 MiB while vCPUs run, else 1 GiB."""
-        size = (PAGES_PER_1G if self.quiet else PAGES_PER_2M) // BITS_PER_LONG
-        return pairwise([*range(0, words, size), words])
-
-    def _end_of_words(self, armed: int) -> None:
-        flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES])
-        self._flush_if_armed(armed)
-        self.unlock()
-        if int(self._state.stat[mmu.STAT_TLB_FLUSHES]) != flushes:
-            self.flush()
+        Returns:
+            Entries reset.
+        """
+        return self._in_time(self.reset_ring_steps(self._unit), self.prices.walk("ring_reset"), 0)
 
     def reap(self) -> int:
         """The reaper harvests every ring, and KVM_RESET_DIRTY_RINGS arms the pages again.
@@ -212,28 +195,14 @@ class TimedIoctls(TimedMachine):
         Returns:
             Entries harvested.
         """
-        prices, stat, clock = self.prices, self._state.stat, self.clock
+        clock = self.clock
         with self.call("reset"):
             entries = sum(len(pages) for _, pages in self.collect_dirty_rings())
-            self.elapse(entries * prices.walk("collect_entry") + prices.walk("ring_reset"))
-            armed = int(stat[mmu.STAT_MASKS_ARMED])
+            self.elapse(entries * self.prices.walk("collect_entry"))
             self.reset_dirty_rings()
-            if int(stat[mmu.STAT_MASKS_ARMED]) != armed:
-                self.flush()
         for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
             resume(clock, int(vcpu), max(self.time, int(clock.now[vcpu])))
         return entries
-
-    def _reset_ring(self, tables: MmuState, vcpu: int) -> None:
-        """One ring; while vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
-        at = self._state.ring_at[vcpu]
-        while at[mmu.RING_RESET_INDEX] < at[mmu.RING_HARVEST_INDEX]:
-            first = int(at[mmu.RING_RESET_INDEX])
-            self.lock(Path.RING_RESET)
-            dirty_ring_reset(tables, vcpu, ALL_MASKS if self.quiet else 1)
-            self._drain()
-            self.elapse((int(at[mmu.RING_RESET_INDEX]) - first) * self.prices.walk("ring_page"))
-            self.unlock()
 
     def let_run(self, until: int) -> None:
         """Userspace waits for the vCPUs, and reaps the rings whenever one is full.
@@ -249,49 +218,12 @@ class TimedIoctls(TimedMachine):
 
     # Disabling
 
+    def disable_dirty_logging(self, slot_id: int) -> None:
+        """Vm.disable_dirty_logging(), in time."""
+        steps = self.disable_steps(slot_id, self._unit)
+        self._in_time(steps, self.prices.walk("disable"), self.span(slot_id)[1])
+
     def disable(self, slot_id: int = SLOT) -> None:
         """KVM_SET_USER_MEMORY_REGION without the flag."""
         with self.call("disable"):
-            self.elapse(self.prices.walk("disable"))
             self.disable_dirty_logging(slot_id)
-
-    def _collapse(self, tables: MmuState, row: int) -> None:
-        """Zap or recover; for the walk the slot is as long as the step, so that it ends there."""
-        self.lock(Path.L2_DISABLE if tables.conf[mmu.CONF_L2] else Path.DISABLE)
-        slot, stat = tables.slots[row], tables.stat
-        start, end = int(slot[mmu.SLOT_BASE]), int(slot[mmu.SLOT_END])
-        flushes = int(stat[mmu.STAT_TLB_FLUSHES])
-        # The TDP MMU before it recovered huge pages in place flushes for each of them.
-        once = not tables.conf[mmu.CONF_TDP_MMU] or self.config.kernel.recovers_huge_pages_in_place
-        whole = self._slots[int(slot[mmu.SLOT_ID])].backing.level == PG_LEVEL_1G or self.quiet
-        size = PAGES_PER_1G if whole else PAGES_PER_2M
-        for low, high in pairwise([start, *range((start // size + 1) * size, end, size), end]):
-            before = self._collapsed(tables)
-            slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = low, high
-            super()._collapse(tables, row)
-            slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = start, end
-            self._after_collapse(self._collapsed(tables) - before, once=once)
-        asked = int(stat[mmu.STAT_TLB_FLUSHES]) - flushes
-        if once and asked:
-            stat[mmu.STAT_TLB_FLUSHES] = flushes + 1
-        self.unlock()
-        if once and asked:
-            self.flush()
-
-    @staticmethod
-    def _collapsed(tables: MmuState) -> I64:
-        """Tables collapsed, 4K leaves gone, and flushes, so far."""
-        stat = tables.stat
-        return np.array(
-            [stat[mmu.STAT_TABLES_COLLAPSED], -stat[mmu.STAT_PAGES + PG_LEVEL_4K], stat[mmu.STAT_TLB_FLUSHES]]
-        )
-
-    def _after_collapse(self, counts: I64, *, once: bool) -> None:
-        """Time that one step of disabling took, and its flushes."""
-        tables, leaves, flushes = (int(each) for each in counts)
-        if self.config.kernel.recovers_huge_pages_in_place and self.config.tdp_mmu:
-            self.elapse(tables * self.prices.host["recover_ns"] * PS_PER_NS)
-            return
-        self.elapse(tables * self.prices.walk("zap_table") + leaves * self.prices.walk("zap_child"))
-        if not once:
-            self.flush(flushes)

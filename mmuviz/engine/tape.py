@@ -10,7 +10,6 @@ from mmuviz.ground.compiled import compiled
 from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.events import FAST, FAST_FIXED, KIND_MASK, KIND_SHIFT, log_event, log_is_low
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import (
     CONF_TDP_MMU,
     DIRTY,
@@ -25,6 +24,7 @@ from mmuviz.mmu.state import (
     MmuState,
 )
 from mmuviz.mmu.touch import guest_access
+from mmuviz.mmu.vm import Vm
 
 CPU_DIRTY_CODE: Final = 5
 """Code of our own in the machine's log: no tracepoint's, so whoever asks for tracepoints never sees it."""
@@ -100,10 +100,10 @@ def guest_access_noted(state: MmuState, vcpus: I64, gfns: I64, write: int, start
     return DONE, len(gfns)
 
 
-class TapedMachine(Machine):
+class TapedMachine(Vm):
     """The machine, with `marks`: which access the events so far belong to.
 
-    It answers exactly as Machine does. A mark (access, events) says that the events since the mark
+    It answers exactly as Vm does. A mark (access, events) says that the events since the mark
     before it, up to the first `events` of this op, belong to that access.
     """
 
@@ -113,25 +113,25 @@ class TapedMachine(Machine):
         Args:
             config: what was chosen.
         """
-        super().__init__(config, record=True)
+        super().__init__(config, record=True, access_loop=self._noting_loop)
         self.taken: I64 = np.zeros((0, 4), dtype=np.int64)
         self.marks: list[I64] = []
         self._marked = 0
 
-    def _touch(self, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
-        """Machine's, noting the access of each event."""
-        self._mark(start, self._logged_events() - self._marked)
+    def _noting_loop(self, tables: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
+        """The plain loop, noting the access of each event."""
+        self._mark(start, self.events_logged() - self._marked)
         stop, index = DONE, start
         while index < len(gfns):
             chunk = slice(index, index + CHUNK)
             turns = vcpus[chunk] if len(vcpus) > 1 else vcpus
             events = np.zeros(len(gfns[chunk]), dtype=np.int64)
-            stop, done = guest_access_noted(self._state, turns, gfns[chunk], write, 0, events)
+            stop, done = guest_access_noted(tables, turns, gfns[chunk], write, 0, events)
             for access in np.flatnonzero(events):
                 self._mark(index + int(access), int(events[access]))
             index += done
             if stop == STOP_LOG_FULL:
-                self._drain()
+                self.drain_log()
             elif stop != DONE:
                 break
         return stop, index
@@ -141,12 +141,8 @@ class TapedMachine(Machine):
             self._marked += events
             self.marks.append(np.array([access, self._marked], dtype=np.int64))
 
-    def _logged_events(self) -> int:
-        waiting = self._state.log[: self._state.stat[STAT_LOG_ENTRIES], LOG_COUNT].sum()
-        return int(waiting) + sum(int(part[:, LOG_COUNT].sum()) for part in self._events)
-
     def take_events(self) -> I64:
-        """Machine.take_events(), keeping what was taken in `taken`.
+        """Vm.take_events(), keeping what was taken in `taken`.
 
         Returns:
             int64[n, 4] runs of (code, first gfn, stride, count).

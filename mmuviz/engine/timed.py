@@ -20,8 +20,8 @@ from mmuviz.mmu import state as mmu
 from mmuviz.mmu.config import Memslot, Mmu
 from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.locks import Lock, Path, lock_of
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import DONE, I64, STOP_RING_FULL, MmuState
+from mmuviz.mmu.vm import Vm
 from mmuviz.workloads import stream as program
 
 SLOT: Final = 0
@@ -103,10 +103,10 @@ def start_all(clock: Clock, time: int) -> None:
         push(clock.heap, clock.now, clock.regs, vcpu)
 
 
-class TimedMachine(Machine):
+class TimedMachine(Vm):
     """A machine with one memslot, a clock, and a thread that calls the ioctls.
 
-    It changes nothing of what `Machine` does; it only does it in steps, each at its time.
+    It changes nothing of what `Vm` does; it only does it in steps, each at its time.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class TimedMachine(Machine):
             record: keep every event.
             big_lock: the thread that calls ioctls holds the lock that exits to userspace need.
         """
-        super().__init__(prices.config, record=record)
+        super().__init__(prices.config, record=record, access_loop=self._access_in_time)
         self.prices = prices
         self.clock = layout.new_clock(stream, prices.guest, prices.slow, prices.host["cores"])
         self.time = 0
@@ -133,21 +133,16 @@ class TimedMachine(Machine):
         self._set_locks()
         if memslot is not None:
             self.add_memslot(SLOT, memslot)
-            self._load(np.arange(self.config.vcpus), l2=self.config.mmu is Mmu.NESTED)
+            self.load_vcpus(np.arange(self.config.vcpus), l2=self.config.mmu is Mmu.NESTED)
 
     def _set_locks(self) -> None:
         at, mode = self.clock.regs, self.config.mmu
         at[layout.WRITE_LOCKS] = mode.shadows
         at[layout.ZAPS] = mode is not Mmu.TDP or not self.config.kernel.fault_splits_in_place
 
-    @property
-    def guest_tables(self) -> MmuState:
-        """The tables that the vCPUs run on: an L2's, if there is one."""
-        return self._all_tables()[0]
-
     def table_pages(self) -> int:
         """Table pages now; an L2's tables share L1's counters."""
-        return int(self._state.stat[mmu.STAT_TABLE_PAGES])
+        return int(self.state.stat[mmu.STAT_TABLE_PAGES])
 
     @property
     def quiet(self) -> bool:
@@ -167,7 +162,7 @@ class TimedMachine(Machine):
         while not self.quiet:
             why = run_guests(self.guest_tables, self.clock, until)
             if why == LOG_LOW:
-                self._drain()
+                self.drain_log()
             elif why != STOPPED_RING:
                 return False
             elif reaps:
@@ -269,9 +264,9 @@ class TimedMachine(Machine):
         at[layout.TLBI_FREE] = free
         self.elapse(free - self.time)
 
-    # Accesses that are listed, as Machine.run() has them
+    # Accesses that are listed, as Vm.run() has them
 
-    def _touch_in(self, tables: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
+    def _access_in_time(self, tables: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
         """Each vCPU touches its own accesses in order, in time; where all cost the same they take turns."""
         every = np.broadcast_to(vcpus, len(gfns))[start:]
         order = np.argsort(every, kind="stable")
@@ -286,9 +281,9 @@ class TimedMachine(Machine):
         while True:
             why = run_guests(tables, clock, LAST)
             if why == LOG_LOW:
-                self._drain()
+                self.drain_log()
             elif tables.stat[mmu.STAT_ZAP_END]:
-                self._zap_beside(tables)
+                self.zap_other_tables(tables)
             else:
                 break
         done = start + int(clock.stream[:, program.POSITION].sum())
@@ -309,7 +304,7 @@ class TimedMachine(Machine):
         Yields:
             Nothing.
         """
-        stat, start = self._state.stat, self.time
+        stat, start = self.state.stat, self.time
         self._hold = self._wait = 0
         self._take_big_lock()
         tables, flushes = self.table_pages(), int(stat[mmu.STAT_TLB_FLUSHES])

@@ -27,8 +27,6 @@ from mmuviz.mmu.state import (
     LINKED,
     ORPHAN,
     PRESENT,
-    SLOT_BASE,
-    SLOT_END,
     STAT_PAGES,
     STAT_TABLES_COLLAPSED,
     STAT_ZAPS,
@@ -217,20 +215,20 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
 
 
 @compiled
-def collapse_slot(state: MmuState, slot: int, start: int) -> int:
-    """On disabling: collapse each table of the slot that slot, alignment and host let be a huge page.
+def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
+    """On disabling: collapse each table in [start, end) that slot, alignment and host let be a huge page.
 
     Args:
         state: page tables, changed in place.
         slot: index of the memslot.
-        start: gfn to go on from, the slot's first at first.
+        start: gfn to go on from.
+        end: gfn to stop before, in the slot. Only tables that lie whole in the range are collapsed.
 
     Returns:
-        The gfn to go on from; the slot's end when done.
+        The gfn to go on from; `end` when done.
 
     Kernel: zap_collapsible_spte_range() and recover_huge_pages_range(), arch/x86/kvm/mmu/tdp_mmu.c
     """
-    low, end = int(state.slots[slot, SLOT_BASE]), int(state.slots[slot, SLOT_END])
     gfn = start
     while gfn < end:
         if log_is_low(state):
@@ -239,35 +237,34 @@ def collapse_slot(state: MmuState, slot: int, start: int) -> int:
         row = int(state.row_of[region])
         base = region << SHIFT_1G
         if state.l3[row] & TABLE:
-            whole = base >= low and max_mapping_level(state, slot, base) == PG_LEVEL_1G
+            inside = gfn == base and base + PAGES_PER_1G <= end
+            whole = inside and max_mapping_level(state, slot, base) == PG_LEVEL_1G
             if not (whole and collapse_table(state, row, -1)):
-                collapse_row(state, slot, row)
+                collapse_row(state, slot, row, gfn, end)
         gfn = base + PAGES_PER_1G
     return end
 
 
 @compiled
-def collapse_row(state: MmuState, slot: int, row: int) -> None:
-    """The 2M tables of one 1 GiB row: see collapse_slot()."""
-    low, end = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END]
+def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> None:
+    """The 2M tables of one 1 GiB row in [start, end): see collapse_slot()."""
     for index in range(SPTE_ENT_PER_PAGE):
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
-        inside = low <= gfn < end and state.l2[(row << SHIFT_2M) | index] & TABLE
+        inside = start <= gfn < end and state.l2[(row << SHIFT_2M) | index] & TABLE
         if inside and max_mapping_level(state, slot, gfn) >= PG_LEVEL_2M:
             collapse_table(state, row, index)
 
 
 @compiled
-def zap_collapsible_leaves(state: MmuState, slot: int, start: int) -> int:
-    """On disabling, where tables stay: zap each leaf that could be mapped at a higher level.
+def zap_collapsible_leaves(state: MmuState, slot: int, start: int, end: int) -> int:
+    """On disabling, where tables stay: zap each leaf in [start, end) that could be mapped at a higher level.
 
     Returns:
-        The gfn to go on from; the slot's end when done.
+        The gfn to go on from; `end` when done.
 
     Kernel: kvm_mmu_zap_collapsible_spte(), arch/x86/kvm/mmu/mmu.c (shadow MMU);
         zap_collapsible_spte_range(), tdp_mmu.c, up to 5.18
     """
-    end = int(state.slots[slot, SLOT_END])
     gfn = start
     while gfn < end:
         if log_is_low(state):

@@ -14,9 +14,9 @@ from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.ground.pages import BITS_PER_LONG
 from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.events import KIND_MASK, TRACEPOINT_NAMES, event_class, expand, merged_runs
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
 from mmuviz.mmu.state import I64, LOG_CODE, LOG_COUNT, LOG_GFN
+from mmuviz.mmu.vm import Vm
 
 CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
@@ -128,7 +128,7 @@ def event_fields(runs: I64, tracepoints: frozenset[str] = TRACEPOINTS) -> dict[s
     """`events` and `first_events_in_order` of an op.
 
     Args:
-        runs: int64[n, 4] from Machine.take_events().
+        runs: int64[n, 4] from Vm.take_events().
         tracepoints: kinds of events that are kept.
 
     Returns:
@@ -176,7 +176,7 @@ class Replay:
         """
         self.recording = recording
         self.tracepoints = tracepoints
-        self.machine = Machine(recording.config, record=True)
+        self.machine = Vm(recording.config, record=True)
         self.machine.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
         self.memslot: Memslot | None = None
         self._begin = self.machine.counters()

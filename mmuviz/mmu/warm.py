@@ -8,12 +8,12 @@ from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M, PG_LEVEL_2M
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.events import runs_of
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Vm
 
 
 def warm_walks() -> None:
     """Compile what needs no access of a guest: the larger part of the rest, for a process of its own."""
-    machine = Machine(VmConfig(features_of("6.12")))
+    machine = Vm(VmConfig(features_of("6.12")))
     machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
     machine.enable_dirty_logging(0)
     machine.clear_dirty_log(0, 0, 1024, machine.get_dirty_log(0))
@@ -26,7 +26,7 @@ def warm() -> None:
     """Run every compiled function once, so that its machine code is in the cache on disk."""
     runs_of(np.arange(3))
     for mode in (DirtyLogMode.LEGACY, DirtyLogMode.MANUAL, DirtyLogMode.RING):
-        machine = Machine(VmConfig(features_of("6.12"), mode, ring_entries=4096), record=True)
+        machine = Vm(VmConfig(features_of("6.12"), mode, ring_entries=4096), record=True)
         machine.add_memslot(0, Memslot(512, 1024, Backing.THP, hva_offset_pages=512, host_populated=False))
         machine.run(0, np.arange(512, 600), write=False)
         machine.host_write(0, np.arange(2))
@@ -40,7 +40,7 @@ def warm() -> None:
             machine.clear_dirty_log(0, 0, 1024, bits)
         machine.madvise_dontneed(0, 1, 3)
         machine.disable_dirty_logging(0)
-    machine = Machine(VmConfig(features_of("5.15")))
+    machine = Vm(VmConfig(features_of("5.15")))
     machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
     machine.enable_dirty_logging(0)
     machine.disable_dirty_logging(0)
@@ -54,7 +54,7 @@ def warm() -> None:
 
 def _warm_unrecorded(config: VmConfig) -> None:
     """What plain Python calls for MMUs and ways of tracking that no recording has."""
-    machine = Machine(config)
+    machine = Vm(config)
     machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
     if config.mmu is Mmu.TDP:
         machine.split_by_faulting(0)

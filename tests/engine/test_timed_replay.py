@@ -43,7 +43,7 @@ class FreeReplay(Replay):
         super().__init__(recording, tracepoints)
         plain = self.machine
         self.machine = FreeMachine(plain.config, record=True)
-        for slot_id, memslot in plain._slots.items():
+        for slot_id, memslot in plain.memslots.items():
             self.machine.add_memslot(slot_id, memslot)
 
 

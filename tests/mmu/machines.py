@@ -8,8 +8,8 @@ import numpy as np
 
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of, kernel_row
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import I64
+from mmuviz.mmu.vm import Vm
 
 REGION_2M = 512
 REGION_1G = 512 * 512
@@ -23,16 +23,16 @@ def machine(
     vcpus: int = 1,
     pml: bool = False,
     mmu: Mmu = Mmu.TDP,
-) -> Machine:
+) -> Vm:
     """A VM without slots; rings have 4096 entries."""
     ring = 4096 if mode.ring else None
-    return Machine(
+    return Vm(
         VmConfig(features_of(kernel), mode, eager, mmu=mmu, vcpus=vcpus, ring_entries=ring, pml=pml),
         record=True,
     )
 
 
-def with_slot(vm: Machine, backing: Backing, pages: int, base_gfn: int = REGION_1G) -> Machine:
+def with_slot(vm: Vm, backing: Backing, pages: int, base_gfn: int = REGION_1G) -> Vm:
     """The VM with one populated slot, 0, whose host mapping is congruent."""
     vm.add_memslot(0, Memslot(base_gfn, pages, backing, hva_offset_pages=base_gfn % REGION_1G))
     return vm
@@ -42,9 +42,9 @@ def gfns(base_gfn: int, pages: int, step: int = 1) -> I64:
     return np.arange(base_gfn, base_gfn + pages, step, dtype=np.int64)
 
 
-def vm_of(kernel: str, backing: Backing = Backing.HUGETLB_1G, pages: int = REGION_1G, **choices: Any) -> Machine:  # noqa: ANN401  # fields of VmConfig
+def vm_of(kernel: str, backing: Backing = Backing.HUGETLB_1G, pages: int = REGION_1G, **choices: Any) -> Vm:  # noqa: ANN401  # fields of VmConfig
     """A VM of a kernel row with any choices and one slot at 1 GiB."""
-    vm = Machine(VmConfig(kernel_row(kernel), **choices), record=True)
+    vm = Vm(VmConfig(kernel_row(kernel), **choices), record=True)
     vm.add_memslot(0, Memslot(REGION_1G, pages, backing))
     return vm
 

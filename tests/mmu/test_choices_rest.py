@@ -11,7 +11,7 @@ import pytest
 from mmuviz.ground.errors import InputError, KvmEinval, MmuvizError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.features import SERIES, kernel_row
-from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, REGION_2M, gfns, vm_of
 
 MIB_2, GIB = 2 << 20, 1 << 30
@@ -64,7 +64,7 @@ def test_tracking_is_checked_too() -> None:
 
 def outcome(config: VmConfig) -> list[object]:
     """What a fixed story gives: events, figures, memory."""
-    vm = Machine(config, record=True)
+    vm = Vm(config, record=True)
     vm.add_memslot(0, Memslot(REGION_1G, REGION_1G, Backing.HUGETLB_1G))
     found: list[object] = []
 

@@ -145,7 +145,7 @@ def test_memory_that_runs_out_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 
     path = tmp_path / "good.json"
     path.write_text(json.dumps(small()))
-    monkeypatch.setattr(replay, "Machine", no_memory)
+    monkeypatch.setattr(replay, "Vm", no_memory)
     out = io.StringIO()
     assert replay_command([path], out) == 1
     assert json.loads(out.getvalue())["error"].startswith("needs more memory than this computer has; give fewer")

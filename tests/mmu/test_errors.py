@@ -19,9 +19,9 @@ from mmuviz.cli import main
 from mmuviz.ground.errors import InputError, KvmError, MmuvizError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import checked
 from mmuviz.mmu.replay import Replay, replayed
+from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, gfns, machine, with_slot
 from tests.mmu.recording_files import FOLDER, read
 
@@ -63,7 +63,7 @@ def small() -> Document:
     }
 
 
-def logged(mode: DirtyLogMode = DirtyLogMode.MANUAL) -> Machine:
+def logged(mode: DirtyLogMode = DirtyLogMode.MANUAL) -> Vm:
     """A VM with a logged, partly written slot of 1000 pages."""
     vm = with_slot(machine("6.12", mode, vcpus=2), Backing.THP, 1000)
     vm.run(0, gfns(REGION_1G, 700), write=True)
@@ -74,7 +74,7 @@ def logged(mode: DirtyLogMode = DirtyLogMode.MANUAL) -> Machine:
 
 WORD = np.ones(1, dtype=np.int64)
 RING = DirtyLogMode.RING
-Call = Callable[[Machine], object]
+Call = Callable[[Vm], object]
 REFUSED: list[tuple[str, DirtyLogMode, Call, int | None]] = [
     ("clear first_page", DirtyLogMode.MANUAL, lambda vm: vm.clear_dirty_log(0, 32, 64, WORD), errno.EINVAL),
     ("clear num_pages", DirtyLogMode.MANUAL, lambda vm: vm.clear_dirty_log(0, 0, 63, WORD), errno.EINVAL),

@@ -54,7 +54,7 @@ def test_only_a_fault_grants_write(document: dict[str, Any]) -> None:
     slot = document["ops"][0]
     before: list[set[int]] = []
     for replay, op, _after, _was in steps(document):
-        tables = replay.machine._all_tables()
+        tables = replay.machine.tables
         now = [writable_pages(each, slot["base_gfn"], slot["pages"]) for each in tables]
         if op["op"] not in ("slot", "disable", "split_by_faulting", *ACCESSES):
             assert all(mine <= was for mine, was in zip(now, before, strict=True)), op
@@ -66,7 +66,7 @@ def test_only_a_fault_grants_write(document: dict[str, Any]) -> None:
 def test_counters_are_what_the_levels_imply(document: dict[str, Any]) -> None:
     for replay, op, _after, _was in steps(document):
         now, found = replay.machine.counters(), [0, 0, 0, 0]
-        for each in replay.machine._all_tables():
+        for each in replay.machine.tables:
             found = [mine + more for mine, more in zip(found, tables_implied(each), strict=True)]
         tables, *leaves = found
         assert leaves == [now.pages_4k, now.pages_2m, now.pages_1g], op

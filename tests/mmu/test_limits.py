@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mmuviz.ground.errors import KvmEinval, KvmEnomem
-from mmuviz.mmu import vm as vm_module
+from mmuviz.mmu import kvm_run, memslots
+from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, REGION_2M, gfns, machine, with_slot
@@ -27,7 +27,7 @@ def test_a_slot_without_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(vm_module, "lay_host_memory", no_memory)
+        patched.setattr(memslots, "lay_host_memory", no_memory)
         with pytest.raises(KvmEnomem, match=r"pages=1000 hva_offset_pages=77: .* 1077 pages; give less") as refused:
             vm.add_memslot(0, Memslot(REGION_1G, 1000, Backing.PAGES_4K, hva_offset_pages=77))
     assert refused.value.errno == errno.ENOMEM
@@ -38,7 +38,7 @@ def test_a_slot_without_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert vm.counters().pages_4k == 5
 
 
-def held_bytes(vm: Machine) -> int:
+def held_bytes(vm: Vm) -> int:
     return sum(array.nbytes for array in vm.state)
 
 
@@ -95,8 +95,8 @@ def test_what_lies_before_a_slot_in_its_mapping_is_not_written_down() -> None:
     assert np.count_nonzero(vm.state.host_page) <= 2 * REGION_2M // 4
 
 
-def ring_machine() -> Machine:
-    vm = Machine(VmConfig(features_of("6.12"), DirtyLogMode.RING, ring_entries=256))
+def ring_machine() -> Vm:
+    vm = Vm(VmConfig(features_of("6.12"), DirtyLogMode.RING, ring_entries=256))
     vm = with_slot(vm, Backing.PAGES_4K, 5000)
     vm.enable_dirty_logging(0)
     return vm
@@ -106,13 +106,13 @@ def test_a_full_ring_does_not_check_all_accesses_again(monkeypatch: pytest.Monke
     vm = ring_machine()
     harvested: list[int] = []
     checks: list[int] = []
-    really = Vm._check_gfns
+    really = kvm_run.check_gfns
 
-    def check(self: Vm, pages: I64) -> None:
+    def check(arrays: VmArrays, pages: I64) -> None:
         checks.append(len(pages))
-        really(self, pages)
+        really(arrays, pages)
 
-    monkeypatch.setattr(Vm, "_check_gfns", check)
+    monkeypatch.setattr(kvm_run, "check_gfns", check)
 
     def harvest() -> None:
         harvested.extend(int(page) for _, pages in vm.collect_dirty_rings() for page in pages)

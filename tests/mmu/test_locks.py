@@ -9,7 +9,7 @@ from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.events import FAST, FAULT, KIND_MASK, SPTE
 from mmuviz.mmu.features import kernel_row
 from mmuviz.mmu.locks import Lock, Path, drops_lock_to_allocate, lock_of, lock_of_fault
-from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, REGION_2M, gfns
 
 N, R, W = Lock.NONE, Lock.READ, Lock.WRITE
@@ -37,7 +37,7 @@ def test_get_under_manual_protection_only_copies() -> None:
 
 
 def test_faults_tell_their_lock() -> None:
-    vm = Machine(VmConfig(kernel_row("6.12"), mmu=Mmu.NESTED), record=True)
+    vm = Vm(VmConfig(kernel_row("6.12"), mmu=Mmu.NESTED), record=True)
     vm.add_memslot(0, Memslot(REGION_1G, REGION_2M, Backing.HUGETLB_2M))
     found = []
     for l2 in (False, True):

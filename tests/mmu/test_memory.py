@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 
 from mmuviz.mmu.config import Backing, DirtyLogMode, Mmu
-from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, REGION_2M, gfns, machine, with_slot
 
 TABLE = 4096
@@ -19,7 +19,7 @@ HEADER = 184
 ABOVE = 2  # the root, and the table under it that covers the first 512 GiB
 
 
-def one_gigantic_page(mode: DirtyLogMode = DirtyLogMode.LEGACY, *, eager: bool = True, vcpus: int = 1) -> Machine:
+def one_gigantic_page(mode: DirtyLogMode = DirtyLogMode.LEGACY, *, eager: bool = True, vcpus: int = 1) -> Vm:
     vm = with_slot(machine("6.12", mode, eager=eager, vcpus=vcpus), Backing.HUGETLB_1G, REGION_1G)
     vm.run(0, gfns(REGION_1G, 1), write=True)
     return vm

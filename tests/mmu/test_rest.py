@@ -15,7 +15,7 @@ from mmuviz.ground.errors import InputError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, Tracking
 from mmuviz.mmu.events import event_class, expand
 from mmuviz.mmu.features import SERIES, KernelFeatures, features_of, kernel_row
-from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, REGION_2M, dirty_pages, gfns, vm_of
 
 TABLE, HEADER, DESC = 4096, 184, 128
@@ -23,7 +23,7 @@ GIGANTIC_TABLES = 513
 MIB_2, GIB = 2 << 20, 1 << 30
 
 
-def splits(vm: Machine) -> list[tuple[str | int, ...]]:
+def splits(vm: Vm) -> list[tuple[str | int, ...]]:
     codes, starts = expand(vm.take_events())
     found = [(*event_class(int(code)), int(gfn)) for code, gfn in zip(codes, starts, strict=True)]
     return [(*each[1:2], *each[3:]) for each in found if each[0] == "split"]
@@ -93,7 +93,7 @@ def test_shadow_paging_has_no_lockless_path() -> None:
     assert (now.pf_taken, now.pf_fixed, now.pf_fast) == (11, 11, 0)
 
 
-def nested(kernel: str, **choices: Any) -> Machine:  # noqa: ANN401  # fields of VmConfig
+def nested(kernel: str, **choices: Any) -> Vm:  # noqa: ANN401  # fields of VmConfig
     vm = vm_of(kernel, mmu=Mmu.NESTED, **choices)
     for l2 in (False, True):
         vm.run(0, gfns(REGION_1G, 1), write=True, l2=l2)

@@ -8,9 +8,9 @@ import pytest
 from mmuviz.ground.errors import KvmEinval, KvmEnoent
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.recordings import checked
 from mmuviz.mmu.replay import Replay
+from mmuviz.mmu.vm import Vm
 
 GIB_PAGES = 1 << 18
 
@@ -18,7 +18,7 @@ GIB_PAGES = 1 << 18
 @pytest.mark.parametrize("record", [False, True])
 def test_dontneed_zaps_the_whole_range_whether_recorded_or_not(record: bool) -> None:  # noqa: FBT001  # parametrized
     # Every second entry differs, so that the event log fills several times over.
-    machine = Machine(VmConfig(features_of("6.12")), record=record)
+    machine = Vm(VmConfig(features_of("6.12")), record=record)
     machine.add_memslot(0, Memslot(GIB_PAGES, 4 * GIB_PAGES, Backing.PAGES_4K))
     pages = np.arange(GIB_PAGES, 5 * GIB_PAGES)
     machine.run(0, pages, write=True)
@@ -30,7 +30,7 @@ def test_dontneed_zaps_the_whole_range_whether_recorded_or_not(record: bool) -> 
 
 def test_clear_looks_at_the_first_page_before_the_slot() -> None:
     # kvm_clear_dirty_log_protect(): alignment is checked before the slot is looked up.
-    machine = Machine(VmConfig(features_of("6.12"), DirtyLogMode.MANUAL))
+    machine = Vm(VmConfig(features_of("6.12"), DirtyLogMode.MANUAL))
     machine.add_memslot(0, Memslot(0, 128, Backing.PAGES_4K))
     with pytest.raises(KvmEinval):
         machine.clear_dirty_log(0, 1, 64, np.zeros(1, dtype=np.int64))
@@ -56,7 +56,7 @@ def test_rings_are_collected_and_reset_after_their_slot_is_gone() -> None:
 
 def test_prefetch_goes_on_behind_a_run_that_it_mapped_in_part() -> None:
     # direct_pte_prefetch_many() ends the walk only where it gets no page at all.
-    machine = Machine(VmConfig(features_of("6.12"), mmu=Mmu.DIRECT_SHADOW))
+    machine = Vm(VmConfig(features_of("6.12"), mmu=Mmu.DIRECT_SHADOW))
     machine.add_memslot(0, Memslot(GIB_PAGES, 2048, Backing.PAGES_4K, host_populated=False))
     machine.host_write(0, np.array([0, 5]))
     machine.run(0, np.array([GIB_PAGES + 4]), write=True)

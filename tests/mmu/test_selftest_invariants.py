@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot
-from mmuviz.mmu.machine import Machine
-from mmuviz.mmu.vm import Counters
+from mmuviz.mmu.vm import Counters, Vm
 from tests.mmu.machines import REGION_1G, REGION_2M, gfns, machine
 
 VCPUS = 2
@@ -23,7 +22,7 @@ KERNELS = ("5.18", "6.1", "6.2", "6.8", "6.12", "6.13", "7.3")
 SIZES = [(Backing.HUGETLB_2M, 8 * REGION_2M, REGION_2M), (Backing.HUGETLB_1G, REGION_1G, REGION_1G)]
 
 
-def populated(kernel: str, mode: DirtyLogMode, backing: Backing, pages: int) -> Machine:
+def populated(kernel: str, mode: DirtyLogMode, backing: Backing, pages: int) -> Vm:
     vm = machine(kernel, mode, eager=True, vcpus=VCPUS)
     for slot in range(VCPUS):
         vm.add_memslot(slot, Memslot(REGION_1G + slot * pages, pages, backing))
@@ -31,13 +30,13 @@ def populated(kernel: str, mode: DirtyLogMode, backing: Backing, pages: int) -> 
     return vm
 
 
-def touch(vm: Machine, pages: int, *, write: bool) -> None:
+def touch(vm: Vm, pages: int, *, write: bool) -> None:
     """Each vCPU goes once through a slot of its own."""
     for vcpu in range(VCPUS):
         vm.run(vcpu, gfns(REGION_1G + vcpu * pages, pages), write=write)
 
 
-def clear_pass(vm: Machine, pages: int) -> None:
+def clear_pass(vm: Vm, pages: int) -> None:
     for slot in range(VCPUS):
         bits = vm.get_dirty_log(slot)
         vm.clear_dirty_log(slot, 0, pages, bits)

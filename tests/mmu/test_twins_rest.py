@@ -38,7 +38,7 @@ drawn: set[str] = set()
 
 def tables_of(machine: FamilyReplay, twin: RestOracle) -> list[tuple[MmuState, RestOracle]]:
     """Each of the machine's tables beside the twin's, an L2's first."""
-    return list(zip(machine.machine._all_tables(), twin.everyone(), strict=True))
+    return list(zip(machine.machine.tables, twin.everyone(), strict=True))
 
 
 def codes_of(state: MmuState, gfns: I64) -> I64:

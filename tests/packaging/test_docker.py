@@ -37,7 +37,7 @@ import mmuviz.mmu
 from mmuviz.engine.replayed import record_file
 from mmuviz.mmu.config import Backing, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.features import features_of, kernel_row
-from mmuviz.mmu.machine import Machine
+from mmuviz.mmu.vm import Vm
 from mmuviz.mmu.recordings import read_document
 from mmuviz.mmu.replay import replayed
 for name in sys.argv[1:]:
@@ -52,7 +52,7 @@ for choices in (
     {"tracking": Tracking(2, rounds_to_4k=1)},
     {"kernel": kernel_row("shadow-eager-v1"), "mmu": Mmu.DIRECT_SHADOW},
 ):
-    machine = Machine(VmConfig(**{"kernel": features_of("6.12"), **choices}))
+    machine = Vm(VmConfig(**{"kernel": features_of("6.12"), **choices}))
     machine.add_memslot(0, Memslot(1 << 18, 1 << 18, Backing.HUGETLB_1G))
     if machine.config.mmu is Mmu.TDP:
         machine.split_by_faulting(0)

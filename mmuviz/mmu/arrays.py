@@ -1,0 +1,149 @@
+"""The arrays of one VM, and what every operation on them needs: slots by id, the event log, walks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from mmuviz.ground.errors import KvmEinval, KvmEnoent
+from mmuviz.mmu import state as layout
+from mmuviz.mmu.config import Memslot, Mmu, VmConfig
+from mmuviz.mmu.fault import unmap_gfn_range
+from mmuviz.mmu.settings import settle, shadow_of_l2
+from mmuviz.mmu.state import I64, MmuState
+from mmuviz.mmu.stats import MemoryOverhead, overhead_peak
+
+MAX_MEMSLOTS: Final = 32_764
+"""Kernel: KVM_USER_MEM_SLOTS, include/linux/kvm_host.h."""
+WalkStep = Callable[[int], int]
+"""A compiled walk: where to go on from in, where it stopped out."""
+
+
+class VmArrays:
+    """What the operations of one VM share.
+
+    Attributes:
+        config: what was chosen.
+        state: L1's tables and all else that compiled code reads.
+        l2: the tables of an L2, if there is one.
+        memslots: userspace's memslots by id.
+        rounds: of a logged slot, in how many GETs in succession each 2M region was dirty.
+    """
+
+    def __init__(self, config: VmConfig, *, record: bool) -> None:
+        """Create the arrays of a VM without memslots.
+
+        Args:
+            config: what was chosen; checked already.
+            record: keep every event until take_events().
+        """
+        self.config = config
+        ring_entries = (config.ring_entries or 0) if config.dirty_log_mode.ring else 0
+        self.state = layout.new_state(config.vcpus, ring_entries, record=record)
+        self.memslots: dict[int, Memslot] = {}
+        self.rounds: dict[int, I64] = {}
+        self._events: list[I64] = []
+        self._peak = MemoryOverhead(0, 0, 0, 0, 0, 0, 0)
+        settle(self.state.conf, config)
+        self.state.conf[layout.CONF_LOG] = layout.LOG_TRACED if record else layout.LOG_NOTHING
+        self.l2 = shadow_of_l2(self.state, config) if config.mmu is Mmu.NESTED else None
+        self.reset_tables_above(self.state)
+
+    def reset_tables_above(self, state: MmuState) -> None:
+        """Count the root of L1's tables, and nothing else."""
+        state.stat[layout.STAT_TABLES_ABOVE] = 1
+        state.stat[layout.STAT_SHADOW_PAGES] = 0 if state.conf[layout.CONF_TDP_MMU] else 1
+
+    @property
+    def tables(self) -> list[MmuState]:
+        """The tables of an L2, if there is one, then L1's: in this order KVM handles them."""
+        return [self.state] if self.l2 is None else [self.l2, self.state]
+
+    # Memslots by id
+
+    def row(self, slot_id: int) -> int:
+        """Row of a memslot in the slot table.
+
+        Raises:
+            KvmEinval: no such slot id can exist.
+            KvmEnoent: the slot is absent.
+        """
+        self.check_slot_id(slot_id)
+        if slot_id not in self.memslots:
+            raise KvmEnoent(f"slot={slot_id} does not exist; slots: {sorted(self.memslots)}")
+        return int(np.flatnonzero(self.state.slots[:, layout.SLOT_ID] == slot_id)[0])
+
+    def check_slot_id(self, slot_id: int) -> None:
+        """Refuse an id that KVM cannot have.
+
+        Raises:
+            KvmEinval: for such an id.
+        """
+        if not 0 <= slot_id < MAX_MEMSLOTS:
+            raise KvmEinval(f"slot={slot_id} must be 0 to {MAX_MEMSLOTS - 1}")
+
+    def span(self, row: int) -> tuple[int, int]:
+        """First gfn and number of pages of a slot."""
+        base, end = (int(self.state.slots[row, column]) for column in (layout.SLOT_BASE, layout.SLOT_END))
+        return base, end - base
+
+    def bitmap(self, row: int, first_word: int, words: int) -> I64:
+        """Words of KVM's own bitmap of a slot: a view."""
+        at = int(self.state.slots[row, layout.SLOT_DIRTY_AT]) + first_word
+        return self.state.dirty[at : at + words]
+
+    # Walks and the log
+
+    def walk(self, start: int, end: int, step: WalkStep) -> None:
+        """Call a compiled walk until it is through, emptying the log in between."""
+        at = start
+        while True:
+            at = step(at)
+            if at >= end:
+                self.note_peak()
+                return
+            self.drain_log()
+
+    def unmap(self, tables: MmuState, first: int, end: int) -> None:
+        """The MMU notifier for gfns [first, end) of some tables."""
+        self.walk(first, end, lambda gfn: unmap_gfn_range(tables, gfn, end))
+
+    def zap_other_tables(self, done: MmuState) -> None:
+        """The MMU notifier has zapped some tables of a nested VM; zap the others. One flush serves both."""
+        stat = self.state.stat
+        first, end = int(stat[layout.STAT_ZAP_FIRST]), int(stat[layout.STAT_ZAP_END])
+        stat[layout.STAT_ZAP_END] = 0
+        flushes = int(stat[layout.STAT_TLB_FLUSHES])
+        for tables in self.tables:
+            if tables is not done and end:
+                self.unmap(tables, first, end)
+        if stat[layout.STAT_ZAP_FLUSHED]:
+            stat[layout.STAT_TLB_FLUSHES] = flushes
+
+    def drain_log(self) -> None:
+        """Move the events of the compiled code's log to the list of events, so that it has room."""
+        rows = int(self.state.stat[layout.STAT_LOG_ENTRIES])
+        if rows:
+            self._events.append(self.state.log[:rows].copy())
+            self.state.stat[layout.STAT_LOG_ENTRIES] = 0
+
+    def take_events(self) -> I64:
+        """Events since the last call: int64[n, LOG_COLUMNS] runs, see MmuState."""
+        self.drain_log()
+        taken = np.concatenate(self._events) if self._events else np.zeros((0, layout.LOG_COLUMNS), dtype=np.int64)
+        self._events = []
+        return taken
+
+    def events_logged(self) -> int:
+        """Events since the last take_events()."""
+        waiting = self.state.log[: self.state.stat[layout.STAT_LOG_ENTRIES], layout.LOG_COUNT].sum()
+        return int(waiting) + sum(int(part[:, layout.LOG_COUNT].sum()) for part in self._events)
+
+    # Memory
+
+    def note_peak(self) -> MemoryOverhead:
+        """Note the memory that is taken now; returns the largest value of each part so far."""
+        self._peak = overhead_peak(self.state, self._peak)
+        return self._peak

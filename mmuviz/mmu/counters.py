@@ -1,0 +1,64 @@
+"""KVM's statistics of a VM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from mmuviz.mmu import state as layout
+from mmuviz.mmu.state import MmuState
+
+
+@dataclass(frozen=True)
+class Counters:
+    """KVM's statistics of the VM: page counts as they are, all others since the VM was made.
+
+    Attributes:
+        tlb_flushes: requests to all vCPUs (remote_tlb_flush_requests; on arm64 one broadcast).
+        tlbis: arm64, broadcast TLBIs by address: one a block broken, a leaf or table unmapped.
+        local_tlbis: arm64, TLBIs of one CPU after permissions were relaxed.
+        masks_armed: masks of up to 64 pages that GET, CLEAR or a reset armed, of an L2's tables too.
+        shadow_pages: pages of the shadow MMU, its roots among them; what nr_mmu_pages limits.
+        split_topups: fillings of the VM-wide split caches; each one drops mmu_lock.
+        splits_refused: eager splits that ended with -ENOSPC.
+    """
+
+    pages_4k: int
+    pages_2m: int
+    pages_1g: int
+    pf_taken: int
+    pf_fixed: int
+    pf_fast: int
+    pf_spurious: int
+    table_pages: int
+    pml_full_exits: int
+    tlb_flushes: int
+    tlbis: int
+    local_tlbis: int
+    masks_armed: int
+    shadow_pages: int
+    split_topups: int
+    splits_refused: int
+
+
+def counters_of(state: MmuState) -> Counters:
+    """KVM's statistics as they are now."""
+    stat = [int(value) for value in state.stat]
+    return Counters(
+        pages_4k=stat[layout.STAT_PAGES + PG_LEVEL_4K],
+        pages_2m=stat[layout.STAT_PAGES + PG_LEVEL_2M],
+        pages_1g=stat[layout.STAT_PAGES + PG_LEVEL_1G],
+        pf_taken=stat[layout.STAT_PF_TAKEN],
+        pf_fixed=stat[layout.STAT_PF_FIXED],
+        pf_fast=stat[layout.STAT_PF_FAST],
+        pf_spurious=stat[layout.STAT_PF_SPURIOUS],
+        table_pages=stat[layout.STAT_TABLE_PAGES],
+        pml_full_exits=stat[layout.STAT_PML_FULL_EXITS],
+        tlb_flushes=stat[layout.STAT_TLB_FLUSHES],
+        tlbis=stat[layout.STAT_TLBIS],
+        local_tlbis=stat[layout.STAT_LOCAL_TLBIS],
+        masks_armed=stat[layout.STAT_MASKS_ARMED],
+        shadow_pages=stat[layout.STAT_SHADOW_PAGES],
+        split_topups=stat[layout.STAT_SPLIT_TOPUPS],
+        splits_refused=stat[layout.STAT_SPLITS_REFUSED],
+    )

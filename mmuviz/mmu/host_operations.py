@@ -1,0 +1,78 @@
+"""What the host process does to the memory behind a memslot: writes, and MADV_DONTNEED."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmuviz.ground.errors import InputError, KvmEinval
+from mmuviz.ground.pages import SPTE_INDEX_MASK, pages_per_hpage, round_up
+from mmuviz.mmu import state as layout
+from mmuviz.mmu.arrays import VmArrays
+from mmuviz.mmu.config import Backing, Memslot, Mmu
+from mmuviz.mmu.fault import host_write_pages
+from mmuviz.mmu.features import KernelFeatures
+from mmuviz.mmu.host import drop_host_pages, split_host_region
+from mmuviz.mmu.hostmap import materialise_host_pages
+from mmuviz.mmu.state import I64
+
+
+def host_write(vm: VmArrays, slot_id: int, offsets: I64) -> None:
+    """The host process writes to pages of a slot: see Vm.host_write()."""
+    row, memslot = vm.row(slot_id), vm.memslots[slot_id]
+    if len(offsets) and (offsets.min() < 0 or offsets.max() >= memslot.pages):
+        raise InputError(f"a page of hostwrite lies outside the slot; pages are 0 to {memslot.pages - 1}")
+    pages = np.ascontiguousarray(offsets, dtype=np.int64)
+
+    def write_some(index: int) -> int:
+        """host_write_pages(), then what it left for the other tables of a nested VM."""
+        at = host_write_pages(vm.state, row, pages, index)
+        vm.zap_other_tables(vm.state)
+        return at
+
+    vm.walk(0, len(pages), write_some)
+
+
+def madvise_dontneed(vm: VmArrays, slot_id: int, start: int, count: int) -> None:
+    """MADV_DONTNEED of the host memory behind pages of a slot: see Vm.madvise_dontneed()."""
+    row, memslot = vm.row(slot_id), vm.memslots[slot_id]
+    if start < 0 or count < 0 or start + count > memslot.pages:
+        raise InputError(f"dontneed start={start} count={count} must lie inside the slot of {memslot.pages} pages")
+    first = start + memslot.hva_offset_pages
+    if memslot.backing.hugetlb:
+        count = _whole_huge_pages(vm.config.kernel, memslot, first, count)
+    if count:
+        _drop(vm, row, first, first + count, thp=memslot.backing is Backing.THP)
+
+
+def _whole_huge_pages(kernel: KernelFeatures, memslot: Memslot, first: int, count: int) -> int:
+    """Pages that MADV_DONTNEED drops of hugetlb memory. Kernel: madvise_dontneed_free_valid_vma()."""
+    span = pages_per_hpage(memslot.backing.level)
+    if not kernel.dontneed_takes_hugetlb:
+        raise KvmEinval(f"dontneed: hugetlb memory cannot be dropped on kernel {kernel.name}; use 5.18 or later")
+    if first % span:
+        raise KvmEinval(f"dontneed start: hugetlb memory wants a multiple of {span} host pages, not {first}")
+    return count - count % span if kernel.dontneed_rounds_hugetlb_down else round_up(count, span)
+
+
+def _drop(vm: VmArrays, row: int, first: int, end: int, *, thp: bool) -> None:
+    materialise_host_pages(vm.state, row)
+    _invalidate(vm, row, first, end)
+    for edge in sorted({first, end - 1}) if thp else ():
+        region = edge & ~SPTE_INDEX_MASK
+        whole = first <= region and region + SPTE_INDEX_MASK < end
+        if not whole and split_host_region(vm.state, row, edge):
+            _invalidate(vm, row, region, region + SPTE_INDEX_MASK + 1)
+    drop_host_pages(vm.state, row, first, end)
+
+
+def _invalidate(vm: VmArrays, row: int, first: int, end: int) -> None:
+    """The MMU notifier for host pages [first, end). Kernel: kvm_unmap_gfn_range(), mmu.c."""
+    slot = vm.state.slots[row]
+    base, move = int(slot[layout.SLOT_BASE]), int(slot[layout.SLOT_BASE] - slot[layout.SLOT_HVA_OFFSET])
+    stop = min(end + move, int(slot[layout.SLOT_END]))
+    low, stat = max(first + move, base), vm.state.stat
+    flushes = int(stat[layout.STAT_TLB_FLUSHES])
+    for tables in vm.tables:
+        vm.unmap(tables, low, stop)
+    if vm.config.mmu is not Mmu.STAGE2:  # one flush, whatever was mapped
+        stat[layout.STAT_TLB_FLUSHES] = min(int(stat[layout.STAT_TLB_FLUSHES]), flushes + 1)

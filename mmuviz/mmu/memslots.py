@@ -1,0 +1,104 @@
+"""Memslots come and go: KVM_SET_USER_MEMORY_REGION but for the logging flag."""
+
+from __future__ import annotations
+
+from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnomem
+from mmuviz.ground.pages import SHIFT_1G
+from mmuviz.mmu import state as layout
+from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays
+from mmuviz.mmu.config import Memslot, Mmu
+from mmuviz.mmu.hostmap import lay_host_memory, without_slot
+from mmuviz.mmu.settings import beside, mmu_pages_of
+from mmuviz.mmu.state import MmuState
+
+
+def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot) -> None:
+    """Add a slot, dirty logging off: see Vm.add_memslot()."""
+    if not 0 <= slot_id < MAX_MEMSLOTS:
+        raise KvmEinval(f"slot={slot_id} must be 0 to {MAX_MEMSLOTS - 1}")
+    if slot_id in vm.memslots:
+        raise KvmEinval(f"slot={slot_id} exists; delete it first, a slot cannot be resized")
+    for other_id, other in vm.memslots.items():
+        if memslot.base_gfn < other.base_gfn + other.pages and other.base_gfn < memslot.base_gfn + memslot.pages:
+            raise KvmEexist(f"base_gfn={memslot.base_gfn} pages={memslot.pages} overlaps slot {other_id}")
+    last = (memslot.base_gfn + memslot.pages - 1) >> SHIFT_1G
+    try:
+        grown = layout.with_regions(vm.state, memslot.base_gfn >> SHIFT_1G, last)
+        grown = lay_host_memory(grown, slot_id, memslot)
+        l2 = _grown_l2(vm, grown, memslot.base_gfn >> SHIFT_1G, last)
+    except (MemoryError, ValueError) as error:
+        raise KvmEnomem(
+            f"pages={memslot.pages} hva_offset_pages={memslot.hva_offset_pages}: this computer has no memory to "
+            f"model a host mapping of {memslot.pages + memslot.hva_offset_pages} pages; give less of either"
+        ) from error
+    vm.state, vm.l2 = grown, l2
+    vm.memslots[slot_id] = memslot
+    if vm.config.mmu is Mmu.STAGE2:  # any slot that comes without logging has it freed
+        grown.stat[layout.STAT_SPLIT_CACHE] = 0
+    _limit_mmu_pages(vm)
+
+
+def _grown_l2(vm: VmArrays, grown: MmuState, first: int, last: int) -> MmuState | None:
+    """The tables of an L2, if there is one, with rows for the regions first to last."""
+    return None if vm.l2 is None else layout.with_regions(beside(vm.l2, grown), first, last)
+
+
+def _limit_mmu_pages(vm: VmArrays) -> None:
+    limit = mmu_pages_of(vm.config, sum(slot.pages for slot in vm.memslots.values()))
+    for tables in vm.tables:
+        tables.conf[layout.CONF_MMU_PAGES] = limit
+
+
+def delete_memslot(vm: VmArrays, slot_id: int) -> None:
+    """Delete a slot: see Vm.delete_memslot()."""
+    if slot_id not in vm.memslots:
+        raise KvmEinval(f"slot={slot_id} does not exist; slots: {sorted(vm.memslots)}")
+    row = vm.row(slot_id)
+    was_logging = bool(vm.state.slots[row, layout.SLOT_LOGGING])
+    try:
+        rest, l2 = _without(vm, row)
+    except MemoryError as error:
+        raise KvmEnomem(f"slot={slot_id}: this computer has no memory to model the slots that stay") from error
+    vm.note_peak()
+    if vm.config.mmu is Mmu.STAGE2:
+        _unmap_slot(vm, row)
+    vm.state, vm.l2 = rest, l2
+    del vm.memslots[slot_id]
+    vm.rounds.pop(slot_id, None)
+    _limit_mmu_pages(vm)
+    rest.conf[layout.CONF_LOGGING_SLOTS] -= was_logging
+    if vm.config.mmu is not Mmu.STAGE2:
+        _count_zapped_all(vm)
+
+
+def _count_zapped_all(vm: VmArrays) -> None:
+    """The statistics after every mapping of the VM went."""
+    stat = vm.state.stat
+    stat[layout.STAT_PAGES : layout.STAT_TABLE_PAGES + 1] = 0
+    vm.reset_tables_above(vm.state)
+    stat[layout.STAT_TLB_FLUSHES] += 1
+
+
+def _without(vm: VmArrays, row: int) -> tuple[MmuState, MmuState | None]:
+    """All tables without one slot: empty on x86; on arm64 what the other slots map stands."""
+    rest = without_slot(vm.state, row)
+    if vm.config.mmu is Mmu.STAGE2:
+        return rest, None
+    return _emptied(vm, rest)
+
+
+def _emptied(vm: VmArrays, rest: MmuState) -> tuple[MmuState, MmuState | None]:
+    """All tables with nothing mapped, and rows for the regions of the slots in `rest`."""
+    rest = layout.without_tables(rest)
+    l2 = None if vm.l2 is None else layout.without_tables(beside(vm.l2, rest))
+    for base, end in rest.slots[:, [layout.SLOT_BASE, layout.SLOT_END]].tolist():
+        rest = layout.with_regions(rest, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
+        l2 = None if l2 is None else layout.with_regions(l2, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
+    return rest, l2
+
+
+def _unmap_slot(vm: VmArrays, row: int) -> None:
+    """arm64 unmaps the slot alone. Kernel: kvm_arch_flush_shadow_memslot(), arch/arm64/kvm/mmu.c."""
+    base, pages = vm.span(row)
+    vm.state.stat[layout.STAT_SPLIT_CACHE] = 0
+    vm.unmap(vm.state, base, base + pages)
