@@ -134,6 +134,7 @@ class HostProfile:
         fitted: names of the constants that were fitted to them; all others are facts or assumptions.
         values: every constant of MEANING.
         rows_used: ids, or beginnings of ids, of the published points that the fit looked at.
+        extrapolated: whether its size goes beyond what was measured.
     """
 
     name: str
@@ -141,6 +142,7 @@ class HostProfile:
     fitted: tuple[str, ...]
     values: dict[str, int]
     rows_used: tuple[str, ...] = ()
+    extrapolated: bool = False
 
     def __getitem__(self, name: str) -> int:
         """The value of a constant."""

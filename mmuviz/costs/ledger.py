@@ -7,6 +7,9 @@ one, costs/hosts.py, and changes no entry of it.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -139,3 +142,14 @@ def stand_in(name: str, release: Release) -> str:
         return ""
     why = "the nearest counted kernel that behaves the same on this path"
     return f"{release_name(release)} takes {name} from {release_name(entry.kernel)}, {why}"
+
+
+def ledger_hash(values: Mapping[str, int]) -> str:
+    """SHA-256 of every entry and of a host's constants, in hexadecimal: two results of one hash were priced alike.
+
+    Args:
+        values: the host's constants by name, overrides included.
+    """
+    entries = [(entry.name, *entry.kernel, entry.hundredths) for entry in rows(OFF).values()]
+    text = json.dumps([entries, sorted(values.items())], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -17,7 +17,7 @@ from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
 from mmuviz.mmu.touch import is_4k, leaf_word
 from mmuviz.workloads import stream as program
-from mmuviz.workloads.stream import gfn_at, is_write_at, ram_row_of_gfn
+from mmuviz.workloads.accesses import gfn_at, is_write_at, ram_row_of_gfn
 
 FETCHED_AHEAD: Final = 16
 """Accesses from the one at hand to that whose leaf is asked for: about what memory takes, in faults.
@@ -126,7 +126,7 @@ def changes_by_others(state: MmuState) -> Change:
 @inlined
 def kick_may_come(state: MmuState, clock: Clock, change: Change) -> bool:
     """Whether a fault may flush the TLBs of other vCPUs: a zap, or a huge page over a table; arm64 broadcasts."""
-    zaps = change.splits and clock.regs[layout.ZAPS] != 0
+    zaps = change.splits and clock.regs[layout.FAULT_ZAPS] != 0
     return bool(state.conf[mmu.CONF_STAGE2] == 0 and (zaps or change.replaces))
 
 

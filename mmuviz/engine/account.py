@@ -109,6 +109,20 @@ def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time
         took -= here
 
 
+@compiled
+def spread_column(series: I64, lanes: I64, regs: I64, column: int, time: int, took: int) -> None:
+    """spread() of a stretch that is no vCPU's."""
+    if took > 0 and time + took - 1 >> regs[BIN_SHIFT] >= BINS:
+        widen_bins(series, lanes, regs, time + took - 1)
+    shift = regs[BIN_SHIFT]
+    while took > 0:
+        index = time >> shift
+        here = min(took, ((index + 1) << shift) - time)
+        series[index, column] += here
+        time += here
+        took -= here
+
+
 @inlined
 def add_stretch(clock: Clock, vcpu: int, cause: int, time: int, took: int) -> None:
     """spread(), which is seldom needed: most stalls lie inside one bin."""

@@ -32,7 +32,7 @@ from mmuviz.mmu.host import is_host_page_had
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
-from mmuviz.workloads.stream import gfn_at
+from mmuviz.workloads.accesses import gfn_at
 
 
 @inlined

@@ -39,6 +39,7 @@ REACHED: Final = 0
 QUIET: Final = 1
 LOG_LOW: Final = 2
 STOPPED_RING: Final = 3
+ZAP_OTHERS: Final = 4
 
 
 @woven
@@ -126,7 +127,8 @@ def run_slice(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) 
     turn = Slice(CONTINUE, began, clock.stream[vcpu, program.POSITION], began)
     while turn.why == CONTINUE:
         turn = step(state, clock, vcpu, turn, until)
-        if turn.why == CONTINUE and (log_is_low(state) or not has_own_cpu(clock, vcpu)):
+        interrupted = log_is_low(state) or state.stat[mmu.STAT_ZAP_END] != 0 or not has_own_cpu(clock, vcpu)
+        if turn.why == CONTINUE and interrupted:
             turn = Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
     return turn
 
@@ -143,7 +145,8 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
     Returns:
         REACHED: every vCPU is at or behind `until`, or the ioctl thread has mmu_lock.
         QUIET: no vCPU has anything to do. LOG_LOW: the event log wants emptying.
-        STOPPED_RING: a vCPU's ring is full, and its phase says whose.
+        STOPPED_RING: a vCPU's ring is full, and its phase says whose. ZAP_OTHERS: of a nested VM, the MMU notifier
+        has zapped these tables and waits for the others.
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c; direct_page_fault(), arch/x86/kvm/mmu/mmu.c
     """
@@ -157,6 +160,8 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
             return REACHED
         if log_is_low(state):
             return LOG_LOW
+        if state.stat[mmu.STAT_ZAP_END] != 0:
+            return ZAP_OTHERS
         turn = run_slice(state, clock, vcpu, began, until)
         note_slice(clock, vcpu, turn.position - clock.stream[vcpu, program.POSITION])
         if turn.why == BLOCKED_ON_LOCK:

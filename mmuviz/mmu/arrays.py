@@ -9,7 +9,10 @@ import numpy as np
 
 from mmuviz.ground.errors import KvmEinval, KvmEnoent
 from mmuviz.mmu import state as layout
+from mmuviz.mmu.cell_count import count_all
+from mmuviz.mmu.cells import CELL_COLUMNS
 from mmuviz.mmu.config import Memslot, Mmu, VmConfig
+from mmuviz.mmu.examples import EXAMPLE_COLUMNS, EXAMPLES
 from mmuviz.mmu.fault import unmap_gfn_range
 from mmuviz.mmu.settings import settle, shadow_of_l2
 from mmuviz.mmu.state import I64, MmuState
@@ -140,6 +143,51 @@ class VmArrays:
         """Events since the last take_events()."""
         waiting = self.state.log[: self.state.stat[layout.STAT_LOG_ENTRIES], layout.LOG_COUNT].sum()
         return int(waiting) + sum(int(part[:, layout.LOG_COUNT].sum()) for part in self._events)
+
+    def log_all(self, mode: int, first_gfn: int, end_gfn: int) -> None:
+        """Choose what is logged, and of which pages, from now on.
+
+        Args:
+            mode: LOG_NOTHING, LOG_TRACED or LOG_ALL.
+            first_gfn: first page of the focus.
+            end_gfn: the page behind its last.
+        """
+        log = self.state.log
+        if mode != layout.LOG_NOTHING and not len(log):
+            log = np.zeros((layout.LOG_ROWS, layout.LOG_COLUMNS), dtype=np.int64)
+        self._replace(log=log)
+        for tables in self.tables:
+            tables.conf[layout.CONF_LOG] = mode
+            tables.conf[[layout.CONF_FOCUS_FIRST, layout.CONF_FOCUS_END]] = first_gfn, end_gfn
+
+    def count_cells(self, cell_row: layout.I32, cells: int, shift: int) -> None:
+        """Count cells of the tables that the innermost guest runs on, and keep examples, from now on.
+
+        Args:
+            cell_row: int32[2**18], see MmuState.
+            cells: how many there are.
+            shift: a cell spans 2 ** shift pages.
+        """
+        self._replace(examples=np.zeros((EXAMPLES, EXAMPLE_COLUMNS), dtype=np.int64))
+        counted = self.tables[0]._replace(
+            cells=np.zeros((cells, CELL_COLUMNS), dtype=np.int64), cell_row=np.ascontiguousarray(cell_row)
+        )
+        counted.conf[layout.CONF_CELL_SHIFT] = shift
+        if self.l2 is None:
+            self.state = counted
+        else:
+            self.l2 = counted
+        count_all(counted)
+
+    def recount(self) -> None:
+        """Count the cells anew, where tables went without a word for each entry."""
+        if len(self.tables[0].cells):
+            count_all(self.tables[0])
+
+    def _replace(self, **arrays: I64) -> None:
+        """Exchange arrays that L1's tables and an L2's share."""
+        self.state = self.state._replace(**arrays)
+        self.l2 = None if self.l2 is None else self.l2._replace(**arrays)
 
     # Memory
 

@@ -1,7 +1,7 @@
 """How a stretch of guest memory is mapped, counted where the tables change and never by scanning the guest.
 
-A cell is a power-of-two number of 2M regions in the order of the rows of `MmuState`. Its counts are of
-4K pages. Whoever does not watch has no cells, and pays one comparison a change.
+A cell is a power-of-two number of 2M regions; `MmuState.cell_row` says where the cells of each 1 GiB
+begin. Its counts are of 4K pages. Whoever does not watch has no cells, and pays one comparison a change.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def protected(bits: int) -> int:
 @inlined
 def cell_of(state: MmuState, gfn: int) -> int:
     """The cell of a gfn."""
-    row = int(state.row_of[gfn >> SHIFT_1G])
+    row = int(state.cell_row[gfn >> SHIFT_1G])
     return int(((row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))) >> state.conf[CONF_CELL_SHIFT])
 
 
@@ -78,7 +78,8 @@ def count_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
 def count_1g(state: MmuState, gfn: int, old: int, new: int) -> None:
     """A 1G entry changed."""
     if state.cells.shape[0] > 0:
-        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_1G, leaf(new) - leaf(old), protected(new) - protected(old))
+        leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
+        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_1G, leaves, without)
 
 
 @compiled
@@ -94,7 +95,8 @@ def count_over_1g(cells: I64, first: int, conf: I64, column: int, leaves: int, w
 def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
     """All 512 2M entries below a 1G entry changed alike."""
     if state.cells.shape[0] > 0:
-        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_2M, leaf(new) - leaf(old), protected(new) - protected(old))
+        leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
+        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_2M, leaves, without)
 
 
 @inlined
@@ -116,13 +118,20 @@ def count_dirty_range(state: MmuState, gfn: int, end: int, sign: int) -> None:
 
 
 @inlined
-def count_clean_word(state: MmuState, gfn: int, mask: int, pages: int) -> None:
-    """The pages of a mask of 64 from gfn on left the dirty log; `pages` is how many they are."""
+def count_dirty_word(state: MmuState, gfn: int, mask: int, pages: int) -> None:
+    """The pages of a mask of 64 from gfn on came into the dirty log, or left it.
+
+    Args:
+        state: its cells are changed in place.
+        gfn: the page of bit 0.
+        mask: 64 bits, as int64.
+        pages: how many bits are set; negative where the pages left.
+    """
     if state.cells.shape[0] == 0:
         return
     if gfn >> SHIFT_2M == (gfn + BITS_PER_LONG - 1) >> SHIFT_2M:
-        count_dirty(state, gfn, -pages)
+        count_dirty(state, gfn, pages)
         return
     for bit in range(BITS_PER_LONG):
         if (mask >> bit) & 1:
-            count_dirty(state, gfn + bit, -1)
+            count_dirty(state, gfn + bit, 1 if pages > 0 else -1)

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K
-from mmuviz.mmu.cells import count_clean_word
+from mmuviz.mmu.cells import count_dirty_word
 from mmuviz.mmu.events import DIRTY_LOG, UNTRACED, log_change, log_is_low, spte_code
 from mmuviz.mmu.protect import clear_bits_pt_masked, write_protect_gfn
 from mmuviz.mmu.rmap import shadow_try_split_huge_pages
@@ -112,7 +112,7 @@ def count_cleared(state: MmuState, slot: int, offset: int, mask: int) -> None:
     """The pages of one word left the bitmap."""
     pages, gfn = bits_of(mask), state.slots[slot, SLOT_BASE] + offset
     state.slots[slot, SLOT_DIRTY_PAGES] -= pages
-    count_clean_word(state, gfn, mask, pages)
+    count_dirty_word(state, gfn, mask, -pages)
     if state.conf[CONF_LOG] == LOG_ALL:
         log_cleared(state.log, state.stat, state.conf, gfn, mask)
 

@@ -107,6 +107,26 @@ class Vm:
         """Make room in the log of compiled code, keeping its events for take_events()."""
         self._arrays.drain_log()
 
+    def log_all(self, mode: int, first_gfn: int, end_gfn: int) -> None:
+        """Choose what is logged, and of which pages, from now on.
+
+        Args:
+            mode: LOG_NOTHING, LOG_TRACED (what KVM's tracepoints say) or LOG_ALL (every change of an entry).
+            first_gfn: first page whose entries count.
+            end_gfn: the page behind the last.
+        """
+        self._arrays.log_all(mode, first_gfn, end_gfn)
+
+    def count_cells(self, cell_row: layout.I32, cells: int, shift: int) -> None:
+        """Count how each stretch of the innermost guest's memory is mapped, and keep examples, from now on.
+
+        Args:
+            cell_row: int32[2**18], see MmuState.
+            cells: how many there are.
+            shift: a cell spans 2 ** shift pages.
+        """
+        self._arrays.count_cells(cell_row, cells, shift)
+
     def walk(self, start: int, end: int, step: WalkStep) -> None:
         """Call a compiled walk until it is through, emptying the log in between.
 

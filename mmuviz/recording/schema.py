@@ -69,28 +69,44 @@ IOCTLS: Final = 6
 PATHS: Final = ("none", "not_present", "fast", "slow_protected", "spurious")
 """Values of `examples.path`: how a fault was handled. "none" is no fault."""
 
-EVENT_KINDS: Final = ("none", "spte", "split", "fault", "fast", "cpu_dirty")
-"""Values of `events.kind`. "spte" to "fast" are tracepoints of KVM; "cpu_dirty" is a dirty bit set by the processor."""
+EVENT_KINDS: Final = ("none", "spte", "split", "fault", "fast", "cpu_dirty", "dirty_log", "stands")
+"""Values of `events.kind`. "spte" to "fast" are tracepoints of KVM; "spte" is an entry that changed, traced or not.
+
+"cpu_dirty" is a dirty bit set by the processor, "dirty_log" a page that came into the dirty log (new 1) or left it
+(old 1), "stands" an entry as it was when the log began. Of a fault, `old` is a place in FAULT_EVENTS; of "fast" it is 0
+where fast_page_fault() fixed it, 1 where it declined. A leaf that becomes a table ("spte", old a leaf, new a table) is
+split: the table's entries have its bits.
+"""
+FAULT_EVENTS: Final = ("read_not_present", "write_not_present", "read_protected", "write_protected")
 
 EXAMPLE_KINDS: Final = (
     "none",
-    "map",
-    "split",
-    "zap",
-    "protect",
-    "make_writable",
-    "clear_dirty",
+    "map_4k",
+    "map_2m",
+    "map_1g",
+    "fix_4k",
+    "fix_huge",
+    "slow_fix",
+    "split_2m",
+    "split_1g",
+    "zap_4k",
+    "zap_2m",
+    "zap_1g",
+    "protect_4k",
+    "protect_2m",
+    "protect_1g",
+    "clear_dirty_4k",
+    "clear_dirty_huge",
+    "link_table",
+    "remove_table",
     "cpu_dirty",
-    "collapse",
-    "fault_not_present",
-    "fault_fast",
-    "fault_slow_protected",
-    "fault_spurious",
     "pml_full",
     "ring_full",
-    "longest_stall",
+    "userspace_exit",
+    "spurious",
+    "longest",
 )
-"""Values of `examples.kind`. "longest_stall" is the event of a bin that stalled a vCPU longest."""
+"""Values of `examples.kind`; "longest" is the fault of a bin that stalled a vCPU longest."""
 
 VOCABULARIES: Final = {
     "call_kinds": CALL_KINDS,
@@ -168,7 +184,7 @@ def _calls() -> tuple[Column, ...]:
         Column("reported_pages", I64, "pages", "Dirty pages that it reported, -1 where it reports none.", of, low=-1),
         Column("tables_added", I64, "pages", "Page-table pages that it added, less those it freed.", of, low=ANY),
         Column("splits", I64, "", "Huge pages split during it.", of),
-        Column("zaps", I64, "", "Leaves zapped during it.", of),
+        Column("zaps", I64, "", "Huge pages and tables zapped during it.", of),
         Column("tlb_flushes", I64, "", "Remote TLB flushes during it.", of),
         Column("accesses", I64, "", "Guest accesses that retired during it.", of),
         Column("faults", I64, "", "Faults that began during it.", of),
@@ -190,7 +206,7 @@ def _sums(of: str, where: str) -> tuple[Column, ...]:
 def _bins() -> tuple[Column, ...]:
     of = "bins"
     counts = {
-        "zaps": "Leaves zapped in the bin.",
+        "zaps": "Huge pages and tables zapped in the bin.",
         "tlb_flushes": "Remote TLB flushes in the bin.",
         "pml_full_exits": "Exits in the bin because a PML buffer was full.",
         "ring_full_exits": "Exits in the bin because a dirty ring was full.",
@@ -200,8 +216,8 @@ def _bins() -> tuple[Column, ...]:
         "table_pages": "Page-table pages at the bin's end.",
         **{f"pages_{size}": f"{size.upper()} leaves at the bin's end." for size in SIZES},
         **{f"protected_{size}": f"Write-protected {size.upper()} leaves at the bin's end." for size in SIZES},
-        "dirty_pages": "Pages at the bin's end that a writable leaf maps as dirty.",
-        "unreported_pages": "Pages at the bin's end that are written and not yet reported to userspace.",
+        "dirty_pages": "Pages in KVM's dirty log at the bin's end: set in the bitmap, or in a ring and not yet reset.",
+        "unreported_pages": "Pages at the bin's end that came into the dirty log and are not yet reported to userspace.",
     }
     return (
         *_sums(of, "in the bin"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.phases import LONGEST_NS
 from mmuviz.engine.choices.units import Flag, Time, Whole
+from mmuviz.ground.pages import BITS_PER_LONG
 
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
+
+PS_PER_NS: Final = 10**3
 MOST_ITERATIONS: Final = 1000
 Span = Annotated[Time, Field(le=LONGEST_NS)]
 Iterations = Annotated[Whole, Field(ge=1, le=MOST_ITERATIONS)]
@@ -28,3 +33,38 @@ class LogsDirtyPages(Choices):
             json_schema_extra={"depends": "ring modes"},
         ),
     ] = 0
+
+
+def enable_logged(session: Session) -> None:
+    """Enable dirty logging, memslot by memslot."""
+    session.recorder.enabling(session.machine)
+    for slot in session.logged:
+        session.ioctls.enable(slot)
+
+
+def disable_logged(session: Session) -> None:
+    """Disable dirty logging, memslot by memslot."""
+    for slot in session.logged:
+        session.ioctls.disable(slot)
+
+
+def read_log(session: Session, chunk: int) -> None:
+    """Userspace reads the dirty log, memslot by memslot, and has the pages protected again.
+
+    Args:
+        session: the run.
+        chunk: pages that one CLEAR covers; 0 for the whole slot.
+    """
+    ioctls, vm = session.ioctls, session.machine.vm
+    mode = vm.config.dirty_log_mode
+    if mode.ring:
+        ioctls.harvest_and_reset_rings()
+        return
+    found = [(slot, ioctls.get(slot)) for slot in session.logged]
+    for slot, bits in found if mode.manual else ():
+        pages = vm.span(slot)[1]
+        step = chunk or pages
+        for first in range(0, pages, step):
+            count = min(step, pages - first)
+            words = slice(first // BITS_PER_LONG, -(-(first + count) // BITS_PER_LONG))
+            ioctls.clear(slot, first, count, bits[words])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from mmuviz.engine.drivers.base import LogsDirtyPages, Span
+from mmuviz.engine.drivers.base import PS_PER_NS, LogsDirtyPages, Span, enable_logged
+
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
 
 
 class EnableOnly(LogsDirtyPages):
@@ -15,3 +18,15 @@ class EnableOnly(LogsDirtyPages):
     kind: Literal["enable_only"] = "enable_only"
     lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0
     tail: Annotated[Span, Field(description="how long it runs on after that")] = 0
+
+    def drive(self, session: Session) -> None:
+        """Carry it out; the clock begins when the guest's memory is mapped."""
+        guest, machine = session.guest, session.machine
+        guest.populate()
+        session.begin_clock()
+        if self.lead or self.tail:
+            guest.start()
+        guest.run_for("lead", 0, machine.time + self.lead * PS_PER_NS)
+        enable_logged(session)
+        guest.run_for("tail", 1, machine.time + self.tail * PS_PER_NS)
+        machine.halt()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from mmuviz.engine.choices.units import Flag, PagedSize
-from mmuviz.engine.drivers.base import Iterations, LogsDirtyPages, Span
+from mmuviz.engine.drivers.base import PS_PER_NS, Iterations, LogsDirtyPages, Span, disable_logged, enable_logged, read_log
+from mmuviz.ground.pages import PAGE_BYTES
+
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
 
 
 class LiveRounds(LogsDirtyPages):
@@ -26,3 +30,21 @@ class LiveRounds(LogsDirtyPages):
     ] = 0
     tail: Annotated[Span, Field(description="how long the guest runs on after the last round")] = 0
     disable: Annotated[Flag, Field(description="disable logging at the end, while the guest runs")] = False
+
+    def drive(self, session: Session) -> None:
+        """Carry it out; the clock begins when the guest's memory is mapped."""
+        guest, machine, ioctls = session.guest, session.machine, session.ioctls
+        guest.populate()
+        session.begin_clock()
+        guest.start()
+        guest.run_for("lead", 0, machine.time + self.lead * PS_PER_NS)
+        enable_logged(session)
+        for iteration in range(1, self.rounds + 1):
+            ioctls.iteration = iteration
+            next_round = machine.time + self.interval * PS_PER_NS
+            read_log(session, self.clear_chunk // PAGE_BYTES)
+            guest.run_for("interval", iteration, next_round)
+        guest.run_for("tail", self.rounds, machine.time + self.tail * PS_PER_NS)
+        if self.disable:
+            disable_logged(session)
+        machine.halt()

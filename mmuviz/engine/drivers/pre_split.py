@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from mmuviz.engine.choices.units import Whole
-from mmuviz.engine.drivers.base import MOST_ITERATIONS, LogsDirtyPages
+from mmuviz.engine.drivers.base import MOST_ITERATIONS, LogsDirtyPages, enable_logged
+
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
 
 
 class PreSplit(LogsDirtyPages):
@@ -15,3 +18,15 @@ class PreSplit(LogsDirtyPages):
 
     kind: Literal["pre_split"] = "pre_split"
     iterations: Annotated[Whole, Field(ge=0, le=MOST_ITERATIONS, description="passes after enabling")] = 2
+
+    def drive(self, session: Session) -> None:
+        """Carry it out; populating is a part of it."""
+        guest, ioctls = session.guest, session.ioctls
+        session.begin_clock()
+        guest.populate()
+        for slot in session.logged:
+            ioctls.pre_split(slot)
+        enable_logged(session)
+        for iteration in range(1, self.iterations + 1):
+            ioctls.iteration = iteration
+            guest.run_pass("dirty", iteration)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from mmuviz.engine.choices.base import Choices
 from mmuviz.ground.errors import InputError
+
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
 
 
 class QemuPrecopy(Choices):
@@ -20,3 +23,7 @@ class QemuPrecopy(Choices):
             InputError: always.
         """
         raise InputError("driver.kind=qemu_precopy comes with a later version; choose live_rounds, which is near to it")
+
+    def drive(self, _session: Session) -> None:
+        """Refused, see refuse()."""
+        self.refuse()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.units import Whole, time_text
-from mmuviz.engine.drivers.base import MOST_ITERATIONS, Span
+from mmuviz.engine.drivers.base import MOST_ITERATIONS, PS_PER_NS, Span
+
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
 
 
 def _default_iterations(given: dict[str, Any]) -> int:
@@ -42,3 +45,18 @@ class WithoutLogging(Choices):
             raise ContradictionError(
                 'iterations=0 needs a duration; give iterations of 1 or more, or a duration, e.g. "1 s"'
             )
+
+    def drive(self, session: Session) -> None:
+        """Carry it out, as enable_only or dirty_log_perf_test would without the ioctls."""
+        guest, machine = session.guest, session.machine
+        if self.duration:
+            guest.populate()
+            session.begin_clock()
+            guest.start()
+            guest.run_for("tail", 0, self.duration * PS_PER_NS)
+            machine.halt()
+            return
+        session.begin_clock()
+        guest.populate()
+        for iteration in range(1, self.iterations + 1):
+            guest.run_pass("dirty", iteration)

@@ -1,0 +1,147 @@
+"""What the vCPUs do: populate, passes, or one workload after the other without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.calls import CallLog
+from mmuviz.engine.clock import FOREVER
+from mmuviz.engine.cost_table import PS_PER_NS
+from mmuviz.engine.timed_ioctls import TimedIoctls
+from mmuviz.engine.timed_machine import LAST, TimedMachine
+from mmuviz.mmu.state import I64
+from mmuviz.workloads import stream as program
+from mmuviz.workloads.pattern import Pattern
+from mmuviz.workloads.sequential import Sequential
+
+PS_PER_MS: Final = 10**6 * PS_PER_NS
+
+
+class Guest:
+    """The vCPUs of a timed machine.
+
+    Attributes:
+        machine: the machine.
+        ioctls: the thread that reaps rings meanwhile.
+    """
+
+    def __init__(self, ioctls: TimedIoctls, timeline: list[tuple[Pattern, int]], pages: int, reap_ps: int) -> None:
+        """Take a machine whose memslots are there.
+
+        Args:
+            ioctls: of the machine.
+            timeline: patterns, each with its duration in ps; the last one's is 0: for ever.
+            pages: of RAM, over all memslots that the guest writes to.
+            reap_ps: how often rings are reaped, 0 for only when one is full.
+        """
+        self.ioctls = ioctls
+        self.machine: TimedMachine = ioctls.machine
+        self._vcpus = self.machine.vm.config.vcpus
+        self._streams = [(pattern.streams(0, pages, self._vcpus), pattern.shared, took) for pattern, took in timeline]
+        self._parts = Sequential().streams(0, pages, self._vcpus)
+        self._reap_ps = reap_ps if self.machine.vm.config.dirty_log_mode.ring else 0
+        self._next_reap = FOREVER
+        self._phase = 0
+        self._phase_end = FOREVER
+
+    @property
+    def log(self) -> CallLog:
+        """Where passes are noted."""
+        return self.ioctls.log
+
+    def use(self, streams: I64, *, shared: bool) -> None:
+        """Give the vCPUs other streams; passes go on counting, so that each draws anew."""
+        clock = self.machine.clock
+        passes = clock.stream[:, program.PASS].copy()
+        clock.stream[:] = streams
+        clock.stream[:, program.PASS] = passes
+        clock.regs[layout.EXCLUSIVE] = not shared
+
+    # Passes
+
+    def populate(self) -> None:
+        """Every page once, written, in order: dirty_log_perf_test's iteration 0."""
+        self.use(self._parts, shared=False)
+        self.run_pass("populate", 0)
+        self.use(self._streams[0][0], shared=self._streams[0][1])
+
+    def run_pass(self, kind: str, iteration: int) -> None:
+        """One pass of all vCPUs, waited for."""
+        machine, host = self.machine, self.machine.costs.host
+        with self.phase(kind, iteration):
+            spins = self._vcpus >= host["cpus"]
+            machine.clock.regs[layout.SHARED_UNTIL] = machine.time + host["share_ms"] * PS_PER_MS if spins else 0
+            machine.start_pass()
+            self.run_to(LAST)
+            machine.let_finish()
+
+    @contextmanager
+    def phase(self, kind: str, iteration: int) -> Iterator[None]:
+        """Note what the guest does meanwhile.
+
+        Args:
+            kind: populate, dirty, lead, interval or tail.
+            iteration: of the driver.
+
+        Yields:
+            Nothing.
+        """
+        begun = self.log.begin(self.machine, kind, iteration)
+        yield
+        self.log.end(self.machine, begun)
+
+    # Without end
+
+    def start(self) -> None:
+        """The guest goes on and on with its workload from now on."""
+        self._phase = 0
+        self._begin_phase()
+        self._next_reap = self.machine.time + self._reap_ps if self._reap_ps else FOREVER
+
+    def _begin_phase(self) -> None:
+        machine = self.machine
+        streams, shared, took = self._streams[self._phase]
+        self._phase_end = machine.time + took if took else FOREVER
+        endless = streams.copy()
+        endless[:, program.ACCESSES] = np.where(streams[:, program.ACCESSES] > 0, layout.FOREVER, 0)
+        self.use(endless, shared=shared)
+        machine.clock.regs[layout.SHARED_UNTIL] = 0
+        if machine.quiet:
+            machine.start_pass()
+        else:
+            machine.clock.stream[:, program.POSITION] = 0
+
+    def run_for(self, kind: str, iteration: int, until_ps: int) -> None:
+        """Let the guest run up to a time; what happens meanwhile is noted as a phase."""
+        with self.phase(kind, iteration):
+            self.run_to(until_ps)
+            if until_ps > self.machine.time:
+                self.machine.wait(until_ps - self.machine.time)
+
+    def run_to(self, until_ps: int) -> None:
+        """Let the guest run up to a time, or to the end of its pass; rings are reaped and phases change meanwhile."""
+        machine, ioctls = self.machine, self.ioctls
+        while True:
+            stop = min(until_ps, self._phase_end, self._reap_time())
+            ioctls.run_and_reap(stop)
+            if machine.quiet or stop >= until_ps:
+                return
+            machine.wait(max(stop - machine.time, 0))
+            if stop == self._phase_end and self._phase + 1 < len(self._streams):
+                self._phase += 1
+                self._begin_phase()
+            if self._reap_ps and machine.time >= self._next_reap:
+                self._next_reap = machine.time + self._reap_ps
+                ioctls.harvest_and_reset_rings()
+
+    def _reap_time(self) -> int:
+        if not self._reap_ps:
+            return FOREVER
+        if self._next_reap == FOREVER:
+            self._next_reap = self.machine.time + self._reap_ps
+        return self._next_reap

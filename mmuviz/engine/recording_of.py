@@ -1,0 +1,250 @@
+"""From a run that is over to its Recording."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmuviz import __version__
+from mmuviz.costs.hosts import HostProfile
+from mmuviz.costs.ledger import ledger_hash
+from mmuviz.engine import clock as layout
+from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
+from mmuviz.engine.event_rows import event_columns
+from mmuviz.engine.frames import FULL, STATES, Frame, Frames
+from mmuviz.engine.recorder import PS_PER_NS, Recorder
+from mmuviz.engine.session import Session
+from mmuviz.mmu.config import Mmu
+from mmuviz.mmu.examples import EX_GFN, EX_LEVEL, EX_NEW, EX_OLD, EX_PATH, EX_STALL, EX_STAMP, EX_WHO, LONGEST
+from mmuviz.mmu.state import LOG_COLUMNS
+from mmuviz.recording.header import header_of
+from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import CALL_KINDS, SCHEMA, TABLES, VOCABULARIES
+
+I64 = npt.NDArray[np.int64]
+Columns = dict[str, npt.ArrayLike]
+
+
+def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
+    """Put the Recording of a run together.
+
+    Args:
+        session: over, its recorder finished.
+        notes: sentences on where counts and times come from.
+
+    Returns:
+        The Recording; the same Scenario and Focus give the same one.
+    """
+    machine, recorder, clock = session.machine, session.recorder, session.machine.clock
+    frames = recorder.frames
+    if frames is None:
+        raise ValueError("the run was not recorded")
+    width = 1 << int(clock.regs[layout.BIN_SHIFT])
+    end_ps = machine.time
+    bins = max(-(-end_ps // width), 1)
+    tables = {
+        "calls": calls_table(session),
+        "bins": bins_table(clock, frames, bins, width),
+        **cell_tables(frames, bins, width),
+        "vcpus": vcpus_table(clock),
+        "vcpu_bins": {"shares": vcpu_shares(clock, bins, width, end_ps)},
+        "stalls": {"hist": clock.hist},
+        "longest": longest_table(clock),
+        "examples": examples_table(frames, width, bins),
+        "events": events_table(session, end_ps),
+    }
+    return Recording(header_of(header_document(session, notes, width, bins)), tables)
+
+
+def header_document(session: Session, notes: tuple[str, ...], width: int, bins: int) -> dict[str, Any]:
+    """The header."""
+    scenario, recorder, host = session.scenario, session.recorder, session.machine.costs.host
+    return {
+        "schema": SCHEMA,
+        "scenario": scenario.as_document(),
+        "digest": scenario.digest(),
+        "host": host_document(host),
+        "ledger_hash": ledger_hash(host.values),
+        "versions": {"mmuviz": __version__, "kernel": session.machine.vm.config.kernel.name},
+        "focus": None if recorder.focus is None else recorder.focus.model_dump(mode="json"),
+        "bin_ps": width,
+        "bins": bins,
+        "end_ps": session.machine.time,
+        "vcpus": session.machine.vm.config.vcpus,
+        "cell_pages": 1 << recorder.cells.shift,
+        "causes": list(CAUSE_NAMES),
+        "vocabularies": {name: list(words) for name, words in VOCABULARIES.items()},
+        "memory_bytes": recorder.memory_bytes,
+        "table_pages_at_enable": recorder.table_pages_at_enable,
+        "table_pages_peak": recorder.table_pages_peak,
+        "events_left_out": recorder.left_out,
+        "notes": list(notes),
+    }
+
+
+def host_document(host: HostProfile) -> dict[str, Any]:
+    """The host, as the header has it."""
+    return {
+        "profile": host.name,
+        "says": host.says,
+        "extrapolated": host.extrapolated,
+        "stlb_entries": host["stlb_entries"],
+        "stlb_1g_entries": host["stlb_1g_entries"],
+    }
+
+
+def calls_table(session: Session) -> Columns:
+    """One row a call or phase, in the order in which they began."""
+    rows = sorted(session.log.rows, key=lambda row: (int(row["start_ps"]), -int(row["end_ps"])))
+    names = [column.name for column in TABLES["calls"]]
+    found: Columns = {name: np.array([row[name] for row in rows], dtype=np.int64) for name in names if name != "kind"}
+    found["kind"] = np.array([CALL_KINDS.index(str(row["kind"])) for row in rows], dtype=np.int64)
+    return found
+
+
+def folded(series: I64, bins: int) -> I64:
+    """The first `bins` rows; what lies behind the end of the run belongs to the last of them."""
+    found = series[:bins].copy()
+    found[-1] += series[bins:].sum(axis=0)
+    return found
+
+
+def bins_table(clock: Clock, frames: Frames, bins: int, width: int) -> Columns:
+    """Sums from the clock's series, states from the frames."""
+    series = folded(clock.series, bins)
+    found: Columns = {f"stall_{cause}_ps": series[:, at] for at, cause in enumerate(CAUSE_NAMES)}
+    found["slow_write_ps"] = series[:, layout.SLOW_WRITE]
+    found["accesses"] = series[:, layout.ACCESSES]
+    found |= {f"faults_{path}": series[:, layout.FAULTS + at] for at, path in enumerate(FAULT_PATHS)}
+    found |= {f"splits_{place}": series[:, layout.SPLITS + at] for at, place in enumerate(SPLIT_PLACES)}
+    found |= {
+        "zaps": series[:, layout.ZAPS],
+        "tlb_flushes": series[:, layout.FLUSHES],
+        "pml_full_exits": series[:, layout.PML_FULLS],
+        "ring_full_exits": series[:, layout.RING_FULLS],
+        "userspace_exits": series[:, layout.USERSPACE_EXITS],
+        "ioctl_ps": series[:, layout.IOCTL],
+    }
+    states = np.array([last_of(frames, (each + 1) * width).states for each in range(bins)])
+    return found | {name: states[:, at] for at, name in enumerate(STATES)}
+
+
+def last_of(frames: Frames, end_ps: int) -> Frame:
+    """The last frame that was taken at or before a time."""
+    ends = [frame.end_ps for frame in frames.taken]
+    return frames.taken[int(np.searchsorted(ends, end_ps, side="right")) - 1]
+
+
+def cell_tables(frames: Frames, bins: int, width: int) -> dict[str, Columns]:
+    """The shares of each cell at time 0 and wherever they are others at a bin's end, and where the cells lie."""
+    shown = np.flatnonzero(frames.map.pages)
+    number = np.full(len(frames.map.pages), -1, dtype=np.int64)
+    number[shown] = np.arange(len(shown))
+    before = np.zeros((len(frames.map.pages), 8), dtype=np.uint8)
+    now, cells, shares, starts = before.copy(), [], [], [0]
+    at = 0
+    for frame_number in range(bins + 1):
+        while at < len(frames.taken) and (frames.taken[at].end_ps <= frame_number * width or frame_number == bins):
+            now[frames.taken[at].cells] = frames.taken[at].shares
+            at += 1
+            if frame_number == 0:
+                break
+        changed = shown if frame_number == 0 else np.flatnonzero((now != before).any(axis=1))
+        cells.append(number[changed])
+        shares.append(now[changed])
+        starts.append(starts[-1] + len(changed))
+        before[changed] = now[changed]
+    return {
+        "cells": {
+            "frame_start": np.array(starts),
+            "cell": np.concatenate(cells),
+            "shares": np.concatenate(shares).astype(np.int64),
+        },
+        "cell_map": {"first_gfn": frames.map.first_gfn[shown], "pages": frames.map.pages[shown]},
+    }
+
+
+def vcpus_table(clock: Clock) -> Columns:
+    """Totals of each vCPU."""
+    found: Columns = {f"stall_{cause}_ps": clock.stall[:, at] for at, cause in enumerate(CAUSE_NAMES)}
+    found |= {f"faults_{path}": clock.faults[:, at] for at, path in enumerate(FAULT_PATHS)}
+    return found | {
+        "slow_write_ps": clock.slow_write_ps,
+        "accesses": clock.accesses,
+        "stall_max_ps": clock.worst_ps,
+    }
+
+
+def vcpu_shares(clock: Clock, bins: int, width: int, end_ps: int) -> I64:
+    """What each vCPU did in each bin: running, in a fault, waiting for mmu_lock, blocked otherwise."""
+    lanes = folded(clock.lanes, bins)
+    spans = np.full(bins, width, dtype=np.int64)
+    spans[-1] = max(end_ps - (bins - 1) * width, 1)
+    for vcpu in np.flatnonzero(clock.idle_since < end_ps):
+        idle_from = int(clock.idle_since[vcpu])
+        edges = np.clip(np.arange(bins + 1, dtype=np.int64) * width, idle_from, end_ps)
+        lanes[:, vcpu, layout.LANE_IDLE] += np.diff(edges)
+    away = np.minimum(lanes, spans[:, np.newaxis, np.newaxis])
+    running = np.maximum(spans[:, np.newaxis] - away.sum(axis=2), 0)
+    parts = np.stack([running, *(away[:, :, lane] for lane in range(layout.LANE_IDLE))], axis=2)
+    return shares_of(parts, spans[:, np.newaxis, np.newaxis]).reshape(-1, 4)
+
+
+def shares_of(parts: I64, whole: I64) -> I64:
+    """Parts as shares of 255: 0 only for nothing, 255 only for all."""
+    share = (2 * parts * FULL + whole) // (2 * whole)
+    inside: I64 = np.clip(share, 1, FULL - 1)
+    found: I64 = np.where(parts <= 0, 0, np.where(parts >= whole, FULL, inside))
+    return found
+
+
+def longest_table(clock: Clock) -> Columns:
+    """The longest stalls, longest first; of equal ones the earlier."""
+    top = clock.top[: int(clock.regs[layout.TOP_COUNT])]
+    order = np.lexsort((top[:, layout.TOP_VCPU], top[:, layout.TOP_TIME], -top[:, layout.TOP_STALL]))
+    top = top[order]
+    return {
+        "time_ps": top[:, layout.TOP_TIME],
+        "vcpu": top[:, layout.TOP_VCPU],
+        "gfn": top[:, layout.TOP_GFN],
+        "cause": top[:, layout.TOP_CAUSE],
+        "stall_ps": top[:, layout.TOP_STALL],
+    }
+
+
+def examples_table(frames: Frames, width: int, bins: int) -> Columns:
+    """The first event of each kind in each bin, and the one that stalled longest."""
+    rows = np.concatenate([frame.examples for frame in frames.taken])
+    index = np.minimum(rows[:, EX_STAMP] // width, bins - 1)
+    kind = rows[:, -1]
+    first = np.where(kind == LONGEST, -rows[:, EX_STALL], 0)
+    order = np.lexsort((rows[:, EX_WHO], rows[:, EX_STAMP], first, kind, index))
+    rows, index, kind = rows[order], index[order], kind[order]
+    kept = np.flatnonzero((np.diff(index, prepend=-1) != 0) | (np.diff(kind, prepend=-1) != 0))
+    rows, index, kind = rows[kept], index[kept], kind[kept]
+    return {
+        "bin": index,
+        "time_ps": rows[:, EX_STAMP],
+        "vcpu": rows[:, EX_WHO],
+        "kind": kind + 1,
+        "level": rows[:, EX_LEVEL],
+        "old": rows[:, EX_OLD] & 31,
+        "new": rows[:, EX_NEW] & 31,
+        "gfn": rows[:, EX_GFN],
+        "path": rows[:, EX_PATH] + 1,
+        "stall_ps": rows[:, EX_STALL],
+    }
+
+
+def events_table(session: Session, end_ps: int) -> Columns:
+    """Every change of an entry in the Focus."""
+    recorder: Recorder = session.recorder
+    rows = np.concatenate([np.zeros((0, LOG_COLUMNS), dtype=np.int64), *recorder.events])
+    start, end = 0, end_ps + 1
+    if recorder.focus is not None:
+        start = recorder.focus.start * PS_PER_NS
+        end = end_ps + 1 if recorder.focus.end is None else min(recorder.focus.end * PS_PER_NS, end_ps + 1)
+    tracepoints = session.machine.vm.config.mmu is not Mmu.STAGE2
+    return dict(event_columns(rows, start, end, tracepoints=tracepoints))

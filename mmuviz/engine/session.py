@@ -1,0 +1,51 @@
+"""A run under way: the VM of a Scenario on its clock, its guest, its ioctl thread, and who records it."""
+
+from __future__ import annotations
+
+from mmuviz.engine.calls import CallLog
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.guest import Guest
+from mmuviz.engine.recorder import Recorder
+from mmuviz.engine.timed_ioctls import TimedIoctls
+from mmuviz.engine.timed_machine import TimedMachine
+
+
+class Session:
+    """What a driver has in its hands.
+
+    Attributes:
+        scenario: what is run.
+        machine: the VM under its clock.
+        ioctls: the thread that calls ioctls.
+        guest: the vCPUs.
+        recorder: who looks at the tables over time.
+        logged: ids of the memslots that are logged, in order.
+    """
+
+    def __init__(
+        self, scenario: Scenario, machine: TimedMachine, ioctls: TimedIoctls, guest: Guest, recorder: Recorder
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            scenario: what is run.
+            machine: the VM under its clock.
+            ioctls: the thread that calls ioctls.
+            guest: the vCPUs.
+            recorder: who looks at the tables over time.
+        """
+        self.scenario = scenario
+        self.machine = machine
+        self.ioctls = ioctls
+        self.guest = guest
+        self.recorder = recorder
+        self.logged = [slot for slot, each in enumerate(scenario.memory) if each.logged]
+
+    @property
+    def log(self) -> CallLog:
+        """The calls and phases so far."""
+        return self.ioctls.log
+
+    def begin_clock(self) -> None:
+        """Time 0: what was done so far, to make the guest as it is, is no part of the run."""
+        self.recorder.begin(self.machine, self.log)

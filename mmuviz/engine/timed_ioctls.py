@@ -1,0 +1,270 @@
+"""The ioctls of dirty logging in time: the VM's own steps, each at its time and at its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import numpy as np
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.calls import CallLog
+from mmuviz.engine.clock import Clock, push
+from mmuviz.engine.exits import use_big_lock
+from mmuviz.engine.step_cost import StepCost, fixed_ps
+from mmuviz.engine.timed_machine import TimedMachine, resume_after_ring_full
+from mmuviz.ground.compiled import compiled
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu.examples import RING_FULL, note_example
+from mmuviz.mmu.state import I64
+from mmuviz.mmu.steps import Act, Step, Steps
+
+T = TypeVar("T")
+PLACES: Final = {
+    "enable": layout.AT_ENABLE,
+    "get": layout.IN_CLEAR,
+    "clear": layout.IN_CLEAR,
+    "reset": layout.IN_CLEAR,
+    "pre_split": layout.IN_PRE_SPLIT,
+}
+"""Where the splits of an ioctl count; GET and a reset split as CLEAR does, in the few modes in which they split."""
+
+
+@compiled
+def serve_exit(clock: Clock, vcpu: int) -> None:
+    """A vCPU that waited for the big lock has it now, and goes back to the guest."""
+    clock.now[vcpu] = use_big_lock(clock, vcpu, clock.now[vcpu])
+    clock.phase[vcpu] = layout.RUNNING
+    push(clock.heap, clock.now, clock.regs, vcpu)
+
+
+class TimedIoctls:
+    """The thread that calls the ioctls of a timed machine.
+
+    Attributes:
+        machine: the machine.
+        log: where each call is noted.
+        iteration: of the driver's loop; 0 before it.
+    """
+
+    def __init__(self, machine: TimedMachine, log: CallLog, *, big_lock: bool = False) -> None:
+        """Take a machine.
+
+        Args:
+            machine: the machine.
+            log: where each call is noted.
+            big_lock: the thread holds the lock that exits to userspace need.
+        """
+        self.machine = machine
+        self.log = log
+        self.iteration = 0
+        self._big_lock = big_lock
+        self._cost = StepCost(machine.costs, machine.vm)
+
+    # Carrying out
+
+    @contextmanager
+    def call(self, kind: str, slot: int = -1) -> Iterator[Callable[[int], None]]:
+        """One ioctl; what it took is noted at its end.
+
+        Args:
+            kind: enable, get, clear, reset, disable or pre_split.
+            slot: the memslot's id, -1 for all.
+
+        Yields:
+            A function that notes how many dirty pages it reported.
+        """
+        machine = self.machine
+        machine.wait_ps = machine.longest_hold_ps = 0
+        reported = [-1]
+        begun = self.log.begin(machine, kind, self.iteration, slot)
+        self._take_big_lock()
+        machine.mark()
+        yield lambda pages: reported.__setitem__(0, pages)
+        self._drop_big_lock()
+        self.log.end(machine, begun, reported[0])
+
+    def _in_time(self, kind: str, steps: Steps[T], pages: int) -> T:
+        """Carry the steps of an ioctl out.
+
+        Args:
+            kind: of the ioctl.
+            steps: its steps.
+            pages: that the whole call goes over.
+
+        Returns:
+            What it returns.
+        """
+        machine, stat = self.machine, self.machine.vm.state.stat
+        while True:
+            before = int(stat[mmu.STAT_SPLITS]), int(stat[mmu.STAT_ZAPS])
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            if kind in PLACES:
+                machine.note(layout.SPLITS + PLACES[kind], int(stat[mmu.STAT_SPLITS]) - before[0])
+            machine.note(layout.ZAPS, int(stat[mmu.STAT_ZAPS]) - before[1])
+            self._take_step(kind, step, pages)
+
+    def _take_step(self, kind: str, step: Step, pages: int) -> None:
+        machine = self.machine
+        match step.act:
+            case Act.FIXED:
+                machine.advance(fixed_ps(machine.costs, machine.vm.config, kind, pages))
+            case Act.LOCK | Act.RELOCK:
+                self._take_lock(step)
+            case Act.UNLOCK:
+                machine.release_mmu_lock()
+            case Act.FLUSH:
+                machine.flush(step.times)
+            case Act.BROADCAST:
+                machine.broadcast(step.times)
+            case Act.PLAN:
+                self._cost.plan(step)
+            case Act.WORK:
+                machine.advance(self._cost.work_ps(step, pages))
+
+    def _take_lock(self, step: Step) -> None:
+        """mmu_lock; it is dropped for memory only where somebody could come in between."""
+        if step.path is None:
+            return
+        if step.act is Act.LOCK:
+            self.machine.acquire_mmu_lock(step.path)
+        elif not self.machine.quiet:
+            self.machine.release_mmu_lock()
+            self.machine.acquire_mmu_lock(step.path)
+
+    def _take_big_lock(self) -> None:
+        """Userspace's own lock, where the thread that calls ioctls holds it over them."""
+        machine, regs = self.machine, self.machine.clock.regs
+        if not self._big_lock:
+            return
+        machine.run_until(machine.time)
+        free = int(regs[layout.BIG_LOCK_FREE])
+        regs[layout.BIG_LOCK_HELD] = 1
+        if free > machine.time:
+            machine.wait_ps += free - machine.time
+            machine.wait(free - machine.time)
+
+    def _drop_big_lock(self) -> None:
+        clock = self.machine.clock
+        if not clock.regs[layout.BIG_LOCK_HELD]:
+            return
+        clock.regs[layout.BIG_LOCK_HELD] = 0
+        clock.regs[layout.BIG_LOCK_FREE] = self.machine.time
+        blocked = np.flatnonzero(clock.phase == layout.BLOCKED)
+        for vcpu in blocked[np.argsort(clock.now[blocked], kind="stable")]:
+            serve_exit(clock, int(vcpu))
+
+    # The ioctls
+
+    def enable(self, slot: int) -> None:
+        """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
+        vm = self.machine.vm
+        with self.call("enable", slot):
+            self._in_time("enable", vm.enable_steps(slot, self.machine.unit), vm.span(slot)[1])
+
+    def disable(self, slot: int) -> None:
+        """KVM_SET_USER_MEMORY_REGION without the flag."""
+        vm = self.machine.vm
+        with self.call("disable", slot):
+            self._in_time("disable", vm.disable_steps(slot, self.machine.unit), vm.span(slot)[1])
+
+    def pre_split(self, slot: int) -> None:
+        """The pre-split of 2020, before logging starts: a dummy vCPU faults every page."""
+        vm = self.machine.vm
+        with self.call("pre_split", slot):
+            self._in_time("pre_split", vm.pre_split_steps(slot, self.machine.unit), vm.span(slot)[1])
+
+    def get(self, slot: int) -> I64:
+        """KVM_GET_DIRTY_LOG.
+
+        Args:
+            slot: the memslot's id.
+
+        Returns:
+            int64[words], 64 pages a word.
+        """
+        vm = self.machine.vm
+        with self.call("get", slot) as report:
+            bits = self._in_time("get", vm.get_steps(slot, self.machine.unit), vm.span(slot)[1])
+            report(int(np.bitwise_count(bits.view(np.uint64)).sum()))
+        return bits
+
+    def clear(self, slot: int, first_page: int, num_pages: int, bits: I64) -> None:
+        """KVM_CLEAR_DIRTY_LOG of a range.
+
+        Args:
+            slot: the memslot's id.
+            first_page: of the range, counted from the slot's start.
+            num_pages: of the range.
+            bits: int64[words] of the range.
+        """
+        vm = self.machine.vm
+        steps = vm.clear_steps(slot, first_page, num_pages, bits, self.machine.unit)
+        with self.call("clear", slot):
+            self._in_time("clear", steps, num_pages)
+
+    def reset_rings(self) -> int:
+        """KVM_RESET_DIRTY_RINGS of what was harvested.
+
+        Returns:
+            Entries reset.
+        """
+        vm = self.machine.vm
+        with self.call("reset"):
+            return self._reset()
+
+    def _reset(self) -> int:
+        vm = self.machine.vm
+        return self._in_time("reset", vm.reset_ring_steps(self.machine.unit), 0)
+
+    def collect_rings(self) -> list[tuple[int, I64]]:
+        """Harvest every ring; see Vm.collect_dirty_rings()."""
+        machine = self.machine
+        machine.mark()
+        found = machine.vm.collect_dirty_rings()
+        entries = sum(len(pages) for _, pages in found)
+        machine.advance(entries * machine.costs.walk("collect_entry"))
+        return found
+
+    def harvest_and_reset_rings(self) -> list[tuple[int, I64]]:
+        """Harvest every ring, reset them, and let the vCPUs go on whose rings were full.
+
+        Returns:
+            See Vm.collect_dirty_rings().
+        """
+        machine, clock = self.machine, self.machine.clock
+        with self.call("reset") as report:
+            found = self.collect_rings()
+            report(sum(len(pages) for _, pages in found))
+            self._reset()
+        for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
+            resume_after_ring_full(clock, int(vcpu), max(machine.time, int(clock.now[vcpu])))
+        return found
+
+    def run_and_reap(self, until: int) -> None:
+        """Userspace waits for the vCPUs, and harvests the rings whenever one is full.
+
+        Args:
+            until: the time up to which it waits, unless they are done before.
+        """
+        machine, clock = self.machine, self.machine.clock
+        while (clock.phase == layout.RING_FULL).any() or machine.run_until(until, reaps=True):
+            full = np.flatnonzero(clock.phase == layout.RING_FULL)
+            machine.time = max(machine.time, int(clock.now[full].min()))
+            machine.mark()
+            machine.note(layout.RING_FULLS, len(full))
+            note_ring_full(machine, int(full[0]))
+            self.harvest_and_reset_rings()
+
+
+def note_ring_full(machine: TimedMachine, vcpu: int) -> None:
+    """Keep an example of a vCPU that left the guest because its ring was full."""
+    stat = machine.vm.state.stat
+    stat[mmu.STAT_WHO] = vcpu
+    note_example(machine.vm.state, RING_FULL, 0, 0, 0, 0)
+    machine.mark()

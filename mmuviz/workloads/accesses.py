@@ -1,0 +1,86 @@
+"""The access at a position of a vCPU's stream.
+
+A stream is a rule, not a list: the access at a position is worked out from the columns and the
+position alone, so looking ahead costs nothing.
+"""
+
+from __future__ import annotations
+
+from mmuviz.ground.compiled import inlined
+from mmuviz.workloads.draws import hot_page, uniform, zipf_page
+from mmuviz.workloads.stream import (
+    ALWAYS,
+    FIRST_GFN,
+    HOT_SET,
+    I64,
+    KIND,
+    LISTED,
+    PAGES,
+    PASS,
+    RAM_FIRST,
+    RAM_MOVE,
+    RANDOM,
+    SEED,
+    STRIDE,
+    WRITE_PERMILLE,
+    ZIPF,
+)
+
+
+@inlined
+def ram_row(ram: I64, index: int) -> int:
+    """The row of `ram` that holds a page of the guest's RAM, counted over all its memslots."""
+    row = ram.shape[0] - 1
+    while row > 0 and index < ram[row, RAM_FIRST]:
+        row -= 1
+    return row
+
+
+@inlined
+def ram_row_of_gfn(ram: I64, gfn: int) -> int:
+    """The row of `ram` that holds a gfn."""
+    row = ram.shape[0] - 1
+    while row > 0 and gfn < ram[row, RAM_FIRST] + ram[row, RAM_MOVE]:
+        row -= 1
+    return row
+
+
+@inlined
+def page_at(stream: I64, vcpu: int, position: int) -> int:
+    """The page of RAM that a vCPU touches at a position of its pass, where its pages are not listed."""
+    first, pages = stream[vcpu, FIRST_GFN], stream[vcpu, PAGES]
+    if stream[vcpu, KIND] == RANDOM:
+        return int(first + uniform(stream[vcpu, SEED] + stream[vcpu, PASS], position, pages))
+    if stream[vcpu, KIND] == HOT_SET:
+        return int(first + hot_page(stream, vcpu, stream[vcpu, SEED] + stream[vcpu, PASS], position))
+    if stream[vcpu, KIND] == ZIPF:
+        return int(first + zipf_page(stream, vcpu, stream[vcpu, SEED] + stream[vcpu, PASS], position))
+    offset = position * stream[vcpu, STRIDE]
+    return int(first + (offset if offset < pages else offset % pages))  # a division costs more than all the rest
+
+
+@inlined
+def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
+    """The gfn that a vCPU touches at a position of its pass.
+
+    Args:
+        stream: int64[vcpus, COLUMNS]; of a list, FIRST_GFN is where the vCPU's part of it begins.
+        ram: int64[slots, 2], memslots in order of gfn: the first page of RAM in each, and what is added to a page's
+            number to have its gfn.
+        listed: int64[n], gfns of all lists.
+        vcpu: row.
+        position: 0 to ACCESSES - 1.
+    """
+    if stream[vcpu, KIND] == LISTED:
+        return int(listed[stream[vcpu, FIRST_GFN] + position])
+    page = page_at(stream, vcpu, position)
+    return int(page + ram[ram_row(ram, page), RAM_MOVE])
+
+
+@inlined
+def is_write_at(stream: I64, vcpu: int, position: int) -> int:
+    """1 where the access at a position writes."""
+    share = stream[vcpu, WRITE_PERMILLE]
+    if share >= ALWAYS or share <= 0:
+        return 1 if share > 0 else 0
+    return 1 if uniform(~(stream[vcpu, SEED] + stream[vcpu, PASS]), position, ALWAYS) < share else 0
