@@ -103,6 +103,7 @@ def rows(mitigations: str) -> dict[tuple[str, Release], Entry]:
     return found
 
 
+@cache
 def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
     """The entry that a kernel release uses.
 

@@ -13,7 +13,7 @@ from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
-from mmuviz.engine.frames import FULL, STATES, Frame, Frames
+from mmuviz.engine.frames import FULL, STATES, Frames
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
 from mmuviz.mmu.config import Mmu
@@ -127,14 +127,10 @@ def bins_table(clock: Clock, frames: Frames, bins: int, width: int) -> Columns:
         "userspace_exits": series[:, layout.USERSPACE_EXITS],
         "ioctl_ps": series[:, layout.IOCTL],
     }
-    states = np.array([last_of(frames, (each + 1) * width).states for each in range(bins)])
+    ends = np.array([frame.end_ps for frame in frames.taken])
+    last = np.searchsorted(ends, (np.arange(bins) + 1) * width, side="right") - 1  # at or before each bin's end
+    states = np.array([frames.taken[each].states for each in last.tolist()])
     return found | {name: states[:, at] for at, name in enumerate(STATES)}
-
-
-def last_of(frames: Frames, end_ps: int) -> Frame:
-    """The last frame that was taken at or before a time."""
-    ends = [frame.end_ps for frame in frames.taken]
-    return frames.taken[int(np.searchsorted(ends, end_ps, side="right")) - 1]
 
 
 def cell_tables(frames: Frames, bins: int, width: int) -> dict[str, Columns]:

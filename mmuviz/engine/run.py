@@ -28,6 +28,8 @@ The order inside a step:
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from mmuviz.engine import clock as layout
@@ -48,8 +50,8 @@ from mmuviz.mmu.vm import Vm
 from mmuviz.recording.recording import Recording
 from mmuviz.workloads import stream as program
 
-FIRST_BIN_SHIFT = 20
-"""Bins begin about a microsecond wide and double whenever 512 of them are full."""
+LEAST_BIN_SHIFT: Final = 20
+"""Bins are a microsecond wide at least; they double whenever 512 of them are full."""
 
 
 def run(scenario: Scenario, focus: Focus | None = None) -> Recording:
@@ -103,7 +105,10 @@ def session_of(scenario: Scenario, focus: Focus | None = None) -> Session:
 def new_clock_of(scenario: Scenario, costs: CostTable) -> layout.Clock:
     """The clock of a Scenario's vCPUs, at 0."""
     stream = np.zeros((scenario.vm.vcpus, program.COLUMNS), dtype=np.int64)
-    return layout.new_clock(stream, ram_table(scenario), costs.guest, costs.slow, costs.host["cores"], FIRST_BIN_SHIFT)
+    shift = LEAST_BIN_SHIFT
+    while scenario.driver.least_ps() >> shift >= layout.BINS:
+        shift += 1
+    return layout.new_clock(stream, ram_table(scenario), costs.guest, costs.slow, costs.host["cores"], shift)
 
 
 def ram_table(scenario: Scenario) -> I64:

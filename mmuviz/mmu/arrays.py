@@ -105,7 +105,6 @@ class VmArrays:
         while True:
             at = step(at)
             if at >= end:
-                self.note_peak()
                 return
             self.drain_log()
 

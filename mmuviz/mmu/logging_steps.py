@@ -64,6 +64,7 @@ def _enable(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[None]:
     begin_bitmap(vm, row)
     if vm.config.tracking.rounds_to_4k is not None:
         vm.rounds[slot_id] = np.zeros(regions_of(*vm.span(row)), dtype=np.int64)
+    vm.note_peak()
     if vm.config.dirty_log_mode.initially_set:
         return
     base, pages = vm.span(row)
@@ -71,6 +72,7 @@ def _enable(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[None]:
     for step in reversed(steps) if vm.config.mmu is Mmu.STAGE2 else steps:
         for tables in vm.tables:
             yield from step(vm, tables, base, base + pages, unit)
+    vm.note_peak()
     state.stat[layout.STAT_TLB_FLUSHES] += 1
     yield flush()
 
@@ -258,6 +260,7 @@ def _pre_split(vm: VmArrays, row: int, vcpu: int, vcpus: layout.I64, unit: Unit)
                 Act.WORK, verb=Verb.PRE_SPLIT, first=low, end=high, level=level, tables=vm.state, changes=changes
             )
             low = high
+    vm.note_peak()
     return regions_of(base, pages) + pages
 
 

@@ -146,6 +146,7 @@ def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: 
 
 def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
     """One flush at the end of a call that armed anything. Kernel: kvm_flush_remote_tlbs_memslot()."""
+    vm.note_peak()
     flushes = int(vm.state.stat[layout.STAT_MASKS_ARMED]) != armed
     vm.state.stat[layout.STAT_TLB_FLUSHES] += flushes
     yield UNLOCK

@@ -19,6 +19,10 @@ class EnableOnly(LogsDirtyPages):
     lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0
     tail: Annotated[Span, Field(description="how long it runs on after that")] = 0
 
+    def least_ps(self) -> int:
+        """How long a run takes at least."""
+        return (self.lead + self.tail) * PS_PER_NS
+
     def drive(self, session: Session) -> None:
         """Carry it out; the clock begins when the guest's memory is mapped."""
         guest, machine = session.guest, session.machine

@@ -36,3 +36,7 @@ class ListedOps(Choices):
         if bool(self.ops) == bool(self.recording):
             number = "are both given" if self.ops else "are both missing"
             raise ContradictionError(f"ops and recording {number}; give one of them")
+
+    def least_ps(self) -> int:
+        """How long a run takes at least."""
+        return 0

@@ -31,6 +31,10 @@ class LiveRounds(LogsDirtyPages):
     tail: Annotated[Span, Field(description="how long the guest runs on after the last round")] = 0
     disable: Annotated[Flag, Field(description="disable logging at the end, while the guest runs")] = False
 
+    def least_ps(self) -> int:
+        """How long a run takes at least."""
+        return (self.lead + self.rounds * self.interval + self.tail) * PS_PER_NS
+
     def drive(self, session: Session) -> None:
         """Carry it out; the clock begins when the guest's memory is mapped."""
         guest, machine, ioctls = session.guest, session.machine, session.ioctls

@@ -24,6 +24,10 @@ class QemuPrecopy(Choices):
         """
         raise InputError("driver.kind=qemu_precopy comes with a later version; choose live_rounds, which is near to it")
 
+    def least_ps(self) -> int:
+        """How long a run takes at least."""
+        return 0
+
     def drive(self, _session: Session) -> None:
         """Refused, see refuse()."""
         self.refuse()

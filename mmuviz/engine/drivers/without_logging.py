@@ -46,6 +46,10 @@ class WithoutLogging(Choices):
                 'iterations=0 needs a duration; give iterations of 1 or more, or a duration, e.g. "1 s"'
             )
 
+    def least_ps(self) -> int:
+        """How long a run takes at least."""
+        return self.duration * PS_PER_NS
+
     def drive(self, session: Session) -> None:
         """Carry it out, as enable_only or dirty_log_perf_test would without the ioctls."""
         guest, machine = session.guest, session.machine
