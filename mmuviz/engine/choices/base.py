@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_val
 
 from mmuviz.engine.choices.errors import refusal, unknown_field
 
+TAGS: Final = ("pattern", "kind")
+"""Fields by which a union tells its types apart."""
 _DEPTH: Final[ContextVar[int]] = ContextVar("depth", default=0)
 """How many models are being validated around this one: the outermost alone makes one line of what is wrong."""
 
@@ -32,6 +34,8 @@ class Choices(BaseModel):
                 data = cls._prepared(data)
             made = handler(data)
             made._check()  # noqa: SLF001  # of the class itself
+            # What a union is told apart by belongs to what was given, also where the class said it.
+            made.model_fields_set.update(name for name in TAGS if name in cls.model_fields)
         except ValueError as error:
             if depth:
                 raise

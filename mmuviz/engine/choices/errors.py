@@ -13,8 +13,6 @@ from mmuviz.engine.choices.annotations import field_at
 from mmuviz.engine.choices.units import size_text, time_text
 from mmuviz.ground.errors import InputError, shown
 
-UNIONS: Final = {"workload": "pattern", "phases": "pattern", "driver": "kind"}
-"""Fields that hold one of several types, and the field that says which."""
 KINDS: Final = {
     "string_type": "must be text in quotes",
     "bool_type": "must be true or false, without quotes",
@@ -85,8 +83,8 @@ def _rule(error: ErrorDetails, root: type[BaseModel]) -> str:
         return f"must be one of {str(context['expected']).replace(chr(39), '').replace(' or ', ', ')}" + _nearest(error)
     if kind == "rule":
         return str(context["rule"])
-    if kind in ("too_short", "too_long", "string_too_long"):
-        return error["msg"].lower()
+    if kind == "string_too_long":
+        return f"must have at most {context['max_length']} characters"
     return KINDS.get(kind, error["msg"])
 
 
@@ -94,6 +92,14 @@ def _nearest(error: ErrorDetails) -> str:
     words = str(error.get("ctx", {}).get("expected", error.get("ctx", {}).get("expected_tags", ""))).split("'")[1::2]
     near = difflib.get_close_matches(str(error["input"])[:60], words, 1, 0.5)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _count(context: Mapping[str, Any]) -> str:
+    """How many entries there are and may be; empty where that is not what is wrong."""
+    if "actual_length" not in context:
+        return ""
+    bound = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
+    return f"has {context['actual_length']} entries and must have {bound}"
 
 
 def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
@@ -107,8 +113,8 @@ def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
         words = str(context["expected_tags"]).replace("'", "")
         error = {**error, "input": context["tag"]}
         return f"{name}={shown(context['tag'])} must be one of {words}{_nearest(error)}"
-    if kind == "missing":
-        return f"{path} {KINDS[kind]}"
+    if kind in ("missing", "too_short", "too_long"):
+        return f"{path} {_count(context) or KINDS[kind]}"
     return f"{path or 'a scenario'}={shown(error['input'])} {_rule(error, root)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import as_file, files
@@ -39,7 +40,9 @@ def recording_document(name: str) -> dict[str, Any]:
                 return checked(read_document(path)).document
         return checked(read_document(Path(name))).document
     except InputError as error:
-        raise InputError(f"driver.recording={shown(name)}: {error}") from error
+        near = difflib.get_close_matches(name[:80], packaged_recordings(), 1, 0.5)
+        hint = f"; or did you mean {near[0]}?" if near else ""
+        raise InputError(f"driver.recording={shown(name)} {error}{hint}") from error
 
 
 def vm_of_recording(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,10 @@ class Scenario(Choices):
         """The complete Scenario in the words of the files: defaults filled in, sizes and times as whole numbers."""
         return self.model_dump(mode="json")
 
+    def given(self) -> dict[str, Any]:
+        """What was given of it, defaults left out, so that they follow from whatever is overridden."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
     def digest(self) -> str:
         """SHA-256 of what is run, in hexadecimal: of the canonical JSON of as_document() without the texts."""
         document = {name: value for name, value in self.as_document().items() if name not in TEXTS}

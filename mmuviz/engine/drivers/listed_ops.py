@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
@@ -30,6 +30,12 @@ class ListedOps(Choices):
             json_schema_extra={"values": "a path or a name", "depends": "instead of ops"},
         ),
     ] = ""
+
+    @field_validator("ops", mode="after")
+    @classmethod
+    def _bare(cls, ops: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        """What the kernel answered is no part of what is run."""
+        return tuple({name: value for name, value in op.items() if name != "after"} for op in ops)
 
     def _check(self) -> None:
         """Operations or a recording, not both and not neither."""

@@ -1,0 +1,170 @@
+"""Overrides of a scenario's fields: dotted names or tables, laid over what was given."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mmuviz.engine.choices.annotations import field_at, models_in, tag_of
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.ground.errors import InputError, shown
+from mmuviz.studies.policies import policy_overrides
+
+LEFT_OUT: Final = None
+"""An override of this value takes a field out, so that it has its default."""
+LONGEST_VALUE: Final = 10_000
+_STEP: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,60})(?:\[([0-9]{1,3})\])?")
+UNIONS: Final = {"workload": "pattern", "driver": "kind"}
+
+
+def steps_of(field: str) -> list[str | int]:
+    """Names and indexes of a dotted name.
+
+    Args:
+        field: e.g. "vm.kernel", "memory[0].size".
+
+    Returns:
+        The steps from the document to the value.
+
+    Raises:
+        InputError: it is no such name.
+    """
+    steps: list[str | int] = []
+    for part in field.split(".") if len(field) <= 200 else [""]:
+        found = _STEP.fullmatch(part)
+        if found is None:
+            raise InputError(f"field {shown(field)} must be names with dots between, e.g. vm.kernel or memory[0].size")
+        steps += [found[1]] if found[2] is None else [found[1], int(found[2])]
+    return steps
+
+
+def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type decides
+    """The value of an override that was typed on a command line.
+
+    Args:
+        field: dotted name.
+        text: TOML, or a plain word; a field of text takes it as it stands.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: the name or the text is no such thing.
+    """
+    if len(text) > LONGEST_VALUE:
+        raise InputError(f"{field} has a value of {len(text)} characters; give at most {LONGEST_VALUE}")
+    words = text.strip()
+    if field_at(Scenario, steps_of(field)).annotation is str and words[:1] not in ('"', "'"):
+        return words
+    if "\n" in words or re.search(r"[0-9A-Fa-f_]{400}", words):
+        return words[:100]
+    try:
+        return tomllib.loads(f"value = {words}")["value"]
+    except (ValueError, RecursionError):
+        return words
+
+
+def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], Any]]:
+    """Overrides as paths: tables are followed down, dotted names taken apart; lists are values."""
+    found: list[tuple[tuple[str | int, ...], Any]] = []
+    for name, value in fields.items():
+        path = (*before, *steps_of(str(name)))
+        if isinstance(value, Mapping) and value and path[:2] != ("host", "overrides") and len(path) < 8:
+            found += _leaves(value, path)
+        elif isinstance(value, Mapping) and len(path) < 8:
+            found += [((*path, *steps_of(str(each))), leaf) for each, leaf in value.items()]
+        else:
+            found.append((path, value))
+    return found
+
+
+def overridden(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A document with overrides laid over it.
+
+    `policy` stands for its own overrides and comes first. Another `workload.pattern` or
+    `driver.kind` keeps those fields of the former one that the new one has as well.
+
+    Args:
+        document: fields of a Scenario as they were given; not changed.
+        overrides: dotted names or tables; None takes a field out.
+
+    Returns:
+        The new document.
+
+    Raises:
+        InputError: a name leads nowhere.
+    """
+    rest = {name: value for name, value in overrides.items() if name != "policy"}
+    leaves = _leaves(rest)
+    if "policy" in overrides:
+        # What the policy means depends on the VM, which the other overrides may change.
+        vm = overridden(document, rest).get("vm", {})
+        leaves = [*_leaves(policy_overrides(overrides["policy"], vm)), *leaves]
+    found: dict[str, Any] = copied(document)
+    for part, tag in UNIONS.items():
+        chosen = [value for path, value in leaves if path == (part, tag)]
+        if chosen and isinstance(found.get(part), dict) and found[part].get(tag) != chosen[-1]:
+            found[part] = _kept(part, str(chosen[-1]), found[part])
+    for path, value in leaves:
+        _put(found, path, value)
+    return found
+
+
+def copied(value: Any) -> Any:  # noqa: ANN401  # of any type, nested as deep as a parser lets it be
+    """A copy of tables and lists, without what else is in them."""
+    if isinstance(value, Mapping):
+        return {name: copied(each) for name, each in value.items()}
+    return [copied(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _kept(part: str, word: str, fields: dict[str, Any]) -> dict[str, Any]:
+    models = models_in(Scenario.model_fields[part].annotation)
+    known = next((model.model_fields for model in models if tag_of(model) == word), {})
+    return {name: value for name, value in fields.items() if name in known}
+
+
+def _put(document: dict[str, Any], path: tuple[str | int, ...], value: object) -> None:
+    at: Any = document
+    for index, step in enumerate(path):
+        name = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path[: index + 1]).lstrip(".")
+        if isinstance(step, int):
+            if not isinstance(at, list) or step >= len(at):
+                many = len(at) if isinstance(at, list) else 0
+                raise InputError(f"{name} is not there: the scenario has {many} of them; count from 0")
+        elif not isinstance(at, dict):
+            raise InputError(
+                f"{name} is no field: what it stands in has no fields; mmuviz scenarios --fields lists them"
+            )
+        if index == len(path) - 1:
+            break
+        if isinstance(at, dict) and step not in at:
+            if value is LEFT_OUT:
+                return
+            at[step] = {}
+        at = at[step]
+    if value is not LEFT_OUT:
+        at[path[-1]] = value
+    elif isinstance(at, dict):
+        at.pop(path[-1], None)
+
+
+def apply_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """overridden(), of values as somebody types them.
+
+    Args:
+        document: fields of a Scenario, and its variants, as they were given; not changed.
+        overrides: dotted name -> text, or a value that is taken as it is.
+
+    Returns:
+        The new document.
+
+    Raises:
+        InputError: a name leads nowhere.
+    """
+    typed = {
+        field: value_of(field, value) if isinstance(value, str) and field != "policy" else value
+        for field, value in overrides.items()
+    }
+    return overridden(document, typed)

@@ -1,0 +1,112 @@
+"""Policies: short names for a dirty-log mode and the way in which huge pages are split."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from mmuviz.engine.choices.vm import VmChoices
+from mmuviz.ground.errors import InputError, shown
+from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M
+from mmuviz.mmu.config import DirtyLogMode
+
+DEFAULT_CHUNK: Final = PAGES_PER_2M * PAGE_BYTES
+"""split_chunk of an eager policy on arm64, where none was given."""
+
+
+class Policy(NamedTuple):
+    """One policy.
+
+    Attributes:
+        name: short name.
+        mode: vm.dirty_log_mode.
+        eager: whether huge pages are split eagerly: vm.eager_page_split; on arm64 vm.split_chunk, the
+            one that was given, else 2 MiB.
+        says: what happens to a huge page.
+    """
+
+    name: str
+    mode: DirtyLogMode
+    eager: bool
+    says: str
+
+
+_ALL: Final = (
+    Policy(
+        "lazy",
+        DirtyLogMode.MANUAL_INITIALLY_SET,
+        eager=False,
+        says="all bits are set at first; CLEAR protects huge pages, and the first write to each splits it",
+    ),
+    Policy(
+        "eager_at_enable",
+        DirtyLogMode.MANUAL,
+        eager=True,
+        says="the ioctl that enables logging splits every huge page and protects all",
+    ),
+    Policy(
+        "eager_in_clear",
+        DirtyLogMode.MANUAL_INITIALLY_SET,
+        eager=True,
+        says="all bits are set at first; CLEAR splits the huge pages of its range and protects them",
+    ),
+    Policy(
+        "legacy_lazy",
+        DirtyLogMode.LEGACY,
+        eager=False,
+        says="enabling protects huge pages, the first write to each splits it; GET protects again",
+    ),
+    Policy("legacy_eager", DirtyLogMode.LEGACY, eager=True, says="enabling splits every huge page; GET protects again"),
+    Policy(
+        "manual_lazy",
+        DirtyLogMode.MANUAL,
+        eager=False,
+        says="enabling protects huge pages, the first write to each splits it; GET copies, CLEAR protects",
+    ),
+    Policy("ring_lazy", DirtyLogMode.RING, eager=False, says="a dirty ring a vCPU; the first write splits a huge page"),
+    Policy("ring_eager", DirtyLogMode.RING, eager=True, says="a dirty ring a vCPU; enabling splits every huge page"),
+)
+POLICIES: Final = {each.name: each for each in _ALL}
+
+
+def policy_overrides(name: object, vm: object) -> dict[str, Any]:
+    """The overrides that a policy stands for.
+
+    A field that the policy's mode does not have is left out: ring_entries and reap_interval without
+    rings, clear_chunk without CLEAR.
+
+    Args:
+        name: of the policy.
+        vm: fields of vm as they were given; arm64 splits by chunks.
+
+    Returns:
+        Dotted name -> value; None takes a field out.
+
+    Raises:
+        InputError: there is no such policy.
+    """
+    if not isinstance(name, str) or name not in POLICIES:
+        near = difflib.get_close_matches(str(name)[:60], POLICIES, 1, 0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"policy={shown(name)} is none; {hint}Choose one of {', '.join(POLICIES)}")
+    policy, given = POLICIES[name], vm if isinstance(vm, Mapping) else {}
+    found: dict[str, Any] = {"vm.dirty_log_mode": str(policy.mode)}
+    if given.get("vendor") == "arm64" or given.get("mmu") == "stage2":
+        chunk = given.get("split_chunk") or DEFAULT_CHUNK
+        found["vm.split_chunk"] = chunk if policy.eager else 0
+    else:
+        found["vm.eager_page_split"] = policy.eager
+    if not policy.mode.ring:
+        found |= {"vm.ring_entries": None, "driver.reap_interval": None}
+    if policy.mode.ring or not policy.mode.manual:
+        found["driver.clear_chunk"] = None
+    return found
+
+
+def policy_name(vm: VmChoices) -> str:
+    """The short name of a VM's mode and way of splitting; mode and way in words where it has none."""
+    for policy in POLICIES.values():
+        if policy.mode is vm.dirty_log_mode and policy.eager == vm.splits_eagerly:
+            return policy.name
+    return f"{vm.dirty_log_mode}, {'eager' if vm.splits_eagerly else 'lazy'}"

@@ -1,0 +1,104 @@
+"""Scenario files: from a path or the name of a packaged entry to what is run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mmuviz.engine.choices.recorded import bare_ops, packaged_recordings, vm_of_recording
+from mmuviz.engine.choices.scenario import LONGEST_TEXT, Scenario
+from mmuviz.ground.errors import InputError, MmuvizError, shown
+from mmuviz.mmu.recordings import SCHEMA, checked
+from mmuviz.studies.comparison import Comparison
+from mmuviz.studies.overrides import apply_overrides
+from mmuviz.studies.packaged_scenarios import ORDER, packaged_document
+from mmuviz.studies.scenario_text import read_text
+
+FEWEST_FOR_A_PATH: Final = (".", "/")
+
+
+def read_scenario(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario | Comparison:
+    """Read what is to be run.
+
+    Args:
+        source: the name of a packaged entry or recording, or a file: a scenario in TOML or JSON, or a
+            recording of real KVM.
+        overrides: dotted name -> value, as apply_overrides() takes them; of a Comparison they change the base.
+
+    Returns:
+        A Comparison where the file has variants, else a Scenario.
+
+    Raises:
+        InputError: it is refused: file, field, value, rule, remedy.
+    """
+    document = scenario_document(source)
+    try:
+        if overrides:
+            document = apply_overrides(document, overrides)
+        return scenario_of(document)
+    except MmuvizError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def scenario_document(source: str | Path) -> dict[str, Any]:
+    """The document of a source, not yet checked.
+
+    Args:
+        source: as read_scenario() takes it.
+
+    Returns:
+        Fields of a Scenario, and variants.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    name = str(source)
+    if name in ORDER:
+        return packaged_document(name)
+    if name in packaged_recordings():
+        return {"driver": {"kind": "listed_ops", "recording": name}}
+    if not name:
+        raise InputError("'' must name a file or a packaged scenario; mmuviz scenarios lists those")
+    if not Path(name).exists() and not any(each in name for each in FEWEST_FOR_A_PATH):
+        near = difflib.get_close_matches(name[:80], ORDER, 1, 0.4)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"{shown(name)} is no file and no packaged scenario; {hint}mmuviz scenarios lists those")
+    try:
+        document = read_text(Path(name))
+        return of_recording(document) if document.get("schema") == SCHEMA else document
+    except MmuvizError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def of_recording(document: dict[str, Any]) -> dict[str, Any]:
+    """A recording of real KVM as a Scenario's document.
+
+    Raises:
+        InputError: it is none.
+    """
+    recording = checked(document).document
+    return {
+        "title": str(recording["name"])[:LONGEST_TEXT],
+        "vm": vm_of_recording(recording),
+        "driver": {"kind": "listed_ops", "ops": bare_ops(recording)},
+    }
+
+
+def scenario_of(document: Mapping[str, Any]) -> Scenario | Comparison:
+    """A document as what is run.
+
+    Args:
+        document: fields of a Scenario; with variants, of a Comparison.
+
+    Returns:
+        A Comparison where there are variants, else a Scenario.
+
+    Raises:
+        InputError: it is refused.
+    """
+    base = Scenario.model_validate({name: value for name, value in document.items() if name != "variants"})
+    if "variants" not in document:
+        return base
+    return Comparison(base, document["variants"])
