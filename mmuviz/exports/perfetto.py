@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmuviz.ground.errors import InputError
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import FULL_SHARE, IOCTLS, SIZES, VCPU_SHARES
 from mmuviz.recording.whole_file import write
@@ -28,6 +29,8 @@ TIME_LANE: Final = 0
 STALL_LANE: Final = 1
 CALL_LANE: Final = 2
 
+START: Final = '{"displayTimeUnit":"ns","otherData":'
+
 Event = dict[str, Any]
 
 
@@ -36,12 +39,22 @@ def write_perfetto(recording: Recording, path: Path) -> None:
 
     Args:
         recording: not changed.
-        path: replaced where it exists.
+        path: new, or a trace that was written before.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it holds something else, or cannot be written.
     """
+    if path.is_file() and path.stat().st_size and not _is_trace(path):
+        raise InputError(f"{path} holds something else than a trace of mmuviz; name a new file")
     write(path, trace_text(recording).encode())
+
+
+def _is_trace(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(START)) == START.encode()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; name a new file") from None
 
 
 def trace_text(recording: Recording) -> str:
@@ -52,7 +65,7 @@ def trace_text(recording: Recording) -> str:
         "notes": " ".join(recording.header.notes),
     }
     lines = ",\n".join(json.dumps(event, separators=(",", ":")) for event in trace_events(recording))
-    return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":[\n{lines}\n]}}\n'
+    return f'{START}{json.dumps(other)},"traceEvents":[\n{lines}\n]}}\n'
 
 
 def trace_events(recording: Recording) -> Iterator[Event]:
