@@ -26,7 +26,7 @@ def mmuviz(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "a command is required: serve, warm, replay, verify, costs, instructions or validate"),
+        ([], "a command is required: serve, warm, replay, verify, costs, instructions, validate, show or export"),
         (["--nope"], "unrecognized arguments: --nope"),
         (["dance"], "invalid choice: 'dance'"),
         (["serve", "--nope"], "unrecognized arguments: --nope"),

@@ -1,4 +1,4 @@
-"""The command line: ``mmuviz serve``, ``warm``, ``replay``, ``verify``, ``costs``, ``instructions`` and ``validate``.
+"""The command line of mmuviz.
 
 Whatever a user can get wrong is answered with one line on standard error and exit status 2, never with a traceback.
 The rooms below are imported inside the handlers, so that a command pays only for what it uses.
@@ -9,10 +9,11 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from mmuviz import __version__
+from mmuviz.cli import export, show
+from mmuviz.cli.arguments import output, path_argument
 from mmuviz.ground.errors import InputError, MmuvizError, one_line
 
 DEFAULT_HOST = "127.0.0.1"
@@ -61,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MmuvizError as error:
         return _complain(str(error))
     except BrokenPipeError:
-        _drop_output()
+        _dropoutput()
         return EXIT_BROKEN_PIPE
     except OSError as error:
-        _drop_output()
+        _dropoutput()
         return _complain(f"cannot write the output: {error.strerror}; make room there, or send it elsewhere")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -75,27 +76,9 @@ def _complain(message: str) -> int:
     return EXIT_USAGE
 
 
-def _drop_output() -> None:
+def _dropoutput() -> None:
     """Send what is still to be written nowhere: Python would try once more at exit, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _output() -> TextIO:
-    """Standard output, for a command that answers there.
-
-    Raises:
-        InputError: the caller has closed it.
-    """
-    if sys.stdout is None:
-        raise InputError("standard output is closed; it must be open for the answers: leave >&- out, or name a file")
-    return sys.stdout
-
-
-def _path(value: str) -> Path:
-    """A path, which is no empty word: that would stand for the current folder."""
-    if not value:
-        raise argparse.ArgumentTypeError("'' must name a file or a folder; give a path, a dot for the current folder")
-    return Path(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,13 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     warm.set_defaults(run=_warm)
 
     replay = commands.add_parser("replay", help="replay recordings and print what the model answers, a JSON line each")
-    replay.add_argument("paths", metavar="FILE", nargs="+", type=_path, help="a recording, .json or .json.gz")
+    replay.add_argument("paths", metavar="FILE", nargs="+", type=path_argument, help="a recording, .json or .json.gz")
     replay.set_defaults(run=_replay)
 
     verify = commands.add_parser("verify", help="compare the model with recordings of real KVM, field by field")
-    verify.add_argument("paths", metavar="PATH", nargs="+", type=_path, help="a recording, or a folder of them")
+    verify.add_argument("paths", metavar="PATH", nargs="+", type=path_argument, help="a recording, or a folder of them")
     verify.set_defaults(run=_verify)
     _add_cost_commands(commands)
+    show.add_commands(commands)
+    export.add_commands(commands)
     return parser
 
 
@@ -139,20 +124,25 @@ def _add_cost_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     instructions = commands.add_parser(
         "instructions", help="print the instructions that each op of a recording costs, a JSON line each"
     )
-    instructions.add_argument("paths", metavar="FILE", nargs="+", type=_path, help="a recording, .json or .json.gz")
+    instructions.add_argument(
+        "paths", metavar="FILE", nargs="+", type=path_argument, help="a recording, .json or .json.gz"
+    )
     instructions.set_defaults(run=_instructions)
 
     validate = commands.add_parser(
         "validate", help="run published experiments and print measured beside modelled", allow_abbrev=False
     )
-    validate.add_argument("path", metavar="FILE", nargs="?", type=_path, help="measurements (default: those shipped)")
+    validate.add_argument(
+        "path", metavar="FILE", nargs="?", type=path_argument, help="measurements (default: those shipped)"
+    )
     validate.add_argument("--json", action="store_true", help="print a JSON list of points")
     validate.set_defaults(run=_validate)
 
 
 def _refuse_nothing(_: argparse.Namespace) -> int:
     raise InputError(
-        "a command is required: serve, warm, replay, verify, costs, instructions or validate; see mmuviz --help"
+        "a command is required: serve, warm, replay, verify, costs, instructions, validate, show or export; "
+        "see mmuviz --help"
     )
 
 
@@ -178,31 +168,31 @@ def _warm(_: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     from mmuviz.mmu.replay import replay_command
 
-    return replay_command(arguments.paths, _output())
+    return replay_command(arguments.paths, output())
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.verify import verify_command
 
-    return verify_command(arguments.paths, _output())
+    return verify_command(arguments.paths, output())
 
 
 def _costs(arguments: argparse.Namespace) -> int:
     from mmuviz.costs.listing import costs_command
 
-    return costs_command(_output(), mitigations=arguments.mitigations, json_form=arguments.json)
+    return costs_command(output(), mitigations=arguments.mitigations, json_form=arguments.json)
 
 
 def _instructions(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.instructions import instructions_command
 
-    return instructions_command(arguments.paths, _output())
+    return instructions_command(arguments.paths, output())
 
 
 def _validate(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.validate import validate_command
 
-    return validate_command(arguments.path, _output(), json_form=arguments.json)
+    return validate_command(arguments.path, output(), json_form=arguments.json)
 
 
 def parse_port(value: str, *, name: str) -> int:

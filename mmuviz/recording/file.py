@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmuviz.ground.errors import InputError
-from mmuviz.recording import content, gzip_file
+from mmuviz.recording import content, gzip_file, whole_file
 from mmuviz.recording.recording import Recording
 
 
@@ -21,7 +21,7 @@ def load(path: str | Path) -> Recording:
     Raises:
         InputError: the file cannot be read, is no Recording, or is damaged, cut short, too large or newer.
     """
-    data = gzip_file.read(Path(path))
+    data = whole_file.read(Path(path))
     try:
         return from_bytes(data)
     except InputError as error:

@@ -33,7 +33,7 @@ def rate_text(per_second: float) -> str:
 
 def share_text(part: float, whole: float) -> str:
     """A part of a whole in percent; "-" where the whole is nothing."""
-    return f"{digits(100 * part / whole)} %" if whole else "-"
+    return f"{digits(100 * part / whole)}%" if whole else "-"
 
 
 def digits(value: float) -> str:

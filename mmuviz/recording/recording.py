@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy.typing as npt
 
 from mmuviz.ground.errors import InputError, shown
-from mmuviz.recording import content, gzip_file
+from mmuviz.recording import content, gzip_file, whole_file
 from mmuviz.recording.checks import check_tables
 from mmuviz.recording.drawing import draw
 from mmuviz.recording.frames import frame_of
@@ -120,7 +120,7 @@ class Recording:
         Raises:
             InputError: it cannot be written.
         """
-        gzip_file.write(Path(path), gzip_file.compress(self.content()))
+        whole_file.write(Path(path), gzip_file.compress(self.content()))
 
     def __eq__(self, other: object) -> bool:
         return self.hash == other.hash if isinstance(other, Recording) else NotImplemented

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmuviz.ground.errors import InputError
-from mmuviz.recording import content, gzip_file
+from mmuviz.recording import content, gzip_file, whole_file
 from mmuviz.recording.file import from_bytes, load, save, to_bytes
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import TABLES
@@ -156,7 +156,7 @@ def test_a_file_is_saved_and_loaded(tmp_path: Path) -> None:
     assert path.read_bytes() == MADE
     assert load(str(path)) == made_recording()
     assert [each.name for each in tmp_path.iterdir()] == ["one.mmuviz"]
-    assert path.stat().st_mode & 0o777 == 0o666 & ~gzip_file._umask()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~whole_file._umask()
 
 
 @pytest.mark.parametrize("failing", ["replace", "chmod"])
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.json\.gz: it is no Recording of mmuviz; name a file"):
         load(tmp_path / "a.json.gz")
     with (tmp_path / "large").open("wb") as large:
-        large.truncate(gzip_file.MAX_FILE_BYTES + 1)
+        large.truncate(whole_file.MAX_FILE_BYTES + 1)
     with pytest.raises(InputError, match="has more than 134217728 bytes"):
         load(tmp_path / "large")
 

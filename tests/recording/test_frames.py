@@ -106,7 +106,7 @@ def test_a_run_without_stall_has_a_figure() -> None:
         (count_text(402_653_184), "402,653,184"),
         (rate_text(20_100_000), "20.1 million/s"),
         (rate_text(12), "12/s"),
-        (share_text(1, 8), "12.5 %"),
+        (share_text(1, 8), "12.5%"),
         (share_text(1, 0), "-"),
     ],
 )

@@ -1,0 +1,28 @@
+"""What commands share: paths from the command line, and standard output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from mmuviz.ground.errors import InputError
+
+
+def path_argument(value: str) -> Path:
+    """A path, which is no empty word: that would stand for the current folder."""
+    if not value:
+        raise argparse.ArgumentTypeError("'' must name a file or a folder; give a path, a dot for the current folder")
+    return Path(value)
+
+
+def output() -> TextIO:
+    """Standard output, for a command that answers there.
+
+    Raises:
+        InputError: the caller has closed it.
+    """
+    if sys.stdout is None:
+        raise InputError("standard output is closed; it must be open for the answers: leave >&- out, or name a file")
+    return sys.stdout

@@ -1,0 +1,1 @@
+"""Floor 4: Recordings as text, CSV, Parquet and traces."""

@@ -1,0 +1,144 @@
+"""Recordings of the same guest beside each other: a column a variant, differences to the first, who is best at what."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from mmuviz.exports.summary import COLUMNS, IOCTL_NAMES, PLACE_NAMES, accesses_per_second
+from mmuviz.ground.errors import one_line
+from mmuviz.recording.quantities import bytes_text, count_text, digits, rate_text, time_text
+from mmuviz.recording.recording import Recording
+
+NAME_COLUMNS: Final = 20
+MILLION: Final = 1_000_000
+FAR: Final = 10.0
+"""From so many times the first value on, a difference is a factor and no percentage."""
+PATHS: Final = {"not_present": "not present", "fast": "fast", "slow_protected": "slow path", "spurious": "spurious"}
+IOCTLS: Final = {**IOCTL_NAMES, "reset": "reset"}
+LETTERS: Final = "ABCDEFGH"
+
+
+class Row(NamedTuple):
+    """One line of the table: its name, the value of each variant, and how a value is written."""
+
+    name: str
+    values: list[float]
+    text: Callable[[float], str]
+
+
+def comparison_table(recordings: Sequence[Recording], labels: Sequence[str]) -> str:
+    """Compare Recordings.
+
+    Args:
+        recordings: one to eight.
+        labels: of each; those too long for a column get a letter.
+
+    Returns:
+        Lines of at most 80 columns with up to four Recordings.
+    """
+    width = max((COLUMNS - NAME_COLUMNS) // max(len(recordings), 1), 14)
+    names = [one_line(label) for label in labels]
+    heads = names if all(len(name) < width for name in names) else list(LETTERS[: len(names)])
+    lines = []
+    if heads != names:
+        for head, name in zip(heads, names, strict=True):
+            lines += textwrap.wrap(f"{head} = {name}", COLUMNS, subsequent_indent="    ")
+        lines.append("")
+    lines.append(" " * NAME_COLUMNS + "".join(head.rjust(width) for head in heads))
+    for row in _rows(recordings):
+        cells = (_cell(row, column, width) for column in range(len(heads)))
+        lines.append(row.name[:NAME_COLUMNS].ljust(NAME_COLUMNS) + "".join(cells))
+    if len(heads) > 1:
+        lines += ["", *best_lines(recordings, heads)]
+    return "\n".join(lines) + "\n"
+
+
+def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[str]:
+    """Who is best at what: a line a question; variants that are equal are all named."""
+    totals = [recording.totals for recording in recordings]
+    rates = [accesses_per_second(recording) for recording in recordings]
+    holds = [max(each["longest_hold_ns"] for each in total["ioctls"].values()) for total in totals]
+    calls = [sum(each["total_ns"] for each in total["ioctls"].values()) for total in totals]
+    questions: list[tuple[str, list[float], Callable[[float], str]]] = [
+        ("Least stall of all vCPUs", [total["stall_total_ns"] for total in totals], time_text),
+        ("Least stall of the worst vCPU", [total["stall_worst_vcpu_ns"] for total in totals], time_text),
+        ("Shortest worst stall", [total["stall_max_ns"] for total in totals], time_text),
+        ("Least time in ioctls", calls, time_text),
+        ("Shortest mmu_lock hold of ioctls", holds, time_text),
+        ("Least page-table memory added", [total["table_bytes_added"] for total in totals], bytes_text),
+        ("Most guest progress", [-rate for rate in rates], lambda value: rate_text(-value)),
+    ]
+    lines = []
+    for name, values, text in questions:
+        best = [label for label, value in zip(labels, values, strict=True) if value == min(values)]
+        who = "all the same" if len(best) == len(labels) else ", ".join(best)
+        lines.append(f"{name}: {who} ({text(min(values))})")
+    return [wrapped for line in lines for wrapped in textwrap.wrap(line, COLUMNS, subsequent_indent="    ")]
+
+
+def _rows(recordings: Sequence[Recording]) -> list[Row]:
+    totals = [recording.totals for recording in recordings]
+    rows = [
+        Row("simulated time", [each["end_ns"] for each in totals], time_text),
+        Row("accesses/s", [accesses_per_second(each) for each in recordings], _count),
+    ]
+    times = {
+        "stall_total_ns": "stall, all vCPUs",
+        "stall_worst_vcpu_ns": "stall, worst vCPU",
+        "stall_p50_ns": "a stall, p50",
+        "stall_p99_ns": "a stall, p99",
+        "stall_max_ns": "a stall, longest",
+        "slow_writes_ns": "slower writes",
+    }
+    rows += [Row(name, [each[key] for each in totals], time_text) for key, name in times.items()]
+    rows += _nested(totals, "stall_ns", lambda name: f"  {name.replace('_', ' ')}", time_text)
+    rows += _nested(totals, "faults", lambda name: f"faults, {PATHS[name]}", _count)
+    rows += _nested(totals, "splits", lambda name: f"splits {PLACE_NAMES[name]}", _count)
+    counts = {"zaps": "zaps", "tlb_flushes": "TLB flushes", "dirty_reported_pages": "dirty reported"}
+    rows += [Row(name, [each[key] for each in totals], _count) for key, name in counts.items()]
+    memory = {"table_bytes_added": "page tables added", "table_bytes_end": "page tables, end"}
+    rows += [Row(name, [each[key] for each in totals], bytes_text) for key, name in memory.items()]
+    rows.append(Row("other memory of KVM", [sum(each["memory_bytes"].values()) for each in totals], bytes_text))
+    return rows + _ioctl_rows(totals)
+
+
+def _nested(
+    totals: Sequence[dict[str, Any]], key: str, name: Callable[[str], str], text: Callable[[float], str]
+) -> list[Row]:
+    """A row an entry of a total that is 0 nowhere."""
+    rows = [Row(name(part), [each[key][part] for each in totals], text) for part in totals[0][key]]
+    return [row for row in rows if any(row.values)]
+
+
+def _ioctl_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
+    rows = []
+    for ioctl, title in IOCTLS.items():
+        each = [total["ioctls"][ioctl] for total in totals]
+        if any(call["calls"] for call in each):
+            rows.append(Row(f"{title}, calls", [call["calls"] for call in each], _count))
+            for key, what in (("total_ns", "total"), ("longest_ns", "longest"), ("longest_hold_ns", "lock held")):
+                rows.append(Row(f"{title}, {what}", [call[key] for call in each], time_text))
+    return rows
+
+
+def _count(value: float) -> str:
+    return f"{digits(value / MILLION)} M" if value >= MILLION else count_text(round(value))
+
+
+def _cell(row: Row, column: int, width: int) -> str:
+    text = row.text(row.values[column])
+    if column:
+        text += _difference(row.values[0], row.values[column]).rjust(6)
+    return text.rjust(width)
+
+
+def _difference(first: float, other: float) -> str:
+    """How another value differs from the first: "-12%", "x25", or nothing where they are equal or the first is 0."""
+    if first == other or not first:
+        return ""
+    if other >= FAR * first:
+        times = other / first
+        return f"x{times:.0f}" if times < 10_000 else f"x{times:.0e}".replace("+0", "")
+    return f"{100 * (other - first) / first:+.0f}%"

@@ -1,0 +1,30 @@
+"""A Recording as a folder of CSV files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from mmuviz.exports.folder import write_folder
+from mmuviz.recording.flat import FlatColumn
+from mmuviz.recording.recording import Recording
+
+
+def write_csv(recording: Recording, folder: Path) -> None:
+    """Write a CSV file a table, and header.json.
+
+    Args:
+        recording: not changed.
+        folder: new, empty, or one of an export before.
+
+    Raises:
+        InputError: see write_folder().
+    """
+    write_folder(recording, folder, ".csv", _write_table)
+
+
+def _write_table(path: Path, columns: dict[str, FlatColumn]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.words() for column in columns.values()), strict=True))

@@ -1,0 +1,162 @@
+"""A Recording in words: what `mmuviz run` and `mmuviz show` print."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from mmuviz.exports.tlb_reach import reach_bytes
+from mmuviz.ground.errors import one_line
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.recording.quantities import bytes_text, count_text, rate_text, share_text, time_text
+from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import SIZES
+
+COLUMNS: Final = 80
+NAME_COLUMNS: Final = 22
+NS_PER_S: Final = 1_000_000_000
+IOCTL_NAMES: Final = {"enable": "enable", "get": "GET", "clear": "CLEAR", "reset": "ring reset", "disable": "disable"}
+PLACE_NAMES: Final = {"enable": "at enable", "clear": "in CLEAR", "fault": "in faults", "pre_split": "in pre-split"}
+PATH_NAMES: Final = {
+    "not_present": "not present",
+    "fast": "fast_page_fault()",
+    "slow_protected": "write-protected, slow path",
+    "spurious": "spurious",
+}
+
+
+def summary_of(recording: Recording, without_logging: Recording | None = None) -> str:
+    """The answers to what a person asks of a run.
+
+    Args:
+        recording: not changed.
+        without_logging: the same guest where logging is never enabled, to compare its progress with.
+
+    Returns:
+        Lines of at most 80 columns.
+    """
+    parts = (
+        _head(recording),
+        _stalls(recording.totals),
+        _ioctls(recording.totals["ioctls"]),
+        _memory(recording),
+        _counts(recording.totals),
+        _reach(recording),
+        _progress(recording, without_logging),
+        (line for note in recording.header.notes for line in _wrapped(note)),
+    )
+    blocks = ["\n".join(lines) for lines in map(list, parts) if lines]
+    return "\n\n".join(blocks) + "\n"
+
+
+def guest_bytes(recording: Recording) -> int:
+    """Memory of all memslots."""
+    pages: list[int] = recording.cell_map.pages.tolist()
+    return sum(pages) * PAGE_BYTES
+
+
+def accesses_per_second(recording: Recording) -> float:
+    """Guest accesses that retired a second of simulated time, of all vCPUs."""
+    end_ns = recording.totals["end_ns"]
+    return float(recording.totals["accesses"]) * NS_PER_S / end_ns if end_ns else 0.0
+
+
+def _wrapped(text: str, name: str = "") -> list[str]:
+    """Text beside a name, or alone, in lines of at most COLUMNS."""
+    first, rest = (name.ljust(NAME_COLUMNS), " " * NAME_COLUMNS) if name else ("", "")
+    return textwrap.wrap(one_line(text), COLUMNS, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+
+
+def _head(recording: Recording) -> Iterator[str]:
+    header = recording.header
+    yield from _wrapped(str(header.scenario.get("title") or "Recording") + f" ({recording.hash[:12]})")
+    yield from _wrapped(
+        f"{time_text(recording.totals['end_ns'])} of simulated time, {_number(header.vcpus, 'vCPU')}, "
+        f"{bytes_text(guest_bytes(recording))} of guest memory, kernel {header.versions.kernel}, "
+        f"host {header.host.profile}{' (extrapolated)' if header.host.extrapolated else ''}"
+    )
+
+
+def _number(count: int, name: str, plural: str = "s") -> str:
+    return f"{count_text(count)} {name}{'' if count == 1 else plural}"
+
+
+def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
+    yield from _wrapped(
+        f"{time_text(totals['stall_total_ns'])} in all, worst vCPU {time_text(totals['stall_worst_vcpu_ns'])}",
+        "Stall of vCPUs",
+    )
+    yield from _wrapped(
+        f"p50 {time_text(totals['stall_p50_ns'])}, p99 {time_text(totals['stall_p99_ns'])}, "
+        f"longest {time_text(totals['stall_max_ns'])}",
+        "  a single stall",
+    )
+    causes = sorted(totals["stall_ns"].items(), key=lambda item: -item[1])
+    for cause, stall_ns in causes:
+        if stall_ns:
+            share = share_text(stall_ns, totals["stall_total_ns"])
+            yield from _wrapped(f"{time_text(stall_ns)} ({share})", f"  {cause.replace('_', ' ')}")
+    yield from _wrapped(f"{time_text(totals['slow_writes_ns'])} more in all; counted as no stall", "Slower writes")
+
+
+def _ioctls(ioctls: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    called = [(IOCTL_NAMES[name], each) for name, each in ioctls.items() if each["calls"]]
+    if not called:
+        yield from _wrapped("none", "Ioctls")
+        return
+    yield f"{'Ioctls':{NAME_COLUMNS}}{'calls':>9}{'total':>12}{'longest':>12}{'longest mmu_lock hold':>24}"
+    for name, each in called:
+        times = (time_text(each[key]) for key in ("total_ns", "longest_ns", "longest_hold_ns"))
+        total, longest, hold = times
+        yield f"{'  ' + name:{NAME_COLUMNS}}{count_text(each['calls']):>9}{total:>12}{longest:>12}{hold:>24}"
+
+
+def _memory(recording: Recording) -> Iterator[str]:
+    totals, added = recording.totals, recording.totals["table_bytes_added"]
+    peak = recording.header.table_pages_peak * PAGE_BYTES
+    yield from _wrapped(
+        f"{bytes_text(added)} added at the most since logging was enabled "
+        f"({share_text(added, guest_bytes(recording))} of guest memory); peak {bytes_text(peak)}, "
+        f"at the end {bytes_text(totals['table_bytes_end'])}",
+        "Page-table memory",
+    )
+    parts = [f"{name.replace('_', ' ')} {bytes_text(each)}" for name, each in totals["memory_bytes"].items() if each]
+    yield from _wrapped(", ".join(parts) or "none", "Other memory of KVM")
+
+
+def _counts(totals: Mapping[str, Any]) -> Iterator[str]:
+    yield from _wrapped(_listed(totals["faults"], PATH_NAMES), "Faults by path")
+    yield from _wrapped(_listed(totals["splits"], PLACE_NAMES), "Splits by place")
+    yield from _wrapped(
+        f"{_number(totals['zaps'], 'zap')}, {_number(totals['tlb_flushes'], 'TLB flush', 'es')}, "
+        f"{_number(totals['dirty_reported_pages'], 'dirty page')} reported",
+        "Also",
+    )
+    leaves = ", ".join(f"{count_text(totals['leaves'][size])} of {size.upper()}" for size in SIZES)
+    yield from _wrapped(leaves, "Leaves at the end")
+
+
+def _listed(counts: Mapping[str, int], names: Mapping[str, str]) -> str:
+    return ", ".join(f"{count_text(count)} {names[name]}" for name, count in counts.items() if count) or "none"
+
+
+def _reach(recording: Recording) -> Iterator[str]:
+    host, bins = recording.header.host, recording.bins
+    columns = (bins[f"pages_{size}"].tolist() for size in SIZES)
+    rows = zip(*columns, strict=True)
+    reach = [reach_bytes(dict(zip(SIZES, row, strict=True)), host.stlb_entries, host.stlb_1g_entries) for row in rows]
+    yield from _wrapped(
+        f"{bytes_text(max(reach))} at the most, {bytes_text(min(reach))} at the least, "
+        f"{bytes_text(reach[-1])} at the end",
+        "TLB reach of a core",
+    )
+
+
+def _progress(recording: Recording, without_logging: Recording | None) -> Iterator[str]:
+    rate = accesses_per_second(recording)
+    text = f"{count_text(recording.totals['accesses'])} accesses, {rate_text(rate)}"
+    if without_logging is not None:
+        plain = accesses_per_second(without_logging)
+        text += f"; {share_text(rate, plain)} of the {rate_text(plain)} without logging"
+    yield from _wrapped(text, "Guest progress")
