@@ -53,7 +53,8 @@ SLOT_HOST_PAGES: Final = 10
 SLOT_HOST_HUGETLB: Final = 11
 SLOT_ID: Final = 12
 SLOT_FORCED_LEVEL: Final = 13
-SLOT_COLUMNS: Final = 14
+SLOT_READ_ONLY: Final = 14
+SLOT_COLUMNS: Final = 15
 
 # Entries of `MmuState.conf`: what was chosen when the VM was created, and eager_page_split.
 CONF_RING: Final = 0
@@ -122,7 +123,8 @@ STAT_ZAP_FIRST: Final = 22  # with the next: what the other tables of a nested V
 STAT_ZAP_END: Final = 23
 STAT_ZAP_FLUSHED: Final = 24
 STAT_TABLES_COLLAPSED: Final = 25
-STAT_ENTRIES: Final = 26
+STAT_MMIO_EXITS: Final = 26
+STAT_ENTRIES: Final = 27
 
 PML_ENTITY_NUM: Final = 512
 """Entries of a vCPU's PML buffer. Kernel: arch/x86/kvm/vmx/vmx.h."""
