@@ -11,10 +11,11 @@ import numpy as np
 from mmuviz.engine.tables import changes, tables_of
 from mmuviz.engine.tape import CPU_DIRTY_CODE, TapedMachine
 from mmuviz.ground.errors import InputError, MmuvizError
-from mmuviz.mmu.config import Backing, Memslot
+from mmuviz.mmu.answers import COUNTER_NAMES
 from mmuviz.mmu.events import KIND_MASK, KIND_SHIFT, LEVEL_SHIFT, NEW_SHIFT, OLD_SHIFT, SPLIT, SPTE, VCPU_SHIFT, runs_of
+from mmuviz.mmu.page_sets import pages_of, parallel_turns
 from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
-from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, COUNTER_NAMES, Replay, pages_of, parallel_turns
+from mmuviz.mmu.replay import Replay
 from mmuviz.mmu.state import LOG_COUNT, SLOT_LOGGING
 from mmuviz.recording import columns
 from mmuviz.recording.columns import I64, Config, DirtyRanges, Leaves, Op, OpColumns, Recording, Runs, Slot, Touches
@@ -53,10 +54,9 @@ class _Watch:
 
     def __init__(self, replayable: Replayable) -> None:
         self.replayable = replayable
-        self.replay = Replay(replayable, tracepoints=frozenset())  # the events are taken from the machine itself
         self.machine = TapedMachine(replayable.config)
-        self.machine.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
-        self.replay.machine = self.machine
+        # The events are taken from the machine itself.
+        self.replay = Replay(replayable, self.machine, tracepoints=frozenset())
         self.slot = slot_of(replayable)
         self.map: PageMap = empty_map(self.slot)
         self.folded = 0  # rows that the map has, see _untraced()

@@ -13,9 +13,8 @@ from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.cost_table import PS_PER_NS, CostTable, cost_table
 from mmuviz.engine.run import stall_quantile
 from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
-from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.recordings import Replayable, checked
-from mmuviz.mmu.replay import CONTROL_PAGES, CONTROL_SLOT, TEST_SLOT, Replay
+from mmuviz.mmu.replay import Replay, slot_of
 from mmuviz.mmu.state import I64
 from mmuviz.recording.timing import F64, Ioctl, Timing
 from mmuviz.workloads.stream import COLUMNS
@@ -26,7 +25,7 @@ SHOWN_BINS: Final = 256
 QUANTILES: Final = (0.5, 0.99, 0.999)
 
 
-class TimedReplay(Replay):
+class TimedReplay(Replay[TimedIoctls]):
     """A replay whose machine has a clock, from the first enabling on; it answers as without one."""
 
     def __init__(self, recording: Replayable, prices: CostTable, tracepoints: frozenset[str] = frozenset()) -> None:
@@ -37,11 +36,9 @@ class TimedReplay(Replay):
             prices: of its configuration on a host.
             tracepoints: kinds of events that are recorded.
         """
-        super().__init__(recording, tracepoints)
         stream = np.zeros((recording.config.vcpus, COLUMNS), dtype=np.int64)
         self.timed = TimedIoctls(prices, None, stream, record=bool(tracepoints))
-        self.timed.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
-        self.machine = self.timed
+        super().__init__(recording, self.timed, tracepoints)
         self.begun = False
         self.first = np.zeros((1, layout.SERIES_COLUMNS), dtype=np.int64)
 
@@ -62,35 +59,44 @@ class TimedReplay(Replay):
             self.timed.start_anew()
             note_tables(self.first, 0, self.timed.guest_tables.stat)
 
-    def _enable(self, _op: dict[str, Any]) -> None:
+    def enable(self, op: dict[str, Any]) -> None:
+        """Set the flag, from when on time is counted."""
         self._begin_clock()
-        self.timed.enable(TEST_SLOT)
+        self.timed.enable(slot_of(op))
 
-    def _disable(self, _op: dict[str, Any]) -> None:
-        self.timed.disable(TEST_SLOT)
+    def disable(self, op: dict[str, Any]) -> None:
+        """Clear the flag."""
+        self.timed.disable(slot_of(op))
 
-    def _read_log(self) -> I64:
-        return self.timed.get(TEST_SLOT)
+    def get(self, op: dict[str, Any]) -> list[list[int]]:
+        """KVM_GET_DIRTY_LOG."""
+        with self.timed.call("get"):
+            return super().get(op)
 
-    def _clear_log(self, first: int, num: int, bits: I64) -> None:
-        del num
-        self.timed.clear(first, bits, TEST_SLOT)
+    def clear(self, op: dict[str, Any]) -> None:
+        """KVM_CLEAR_DIRTY_LOG."""
+        with self.timed.call("clear"):
+            super().clear(op)
 
 
 class PlainReplay(TimedReplay):
     """The same guest where dirty logging is never enabled."""
 
-    def _enable(self, _op: dict[str, Any]) -> None:
+    def enable(self, op: dict[str, Any]) -> None:
+        """Nothing but that time is counted from here on."""
+        del op
         self._begin_clock()
 
-    def _disable(self, _op: dict[str, Any]) -> None:
-        pass
+    def disable(self, op: dict[str, Any]) -> None:
+        """Nothing."""
 
-    def _get(self, _op: dict[str, Any]) -> list[list[int]]:
+    def get(self, op: dict[str, Any]) -> list[list[int]]:
+        """Nothing."""
+        del op
         return []
 
-    def _clear(self, _op: dict[str, Any]) -> None:
-        pass
+    def clear(self, op: dict[str, Any]) -> None:
+        """Nothing."""
 
 
 def timing_of(document: dict[str, Any], host: str) -> Timing:

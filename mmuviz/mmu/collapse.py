@@ -14,7 +14,7 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
 )
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
-from mmuviz.mmu.events import log_is_low, trace_spte_changed
+from mmuviz.mmu.events import SPTE, log_is_low, note_untraced, trace_spte_changed
 from mmuviz.mmu.examples import REMOVE_TABLE, ZAP_1G, ZAP_2M, ZAP_4K, note_example
 from mmuviz.mmu.memslot import max_mapping_level
 from mmuviz.mmu.split import account_table
@@ -293,3 +293,19 @@ def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: i
             state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)
         gfn = stop
+
+
+@compiled
+def log_rows_zapped(state: MmuState, row: int) -> int:
+    """Log that the 1G entries of all rows from `row` on go, with everything below them.
+
+    Returns:
+        The row to go on from; the number of rows when done, less when the event log wants emptying.
+    """
+    for each in range(row, state.region_of.shape[0]):
+        if log_is_low(state):
+            return each
+        entry = state.l3[each] & (LEAF_BITS | TABLE)
+        if entry != 0:
+            note_untraced(state, SPTE, PG_LEVEL_1G, entry, 0, state.region_of[each] << SHIFT_1G, 1)
+    return int(state.region_of.shape[0])

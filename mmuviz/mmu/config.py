@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -315,6 +315,7 @@ class Memslot:
         backing: host memory behind it.
         hva_offset_pages: pages between the start of the host mapping (a multiple of 1 GiB) and page 0.
         host_populated: whether the host touched every page before.
+        read_only: KVM_MEM_READONLY: a guest's write is an exit to userspace, and nothing is ever dirty.
     """
 
     base_gfn: int
@@ -322,6 +323,7 @@ class Memslot:
     backing: Backing
     hva_offset_pages: int = 0
     host_populated: bool = True
+    read_only: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -335,6 +337,17 @@ class Memslot:
             raise KvmEinval(f"base_gfn={self.base_gfn} with pages={self.pages} must end at or below {MAX_GFN}")
         if not 0 <= self.hva_offset_pages < MAX_GFN:
             raise KvmEinval(f"hva_offset_pages={self.hva_offset_pages} must be 0 to {MAX_GFN - 1}")
+
+    def at(self, base_gfn: int) -> Memslot:
+        """The same slot, moved.
+
+        Args:
+            base_gfn: its first guest frame there.
+
+        Raises:
+            KvmEinval: beyond the guest's address space.
+        """
+        return replace(self, base_gfn=base_gfn)
 
     @property
     def aligned_level(self) -> int:

@@ -21,6 +21,7 @@ class Counters:
         shadow_pages: pages of the shadow MMU, its roots among them; what nr_mmu_pages limits.
         split_topups: fillings of the VM-wide split caches; each one drops mmu_lock.
         splits_refused: eager splits that ended with -ENOSPC.
+        mmio_exits: writes to read-only slots (KVM_EXIT_MMIO).
     """
 
     pages_4k: int
@@ -39,6 +40,7 @@ class Counters:
     shadow_pages: int
     split_topups: int
     splits_refused: int
+    mmio_exits: int
 
 
 def counters_of(state: MmuState) -> Counters:
@@ -61,4 +63,5 @@ def counters_of(state: MmuState) -> Counters:
         shadow_pages=stat[layout.STAT_SHADOW_PAGES],
         split_topups=stat[layout.STAT_SPLIT_TOPUPS],
         splits_refused=stat[layout.STAT_SPLITS_REFUSED],
+        mmio_exits=stat[layout.STAT_MMIO_EXITS],
     )

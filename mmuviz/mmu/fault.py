@@ -45,8 +45,10 @@ from mmuviz.mmu.state import (
     SLOT_END,
     SLOT_HVA_OFFSET,
     SLOT_LOGGING,
+    SLOT_READ_ONLY,
     SPTE_READ_ONLY,
     SPTE_WRITABLE,
+    STAT_MMIO_EXITS,
     STAT_PAGES,
     STAT_PF_FAST,
     STAT_PF_FIXED,
@@ -83,7 +85,8 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> N
     """Handle one page fault of KVM's own tables (EPT violation).
 
     The shadow MMU of an L2 and shadow paging have no fast_page_fault(): each fault takes mmu_lock
-    for write (these two follow source, not recordings).
+    for write (these two follow source, not recordings). A write to a read-only slot maps nothing: it
+    is an exit to userspace, which counts in STAT_MMIO_EXITS and does not fault again.
 
     Args:
         state: changed in place.
@@ -108,11 +111,15 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> N
     if present and state.conf[CONF_FAST_FAULT] != 0 and fast_page_fault(state, vcpu, slot, gfn, word):
         return
     topup_memory_caches(state, vcpu)
+    if write and state.slots[slot, SLOT_READ_ONLY] != 0:
+        state.stat[STAT_MMIO_EXITS] += 1  # KVM_PFN_ERR_RO_FAULT, and RET_PF_EMULATE: userspace does the write
+        return
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), write)
     if host & FAULT_INVALIDATES:
         invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)  # and RET_PF_RETRY: the guest faults again
         return
-    map_page(state, vcpu, slot, gfn, SPTE_WRITABLE if host & FAULT_WRITABLE else SPTE_READ_ONLY)
+    writable = host & FAULT_WRITABLE != 0 and state.slots[slot, SLOT_READ_ONLY] == 0
+    map_page(state, vcpu, slot, gfn, SPTE_WRITABLE if writable else SPTE_READ_ONLY)
     state.stat[STAT_PF_FIXED] += 1
 
 

@@ -52,6 +52,7 @@ def lay_host_memory(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState
     row[layout.SLOT_HOST_HUGETLB] = backing.hugetlb
     row[layout.SLOT_ID] = slot_id
     row[layout.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
+    row[layout.SLOT_READ_ONLY] = memslot.read_only
     host_region = np.full(regions, REGION_PAGES, dtype=np.uint8)
     huge = regions if backing.hugetlb else (mapped // PAGES_PER_2M if backing is Backing.THP else 0)
     host_region[:huge] = HOST_PRESENT if memslot.host_populated else HOST_NONE

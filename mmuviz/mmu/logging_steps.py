@@ -59,14 +59,10 @@ def _enable(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[None]:
     if slot[layout.SLOT_LOGGING]:
         return
     yield FIXED
-    slot[layout.SLOT_LOGGING] = 1
-    state.conf[layout.CONF_LOGGING_SLOTS] += 1
-    begin_bitmap(vm, row)
-    if vm.config.tracking.rounds_to_4k is not None:
-        vm.rounds[slot_id] = np.zeros(regions_of(*vm.span(row)), dtype=np.int64)
+    begin_logging(vm, slot_id, row)
     vm.note_peak()
-    if vm.config.dirty_log_mode.initially_set:
-        return
+    if vm.config.dirty_log_mode.initially_set or slot[layout.SLOT_READ_ONLY]:
+        return  # what cannot be dirtied, or made writable, is not touched
     base, pages = vm.span(row)
     steps = [_split, _protect]
     for step in reversed(steps) if vm.config.mmu is Mmu.STAGE2 else steps:
@@ -75,6 +71,15 @@ def _enable(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[None]:
     vm.note_peak()
     state.stat[layout.STAT_TLB_FLUSHES] += 1
     yield flush()
+
+
+def begin_logging(vm: VmArrays, slot_id: int, row: int) -> None:
+    """What every slot that is logged has: the flag, a bitmap, and the counts of the hybrid."""
+    vm.state.slots[row, layout.SLOT_LOGGING] = 1
+    vm.state.conf[layout.CONF_LOGGING_SLOTS] += 1
+    begin_bitmap(vm, row)
+    if vm.config.tracking.rounds_to_4k is not None:
+        vm.rounds[slot_id] = np.zeros(regions_of(*vm.span(row)), dtype=np.int64)
 
 
 def begin_bitmap(vm: VmArrays, row: int) -> None:
@@ -186,6 +191,8 @@ def _disable(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[None]:
     if vm.config.mmu is Mmu.STAGE2:
         state.stat[layout.STAT_SPLIT_CACHE] = 0
         return
+    if slot[layout.SLOT_READ_ONLY]:
+        return
     # A table under a 1G page is collapsed in one go, so no step may end inside the region.
     least = PAGES_PER_1G if vm.memslots[slot_id].backing.level == PG_LEVEL_1G else 1
     for tables in vm.tables:
@@ -240,6 +247,8 @@ def pre_split_steps(vm: VmArrays, slot_id: int, unit: Unit, vcpu: int) -> Steps[
         raise InputError(f"split_by_faulting works with mmu=tdp or direct_shadow, not {vm.config.mmu}")
     if vm.state.slots[row, layout.SLOT_LOGGING]:
         raise InputError(f"slot={slot_id} is logged; split by faulting comes before logging")
+    if vm.state.slots[row, layout.SLOT_READ_ONLY]:
+        raise InputError(f"slot={slot_id} is read-only; split by faulting writes, so give a slot without read_only")
     return _pre_split(vm, row, vcpu, check_vcpus(vm, vcpu, 1), unit)
 
 

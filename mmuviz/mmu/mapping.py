@@ -40,6 +40,7 @@ from mmuviz.mmu.state import (
     SLOT_HOST_PRESENT,
     SLOT_HOST_REGION_AT,
     SLOT_LOGGING,
+    SLOT_READ_ONLY,
     SPTE_WRITABLE,
     STAT_PAGES,
     STAT_TLB_FLUSHES,
@@ -120,8 +121,8 @@ def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
         if at == 0:
             account_table_above(state)
             state.cache[vcpu] -= 1
-            return
-        take_table(state, vcpu)
+        else:
+            take_table(state, vcpu)
         trace_spte_changed(state, PG_LEVEL_512G, 0, TABLE, at << SHIFT_512G)
 
 
@@ -249,10 +250,12 @@ def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
 
 @compiled
 def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
-    """Whether the host maps a page writable now, so that it can be had without a fault.
+    """Whether the host maps a page writable now, so that it can be had without a fault; never of a read-only slot.
 
-    Kernel: get_user_pages_fast_only() as direct_pte_prefetch_many() calls it
+    Kernel: get_user_pages_fast_only() as direct_pte_prefetch_many() calls it; gfn_to_hva_many()
     """
+    if state.slots[slot, SLOT_READ_ONLY] != 0:
+        return False
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
         return True
     region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]

@@ -1,26 +1,30 @@
-"""Memslots come and go: KVM_SET_USER_MEMORY_REGION but for the logging flag."""
+"""Memslots come, move and go: KVM_SET_USER_MEMORY_REGION but for changes of the logging flag."""
 
 from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
 
 from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnomem
 from mmuviz.ground.pages import SHIFT_1G
 from mmuviz.mmu import state as layout
-from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays
+from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.config import Memslot, Mmu
 from mmuviz.mmu.hostmap import lay_host_memory, without_slot
+from mmuviz.mmu.logging_steps import begin_logging
+from mmuviz.mmu.collapse import log_rows_zapped
 from mmuviz.mmu.settings import beside, mmu_pages_of
 from mmuviz.mmu.state import MmuState
+from mmuviz.mmu.tracking import regions_of
 
 
-def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot) -> None:
-    """Add a slot, dirty logging off: see Vm.add_memslot()."""
-    if not 0 <= slot_id < MAX_MEMSLOTS:
-        raise KvmEinval(f"slot={slot_id} must be 0 to {MAX_MEMSLOTS - 1}")
+def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot, *, logged: bool) -> None:
+    """Add a slot: see Vm.add_memslot()."""
+    vm.check_slot_id(slot_id)
     if slot_id in vm.memslots:
         raise KvmEinval(f"slot={slot_id} exists; delete it first, a slot cannot be resized")
-    for other_id, other in vm.memslots.items():
-        if memslot.base_gfn < other.base_gfn + other.pages and other.base_gfn < memslot.base_gfn + memslot.pages:
-            raise KvmEexist(f"base_gfn={memslot.base_gfn} pages={memslot.pages} overlaps slot {other_id}")
+    _check_overlap(vm, slot_id, memslot)
     last = (memslot.base_gfn + memslot.pages - 1) >> SHIFT_1G
     try:
         grown = layout.with_regions(vm.state, memslot.base_gfn >> SHIFT_1G, last)
@@ -33,9 +37,18 @@ def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot) -> None:
         ) from error
     vm.state, vm.l2 = grown, l2
     vm.memslots[slot_id] = memslot
-    if vm.config.mmu is Mmu.STAGE2:  # any slot that comes without logging has it freed
+    if logged:  # nothing is mapped that would have to be split or protected
+        begin_logging(vm, slot_id, vm.row(slot_id))
+    elif vm.config.mmu is Mmu.STAGE2:  # any slot that comes without logging has it freed
         grown.stat[layout.STAT_SPLIT_CACHE] = 0
     _limit_mmu_pages(vm)
+
+
+def _check_overlap(vm: VmArrays, slot_id: int, memslot: Memslot) -> None:
+    for other_id, other in vm.memslots.items():
+        meets = memslot.base_gfn < other.base_gfn + other.pages and other.base_gfn < memslot.base_gfn + memslot.pages
+        if meets and other_id != slot_id:
+            raise KvmEexist(f"base_gfn={memslot.base_gfn} pages={memslot.pages} overlaps slot {other_id}")
 
 
 def _grown_l2(vm: VmArrays, grown: MmuState, first: int, last: int) -> MmuState | None:
@@ -62,6 +75,7 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     vm.note_peak()
     if vm.config.mmu is Mmu.STAGE2:
         _unmap_slot(vm, row)
+    _log_zapped_all(vm)
     vm.state, vm.l2 = rest, l2
     del vm.memslots[slot_id]
     vm.rounds.pop(slot_id, None)
@@ -69,6 +83,13 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     rest.conf[layout.CONF_LOGGING_SLOTS] -= was_logging
     if vm.config.mmu is not Mmu.STAGE2:
         _count_zapped_all(vm)
+    vm.recount()
+
+
+def _log_zapped_all(vm: VmArrays) -> None:
+    """Log that every mapping goes, which KVM does by new roots, without a word for each entry."""
+    for tables in vm.tables if vm.config.mmu is not Mmu.STAGE2 else ():
+        vm.walk(0, len(tables.region_of), partial(log_rows_zapped, tables))
 
 
 def _count_zapped_all(vm: VmArrays) -> None:
@@ -76,7 +97,49 @@ def _count_zapped_all(vm: VmArrays) -> None:
     stat = vm.state.stat
     stat[layout.STAT_PAGES : layout.STAT_TABLE_PAGES + 1] = 0
     vm.reset_tables_above(vm.state)
-    stat[layout.STAT_TLB_FLUSHES] += 1
+    stat[layout.STAT_TLB_FLUSHES] += vm.config.mmu is not Mmu.TDP  # the TDP MMU only asks for new roots
+
+
+def move_memslot(vm: VmArrays, slot_id: int, base_gfn: int) -> None:
+    """Move a slot: see Vm.move_memslot()."""
+    if slot_id not in vm.memslots:
+        raise KvmEinval(f"slot={slot_id} does not exist; slots: {sorted(vm.memslots)}")
+    row, moved = vm.row(slot_id), vm.memslots[slot_id].at(base_gfn)
+    if moved == vm.memslots[slot_id]:
+        return
+    _check_overlap(vm, slot_id, moved)
+    slots = vm.state.slots.copy()
+    slots[row, [layout.SLOT_BASE, layout.SLOT_END]] = base_gfn, base_gfn + moved.pages
+    slots[row, layout.SLOT_ALIGNED_LEVEL] = moved.aligned_level
+    rest = vm.state._replace(slots=slots)
+    try:
+        rest, l2 = _emptied(vm, rest) if vm.config.mmu is not Mmu.STAGE2 else (_with_slot(rest, row), None)
+    except MemoryError as error:
+        raise KvmEnomem(f"slot={slot_id}: this computer has no memory to model it at {base_gfn}") from error
+    vm.note_peak()
+    if vm.config.mmu is Mmu.STAGE2:
+        _unmap_slot(vm, row)
+    _log_zapped_all(vm)
+    vm.state, vm.l2 = rest, l2
+    vm.memslots[slot_id] = moved
+    if slot_id in vm.rounds:
+        vm.rounds[slot_id] = np.zeros(regions_of(base_gfn, moved.pages), dtype=np.int64)
+    if vm.config.mmu is not Mmu.STAGE2:
+        _count_zapped_all(vm)
+    vm.recount()
+
+
+def _with_slot(state: MmuState, row: int) -> MmuState:
+    """Rows for the regions of one slot."""
+    base, end = (int(state.slots[row, column]) for column in (layout.SLOT_BASE, layout.SLOT_END))
+    return layout.with_regions(state, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
+
+
+def check_read_only(vm: VmArrays, slot_id: int, *, value: bool) -> None:
+    """Refuse a change of KVM_MEM_READONLY: see Vm.set_read_only()."""
+    row = vm.row(slot_id)
+    if bool(vm.state.slots[row, layout.SLOT_READ_ONLY]) != value:
+        raise KvmEinval(f"read_only={value} of slot={slot_id} cannot be changed; delete the slot and add it again")
 
 
 def _without(vm: VmArrays, row: int) -> tuple[MmuState, MmuState | None]:
@@ -91,8 +154,8 @@ def _emptied(vm: VmArrays, rest: MmuState) -> tuple[MmuState, MmuState | None]:
     """All tables with nothing mapped, and rows for the regions of the slots in `rest`."""
     rest = layout.without_tables(rest)
     l2 = None if vm.l2 is None else layout.without_tables(beside(vm.l2, rest))
-    for base, end in rest.slots[:, [layout.SLOT_BASE, layout.SLOT_END]].tolist():
-        rest = layout.with_regions(rest, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
+    for row, (base, end) in enumerate(rest.slots[:, [layout.SLOT_BASE, layout.SLOT_END]].tolist()):
+        rest = _with_slot(rest, row)
         l2 = None if l2 is None else layout.with_regions(l2, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
     return rest, l2
 

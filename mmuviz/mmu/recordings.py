@@ -46,6 +46,17 @@ OP_FIELDS: Final[dict[str, dict[str, type | str]]] = {
     "delslot": {},
 }
 """Fields of every op kind; `clear` with bits=list has `list` as well, and any op may have `after`."""
+OP_FIELDS_OF_SEVERAL: Final[dict[str, dict[str, type | str]]] = {
+    **OP_FIELDS,
+    "move_slot": {"base_gfn": int},
+    "set_read_only": {"value": bool},
+}
+"""The same of a recording of several slots: one in which any op has `slot`, the id of its slot, 1 if absent."""
+TEST_SLOT: Final = 1
+"""Id of the slot of an op that names none."""
+OF_NO_SLOT: Final = ("ring_collect", "ring_reset", "set_eager_page_split")
+SLOT_FLAGS: Final = ("logged", "read_only")
+"""KVM_MEM_LOG_DIRTY_PAGES and KVM_MEM_READONLY of a `slot` op in such a recording; false if absent."""
 FIELDS: Final = ("schema", "name", "kernel", "note", "config", "ops")
 CONFIG_FIELDS: Final = ("dirty_log_mode", "eager_page_split", "tdp_mmu", "vcpus", "ring_entries", "vendor", "pml")
 
@@ -130,7 +141,12 @@ def _refuse_unknown(holder: Document, known: tuple[str, ...], where: str) -> Non
         raise InputError(f"{where}: {shown(unknown[0])} is unknown; fields are {', '.join(sorted(known))}")
 
 
-def _field(holder: Document, name: str, kind: type, where: str) -> Any:  # noqa: ANN401  # JSON has any type until checked here
+def field_of(holder: Document, name: str, kind: type, where: str) -> Any:  # noqa: ANN401  # JSON has any type until checked here
+    """One field of an object, checked.
+
+    Raises:
+        InputError: it is missing, or of another type.
+    """
     value = holder.get(name)
     if name not in holder:
         raise InputError(f"{where}: {name} is missing; it must be {kind.__name__}")
@@ -154,22 +170,22 @@ def config_of(document: Document) -> VmConfig:
     """
     if document.get("schema") != SCHEMA:
         raise InputError(f"schema={shown(document.get('schema'))} must be {SCHEMA!r}")
-    config = _field(document, "config", dict, "recording")
-    kernel = features_of(_field(document, "kernel", str, "recording"))
-    mode = _one_of(_field(config, "dirty_log_mode", str, "config"), tuple(DirtyLogMode), "config: dirty_log_mode")
-    vendor = _one_of(_field(config, "vendor", str, "config"), ("amd", "intel"), "config: vendor")
-    pml = _field(config, "pml", bool, "config")
+    config = field_of(document, "config", dict, "recording")
+    kernel = features_of(field_of(document, "kernel", str, "recording"))
+    mode = _one_of(field_of(config, "dirty_log_mode", str, "config"), tuple(DirtyLogMode), "config: dirty_log_mode")
+    vendor = _one_of(field_of(config, "vendor", str, "config"), ("amd", "intel"), "config: vendor")
+    pml = field_of(config, "pml", bool, "config")
     if pml and vendor != "intel":
         raise InputError("config: pml=true must come with vendor=intel; AMD has no PML")
     _refuse_unknown(config, CONFIG_FIELDS, "config")
     ring = DirtyLogMode(mode).ring or config.get("ring_entries") is not None
-    entries = _field(config, "ring_entries", int, "config") if ring else None
+    entries = field_of(config, "ring_entries", int, "config") if ring else None
     return VmConfig(
         kernel=kernel,
         dirty_log_mode=DirtyLogMode(mode),
-        eager_page_split=_field(config, "eager_page_split", bool, "config"),
-        mmu=Mmu.TDP if _field(config, "tdp_mmu", bool, "config") else Mmu.DIRECT_SHADOW,
-        vcpus=_field(config, "vcpus", int, "config"),
+        eager_page_split=field_of(config, "eager_page_split", bool, "config"),
+        mmu=Mmu.TDP if field_of(config, "tdp_mmu", bool, "config") else Mmu.DIRECT_SHADOW,
+        vcpus=field_of(config, "vcpus", int, "config"),
         ring_entries=entries if DirtyLogMode(mode).ring else None,
         pml=pml,
     )
@@ -194,6 +210,7 @@ def memslot_of(op: Document) -> Memslot:
         backing=Backing(backing),
         hva_offset_pages=op["hva_offset_pages"],
         host_populated=op["host_populated"],
+        read_only=op.get("read_only", False),
     )
 
 
@@ -210,32 +227,50 @@ def ops_of(document: Document, vcpus: int) -> list[dict[str, Any]]:
     Raises:
         InputError: the first op that breaks a rule, by its index.
     """
-    ops: list[dict[str, Any]] = _field(document, "ops", list, "recording")
+    ops: list[dict[str, Any]] = field_of(document, "ops", list, "recording")
+    several = has_several_slots(ops)
     for index, op in enumerate(ops):
         where = f"op {index}"
         if not isinstance(op, dict):
             raise InputError(f"{where} must be an object, not {type(op).__name__}")
-        _check_op(op, where, vcpus)
+        _check_op(op, where, vcpus, several=several)
     return ops
 
 
-def _check_op(op: dict[str, Any], where: str, vcpus: int) -> None:
-    kind = _one_of(_field(op, "op", str, where), tuple(OP_FIELDS), f"{where}: op")
+def has_several_slots(ops: list[Any]) -> bool:
+    """Whether any op names its slot."""
+    return any(isinstance(op, dict) and "slot" in op for op in ops)
+
+
+def _check_op(op: dict[str, Any], where: str, vcpus: int, *, several: bool) -> None:
+    known = OP_FIELDS_OF_SEVERAL if several else OP_FIELDS
+    kind = _one_of(field_of(op, "op", str, where), tuple(known), f"{where}: op")
     where = f"{where} ({kind})"
-    fields = OP_FIELDS[kind]
+    fields = known[kind]
     for name, wanted in fields.items():
         if isinstance(wanted, str):
             _check_pages(op.get(name), where)
         else:
-            _field(op, name, wanted, where)
-    _refuse_unknown(op, (*fields, "op", "after", *(["list"] if op.get("bits") == "list" else [])), where)
+            field_of(op, name, wanted, where)
+    chosen = _check_chosen(op, kind, where) if several else []
+    chosen += ["list"] if op.get("bits") == "list" else []
+    _refuse_unknown(op, (*fields, "op", "after", *chosen), where)
     if kind in ("parallel_write", "hostwrite"):
         each = vcpus if op.get("how") == "same" else 1
         _check_pages({name: op[name] for name in ("start", "stride", "count")}, where, each)
     if kind == "parallel_write":
         _one_of(op["how"], HOW, f"{where}: how")
     if kind == "clear" and _one_of(op["bits"], BITS, f"{where}: bits") == "list":
-        _check_pages(_field(op, "list", list, where), where)
+        _check_pages(field_of(op, "list", list, where), where)
+
+
+def _check_chosen(op: dict[str, Any], kind: str, where: str) -> list[str]:
+    """Fields that an op of a recording of several slots may have or not, checked where it has them."""
+    wanted: dict[str, type] = {} if kind in OF_NO_SLOT else {"slot": int}
+    wanted |= dict.fromkeys(SLOT_FLAGS, bool) if kind == "slot" else {}
+    for name in wanted.keys() & op.keys():
+        field_of(op, name, wanted[name], where)
+    return list(wanted)
 
 
 def _check_pages(spec: object, where: str, vcpus: int = 1) -> None:
@@ -249,7 +284,7 @@ def _check_pages(spec: object, where: str, vcpus: int = 1) -> None:
     if not isinstance(spec, dict) or set(spec) != {"start", "stride", "count"}:
         raise InputError(f"{where}: pages must be a list, or an object of start, stride and count")
     for name in ("start", "stride", "count"):
-        _field(spec, name, int, where)
+        field_of(spec, name, int, where)
     if not 0 <= spec["count"] <= MAX_ACCESSES // vcpus:
         each = f" for each of {vcpus} vCPUs" if vcpus > 1 else ""
         raise InputError(
@@ -274,6 +309,11 @@ class Replayable:
     config: VmConfig
     ops: list[dict[str, Any]]
 
+    @property
+    def several(self) -> bool:
+        """Whether it is a recording of several slots."""
+        return has_several_slots(self.ops)
+
 
 def checked(document: dict[str, Any]) -> Replayable:
     """Check a document's form.
@@ -282,9 +322,9 @@ def checked(document: dict[str, Any]) -> Replayable:
         InputError: what it breaks first.
         KvmError: a choice that KVM refuses.
     """
-    _field(document, "name", str, "recording")
+    field_of(document, "name", str, "recording")
     config = config_of(document)
     _refuse_unknown(document, FIELDS, "recording")
     if "note" in document:
-        _field(document, "note", str, "recording")
+        field_of(document, "note", str, "recording")
     return Replayable(document, config, ops_of(document, config.vcpus))

@@ -1,203 +1,92 @@
-"""Driving the machine by a recording's ops, as the program that made the recordings drove KVM."""
+"""Driving a VM by a recording's ops, as the program that made the recordings drove KVM."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, Generic, NamedTuple, TextIO, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from mmuviz.ground.errors import InputError, MmuvizError
-from mmuviz.ground.pages import BITS_PER_LONG
+from mmuviz.ground.errors import InputError, KvmError, MmuvizError
+from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES
+from mmuviz.mmu.answers import COUNTER_NAMES, TRACEPOINTS, event_fields
 from mmuviz.mmu.config import Backing, Memslot
-from mmuviz.mmu.events import KIND_MASK, TRACEPOINT_NAMES, event_class, expand, merged_runs
-from mmuviz.mmu.recordings import Replayable, checked, memslot_of, read_document
-from mmuviz.mmu.state import I64, LOG_CODE, LOG_COUNT, LOG_GFN
+from mmuviz.mmu.counters import Counters
+from mmuviz.mmu.drivable import Drivable
+from mmuviz.mmu.extended import plain_document
+from mmuviz.mmu.page_sets import bitmap_of, bitmap_ranges, pages_of, parallel_turns, ranges_of
+from mmuviz.mmu.recordings import TEST_SLOT, Replayable, checked, memslot_of, read_document
+from mmuviz.mmu.state import I64
 from mmuviz.mmu.vm import Vm
 
 CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
-"""The recording program's own pages, gfn 0 to 64, in a slot of their own."""
-TEST_SLOT: Final = 1
-TRACEPOINTS: Final = frozenset(TRACEPOINT_NAMES.values())
+"""The recording program's own pages, gfn 0 to 64, in a slot of their own.
+
+Its code is in the first, the pages that an access lists are in those behind it.
+"""
+LIST_ENTRIES: Final = PAGE_BYTES // 8
+"""Listed pages that one of its pages holds."""
 WITHOUT_SLOT: Final = ("slot", "set_eager_page_split", "ring_collect", "ring_reset")
 """Ops that need no memslot."""
-FIRST_EVENTS: Final = 120
-"""Events that a recording keeps in their interleaved order."""
+ZAPS_ALL: Final = ("delslot", "move_slot")
+"""Ops that zap the whole VM, the program's own pages too; recordings hold no events of them."""
 TOO_LARGE: Final = "needs more memory than this computer has; give fewer pages, accesses or vCPUs"
-COUNTER_NAMES: Final = (
-    "pages_4k",
-    "pages_2m",
-    "pages_1g",
-    "pf_taken",
-    "pf_fixed",
-    "pf_fast",
-    "pf_spurious",
-    "table_pages",
-)
+
+Op = dict[str, Any]
+Ranges = list[list[int]]
 
 
-def pages_of(spec: list[int] | dict[str, int]) -> I64:
-    """The pages of an access: a list, or start, stride and count.
+class _Figures(NamedTuple):
+    """KVM's statistics at one time, and all table pages, the root among them."""
 
-    Returns:
-        int64[n] offsets in the slot.
+    counters: Counters
+    tables: int
+
+
+def _figures(vm: Drivable) -> _Figures:
+    return _Figures(vm.counters(), vm.memory_overhead().table_bytes // PAGE_BYTES)
+
+
+D = TypeVar("D", bound=Drivable)
+
+
+class Replay(Generic[D]):
+    """One recording's ops on one VM; `steps()` gives the model's own `after` of each.
+
+    Attributes:
+        recording: the checked recording.
+        several: whether it has several slots.
+        vm: the VM, whose events must be recorded if the answers are to have any.
+        memslots: the recording's slots by id, as they are now.
     """
-    if isinstance(spec, dict):
-        return spec["start"] + spec["stride"] * np.arange(spec["count"], dtype=np.int64)
-    return np.array(spec, dtype=np.int64)
 
-
-def parallel_turns(how: str, pages: I64, vcpus: int) -> tuple[I64, I64]:
-    """Turns of a parallel op, one access each, from vCPU 0.
-
-    Args:
-        how: contig, interleave or same.
-        pages: int64[n] offsets in the slot.
-        vcpus: number of vCPUs.
-
-    Returns:
-        The vCPU and the page of each access, int64 each.
-    """
-    if how == "same":
-        return np.tile(np.arange(vcpus), len(pages)), np.repeat(pages, vcpus)
-    share = len(pages) // vcpus
-    turns = np.tile(np.arange(vcpus), share)
-    if how == "interleave":
-        return turns, pages[: share * vcpus]
-    return turns, pages[: share * vcpus].reshape(vcpus, share).T.ravel()
-
-
-def bitmap_ranges(words: I64) -> list[list[int]]:
-    """Set bits of a bitmap as maximal ascending [first, count] ranges.
-
-    Args:
-        words: int64[words], 64 pages a word, lowest bit first.
-
-    Returns:
-        The ranges.
-    """
-    bits = np.ascontiguousarray(words).view(np.uint64)
-    below = bits << np.uint64(1)
-    below[1:] |= bits[:-1] >> np.uint64(BITS_PER_LONG - 1)
-    first = _set_bits(bits & ~below)
-    end = _set_bits(below & ~bits)
-    if len(end) < len(first):  # the last range ends with the bitmap
-        end = np.append(end, len(bits) * BITS_PER_LONG)
-    ranges: list[list[int]] = np.stack([first, end - first], axis=1).tolist()
-    return ranges
-
-
-def _set_bits(words: npt.NDArray[np.uint64]) -> I64:
-    """Where bits are set, ascending; few words have any."""
-    some = np.flatnonzero(words)
-    bits = np.unpackbits(words[some].view(np.uint8), bitorder="little").reshape(-1, BITS_PER_LONG)
-    at, bit = np.nonzero(bits)
-    positions: I64 = some[at] * BITS_PER_LONG + bit
-    return positions
-
-
-def bitmap_of(offsets: I64, words: int) -> I64:
-    """A bitmap with these bits set.
-
-    Args:
-        offsets: int64[n] page offsets below 64 * words.
-        words: length.
-
-    Returns:
-        int64[words].
-    """
-    bits = np.zeros(words * BITS_PER_LONG, dtype=np.uint8)
-    bits[offsets] = 1
-    return np.packbits(bits, bitorder="little").view(np.int64)
-
-
-def ranges_of(offsets: I64) -> list[list[int]]:
-    """Maximal ascending [first, count] ranges of ascending, distinct pages."""
-    if len(offsets) == 0:
-        return []
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(offsets) != 1) + 1])
-    counts = np.diff(np.concatenate([starts, [len(offsets)]]))
-    return [[int(offsets[start]), int(count)] for start, count in zip(starts, counts, strict=True)]
-
-
-def event_fields(runs: I64, tracepoints: frozenset[str] = TRACEPOINTS) -> dict[str, Any]:
-    """`events` and `first_events_in_order` of an op.
-
-    Args:
-        runs: int64[n, 4] from Vm.take_events().
-        tracepoints: kinds of events that are kept.
-
-    Returns:
-        Both fields in the recording's schema.
-    """
-    kinds = [kind for kind, name in TRACEPOINT_NAMES.items() if name in tracepoints]
-    runs = runs[np.isin(runs[:, LOG_CODE] & KIND_MASK, kinds)]
-    by_class = []
-    in_classes = runs[np.argsort(runs[:, LOG_CODE], kind="stable")]
-    for part in np.split(in_classes, np.flatnonzero(np.diff(in_classes[:, LOG_CODE])) + 1):
-        if len(part):
-            of_class = merged_runs(part[:, LOG_GFN : LOG_COUNT + 1])
-            by_class.append([list(event_class(int(part[0, LOG_CODE]))), int(of_class[:, 2].sum()), of_class.tolist()])
-    by_class.sort(key=lambda row: [str(part) for part in row[0]])
-    codes, gfns = first_events(runs, FIRST_EVENTS)
-    first = zip(codes.tolist(), gfns.tolist(), strict=True)
-    return {"events": by_class, "first_events_in_order": [[*event_class(code), gfn] for code, gfn in first]}
-
-
-def first_events(runs: I64, most: int) -> tuple[I64, I64]:
-    """The first events of a log, one by one.
-
-    Args:
-        runs: int64[n, 4], rows of (code, first gfn, stride, count).
-        most: events wanted.
-
-    Returns:
-        Codes and gfns, int64[up to most] each.
-    """
-    begin = runs[:most].copy()
-    begin[:, LOG_COUNT] = np.minimum(begin[:, LOG_COUNT], most)
-    codes, gfns = expand(begin)
-    return codes[:most], gfns[:most]
-
-
-class Replay:
-    """One recording's ops on one machine; `steps()` gives the model's own `after` of each."""
-
-    def __init__(self, recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
-        """Create the VM with the recording program's own pages mapped.
+    def __init__(self, recording: Replayable, vm: D, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
+        """Give the VM the recording program's own slot.
 
         Args:
             recording: checked recording.
+            vm: a VM of its configuration, without memslots.
             tracepoints: kinds of events that are recorded.
         """
         self.recording = recording
+        self.several = recording.several
+        self.vm = vm
         self.tracepoints = tracepoints
-        self.machine = Vm(recording.config, record=True)
-        self.machine.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
-        self.memslot: Memslot | None = None
-        self._begin = self.machine.counters()
-        self._last: I64 | None = None
-        self._harvested: list[I64] = []
-        self._ops: dict[str, Callable[[dict[str, Any]], list[list[int]] | None]] = {
-            "slot": self._slot,
-            "read": self._read,
-            "write": self._write,
-            "parallel_write": self._parallel_write,
-            "enable": self._enable,
-            "disable": self._disable,
-            "get": self._get,
-            "clear": self._clear,
-            "ring_collect": self._ring_collect,
-            "ring_reset": self._ring_reset,
-            "set_eager_page_split": self._set_eager_page_split,
-            "dontneed": self._dontneed,
-            "hostwrite": self._hostwrite,
-            "delslot": self._delslot,
-        }
+        self.memslots: dict[int, Memslot] = {}
+        vm.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
+        self._begin = _figures(vm)
+        self._begun = False
+        self._unmapped: set[int] = set()  # of the program's own pages
+        self._last: dict[int, I64] = {}
+        self._harvested: list[tuple[int, I64]] = []
+
+    @property
+    def memslot(self) -> Memslot | None:
+        """The one slot of a recording of schema kvm-recording/1, if it is there."""
+        return self.memslots.get(TEST_SLOT)
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """Carry the ops out, one a step.
@@ -214,102 +103,190 @@ class Replay:
             except MmuvizError as error:
                 raise InputError(f"op {index} ({op['op']}): {error}") from error
 
-    def step(self, op: dict[str, Any]) -> dict[str, Any]:
+    def step(self, op: Op) -> dict[str, Any]:
         """Carry one op out.
 
         Args:
             op: a checked op.
 
         Returns:
-            The model's `after`.
+            The model's `after`. In a recording of several slots, an op that KVM refuses has its errno.
         """
-        if op["op"] not in WITHOUT_SLOT and self.memslot is None:
-            raise InputError("a slot op must come first: there is no memslot")
-        before = self.machine.counters()
-        dirty = self._ops[op["op"]](op)
+        if op["op"] not in WITHOUT_SLOT and not self.several:
+            self._memslot(TEST_SLOT)
+        before = self.vm.counters()
         after: dict[str, Any] = {}
-        events = self.machine.take_events()
-        if op["op"] == "delslot":
-            events = events[:0]  # the whole VM is zapped: no figures
-        else:
+        dirty = None
+        try:
+            dirty = self.carry_out(op)
+        except KvmError as error:
+            if not self.several:
+                raise
+            after["errno"] = error.errno
+        events = self.vm.take_events()
+        if op["op"] in ZAPS_ALL:
+            events = events[:0]
+        now = self.vm.counters()
+        if self.several or op["op"] != "delslot":
             after["counters"] = self._counters()
         if dirty is not None:
             after["dirty_ranges"] = dirty
         if self.recording.config.pml:
-            after["pml_full_exits"] = self.machine.counters().pml_full_exits - before.pml_full_exits
+            after["pml_full_exits"] = now.pml_full_exits - before.pml_full_exits
+        if self.several:
+            after["tlb_flushes"] = now.tlb_flushes - before.tlb_flushes
+            after["mmio_exits"] = now.mmio_exits - before.mmio_exits
         return after | event_fields(events, self.tracepoints)
 
-    def _counters(self) -> dict[str, int]:
-        now, begin = self.machine.counters(), self._begin
-        return {name: getattr(now, name) - getattr(begin, name) for name in COUNTER_NAMES}
+    def carry_out(self, op: Op) -> Ranges | None:
+        """Carry one op out by the method of its name.
 
-    def _slot_gfns(self, offsets: I64) -> I64:
-        memslot = self._memslot()
+        Args:
+            op: a checked op.
+
+        Returns:
+            Dirty pages, where the op returns any.
+        """
+        method: Callable[[Op], Ranges | None] = getattr(self, op["op"])
+        return method(op)
+
+    def _counters(self) -> dict[str, int]:
+        now, begin = _figures(self.vm), self._begin
+        counters = {name: getattr(now.counters, name) - getattr(begin.counters, name) for name in COUNTER_NAMES}
+        return counters | {"table_pages": now.tables - begin.tables}
+
+    def slot_gfns(self, slot_id: int, offsets: I64) -> I64:
+        """The gfns of pages of a slot.
+
+        Args:
+            slot_id: the slot.
+            offsets: int64[n], pages counted from its start.
+
+        Raises:
+            InputError: a page outside the slot, or no such slot.
+        """
+        memslot = self._memslot(slot_id)
         outside = (offsets < 0) | (offsets >= memslot.pages)
         if outside.any():
             page = int(offsets[outside][0])
             raise InputError(f"page {page} lies outside the slot; pages are 0 to {memslot.pages - 1}")
         return memslot.base_gfn + offsets
 
-    def _memslot(self) -> Memslot:
-        if self.memslot is None:
-            raise InputError("a slot op must come first: there is no memslot")
-        return self.memslot
+    def _memslot(self, slot_id: int) -> Memslot:
+        if slot_id not in self.memslots:
+            which = f"no memslot {slot_id}" if self.several else "no memslot"
+            raise InputError(f"a slot op must come first: there is {which}")
+        return self.memslots[slot_id]
 
-    def _slot(self, op: dict[str, Any]) -> None:
-        memslot = memslot_of(op)
-        self.machine.add_memslot(TEST_SLOT, memslot)
-        self.memslot = memslot
-        self._last = None
-        self.machine.run(0, np.arange(CONTROL_PAGES), write=True)  # the program's own pages are mapped by now
-        self.machine.take_events()
-        self._begin = self.machine.counters()
+    # Memslots
 
-    def _access(self, vcpus: int | I64, offsets: I64, *, write: bool) -> None:
-        """Run the guest; while a ring is full, harvest all rings, reset them and go on."""
-        self.machine.run(vcpus, self._slot_gfns(offsets), write=write, ring_full=self._harvest)
+    def slot(self, op: Op) -> None:
+        """Add a slot; with the first one the counters begin, the program's own pages mapped by then."""
+        slot_id, memslot = slot_of(op), memslot_of(op)
+        first = not self.memslots and not (self.several and self._begun)
+        self.vm.add_memslot(slot_id, memslot, logged=op.get("logged", False))
+        self.memslots[slot_id] = memslot
+        self._last.pop(slot_id, None)
+        if first:
+            self._begun = True
+            self.vm.run(0, np.arange(CONTROL_PAGES), write=True)
+            self.vm.take_events()
+            self._begin = _figures(self.vm)
 
-    def _harvest(self) -> None:
-        self._harvested.extend(offsets for slot, offsets in self.machine.collect_dirty_rings() if slot == TEST_SLOT)
-        self.machine.reset_dirty_rings()
+    def delslot(self, op: Op) -> None:
+        """Delete a slot."""
+        self.vm.delete_memslot(slot_of(op))
+        del self.memslots[slot_of(op)]
+        self._unmapped = set(range(CONTROL_PAGES))
 
-    def _read(self, op: dict[str, Any]) -> None:
-        self._access(op["vcpu"], pages_of(op["pages"]), write=False)
+    def move_slot(self, op: Op) -> None:
+        """Move a slot to another gfn."""
+        self.vm.move_memslot(slot_of(op), op["base_gfn"])
+        self.memslots[slot_of(op)] = self.memslots[slot_of(op)].at(op["base_gfn"])
+        self._unmapped = set(range(CONTROL_PAGES))
 
-    def _write(self, op: dict[str, Any]) -> None:
-        self._access(op["vcpu"], pages_of(op["pages"]), write=True)
+    def set_read_only(self, op: Op) -> None:
+        """Change KVM_MEM_READONLY of a slot, which KVM refuses."""
+        self.vm.set_read_only(slot_of(op), value=op["value"])
 
-    def _parallel_write(self, op: dict[str, Any]) -> None:
+    # Guest accesses
+
+    def read(self, op: Op) -> None:
+        """A vCPU reads pages."""
+        self.access(op["vcpu"], self._listed(op), write=False)
+
+    def write(self, op: Op) -> None:
+        """A vCPU writes pages."""
+        self.access(op["vcpu"], self._listed(op), write=True)
+
+    def parallel_write(self, op: Op) -> None:
+        """All vCPUs write pages."""
         vcpus, offsets = parallel_turns(op["how"], pages_of(op), self.recording.config.vcpus)
-        self._access(vcpus, offsets, write=True)
+        self._fetch_program(0, 0)
+        self.access(vcpus, self.slot_gfns(slot_of(op), offsets), write=True)
 
-    def _enable(self, _op: dict[str, Any]) -> None:
-        self.machine.enable_dirty_logging(TEST_SLOT)
+    def _listed(self, op: Op) -> I64:
+        """The gfns of an access; the program runs, and reads its list, before the first of them."""
+        gfns = self.slot_gfns(slot_of(op), pages_of(op["pages"]))
+        self._fetch_program(op["vcpu"], len(op["pages"]) if isinstance(op["pages"], list) else 0)
+        return gfns
 
-    def _disable(self, _op: dict[str, Any]) -> None:
-        self.machine.disable_dirty_logging(TEST_SLOT)
+    def _fetch_program(self, vcpu: int, listed: int) -> None:
+        """The program's code, and the pages that hold its list, fault in again after everything was zapped."""
+        if not self.several or not self._unmapped:
+            return
+        touched = [page for page in range(1 + -(-listed // LIST_ENTRIES)) if page in self._unmapped]
+        self.vm.run(vcpu, np.array(touched, dtype=np.int64), write=False)
+        self._unmapped -= set(touched)
 
-    def _get(self, _op: dict[str, Any]) -> list[list[int]]:
-        self._last = self._read_log()
-        return bitmap_ranges(self._last)
+    def access(self, vcpus: int | I64, gfns: I64, *, write: bool) -> None:
+        """Run the guest; while a ring is full, harvest all rings, reset them and go on.
 
-    def _read_log(self) -> I64:
-        return self.machine.get_dirty_log(TEST_SLOT)
+        Args:
+            vcpus: the vCPU, or int64[n] the vCPU of each access.
+            gfns: int64[n].
+            write: whether the accesses write.
+        """
+        self.vm.run(vcpus, gfns, write=write, ring_full=self.harvest)
 
-    def _clear_log(self, first: int, num: int, bits: I64) -> None:
-        self.machine.clear_dirty_log(TEST_SLOT, first, num, bits)
+    def harvest(self) -> None:
+        """Harvest and reset all rings, keeping their pages for the next ring_collect."""
+        self._harvested += self.vm.collect_dirty_rings()
+        self.vm.reset_dirty_rings()
 
-    def _clear(self, op: dict[str, Any]) -> None:
-        first, num = op["first_page"], op["num_pages"]
-        outside = first < 0 or num < 0 or first + num > self._memslot().pages
+    # Dirty logging
+
+    def enable(self, op: Op) -> None:
+        """Set KVM_MEM_LOG_DIRTY_PAGES."""
+        self.vm.enable_dirty_logging(slot_of(op))
+
+    def disable(self, op: Op) -> None:
+        """Clear KVM_MEM_LOG_DIRTY_PAGES."""
+        self.vm.disable_dirty_logging(slot_of(op))
+
+    def get(self, op: Op) -> Ranges:
+        """KVM_GET_DIRTY_LOG.
+
+        Returns:
+            The dirty pages.
+        """
+        bits = self.vm.get_dirty_log(slot_of(op))
+        self._last[slot_of(op)] = bits
+        return bitmap_ranges(bits)
+
+    def clear(self, op: Op) -> None:
+        """KVM_CLEAR_DIRTY_LOG of a range."""
+        slot_id, first, num = slot_of(op), op["first_page"], op["num_pages"]
+        memslot = self.memslots.get(slot_id)
+        outside = first < 0 or num < 0 or memslot is None or first + num > memslot.pages
         bits = np.zeros(0, dtype=np.int64) if outside else self._bits(op, first, num)
-        self._clear_log(first, num, bits)  # refuses a range outside the slot
+        self.vm.clear_dirty_log(slot_id, first, num, bits)  # refuses a range outside the slot
 
-    def _bits(self, op: dict[str, Any], first: int, num: int) -> I64:
+    def _bits(self, op: Op, first: int, num: int) -> I64:
         """The bitmap that userspace gives with a CLEAR of pages inside the slot."""
-        words, word = -(-num // BITS_PER_LONG), first // BITS_PER_LONG
-        if op["bits"] == "last" and self._last is not None:
-            return self._last[word : word + words]
+        words, word, last = -(-num // BITS_PER_LONG), first // BITS_PER_LONG, self._last.get(slot_of(op))
+        if op["bits"] == "last" and last is not None:
+            return last[word : word + words]
         if op["bits"] == "all":
             bits = np.full(words, -1, dtype=np.int64)
             if num % BITS_PER_LONG:
@@ -317,31 +294,60 @@ class Replay:
             return bits
         if op["bits"] == "list":
             listed = np.array(op["list"], dtype=np.int64)
-            self._slot_gfns(listed)
+            self.slot_gfns(slot_of(op), listed)
             return bitmap_of(listed[(listed >= first) & (listed < first + num)] - first, words)
         return np.zeros(words, dtype=np.int64)
 
-    def _ring_collect(self, _op: dict[str, Any]) -> list[list[int]]:
-        found = [offsets for slot, offsets in self.machine.collect_dirty_rings() if slot == TEST_SLOT]
-        found += self._harvested
+    def ring_collect(self, _op: Op) -> Ranges:
+        """Harvest every vCPU's ring.
+
+        Returns:
+            The dirty pages; in a recording of several slots each range has its slot before it.
+        """
+        found = self.vm.collect_dirty_rings() + self._harvested
         self._harvested = []
-        return ranges_of(np.unique(np.concatenate(found))) if found else []
+        ranges: Ranges = []
+        for slot_id in sorted({slot_id for slot_id, _ in found}):
+            pages = np.unique(np.concatenate([offsets for each, offsets in found if each == slot_id]))
+            if self.several:
+                ranges += [[slot_id, *each] for each in ranges_of(pages)]
+            elif slot_id == TEST_SLOT:
+                ranges = ranges_of(pages)
+        return ranges
 
-    def _ring_reset(self, _op: dict[str, Any]) -> None:
-        self.machine.reset_dirty_rings()
+    def ring_reset(self, _op: Op) -> None:
+        """KVM_RESET_DIRTY_RINGS."""
+        self.vm.reset_dirty_rings()
 
-    def _set_eager_page_split(self, op: dict[str, Any]) -> None:
-        self.machine.set_eager_page_split(value=op["value"])
+    # The host
 
-    def _dontneed(self, op: dict[str, Any]) -> None:
-        self.machine.madvise_dontneed(TEST_SLOT, op["start"], op["count"])
+    def set_eager_page_split(self, op: Op) -> None:
+        """Write the module parameter."""
+        self.vm.set_eager_page_split(value=op["value"])
 
-    def _hostwrite(self, op: dict[str, Any]) -> None:
-        self.machine.host_write(TEST_SLOT, pages_of(op))
+    def dontneed(self, op: Op) -> None:
+        """MADV_DONTNEED."""
+        self.vm.madvise_dontneed(slot_of(op), op["start"], op["count"])
 
-    def _delslot(self, _op: dict[str, Any]) -> None:
-        self.machine.delete_memslot(TEST_SLOT)
-        self.memslot = None
+    def hostwrite(self, op: Op) -> None:
+        """The host process writes pages."""
+        self.vm.host_write(slot_of(op), pages_of(op))
+
+
+def slot_of(op: Op) -> int:
+    """Id of the slot that an op names."""
+    slot_id: int = op.get("slot", TEST_SLOT)
+    return slot_id
+
+
+def replay_of(recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> Replay[Vm]:
+    """A replay on a VM of its own.
+
+    Args:
+        recording: checked recording.
+        tracepoints: kinds of events that are recorded.
+    """
+    return Replay(recording, Vm(recording.config, record=True), tracepoints)
 
 
 def replayed(document: dict[str, Any]) -> dict[str, Any]:
@@ -356,9 +362,10 @@ def replayed(document: dict[str, Any]) -> dict[str, Any]:
     Raises:
         MmuvizError: the document or one of its ops is refused.
     """
+    document = plain_document(document)
     recording = checked(document)
     ops = [{key: value for key, value in op.items() if key != "after"} for op in recording.ops]
-    afters = Replay(recording).steps()
+    afters = replay_of(recording).steps()
     return {**document, "ops": [{**op, "after": after} for op, after in zip(ops, afters, strict=True)]}
 
 

@@ -31,7 +31,9 @@ from mmuviz.mmu.state import (
     DIRTY,
     PRESENT,
     SLOT_LOGGING,
+    SLOT_READ_ONLY,
     STAT_LOCAL_TLBIS,
+    STAT_MMIO_EXITS,
     STAT_PF_FIXED,
     STAT_PF_TAKEN,
     STAT_TABLES_ABOVE,
@@ -75,13 +77,16 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
     logging = state.slots[slot, SLOT_LOGGING] != 0
     trace_page_fault(state, vcpu, 2 * present + write, gfn)
     state.stat[STAT_PF_TAKEN] += 1
+    if write and state.slots[slot, SLOT_READ_ONLY] != 0:  # io_mem_abort(): userspace does the write
+        state.stat[STAT_MMIO_EXITS] += 1
+        return 0
     if (present == 0 or (logging and write != 0)) and state.cache[vcpu] < CACHE_MINIMUM:
         state.cache[vcpu] = CACHE_OBJECTS
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), write)
     if host & FAULT_INVALIDATES:
         return host
     goal = PG_LEVEL_4K if logging else max_mapping_level(state, slot, gfn)
-    writable = host & FAULT_WRITABLE != 0 and (write != 0 or not logging)
+    writable = host & FAULT_WRITABLE != 0 and (write != 0 or not logging) and state.slots[slot, SLOT_READ_ONLY] == 0
     if present and level_of(state, gfn) == goal:
         relax_perms(state, gfn, goal)
     else:

@@ -55,9 +55,10 @@ SLOT_HOST_PAGES: Final = 10
 SLOT_HOST_HUGETLB: Final = 11
 SLOT_ID: Final = 12
 SLOT_FORCED_LEVEL: Final = 13
-SLOT_DIRTY_PAGES: Final = 14
-SLOT_UNREPORTED_PAGES: Final = 15
-SLOT_COLUMNS: Final = 16
+SLOT_READ_ONLY: Final = 14
+SLOT_DIRTY_PAGES: Final = 15
+SLOT_UNREPORTED_PAGES: Final = 16
+SLOT_COLUMNS: Final = 17
 
 # Entries of `MmuState.conf`: what was chosen when the VM was created, and eager_page_split.
 CONF_RING: Final = 0
@@ -142,7 +143,8 @@ STAT_WHO: Final = 27  # a vCPU's number, or USERSPACE
 STAT_SPLITS: Final = 28
 STAT_ZAPS: Final = 29
 STAT_EXAMPLES: Final = 30  # rows of `examples` written so far
-STAT_ENTRIES: Final = 31
+STAT_MMIO_EXITS: Final = 31
+STAT_ENTRIES: Final = 32
 USERSPACE: Final = -1
 """STAT_WHO while the thread that calls ioctls acts, or the host."""
 

@@ -27,6 +27,7 @@ from mmuviz.mmu.state import (
     SLOT_DIRTY_AT,
     SLOT_END,
     SLOT_LOGGING,
+    STAT_MMIO_EXITS,
     STAT_PF_FAST,
     STAT_PF_FIXED,
     STAT_PF_TAKEN,
@@ -146,6 +147,14 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
     return index
 
 
+@woven
+def fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
+    """page_fault(), and whether userspace did what the access does: 1 for a write to a read-only slot, else 0."""
+    mmio_exits = int(state.stat[STAT_MMIO_EXITS])
+    page_fault(state, vcpu, gfn, word, write)
+    return int(state.stat[STAT_MMIO_EXITS]) - mmio_exits
+
+
 @compiled
 def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
     """Touch pages in order, faulting until each access retires.
@@ -192,7 +201,7 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
         elif batches and word & FIXABLE == FIXABLE and is_4k(state, gfn):
             index = fix_write_protected(state, vcpu, gfns, index)
         else:
-            page_fault(state, vcpu, gfn, word, write)
+            index += fault(state, vcpu, gfn, word, write)
             if state.stat[STAT_ZAP_END] != 0:
                 return STOP_INVALIDATED, index
     return DONE, index

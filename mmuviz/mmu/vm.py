@@ -139,19 +139,20 @@ class Vm:
 
     # Memslots
 
-    def add_memslot(self, slot_id: int, memslot: Memslot) -> None:
-        """KVM_SET_USER_MEMORY_REGION of a new slot, dirty logging off.
+    def add_memslot(self, slot_id: int, memslot: Memslot, *, logged: bool = False) -> None:
+        """KVM_SET_USER_MEMORY_REGION of a new slot.
 
         Args:
             slot_id: userspace's number of the slot.
             memslot: where it lies and what stands behind it.
+            logged: with KVM_MEM_LOG_DIRTY_PAGES, as if it were enabled before the first access.
 
         Raises:
             KvmEinval: the id is not one KVM takes, or is in use (a slot cannot be resized).
             KvmEexist: it overlaps another slot.
             KvmEnomem: its host mapping is beyond what a machine can hold.
         """
-        memslots.add_memslot(self._arrays, slot_id, memslot)
+        memslots.add_memslot(self._arrays, slot_id, memslot, logged=logged)
 
     def delete_memslot(self, slot_id: int) -> None:
         """KVM_SET_USER_MEMORY_REGION with size 0: the whole VM's mappings are zapped; on arm64 the slot's.
@@ -163,6 +164,33 @@ class Vm:
         Kernel: kvm_mmu_zap_all_fast(), arch/x86/kvm/mmu/mmu.c
         """
         memslots.delete_memslot(self._arrays, slot_id)
+
+    def move_memslot(self, slot_id: int, base_gfn: int) -> None:
+        """KVM_SET_USER_MEMORY_REGION of a slot at another gfn: the whole VM is zapped; on arm64 the slot.
+
+        Its host memory, its logging flag and its dirty bitmap stay. Nothing is split or protected there.
+
+        Args:
+            slot_id: the slot.
+            base_gfn: its first gfn there.
+
+        Raises:
+            KvmEinval: no such slot, or beyond the guest's address space.
+            KvmEexist: it would overlap another slot.
+            KvmEnomem: there is no memory to model it there.
+
+        Kernel: kvm_prepare_memory_region(), virt/kvm/kvm_main.c; kvm_arch_flush_shadow_memslot()
+        """
+        memslots.move_memslot(self._arrays, slot_id, base_gfn)
+
+    def set_read_only(self, slot_id: int, *, value: bool) -> None:
+        """KVM_SET_USER_MEMORY_REGION with KVM_MEM_READONLY, which never changes.
+
+        Raises:
+            KvmEnoent: no such slot.
+            KvmEinval: the slot has another value.
+        """
+        memslots.check_read_only(self._arrays, slot_id, value=value)
 
     # Guest accesses
 

@@ -239,7 +239,7 @@ def reset_ring_steps(vm: VmArrays, unit: Unit) -> Steps[int]:
 def _reset_rings(vm: VmArrays, unit: Unit) -> Steps[int]:
     stat = vm.state.stat
     yield FIXED
-    done, armed = 0, int(stat[layout.STAT_MASKS_ARMED])
+    done = 0
     for vcpu in range(vm.config.vcpus):
         at = vm.state.ring_at[vcpu]
         first = int(at[layout.RING_RESET_INDEX])
@@ -248,7 +248,7 @@ def _reset_rings(vm: VmArrays, unit: Unit) -> Steps[int]:
             at[layout.RING_RESET_INDEX] = first  # each of a nested VM's tables goes through the same entries
             while at[layout.RING_RESET_INDEX] < at[layout.RING_HARVEST_INDEX]:
                 yield from _reset_part(vm, tables, vcpu, unit)
-    if int(stat[layout.STAT_MASKS_ARMED]) != armed:
+    if done:  # even where the slot of every entry is gone
         stat[layout.STAT_TLB_FLUSHES] += 1
         yield flush()
     return done

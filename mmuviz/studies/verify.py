@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from mmuviz.ground.errors import InputError, MmuvizError, one_line, shown
+from mmuviz.mmu.answers import COUNTER_NAMES, TRACEPOINTS
+from mmuviz.mmu.extended import plain_document
 from mmuviz.mmu.recordings import MAX_PAGE, checked, read_document
-from mmuviz.mmu.replay import COUNTER_NAMES, TOO_LARGE, TRACEPOINTS, Replay
+from mmuviz.mmu.replay import TOO_LARGE, ZAPS_ALL, replay_of, slot_of
 from mmuviz.studies.recorded_events import (
     MAX_EVENTS,
     EventClass,
@@ -22,6 +24,8 @@ from mmuviz.studies.recorded_events import (
 )
 
 AFTER_FIELDS: Final = ("counters", "pml_full_exits", "dirty_ranges", "events", "first_events_in_order")
+AFTER_FIELDS_OF_SEVERAL: Final = (*AFTER_FIELDS, "errno", "mmio_exits", "tlb_flushes")
+"""Those of a recording of several slots; TLB flushes are compared where it has them."""
 PAGE_COUNTERS: Final = ("pages_4k", "pages_2m", "pages_1g", "table_pages")
 UNORDERED_OPS: Final = ("disable", "dontneed")
 
@@ -64,11 +68,15 @@ class Scope:
         parallel: a parallel op has run: page counts, dirty ranges and split sets only.
         unordered: the set of events per class, not their order.
         base_gfn: of the slot; dirty ranges count from it.
+        several: it is a recording of several slots.
+        zaps_all: the op zaps the whole VM: no events to compare.
     """
 
     parallel: bool
     unordered: bool
     base_gfn: int
+    several: bool = False
+    zaps_all: bool = False
 
     @property
     def set_only(self) -> bool:
@@ -110,14 +118,26 @@ def compare_op(
     Yields:
         Each difference once.
     """
-    yield from _unknown(expected, AFTER_FIELDS, "after")
+    yield from _unknown(expected, AFTER_FIELDS_OF_SEVERAL if scope.several else AFTER_FIELDS, "after")
     yield from _compare_counters(expected.get("counters"), got.get("counters"), scope)
     if not scope.parallel and not _same(expected.get("pml_full_exits"), got.get("pml_full_exits")):
         yield "pml_full_exits", _told(expected.get("pml_full_exits")), got.get("pml_full_exits"), None
     if not _same(expected.get("dirty_ranges"), got.get("dirty_ranges")):
         one, other, page = _first_difference(expected.get("dirty_ranges"), got.get("dirty_ranges"))
         yield "dirty_ranges", _told(one), other, None if page is None else scope.base_gfn + page
-    yield from _compare_events(expected, got, scope)
+    if scope.several:
+        yield from _compare_of_several(expected, got)
+    if not scope.zaps_all:
+        yield from _compare_events(expected, got, scope)
+
+
+def _compare_of_several(
+    expected: dict[str, Any], got: dict[str, Any]
+) -> Iterator[tuple[str, object, object, int | None]]:
+    """What only recordings of several slots tell: refusals, and exits and flushes of the op."""
+    for name, missing in (("errno", None), ("mmio_exits", 0), ("tlb_flushes", got["tlb_flushes"])):
+        if not _same(expected.get(name, missing), got.get(name)):
+            yield name, _told(expected.get(name, missing)), got.get(name), None
 
 
 def _unknown(
@@ -248,22 +268,24 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
     Raises:
         MmuvizError: the recording is refused.
     """
+    document = plain_document(document)
     recording = checked(document)
-    replay = Replay(recording, recorded_tracepoints(document))
+    replay = replay_of(recording, recorded_tracepoints(document))
     found: list[Difference] = []
-    parallel, base_gfn = False, 0
+    parallel, bases, several = False, dict[int, int](), recording.several
     for index, (op, got) in enumerate(zip(recording.ops, replay.steps(), strict=True)):
         kind = op["op"]
         parallel = parallel or kind == "parallel_write"
-        base_gfn = op.get("base_gfn", base_gfn)
+        if "base_gfn" in op:
+            bases[slot_of(op)] = op["base_gfn"]
         expected = op.get("after")
         if not isinstance(expected, dict):
             found.append(Difference(index, kind, "after", "missing", "an answer"))
             continue
-        if kind == "delslot":  # the whole VM is zapped: no figures to compare
+        if kind == "delslot" and not several:  # the whole VM is zapped: no figures to compare
             found += [Difference(index, kind, *each) for each in _unknown(expected, AFTER_FIELDS, "after")]
             continue
-        scope = Scope(parallel, kind in UNORDERED_OPS, base_gfn)
+        scope = Scope(parallel, kind in UNORDERED_OPS, bases.get(slot_of(op), 0), several, several and kind in ZAPS_ALL)
         try:
             found += [Difference(index, kind, *difference) for difference in compare_op(expected, got, scope)]
         except InputError as error:

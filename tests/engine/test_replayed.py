@@ -10,8 +10,9 @@ from mmuviz.engine import replayed, tape
 from mmuviz.engine.tables import tables_of
 from mmuviz.ground.errors import InputError
 from mmuviz.mmu import events, state
+from mmuviz.mmu.answers import COUNTER_NAMES
 from mmuviz.mmu.recordings import checked, read_document
-from mmuviz.mmu.replay import COUNTER_NAMES, Replay
+from mmuviz.mmu.replay import replay_of
 from mmuviz.recording import columns, fold, totals
 from mmuviz.recording.columns import Recording
 
@@ -72,7 +73,7 @@ def test_the_event_log_explains_every_page(letter: str) -> None:
             continue
         seen += 1
         watch = Checked(document)
-        plain = Replay(checked(document))
+        plain = replay_of(checked(document))
         for op in watch.replayable.ops:
             watch.step(op)
             after = plain.step(op)

@@ -10,11 +10,12 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
-from mmuviz.engine.cost_table import cost_table
+from mmuviz.engine.prices import price_list
 from mmuviz.engine.timed_replay import TimedReplay, held, reach_bytes, timing_of
 from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES
+from mmuviz.mmu.answers import TRACEPOINTS
 from mmuviz.mmu.recordings import checked
-from mmuviz.mmu.replay import CONTROL_PAGES, TRACEPOINTS, Replay
+from mmuviz.mmu.replay import CONTROL_PAGES, replay_of
 from mmuviz.recording.timing import Timing
 from mmuviz.studies.timed_guest import VCPUS, timed_guest
 
@@ -83,8 +84,8 @@ def test_a_fault_s_stall_has_a_tail(kernel: str, mode: str, eager: bool) -> None
 @every_choice
 def test_it_answers_as_without_a_clock(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001 - one of CHOICES
     recording = checked(document(kernel, mode, eager))
-    prices = cost_table(recording.config, PROFILES[HOST])
-    plain = list(Replay(recording).steps())
+    prices = price_list(recording.config, PROFILES[HOST])
+    plain = list(replay_of(recording).steps())
     timed = list(TimedReplay(recording, prices, TRACEPOINTS).steps())
     # In time vCPUs that fault overtake each other: what each op did is the same, its order is not.
     for after in (*plain, *timed):

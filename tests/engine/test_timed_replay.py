@@ -7,10 +7,11 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.cost_table import CostTable, cost_table
+from mmuviz.engine.prices import Prices, price_list
+from mmuviz.mmu.answers import TRACEPOINTS
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.recordings import Replayable, read_document
-from mmuviz.mmu.replay import TRACEPOINTS, Replay
+from mmuviz.mmu.replay import Replay
 from mmuviz.studies import verify
 from mmuviz.workloads.stream import COLUMNS
 from tests.mmu.recording_files import FOLDER
@@ -20,8 +21,8 @@ PARTS = 8
 """All recordings, in parts that several processes share."""
 
 
-def free(config: VmConfig) -> CostTable:
-    prices = cost_table(config, PROFILES["split_on_fault"])
+def free(config: VmConfig) -> Prices:
+    prices = price_list(config, PROFILES["split_on_fault"])
     prices.guest[:] = 0
     prices.slow[:] = 1024
     nothing = dict.fromkeys(prices.host.values, 0) | {"cores": 1}
@@ -36,20 +37,14 @@ class FreeMachine(TimedIoctls):
         super().__init__(free(config), None, stream, record=record)
 
 
-class FreeReplay(Replay):
+def free_replay_of(recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> Replay[FreeMachine]:
     """A replay that drives the timed machine."""
-
-    def __init__(self, recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
-        super().__init__(recording, tracepoints)
-        plain = self.machine
-        self.machine = FreeMachine(plain.config, record=True)
-        for slot_id, memslot in plain.memslots.items():
-            self.machine.add_memslot(slot_id, memslot)
+    return Replay(recording, FreeMachine(recording.config, record=True), tracepoints)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_recordings_are_exact_in_time(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "Replay", FreeReplay)
+    monkeypatch.setattr(verify, "replay_of", free_replay_of)
     files = FILES[part::PARTS]
     assert len(files) > 100
     differing = {path.name: found[0] for path in files if (found := verify.verify_document(read_document(path)))}

@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.mmu.config import DirtyLogMode, Mmu, Tracking, VmConfig
+from mmuviz.mmu.counters import Counters
 from mmuviz.mmu.features import kernel_row
-from mmuviz.mmu.recordings import Replayable
-from mmuviz.mmu.replay import TEST_SLOT, Replay, pages_of
+from mmuviz.mmu.page_sets import pages_of
+from mmuviz.mmu.recordings import TEST_SLOT, Replayable
+from mmuviz.mmu.replay import Replay
+from mmuviz.mmu.vm import Vm
 from tests.mmu.sequences import (
     BITMAP_MODES,
     KERNELS,
@@ -144,24 +147,33 @@ def vm_config(document: Document) -> VmConfig:
     )
 
 
-class FamilyReplay(Replay):
+class FamilyReplay(Replay[Vm]):
     """Replay with the ops of the families, and counters that no recording has."""
 
     def __init__(self, document: Document) -> None:
-        super().__init__(Replayable(document, vm_config(document), document["ops"]))
-        self._ops["l2_read"] = lambda op: self._access_l2(op, write=False)
-        self._ops["l2_write"] = lambda op: self._access_l2(op, write=True)
-        self._ops["split_by_faulting"] = self._split_by_faulting
+        self.machine = Vm(vm_config(document), record=True)
+        super().__init__(Replayable(document, vm_config(document), document["ops"]), self.machine)
+        self.before: Counters = self.machine.counters()
 
-    def _access_l2(self, op: Op, *, write: bool) -> None:
-        gfns = self._slot_gfns(pages_of(op["pages"]))
-        self.machine.run(op["vcpu"], gfns, write=write, ring_full=self._harvest, l2=True)
+    def slot(self, op: Op) -> None:
+        super().slot(op)
+        self.before = self.machine.counters()
 
-    def _split_by_faulting(self, op: Op) -> None:
+    def access_l2(self, op: Op, *, write: bool) -> None:
+        gfns = self.slot_gfns(TEST_SLOT, pages_of(op["pages"]))
+        self.machine.run(op["vcpu"], gfns, write=write, ring_full=self.harvest, l2=True)
+
+    def l2_read(self, op: Op) -> None:
+        self.access_l2(op, write=False)
+
+    def l2_write(self, op: Op) -> None:
+        self.access_l2(op, write=True)
+
+    def split_by_faulting(self, op: Op) -> None:
         self.machine.split_by_faulting(TEST_SLOT, vcpu=op["vcpu"])
 
     def extra(self) -> dict[str, int]:
-        now, begin = self.machine.counters(), self._begin
+        now, begin = self.machine.counters(), self.before
         return {name: getattr(now, name) - getattr(begin, name) for name in EXTRA}
 
 

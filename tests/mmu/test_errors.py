@@ -20,7 +20,7 @@ from mmuviz.ground.errors import InputError, KvmError, MmuvizError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.recordings import checked
-from mmuviz.mmu.replay import Replay, replayed
+from mmuviz.mmu.replay import replay_of, replayed
 from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, gfns, machine, with_slot
 from tests.mmu.recording_files import FOLDER, read
@@ -304,7 +304,7 @@ def test_replay_raises_nothing_but_its_own_errors(changes: list[tuple[tuple[Any,
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took this place away
     try:
-        for _ in Replay(checked(document)).steps():
+        for _ in replay_of(checked(document)).steps():
             pass
     except MmuvizError as error:
         assert "\n" not in str(error)  # noqa: PT017  # no raise is right as well

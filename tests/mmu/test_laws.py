@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmuviz.mmu.config import Backing
+from mmuviz.mmu.page_sets import pages_of
 from mmuviz.mmu.recordings import checked
-from mmuviz.mmu.replay import Replay, pages_of
+from mmuviz.mmu.replay import replay_of
 from mmuviz.mmu.state import IN_1G, LEAF_BITS, PRESENT, TABLE, MmuState
 from tests.mmu.machines import REGION_1G, gfns, machine, with_slot
 from tests.mmu.sequences import KERNELS, documents, small_slots
@@ -45,7 +46,7 @@ def test_dirty_is_written_or_read_while_not_present(document: dict[str, Any]) ->
     """What is reported was touched by the guest since logging began; all ones under initially-all-set apart."""
     if document["config"]["dirty_log_mode"].endswith("initially_set"):
         return
-    replay, logging, may_be_dirty = Replay(checked(document)), False, set[int]()
+    replay, logging, may_be_dirty = replay_of(checked(document)), False, set[int]()
     for op in document["ops"]:
         after = replay.step(op)
         if op["op"] in ("read", "write", "parallel_write"):
@@ -62,7 +63,7 @@ def test_dirty_is_written_or_read_while_not_present(document: dict[str, Any]) ->
 @given(any_document)
 def test_huge_leaves_never_grow_while_logging(document: dict[str, Any]) -> None:
     """A split turns one 1G leaf into 512 2M leaves; apart from that no huge leaf appears."""
-    replay, logging, before = Replay(checked(document)), False, (0, 0)
+    replay, logging, before = replay_of(checked(document)), False, (0, 0)
     for op in document["ops"]:
         was_logging = logging
         after = replay.step(op)
@@ -91,13 +92,13 @@ def writable_pages(state: MmuState, base: int, pages: int) -> set[int]:
 @given(any_document)
 def test_only_a_fault_grants_write(document: dict[str, Any]) -> None:
     """Enabling, CLEAR with its splits, GET, reset and host changes leave no page writable that was not."""
-    replay, slot = Replay(checked(document)), document["ops"][0]
+    replay, slot = replay_of(checked(document)), document["ops"][0]
     before: set[int] = set()
     for op in document["ops"]:
         replay.step(op)
         if op["op"] == "delslot":
             break
-        now = writable_pages(replay.machine.state, slot["base_gfn"], slot["pages"])
+        now = writable_pages(replay.vm.state, slot["base_gfn"], slot["pages"])
         # On disabling, a recovered huge page takes the bits of its first child.
         if op["op"] not in ("slot", "read", "write", "parallel_write", "disable"):
             assert now <= before, op
@@ -124,10 +125,10 @@ def tables_implied(state: MmuState) -> tuple[int, int, int, int]:
 @laws
 @given(any_document)
 def test_counters_are_what_the_levels_imply(document: dict[str, Any]) -> None:
-    replay = Replay(checked(document))
+    replay = replay_of(checked(document))
     for op in document["ops"]:
         replay.step(op)
-        now, state = replay.machine.counters(), replay.machine.state
+        now, state = replay.vm.counters(), replay.vm.state
         tables, *leaves = tables_implied(state)
         assert leaves == [now.pages_4k, now.pages_2m, now.pages_1g], op
         if document["config"]["tdp_mmu"]:  # the shadow MMU keeps tables that it unlinked
@@ -144,19 +145,19 @@ def all_bytes(state: MmuState) -> list[bytes]:
 @settings(laws, max_examples=15)
 @given(any_document)
 def test_the_same_ops_give_the_same_bytes(document: dict[str, Any]) -> None:
-    first, second = Replay(checked(document)), Replay(checked(document))
+    first, second = replay_of(checked(document)), replay_of(checked(document))
     for op in document["ops"]:
         assert first.step(op) == second.step(op)
-    assert all_bytes(first.machine.state) == all_bytes(second.machine.state)
+    assert all_bytes(first.vm.state) == all_bytes(second.vm.state)
 
 
 @laws
 @given(any_document)
 def test_a_1g_leaf_is_repeated_below_and_flags_do_not_mix(document: dict[str, Any]) -> None:
-    replay = Replay(checked(document))
+    replay = replay_of(checked(document))
     for op in document["ops"]:
         replay.step(op)
-    state = replay.machine.state
+    state = replay.vm.state
     for row, entry in enumerate(state.l3):
         l2 = state.l2[row * 512 : (row + 1) * 512]
         assert not (entry & PRESENT and entry & TABLE)

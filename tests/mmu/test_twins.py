@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
-from mmuviz.mmu import replay
+from mmuviz.mmu import answers
 from mmuviz.mmu.events import spte_word
 from mmuviz.mmu.features import PRESETS
 from mmuviz.mmu.recordings import checked
+from mmuviz.mmu.replay import replay_of
 from mmuviz.mmu.state import LEAF_BITS, PRESENT, TABLE, MmuState
 from tests.mmu.sequences import BACKINGS, KERNELS, MODES, Document, documents, gigantic_slots, op_kinds, small_slots
 from tests.oracle import Oracle
@@ -29,7 +30,7 @@ seen: set[tuple[str, str]] = set()
 ran: list[int] = []
 drawn: set[str] = set()
 
-all_events = mock.patch.object(replay, "FIRST_EVENTS", EVERY_EVENT)
+all_events = mock.patch.object(answers, "FIRST_EVENTS", EVERY_EVENT)
 reproducible = settings(
     database=None,
     deadline=None,
@@ -88,15 +89,15 @@ def same_answer(op: Document, mine: Document, twin: Document) -> None:
 
 def run_both(document: dict[str, Any]) -> None:
     config, slot = document["config"], document["ops"][0]
-    machine, twin = replay.Replay(checked(document)), Driver(document)
+    machine, twin = replay_of(checked(document)), Driver(document)
     for op in document["ops"]:
         if op["op"] == "delslot":
-            same_leaves(machine.machine.state, twin.vm)
+            same_leaves(machine.vm.state, twin.vm)
         with all_events:
             mine = machine.step(op)
         same_answer(op, mine, twin.run(op))
         seen.update((op["op"], name) for name in (config["dirty_log_mode"], slot["backing"], document["kernel"]))
-    same_leaves(machine.machine.state, twin.vm)  # none after delslot
+    same_leaves(machine.vm.state, twin.vm)  # none after delslot
     ran.append(len(document["ops"]))
 
 

@@ -65,7 +65,14 @@ class MemslotChoices(Choices):
 
     def memslot(self) -> Memslot:
         """The same slot as the machine takes it."""
-        return Memslot(self.base_gfn, self.pages, self.backing, self.hva_offset // PAGE_BYTES, self.host_populated)
+        return Memslot(
+            self.base_gfn,
+            self.pages,
+            self.backing,
+            self.hva_offset // PAGE_BYTES,
+            self.host_populated,
+            read_only=self.read_only,
+        )
 
 
 def placed(slots: tuple[MemslotChoices, ...]) -> tuple[MemslotChoices, ...]:
