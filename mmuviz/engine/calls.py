@@ -60,6 +60,10 @@ class CallLog:
         self.op = -1
         self.offset: I64 = np.zeros(mmu.STAT_ENTRIES, dtype=np.int64)
 
+    def count_from_now(self, machine: TimedMachine) -> None:
+        """What KVM's counters say now is no part of the run."""
+        self.offset[:] = machine.vm.state.stat
+
     def begin(self, machine: TimedMachine, kind: str, iteration: int, slot: int = -1) -> Begun:
         """A call or phase begins now."""
         return Begun(kind, iteration, slot, machine.time, machine.vm.state.stat.copy(), guest_so_far(machine))

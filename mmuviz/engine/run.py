@@ -43,8 +43,10 @@ from mmuviz.engine.recording_of import recording_of
 from mmuviz.engine.session import Session
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import TimedMachine
+from mmuviz.engine.timed_vm import ListedAccesses
 from mmuviz.ground.pages import SPTE_ENT_SHIFT
 from mmuviz.mmu.config import Mmu
+from mmuviz.mmu.replay import slot_of
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.vm import Vm
 from mmuviz.recording.recording import Recording
@@ -82,13 +84,14 @@ def session_of(scenario: Scenario, focus: Focus | None = None) -> Session:
         focus: see run().
     """
     config, host = scenario.vm.config(), scenario.host.values()
-    vm = Vm(config)
-    ram = scenario.ram
+    accesses, ram, listed = ListedAccesses(), scenario.ram, isinstance(scenario.driver, ListedOps)
+    vm = Vm(config, access_loop=accesses if listed else None)
     costs = cost_table(config, host)
     machine = TimedMachine(vm, costs, new_clock_of(scenario, costs))
     for slot, each in enumerate(scenario.memory):
         vm.add_memslot(slot, each.memslot())
-    vm.load_vcpus(np.arange(config.vcpus), l2=config.mmu is Mmu.NESTED)
+    if not listed:
+        vm.load_vcpus(np.arange(config.vcpus), l2=config.mmu is Mmu.NESTED)
     if ram:
         levels = [each.backing.level for each in ram]
         machine.clock.regs[layout.LEAF_SHIFT] = SPTE_ENT_SHIFT * (max(levels) - 1)
@@ -97,9 +100,28 @@ def session_of(scenario: Scenario, focus: Focus | None = None) -> Session:
     timeline = [(timed.pattern, timed.duration_ns * PS_PER_NS) for timed in scenario.timeline()]
     reap_ps = getattr(scenario.driver, "reap_interval", 0) * PS_PER_NS
     guest = Guest(ioctls, timeline, max(scenario.ram_pages, config.vcpus), reap_ps)
-    spans = [(each.base_gfn, each.pages) for each in scenario.memory]
+    spans = spans_of(scenario)
     recorder = Recorder(default_focus(spans) if focus is None else focus, spans)
-    return Session(scenario, machine, ioctls, guest, recorder)
+    return Session(scenario, ioctls, guest, recorder, accesses)
+
+
+def spans_of(scenario: Scenario) -> list[tuple[int, int]]:
+    """Guest memory that is shown, ascending: first gfn and number of pages of each stretch of it."""
+    found = [(each.base_gfn, each.pages) for each in scenario.memory]
+    pages: dict[int, int] = {}
+    for op in scenario.ops():
+        if op["op"] == "slot":
+            pages[slot_of(op)] = op["pages"]
+        if op["op"] in ("slot", "move_slot"):
+            found.append((op["base_gfn"], pages.get(slot_of(op), 0)))
+    spans: list[tuple[int, int]] = []
+    for base, count in sorted(found):
+        last = spans[-1] if spans else (0, 0)
+        if spans and base <= last[0] + last[1]:  # a list of ops may add memory again where it was before
+            spans[-1] = (last[0], max(last[1], base + count - last[0]))
+        else:
+            spans.append((base, count))
+    return spans
 
 
 def new_clock_of(scenario: Scenario, costs: CostTable) -> layout.Clock:

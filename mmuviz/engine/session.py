@@ -8,6 +8,7 @@ from mmuviz.engine.guest import Guest
 from mmuviz.engine.recorder import Recorder
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import TimedMachine
+from mmuviz.engine.timed_vm import ListedAccesses
 
 
 class Session:
@@ -19,26 +20,28 @@ class Session:
         ioctls: the thread that calls ioctls.
         guest: the vCPUs.
         recorder: who looks at the tables over time.
+        accesses: the access loop of the VM, for ops that list their accesses.
         logged: ids of the memslots that are logged, in order.
     """
 
     def __init__(
-        self, scenario: Scenario, machine: TimedMachine, ioctls: TimedIoctls, guest: Guest, recorder: Recorder
+        self, scenario: Scenario, ioctls: TimedIoctls, guest: Guest, recorder: Recorder, accesses: ListedAccesses
     ) -> None:
         """Put the parts together.
 
         Args:
             scenario: what is run.
-            machine: the VM under its clock.
             ioctls: the thread that calls ioctls.
             guest: the vCPUs.
             recorder: who looks at the tables over time.
+            accesses: the access loop of the VM.
         """
         self.scenario = scenario
-        self.machine = machine
+        self.machine: TimedMachine = ioctls.machine
         self.ioctls = ioctls
         self.guest = guest
         self.recorder = recorder
+        self.accesses = accesses
         self.logged = [slot for slot, each in enumerate(scenario.memory) if each.logged]
 
     @property

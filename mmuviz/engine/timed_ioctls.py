@@ -214,9 +214,10 @@ class TimedIoctls:
         Returns:
             Entries reset.
         """
-        vm = self.machine.vm
-        with self.call("reset"):
-            return self._reset()
+        with self.call("reset") as report:
+            entries = self._reset()
+            report(entries)
+        return entries
 
     def _reset(self) -> int:
         vm = self.machine.vm

@@ -8,6 +8,10 @@ from pydantic import Field, field_validator
 
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
+from mmuviz.engine.timed_vm import TimedVm
+from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.mmu.recordings import Replayable
+from mmuviz.mmu.replay import Replay
 
 
 class ListedOps(Choices):
@@ -46,3 +50,36 @@ class ListedOps(Choices):
     def least_ps(self) -> int:
         """How long a run takes at least."""
         return 0
+
+    def drive(self, session: Session) -> None:
+        """Carry the ops out; the clock begins when the first memslot is there."""
+        ops, log = session.scenario.ops(), session.log
+        recording = Replayable({}, session.machine.vm.config, ops)
+        replay = Replay(recording, TimedVm(session.ioctls, session.accesses), frozenset())
+        begun = False
+        for index, op in enumerate(ops):
+            log.op = index
+            if not begun and op["op"] == "slot":
+                begun = True
+                replay.step(op)
+                log.count_from_now(session.machine)
+                session.begin_clock()
+                continue
+            with session.guest.phase("op", 0):
+                step(replay, index, op, session)
+        if not begun:
+            session.begin_clock()
+
+
+def step(replay: Replay[TimedVm], index: int, op: dict[str, Any], session: Session) -> None:
+    """Carry one op out; the peak of the page tables counts from the first enabling on.
+
+    Raises:
+        InputError: the op is refused.
+    """
+    if op["op"] == "enable":
+        session.recorder.enabling(session.machine)
+    try:
+        replay.step(op)
+    except MmuvizError as error:
+        raise InputError(f"driver.ops[{index}] ({op['op']}): {error}") from error
