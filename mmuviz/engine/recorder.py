@@ -152,4 +152,3 @@ def default_focus(spans: list[tuple[int, int]]) -> Focus | None:
     if (end - first) * PAGE_BYTES > MOST_FOCUS_BYTES:
         return None
     return Focus(first_gfn=first, pages=end - first)
-
