@@ -14,7 +14,7 @@ from bench.touches import MOST_TOUCHES, RUNS, SIZES_GIB
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.prices import price_list
+from mmuviz.engine.cost_table import price_list
 from mmuviz.engine.run import Run, simulate
 from mmuviz.engine.scenario import Scenario
 from mmuviz.engine.timed import LAST, start_all

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock, bin_of, charge_often, note_faults, note_retired
-from mmuviz.engine.fault_time import Access, scaled
+from mmuviz.engine.fault_cost import Access, scaled
 from mmuviz.engine.touch_time import fetch_ahead, kind_of, look, pace_ps, retiring, sight_of
 from mmuviz.engine.turn import GOES_ON, LATER, Turn
 from mmuviz.ground.compiled import inlined, woven

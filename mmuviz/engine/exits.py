@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock, bin_of, charge_rarely, drop_first
-from mmuviz.engine.fault_time import Access, scaled
+from mmuviz.engine.fault_cost import Access, exits_now, scaled
 from mmuviz.engine.touch_time import kind_of, pace_ps
 from mmuviz.engine.turn import GOES_ON, LATER, QUEUED, Turn
 from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import flush_pml_buffer, write_to_clean
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
@@ -21,13 +20,13 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     Returns:
         The time after it, and accesses that retired: 1 or 0.
     """
+    before = exits_now(state.work, clock.price)
     if write_to_clean(state, vcpu, access.gfn):
         logs = state.pml_count[vcpu] > 0
         extra = scaled(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if logs else 0
         clock.series[bin_of(clock, time), layout.RETIRED] += 1
         return time + pace_ps(clock, vcpu, kind_of(state, access.gfn, access.write)) + extra, 1
-    entries = mmu.PML_ENTITY_NUM * clock.price[layout.PML_ENTRY]
-    took = scaled(clock, vcpu, clock.price[layout.PML_FULL] + entries)
+    took = scaled(clock, vcpu, exits_now(state.work, clock.price) - before)
     charge_rarely(clock, vcpu, layout.PML, time, took)
     clock.outside[vcpu] = time + took
     return time + took, 0
@@ -38,8 +37,9 @@ def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
     """KVM empties the PML buffer at every exit; returns the time after it."""
     if state.pml_count[vcpu] == 0:
         return time
-    took = scaled(clock, vcpu, state.pml_count[vcpu] * clock.price[layout.PML_ENTRY])
+    before = exits_now(state.work, clock.price)
     flush_pml_buffer(state, vcpu)
+    took = scaled(clock, vcpu, exits_now(state.work, clock.price) - before)
     charge_rarely(clock, vcpu, layout.PML, time, took)
     return time + took
 

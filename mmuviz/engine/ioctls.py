@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
 
 import numpy as np
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.prices import PS_PER_NS
+from mmuviz.engine.cost_table import PS_PER_NS
+from mmuviz.engine.ioctl_cost import topping_up_ps
 from mmuviz.engine.timed import SLOT, TimedMachine, resume
-from mmuviz.engine.walk_time import armed_now, arming_ps, splitting_ps, topping_up_ps, words_by_level, words_ps
 from mmuviz.ground.pages import (
     BITS_PER_LONG,
-    PAGE_BYTES,
     PAGES_PER_1G,
     PAGES_PER_2M,
     PG_LEVEL_1G,
     PG_LEVEL_2M,
-    PG_LEVEL_4K,
 )
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
@@ -28,9 +25,7 @@ from mmuviz.mmu.locks import Path, drops_lock_to_allocate
 from mmuviz.mmu.rmap import end_split_call, split_rmaps_of_level
 from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.tracking import regions_of
-
-BITMAPS: Final = 2
-"""KVM allocates the dirty bitmap twice over. Kernel: kvm_alloc_dirty_bitmap()."""
+from mmuviz.mmu.work import WORK_CLEAR, WORK_GET
 
 
 class TimedIoctls(TimedMachine):
@@ -40,17 +35,17 @@ class TimedIoctls(TimedMachine):
 
     def enable(self, slot_id: int = SLOT) -> None:
         """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
-        prices, initset = self.prices, self.config.dirty_log_mode.initially_set
         with self.call("enable"):
-            pages = self._span(self._row(slot_id))[1]
-            took = prices.walk("enable_initset" if initset else "enable")
-            bitmap_pages = 0 if self.config.dirty_log_mode.ring else BITMAPS * -(-pages // (8 * PAGE_BYTES))
-            took += bitmap_pages * prices.host["page_alloc_ns"] * PS_PER_NS
-            took += pages // BITS_PER_LONG * prices.walk("bitmap_fill") if initset else 0
-            self.elapse(took)
+            self.meter.take()
             self.enable_dirty_logging(slot_id)
-            if not initset:
+            self.elapse_work()
+            if not self.config.dirty_log_mode.initially_set:
                 self.flush()
+
+    def _fill_bitmap(self, row: int) -> None:
+        """The fixed part of enabling, before any walk."""
+        super()._fill_bitmap(row)
+        self.elapse_work()
 
     def _units(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Steps of a walk: 2 MiB while vCPUs run, else 1 GiB."""
@@ -83,22 +78,21 @@ class TimedIoctls(TimedMachine):
             super()._split_range(tables, low, high)
         splits = int(tables.stat[mmu.STAT_TABLE_PAGES]) - before
         if not splits:
+            self.elapse_work(pages)
             return
         drops = drops_lock_to_allocate(self.config, l2=bool(tables.conf[mmu.CONF_L2]))
         if not self.quiet and (drops == "always" or tables.stat[mmu.STAT_SPLIT_TOPUPS] != topups):
             self.relock(path)
         if tables.stat[mmu.STAT_TLBIS] != tlbis:
             self.broadcast(int(tables.stat[mmu.STAT_TLBIS]) - tlbis)
-        self.elapse(splitting_ps(self.prices, tables, splits, pages, "enable"))
+        self.elapse_work(pages)
 
     def _arm_range(self, tables: MmuState, start: int, end: int) -> None:
         """Arming when logging starts."""
         self.lock(Path.L2_ENABLE_PROTECT if tables.conf[mmu.CONF_L2] else Path.ENABLE_PROTECT)
-        bits = mmu.DIRTY if tables.conf[mmu.CONF_PML] else mmu.WRITABLE
         for low, high in self._units(start, end):
-            counts = armed_now(tables, low, high, bits)
             super()._arm_range(tables, low, high)
-            self.elapse(arming_ps(self.prices, tables, counts, high - low, end - start))
+            self.elapse_work(end - start)
         self.unlock()
 
     def pre_split(self) -> None:
@@ -128,28 +122,26 @@ class TimedIoctls(TimedMachine):
             return self._get_manual(slot_id) if self.config.dirty_log_mode.manual else self._get_legacy(slot_id)
 
     def _get_manual(self, slot_id: int) -> I64:
-        self.elapse(self.prices.walk("get_manual"))
+        self.meter.take()
         bits = self.get_dirty_log(slot_id)
-        self.elapse(len(bits) * self.prices.walk("get_copy_word"))
+        self.elapse_work()
         return bits
 
     def _get_legacy(self, slot_id: int) -> I64:
-        self.elapse(self.prices.walk("get"))
+        self.meter.take()
+        self._state.work[WORK_GET] += 1
+        self.elapse_work()
         row = self._row(slot_id)
         words = -(-self._span(row)[1] // BITS_PER_LONG)
         buffer = np.zeros(words, dtype=np.int64)
         self.lock(Path.GET)
         armed = self._before_arming(slot_id, row, 0, self._bitmap(row, 0, words))
         for first, stop in self._words(words):
-            self._get_unit(row, first, buffer[:stop], words)
+            part = buffer[:stop]
+            self._walk(first, stop, lambda word, part=part: get_dirty_log_protect(self._state, row, part, word))
+            self.elapse_work(words * BITS_PER_LONG)
         self._end_of_words(armed)
         return buffer
-
-    def _get_unit(self, row: int, first: int, part: I64, words: int) -> None:
-        masks = self._bitmap(row, first, len(part) - first).copy()
-        levels = words_by_level(self.guest_tables, self._span(row)[0] + first * BITS_PER_LONG, masks)
-        self._walk(first, len(part), lambda word: get_dirty_log_protect(self._state, row, part, word))
-        self.elapse(words_ps(self.prices, masks, levels, "get", words, eager=False))
 
     def clear(self, first_page: int, bits: I64, slot_id: int = SLOT) -> None:
         """KVM_CLEAR_DIRTY_LOG of a range of the slot.
@@ -160,39 +152,32 @@ class TimedIoctls(TimedMachine):
             slot_id: the slot.
         """
         with self.call("clear"):
-            self.elapse(self.prices.walk("clear"))
+            self.meter.take()
+            self._state.work[WORK_CLEAR] += 1
+            self.elapse_work()
             row, first_word = self._row(slot_id), first_page // BITS_PER_LONG
             self.lock(Path.CLEAR)
             held = bits & self._bitmap(row, first_word, len(bits))
-            before = self.table_pages()
+            # An L2's tables are split and armed for the whole call before any word of L1's is.
             armed = self._before_arming(slot_id, row, first_word, held)
-            # An L2's tables are split for the whole call before any word of L1's is armed.
-            splits = self.table_pages() - before
-            pages = len(bits) * BITS_PER_LONG
-            self.elapse(splitting_ps(self.prices, self.guest_tables, splits, pages, "clear_2m"))
+            self.elapse_work(len(bits) * BITS_PER_LONG)
             for first, stop in self._words(len(bits)):
                 self._clear_unit(row, first_word, first, bits[:stop], len(bits))
             self._end_of_words(armed)
 
     def _clear_unit(self, row: int, first_word: int, first: int, part: I64, words: int) -> None:
         """One step of CLEAR: words `first` to the end of `part`."""
-        tables, prices, stat = self.guest_tables, self.prices, self._state.stat
-        masks = part[first:] & self._bitmap(row, first_word + first, len(part) - first)
-        levels = words_by_level(tables, self._span(row)[0] + (first_word + first) * BITS_PER_LONG, masks)
+        stat = self._state.stat
         before, topups, tlbis = self.table_pages(), int(stat[mmu.STAT_SPLIT_TOPUPS]), int(stat[mmu.STAT_TLBIS])
         self._walk(first, len(part), lambda word: clear_dirty_log_protect(self._state, row, first_word, part, word))
         splits = self.table_pages() - before
-        splits_here = bool(tables.conf[mmu.CONF_EAGER]) and tables.conf[mmu.CONF_SPLITTER] != mmu.SPLITTER_NONE
-        eager = self.config.dirty_log_mode.initially_set and splits_here
-        took = words_ps(prices, masks, levels, "clear", words, eager=eager)
-        took += splitting_ps(prices, tables, splits, words * BITS_PER_LONG, "clear_2m")
         topups, tlbis = int(stat[mmu.STAT_SPLIT_TOPUPS]) - topups, int(stat[mmu.STAT_TLBIS]) - tlbis
-        took += topping_up_ps(prices, topups)
         if splits and not self.quiet and (drops_lock_to_allocate(self.config) == "always" or topups):
             self.relock(Path.CLEAR)
         if splits and tlbis:
             self.broadcast(tlbis)
-        self.elapse(took)
+        self.elapse(topping_up_ps(self.prices, topups))
+        self.elapse_work(words * BITS_PER_LONG)
 
     def _words(self, words: int) -> Iterator[tuple[int, int]]:
         """Steps of GET and CLEAR, in words: 2 MiB while vCPUs run, else 1 GiB."""
@@ -203,6 +188,7 @@ class TimedIoctls(TimedMachine):
         flushes = int(self._state.stat[mmu.STAT_TLB_FLUSHES])
         self._flush_if_armed(armed)
         self.unlock()
+        self.elapse_work()
         if int(self._state.stat[mmu.STAT_TLB_FLUSHES]) != flushes:
             self.flush()
 
@@ -212,12 +198,14 @@ class TimedIoctls(TimedMachine):
         Returns:
             Entries harvested.
         """
-        prices, stat, clock = self.prices, self._state.stat, self.clock
+        stat, clock = self._state.stat, self.clock
         with self.call("reset"):
+            self.meter.take()
             entries = sum(len(pages) for _, pages in self.collect_dirty_rings())
-            self.elapse(entries * prices.walk("collect_entry") + prices.walk("ring_reset"))
+            self.elapse_work()
             armed = int(stat[mmu.STAT_MASKS_ARMED])
             self.reset_dirty_rings()
+            self.elapse_work()
             if int(stat[mmu.STAT_MASKS_ARMED]) != armed:
                 self.flush()
         for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
@@ -227,12 +215,12 @@ class TimedIoctls(TimedMachine):
     def _reset_ring(self, tables: MmuState, vcpu: int) -> None:
         """One ring; while vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
         at = self._state.ring_at[vcpu]
+        self.elapse_work()
         while at[mmu.RING_RESET_INDEX] < at[mmu.RING_HARVEST_INDEX]:
-            first = int(at[mmu.RING_RESET_INDEX])
             self.lock(Path.RING_RESET)
             dirty_ring_reset(tables, vcpu, ALL_MASKS if self.quiet else 1)
             self._drain()
-            self.elapse((int(at[mmu.RING_RESET_INDEX]) - first) * self.prices.walk("ring_page"))
+            self.elapse_work()
             self.unlock()
 
     def let_run(self, until: int) -> None:
@@ -252,11 +240,13 @@ class TimedIoctls(TimedMachine):
     def disable(self, slot_id: int = SLOT) -> None:
         """KVM_SET_USER_MEMORY_REGION without the flag."""
         with self.call("disable"):
-            self.elapse(self.prices.walk("disable"))
+            self.meter.take()
             self.disable_dirty_logging(slot_id)
+            self.elapse_work()
 
     def _collapse(self, tables: MmuState, row: int) -> None:
         """Zap or recover; for the walk the slot is as long as the step, so that it ends there."""
+        self.elapse_work()
         self.lock(Path.L2_DISABLE if tables.conf[mmu.CONF_L2] else Path.DISABLE)
         slot, stat = tables.slots[row], tables.stat
         start, end = int(slot[mmu.SLOT_BASE]), int(slot[mmu.SLOT_END])
@@ -266,32 +256,16 @@ class TimedIoctls(TimedMachine):
         whole = self._slots[int(slot[mmu.SLOT_ID])].backing.level == PG_LEVEL_1G or self.quiet
         size = PAGES_PER_1G if whole else PAGES_PER_2M
         for low, high in pairwise([start, *range((start // size + 1) * size, end, size), end]):
-            before = self._collapsed(tables)
+            before = int(stat[mmu.STAT_TLB_FLUSHES])
             slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = low, high
             super()._collapse(tables, row)
             slot[mmu.SLOT_BASE], slot[mmu.SLOT_END] = start, end
-            self._after_collapse(self._collapsed(tables) - before, once=once)
+            self.elapse_work()
+            if not once:
+                self.flush(int(stat[mmu.STAT_TLB_FLUSHES]) - before)
         asked = int(stat[mmu.STAT_TLB_FLUSHES]) - flushes
         if once and asked:
             stat[mmu.STAT_TLB_FLUSHES] = flushes + 1
         self.unlock()
         if once and asked:
             self.flush()
-
-    @staticmethod
-    def _collapsed(tables: MmuState) -> I64:
-        """Tables collapsed, 4K leaves gone, and flushes, so far."""
-        stat = tables.stat
-        return np.array(
-            [stat[mmu.STAT_TABLES_COLLAPSED], -stat[mmu.STAT_PAGES + PG_LEVEL_4K], stat[mmu.STAT_TLB_FLUSHES]]
-        )
-
-    def _after_collapse(self, counts: I64, *, once: bool) -> None:
-        """Time that one step of disabling took, and its flushes."""
-        tables, leaves, flushes = (int(each) for each in counts)
-        if self.config.kernel.recovers_huge_pages_in_place and self.config.tdp_mmu:
-            self.elapse(tables * self.prices.host["recover_ns"] * PS_PER_NS)
-            return
-        self.elapse(tables * self.prices.walk("zap_table") + leaves * self.prices.walk("zap_child"))
-        if not once:
-            self.flush(flushes)

@@ -34,8 +34,8 @@ import numpy as np
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
+from mmuviz.engine.cost_table import PS_PER_NS, price_list
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.prices import PS_PER_NS, price_list
 from mmuviz.engine.scenario import Driver, Scenario
 from mmuviz.engine.timed import LAST, Call, start_all
 from mmuviz.ground.pages import SPTE_ENT_SHIFT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock, bin_of, charge_rarely, drop_first, note_faults
-from mmuviz.engine.fault_time import Access, carry_out, scaled
+from mmuviz.engine.fault_cost import Access, carry_out, scaled
 from mmuviz.engine.lock import (
     enqueue,
     grant_next,
@@ -17,6 +17,7 @@ from mmuviz.engine.lock import (
 from mmuviz.engine.turn import HAS_LOCK, LATER, QUEUED
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.mmu import state as mmu
+from mmuviz.mmu import work
 from mmuviz.mmu.state import MmuState
 
 
@@ -35,6 +36,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, now: int) -> int:
     """A vCPU that waited for the lock finds that another one has mapped the page; returns when it is over."""
     state.stat[mmu.STAT_PF_TAKEN] += 1
     state.stat[mmu.STAT_PF_SPURIOUS] += 1
+    state.work[work.WORK_FAULT_SLOW] += 1
     took = scaled(clock, vcpu, clock.price[layout.SPURIOUS])
     before, wait = clock.asked[vcpu] - clock.began[vcpu], now - clock.asked[vcpu]
     charge_rarely(clock, vcpu, layout.LOCK_WAIT, clock.began[vcpu], wait)

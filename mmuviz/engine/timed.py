@@ -11,9 +11,10 @@ import numpy as np
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock, bin_of, charge_rarely, note_tables, push
+from mmuviz.engine.cost_table import PS_PER_NS, Prices
 from mmuviz.engine.exits import use_big_lock
+from mmuviz.engine.ioctl_cost import Meter, step_ps
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
-from mmuviz.engine.prices import PS_PER_NS, Prices
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, run_guests
 from mmuviz.ground.compiled import compiled
 from mmuviz.mmu import state as mmu
@@ -22,6 +23,7 @@ from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.locks import Lock, Path, lock_of
 from mmuviz.mmu.machine import Machine
 from mmuviz.mmu.state import DONE, I64, STOP_RING_FULL, MmuState
+from mmuviz.mmu.work import WORK_VCPU_THREAD
 from mmuviz.workloads import stream as program
 
 SLOT: Final = 0
@@ -94,7 +96,7 @@ def start_all(clock: Clock, time: int) -> None:
     clock.at[layout.HEAP_SIZE] = 0
     clock.at[layout.RUNNING_VCPUS] = clock.now.shape[0]
     for vcpu in range(clock.now.shape[0]):
-        clock.now[vcpu] = time
+        clock.now[vcpu] = time + clock.price[layout.ENTER]
         clock.phase[vcpu] = layout.RUNNING
         clock.stream[vcpu, program.POSITION] = 0
         clock.stream[vcpu, program.PASS] += 1
@@ -130,6 +132,7 @@ class TimedMachine(Machine):
         self.big_lock = big_lock
         self._held: Lock = Lock.NONE
         self._since = self._hold = self._wait = 0
+        self.meter = Meter(self._state.work)
         self._set_locks()
         if memslot is not None:
             self.add_memslot(SLOT, memslot)
@@ -180,6 +183,10 @@ class TimedMachine(Machine):
         self.time += took_ps
         note_ioctl(self.clock, start, self.guest_tables.stat, took_ps)
         self.run_until(self.time)
+
+    def elapse_work(self, pages: int = 0) -> None:
+        """Time passes for the ioctls' work since the last call of this; the whole ioctl goes over so many pages."""
+        self.elapse(step_ps(self.prices, self.meter.take(), pages))
 
     def start_anew(self) -> None:
         """Forget all time so far."""
@@ -282,6 +289,8 @@ class TimedMachine(Machine):
         clock.stream[:, program.FIRST_GFN] = np.cumsum(counts) - counts
         clock.stream[:, program.ACCESSES] = counts
         clock.stream[:, program.WRITE_PERMILLE] = write * program.ALWAYS
+        if len(vcpus) > 1:
+            self.elapse(int((counts > 0).sum()) * self.prices.step(WORK_VCPU_THREAD))
         start_all(clock, self.time)
         while True:
             why = run_guests(tables, clock, LAST)
@@ -351,7 +360,8 @@ def serve(clock: Clock, vcpu: int) -> None:
 @compiled
 def resume(clock: Clock, vcpu: int, time: int) -> None:
     """A vCPU whose ring was full goes on; how long it stood is its stall."""
-    charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], time - clock.now[vcpu])
-    clock.now[vcpu] = clock.outside[vcpu] = time
+    enters = time + clock.price[layout.ENTER]
+    charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], enters - clock.now[vcpu])
+    clock.now[vcpu] = clock.outside[vcpu] = enters
     clock.phase[vcpu] = layout.RUNNING
     push(clock.heap, clock.now, clock.at, vcpu)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock
-from mmuviz.engine.fault_time import Access
+from mmuviz.engine.fault_cost import Access
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M, WORD_SHIFT
 from mmuviz.ground.prefetch import prefetch

@@ -11,7 +11,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.ahead import may_fix_ahead, run_ahead
 from mmuviz.engine.clock import Clock, drop_first, next_of_others, sift_down
 from mmuviz.engine.exits import finish, set_dirty, userspace_exit
-from mmuviz.engine.fault_time import Access
+from mmuviz.engine.fault_cost import Access
 from mmuviz.engine.in_turns import map_in_turns, may_take_turns
 from mmuviz.engine.slow_fault import enter_lock, fault, spurious_fault
 from mmuviz.engine.touch_time import fixed_without_lock, look, sight_of

@@ -15,7 +15,9 @@ from mmuviz.ground.pages import (
     round_up,
 )
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.config import Backing, Memslot, Mmu, check_eager
+from mmuviz.mmu.counting import count_disable, count_enable
 from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
 from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset, ring_soft_full
 from mmuviz.mmu.fault import host_write_pages
@@ -53,9 +55,11 @@ class Machine(SlotWalks):
         row = self._known(slot_id)
         state, slot = self._state, self._state.slots[row]
         if slot[layout.SLOT_LOGGING]:
+            state.work[work.WORK_ENABLE] += 1
             return
         slot[layout.SLOT_LOGGING] = 1
         state.conf[layout.CONF_LOGGING_SLOTS] += 1
+        count_enable(state, row)
         self._fill_bitmap(row)
         if self.config.tracking.rounds_to_4k is not None:
             self._rounds[slot_id] = np.zeros(regions_of(*self._span(row)), dtype=np.int64)
@@ -95,7 +99,9 @@ class Machine(SlotWalks):
         row = self._known(slot_id)
         state, slot = self._state, self._state.slots[row]
         if not slot[layout.SLOT_LOGGING]:
+            state.work[work.WORK_DISABLE] += 1
             return
+        count_disable(state, row)
         self._note_peak()
         slot[layout.SLOT_LOGGING] = 0
         state.conf[layout.CONF_LOGGING_SLOTS] -= 1
@@ -123,7 +129,9 @@ class Machine(SlotWalks):
         if rounds is not None:
             note_round(self._bitmap(row, 0, words), *self._span(row), rounds)
         if self.config.dirty_log_mode.manual:
+            self._state.work[[work.WORK_GET_MANUAL, work.WORK_GET_COPY_WORD]] += [1, words]
             return self._bitmap(row, 0, words).copy()
+        self._state.work[work.WORK_GET] += 1
         armed = self._before_arming(slot_id, row, 0, self._bitmap(row, 0, words))
         buffer = np.zeros(words, dtype=np.int64)
         self._walk(0, words, lambda word: get_dirty_log_protect(self._state, row, buffer, word))
@@ -163,6 +171,7 @@ class Machine(SlotWalks):
         held = buffer
         if self._l2 is not None or self._rounds:
             held = buffer & self._bitmap(row, first_word, words)
+        self._state.work[work.WORK_CLEAR] += 1
         armed = self._before_arming(slot_id, row, first_word, held)
         self._walk(0, words, lambda word: clear_dirty_log_protect(self._state, row, first_word, buffer, word))
         self._flush_if_armed(armed)
@@ -193,10 +202,12 @@ class Machine(SlotWalks):
         """
         self._need_ring()
         state = self._state
+        state.work[work.WORK_COLLECT_FIRST] = 1
         found: list[tuple[int, I64]] = []
         for vcpu in range(self.config.vcpus):
             at = np.arange(state.ring_at[vcpu, layout.RING_HARVEST_INDEX], state.ring_at[vcpu, layout.RING_DIRTY_INDEX])
             entries = state.ring[vcpu, at & (state.ring.shape[1] - 1)]
+            state.work[work.WORK_COLLECT_ENTRY] += len(entries)
             state.ring_at[vcpu, layout.RING_HARVEST_INDEX] = state.ring_at[vcpu, layout.RING_DIRTY_INDEX]
             slots, offsets = entries >> layout.RING_SLOT_SHIFT, entries & ((1 << layout.RING_SLOT_SHIFT) - 1)
             parts = np.split(np.arange(len(slots)), np.flatnonzero(np.diff(slots)) + 1)
@@ -213,6 +224,7 @@ class Machine(SlotWalks):
             KvmEinval: the VM has no dirty ring.
         """
         self._need_ring()
+        self._state.work[work.WORK_RING_RESET] += 1
         done, armed = 0, int(self._state.stat[layout.STAT_MASKS_ARMED])
         for vcpu in range(self.config.vcpus):
             at = self._state.ring_at[vcpu]
@@ -247,6 +259,7 @@ class Machine(SlotWalks):
         check_eager(self.config.kernel, eager_page_split=value)
         if self.config.mmu is Mmu.STAGE2:
             raise InputError("arm64 has no eager_page_split; its chunk size is chosen before the first memslot")
+        self._state.work[work.WORK_EAGER_SWITCH] += 1
         for tables in self._all_tables():
             tables.conf[layout.CONF_EAGER] = value
 
@@ -324,6 +337,7 @@ class Machine(SlotWalks):
         if start < 0 or count < 0 or start + count > memslot.pages:
             raise InputError(f"dontneed start={start} count={count} must lie inside the slot of {memslot.pages} pages")
         first = start + memslot.hva_offset_pages
+        self._state.work[work.WORK_DONTNEED] += 1
         if memslot.backing.hugetlb:
             count = self._whole_huge_pages(memslot, first, count)
         if count:

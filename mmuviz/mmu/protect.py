@@ -14,6 +14,8 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu import work
+from mmuviz.mmu.counting import shadow_of
 from mmuviz.mmu.events import log_is_low, trace_4k_sptes_changed, trace_spte_changed
 from mmuviz.mmu.state import CONF_TRACK_LEVEL, LEAF_BITS, MMU_WRITABLE, PRESENT, TABLE, WRITABLE, MmuState
 
@@ -33,6 +35,7 @@ def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
     old = int(state.l3[row]) & LEAF_BITS
     if old & bits:
         set_1g(state, row, old & ~bits)
+        state.work[work.WORK_PROTECT_HUGE] += 1
         trace_spte_changed(state, PG_LEVEL_1G, old, old & ~bits, state.region_of[row] << SHIFT_1G)
 
 
@@ -43,21 +46,27 @@ def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
     old = int(state.l2[at])
     if old & bits:
         state.l2[at] = old & ~bits
+        state.work[work.WORK_PROTECT_HUGE] += 1
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
         trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, old & LEAF_BITS & ~bits, gfn)
 
 
 @inlined
-def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) -> None:
+def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) -> int:
     """Clear bits of `count` 4K entries from l1[first], which maps `gfn`; only leaves change.
+
+    Returns:
+        How many changed.
 
     Kernel: tdp_mmu_clear_spte_bits(), arch/x86/kvm/mmu/tdp_iter.h
     """
+    changed = 0
     if state.log.shape[0] == 0:
         keep = 255 & ~bits
         for at in range(first, first + count):
+            changed += 1 if state.l1[at] & bits else 0
             state.l1[at] &= keep
-        return
+        return changed
     at, end = first, first + count
     while at < end:
         old = int(state.l1[at])
@@ -67,11 +76,15 @@ def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) 
         if old & bits:
             state.l1[at:stop] = old & ~bits
             trace_4k_sptes_changed(state, old, old & ~bits, gfn + at - first, stop - at)
+            changed += stop - at
         at = stop
+    return changed
 
 
 @compiled
-def clear_leaf_bits(state: MmuState, start: int, end: int, levels: int, bits: int) -> int:
+def clear_leaf_bits(
+    state: MmuState, start: int, end: int, levels: int, bits: int, entry: int = work.WORK_PROTECT_4K
+) -> int:
     """Clear bits of every leaf that maps [start, end), at the levels whose bit (1 << level) is set.
 
     Args:
@@ -80,6 +93,7 @@ def clear_leaf_bits(state: MmuState, start: int, end: int, levels: int, bits: in
         end: gfn behind the last.
         levels: mask of levels.
         bits: WRITABLE or DIRTY.
+        entry: of the work, where 4K leaves that change are counted; those that do not at the next.
 
     Returns:
         The gfn to go on from; at least `end` when done, less when the event log wants emptying.
@@ -98,26 +112,35 @@ def clear_leaf_bits(state: MmuState, start: int, end: int, levels: int, bits: in
             if levels & (1 << PG_LEVEL_1G):
                 clear_1g_bits(state, row, bits)
         elif row >= 0 and state.l3[row] & TABLE:
-            clear_row_bits(state, row, gfn - base, stop - base, levels, bits)
+            clear_row_bits(state, row, gfn - base, stop - base, levels, bits, entry)
+        if shadow_of(state) != 0 and levels & (1 << PG_LEVEL_4K):
+            state.work[work.WORK_RMAP_WALKED] += stop - gfn
         gfn = stop
     return end
 
 
 @compiled
-def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, bits: int) -> None:
+def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, bits: int, entry: int) -> None:
     """The part of clear_leaf_bits() inside one 1 GiB row: pages [low, high) of it."""
-    base = state.region_of[row] << SHIFT_1G
+    base, counts, shadow = state.region_of[row] << SHIFT_1G, state.work, shadow_of(state)
+    visited, huge, seen, changed = 0, counts[work.WORK_PROTECT_HUGE], 0, 0
     page = low
     while page < high:
         index = page >> SHIFT_2M
         stop = min(high, (index + 1) << SHIFT_2M)
-        entry = state.l2[(row << SHIFT_2M) | index]
-        if entry & TABLE:
+        word = state.l2[(row << SHIFT_2M) | index]
+        visited += 1
+        if word & TABLE:
             if levels & (1 << PG_LEVEL_4K):
-                clear_4k_bits(state, (row << SHIFT_1G) + page, stop - page, bits, base + page)
-        elif entry & PRESENT and levels & (1 << PG_LEVEL_2M):
+                seen += stop - page
+                changed += clear_4k_bits(state, (row << SHIFT_1G) + page, stop - page, bits, base + page)
+        elif word & PRESENT and levels & (1 << PG_LEVEL_2M):
             clear_2m_bits(state, row, index, bits)
         page = stop
+    counts[entry + shadow] += changed
+    counts[entry + 1 + shadow] += seen - changed
+    if entry == work.WORK_PROTECT_4K:
+        counts[work.WORK_VISIT_HUGE + shadow] += visited - (counts[work.WORK_PROTECT_HUGE] - huge)
 
 
 @inlined
@@ -154,7 +177,7 @@ def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int
 
 
 @woven
-def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> None:
+def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> int:
     """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
 
     Where logging tracks 2M, a 2M leaf is armed whole by any page of it.
@@ -165,9 +188,12 @@ def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> Non
         mask: 64 bits, as int64.
         bits: WRITABLE, or DIRTY where PML logs.
 
+    Returns:
+        How many 4K leaves changed.
+
     Kernel: clear_dirty_pt_masked(), arch/x86/kvm/mmu/tdp_mmu.c
     """
-    done = 0
+    done, changed = 0, 0
     while done < BITS_PER_LONG:
         page = gfn + done
         within = page & SPTE_INDEX_MASK
@@ -178,11 +204,12 @@ def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> Non
             if state.l2[at] & TABLE:
                 first = (at << SHIFT_2M) | within
                 if mask == -1:
-                    clear_4k_bits(state, first, count, bits, page)
+                    changed += clear_4k_bits(state, first, count, bits, page)
                 else:
                     for each in range(count):
                         if (mask >> (done + each)) & 1:
-                            clear_4k_bits(state, first + each, 1, bits, page + each)
+                            changed += clear_4k_bits(state, first + each, 1, bits, page + each)
             elif state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_2M:
                 clear_tracked_2m(state, row, at & SPTE_INDEX_MASK, (mask >> done) & low_bits(count), bits)
         done += count
+    return changed

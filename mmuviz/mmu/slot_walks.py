@@ -6,6 +6,7 @@ from typing import Final
 
 from mmuviz.ground.pages import BITS_PER_LONG, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_2M
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.dirty_log import arm_words
@@ -104,4 +105,7 @@ class SlotWalks(Vm):
 
     def _flush_if_armed(self, before: int) -> None:
         """One flush at the end of a call that armed anything. Kernel: kvm_flush_remote_tlbs_memslot()."""
-        self._state.stat[layout.STAT_TLB_FLUSHES] += int(self._state.stat[layout.STAT_MASKS_ARMED]) != before
+        armed, mode = int(self._state.stat[layout.STAT_MASKS_ARMED]) != before, self.config.dirty_log_mode
+        entry = work.WORK_CLEAR_FLUSH if mode.manual else work.WORK_GET_FLUSH
+        self._state.work[work.WORK_RING_FLUSH if mode.ring else entry] += armed
+        self._state.stat[layout.STAT_TLB_FLUSHES] += armed

@@ -11,7 +11,9 @@ import numpy as np
 from mmuviz.ground.errors import InputError, KvmEexist, KvmEinval, KvmEnoent, KvmEnomem, shown
 from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.config import Memslot, Mmu, VmConfig
+from mmuviz.mmu.counting import count_deleted, count_run
 from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.fault import CACHE_MINIMUM, CACHE_OBJECTS, unmap_gfn_range
 from mmuviz.mmu.hostmap import lay_host_memory, without_slot
@@ -131,6 +133,7 @@ class Vm:
             ) from error
         self._state, self._l2 = grown, l2
         self._slots[slot_id] = memslot
+        grown.work[[work.WORK_SLOT_CREATE, work.WORK_SLOT_PAGE]] += [1, memslot.pages]
         if self.config.mmu is Mmu.STAGE2:  # any slot that comes without logging has it freed
             grown.stat[layout.STAT_SPLIT_CACHE] = 0
         self._limit_mmu_pages()
@@ -166,6 +169,8 @@ class Vm:
         except MemoryError as error:
             raise KvmEnomem(f"slot={slot_id}: this computer has no memory to model the slots that stay") from error
         self._note_peak()
+        for tables in self._all_tables():
+            count_deleted(tables, row)
         if self.config.mmu is Mmu.STAGE2:
             self._unmap_slot(row)
         self._state, self._l2 = rest, l2
@@ -260,8 +265,10 @@ class Vm:
             if self._state.slots is not slots:  # userspace changed the memslots meanwhile
                 self._check_gfns(pages)
             stop, index = touch(each_vcpu, pages, int(write), index)
+            self._state.work[work.WORK_RUN] += 1
             if index == stopped_at:
                 break
+        count_run(self._state.work, len(running), len(each_vcpu), index - start, write=write)
         if stop != STOP_RING_FULL:
             for vcpu in running:  # the vCPUs exit to userspace
                 flush_pml_buffer(self._state, int(vcpu))
@@ -329,6 +336,7 @@ class Vm:
         for vcpu in vcpus:
             if self._state.cache[vcpu] == 0:
                 self._state.cache[vcpu] = CACHE_OBJECTS - (1 if first_run else 0)
+                self._state.work[work.WORK_CACHE_REFILL] += CACHE_OBJECTS
                 first_run = False
         if l2 and self._state.stat[layout.STAT_SHADOW_PAGES] == 0:  # the root of the L2's tables
             if self._state.cache[vcpus[0]] < CACHE_MINIMUM:

@@ -7,14 +7,15 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
-from mmuviz.engine.fault_time import kick_others
-from mmuviz.engine.prices import price_list
+from mmuviz.engine.fault_cost import kick_others
+from mmuviz.engine.cost_table import price_list
 from mmuviz.engine.run import Run, simulate
 from mmuviz.engine.scenario import Scenario
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.state import STAT_MASKS_ARMED
+from mmuviz.mmu.work import WORK_RING_PAGE, WORK_RING_PAST, WORK_RING_WORD
 from mmuviz.workloads.sequential import Sequential
 from mmuviz.workloads.uniform_random import UniformRandom
 
@@ -32,7 +33,9 @@ def with_rings(mmu: Mmu, workload: Sequential | UniformRandom) -> Run:
 def test_the_reaper_holds_mmu_lock_for_a_mask_at_a_time(mmu: Mmu, workload: Sequential | UniformRandom) -> None:
     run = with_rings(mmu, workload)
     while_running = [call for call in run.calls if call.name == "reset"][:-1]  # the last comes when all is quiet
-    mask = BITS_PER_LONG * run.machine.prices.walk("ring_page")
+    prices = run.machine.prices
+    walked = BITS_PER_LONG * (prices.step(WORK_RING_PAGE) + prices.step(WORK_RING_PAST))
+    mask = prices.step(WORK_RING_WORD) + walked
     assert len(while_running) >= 2
     assert int(run.machine.state.stat[STAT_MASKS_ARMED]) > len(while_running)
     assert 0 < max(call.hold_ps for call in while_running) <= mask

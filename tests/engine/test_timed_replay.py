@@ -7,7 +7,7 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.prices import Prices, price_list
+from mmuviz.engine.cost_table import Prices, price_list
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.recordings import Replayable, read_document
 from mmuviz.mmu.replay import TRACEPOINTS, Replay
@@ -23,6 +23,7 @@ PARTS = 8
 def free(config: VmConfig) -> Prices:
     prices = price_list(config, PROFILES["split_on_fault"])
     prices.guest[:] = 0
+    prices.steps[:] = 0
     prices.slow[:] = 1024
     nothing = dict.fromkeys(prices.host.values, 0) | {"cores": 1}
     return prices._replace(host=type(prices.host)("free", "", (), nothing))

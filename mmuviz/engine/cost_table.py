@@ -1,0 +1,177 @@
+"""What each entry of the machine's work costs on a host: counted instructions, times what the host makes of one."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from mmuviz.costs.counted import OFF
+from mmuviz.costs.hosts import HostProfile
+from mmuviz.costs.ledger import SCALE, lookup
+from mmuviz.engine import clock as layout
+from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
+from mmuviz.mmu import work
+from mmuviz.mmu.config import Mmu, VmConfig
+from mmuviz.mmu.state import I64
+
+PS_PER_NS: Final = 10**3
+EXITS: Final = (*range(work.WORK_PATHS_END), work.WORK_PML_FULL, work.WORK_RUN)
+"""Entries that are a VM exit or an entry of the guest as well: the host's world switch comes on top."""
+
+
+class Prices(NamedTuple):
+    """Prices of one VM on one host, in ps unless the name says otherwise.
+
+    Attributes:
+        guest: int64[layout.PRICES + WORK_ENTRIES]: of what vCPUs do, then of the machine's work in a fault.
+        steps: int64[WORK_ENTRIES], of the machine's work in an ioctl, in hundredths of a ps.
+        slow: int64[vcpus], each vCPU's time against a core of its own, 1/1024.
+        host: the profile.
+        config: the VM.
+    """
+
+    guest: I64
+    steps: I64
+    slow: I64
+    host: HostProfile
+    config: VmConfig
+
+    def step(self, entry: int) -> int:
+        """One of an entry, in an ioctl."""
+        return int(self.steps[entry]) // SCALE
+
+
+def hundredths_of(config: VmConfig) -> I64:
+    """Hundredths of an instruction that one of each entry is, on the VM's kernel.
+
+    Args:
+        config: the VM.
+
+    Returns:
+        int64[WORK_ENTRIES]; 0 for what the host alone prices.
+    """
+    release = config.kernel.release
+    return np.array([lookup(name, release, OFF).hundredths if name else 0 for name in work.WORK_NAMES], dtype=np.int64)
+
+
+def fault_costs(hundredths: I64, host: HostProfile) -> I64:
+    """Entries in a fault: cold code, and a world switch with each exit.
+
+    Args:
+        hundredths: from hundredths_of().
+        host: where it runs.
+
+    Returns:
+        int64[WORK_ENTRIES], ps.
+    """
+    found = hundredths * host["path_ps"] // SCALE
+    found[list(EXITS)] += host["world_switch_ns"] * PS_PER_NS
+    return found
+
+
+def step_costs(hundredths: I64, host: HostProfile) -> I64:
+    """Entries in an ioctl: a hot loop, and what the host adds.
+
+    A page of the bitmap takes the longer of its instructions and of the host's time to allocate and
+    zero it. The shadow MMU walks by reverse maps, which nobody counted: the host's constants stand in.
+
+    Args:
+        hundredths: from hundredths_of().
+        host: where it runs.
+
+    Returns:
+        int64[WORK_ENTRIES], hundredths of a ps.
+    """
+    found = hundredths * host["walk_ps"]
+    page = work.WORK_BITMAP_PAGE
+    found[page] = max(found[page], host["page_alloc_ns"] * PS_PER_NS * SCALE)
+    found[work.WORK_RECOVERED] = host["recover_ns"] * PS_PER_NS * SCALE
+    found[[work.WORK_RMAP_WALKED, work.WORK_RMAP_HEADS]] = host["rmap_head_ps"] * SCALE
+    _price_rmaps(found, host)
+    return found
+
+
+def _price_rmaps(found: I64, host: HostProfile) -> None:
+    """Walks of the shadow MMU: a word or an entry is its heads, a leaf is armed, a split adds 512 children."""
+    shadow = work.WORK_SHADOW
+    found[work.WORK_VISIT_HUGE + shadow : work.WORK_SPLIT_ENABLE_2M + shadow] = 0
+    found[work.WORK_CLEAR_WALK_DOWN + shadow :] = 0
+    armed = [work.WORK_PROTECT_4K, *(word + work.PAGE for word in WORDS)]
+    found[[each + shadow for each in armed]] = host["rmap_arm_ps"] * SCALE
+    splits = slice(work.WORK_SPLIT_ENABLE_2M + shadow, work.WORK_SPLIT_CLEAR_1G + shadow + 1)
+    found[splits] += SPTE_ENT_PER_PAGE * host["rmap_add_ps"] * SCALE
+
+
+WORDS: Final = (work.WORK_GET_WORD, work.WORK_CLEAR_WORD, work.WORK_CLEAR_INITSET_WORD, work.WORK_RING_WORD)
+
+
+def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
+    """Where the scheduler puts the vCPUs: cores of the first socket, of the second, then their other threads.
+
+    Args:
+        vcpus: threads that never sleep.
+        host: its topology.
+
+    Returns:
+        int64[vcpus] time against a core of one's own in 1/1024, the share of pairs of vCPUs that are on
+        different sockets, and the most vCPUs on one socket.
+    """
+    cores, first = host["cores"], host["socket_cores"]
+    core = np.arange(vcpus) % cores
+    alone = np.bincount(core, minlength=cores)[core] == 1
+    slow = np.where(alone, layout.FULL_SPEED, layout.FULL_SPEED * host["smt_percent"] // 100).astype(np.int64)
+    near = int((core < first).sum()) if first < cores else vcpus
+    far = vcpus - near
+    crossing = 2 * near * far / (vcpus * (vcpus - 1)) if vcpus > 1 else 0.0
+    return slow, crossing, max(near, far)
+
+
+def price_list(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Prices:
+    """Work out every price.
+
+    Args:
+        config: the VM.
+        host: where it runs.
+        tlb: whether a split costs the guest a deeper walk on every TLB miss.
+
+    Returns:
+        The prices.
+    """
+    slow, crossing, crowd = placed(config.vcpus, host)
+    hundredths = hundredths_of(config)
+    steps, faults = step_costs(hundredths, host), fault_costs(hundredths, host)
+    price = np.zeros(layout.PRICES, dtype=np.int64)
+    # The guest's loop goes on while its misses are under way: an access takes the longer of the two.
+    touch = max(host["read_ns"] * PS_PER_NS, crowd * host["touch_ps"])
+    deeper = host["walk_deeper_ns"] * PS_PER_NS if tlb else 0
+    read, write = (int(steps[entry]) // SCALE for entry in (work.WORK_GUEST_READ, work.WORK_GUEST_WRITE))
+    huge = max(touch - deeper, PS_PER_NS)
+    price[[layout.READ_4K, layout.READ_HUGE]] = max(touch, read), max(huge, read)
+    price[[layout.WRITE_4K, layout.WRITE_HUGE]] = max(touch, write), max(huge, write)
+    price[layout.FAST] = faults[work.WORK_FAULT_FAST]
+    price[layout.SPURIOUS] = faults[work.WORK_FAULT_SLOW]
+    price[layout.ENTER] = faults[work.WORK_RUN]
+    for entry, name in NANOSECONDS.items():
+        price[entry] = host[name] * PS_PER_NS
+    price[layout.HANDOFF] = (host["handoff_ns"] + int(crossing * host["cross_ns"])) * PS_PER_NS
+    if config.mmu in (Mmu.DIRECT_SHADOW, Mmu.SHADOW_PAGING, Mmu.NESTED):
+        # Of a slow fault, what lies under mmu_lock takes the time of the host's own constant.
+        whole = faults[work.WORK_FAULT_MAP_4K_OF_HUGE] + faults[work.WORK_FAULT_HOST_1G]
+        hold = host["hold_ns" if config.mmu is Mmu.DIRECT_SHADOW else "hold_paging_ns"] * PS_PER_NS
+        price[layout.BEFORE_LOCK] = max(whole - hold, host["world_switch_ns"] * PS_PER_NS)
+        price[[layout.HOLD, layout.SPURIOUS]] = hold
+    return Prices(np.concatenate([price, faults]), steps, slow, host, config)
+
+
+NANOSECONDS: Final = {
+    layout.DIRTY_LOGGED: "dirty_log_ns",
+    layout.LINE: "line_ns",
+    layout.FLUSH_BASE: "flush_ns",
+    layout.FLUSH_VCPU: "ack_ns",
+    layout.KICK: "kick_ns",
+    layout.TLBI: "tlbi_ns",
+    layout.LOCAL_TLBI: "local_tlbi_ns",
+    layout.USERSPACE: "userspace_ns",
+}
+"""Prices that are a constant of the host."""
