@@ -13,12 +13,13 @@ from bench.report import middle, seconds, table
 from bench.touches import MOST_TOUCHES, RUNS, SIZES_GIB
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
-from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.cost_table import price_list
+from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.run import Run, simulate
 from mmuviz.engine.scenario import Scenario
 from mmuviz.engine.timed import LAST, start_all
 from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M
+from mmuviz.mmu import work
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.state import STAT_PF_TAKEN
@@ -131,12 +132,13 @@ def beside_the_peer() -> tuple[float, float, int, int]:
     simulate(replace(scenario, iterations=0))
     mine = seconds(lambda: runs.append(simulate(scenario)))
     price = runs[0].machine.prices.guest
+    cost = price[layout.PRICES :]
     peer = PeerGuest(
         PEER_PAGES,
         vcpus=4,
-        populate_ns=int(price[layout.MAP_HUGE]) / 1000,
-        fault_ns=int(price[layout.MAP_4K]) / 1000,
-        zap_ns=int(price[layout.ZAP_2M] + price[layout.TABLE_LINK]) / 1000,
+        populate_ns=int(cost[work.WORK_FAULT_MAP_2M]) / 1000,
+        fault_ns=int(cost[work.WORK_FAULT_MAP_4K_OF_HUGE]) / 1000,
+        zap_ns=int(cost[work.WORK_FAULT_ZAP_2M] + cost[work.WORK_FAULT_TABLE]) / 1000,
         line_ns=int(price[layout.LINE]) / 1000,
         touch_ns=int(price[layout.WRITE_4K]) / 1000,
     )

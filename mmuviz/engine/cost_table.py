@@ -107,7 +107,7 @@ WORDS: Final = (work.WORK_GET_WORD, work.WORK_CLEAR_WORD, work.WORK_CLEAR_INITSE
 
 
 def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
-    """Where the scheduler puts the vCPUs: cores of the first socket, of the second, then their other threads.
+    """Where the scheduler puts the vCPUs: cores of the first socket, of the next ones, then their other threads.
 
     Args:
         vcpus: threads that never sleep.
@@ -121,10 +121,10 @@ def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
     core = np.arange(vcpus) % cores
     alone = np.bincount(core, minlength=cores)[core] == 1
     slow = np.where(alone, layout.FULL_SPEED, layout.FULL_SPEED * host["smt_percent"] // 100).astype(np.int64)
-    near = int((core < first).sum()) if first < cores else vcpus
-    far = vcpus - near
-    crossing = 2 * near * far / (vcpus * (vcpus - 1)) if vcpus > 1 else 0.0
-    return slow, crossing, max(near, far)
+    crowds = np.bincount(np.minimum(core // first, host["sockets"] - 1))
+    together = int((crowds * (crowds - 1)).sum())
+    crossing = 1 - together / (vcpus * (vcpus - 1)) if vcpus > 1 else 0.0
+    return slow, crossing, int(crowds.max())
 
 
 def price_list(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Prices:

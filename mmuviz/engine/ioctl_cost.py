@@ -32,7 +32,8 @@ def _moved_bytes() -> I64:
     moved[splits] = TABLE_MOVES * PAGE_BYTES
     moved[splits.start + shadow : splits.stop + shadow] = SHADOW_MOVES * PAGE_BYTES
     moved[work.WORK_RMAP_WALKED] = RMAP_BYTES
-    moved[[word + shadow for word in WORDS]] = BITS_PER_LONG * RMAP_BYTES
+    words = (*WORDS, work.WORK_CLEAR_HUGE_WORD_2M, work.WORK_CLEAR_HUGE_WORD_1G)
+    moved[[word + shadow for word in words]] = BITS_PER_LONG * RMAP_BYTES
     return moved
 
 
@@ -54,10 +55,18 @@ class Meter:
         self._counts = counts
         self._seen = counts.copy()
 
-    def take(self) -> I64:
-        """Work of ioctls since the last call, int64[WORK_ENTRIES]."""
+    def take(self, *, whole: bool = False) -> I64:
+        """Work since the last call.
+
+        Args:
+            whole: what faults count as well, where the thread itself came by it and no vCPU runs.
+
+        Returns:
+            int64[WORK_ENTRIES].
+        """
         did: I64 = self._counts - self._seen
-        did[: work.WORK_GUEST_END] = 0
+        if not whole:
+            did[: work.WORK_GUEST_END] = 0
         self._seen[:] = self._counts
         return did
 

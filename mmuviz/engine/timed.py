@@ -184,9 +184,14 @@ class TimedMachine(Machine):
         note_ioctl(self.clock, start, self.guest_tables.stat, took_ps)
         self.run_until(self.time)
 
-    def elapse_work(self, pages: int = 0) -> None:
-        """Time passes for the ioctls' work since the last call of this; the whole ioctl goes over so many pages."""
-        self.elapse(step_ps(self.prices, self.meter.take(), pages))
+    def elapse_work(self, pages: int = 0, *, whole: bool = False) -> None:
+        """Time passes for the work since the last call of this.
+
+        Args:
+            pages: that the whole ioctl goes over.
+            whole: see Meter.take().
+        """
+        self.elapse(step_ps(self.prices, self.meter.take(whole=whole), pages))
 
     def start_anew(self) -> None:
         """Forget all time so far."""

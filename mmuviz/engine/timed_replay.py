@@ -24,6 +24,9 @@ PS_PER_MS: Final = 10**6 * PS_PER_NS
 PS_PER_US: Final = 10**3 * PS_PER_NS
 SHOWN_BINS: Final = 256
 QUANTILES: Final = (0.5, 0.99, 0.999)
+OTHER_CALLS: Final = ("slot", "delslot", "set_eager_page_split", "ring_collect", "ring_reset")
+HOST_OPS: Final = ("dontneed", "hostwrite")
+"""What the host does to its memory comes by host faults and the MMU notifier, as faults of the guest do."""
 
 
 class TimedReplay(Replay):
@@ -55,6 +58,21 @@ class TimedReplay(Replay):
             MmuvizError: the document or one of its ops is refused.
         """
         return [self.timed.time if self.begun else 0 for _ in self.steps()]
+
+    def step(self, op: dict[str, Any]) -> dict[str, Any]:
+        """Carry one op out; calls that nothing else times take the time of their work.
+
+        Args:
+            op: a checked op.
+
+        Returns:
+            The model's `after`.
+        """
+        self.timed.meter.take()
+        after = super().step(op)
+        if self.begun and op["op"] in (*OTHER_CALLS, *HOST_OPS):
+            self.timed.elapse_work(whole=op["op"] in HOST_OPS)
+        return after
 
     def _begin_clock(self) -> None:
         if not self.begun:

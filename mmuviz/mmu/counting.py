@@ -182,11 +182,17 @@ def has_4k_table(state: MmuState, gfn: int) -> bool:
     return row >= 0 and state.l2[(row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)] & TABLE != 0
 
 
+@inlined
+def maps_1g(state: MmuState, gfn: int) -> bool:
+    """Whether there is a leaf or a table in the GiB of a gfn: over nothing every walk ends at its top."""
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    return row >= 0 and state.l3[row] & (TABLE | PRESENT) != 0
+
+
 @compiled
 def count_huge_word(state: MmuState, gfn: int, shadow: int) -> None:
     """A word of CLEAR under initially-all-set where no 4K table is, from its first dirty page on."""
-    row = int(state.row_of[gfn >> SHIFT_1G])
-    below_1g = row >= 0 and state.l3[row] & TABLE != 0
+    below_1g = state.l3[int(state.row_of[gfn >> SHIFT_1G])] & TABLE != 0
     entry = work.WORK_CLEAR_HUGE_WORD_2M if below_1g else work.WORK_CLEAR_HUGE_WORD_1G
     state.work[entry + shadow] += 1
 
@@ -220,6 +226,8 @@ def count_word(state: MmuState, slot: int, gfn: int, low: int, high: int, verb: 
     counts, shadow = state.work, shadow_of(state)
     initset = verb == work.WORK_CLEAR_INITSET_WORD or (verb == work.WORK_CLEAR_WORD and state.conf[CONF_INIT_SET] != 0)
     covered = has_4k_table(state, gfn + low) or has_4k_table(state, gfn + high)
+    if initset and not maps_1g(state, gfn + low) and not covered:
+        initset, verb = False, work.WORK_CLEAR_WORD
     if covered or not initset:
         counts[verb + shadow] += 1
     else:

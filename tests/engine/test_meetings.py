@@ -7,8 +7,8 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
-from mmuviz.engine.fault_cost import kick_others
 from mmuviz.engine.cost_table import price_list
+from mmuviz.engine.fault_cost import kick_others
 from mmuviz.engine.run import Run, simulate
 from mmuviz.engine.scenario import Scenario
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M

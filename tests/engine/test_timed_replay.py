@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mmuviz.costs.hosts import PROFILES
-from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.cost_table import Prices, price_list
+from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.recordings import Replayable, read_document
 from mmuviz.mmu.replay import TRACEPOINTS, Replay
