@@ -137,11 +137,14 @@ class TimedIoctls(TimedMachine):
         self.lock(Path.GET)
         armed = self._before_arming(slot_id, row, 0, self._bitmap(row, 0, words))
         for first, stop in self._words(words):
-            part = buffer[:stop]
-            self._walk(first, stop, lambda word, part=part: get_dirty_log_protect(self._state, row, part, word))
-            self.elapse_work(words * BITS_PER_LONG)
+            self._get_unit(row, first, buffer[:stop], words)
         self._end_of_words(armed)
         return buffer
+
+    def _get_unit(self, row: int, first: int, part: I64, words: int) -> None:
+        """One step of GET: words `first` to the end of `part`."""
+        self._walk(first, len(part), lambda word: get_dirty_log_protect(self._state, row, part, word))
+        self.elapse_work(words * BITS_PER_LONG)
 
     def clear(self, first_page: int, bits: I64, slot_id: int = SLOT) -> None:
         """KVM_CLEAR_DIRTY_LOG of a range of the slot.
