@@ -10,8 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mmuviz.ground.errors import InputError, shown
+
 FITTED: Final = "fitted"
 ASSUMED: Final = "assumption"
+X86: Final = "x86"
+ARM64: Final = "arm64"
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
     "cpus": ("count", 1, 1024, "hardware threads"),
     "cores": ("count", 1, 1024, "cores"),
     "socket_cores": ("count", 1, 512, "cores that threads fill before they go to another socket"),
+    "sockets": ("count", 1, 16, "sockets; the last one takes all cores that are left"),
     "share_ms": ("ms", 0, 5000, "time until the scheduler moves a thread that shares its CPU with a spinning one"),
     "rmap_head_ps": ("ps", 500, 20000, "the shadow MMU walks past one gfn's rmap head"),
     "rmap_arm_ps": ("ps", 5000, 80000, "the shadow MMU arms one 4K SPTE found by its rmap, dirty bit or write access"),
@@ -105,6 +110,7 @@ TYPICAL: Final[dict[str, int]] = {
     "cpus": 96,
     "cores": 48,
     "socket_cores": 24,
+    "sockets": 2,
     "share_ms": 436,
     "rmap_head_ps": 3_000,
     "rmap_arm_ps": 26_700,
@@ -134,7 +140,8 @@ class HostProfile:
         fitted: names of the constants that were fitted to them; all others are facts or assumptions.
         values: every constant of MEANING.
         rows_used: ids, or beginnings of ids, of the published points that the fit looked at.
-        extrapolated: whether its size goes beyond what was measured.
+        arch: x86 or arm64.
+        extrapolated: it is larger than any host that was measured; `says` tells what was scaled.
     """
 
     name: str
@@ -142,6 +149,7 @@ class HostProfile:
     fitted: tuple[str, ...]
     values: dict[str, int]
     rows_used: tuple[str, ...] = ()
+    arch: str = X86
     extrapolated: bool = False
 
     def __getitem__(self, name: str) -> int:
@@ -157,11 +165,34 @@ class HostProfile:
         return rows
 
 
-def _profile(name: str, says: str, fitted: dict[str, int], rows: tuple[str, ...], **known: int) -> HostProfile:
-    return HostProfile(name, says, tuple(fitted), {**TYPICAL, **known, **fitted}, rows)
+def _profile(
+    name: str, says: str, fitted: dict[str, int], rows: tuple[str, ...], arch: str = X86, **known: int
+) -> HostProfile:
+    return HostProfile(name, says, tuple(fitted), {**TYPICAL, **known, **fitted}, rows, arch)
 
 
-PROFILES: Final[dict[str, HostProfile]] = {
+FAR_PERCENT: Final = 150
+"""What goes from socket to socket takes so much on eight sockets, of what it takes on two: most are two hops apart."""
+SCALED: Final = ("cross_ns", "line_ns", "ack_ns")
+
+
+def _of_416(profile: HostProfile) -> HostProfile:
+    """A profile scaled to 416 hardware threads; what is measured on it is measured nowhere."""
+    says = (
+        f"extrapolated: {profile.name} scaled to 416 hardware threads, 208 cores in 8 sockets of 26; nothing of it is "
+        "measured. cpus, cores, socket_cores and sockets are that shape, an assumption. cross_ns is half as long "
+        "again, since most sockets are two hops apart, an assumption. line_ns is half as long again, since the lock's "
+        "cache line makes the same way, an assumption. ack_ns is half as long again, since an acknowledgement does, "
+        "an assumption. All other constants are those of the host that was measured, an assumption too."
+    )
+    shape = {"cpus": 416, "cores": 208, "socket_cores": 26, "sockets": 8}
+    far = {name: profile[name] * FAR_PERCENT // 100 for name in SCALED}
+    fitted = tuple(name for name in profile.fitted if name not in far)
+    values = {**profile.values, **shape, **far}
+    return HostProfile(f"{profile.name}_416", says, fitted, values, profile.rows_used, profile.arch, extrapolated=True)
+
+
+MEASURED: Final[dict[str, HostProfile]] = {
     each.name: each
     for each in (
         _profile(
@@ -227,6 +258,7 @@ PROFILES: Final[dict[str, HostProfile]] = {
             "AmpereOne, 192 cores without SMT: arm64 eager split, RFC and v1 (Nov 2022 to Jan 2023)",
             {"world_switch_ns": 1300, "path_ps": 500, "tlbi_ns": 1230, "line_ns": 180, "read_ns": 16},
             ("arm-v1",),
+            ARM64,
             cpus=192,
             cores=192,
             socket_cores=192,
@@ -236,7 +268,7 @@ PROFILES: Final[dict[str, HostProfile]] = {
         _profile(
             "disabling",
             "host of the huge page recovery series (Aug 2024); not named there",
-            {"ack_ns": 1240, "recover_ns": 36_600},
+            {"ack_ns": 1240, "recover_ns": 27_200},
             ("disable-disable",),
         ),
         _profile(
@@ -244,6 +276,7 @@ PROFILES: Final[dict[str, HostProfile]] = {
             "Kunpeng 920, 2.6 GHz: initially-all-set on arm64 (2020)",
             {"walk_ps": 84, "page_alloc_ns": 850, "miss_ps": 8_000},
             ("initset-arm-4K", "initset-arm-2M-before"),
+            ARM64,
             cpus=128,
             cores=128,
             socket_cores=64,
@@ -262,3 +295,29 @@ PROFILES: Final[dict[str, HostProfile]] = {
         ),
     )
 }
+"""The hosts of published tables."""
+
+PROFILES: Final[dict[str, HostProfile]] = MEASURED | {
+    each.name: each for each in map(_of_416, (MEASURED["tdp_eager"], MEASURED["split_on_fault"]))
+}
+"""Every profile; those that are extrapolated say so."""
+
+
+def check_threads(profile: HostProfile, vcpus: int) -> None:
+    """Check that each vCPU can have a hardware thread of its own.
+
+    Args:
+        profile: the host.
+        vcpus: threads that never sleep.
+
+    Raises:
+        InputError: there are more vCPUs than hardware threads.
+    """
+    most = profile["cpus"]
+    if vcpus <= most:
+        return
+    larger = [each for each in PROFILES.values() if each["cpus"] >= vcpus and each.arch == profile.arch]
+    # Of two that are as large, the one that is this host made larger.
+    best = min(larger, key=lambda each: (each["cpus"], not each.name.startswith(profile.name)), default=None)
+    remedy = f"choose host={best.name}, or fewer vCPUs" if best else "choose fewer vCPUs"
+    raise InputError(f"vcpus={shown(vcpus)} must be at most {most}, the hardware threads of {profile.name}; {remedy}")

@@ -12,12 +12,13 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.access import access_ps, has_own_cpu, lookahead_allowed, private_range
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock, sift_down
-from mmuviz.engine.fault_cost import Access, Whole, note_whole_fault, on_core_ps
+from mmuviz.engine.fault_cost import Access, Whole, note_whole_fault, on_core_ps, price_of_map, price_of_slow_fix
 from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k
+from mmuviz.mmu.counting import count_map_4k, count_slow
 from mmuviz.mmu.dirty_ring import mark_bit
 from mmuviz.mmu.events import (
     FAST_DECLINED,
@@ -27,10 +28,10 @@ from mmuviz.mmu.events import (
     trace_spte_changed,
 )
 from mmuviz.mmu.examples import MAP_4K, SLOW_FIX, note_example
-from mmuviz.mmu.fault import topup_memory_caches
+from mmuviz.mmu.fault import CACHE_MINIMUM
 from mmuviz.mmu.host import is_host_page_had
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
-from mmuviz.mmu.state import MmuState
+from mmuviz.mmu.state import I64, MmuState
 from mmuviz.workloads import stream as program
 from mmuviz.workloads.accesses import gfn_at
 
@@ -60,33 +61,37 @@ class SlotRange(NamedTuple):
         slot: its index, -1 for none.
         base: first gfn; `end` the gfn behind the last.
         words_at: first word of its dirty bitmap.
+        map_ps: of a fault that maps a page anew, on a core of its own; `fix_ps` of one that finds a leaf.
     """
 
     slot: int
     base: int
     end: int
     words_at: int
+    map_ps: int
+    fix_ps: int
 
 
 @inlined
-def slot_range_of(state: MmuState, gfn: int) -> SlotRange:
+def slot_range_of(state: MmuState, price: I64, gfn: int) -> SlotRange:
     """The memslot of a gfn; one that is not logged has no such faults, nor has one that is read-only."""
     slot = gfn_to_memslot(state, gfn)
     if slot < 0 or state.slots[slot, mmu.SLOT_LOGGING] == 0:
-        return SlotRange(-1, 0, 0, 0)
+        return SlotRange(-1, 0, 0, 0, 0, 0)
     row = state.slots[slot]
-    return SlotRange(slot, row[mmu.SLOT_BASE], row[mmu.SLOT_END], row[mmu.SLOT_DIRTY_AT])
+    mapping, fixing = price_of_map(state, price, slot), price_of_slow_fix(state, price, slot)
+    return SlotRange(slot, row[mmu.SLOT_BASE], row[mmu.SLOT_END], row[mmu.SLOT_DIRTY_AT], mapping, fixing)
 
 
 @inlined
-def installs_4k(state: MmuState, part: SlotRange, gfn: int, word: int) -> bool:
-    """Whether a write fault installs one 4K leaf of a logged slot in a table that stands, under mmu_lock.
+def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> bool:
+    """Whether a write fault installs one 4K leaf of a logged slot in a table that stands, and fills no cache.
 
     The page is not mapped, or by a leaf that is not MMU-writable, which fast_page_fault() declines.
     """
     page = gfn - state.conf[mmu.CONF_LINEAR]
     tables = state.l3[page >> SHIFT_1G] & mmu.TABLE != 0 and state.l2[page >> SHIFT_2M] & mmu.TABLE != 0
-    if not tables or word & (mmu.WRITABLE | mmu.MMU_WRITABLE) != 0:
+    if not tables or state.cache[vcpu] < CACHE_MINIMUM or word & (mmu.WRITABLE | mmu.MMU_WRITABLE) != 0:
         return False
     return is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn))
 
@@ -99,7 +104,6 @@ def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int)
     trace_page_fault(state, vcpu, 2 * present + 1, gfn)
     if present:
         trace_fast_page_fault(state, vcpu, FAST_DECLINED, gfn)
-    topup_memory_caches(state, vcpu)
     count_4k(state, gfn, 1, word, mmu.SPTE_WRITABLE)
     note_example(state, SLOW_FIX if present else MAP_4K, PG_LEVEL_4K, word, mmu.SPTE_WRITABLE, gfn)
     trace_spte_changed(state, PG_LEVEL_4K, word, mmu.SPTE_WRITABLE, gfn)
@@ -129,7 +133,7 @@ def open_totals(clock: Clock, time: int) -> BinTotals:
 
 
 @inlined
-def close_totals(state: MmuState, clock: Clock, here: BinTotals) -> None:
+def close_totals(state: MmuState, clock: Clock, part: SlotRange, here: BinTotals) -> None:
     """Note what happened in a bin."""
     if here.pages == 0:
         return
@@ -137,6 +141,9 @@ def close_totals(state: MmuState, clock: Clock, here: BinTotals) -> None:
     state.stat[mmu.STAT_PAGES + PG_LEVEL_4K] += here.mapped
     state.stat[mmu.STAT_PF_TAKEN] += here.pages
     state.stat[mmu.STAT_PF_FIXED] += here.pages
+    level = int(state.slots[part.slot, mmu.SLOT_HOST_LEVEL])
+    count_map_4k(state, part.slot, level, here.mapped)
+    count_slow(state, level, here.pages - here.mapped)
     clock.series[index, layout.FAULTS + layout.NOT_PRESENT] += here.mapped
     clock.series[index, layout.FAULTS + layout.SLOW_PROTECTED] += here.pages - here.mapped
     clock.series[index, layout.ACCESSES] += here.hits
@@ -150,10 +157,15 @@ def with_fault(here: BinTotals, mapped: int, hits: int) -> BinTotals:
 
 
 @inlined
-def time_of_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, examples: int) -> int:
-    """The time of such a fault under mmu_lock, noted but for what close_totals() notes; returns when it is over."""
+def time_of_fault(
+    state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, what: tuple[int, int]
+) -> int:  # fmt: skip
+    """The time of such a fault under mmu_lock, noted but for what close_totals() notes; returns when it is over.
+
+    `what` is its time on a core of its own, and the rows of examples that were written before it.
+    """
+    price, examples = what
     mapped = access.word & mmu.PRESENT == 0
-    price = clock.price[layout.MAP_4K] if mapped else clock.price[layout.FIX]
     ahead, work = on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK]), on_core_ps(clock, vcpu, price)
     wait = line_visit(clock, vcpu, time + ahead) - ahead - time
     end, whole = time + wait + work, wait + work
@@ -195,7 +207,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
     heap, now, stream, size = clock.heap, clock.now, clock.stream, clock.regs[layout.HEAP_SIZE]
     if not lookahead_allowed(state, clock):
         return
-    here, part = BinTotals(0, 0, 0, 0), SlotRange(-1, 0, 0, 0)
+    here, part = BinTotals(0, 0, 0, 0), SlotRange(-1, 0, 0, 0, 0, 0)
     while size > 0 and not log_is_low(state):
         vcpu = heap[0]
         time = now[vcpu]
@@ -204,17 +216,19 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, stream[vcpu, program.POSITION])
         low, high = private_range(clock, vcpu, gfn)
         if not part.base <= gfn < part.end:
-            part = slot_range_of(state, gfn)
+            close_totals(state, clock, part, here)
+            here, part = BinTotals(0, 0, 0, 0), slot_range_of(state, clock.price, gfn)
         word = int(state.l1[gfn - state.conf[mmu.CONF_LINEAR]])
-        if not low <= gfn < high or part.slot < 0 or not installs_4k(state, part, gfn, word):
+        if not low <= gfn < high or part.slot < 0 or not installs_4k(state, vcpu, part, gfn, word):
             break
         if time >= here.end:
-            close_totals(state, clock, here)
+            close_totals(state, clock, part, here)
             here = open_totals(clock, time)
         state.stat[mmu.STAT_STAMP] = time
         examples, mapped = state.stat[mmu.STAT_EXAMPLES], 0 if word & mmu.PRESENT else 1
         install_4k(state, vcpu, part, gfn, word)
-        after = time_of_fault(state, clock, vcpu, Access(gfn, 1, word, hits=False), time, examples)
+        took = part.map_ps if mapped else part.fix_ps
+        after = time_of_fault(state, clock, vcpu, Access(gfn, 1, word, hits=False), time, (took, examples))
         goes_on = after < min(stop, clock.exit_at[vcpu])
         inside = after < here.end
         here = with_fault(here, mapped, 1 if goes_on and inside else 0)
@@ -223,4 +237,4 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
             clock.regs[layout.RETIRED_ALL] += 1
         now[vcpu] = hit(clock, vcpu, after) if goes_on else after
         sift_down(heap, now, size)
-    close_totals(state, clock, here)
+    close_totals(state, clock, part, here)

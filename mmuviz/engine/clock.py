@@ -132,35 +132,26 @@ SPLIT_PLACE: Final = 28
 """Where the ioctl thread splits now."""
 REGS: Final = 29
 
-# Entries of `Clock.price`, ps each.
+# Entries of `Clock.price`, ps each; behind them comes what each entry of the machine's work costs in a fault.
 READ_4K: Final = 0
 READ_HUGE: Final = 1
 WRITE_4K: Final = 2
 WRITE_HUGE: Final = 3
 FAST: Final = 4
-FIX: Final = 5
-MAP_4K: Final = 6
-MAP_HUGE: Final = 7
-SPURIOUS: Final = 8
-SPLIT_2M: Final = 9
-SPLIT_1G: Final = 10
-ZAP_2M: Final = 11
-ZAP_1G: Final = 12
-TABLE_LINK: Final = 13
-REFILL: Final = 14
-DIRTY_LOGGED: Final = 15
-PML_FULL: Final = 16
-PML_ENTRY: Final = 17
-LINE: Final = 18
-HANDOFF: Final = 19
-FLUSH_BASE: Final = 20
-FLUSH_VCPU: Final = 21
-KICK: Final = 22
-TLBI: Final = 23
-LOCAL_TLBI: Final = 24
-BEFORE_LOCK: Final = 25
-USERSPACE: Final = 26
-PRICES: Final = 27
+SPURIOUS: Final = 5
+HOLD: Final = 6
+BEFORE_LOCK: Final = 7
+ENTER: Final = 8
+DIRTY_LOGGED: Final = 9
+LINE: Final = 10
+HANDOFF: Final = 11
+FLUSH_BASE: Final = 12
+FLUSH_VCPU: Final = 13
+KICK: Final = 14
+TLBI: Final = 15
+LOCAL_TLBI: Final = 16
+USERSPACE: Final = 17
+PRICES: Final = 18
 
 
 class Clock(NamedTuple):
@@ -181,7 +172,7 @@ class Clock(NamedTuple):
             that calls ioctls. `reads` int64[vcpus + 1] is 1 for who asks for read.
         exit_at: int64[vcpus], when each vCPU next exits to userspace.
         line_arrival: int64[cores], when the lock's cache line next comes to a core.
-        regs: int64[REGS]; `price` int64[PRICES].
+        regs: int64[REGS]; `price` int64[PRICES + WORK_ENTRIES].
         stall: int64[vcpus, CAUSES], ps; `slow_write_ps`, `accesses`, `worst_ps` int64[vcpus].
         faults: int64[vcpus, 4], by path.
         hist: int64[CAUSES + 1, BUCKETS] stalls by length, the last row of whole faults.
@@ -227,7 +218,7 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
     Args:
         stream: int64[vcpus, columns].
         ram: int64[slots, 2], see mmuviz/workloads/stream.py.
-        price: int64[PRICES], ps.
+        price: int64[PRICES + WORK_ENTRIES], ps.
         slowdown_1024: int64[vcpus].
         cores: of the host.
         bin_shift: a bin is 2 ** bin_shift ps wide at first.

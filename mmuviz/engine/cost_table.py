@@ -1,52 +1,113 @@
-"""What each step costs on a host: counted instructions of the kernel, times what the host makes of one."""
+"""What each entry of the machine's work costs on a host: counted instructions, times what the host makes of one."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from mmuviz.costs.counted import OFF
 from mmuviz.costs.hosts import HostProfile
-from mmuviz.costs.ledger import lookup
+from mmuviz.costs.ledger import SCALE, lookup
 from mmuviz.engine import clock as layout
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
+from mmuviz.mmu import work
 from mmuviz.mmu.config import Mmu, VmConfig
 from mmuviz.mmu.state import I64
 
-PS_PER_NS = 10**3
-LINE_BYTES = 64
-LINES_PER_TABLE = PAGE_BYTES // LINE_BYTES
-SPTES_PER_LINE = LINE_BYTES // 8
+PS_PER_NS: Final = 10**3
+EXITS: Final = (*range(work.WORK_PATHS_END), work.WORK_PML_FULL, work.WORK_RUN)
+"""Entries that are a VM exit or an entry of the guest as well: the host's world switch comes on top."""
 
 
 class CostTable(NamedTuple):
-    """CostTable of one VM on one host, in ps unless the name says otherwise.
+    """Costs of one VM on one host, in ps unless the name says otherwise.
 
     Attributes:
-        guest: int64[layout.PRICES], of what vCPUs do.
+        guest: int64[layout.PRICES + WORK_ENTRIES]: of what vCPUs do, then of the machine's work in a fault.
+        steps: int64[WORK_ENTRIES], of the machine's work in an ioctl, in hundredths of a ps.
         slow: int64[vcpus], each vCPU's time against a core of its own, 1/1024.
         host: the profile.
         config: the VM.
     """
 
     guest: I64
+    steps: I64
     slow: I64
     host: HostProfile
     config: VmConfig
 
-    def walk(self, name: str) -> int:
-        """One counted path of an ioctl."""
-        return int(instructions(self.config, name) * self.host["walk_ps"])
+    def step(self, entry: int) -> int:
+        """One of an entry, in an ioctl."""
+        return int(self.steps[entry]) // SCALE
 
 
-def instructions(config: VmConfig, name: str) -> float:
-    """Instructions of a counted path on the VM's kernel."""
-    return lookup(name, config.kernel.release, OFF).value
+def hundredths_of(config: VmConfig) -> I64:
+    """Hundredths of an instruction that one of each entry is, on the VM's kernel.
+
+    Args:
+        config: the VM.
+
+    Returns:
+        int64[WORK_ENTRIES]; 0 for what the host alone prices.
+    """
+    release = config.kernel.release
+    return np.array([lookup(name, release, OFF).hundredths if name else 0 for name in work.WORK_NAMES], dtype=np.int64)
+
+
+def fault_costs(hundredths: I64, host: HostProfile) -> I64:
+    """Entries in a fault: cold code, and a world switch with each exit.
+
+    Args:
+        hundredths: from hundredths_of().
+        host: where it runs.
+
+    Returns:
+        int64[WORK_ENTRIES], ps.
+    """
+    found = hundredths * host["path_ps"] // SCALE
+    found[list(EXITS)] += host["world_switch_ns"] * PS_PER_NS
+    return found
+
+
+def step_costs(hundredths: I64, host: HostProfile) -> I64:
+    """Entries in an ioctl: a hot loop, and what the host adds.
+
+    A page of the bitmap takes the longer of its instructions and of the host's time to allocate and
+    zero it. The shadow MMU walks by reverse maps, which nobody counted: the host's constants stand in.
+
+    Args:
+        hundredths: from hundredths_of().
+        host: where it runs.
+
+    Returns:
+        int64[WORK_ENTRIES], hundredths of a ps.
+    """
+    found = hundredths * host["walk_ps"]
+    page = work.WORK_BITMAP_PAGE
+    found[page] = max(found[page], host["page_alloc_ns"] * PS_PER_NS * SCALE)
+    found[work.WORK_RECOVERED] = host["recover_ns"] * PS_PER_NS * SCALE
+    found[[work.WORK_RMAP_WALKED, work.WORK_RMAP_HEADS]] = host["rmap_head_ps"] * SCALE
+    _price_rmaps(found, host)
+    return found
+
+
+def _price_rmaps(found: I64, host: HostProfile) -> None:
+    """Walks of the shadow MMU: a word or an entry is its heads, a leaf is armed, a split adds 512 children."""
+    shadow = work.WORK_SHADOW
+    found[work.WORK_VISIT_HUGE + shadow : work.WORK_SPLIT_ENABLE_2M + shadow] = 0
+    found[work.WORK_CLEAR_WALK_DOWN + shadow :] = 0
+    armed = [work.WORK_PROTECT_4K, *(word + work.PAGE for word in WORDS)]
+    found[[each + shadow for each in armed]] = host["rmap_arm_ps"] * SCALE
+    splits = slice(work.WORK_SPLIT_ENABLE_2M + shadow, work.WORK_SPLIT_CLEAR_1G + shadow + 1)
+    found[splits] += SPTE_ENT_PER_PAGE * host["rmap_add_ps"] * SCALE
+
+
+WORDS: Final = (work.WORK_GET_WORD, work.WORK_CLEAR_WORD, work.WORK_CLEAR_INITSET_WORD, work.WORK_RING_WORD)
 
 
 def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
-    """Where the scheduler puts the vCPUs: cores of the first socket, of the second, then their other threads.
+    """Where the scheduler puts the vCPUs: cores of the first socket, of the next ones, then their other threads.
 
     Args:
         vcpus: threads that never sleep.
@@ -60,10 +121,10 @@ def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
     core = np.arange(vcpus) % cores
     alone = np.bincount(core, minlength=cores)[core] == 1
     slow = np.where(alone, layout.FULL_SPEED, layout.FULL_SPEED * host["smt_percent"] // 100).astype(np.int64)
-    near = int((core < first).sum()) if first < cores else vcpus
-    far = vcpus - near
-    crossing = 2 * near * far / (vcpus * (vcpus - 1)) if vcpus > 1 else 0.0
-    return slow, crossing, max(near, far)
+    crowds = np.bincount(np.minimum(core // first, host["sockets"] - 1))
+    together = int((crowds * (crowds - 1)).sum())
+    crossing = 1 - together / (vcpus * (vcpus - 1)) if vcpus > 1 else 0.0
+    return slow, crossing, int(crowds.max())
 
 
 def cost_table(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> CostTable:
@@ -78,69 +139,39 @@ def cost_table(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Cost
         The prices.
     """
     slow, crossing, crowd = placed(config.vcpus, host)
+    hundredths = hundredths_of(config)
+    steps, faults = step_costs(hundredths, host), fault_costs(hundredths, host)
     price = np.zeros(layout.PRICES, dtype=np.int64)
-    path = host["path_ps"]
-    switch = host["world_switch_ns"] * PS_PER_NS
-
-    def fault(name: str) -> int:
-        return int(switch + instructions(config, name) * path)
-
-    def work(name: str) -> int:
-        return int(instructions(config, name) * path)
-
+    # The guest's loop goes on while its misses are under way: an access takes the longer of the two.
     touch = max(host["read_ns"] * PS_PER_NS, crowd * host["touch_ps"])
     deeper = host["walk_deeper_ns"] * PS_PER_NS if tlb else 0
-    price[[layout.READ_4K, layout.WRITE_4K]] = touch
-    price[[layout.READ_HUGE, layout.WRITE_HUGE]] = max(touch - deeper, PS_PER_NS)
-    price[layout.FAST] = fault("fault_fast")
-    price[layout.FIX] = fault("fault_slow")
-    price[layout.MAP_4K] = fault("fault_map_4k_of_huge") + work("fault_host_1g")
-    price[layout.MAP_HUGE] = fault("fault_map_2m")
-    price[layout.SPURIOUS] = fault("fault_fast")
-    if config.kernel.fault_splits_in_place and config.mmu in (Mmu.TDP, Mmu.NESTED):
-        price[layout.SPLIT_2M] = work("fault_split_2m")
-        price[layout.SPLIT_1G] = work("fault_split_1g")
-    price[layout.ZAP_2M] = work("fault_zap_2m")
-    price[layout.ZAP_1G] = work("fault_zap_1g")
-    price[layout.TABLE_LINK] = work("fault_table")
-    price[layout.REFILL] = max(work("cache_refill"), 0)
-    price[layout.DIRTY_LOGGED] = host["dirty_log_ns"] * PS_PER_NS
-    price[layout.PML_FULL] = fault("pml_full")
-    price[layout.PML_ENTRY] = work("pml_entry")
-    price[layout.LINE] = host["line_ns"] * PS_PER_NS
+    read, write = (int(steps[entry]) // SCALE for entry in (work.WORK_GUEST_READ, work.WORK_GUEST_WRITE))
+    huge = max(touch - deeper, PS_PER_NS)
+    price[[layout.READ_4K, layout.READ_HUGE]] = max(touch, read), max(huge, read)
+    price[[layout.WRITE_4K, layout.WRITE_HUGE]] = max(touch, write), max(huge, write)
+    price[layout.FAST] = faults[work.WORK_FAULT_FAST]
+    price[layout.SPURIOUS] = faults[work.WORK_FAULT_SLOW]
+    price[layout.ENTER] = faults[work.WORK_RUN]
+    for entry, name in NANOSECONDS.items():
+        price[entry] = host[name] * PS_PER_NS
     price[layout.HANDOFF] = (host["handoff_ns"] + int(crossing * host["cross_ns"])) * PS_PER_NS
-    price[layout.FLUSH_BASE] = host["flush_ns"] * PS_PER_NS
-    price[layout.FLUSH_VCPU] = host["ack_ns"] * PS_PER_NS
-    price[layout.KICK] = host["kick_ns"] * PS_PER_NS
-    price[layout.TLBI] = host["tlbi_ns"] * PS_PER_NS
-    price[layout.LOCAL_TLBI] = host["local_tlbi_ns"] * PS_PER_NS
-    price[layout.USERSPACE] = host["userspace_ns"] * PS_PER_NS
     if config.mmu in (Mmu.DIRECT_SHADOW, Mmu.SHADOW_PAGING, Mmu.NESTED):
-        whole = price[layout.MAP_4K]
+        # Of a slow fault, what lies under mmu_lock takes the time of the host's own constant.
+        whole = faults[work.WORK_FAULT_MAP_4K_OF_HUGE] + faults[work.WORK_FAULT_HOST_1G]
         hold = host["hold_ns" if config.mmu is Mmu.DIRECT_SHADOW else "hold_paging_ns"] * PS_PER_NS
-        price[layout.BEFORE_LOCK] = max(whole - hold, switch)
-        price[layout.MAP_4K] = price[layout.FIX] = price[layout.SPURIOUS] = hold
-        price[layout.MAP_HUGE] = hold
-    return CostTable(price, slow, host, config)
+        price[layout.BEFORE_LOCK] = max(whole - hold, host["world_switch_ns"] * PS_PER_NS)
+        price[[layout.HOLD, layout.SPURIOUS]] = hold
+    return CostTable(np.concatenate([price, faults]), steps, slow, host, config)
 
 
-def misses(prices: CostTable, lines: int, footprint_bytes: int) -> int:
-    """Time for cache lines that a walk meets again only after the cache has lost them, ps.
-
-    Args:
-        prices: of the VM.
-        lines: read, or written back.
-        footprint_bytes: what the whole walk touches; in a cache of that size nothing is lost.
-
-    Returns:
-        0 where it fits; else the share that does not fit is missed.
-    """
-    cache = prices.host["cache_mib"] << 20
-    if footprint_bytes <= cache:
-        return 0
-    return lines * prices.host["miss_ps"] * (footprint_bytes - cache) // footprint_bytes
-
-
-def table_lines(leaves: int) -> int:
-    """Cache lines that so many neighbouring SPTEs lie in."""
-    return -(-leaves // SPTES_PER_LINE)
+NANOSECONDS: Final = {
+    layout.DIRTY_LOGGED: "dirty_log_ns",
+    layout.LINE: "line_ns",
+    layout.FLUSH_BASE: "flush_ns",
+    layout.FLUSH_VCPU: "ack_ns",
+    layout.KICK: "kick_ns",
+    layout.TLBI: "tlbi_ns",
+    layout.LOCAL_TLBI: "local_tlbi_ns",
+    layout.USERSPACE: "userspace_ns",
+}
+"""Prices that are a constant of the host."""

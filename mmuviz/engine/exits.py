@@ -6,7 +6,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.access import access_ps, kind_of
 from mmuviz.engine.account import bin_of, charge_rarely
 from mmuviz.engine.clock import Clock, drop_first
-from mmuviz.engine.fault_cost import Access, on_core_ps, tell_example
+from mmuviz.engine.fault_cost import Access, exits_now, on_core_ps, tell_example
 from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice, pay_pending_kick
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu import state as mmu
@@ -24,6 +24,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
         The time after it, and accesses that retired: 1 or 0.
     """
     state.stat[mmu.STAT_STAMP] = time
+    before = exits_now(state.work, clock.price)
     if write_to_clean(state, vcpu, access.gfn):
         logs = state.pml_count[vcpu] > 0
         extra = on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if logs else 0
@@ -32,8 +33,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
         clock.series[index, layout.SLOW_WRITE] += extra
         clock.slow_write_ps[vcpu] += extra
         return time + access_ps(clock, vcpu, kind_of(state, access.gfn, access.write)) + extra, 1
-    entries = mmu.PML_ENTITY_NUM * clock.price[layout.PML_ENTRY]
-    took = on_core_ps(clock, vcpu, clock.price[layout.PML_FULL] + entries)
+    took = on_core_ps(clock, vcpu, exits_now(state.work, clock.price) - before)
     charge_rarely(clock, vcpu, layout.PML, time, took, access.gfn)
     clock.series[bin_of(clock, time), layout.PML_FULLS] += 1
     tell_example(state, PML_FULL, vcpu, time, took)
@@ -46,9 +46,10 @@ def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
     """KVM empties the PML buffer at every exit; returns the time after it."""
     if state.pml_count[vcpu] == 0:
         return time
-    took = on_core_ps(clock, vcpu, state.pml_count[vcpu] * clock.price[layout.PML_ENTRY])
+    before = exits_now(state.work, clock.price)
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = time, vcpu
     flush_pml_buffer(state, vcpu)
+    took = on_core_ps(clock, vcpu, exits_now(state.work, clock.price) - before)
     charge_rarely(clock, vcpu, layout.PML, time, took, 0)
     return time + took
 

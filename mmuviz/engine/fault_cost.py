@@ -1,4 +1,4 @@
-"""What one fault costs: page_fault() is carried out, and what it changed in KVM's own counters is priced."""
+"""What one fault costs: page_fault() is carried out, and what the machine counted of its work is priced."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.account import add_stretch, bin_of, charge, is_top, note_fault, note_length, note_top
 from mmuviz.engine.clock import SPEED_SHIFT, Clock
 from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_ENT_PER_PAGE
 from mmuviz.mmu import state as mmu
+from mmuviz.mmu import work
+from mmuviz.mmu.counting import count_map_4k, count_slow
 from mmuviz.mmu.examples import EX_PATH, EX_SEEN, EX_STALL, EX_STAMP, EX_WHO, LONGEST, NO_PATH, write_example
 from mmuviz.mmu.fault import page_fault
 from mmuviz.mmu.state import I64, MmuState
@@ -31,17 +32,20 @@ class Access(NamedTuple):
     hits: bool
 
 
-class Counts(NamedTuple):
-    """KVM's counters that a fault can change, see mmuviz/mmu/state.py."""
+class Spent(NamedTuple):
+    """The machine's work in faults so far, priced: all that it ever did, so that two of them tell of one fault.
 
-    small: int
-    mid: int
-    large: int
-    tables: int
-    fast: int
-    flushes: int
-    tlbis: int
-    local: int
+    Attributes:
+        path: ps of the paths.
+        beside: ps of host faults, PML entries and ring entries.
+        change: ps of what was split or zapped.
+        alloc: ps of tables linked and objects allocated.
+    """
+
+    path: int
+    beside: int
+    change: int
+    alloc: int
 
 
 @inlined
@@ -51,18 +55,51 @@ def on_core_ps(clock: Clock, vcpu: int, ps: int) -> int:
 
 
 @inlined
-def counts_of(stat: I64) -> Counts:
-    """The counters now."""
-    return Counts(
-        stat[mmu.STAT_PAGES + PG_LEVEL_4K],
-        stat[mmu.STAT_PAGES + PG_LEVEL_2M],
-        stat[mmu.STAT_PAGES + PG_LEVEL_1G],
-        stat[mmu.STAT_TABLE_PAGES] + stat[mmu.STAT_TABLES_ABOVE],
-        stat[mmu.STAT_PF_FAST],
-        stat[mmu.STAT_TLB_FLUSHES],
-        stat[mmu.STAT_TLBIS],
-        stat[mmu.STAT_LOCAL_TLBIS],
+def priced(counts: I64, price: I64, first: int, end: int) -> int:
+    """The work of entries [first, end), priced."""
+    found = 0
+    for entry in range(first, end):
+        found += counts[entry] * price[layout.PRICES + entry]
+    return found
+
+
+@inlined
+def spent_now(counts: I64, price: I64) -> Spent:
+    """The work in faults so far."""
+    return Spent(
+        priced(counts, price, 0, work.WORK_MORE_END),
+        priced(counts, price, work.WORK_MORE_END, work.WORK_BESIDE_END),
+        priced(counts, price, work.WORK_BESIDE_END, work.WORK_SPLITS_END),
+        priced(counts, price, work.WORK_SPLITS_END, work.WORK_FAULTS_END),
     )
+
+
+@inlined
+def exits_now(counts: I64, price: I64) -> int:
+    """The work so far of exits that are no faults: of PML buffers, and what their pages go to."""
+    return priced(counts, price, work.WORK_PML_FULL, work.WORK_BESIDE_END)
+
+
+@inlined
+def price_of_map(state: MmuState, price: I64, slot: int) -> int:
+    """A fault that maps 4K of a slot whose host pages stand, in a table that stands: counted once, and taken back."""
+    level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
+    before = priced(state.work, price, 0, work.WORK_MORE_END)
+    count_map_4k(state, slot, level, 1)
+    after = priced(state.work, price, 0, work.WORK_MORE_END)
+    count_map_4k(state, slot, level, -1)
+    return after - before
+
+
+@inlined
+def price_of_slow_fix(state: MmuState, price: I64, slot: int) -> int:
+    """A fault that changes a 4K leaf of such a slot, likewise."""
+    level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
+    before = priced(state.work, price, 0, work.WORK_MORE_END)
+    count_slow(state, level, 1)
+    after = priced(state.work, price, 0, work.WORK_MORE_END)
+    count_slow(state, level, -1)
+    return after - before
 
 
 @compiled
@@ -81,41 +118,30 @@ def kick_others(clock: Clock, vcpu: int, time: int) -> int:
     return kicked
 
 
-@inlined
-def price_of_work(price: I64, was: Counts, now: Counts) -> int:
-    """The path that the fault took, without what it split, zapped and allocated."""
-    small = now.small - was.small
-    if now.fast != was.fast:
-        return int(price[layout.FAST])
-    if 0 < small < SPTE_ENT_PER_PAGE:
-        return int(price[layout.MAP_4K])
-    if now.mid - was.mid == 1 or now.large - was.large == 1:
-        return int(price[layout.MAP_HUGE])
-    return int(price[layout.FIX])
+class Flushes(NamedTuple):
+    """KVM's counters of TLB flushes, see mmuviz/mmu/state.py."""
+
+    all: int
+    broadcast: int
+    local: int
 
 
 @inlined
-def price_of_change(price: I64, was: Counts, now: Counts) -> int:
-    """Huge pages that the fault split or zapped."""
-    small, mid, large = now.small - was.small, now.mid - was.mid, now.large - was.large
-    change = price[layout.SPLIT_2M] if small >= SPTE_ENT_PER_PAGE else 0
-    if large < 0:
-        change -= large * price[layout.SPLIT_1G if mid > 0 else layout.ZAP_1G]
-    elif mid < 0 and small < SPTE_ENT_PER_PAGE:
-        change -= mid * price[layout.ZAP_2M]
-    return change
+def flushes_now(stat: I64) -> Flushes:
+    """The counters now."""
+    return Flushes(stat[mmu.STAT_TLB_FLUSHES], stat[mmu.STAT_TLBIS], stat[mmu.STAT_LOCAL_TLBIS])
 
 
 @inlined
-def flushed_ps(clock: Clock, vcpu: int, was: Counts, now: Counts, asked: int) -> int:
+def flushed_ps(clock: Clock, vcpu: int, was: Flushes, now: Flushes, asked: int) -> int:
     """TLB flushes of the fault; arm64 broadcasts them, and the whole machine does one at a time."""
     price = clock.price
     took = (now.local - was.local) * price[layout.LOCAL_TLBI]
-    if now.flushes != was.flushes:
+    if now.all != was.all:
         kicked = kick_others(clock, vcpu, asked)
-        took += (now.flushes - was.flushes) * (price[layout.FLUSH_BASE] + kicked * price[layout.FLUSH_VCPU])
-    if now.tlbis != was.tlbis:
-        free = max(clock.regs[layout.TLBI_FREE], asked) + (now.tlbis - was.tlbis) * price[layout.TLBI]
+        took += (now.all - was.all) * (price[layout.FLUSH_BASE] + kicked * price[layout.FLUSH_VCPU])
+    if now.broadcast != was.broadcast:
+        free = max(clock.regs[layout.TLBI_FREE], asked) + (now.broadcast - was.broadcast) * price[layout.TLBI]
         clock.regs[layout.TLBI_FREE] = free
         took += free - asked
     return int(took)
@@ -126,6 +152,8 @@ def handle_fault(
     state: MmuState, clock: Clock, vcpu: int, access: Access, begin: int, before: int, wait: int
 ) -> int:  # fmt: skip
     """Carry out page_fault() and price what it did.
+
+    Where mmu_lock is held for write, a slow path takes the time of the host's own constant, whatever it is.
 
     Args:
         state: tables, changed in place.
@@ -139,52 +167,50 @@ def handle_fault(
     Returns:
         How long the rest of the handling takes, ps.
     """
-    price, was = clock.price, counts_of(state.stat)
-    cache, logged = state.cache[vcpu], state.pml_count[vcpu]
+    was, flushes = spent_now(state.work, clock.price), flushes_now(state.stat)
     splits, zaps, examples = state.stat[mmu.STAT_SPLITS], state.stat[mmu.STAT_ZAPS], state.stat[mmu.STAT_EXAMPLES]
-    page_fault(state, vcpu, access.gfn, access.word, access.write)
-    now = counts_of(state.stat)
-    work = on_core_ps(clock, vcpu, price_of_work(price, was, now) + logged * price[layout.PML_ENTRY])
-    change, alloc = on_core_ps(clock, vcpu, price_of_change(price, was, now)), 0
-    tables = now.tables - was.tables
-    if tables > 0:
-        filled = max(state.cache[vcpu] + tables - cache, 0)
-        alloc = on_core_ps(clock, vcpu, tables * price[layout.TABLE_LINK] + filled * price[layout.REFILL])
-    flushed = flushed_ps(clock, vcpu, was, now, begin + before + wait + work)
-    path = path_of(access, was, now)
+    ended = page_fault(state, vcpu, access.gfn, access.word, access.write)
+    now, flushes_after = spent_now(state.work, clock.price), flushes_now(state.stat)
+    of_path = now.path - was.path
+    if ended != work.PATH_FAST and clock.regs[layout.WRITE_LOCKS] != 0:
+        of_path = clock.price[layout.HOLD]
+    handling = on_core_ps(clock, vcpu, of_path + now.beside - was.beside)
+    change, alloc = on_core_ps(clock, vcpu, now.change - was.change), on_core_ps(clock, vcpu, now.alloc - was.alloc)
     at = begin + before + wait
-    charge_exit(clock, vcpu, begin, before, at, work)
+    flushed = flushed_ps(clock, vcpu, flushes, flushes_after, at + handling)
+    path = path_of(access, ended)
+    charge_exit(clock, vcpu, begin, before, at, handling)
     charge(clock, vcpu, layout.LOCK_WAIT, begin + before, wait)
-    charge(clock, vcpu, layout.SPLIT, at + work, change)
-    charge(clock, vcpu, layout.ALLOC, at + work + change, alloc)
-    charge(clock, vcpu, layout.FLUSH, at + work + change + alloc, flushed)
+    charge(clock, vcpu, layout.SPLIT, at + handling, change)
+    charge(clock, vcpu, layout.ALLOC, at + handling + change, alloc)
+    charge(clock, vcpu, layout.FLUSH, at + handling + change + alloc, flushed)
     index = bin_of(clock, begin)  # only now: a stall that lasts into later bins may make all wider
     clock.series[index, layout.SPLITS + layout.IN_FAULT] += state.stat[mmu.STAT_SPLITS] - splits
     clock.series[index, layout.ZAPS] += state.stat[mmu.STAT_ZAPS] - zaps
-    clock.series[index, layout.FLUSHES] += now.flushes - was.flushes
-    took = work + change + alloc + flushed
+    clock.series[index, layout.FLUSHES] += flushes_after.all - flushes.all
+    took = handling + change + alloc + flushed
     note_fault(clock, vcpu, path, begin, before + wait + took)
-    cause = cause_of(before + work, wait, change, alloc, flushed)
+    cause = cause_of(before + handling, wait, change, alloc, flushed)
     note_whole_fault(state, clock, vcpu, access, Whole(path, cause, begin, before + wait + took, examples))
     return took
 
 
 @inlined
-def charge_exit(clock: Clock, vcpu: int, begin: int, before: int, at: int, work: int) -> None:
+def charge_exit(clock: Clock, vcpu: int, begin: int, before: int, at: int, handling: int) -> None:
     """One stall in two parts: before mmu_lock is asked for, and from when it is had."""
-    clock.stall[vcpu, layout.EXIT] += before + work
-    note_length(clock, layout.EXIT, before + work, 1)
+    clock.stall[vcpu, layout.EXIT] += before + handling
+    note_length(clock, layout.EXIT, before + handling, 1)
     if before > 0:
         add_stretch(clock, vcpu, layout.EXIT, begin, before)
-    add_stretch(clock, vcpu, layout.EXIT, at, work)
+    add_stretch(clock, vcpu, layout.EXIT, at, handling)
 
 
 @inlined
-def path_of(access: Access, was: Counts, now: Counts) -> int:
-    """A fault's path, as `Clock.faults` counts them."""
+def path_of(access: Access, ended: int) -> int:
+    """A fault's path, as `Clock.faults` counts them; `ended` is what page_fault() said."""
     if access.word & mmu.PRESENT == 0:
         return layout.NOT_PRESENT
-    return layout.FAST_FIX if now.fast != was.fast else layout.SLOW_PROTECTED
+    return layout.FAST_FIX if ended == work.PATH_FAST else layout.SLOW_PROTECTED
 
 
 @inlined

@@ -18,6 +18,7 @@ from mmuviz.engine.lock import (
 from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, LOCK_HELD, YIELD
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.mmu import state as mmu
+from mmuviz.mmu import work
 from mmuviz.mmu.examples import SPURIOUS, note_example
 from mmuviz.mmu.state import MmuState
 
@@ -37,6 +38,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     """A vCPU that waited for the lock finds that another one has mapped the page; returns when it is over."""
     state.stat[mmu.STAT_PF_TAKEN] += 1
     state.stat[mmu.STAT_PF_SPURIOUS] += 1
+    state.work[work.WORK_FAULT_SLOW] += 1
     took = on_core_ps(clock, vcpu, clock.price[layout.SPURIOUS])
     begin, asked = clock.began[vcpu], clock.asked[vcpu]
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = now, vcpu

@@ -11,14 +11,17 @@ import numpy as np
 from mmuviz.engine import clock as layout
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.clock import Clock, push
+from mmuviz.engine.cost_table import PS_PER_NS
 from mmuviz.engine.exits import use_big_lock
-from mmuviz.engine.step_cost import StepCost, fixed_ps
+from mmuviz.engine.ioctl_cost import topping_up_ps
 from mmuviz.engine.timed_machine import TimedMachine, resume_after_ring_full
 from mmuviz.ground.compiled import compiled
+from mmuviz.ground.pages import PG_LEVEL_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.examples import RING_FULL, note_example
 from mmuviz.mmu.state import I64
-from mmuviz.mmu.steps import Act, Step, Steps
+from mmuviz.mmu.steps import Act, Step, Steps, Verb
+from mmuviz.mmu.tracking import regions_of
 
 T = TypeVar("T")
 PLACES: Final = {
@@ -60,7 +63,6 @@ class TimedIoctls:
         self.log = log
         self.iteration = 0
         self._big_lock = big_lock
-        self._cost = StepCost(machine.costs, machine.vm)
 
     # Carrying out
 
@@ -81,6 +83,7 @@ class TimedIoctls:
         begun = self.log.begin(machine, kind, self.iteration, slot)
         self._take_big_lock()
         machine.mark()
+        machine.meter.take()
         yield lambda pages: reported.__setitem__(0, pages)
         self._drop_big_lock()
         self.log.end(machine, begun, reported[0])
@@ -102,30 +105,40 @@ class TimedIoctls:
             try:
                 step = next(steps)
             except StopIteration as stop:
+                machine.advance_work(pages)
                 value: T = stop.value
                 return value
             if kind in PLACES:
                 machine.note(layout.SPLITS + PLACES[kind], int(stat[mmu.STAT_SPLITS]) - before[0])
             machine.note(layout.ZAPS, int(stat[mmu.STAT_ZAPS]) - before[1])
-            self._take_step(kind, step, pages)
+            self._take_step(step, pages)
 
-    def _take_step(self, kind: str, step: Step, pages: int) -> None:
+    def _take_step(self, step: Step, pages: int) -> None:
         machine = self.machine
         match step.act:
             case Act.FIXED:
-                machine.advance(fixed_ps(machine.costs, machine.vm.config, kind, pages))
+                machine.advance_work()
             case Act.LOCK | Act.RELOCK:
                 self._take_lock(step)
             case Act.UNLOCK:
                 machine.release_mmu_lock()
             case Act.FLUSH:
+                machine.advance_work(pages)
                 machine.flush(step.times)
             case Act.BROADCAST:
                 machine.broadcast(step.times)
-            case Act.PLAN:
-                self._cost.plan(step)
             case Act.WORK:
-                machine.advance(self._cost.work_ps(step, pages))
+                self._work(step, pages)
+
+    def _work(self, step: Step, pages: int) -> None:
+        machine = self.machine
+        if step.verb is Verb.PRE_SPLIT:
+            spanned = step.end - step.first
+            calls = regions_of(step.first, spanned) if step.level == PG_LEVEL_2M else spanned
+            machine.advance(calls * machine.costs.host["pre_split_ns"] * PS_PER_NS)
+        elif step.changes.topups and step.verb is Verb.CLEAR_WORD:
+            machine.advance(topping_up_ps(machine.costs, step.changes.topups))
+        machine.advance_work(pages)
 
     def _take_lock(self, step: Step) -> None:
         """mmu_lock; it is dropped for memory only where somebody could come in between."""
@@ -227,9 +240,9 @@ class TimedIoctls:
         """Harvest every ring; see Vm.collect_dirty_rings()."""
         machine = self.machine
         machine.mark()
+        machine.meter.take()
         found = machine.vm.collect_dirty_rings()
-        entries = sum(len(pages) for _, pages in found)
-        machine.advance(entries * machine.costs.walk("collect_entry"))
+        machine.advance_work()
         return found
 
     def harvest_and_reset_rings(self) -> list[tuple[int, I64]]:

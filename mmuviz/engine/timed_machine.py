@@ -11,6 +11,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.account import charge_rarely, spread, spread_column, widen_bins
 from mmuviz.engine.clock import FOREVER, Clock, push
 from mmuviz.engine.cost_table import PS_PER_NS, CostTable
+from mmuviz.engine.ioctl_cost import Meter, step_ps
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
 from mmuviz.ground.compiled import compiled
@@ -54,13 +55,14 @@ def start_all(clock: Clock, time: int) -> None:
     """All vCPUs begin a pass at a time."""
     clock.regs[layout.HEAP_SIZE] = 0
     clock.regs[layout.RUNNING_VCPUS] = clock.now.shape[0]
+    enters = time + clock.price[layout.ENTER]
     for vcpu in range(clock.now.shape[0]):
         since = clock.idle_since[vcpu]
-        if since < time:
+        if since < enters:
             idle = (-1, vcpu, layout.LANE_IDLE)
-            spread(clock.series, clock.lanes, clock.regs, idle, since, time - since)
+            spread(clock.series, clock.lanes, clock.regs, idle, since, enters - since)
         clock.idle_since[vcpu] = FOREVER
-        clock.now[vcpu] = time
+        clock.now[vcpu] = clock.in_kernel_until[vcpu] = enters
         clock.phase[vcpu] = layout.RUNNING
         clock.stream[vcpu, program.POSITION] = 0
         clock.stream[vcpu, program.PASS] += 1
@@ -72,8 +74,9 @@ def start_all(clock: Clock, time: int) -> None:
 @compiled
 def resume_after_ring_full(clock: Clock, vcpu: int, time: int) -> None:
     """A vCPU whose ring was full goes on; how long it stood is its stall."""
-    charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], time - clock.now[vcpu], 0)
-    clock.now[vcpu] = clock.in_kernel_until[vcpu] = time
+    enters = time + clock.price[layout.ENTER]
+    charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], enters - clock.now[vcpu], 0)
+    clock.now[vcpu] = clock.in_kernel_until[vcpu] = enters
     clock.phase[vcpu] = layout.RUNNING
     push(clock.heap, clock.now, clock.regs, vcpu)
 
@@ -86,6 +89,7 @@ class TimedMachine:
     Attributes:
         vm: the VM.
         costs: of its configuration on a host.
+        meter: the work of the thread that calls ioctls.
         clock: of the vCPUs.
         time: of the thread that calls ioctls, ps.
         wait_ps: how long that thread waited for locks; `longest_hold_ps` the longest that it held mmu_lock.
@@ -107,6 +111,7 @@ class TimedMachine:
         self.time = 0
         self.wait_ps = 0
         self.longest_hold_ps = 0
+        self.meter = Meter(vm.state.work)
         self.next_stop: Callable[[], int] = lambda: FOREVER
         self.at_stop: Callable[[int], None] = lambda _: None
         self._held: Lock = Lock.NONE
@@ -184,6 +189,15 @@ class TimedMachine:
         """The ioctl thread works for a time."""
         spread_column(self.clock.series, self.clock.lanes, self.clock.regs, layout.IOCTL, self.time, took_ps)
         self.wait(took_ps)
+
+    def advance_work(self, pages: int = 0, *, whole: bool = False) -> None:
+        """The ioctl thread's work since this was called last takes its time.
+
+        Args:
+            pages: that the whole ioctl goes over.
+            whole: see Meter.take().
+        """
+        self.advance(step_ps(self.costs, self.meter.take(whole=whole), pages))
 
     def wait(self, took_ps: int) -> None:
         """Time passes in which userspace does nothing."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from mmuviz.engine import clock as layout
 from mmuviz.engine.timed_ioctls import TimedIoctls, note_ring_full
 from mmuviz.engine.timed_machine import LAST, TimedMachine, resume_after_ring_full
+from mmuviz.mmu import work
 from mmuviz.mmu.config import Memslot, VmConfig
 from mmuviz.mmu.counters import Counters
 from mmuviz.mmu.dirty_ring import ring_soft_full
@@ -48,6 +50,8 @@ class ListedAccesses:
         clock.stream[:, program.FIRST_GFN] = np.cumsum(counts) - counts
         clock.stream[:, program.ACCESSES] = counts
         clock.stream[:, program.WRITE_PERMILLE] = write * program.ALWAYS
+        if len(vcpus) > 1:
+            machine.advance(int((counts > 0).sum()) * machine.costs.step(work.WORK_VCPU_THREAD))
         machine.start_pass()
         while machine.run_until(LAST, reaps=True):
             if not self._serve_full_ring(machine, tables):
@@ -90,6 +94,15 @@ class TimedVm:
         self._answers = answers
         accesses.machine = ioctls.machine
 
+    @contextmanager
+    def _other_call(self, *, whole: bool = False) -> Iterator[None]:
+        """A call that takes the time of its work, and no row of its own; see Meter.take() for `whole`."""
+        machine = self._ioctls.machine
+        machine.mark()
+        machine.meter.take()
+        yield
+        machine.advance_work(whole=whole)
+
     @property
     def config(self) -> VmConfig:
         """What was chosen."""
@@ -103,23 +116,23 @@ class TimedVm:
         return self._vm.run(vcpus, gfns, write=write, start=start)
 
     def add_memslot(self, slot_id: int, memslot: Memslot, *, logged: bool = False) -> None:
-        """See Vm; it takes no time."""
-        self._ioctls.machine.mark()
-        self._vm.add_memslot(slot_id, memslot, logged=logged)
+        """See Vm."""
+        with self._other_call():
+            self._vm.add_memslot(slot_id, memslot, logged=logged)
 
     def move_memslot(self, slot_id: int, base_gfn: int) -> None:
-        """See Vm; it takes no time."""
-        self._ioctls.machine.mark()
-        self._vm.move_memslot(slot_id, base_gfn)
+        """See Vm."""
+        with self._other_call():
+            self._vm.move_memslot(slot_id, base_gfn)
 
     def set_read_only(self, slot_id: int, *, value: bool) -> None:
         """See Vm."""
         self._vm.set_read_only(slot_id, value=value)
 
     def delete_memslot(self, slot_id: int) -> None:
-        """See Vm; it takes no time."""
-        self._ioctls.machine.mark()
-        self._vm.delete_memslot(slot_id)
+        """See Vm."""
+        with self._other_call():
+            self._vm.delete_memslot(slot_id)
 
     def enable_dirty_logging(self, slot_id: int) -> None:
         """See Vm."""
@@ -147,17 +160,18 @@ class TimedVm:
 
     def set_eager_page_split(self, *, value: bool) -> None:
         """See Vm."""
-        self._vm.set_eager_page_split(value=value)
+        with self._other_call():
+            self._vm.set_eager_page_split(value=value)
 
     def madvise_dontneed(self, slot_id: int, start: int, count: int) -> None:
-        """See Vm; what the host does takes no time here."""
-        self._ioctls.machine.mark()
-        self._vm.madvise_dontneed(slot_id, start, count)
+        """See Vm; it comes by host faults and the MMU notifier, as faults of the guest do."""
+        with self._other_call(whole=True):
+            self._vm.madvise_dontneed(slot_id, start, count)
 
     def host_write(self, slot_id: int, offsets: I64) -> None:
-        """See Vm; what the host does takes no time here."""
-        self._ioctls.machine.mark()
-        self._vm.host_write(slot_id, offsets)
+        """See Vm; it comes by host faults and the MMU notifier, as faults of the guest do."""
+        with self._other_call(whole=True):
+            self._vm.host_write(slot_id, offsets)
 
     def counters(self) -> Counters:
         """See Vm."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmuviz.ground.compiled import compiled
 from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_ENT_PER_PAGE
 from mmuviz.mmu.cells import CELL_CHANGED, count_1g, count_2m, count_4k, count_dirty_word
-from mmuviz.mmu.dirty_log import bits_of
+from mmuviz.mmu.counting import bits_of
 from mmuviz.mmu.state import (
     LEAF_BITS,
     PRESENT,

@@ -13,7 +13,9 @@ from mmuviz.ground.pages import (
     SHIFT_2M,
     SPTE_ENT_PER_PAGE,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
+from mmuviz.mmu.counting import count_gone, count_host_of_collapsed, entries_2m_of, leaves_of
 from mmuviz.mmu.events import SPTE, log_is_low, note_untraced, trace_spte_changed
 from mmuviz.mmu.examples import REMOVE_TABLE, ZAP_1G, ZAP_2M, ZAP_4K, note_example
 from mmuviz.mmu.memslot import max_mapping_level
@@ -28,6 +30,7 @@ from mmuviz.mmu.state import (
     ORPHAN,
     PRESENT,
     STAT_PAGES,
+    STAT_TABLE_PAGES,
     STAT_TABLES_COLLAPSED,
     STAT_ZAPS,
     TABLE,
@@ -207,10 +210,14 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
             return False
     state.stat[STAT_TABLES_COLLAPSED] += 1
     state.stat[STAT_ZAPS] += 1 if word == 0 else 0
+    recovered = 1 if word else 0
+    leaves, tables = leaves_of(state.stat) + recovered, int(state.stat[STAT_TABLE_PAGES])
     if index < 0:
         replace_1g_table(state, row, word)
     else:
         replace_2m_table(state, row, index, word)
+    state.work[work.WORK_RECOVERED] += recovered
+    count_gone(state, leaves, tables, work.WORK_RECOVER_TABLE if recovered else work.WORK_ZAP_TABLE)
     return True
 
 
@@ -237,10 +244,14 @@ def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
         row = int(state.row_of[region])
         base = region << SHIFT_1G
         if state.l3[row] & TABLE:
+            state.work[work.WORK_DISABLE_VISIT] += entries_2m_of(gfn, min(base + PAGES_PER_1G, end))
+            leaves, kept = leaves_of(state.stat), state.work[work.WORK_RECOVERED]
             inside = gfn == base and base + PAGES_PER_1G <= end
             whole = inside and max_mapping_level(state, slot, base) == PG_LEVEL_1G
             if not (whole and collapse_table(state, row, -1)):
                 collapse_row(state, slot, row, gfn, end)
+            kept = state.work[work.WORK_RECOVERED] - kept
+            count_host_of_collapsed(state, slot, leaves - leaves_of(state.stat) + kept)
         gfn = base + PAGES_PER_1G
     return end
 
@@ -251,8 +262,9 @@ def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> 
     for index in range(SPTE_ENT_PER_PAGE):
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
         inside = start <= gfn < end and state.l2[(row << SHIFT_2M) | index] & TABLE
-        if inside and max_mapping_level(state, slot, gfn) >= PG_LEVEL_2M:
-            collapse_table(state, row, index)
+        huge = inside and max_mapping_level(state, slot, gfn) >= PG_LEVEL_2M
+        if inside and not (huge and collapse_table(state, row, index)):
+            state.work[work.WORK_DISABLE_LOOKUP] += 1
 
 
 @compiled
@@ -272,7 +284,11 @@ def zap_collapsible_leaves(state: MmuState, slot: int, start: int, end: int) -> 
         row = int(state.row_of[gfn >> SHIFT_1G])
         stop = min(end, ((gfn >> SHIFT_1G) + 1) << SHIFT_1G)
         if state.l3[row] & TABLE:
+            leaves, tables = leaves_of(state.stat), int(state.stat[STAT_TABLE_PAGES])
             zap_collapsible_row(state, slot, row, gfn, stop)
+            state.work[work.WORK_DISABLE_VISIT] += entries_2m_of(gfn, stop)
+            count_gone(state, leaves, tables, work.WORK_ZAP_TABLE)
+            count_host_of_collapsed(state, slot, leaves - leaves_of(state.stat))
         gfn = stop
     return end
 
@@ -286,6 +302,7 @@ def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: i
         at = (row << SHIFT_2M) | index
         stop = min(end, ((gfn >> SHIFT_2M) + 1) << SHIFT_2M)
         level = max_mapping_level(state, slot, gfn)
+        state.work[work.WORK_DISABLE_LOOKUP] += 1 if state.l2[at] & TABLE else 0
         if state.l2[at] & TABLE and level > PG_LEVEL_4K:
             for each in range(gfn, stop):
                 zap_4k(state, (at << SHIFT_2M) | (each & (SPTE_ENT_PER_PAGE - 1)), each)

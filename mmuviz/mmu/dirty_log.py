@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_dirty_word
+from mmuviz.mmu.counting import bits_of, count_word, shadow_of, verb_now
 from mmuviz.mmu.events import DIRTY_LOG, UNTRACED, log_change, log_is_low, spte_code
 from mmuviz.mmu.protect import clear_bits_pt_masked, write_protect_gfn
 from mmuviz.mmu.rmap import shadow_try_split_huge_pages
@@ -17,6 +17,7 @@ from mmuviz.mmu.state import (
     CONF_EAGER,
     CONF_INIT_SET,
     CONF_LOG,
+    CONF_MANUAL,
     CONF_PML,
     CONF_SPLITTER,
     CONF_STAGE2,
@@ -61,13 +62,13 @@ def split_masked(state: MmuState, start: int, end: int) -> None:
     """
     splitter = int(state.conf[CONF_SPLITTER])
     if splitter == SPLITTER_TDP:
-        try_split_huge_pages(state, start, end, state.conf[CONF_TRACK_LEVEL])
+        try_split_huge_pages(state, start, end, state.conf[CONF_TRACK_LEVEL], work.WORK_SPLIT_CLEAR_2M)
     elif splitter == SPLITTER_RMAP:
         shadow_try_split_huge_pages(state, start, end)
 
 
 @compiled
-def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: int) -> None:
+def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: int, verb: int) -> None:
     """Arm the pages of one mask: under initially-all-set split or protect their huge pages first.
 
     The second huge page is protected only where the first and the last page, each rounded UP to
@@ -79,32 +80,31 @@ def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: in
         slot: index of the memslot.
         offset: page of bit 0, counted from the slot's start.
         mask: 64 bits, as int64; not 0.
+        verb: of the work, the entry of a word of the call: WORK_GET_WORD, WORK_CLEAR_WORD or WORK_RING_WORD.
 
     Kernel: kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/x86/kvm/mmu/mmu.c
     """
     first = state.slots[slot, SLOT_BASE] + offset
+    low, high = lowest_bit(mask), highest_bit(mask)
+    verb = verb_now(state, verb)
     state.stat[STAT_MASKS_ARMED] += 1
     if state.conf[CONF_STAGE2] != 0:
-        stage2_enable_log_dirty_pt_masked(state, first + lowest_bit(mask), first + highest_bit(mask) + 1)
+        stage2_enable_log_dirty_pt_masked(state, first + low, first + high + 1, verb)
+        count_word(state, slot, first, low, high, verb)
         return
     if state.conf[CONF_INIT_SET] != 0:
-        start, end = first + lowest_bit(mask), first + highest_bit(mask)
+        start, end = first + low, first + high
         if state.conf[CONF_EAGER] != 0:
             split_masked(state, start, end if state.conf[CONF_CLEAR_END_EXCLUSIVE] != 0 else end + 1)
         write_protect_gfn(state, start)
         if (start + PAGES_PER_2M - 1) // PAGES_PER_2M != (end + PAGES_PER_2M - 1) // PAGES_PER_2M:
             write_protect_gfn(state, end)
-    clear_bits_pt_masked(state, first, mask, DIRTY if state.conf[CONF_PML] != 0 else WRITABLE)
-
-
-@inlined
-def bits_of(mask: int) -> int:
-    """Number of set bits of 64. Kernel: hweight64()."""
-    each = np.uint64(mask)
-    each = each - ((each >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    each = (each & np.uint64(0x3333333333333333)) + ((each >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    each = (each + (each >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int((each * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    armed = clear_bits_pt_masked(state, first, mask, DIRTY if state.conf[CONF_PML] != 0 else WRITABLE)
+    count_word(state, slot, first, low, high, verb)
+    shadow = shadow_of(state)
+    state.work[verb + work.PAGE + shadow] += armed
+    if shadow != 0:
+        state.work[work.WORK_RMAP_HEADS] += bits_of(mask)
 
 
 @inlined
@@ -146,11 +146,13 @@ def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) ->
         mask = state.dirty[at + each]
         if mask != 0:
             if log_is_low(state):
+                state.work[work.WORK_GET_IDLE_WORD] += each - word
                 return each
             state.dirty[at + each] = 0
             count_cleared(state, slot, each * BITS_PER_LONG, mask)
-            enable_log_dirty_pt_masked(state, slot, each * BITS_PER_LONG, mask)
+            enable_log_dirty_pt_masked(state, slot, each * BITS_PER_LONG, mask, work.WORK_GET_WORD)
         buffer[each] = mask
+    state.work[work.WORK_GET_IDLE_WORD] += len(buffer) - word
     return len(buffer)
 
 
@@ -170,12 +172,20 @@ def arm_words(state: MmuState, slot: int, first_word: int, masks: I64, word: int
     Returns:
         The word to go on from; len(masks) when done.
     """
+    verb = work.WORK_CLEAR_WORD if state.conf[CONF_MANUAL] != 0 else work.WORK_GET_WORD
     for each in range(word, len(masks)):
         if masks[each] != 0:
             if log_is_low(state):
                 return each
-            enable_log_dirty_pt_masked(state, slot, (first_word + each) * BITS_PER_LONG, masks[each])
+            enable_log_dirty_pt_masked(state, slot, (first_word + each) * BITS_PER_LONG, masks[each], verb)
     return len(masks)
+
+
+@inlined
+def count_clear(state: MmuState, words: int, clean: int) -> None:
+    """Count words that CLEAR went over, and those of them that were asked for but clean."""
+    state.work[work.WORK_CLEAR_IDLE_WORD] += words
+    state.work[work.WORK_CLEAR_CLEAN_WORD] += clean
 
 
 @compiled
@@ -194,14 +204,17 @@ def clear_dirty_log_protect(state: MmuState, slot: int, first_word: int, buffer:
 
     Kernel: kvm_clear_dirty_log_protect(), virt/kvm/kvm_main.c
     """
-    at = state.slots[slot, SLOT_DIRTY_AT] + first_word
+    at, clean = state.slots[slot, SLOT_DIRTY_AT] + first_word, 0
     for each in range(word, len(buffer)):
         mask = buffer[each] & state.dirty[at + each]
         if mask == 0:
+            clean += 1 if buffer[each] != 0 else 0
             continue
         if log_is_low(state):
+            count_clear(state, each - word, clean)
             return each
         state.dirty[at + each] &= ~mask
         count_cleared(state, slot, (first_word + each) * BITS_PER_LONG, mask)
-        enable_log_dirty_pt_masked(state, slot, (first_word + each) * BITS_PER_LONG, mask)
+        enable_log_dirty_pt_masked(state, slot, (first_word + each) * BITS_PER_LONG, mask, work.WORK_CLEAR_WORD)
+    count_clear(state, len(buffer) - word, clean)
     return len(buffer)

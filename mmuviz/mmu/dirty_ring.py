@@ -16,6 +16,7 @@ from mmuviz.ground.pages import (
     SPTE_INDEX_MASK,
     WORD_SHIFT,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_dirty
 from mmuviz.mmu.dirty_log import enable_log_dirty_pt_masked, highest_bit
 from mmuviz.mmu.events import CPU_DIRTY, DIRTY_LOG, log_is_low, note_untraced
@@ -64,6 +65,7 @@ def ring_push(state: MmuState, vcpu: int, slot: int, offset: int) -> None:
     at = state.ring_at[vcpu, RING_DIRTY_INDEX]
     state.ring[vcpu, at & (entries - 1)] = (state.slots[slot, SLOT_ID] << RING_SLOT_SHIFT) | offset
     state.ring_at[vcpu, RING_DIRTY_INDEX] = at + 1
+    state.work[work.WORK_RING_PUSH] += 1
 
 
 @exported
@@ -142,6 +144,7 @@ def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
         slot = gfn_to_memslot(state, gfn)
         if slot >= 0:
             mark_page_dirty_in_slot(state, vcpu, slot, gfn)
+    state.work[work.WORK_PML_ENTRY] += count
     state.pml_count[vcpu] = 0
 
 
@@ -186,6 +189,7 @@ def write_to_clean(state: MmuState, vcpu: int, gfn: int) -> bool:
         if count == PML_ENTITY_NUM:
             state.stat[STAT_PML_FULL_EXITS] += 1
             note_example(state, PML_FULL, 0, 0, 0, gfn)
+            state.work[work.WORK_PML_FULL] += 1
             flush_pml_buffer(state, vcpu)
             return False
         state.pml[vcpu, count] = gfn
@@ -219,7 +223,7 @@ def reset_dirty_gfn(state: MmuState, slot_id: int, offset: int, mask: int) -> No
         pages = state.slots[slot, SLOT_END] - state.slots[slot, SLOT_BASE]
         if state.slots[slot, SLOT_ID] == slot_id and offset + highest_bit(mask) < pages:
             forget_masked(state, slot, offset, mask)
-            enable_log_dirty_pt_masked(state, slot, offset, mask)
+            enable_log_dirty_pt_masked(state, slot, offset, mask, work.WORK_RING_WORD)
 
 
 @compiled

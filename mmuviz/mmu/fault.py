@@ -14,8 +14,10 @@ from mmuviz.ground.pages import (
     SPTE_ENT_SHIFT,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
 from mmuviz.mmu.collapse import zap_leafs
+from mmuviz.mmu.counting import count_gone, leaves_of
 from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot
 from mmuviz.mmu.events import (
     FAST_DECLINED,
@@ -49,7 +51,6 @@ from mmuviz.mmu.state import (
     SPTE_READ_ONLY,
     SPTE_WRITABLE,
     STAT_MMIO_EXITS,
-    STAT_PAGES,
     STAT_PF_FAST,
     STAT_PF_FIXED,
     STAT_PF_TAKEN,
@@ -77,11 +78,12 @@ def topup_memory_caches(state: MmuState, vcpu: int) -> None:
     Kernel: mmu_topup_memory_caches(), arch/x86/kvm/mmu/mmu.c
     """
     if state.cache[vcpu] < CACHE_MINIMUM:
+        state.work[work.WORK_CACHE_REFILL] += CACHE_OBJECTS - state.cache[vcpu]
         state.cache[vcpu] = CACHE_OBJECTS
 
 
 @woven
-def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> None:
+def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
     """Handle one page fault of KVM's own tables (EPT violation).
 
     The shadow MMU of an L2 and shadow paging have no fast_page_fault(): each fault takes mmu_lock
@@ -95,32 +97,39 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> N
         word: bits of the leaf that maps it, 0 for none.
         write: 1 for a write.
 
+    Returns:
+        The path that it took: a PATH of mmuviz/mmu/work.py.
+
     Kernel: kvm_mmu_do_page_fault(), mmu_internal.h; kvm_tdp_page_fault(), mmu.c, arch/x86/kvm/mmu
     """
     slot = gfn_to_memslot(state, gfn)
     state.stat[STAT_WHO] = vcpu
     if state.conf[CONF_STAGE2] != 0:
-        host = user_mem_abort(state, vcpu, slot, gfn, word, write)
+        host, path = user_mem_abort(state, vcpu, slot, gfn, word, write)
         if host & FAULT_INVALIDATES:
             invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)
-        return
+        return path
     flush_pml_buffer(state, vcpu)
     present = 1 if word & PRESENT else 0
     trace_page_fault(state, vcpu, 2 * present + write, gfn)
     state.stat[STAT_PF_TAKEN] += 1
     if present and state.conf[CONF_FAST_FAULT] != 0 and fast_page_fault(state, vcpu, slot, gfn, word):
-        return
+        return work.PATH_FAST
     topup_memory_caches(state, vcpu)
     if write and state.slots[slot, SLOT_READ_ONLY] != 0:
         state.stat[STAT_MMIO_EXITS] += 1  # KVM_PFN_ERR_RO_FAULT, and RET_PF_EMULATE: userspace does the write
-        return
+        state.work[work.WORK_FAULT_SLOW] += 1
+        return work.PATH_EMULATED
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), write)
     if host & FAULT_INVALIDATES:
         invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)  # and RET_PF_RETRY: the guest faults again
-        return
+        state.work[work.WORK_FAULT_SLOW] += 1
+        return work.PATH_INVALIDATED
     writable = host & FAULT_WRITABLE != 0 and state.slots[slot, SLOT_READ_ONLY] == 0
-    map_page(state, vcpu, slot, gfn, SPTE_WRITABLE if writable else SPTE_READ_ONLY)
+    leaf = SPTE_WRITABLE if writable else SPTE_READ_ONLY
+    path = map_page(state, vcpu, slot, gfn, leaf, host & FAULT_LEVEL)
     state.stat[STAT_PF_FIXED] += 1
+    return path
 
 
 @woven
@@ -148,11 +157,14 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
     trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
     if not huge:
         state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)] |= WRITABLE
+        state.work[work.WORK_FAULT_FAST] += 1
         note_4k_fixed(state, word, gfn)
     elif state.l3[row] & TABLE:
         state.l2[at] |= WRITABLE
+        state.work[work.WORK_FAULT_FAST_2M] += 1
         note_huge_fixed(state, PG_LEVEL_2M, word, gfn)
     else:
+        state.work[work.WORK_FAULT_FAST_1G] += 1
         state.l3[row] |= WRITABLE
         for each in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
             state.l2[each] |= WRITABLE
@@ -207,14 +219,6 @@ def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
         state.stat[STAT_ZAP_END] = end
 
 
-@inlined
-def mapped_now(state: MmuState) -> int:
-    """A number that falls whenever a leaf or a table goes."""
-    stat = state.stat
-    leaves = int(stat[STAT_PAGES + PG_LEVEL_4K] + stat[STAT_PAGES + PG_LEVEL_2M] + stat[STAT_PAGES + PG_LEVEL_1G])
-    return leaves + int(stat[STAT_TABLE_PAGES])
-
-
 @compiled
 def unmap_gfn_range(state: MmuState, start: int, end: int) -> int:
     """The MMU notifier for gfns [start, end); x86 flushes once where anything was mapped.
@@ -224,12 +228,12 @@ def unmap_gfn_range(state: MmuState, start: int, end: int) -> int:
 
     Kernel: kvm_unmap_gfn_range(), arch/x86/kvm/mmu/mmu.c and arch/arm64/kvm/mmu.c
     """
-    if state.conf[CONF_STAGE2] != 0:
-        return stage2_unmap(state, start, end)
-    before = mapped_now(state)
-    at = zap_leafs(state, start, end)
-    if mapped_now(state) != before:
+    leaves, tables = leaves_of(state.stat), int(state.stat[STAT_TABLE_PAGES])
+    at = stage2_unmap(state, start, end) if state.conf[CONF_STAGE2] != 0 else zap_leafs(state, start, end)
+    gone = leaves + tables != leaves_of(state.stat) + state.stat[STAT_TABLE_PAGES]
+    if gone and state.conf[CONF_STAGE2] == 0:
         state.stat[STAT_TLB_FLUSHES] += 1
+    count_gone(state, leaves, tables, work.WORK_UNMAP_TABLE)
     return at
 
 
@@ -251,6 +255,7 @@ def host_write_pages(state: MmuState, slot: int, offsets: I64, start: int) -> in
         if log_is_low(state):
             return index
         gfn = state.slots[slot, SLOT_BASE] + offsets[index]
+        state.work[work.WORK_HOST_WRITE] += 1
         host = fault_host_page(state, slot, host_page_of(state, slot, gfn), 1)
         if host & FAULT_INVALIDATES:
             invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)

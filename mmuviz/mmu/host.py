@@ -10,6 +10,7 @@ from typing import Final
 
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
+from mmuviz.mmu import work
 from mmuviz.mmu.state import (
     CONF_DONTNEED_FREES_TABLES,
     CONF_HUGE_ZERO_ALLOCATES,
@@ -30,6 +31,12 @@ REGION_PAGES: Final = 4
 FAULT_LEVEL: Final = 7
 FAULT_WRITABLE: Final = 8
 FAULT_INVALIDATES: Final = 16
+
+
+@inlined
+def count_host(state: MmuState, entry: int, times: int) -> None:
+    """Count the host's own part of a fault; a 1G page is zeroed as so many of 2M."""
+    state.work[entry] += times
 
 
 @inlined
@@ -83,15 +90,22 @@ def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int
     hugetlb = state.slots[slot, SLOT_HOST_HUGETLB] != 0
     if region == HOST_PRESENT:
         return level | FAULT_WRITABLE
+    pages_2m = 1 << (region_shift(state, slot) - SHIFT_2M)
     if not write:
         if region == HOST_NONE:
             state.host_region[at] = HOST_READ_ONLY if hugetlb else HOST_ZERO
+            count_host(state, work.WORK_HOST_FAULT_2M if hugetlb else work.WORK_HOST_FAULT_ZERO, pages_2m)
         return level
     if region == HOST_ZERO and state.conf[CONF_HUGE_ZERO_ALLOCATES] == 0:
+        count_host(state, work.WORK_HOST_FAULT_4K, 1)
         fill_host_pages(state, slot, (hpage >> SHIFT_2M) << SHIFT_2M, HOST_ZERO)
         set_host_page(state, slot, hpage, HOST_PRESENT)
         return PG_LEVEL_2M | FAULT_WRITABLE | FAULT_INVALIDATES
     state.host_region[at] = HOST_PRESENT
+    if region == HOST_READ_ONLY:  # the page that stands becomes writable: nothing is allocated or zeroed
+        count_host(state, work.WORK_HOST_FAULT_ZERO, 1)
+    else:
+        count_host(state, work.WORK_HOST_FAULT_2M, pages_2m)
     return level | FAULT_WRITABLE | (FAULT_INVALIDATES if region == HOST_ZERO else 0)
 
 
@@ -126,8 +140,11 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     if page == HOST_PRESENT:
         return PG_LEVEL_4K | FAULT_WRITABLE
     if not write:
+        if page == HOST_NONE:
+            count_host(state, work.WORK_HOST_FAULT_ZERO, 1)
         set_host_page(state, slot, hpage, HOST_ZERO)
         return PG_LEVEL_4K
+    count_host(state, work.WORK_HOST_FAULT_4K, 1)
     set_host_page(state, slot, hpage, HOST_PRESENT)
     return PG_LEVEL_4K | FAULT_WRITABLE | (FAULT_INVALIDATES if page == HOST_ZERO else 0)
 
@@ -154,13 +171,15 @@ def drop_host_pages(state: MmuState, slot: int, start: int, end: int) -> None:
     base = state.slots[slot, SLOT_HOST_REGION_AT]
     frees = state.conf[CONF_DONTNEED_FREES_TABLES] != 0 and state.slots[slot, SLOT_HOST_LEVEL] == PG_LEVEL_2M
     for region in range(start >> shift, ((end - 1) >> shift) + 1):
+        low, high = max(start, region << shift), min(end, (region + 1) << shift)
         if state.host_region[base + region] == REGION_PAGES:
-            low, high = max(start, region << shift), min(end, (region + 1) << shift)
             for hpage in range(low, high):
+                state.work[work.WORK_DONTNEED_PAGE] += 1 if host_page_state(state, slot, hpage) != HOST_NONE else 0
                 set_host_page(state, slot, hpage, HOST_NONE)
             if frees and high - low == PAGES_PER_2M:
                 state.host_region[base + region] = HOST_NONE
         else:
+            state.work[work.WORK_DONTNEED_PAGE] += high - low if state.host_region[base + region] != HOST_NONE else 0
             state.host_region[base + region] = HOST_NONE
 
 

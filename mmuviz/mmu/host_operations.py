@@ -7,6 +7,7 @@ import numpy as np
 from mmuviz.ground.errors import InputError, KvmEinval
 from mmuviz.ground.pages import SPTE_INDEX_MASK, pages_per_hpage, round_up
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.config import Backing, Memslot, Mmu
 from mmuviz.mmu.fault import host_write_pages
@@ -38,6 +39,7 @@ def madvise_dontneed(vm: VmArrays, slot_id: int, start: int, count: int) -> None
     if start < 0 or count < 0 or start + count > memslot.pages:
         raise InputError(f"dontneed start={start} count={count} must lie inside the slot of {memslot.pages} pages")
     first = start + memslot.hva_offset_pages
+    vm.state.work[work.WORK_DONTNEED] += 1
     if memslot.backing.hugetlb:
         count = _whole_huge_pages(vm.config.kernel, memslot, first, count)
     if count:

@@ -9,7 +9,9 @@ import numpy as np
 
 from mmuviz.ground.errors import InputError, KvmEinval, shown
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
+from mmuviz.mmu.counting import count_run
 from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.fault import CACHE_MINIMUM, CACHE_OBJECTS
 from mmuviz.mmu.state import I64, STOP_INVALIDATED, STOP_LOG_FULL, STOP_RING_FULL, MmuState
@@ -83,8 +85,10 @@ class GuestRuns:
             if vm.state.slots is not slots:  # userspace changed the memslots meanwhile
                 check_gfns(vm, pages)
             stop, index = self._loop(self._tables(l2=l2), each_vcpu, pages, write, index)
+            vm.state.work[work.WORK_RUN] += 1
             if index == stopped_at:
                 break
+        count_run(vm.state.work, len(running), len(each_vcpu), index - start, write=write != 0)
         if stop != STOP_RING_FULL:
             for vcpu in running:  # the vCPUs exit to userspace
                 flush_pml_buffer(vm.state, int(vcpu))
@@ -139,6 +143,7 @@ def load_vcpus(vm: VmArrays, vcpus: I64, *, l2: bool) -> None:
     for vcpu in vcpus:
         if cache[vcpu] == 0:
             cache[vcpu] = CACHE_OBJECTS - (1 if first_run else 0)
+            vm.state.work[work.WORK_CACHE_REFILL] += CACHE_OBJECTS
             first_run = False
     if l2 and stat[layout.STAT_SHADOW_PAGES] == 0:  # the root of the L2's tables
         if cache[vcpus[0]] < CACHE_MINIMUM:

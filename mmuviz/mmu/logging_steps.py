@@ -9,9 +9,11 @@ import numpy as np
 from mmuviz.ground.errors import InputError
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays, WalkStep
 from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves
 from mmuviz.mmu.config import Mmu
+from mmuviz.mmu.counting import count_disable, count_enable
 from mmuviz.mmu.dirty_bitmap import empty_bitmap, fill_bitmap
 from mmuviz.mmu.kvm_run import check_vcpus, load_vcpus
 from mmuviz.mmu.locks import Path, drops_lock_to_allocate
@@ -57,7 +59,9 @@ def enable_steps(vm: VmArrays, slot_id: int, unit: Unit) -> Steps[None]:
 def _enable(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[None]:
     state, slot = vm.state, vm.state.slots[row]
     if slot[layout.SLOT_LOGGING]:
+        state.work[work.WORK_ENABLE] += 1
         return
+    count_enable(state, row)
     yield FIXED
     begin_logging(vm, slot_id, row)
     vm.note_peak()
@@ -130,8 +134,8 @@ def _splitting(tables: MmuState, end: int, level: int) -> WalkStep:
     if splitter == layout.SPLITTER_RMAP:
         return lambda gfn: split_rmaps_of_level(tables, gfn, end, level)
     if splitter == layout.SPLITTER_STAGE2:
-        return lambda gfn: stage2_split(tables, gfn, end)
-    return lambda gfn: try_split_huge_pages(tables, gfn, end, target)
+        return lambda gfn: stage2_split(tables, gfn, end, work.WORK_SPLIT_ENABLE_2M)
+    return lambda gfn: try_split_huge_pages(tables, gfn, end, target, work.WORK_SPLIT_ENABLE_2M)
 
 
 def after_splits(vm: VmArrays, tables: MmuState, changes: Changes, path: Path) -> Steps[None]:
@@ -181,7 +185,9 @@ def disable_steps(vm: VmArrays, slot_id: int, unit: Unit) -> Steps[None]:
 def _disable(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[None]:
     state, slot = vm.state, vm.state.slots[row]
     if not slot[layout.SLOT_LOGGING]:
+        state.work[work.WORK_DISABLE] += 1
         return
+    count_disable(state, row)
     yield FIXED
     vm.note_peak()
     slot[layout.SLOT_LOGGING] = 0

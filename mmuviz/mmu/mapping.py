@@ -16,8 +16,10 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
 from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf
+from mmuviz.mmu.counting import count_gone, count_map_4k, count_slow, leaves_of
 from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
 from mmuviz.mmu.events import SPTE, note_untraced, trace_spte_changed
 from mmuviz.mmu.examples import LINK_TABLE, MAP_1G, MAP_2M, MAP_4K, SLOW_FIX, note_example
@@ -43,6 +45,7 @@ from mmuviz.mmu.state import (
     SLOT_READ_ONLY,
     SPTE_WRITABLE,
     STAT_PAGES,
+    STAT_TABLE_PAGES,
     STAT_TLB_FLUSHES,
     STAT_ZAPS,
     TABLE,
@@ -55,34 +58,71 @@ PTE_PREFETCH_NUM: Final = 8
 
 
 @woven
-def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> None:
+def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_level: int) -> int:
     """Install a leaf for a gfn at the highest level allowed: 4K where the slot is logged.
 
     A huge leaf above that level is split in place (TDP MMU, from 6.2) or zapped whole, and an
     empty table linked. A writable leaf of a logged slot marks its page dirty, reads included.
+
+    Args:
+        state: changed in place.
+        vcpu: whose caches are used.
+        slot: index of the memslot.
+        gfn: the page.
+        word: bits of the leaf.
+        host_level: of the host page behind it.
+
+    Returns:
+        A PATH of mmuviz/mmu/work.py.
 
     Kernel: kvm_tdp_mmu_map(), tdp_mmu.c; direct_map(), mmu.c; make_spte(), spte.c
     """
     logged = state.slots[slot, SLOT_LOGGING] != 0
     row = int(state.row_of[gfn >> SHIFT_1G])
     goal = goal_level(state, slot, row, gfn)
+    splits = state.work[work.WORK_FAULT_SPLIT_2M] + state.work[work.WORK_FAULT_SPLIT_1G]
     link_512g(state, vcpu, gfn)
     if goal == PG_LEVEL_1G:
         state.stat[STAT_TLB_FLUSHES] += 1 if state.l3[row] & TABLE else 0
+        path = count_huge(state, work.WORK_FAULT_MAP_1G, int(state.l3[row]))
         map_1g(state, row, word)
     else:
         step_down_1g(state, vcpu, row)
         index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
         if goal == PG_LEVEL_2M:
             state.stat[STAT_TLB_FLUSHES] += 1 if state.l2[(row << SHIFT_2M) | index] & TABLE else 0
+            path = count_huge(state, work.WORK_FAULT_MAP_2M, int(state.l2[(row << SHIFT_2M) | index]))
             map_2m(state, row, index, word)
         else:
             step_down_2m(state, vcpu, row, index)
+            path = count_small(state, slot, row, gfn, host_level)
             map_4k(state, row, gfn, word)
             if state.conf[CONF_TDP_MMU] == 0 and not logged:
                 prefetch_ptes(state, slot, row, gfn)
     if word & WRITABLE:
         mark_page_dirty_in_slot(state, vcpu, slot, gfn)
+    split = splits != state.work[work.WORK_FAULT_SPLIT_2M] + state.work[work.WORK_FAULT_SPLIT_1G]
+    return work.PATH_SPLIT if split else path
+
+
+@inlined
+def count_huge(state: MmuState, entry: int, old: int) -> int:
+    """Count a fault that maps a huge page, or changes the one that stands; returns its path."""
+    if old & PRESENT:
+        state.work[work.WORK_FAULT_SLOW] += 1
+        return work.PATH_FIX
+    state.work[entry] += 1
+    return work.PATH_MAP_1G if entry == work.WORK_FAULT_MAP_1G else work.PATH_MAP_2M
+
+
+@inlined
+def count_small(state: MmuState, slot: int, row: int, gfn: int, host_level: int) -> int:
+    """Count a fault that maps 4K, or changes the leaf that stands; returns its path."""
+    if state.l1[(row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))] & PRESENT:
+        count_slow(state, host_level, 1)
+        return work.PATH_FIX
+    count_map_4k(state, slot, host_level, 1)
+    return work.PATH_MAP_4K
 
 
 @inlined
@@ -109,6 +149,7 @@ def goal_level(state: MmuState, slot: int, row: int, gfn: int) -> int:
 def take_table(state: MmuState, vcpu: int) -> None:
     """Take one table page from the vCPU's cache. Kernel: tdp_mmu_alloc_sp()."""
     state.cache[vcpu] -= 1
+    state.work[work.WORK_FAULT_TABLE] += 1
     account_table(state, 1)
 
 
@@ -120,6 +161,7 @@ def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
         state.l4[at] = 1
         if at == 0:
             account_table_above(state)
+            state.work[work.WORK_FAULT_TABLE] += 1
             state.cache[vcpu] -= 1
         else:
             take_table(state, vcpu)
@@ -134,9 +176,11 @@ def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
         return
     if entry & PRESENT and state.conf[CONF_FAULT_SPLITS] != 0 and state.conf[CONF_TDP_MMU] != 0:
         split_1g(state, row)
+        state.work[work.WORK_FAULT_SPLIT_1G] += 1
         state.cache[vcpu] -= 1
         return
     if entry & PRESENT:
+        state.work[work.WORK_FAULT_ZAP_1G] += 1
         zap_1g_leaf(state, row)
         state.stat[STAT_ZAPS] += 1
         state.stat[STAT_TLB_FLUSHES] += 1
@@ -147,6 +191,7 @@ def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
     if entry & ORPHAN == 0:
         take_table(state, vcpu)
     else:
+        state.work[work.WORK_FAULT_TABLE] += 1
         relink_2m_tables(state, row)
 
 
@@ -159,15 +204,19 @@ def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
         return
     if entry & PRESENT and state.conf[CONF_FAULT_SPLITS] != 0 and state.conf[CONF_TDP_MMU] != 0:
         split_2m(state, row, index)
+        state.work[work.WORK_FAULT_SPLIT_2M] += 1
         state.cache[vcpu] -= 1
         return
     if entry & PRESENT:
+        state.work[work.WORK_FAULT_ZAP_2M] += 1
         zap_2m_leaf(state, row, index)
         state.stat[STAT_ZAPS] += 1
         state.stat[STAT_TLB_FLUSHES] += 1
     state.l2[at] = TABLE
     if entry & ORPHAN == 0:
         take_table(state, vcpu)
+    else:
+        state.work[work.WORK_FAULT_TABLE] += 1
     gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
     note_example(state, LINK_TABLE, PG_LEVEL_2M, 0, TABLE, gfn)
     trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, gfn)
@@ -195,7 +244,9 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
     """Install a 1G leaf, over a table if one stands there."""
     entry = was = int(state.l3[row])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
+        leaves, tables = leaves_of(state.stat) + 1, int(state.stat[STAT_TABLE_PAGES])
         replace_1g_table(state, row, word)
+        count_gone(state, leaves, tables, work.WORK_UNMAP_TABLE)
         return
     first = row << SHIFT_2M
     if entry & TABLE:  # the shadow MMU only unlinks the tables, and will use them again
@@ -221,7 +272,9 @@ def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
     at = (row << SHIFT_2M) | index
     entry = was = int(state.l2[at])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
+        leaves, tables = leaves_of(state.stat) + 1, int(state.stat[STAT_TABLE_PAGES])
         replace_2m_table(state, row, index, word)
+        count_gone(state, leaves, tables, work.WORK_UNMAP_TABLE)
         return
     if entry & TABLE:
         orphan_2m(state, at)

@@ -9,9 +9,11 @@ import numpy as np
 from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnomem
 from mmuviz.ground.pages import SHIFT_1G
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.collapse import log_rows_zapped
 from mmuviz.mmu.config import Memslot, Mmu
+from mmuviz.mmu.counting import count_deleted
 from mmuviz.mmu.hostmap import lay_host_memory, without_slot
 from mmuviz.mmu.logging_steps import begin_logging
 from mmuviz.mmu.settings import beside, mmu_pages_of
@@ -37,6 +39,7 @@ def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot, *, logged: bool) -
         ) from error
     vm.state, vm.l2 = grown, l2
     vm.memslots[slot_id] = memslot
+    grown.work[[work.WORK_SLOT_CREATE, work.WORK_SLOT_PAGE]] += [1, memslot.pages]
     if logged:  # nothing is mapped that would have to be split or protected
         begin_logging(vm, slot_id, vm.row(slot_id))
     elif vm.config.mmu is Mmu.STAGE2:  # any slot that comes without logging has it freed
@@ -73,6 +76,8 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     except MemoryError as error:
         raise KvmEnomem(f"slot={slot_id}: this computer has no memory to model the slots that stay") from error
     vm.note_peak()
+    for tables in vm.tables:
+        count_deleted(tables, row)
     if vm.config.mmu is Mmu.STAGE2:
         _unmap_slot(vm, row)
     _log_zapped_all(vm)

@@ -65,7 +65,7 @@ def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> N
         if level == PG_LEVEL_4K and state.l2[at] & PRESENT:
             step_down_2m(state, vcpu, row, index)
     if not maps_writable(state, row, at, gfn, level):
-        map_page(state, vcpu, slot, gfn, SPTE_WRITABLE)
+        map_page(state, vcpu, slot, gfn, SPTE_WRITABLE, host & FAULT_LEVEL)
 
 
 @inlined

@@ -14,7 +14,9 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import CELL_4K, add_pages, cell_of, count_1g, count_2m, count_4k
+from mmuviz.mmu.counting import shadow_of
 from mmuviz.mmu.events import log_is_low, trace_4k_sptes_changed, trace_spte_changed
 from mmuviz.mmu.examples import (
     CLEAR_DIRTY_4K,
@@ -53,6 +55,7 @@ def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
     old = int(state.l3[row]) & LEAF_BITS
     if old & bits:
         set_1g(state, row, old & ~bits)
+        state.work[work.WORK_PROTECT_HUGE] += 1
         gfn = state.region_of[row] << SHIFT_1G
         count_1g(state, gfn, old, old & ~bits)
         note_example(state, PROTECT_1G if bits & WRITABLE else CLEAR_DIRTY_HUGE, PG_LEVEL_1G, old, old & ~bits, gfn)
@@ -66,6 +69,7 @@ def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
     old = int(state.l2[at])
     if old & bits:
         state.l2[at] = old & ~bits
+        state.work[work.WORK_PROTECT_HUGE] += 1
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
         was, now = old & LEAF_BITS, old & LEAF_BITS & ~bits
         count_2m(state, gfn, was, now)
@@ -74,14 +78,17 @@ def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
 
 
 @inlined
-def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) -> None:
+def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) -> int:
     """Clear bits of `count` 4K entries from l1[first], which maps `gfn`; only leaves change.
+
+    Returns:
+        How many changed.
 
     Kernel: tdp_mmu_clear_spte_bits(), arch/x86/kvm/mmu/tdp_iter.h
     """
     if state.conf[CONF_LOG] == LOG_NOTHING:
-        clear_4k_bits_unlogged(state, first, count, bits, gfn)
-        return
+        return clear_4k_bits_unlogged(state, first, count, bits, gfn)
+    changed = 0
     at, end = first, first + count
     while at < end:
         old = int(state.l1[at])
@@ -93,7 +100,9 @@ def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) 
             count_4k(state, gfn + at - first, stop - at, old, old & ~bits)
             note_4k_armed(state, old, bits, gfn + at - first)
             trace_4k_sptes_changed(state, old, old & ~bits, gfn + at - first, stop - at)
+            changed += stop - at
         at = stop
+    return changed
 
 
 @inlined
@@ -103,28 +112,26 @@ def note_4k_armed(state: MmuState, old: int, bits: int, gfn: int) -> None:
 
 
 @inlined
-def clear_4k_bits_unlogged(state: MmuState, first: int, count: int, bits: int, gfn: int) -> None:
+def clear_4k_bits_unlogged(state: MmuState, first: int, count: int, bits: int, gfn: int) -> int:
     """clear_4k_bits() where nobody logs events."""
-    keep = 255 & ~bits
-    if state.examples.shape[0] > 0:
-        for at in range(first, first + count):
-            if state.l1[at] & bits:
-                note_4k_armed(state, int(state.l1[at]), bits, gfn + at - first)
-                break
-    if state.cells.shape[0] == 0 or bits & WRITABLE == 0:
-        for at in range(first, first + count):
-            state.l1[at] &= keep
-        return
-    lost = 0
+    keep, changed, lost = 255 & ~bits, 0, 0
     for at in range(first, first + count):
-        lost += (state.l1[at] >> WRITABLE_SHIFT) & state.l1[at] & PRESENT
-        state.l1[at] &= keep
-    if lost > 0:
+        old = state.l1[at]
+        if old & bits:
+            changed += 1
+            lost += (old >> WRITABLE_SHIFT) & old & PRESENT
+            if changed == 1 and state.examples.shape[0] > 0:
+                note_4k_armed(state, int(old), bits, gfn + at - first)
+        state.l1[at] = old & keep
+    if lost > 0 and state.cells.shape[0] > 0 and bits & WRITABLE:
         add_pages(state.cells, cell_of(state, gfn), CELL_4K, 0, lost)
+    return changed
 
 
 @compiled
-def clear_leaf_bits(state: MmuState, start: int, end: int, levels: int, bits: int) -> int:
+def clear_leaf_bits(
+    state: MmuState, start: int, end: int, levels: int, bits: int, entry: int = work.WORK_PROTECT_4K
+) -> int:
     """Clear bits of every leaf that maps [start, end), at the levels whose bit (1 << level) is set.
 
     Args:
@@ -133,6 +140,7 @@ def clear_leaf_bits(state: MmuState, start: int, end: int, levels: int, bits: in
         end: gfn behind the last.
         levels: mask of levels.
         bits: WRITABLE or DIRTY.
+        entry: of the work, where 4K leaves that change are counted; those that do not at the next.
 
     Returns:
         The gfn to go on from; at least `end` when done, less when the event log wants emptying.
@@ -151,26 +159,35 @@ def clear_leaf_bits(state: MmuState, start: int, end: int, levels: int, bits: in
             if levels & (1 << PG_LEVEL_1G):
                 clear_1g_bits(state, row, bits)
         elif row >= 0 and state.l3[row] & TABLE:
-            clear_row_bits(state, row, gfn - base, stop - base, levels, bits)
+            clear_row_bits(state, row, gfn - base, stop - base, levels, bits, entry)
+        if shadow_of(state) != 0 and levels & (1 << PG_LEVEL_4K):
+            state.work[work.WORK_RMAP_WALKED] += stop - gfn
         gfn = stop
     return end
 
 
 @compiled
-def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, bits: int) -> None:
+def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, bits: int, entry: int) -> None:
     """The part of clear_leaf_bits() inside one 1 GiB row: pages [low, high) of it."""
-    base = state.region_of[row] << SHIFT_1G
+    base, counts, shadow = state.region_of[row] << SHIFT_1G, state.work, shadow_of(state)
+    visited, huge, seen, changed = 0, counts[work.WORK_PROTECT_HUGE], 0, 0
     page = low
     while page < high:
         index = page >> SHIFT_2M
         stop = min(high, (index + 1) << SHIFT_2M)
-        entry = state.l2[(row << SHIFT_2M) | index]
-        if entry & TABLE:
+        word = state.l2[(row << SHIFT_2M) | index]
+        visited += 1
+        if word & TABLE:
             if levels & (1 << PG_LEVEL_4K):
-                clear_4k_bits(state, (row << SHIFT_1G) + page, stop - page, bits, base + page)
-        elif entry & PRESENT and levels & (1 << PG_LEVEL_2M):
+                seen += stop - page
+                changed += clear_4k_bits(state, (row << SHIFT_1G) + page, stop - page, bits, base + page)
+        elif word & PRESENT and levels & (1 << PG_LEVEL_2M):
             clear_2m_bits(state, row, index, bits)
         page = stop
+    counts[entry + shadow] += changed
+    counts[entry + 1 + shadow] += seen - changed
+    if entry == work.WORK_PROTECT_4K:
+        counts[work.WORK_VISIT_HUGE + shadow] += visited - (counts[work.WORK_PROTECT_HUGE] - huge)
 
 
 @inlined
@@ -207,7 +224,7 @@ def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int
 
 
 @woven
-def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> None:
+def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> int:
     """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
 
     Where logging tracks 2M, a 2M leaf is armed whole by any page of it.
@@ -218,9 +235,12 @@ def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> Non
         mask: 64 bits, as int64.
         bits: WRITABLE, or DIRTY where PML logs.
 
+    Returns:
+        How many 4K leaves changed.
+
     Kernel: clear_dirty_pt_masked(), arch/x86/kvm/mmu/tdp_mmu.c
     """
-    done = 0
+    done, changed = 0, 0
     while done < BITS_PER_LONG:
         page = gfn + done
         within = page & SPTE_INDEX_MASK
@@ -231,11 +251,12 @@ def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> Non
             if state.l2[at] & TABLE:
                 first = (at << SHIFT_2M) | within
                 if mask == -1:
-                    clear_4k_bits(state, first, count, bits, page)
+                    changed += clear_4k_bits(state, first, count, bits, page)
                 else:
                     for each in range(count):
                         if (mask >> (done + each)) & 1:
-                            clear_4k_bits(state, first + each, 1, bits, page + each)
+                            changed += clear_4k_bits(state, first + each, 1, bits, page + each)
             elif state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_2M:
                 clear_tracked_2m(state, row, at & SPTE_INDEX_MASK, (mask >> done) & low_bits(count), bits)
         done += count
+    return changed

@@ -21,6 +21,7 @@ from mmuviz.ground.pages import (
     SPTE_ENT_PER_PAGE,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_2m
 from mmuviz.mmu.events import log_is_low, trace_split_huge_page, trace_spte_changed
 from mmuviz.mmu.split import account_table, note_split_1g, note_split_2m, take_split_cache
@@ -121,7 +122,9 @@ def shadow_split_1g(state: MmuState, row: int) -> None:
 
 
 @compiled
-def split_rmaps_of_level(state: MmuState, start: int, end: int, level: int) -> int:
+def split_rmaps_of_level(
+    state: MmuState, start: int, end: int, level: int, entry: int = work.WORK_SPLIT_ENABLE_2M
+) -> int:
     """Split the leaves of one level in [start, end): the entry that maps `start` to that of `end` - 1.
 
     Args:
@@ -129,6 +132,7 @@ def split_rmaps_of_level(state: MmuState, start: int, end: int, level: int) -> i
         start: first gfn.
         end: gfn behind the last; at `start`, a leaf that begins before is split.
         level: PG_LEVEL_1G or PG_LEVEL_2M.
+        entry: of the work, where splits of 2M are counted; those of 1G at the next.
 
     Returns:
         The gfn to go on from; at least `end` when done, less when the event log wants emptying.
@@ -148,12 +152,14 @@ def split_rmaps_of_level(state: MmuState, start: int, end: int, level: int) -> i
             continue
         if level == PG_LEVEL_1G and state.l3[row] & PRESENT and may_split(state):
             shadow_split_1g(state, row)
+            state.work[entry + 1 + work.WORK_SHADOW] += 1
         if level == PG_LEVEL_2M and state.l3[row] & TABLE:
             low = max(start - base, 0) >> SHIFT_2M
             high = (min(end - base, PAGES_PER_1G) + PAGES_PER_2M - 1) >> SHIFT_2M
             for index in range(low, high):
                 if state.l2[(row << SHIFT_2M) | index] & PRESENT and may_split(state):
                     shadow_split_2m(state, row, index)
+                    state.work[entry + work.WORK_SHADOW] += 1
 
 
 @exported
@@ -170,6 +176,6 @@ def shadow_try_split_huge_pages(state: MmuState, start: int, end: int) -> None:
 
     Kernel: kvm_shadow_mmu_try_split_huge_pages(), arch/x86/kvm/mmu/mmu.c
     """
-    split_rmaps_of_level(state, start, end, PG_LEVEL_1G)
-    split_rmaps_of_level(state, start, end, PG_LEVEL_2M)
+    split_rmaps_of_level(state, start, end, PG_LEVEL_1G, work.WORK_SPLIT_CLEAR_2M)
+    split_rmaps_of_level(state, start, end, PG_LEVEL_2M, work.WORK_SPLIT_CLEAR_2M)
     end_split_call(state)

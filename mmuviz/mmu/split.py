@@ -16,6 +16,7 @@ from mmuviz.ground.pages import (
     SHIFT_2M,
     SPTE_ENT_PER_PAGE,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k, count_children_2m
 from mmuviz.mmu.events import log_is_low, trace_split_huge_page, trace_spte_changed
 from mmuviz.mmu.examples import SPLIT_1G, SPLIT_2M, note_example
@@ -149,7 +150,9 @@ def take_split_cache(state: MmuState) -> None:
 
 
 @compiled
-def try_split_huge_pages(state: MmuState, start: int, end: int, target: int) -> int:
+def try_split_huge_pages(
+    state: MmuState, start: int, end: int, target: int, entry: int = work.WORK_SPLIT_ENABLE_2M
+) -> int:
     """Split every huge leaf of [start, end) down to a level, pre-order: a 1G leaf, then its 2M leaves.
 
     The walk begins at the entry that maps `start` and goes on while an entry begins below `end`;
@@ -161,6 +164,7 @@ def try_split_huge_pages(state: MmuState, start: int, end: int, target: int) -> 
         start: first gfn.
         end: gfn behind the last.
         target: PG_LEVEL_4K, or PG_LEVEL_2M where logging tracks 2M.
+        entry: of the work, where splits of 2M are counted; those of 1G at the next.
 
     Returns:
         The gfn to go on from; at least `end` when done, less when the event log wants emptying.
@@ -181,10 +185,16 @@ def try_split_huge_pages(state: MmuState, start: int, end: int, target: int) -> 
         if state.l3[row] & PRESENT:
             take_split_cache(state)
             split_1g(state, row)
+            state.work[entry + 1] += 1
         if state.l3[row] & TABLE and target == PG_LEVEL_4K:
             low = max(start - base, 0) >> SHIFT_2M
             high = (min(end - base, PAGES_PER_1G) + PAGES_PER_2M - 1) >> SHIFT_2M
+            visited = high - low
             for index in range(low, high):
                 if state.l2[(row << SHIFT_2M) | index] & PRESENT:
                     take_split_cache(state)
                     split_2m(state, row, index)
+                    state.work[entry] += 1
+                    visited -= 1
+            if entry == work.WORK_SPLIT_ENABLE_2M:
+                state.work[work.WORK_VISIT_HUGE] += visited

@@ -21,6 +21,7 @@ from mmuviz.ground.pages import (
     SHIFT_2M,
     SPTE_ENT_PER_PAGE,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.protect import clear_leaf_bits
 from mmuviz.mmu.split import split_1g, split_2m
@@ -48,13 +49,14 @@ def cache_capacity(chunk_pages: int) -> int:
 
 
 @compiled
-def stage2_split(state: MmuState, start: int, end: int) -> int:
+def stage2_split(state: MmuState, start: int, end: int, entry: int = work.WORK_SPLIT_ENABLE_2M) -> int:
     """Split every block of [start, end), chunk by chunk; the cache is filled before a chunk if it lacks any.
 
     Args:
         state: stage-2 tables, changed in place.
         start: first gfn.
         end: gfn behind the last.
+        entry: of the work, where splits of 2M are counted; those of 1G at the next.
 
     Returns:
         The gfn to go on from; at least `end` when done, less when the event log wants emptying.
@@ -73,13 +75,13 @@ def stage2_split(state: MmuState, start: int, end: int) -> int:
         stop = min((at // chunk + 1) * chunk, end)
         row = int(state.row_of[at >> SHIFT_1G])
         if row >= 0:
-            split_chunk(state, row, at & (PAGES_PER_1G - 1), (stop - 1) & (PAGES_PER_1G - 1))
+            split_chunk(state, row, at & (PAGES_PER_1G - 1), (stop - 1) & (PAGES_PER_1G - 1), entry)
         at = stop
     return end
 
 
 @compiled
-def split_chunk(state: MmuState, row: int, first: int, last: int) -> None:
+def split_chunk(state: MmuState, row: int, first: int, last: int, entry: int) -> None:
     """Split the blocks that map pages first to last of one 1 GiB row.
 
     A 1G block goes straight to 4K where the cache holds all tables for it, broken once; else it goes
@@ -91,10 +93,12 @@ def split_chunk(state: MmuState, row: int, first: int, last: int) -> None:
         state.stat[STAT_TLBIS] += 1
         whole = state.stat[STAT_SPLIT_CACHE] >= TABLES_OF_1G
         split_1g(state, row)
+        state.work[entry + 1] += 1
         state.stat[STAT_SPLIT_CACHE] -= 1
         if whole:
             for index in range(SPTE_ENT_PER_PAGE):
                 split_2m(state, row, index)
+            state.work[entry] += SPTE_ENT_PER_PAGE
             state.stat[STAT_SPLIT_CACHE] -= SPTE_ENT_PER_PAGE
             return
     if state.l3[row] & TABLE:
@@ -102,11 +106,12 @@ def split_chunk(state: MmuState, row: int, first: int, last: int) -> None:
             if state.l2[(row << SHIFT_2M) | index] & PRESENT:
                 state.stat[STAT_TLBIS] += 1
                 split_2m(state, row, index)
+                state.work[entry] += 1
                 state.stat[STAT_SPLIT_CACHE] -= 1
 
 
 @compiled
-def stage2_enable_log_dirty_pt_masked(state: MmuState, start: int, end: int) -> None:
+def stage2_enable_log_dirty_pt_masked(state: MmuState, start: int, end: int, verb: int) -> None:
     """Arm the pages of one mask: protect all from its first to its last, whole blocks among them.
 
     Under initially-all-set the blocks are split afterwards, so their children stay protected.
@@ -115,9 +120,10 @@ def stage2_enable_log_dirty_pt_masked(state: MmuState, start: int, end: int) -> 
         state: stage-2 tables, changed in place.
         start: gfn of the mask's lowest bit.
         end: gfn behind that of its highest bit.
+        verb: of the work, the entry of a word.
 
     Kernel: kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/arm64/kvm/mmu.c
     """
-    clear_leaf_bits(state, start, end, ALL_LEVELS, WRITABLE)
+    clear_leaf_bits(state, start, end, ALL_LEVELS, WRITABLE, verb + work.PAGE)
     if state.conf[CONF_INIT_SET] != 0 and state.conf[CONF_CHUNK_PAGES] != 0:
-        stage2_split(state, start, end)
+        stage2_split(state, start, end, work.WORK_SPLIT_CLEAR_2M)

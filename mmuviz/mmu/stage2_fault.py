@@ -20,11 +20,12 @@ from mmuviz.ground.pages import (
     SHIFT_512G,
     SPTE_INDEX_MASK,
 )
+from mmuviz.mmu import work
 from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf, zap_4k
 from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
 from mmuviz.mmu.events import log_is_low, trace_page_fault, trace_spte_changed
-from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_WRITABLE, fault_host_page
-from mmuviz.mmu.mapping import link_512g, map_1g, map_2m, map_4k, take_table
+from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_LEVEL, FAULT_WRITABLE, fault_host_page
+from mmuviz.mmu.mapping import count_huge, count_small, link_512g, map_1g, map_2m, map_4k, take_table
 from mmuviz.mmu.memslot import host_page_of, max_mapping_level
 from mmuviz.mmu.split import account_table
 from mmuviz.mmu.state import (
@@ -53,7 +54,7 @@ STAGE2_READ_ONLY: Final = PRESENT
 
 
 @compiled
-def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, write: int) -> int:
+def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, write: int) -> tuple[int, int]:
     """Handle one stage-2 abort.
 
     While logging, only the faulting 4K is mapped, and a read maps it read-only. A fault at the size
@@ -69,7 +70,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
         write: 1 for a write.
 
     Returns:
-        What fault_host_page() said; with FAULT_INVALIDATES nothing is mapped yet.
+        What fault_host_page() said, and the PATH; with FAULT_INVALIDATES nothing is mapped yet.
 
     Kernel: user_mem_abort(), arch/arm64/kvm/mmu.c
     """
@@ -79,22 +80,28 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
     state.stat[STAT_PF_TAKEN] += 1
     if write and state.slots[slot, SLOT_READ_ONLY] != 0:  # io_mem_abort(): userspace does the write
         state.stat[STAT_MMIO_EXITS] += 1
-        return 0
+        state.work[work.WORK_FAULT_SLOW] += 1
+        return 0, work.PATH_EMULATED
     if (present == 0 or (logging and write != 0)) and state.cache[vcpu] < CACHE_MINIMUM:
+        state.work[work.WORK_CACHE_REFILL] += CACHE_OBJECTS - state.cache[vcpu]
         state.cache[vcpu] = CACHE_OBJECTS
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), write)
     if host & FAULT_INVALIDATES:
-        return host
+        state.work[work.WORK_FAULT_SLOW] += 1
+        return host, work.PATH_INVALIDATED
     goal = PG_LEVEL_4K if logging else max_mapping_level(state, slot, gfn)
     writable = host & FAULT_WRITABLE != 0 and (write != 0 or not logging) and state.slots[slot, SLOT_READ_ONLY] == 0
     if present and level_of(state, gfn) == goal:
         relax_perms(state, gfn, goal)
+        state.work[work.WORK_FAULT_SLOW] += 1
+        path = work.PATH_FIX
     else:
-        stage2_map(state, vcpu, gfn, goal, STAGE2_WRITABLE if writable else STAGE2_READ_ONLY)
+        leaf = STAGE2_WRITABLE if writable else STAGE2_READ_ONLY
+        path = stage2_map(state, vcpu, slot, gfn, goal, leaf, host & FAULT_LEVEL)
     state.stat[STAT_PF_FIXED] += 1
     if writable:
         mark_page_dirty_in_slot(state, vcpu, slot, gfn)
-    return host
+    return host, path
 
 
 @inlined
@@ -124,8 +131,8 @@ def relax_perms(state: MmuState, gfn: int, level: int) -> None:
 
 
 @compiled
-def stage2_map(state: MmuState, vcpu: int, gfn: int, goal: int, word: int) -> None:
-    """Map a gfn at a level: blocks on the way and what stands there are broken first.
+def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word: int, host_level: int) -> int:
+    """Map a gfn at a level: blocks on the way and what stands there are broken first; returns the PATH.
 
     Kernel: stage2_map_walker(), arch/arm64/kvm/hyp/pgtable.c
     """
@@ -134,14 +141,16 @@ def stage2_map(state: MmuState, vcpu: int, gfn: int, goal: int, word: int) -> No
     if goal == PG_LEVEL_1G:
         if state.l3[row] & TABLE:
             state.stat[STAT_TLBIS] += 1
+        path = count_huge(state, work.WORK_FAULT_MAP_1G, int(state.l3[row]))
         map_1g(state, row, word)
-        return
+        return path
     index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
     at = (row << SHIFT_2M) | index
     if state.l3[row] & TABLE == 0:
         if state.l3[row] & PRESENT:
             state.stat[STAT_TLBIS] += 1
             state.stat[STAT_ZAPS] += 1
+            state.work[work.WORK_FAULT_ZAP_1G] += 1
             zap_1g_leaf(state, row)
         state.l3[row] = TABLE
         take_table(state, vcpu)
@@ -149,17 +158,21 @@ def stage2_map(state: MmuState, vcpu: int, gfn: int, goal: int, word: int) -> No
     if goal == PG_LEVEL_2M:
         if state.l2[at] & TABLE:
             state.stat[STAT_TLBIS] += 1
+        path = count_huge(state, work.WORK_FAULT_MAP_2M, int(state.l2[at]))
         map_2m(state, row, index, word)
-        return
+        return path
     if state.l2[at] & TABLE == 0:
         if state.l2[at] & PRESENT:
             state.stat[STAT_TLBIS] += 1
             state.stat[STAT_ZAPS] += 1
+            state.work[work.WORK_FAULT_ZAP_2M] += 1
             zap_2m_leaf(state, row, index)
         state.l2[at] = TABLE
         take_table(state, vcpu)
         trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, (gfn >> SHIFT_2M) << SHIFT_2M)
+    path = count_small(state, slot, row, gfn, host_level)
     map_4k(state, row, gfn, word)
+    return path
 
 
 @compiled

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmuviz.ground.pages import GFN_BITS, PAGES_PER_1G, SHIFT_1G, SPTE_ENT_PER_PAGE
+from mmuviz.mmu.work import WORK_ENTRIES
 
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
@@ -189,7 +190,7 @@ class MmuState(NamedTuple):
         dirty: int64[words], KVM's own dirty bitmaps, one slot after another, 64 pages a word.
         slots: int64[slots, SLOT_COLUMNS], in order of creation.
         conf: int64[CONF_ENTRIES].
-        stat: int64[STAT_ENTRIES].
+        stat: int64[STAT_ENTRIES]; `work` int64[WORK_ENTRIES], what the kernel's code did, see mmuviz/mmu/work.py.
         pml: int64[vcpus, 512] gfns; `pml_count` int64[vcpus].
         ring: int64[vcpus, entries], slot id << 40 | page offset; `ring_at` int64[vcpus, 3].
         cache: int64[vcpus], objects in the vCPU's page-table caches.
@@ -212,6 +213,7 @@ class MmuState(NamedTuple):
     slots: I64
     conf: I64
     stat: I64
+    work: I64
     pml: I64
     pml_count: I64
     ring: I64
@@ -247,6 +249,7 @@ def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
         slots=np.zeros((0, SLOT_COLUMNS), dtype=np.int64),
         conf=np.zeros(CONF_ENTRIES, dtype=np.int64),
         stat=np.zeros(STAT_ENTRIES, dtype=np.int64),
+        work=np.zeros(WORK_ENTRIES, dtype=np.int64),
         pml=np.zeros((vcpus, PML_ENTITY_NUM), dtype=np.int64),
         pml_count=np.zeros(vcpus, dtype=np.int64),
         ring=np.zeros((vcpus, ring_entries), dtype=np.int64),

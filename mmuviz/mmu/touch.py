@@ -8,6 +8,7 @@ import numpy as np
 
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
+from mmuviz.mmu import work
 from mmuviz.mmu.dirty_ring import mark_bit, ring_soft_full, write_to_clean
 from mmuviz.mmu.events import FAST_FIXED, WRITE_PROTECTED, log_is_low, trace_fast_page_fault, trace_page_fault
 from mmuviz.mmu.fault import note_4k_fixed, page_fault
@@ -109,6 +110,7 @@ def count_fixes(state: MmuState, fixed: int) -> None:
     state.stat[STAT_PF_TAKEN] += fixed
     state.stat[STAT_PF_FAST] += fixed
     state.stat[STAT_PF_FIXED] += fixed
+    state.work[work.WORK_FAULT_FAST] += fixed
 
 
 @woven

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K, SHIFT_2M, WORD_SHIFT
+from mmuviz.mmu import work
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.split import try_split_huge_pages
 from mmuviz.mmu.state import I64, MmuState
@@ -77,5 +78,5 @@ def split_restless(state: MmuState, base: int, masks: I64, rounds: I64, limit: i
         if log_is_low(state):
             return region
         if any_page(masks, max(gfn - base, 0), min(gfn + PAGES_PER_2M - base, pages)):
-            try_split_huge_pages(state, gfn, gfn + 1, PG_LEVEL_4K)
+            try_split_huge_pages(state, gfn, gfn + 1, PG_LEVEL_4K, work.WORK_SPLIT_CLEAR_2M)
     return len(rounds)

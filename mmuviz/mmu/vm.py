@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from mmuviz.ground.errors import InputError
-from mmuviz.mmu import host_operations, logging_steps, memslots, word_steps
+from mmuviz.mmu import host_operations, logging_steps, memslots, word_steps, work
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays, WalkStep
 from mmuviz.mmu.config import Memslot, Mmu, VmConfig, check_eager
@@ -363,6 +363,7 @@ class Vm:
         check_eager(self.config.kernel, eager_page_split=value)
         if self.config.mmu is Mmu.STAGE2:
             raise InputError("arm64 has no eager_page_split; its chunk size is chosen before the first memslot")
+        self.state.work[work.WORK_EAGER_SWITCH] += 1
         for tables in self.tables:
             tables.conf[layout.CONF_EAGER] = value
 

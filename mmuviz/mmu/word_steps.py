@@ -7,6 +7,7 @@ import numpy as np
 from mmuviz.ground.errors import KvmEinval, KvmEnoent, KvmEnxio
 from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_2M
 from mmuviz.mmu import state as layout
+from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.dirty_log import arm_words, clear_dirty_log_protect, get_dirty_log_protect
 from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset
@@ -69,6 +70,10 @@ def get_steps(vm: VmArrays, slot_id: int, unit: Unit) -> Steps[I64]:
 def _get(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[I64]:
     base, pages = vm.span(row)
     words = -(-pages // BITS_PER_LONG)
+    if vm.config.dirty_log_mode.manual:
+        vm.state.work[[work.WORK_GET_MANUAL, work.WORK_GET_COPY_WORD]] += [1, words]
+    else:
+        vm.state.work[work.WORK_GET] += 1
     yield FIXED
     vm.state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
     rounds = vm.rounds.get(slot_id)
@@ -148,6 +153,7 @@ def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
     """One flush at the end of a call that armed anything. Kernel: kvm_flush_remote_tlbs_memslot()."""
     vm.note_peak()
     flushes = int(vm.state.stat[layout.STAT_MASKS_ARMED]) != armed
+    vm.state.work[work.WORK_CLEAR_FLUSH if vm.config.dirty_log_mode.manual else work.WORK_GET_FLUSH] += flushes
     vm.state.stat[layout.STAT_TLB_FLUSHES] += flushes
     yield UNLOCK
     if flushes:
@@ -177,6 +183,7 @@ def clear_steps(vm: VmArrays, slot_id: int, first_page: int, num_pages: int, bit
 
 def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64, unit: Unit) -> Steps[None]:
     words = len(buffer)
+    vm.state.work[work.WORK_CLEAR] += 1
     yield FIXED
     yield lock(Path.CLEAR)
     armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
@@ -220,9 +227,11 @@ def collect_rings(vm: VmArrays) -> list[tuple[int, I64]]:
     need_ring(vm)
     ring, ring_at = vm.state.ring, vm.state.ring_at
     found: list[tuple[int, I64]] = []
+    vm.state.work[work.WORK_COLLECT_FIRST] = 1
     for vcpu in range(vm.config.vcpus):
         at = np.arange(ring_at[vcpu, layout.RING_HARVEST_INDEX], ring_at[vcpu, layout.RING_DIRTY_INDEX])
         entries = ring[vcpu, at & (ring.shape[1] - 1)]
+        vm.state.work[work.WORK_COLLECT_ENTRY] += len(entries)
         ring_at[vcpu, layout.RING_HARVEST_INDEX] = ring_at[vcpu, layout.RING_DIRTY_INDEX]
         slots, offsets = entries >> layout.RING_SLOT_SHIFT, entries & ((1 << layout.RING_SLOT_SHIFT) - 1)
         parts = np.split(np.arange(len(slots)), np.flatnonzero(np.diff(slots)) + 1)
@@ -238,6 +247,7 @@ def reset_ring_steps(vm: VmArrays, unit: Unit) -> Steps[int]:
 
 def _reset_rings(vm: VmArrays, unit: Unit) -> Steps[int]:
     stat = vm.state.stat
+    vm.state.work[work.WORK_RING_RESET] += 1
     yield FIXED
     done = 0
     for vcpu in range(vm.config.vcpus):
@@ -249,6 +259,7 @@ def _reset_rings(vm: VmArrays, unit: Unit) -> Steps[int]:
             while at[layout.RING_RESET_INDEX] < at[layout.RING_HARVEST_INDEX]:
                 yield from _reset_part(vm, tables, vcpu, unit)
     if done:  # even where the slot of every entry is gone
+        vm.state.work[work.WORK_RING_FLUSH] += 1
         stat[layout.STAT_TLB_FLUSHES] += 1
         yield flush()
     return done

@@ -10,7 +10,7 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
-from mmuviz.engine.prices import price_list
+from mmuviz.engine.cost_table import price_list
 from mmuviz.engine.timed_replay import TimedReplay, held, reach_bytes, timing_of
 from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES
 from mmuviz.mmu.answers import TRACEPOINTS

@@ -1,1 +1,0 @@
-"""What each op of a Recording costs: which entries of the ledger it takes, and how many of each."""

@@ -1,0 +1,60 @@
+"""How many of each entry of the ledger each op of a document takes: what the machine counted meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from mmuviz.mmu.recordings import checked
+from mmuviz.mmu.replay import Replay
+from mmuviz.mmu.state import I64
+from mmuviz.mmu.vm import Vm
+from mmuviz.mmu.work import WORK_NAMES, WORK_SLOT_CREATE, WORK_SLOT_PAGE
+
+OF_SLOT: Final = (WORK_SLOT_CREATE, WORK_SLOT_PAGE)
+"""What of a slot op is the op's own: the recording program's pages are mapped in it as well."""
+
+
+def named(work: I64) -> Counter[str]:
+    """Entries of the machine's work under their names in the ledger.
+
+    Args:
+        work: int64[WORK_ENTRIES].
+
+    Returns:
+        How many of each; none that is 0, and none that the host alone prices.
+    """
+    found: Counter[str] = Counter()
+    for entry in np.flatnonzero(work).tolist():
+        if WORK_NAMES[entry]:
+            found[WORK_NAMES[entry]] += int(work[entry])
+    return found
+
+
+def counts_of_ops(document: dict[str, Any]) -> Iterator[Counter[str]]:
+    """Replay a document and count.
+
+    Args:
+        document: schema kvm-recording/1; the `after` of its ops, if any, is not looked at.
+
+    Yields:
+        How many of each entry of the ledger an op took, one op after the other.
+
+    Raises:
+        MmuvizError: the document or one of its ops is refused.
+    """
+    recording = checked(document)
+    replay = Replay(recording, Vm(recording.config), frozenset())
+    before = replay.vm.state.work.copy()
+    for op, _ in zip(recording.ops, replay.steps(), strict=True):
+        now = replay.vm.state.work
+        did = now - before
+        if op["op"] == "slot":
+            kept = did[list(OF_SLOT)]
+            did[:] = 0
+            did[list(OF_SLOT)] = kept
+        yield named(did)
+        before = now.copy()
