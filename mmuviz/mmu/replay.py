@@ -153,7 +153,8 @@ class Replay(Generic[D]):
     def _counters(self) -> dict[str, int]:
         now, begin = _figures(self.vm), self._begin
         counters = {name: getattr(now.counters, name) - getattr(begin.counters, name) for name in COUNTER_NAMES}
-        return counters | {"table_pages": now.tables - begin.tables}
+        # A recording of one slot leaves out the root and the first table under it.
+        return counters | ({"table_pages": now.tables - begin.tables} if self.several else {})
 
     def slot_gfns(self, slot_id: int, offsets: I64) -> I64:
         """The gfns of pages of a slot.
@@ -236,7 +237,7 @@ class Replay(Generic[D]):
         if not self.several or not self._unmapped:
             return
         touched = [page for page in range(1 + -(-listed // LIST_ENTRIES)) if page in self._unmapped]
-        self.vm.run(vcpu, np.array(touched, dtype=np.int64), write=False)
+        self.access(vcpu, np.array(touched, dtype=np.int64), write=False)
         self._unmapped -= set(touched)
 
     def access(self, vcpus: int | I64, gfns: I64, *, write: bool) -> None:
