@@ -67,6 +67,8 @@ class Comparison:
         object.__setattr__(self, "scenarios", scenarios)
         object.__setattr__(self, "labels", labels_of(scenarios, self.base))
         changed = [name for name in differing(documents) if is_of_stream(name)]
+        if any(each.ops() != scenarios[0].ops() for each in scenarios):
+            changed.append("driver.ops")
         if changed and not self.other_streams:
             raise InputError(
                 f"variants change {changed[0]}, so that the guest does something else in each; leave it out, or "
@@ -127,7 +129,7 @@ def _variant(given: Mapping[str, Any], index: int, overrides: object) -> Scenari
 
 def flat(value: object, name: str = "") -> dict[str, Any]:
     """A document's values by their dotted names, texts left out."""
-    if isinstance(value, Mapping) and (value or name):
+    if isinstance(value, Mapping):
         found: dict[str, Any] = {}
         for each, inner in value.items():
             path = f"{name}.{each}" if name else str(each)
@@ -166,16 +168,16 @@ def labels_of(scenarios: Sequence[Scenario], base: Scenario) -> tuple[str, ...]:
     """
     documents, start = [flat(each.as_document()) for each in scenarios], flat(base.as_document())
     names = [name for name in differing(documents) if not _follows(name, scenarios, documents)]
-    by_policy = any(name in POLICY_FIELDS or name == "vm.split_chunk" for name in names) and (
-        len({policy_name(each.vm) for each in scenarios}) > 1
-    )
+    by_policy = len({policy_name(each.vm) for each in scenarios}) > 1
     rest = [name for name in names if not (by_policy and name in POLICY_FIELDS)]
     full, short = [], []
     for scenario, document in zip(scenarios, documents, strict=True):
         parts = [policy_name(scenario.vm)] if by_policy else []
-        texts = {name: part_text(name, document[name]) for name in rest if name in document}
+        texts = {name: part_text(name, document.get(name)) for name in rest}
         full.append(", ".join([*parts, *texts.values()]))
-        short.append(", ".join([*parts, *(text for name, text in texts.items() if document[name] != start.get(name))]))
+        short.append(
+            ", ".join([*parts, *(text for name, text in texts.items() if document.get(name) != start.get(name))])
+        )
     return tuple(short) if all(short) and len(set(short)) == len(short) else tuple(full)
 
 
@@ -183,19 +185,21 @@ def _follows(name: str, scenarios: Sequence[Scenario], documents: Sequence[Mappi
     """Whether a field only follows from another that differs."""
     if name.startswith(("workload.", "driver.")) and not all(name in document for document in documents):
         return True
-    if name == "vm.ring_entries":
-        return len({each.vm.dirty_log_mode.ring for each in scenarios}) > 1
     if name == "vm.split_chunk":
         return len({each.vm.split_chunk for each in scenarios if each.vm.split_chunk}) < 2
-    if name == "host.profile":
-        return len({each.vm.vendor for each in scenarios}) > 1
-    if name == "vm.mmu":
-        return len({each.vm.vendor for each in scenarios}) == len({each.vm.mmu for each in scenarios}) > 1
-    return False
+    vendors = len({each.vm.vendor for each in scenarios})
+    return {
+        "driver.recording": len({each.vm for each in scenarios}) == len(scenarios),
+        "vm.ring_entries": len({each.vm.dirty_log_mode.ring for each in scenarios}) > 1,
+        "vm.mmu": len({each.vm.mmu for each in scenarios}) == vendors > 1,
+        "host.profile": vendors > 1,
+    }.get(name, False)
 
 
 def part_text(name: str, value: object) -> str:
     """One field and its value in a label."""
+    if value is None:
+        return f"no {name.rpartition('.')[2]}"
     if isinstance(value, bool):
         words = SHORT.get(name, (name.rpartition(".")[2], f"no {name.rpartition('.')[2]}"))
         return words[0] if value else words[1]
@@ -206,7 +210,7 @@ def part_text(name: str, value: object) -> str:
     if name in SHORT:
         return SHORT[name][0].format(text)
     short = name if name.startswith("memory[") else name.rpartition(".")[2]
-    return f"{short} {text if value is not None else 'none'}"
+    return f"{short} {text}"
 
 
 def _location(name: str) -> list[str | int]:

@@ -9,7 +9,39 @@ from typing import Any, Final, NamedTuple
 from mmuviz.studies.scenario_text import parsed
 
 SUFFIX: Final = ".toml"
-ORDER: Final = ("running-guest",)
+ORDER: Final = (
+    "running-guest",
+    "clear-in-chunks",
+    "zap-or-split-on-fault",
+    "amd-without-pml",
+    "ring-or-bitmap",
+    "rfc-memslot",
+    "small-writer",
+    "read-mostly",
+    "disable-and-recover",
+    "arm64-split-chunk",
+    "nested-guest",
+    "perf-test-96",
+    "recorded-random",
+    "recorded-legacy",
+    "recorded-manual",
+    "recorded-initially-set",
+    "recorded-ring",
+    "recorded-ring-initially-set",
+    "recorded-4k",
+    "recorded-thp",
+    "recorded-2m",
+    "recorded-1g",
+    "recorded-head-and-tail",
+    "recorded-zap-or-split-2m",
+    "recorded-zap-or-split-1g",
+    "recorded-disable",
+    "recorded-lost-dirty-page",
+    "recorded-clear-off-by-one",
+    "recorded-pml",
+    "recorded-shadow-mmu",
+    "recorded-four-vcpus",
+)
 DEFAULT: Final = ORDER[0]
 
 

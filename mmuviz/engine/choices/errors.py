@@ -109,7 +109,7 @@ def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         name = f"{path}.{str(context['discriminator']).strip(chr(39))}"
         if kind == "union_tag_not_found":
-            return f'{name} is missing; give it, e.g. pattern = "sequential" or kind = "enable_only"'
+            return f'{name} is missing; give it, e.g. pattern = "sequential"'
         words = str(context["expected_tags"]).replace("'", "")
         error = {**error, "input": context["tag"]}
         return f"{name}={shown(context['tag'])} must be one of {words}{_nearest(error)}"

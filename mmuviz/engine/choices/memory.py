@@ -26,14 +26,29 @@ class MemslotChoices(Choices):
         Address,
         Field(
             description="guest physical address of its first byte",
-            json_schema_extra={"default": "4 GiB; of further slots the next multiple of 1 GiB behind the one before"},
+            json_schema_extra={
+                "values": 'a size, or hexadecimal text: "0xfffc0000"; a multiple of 4 KiB',
+                "default": "4 GiB; of further slots the next multiple of 1 GiB behind the one before",
+            },
         ),
     ] = FIRST_BASE
-    size: Annotated[PagedSize, Field(ge=PAGE_BYTES, le=MAX_SLOT_PAGES * PAGE_BYTES, description="its bytes")]
+    size: Annotated[
+        PagedSize,
+        Field(
+            ge=PAGE_BYTES,
+            le=MAX_SLOT_PAGES * PAGE_BYTES,
+            description="its bytes",
+            json_schema_extra={"values": "4 KiB to 8 TiB less 4 KiB, a multiple of 4 KiB"},
+        ),
+    ]
     backing: Annotated[Backing, Field(description="host memory behind it")] = Backing.THP
     hva_offset: Annotated[
         PagedSize,
-        Field(le=GIB - PAGE_BYTES, description="bytes from the host mapping's start, a multiple of 1 GiB, to the slot"),
+        Field(
+            le=GIB - PAGE_BYTES,
+            description="bytes from the host mapping's start, a multiple of 1 GiB, to the slot",
+            json_schema_extra={"values": "0 to 1 GiB less 4 KiB, a multiple of 4 KiB"},
+        ),
     ] = 0
     host_populated: Annotated[Flag, Field(description="the host touched every page before")] = True
     logged: Annotated[Flag, Field(description="dirty logging is enabled for it")] = True

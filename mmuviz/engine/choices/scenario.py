@@ -14,7 +14,7 @@ from mmuviz.engine.choices.focus import Focus
 from mmuviz.engine.choices.host import DEFAULT_ARM64, Host
 from mmuviz.engine.choices.memory import MOST_SLOTS, MemslotChoices, placed
 from mmuviz.engine.choices.phases import Timed, Workload, timeline_of
-from mmuviz.engine.choices.recorded import bare_ops, recording_document, with_recording
+from mmuviz.engine.choices.recorded import bare_ops, recording_document, vm_of_recording, with_recording
 from mmuviz.engine.choices.together import check_together
 from mmuviz.engine.choices.vm import VmChoices
 from mmuviz.engine.choices.workload import IdleWorkload, SequentialWorkload
@@ -44,8 +44,13 @@ class Scenario(Choices):
 
     @classmethod
     def _prepared(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """A recording decides the VM; listed operations leave the workload nothing to do."""
-        found = with_recording(data)
+        """The usual pattern and driver; the VM of a recording; an idle workload beside listed operations."""
+        tags = {"workload": {"pattern": "sequential"}, "driver": {"kind": "dirty_log_perf_test"}}
+        found = {
+            name: {**tags[name], **value} if name in tags and isinstance(value, dict) else value
+            for name, value in data.items()
+        }
+        found = with_recording(found)
         driver = found.get("driver")
         kind = driver.get("kind") if isinstance(driver, dict) else getattr(driver, "kind", "")
         if kind == "listed_ops" and "workload" not in found:
@@ -107,7 +112,14 @@ class Scenario(Choices):
 
     def given(self) -> dict[str, Any]:
         """What was given of it, defaults left out, so that they follow from whatever is overridden."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        document: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
+        if isinstance(self.driver, ListedOps) and self.driver.recording:
+            decided = vm_of_recording(recording_document(self.driver.recording))
+            vm = document.get("vm", {})
+            document["vm"] = {
+                name: value for name, value in vm.items() if name not in decided or decided[name] != value
+            }
+        return document
 
     def digest(self) -> str:
         """SHA-256 of what is run, in hexadecimal: of the canonical JSON of as_document() without the texts."""

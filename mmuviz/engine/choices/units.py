@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
@@ -19,6 +20,8 @@ _NUMBER: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+)",
 _HEX: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 MOST_DECIMALS: Final = 4
 """Of a percentage."""
+MOST_EXPONENT: Final = 4
+"""Of Zipf's law."""
 
 
 def rule_broken(rule: str) -> PydanticCustomError:
@@ -82,17 +85,21 @@ def time_text(time_ns: int) -> str:
     return _in_units(time_ns, TIME_UNITS)
 
 
-def _percent(value: object) -> Any:  # noqa: ANN401  # as _whole()
-    """A percentage of at most four decimals; a whole one as int, so that 5 and 5.0 are the same document."""
-    if type(value) not in (int, float):
-        raise rule_broken("must be a number from 0 to 100, without quotes and without a sign %")
-    if isinstance(value, float):
-        if not 0 <= value <= 100:
-            raise rule_broken("must be 0 to 100")
-        if round(value, MOST_DECIMALS) != value:
-            raise rule_broken(f"must have at most {MOST_DECIMALS} decimals")
-        return int(value) if value == int(value) else value
-    return value
+def _decimal(most: int, decimals: int) -> Callable[[object], Any]:
+    """A check of numbers from 0 to `most`; a whole one becomes int, so that 5 and 5.0 are the same document."""
+
+    def check(value: object) -> Any:  # noqa: ANN401  # as _whole()
+        if type(value) not in (int, float):
+            raise rule_broken(f"must be a number from 0 to {most}, without quotes")
+        if isinstance(value, float):
+            if not 0 <= value <= most:
+                raise rule_broken(f"must be 0 to {most}")
+            if round(value, decimals) != value:
+                raise rule_broken(f"must have at most {decimals} decimals; {round(value, decimals)} is the nearest")
+            return int(value) if value == int(value) else value
+        return value
+
+    return check
 
 
 Flag = Annotated[bool, Field(strict=True)]
@@ -105,7 +112,21 @@ Address = Annotated[
     Field(strict=True, ge=0, multiple_of=PAGE_BYTES, json_schema_extra={"unit": "size"}),
 ]
 Time = Annotated[int, BeforeValidator(time_of), Field(strict=True, ge=0, json_schema_extra={"unit": "time"})]
-Percent = Annotated[int | float, BeforeValidator(_percent), Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
+Percent = Annotated[
+    int | float,
+    BeforeValidator(_decimal(100, MOST_DECIMALS)),
+    Field(ge=0, le=100, json_schema_extra={"unit": "%, at most 4 decimals"}),
+]
+Tenths = Annotated[
+    int | float,
+    BeforeValidator(_decimal(100, 1)),
+    Field(ge=0, le=100, json_schema_extra={"unit": "%, at most 1 decimal"}),
+]
+Exponent = Annotated[
+    int | float,
+    BeforeValidator(_decimal(MOST_EXPONENT, 2)),
+    Field(ge=0, le=MOST_EXPONENT, json_schema_extra={"unit": "at most 2 decimals"}),
+]
 
 
 def parts_of_percent(percent: float, whole: int) -> int:
@@ -119,18 +140,3 @@ def parts_of_percent(percent: float, whole: int) -> int:
         The nearest whole number of parts.
     """
     return round(round(percent * 10**MOST_DECIMALS) * whole / (100 * 10**MOST_DECIMALS))
-
-
-def _exponent(value: object) -> Any:  # noqa: ANN401  # as _whole()
-    """A number of at most two decimals; a whole one as int."""
-    if type(value) not in (int, float):
-        raise rule_broken("must be a number without quotes, e.g. 0.99")
-    if isinstance(value, float) and 0 <= value <= MOST_EXPONENT:
-        if round(value, 2) != value:
-            raise rule_broken("must have at most 2 decimals")
-        return int(value) if value == int(value) else value
-    return value
-
-
-MOST_EXPONENT: Final = 4
-Exponent = Annotated[int | float, BeforeValidator(_exponent), Field(ge=0, le=MOST_EXPONENT)]

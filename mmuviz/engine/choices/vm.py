@@ -120,7 +120,7 @@ class VmChoices(Choices):
         Field(
             description="entries of each vCPU's dirty ring, a power of two",
             json_schema_extra={
-                "values": f"512 to {MAX_RING_ENTRIES}",
+                "values": f"256 to {MAX_RING_ENTRIES}; with pml 1024 or more",
                 "default": f"{DEFAULT_RING_ENTRIES} in ring modes",
                 "depends": "ring modes",
             },
@@ -180,8 +180,9 @@ class VmChoices(Choices):
         if type(kernel) in (int, float):
             raise ContradictionError(f'kernel={shown(kernel)} must be text in quotes, e.g. kernel = "{kernel}"')
         if data.get("mmu") == "stage2" and "vendor" not in data:
-            return {**data, "vendor": "arm64"}
-        return data
+            data = {**data, "vendor": "arm64"}
+        # Complete documents say null where there is nothing; that is left out, as TOML leaves it out.
+        return {name: value for name, value in data.items() if value is not None}
 
     def _check(self) -> None:
         """Refuse what does not go together, in the words of the files; then whatever else KVM would refuse."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from mmuviz.engine.choices.base import Choices
-from mmuviz.engine.choices.units import Exponent, Flag, PagedSize, Percent, Whole, parts_of_percent
+from mmuviz.engine.choices.units import Exponent, Flag, PagedSize, Percent, Tenths, Whole, parts_of_percent
 from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.workloads import stream
 from mmuviz.workloads.hot_set import MILLION, HotSet
@@ -21,9 +21,7 @@ from mmuviz.workloads.uniform_random import UniformRandom
 from mmuviz.workloads.zipf import HUNDREDTHS, Zipf
 
 MOST_SEED: Final = (1 << 31) - 1
-WriteShare = Annotated[
-    Percent, Field(description="accesses that write, in tenths of a per cent", json_schema_extra={"values": "0 to 100"})
-]
+WriteShare = Annotated[Tenths, Field(description="accesses that write")]
 Accesses = Annotated[Whole, Field(ge=0, le=MOST, description="accesses of a pass; 0: as many as the part has pages")]
 
 
@@ -105,9 +103,7 @@ class HotSetWorkload(Accessing):
 
     pattern: Literal["hot_set"] = "hot_set"
     hot_percent: Annotated[Percent, Field(description="pages that are hot: the first of the part")] = 10
-    hot_access_percent: Annotated[
-        Percent, Field(description="accesses that go to hot pages, in tenths of a per cent")
-    ] = 90
+    hot_access_percent: Annotated[Tenths, Field(description="accesses that go to hot pages")] = 90
     accesses: Accesses = 0
 
     def pattern_of(self) -> Pattern:

@@ -1,0 +1,186 @@
+"""What a run will cost us, before it is run: simple arithmetic from its Scenario, and a limit."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from mmuviz.engine.choices.memory import MemslotChoices
+from mmuviz.engine.choices.phases import PhasesWorkload, Timed
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.choices.units import size_text
+from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
+from mmuviz.engine.drivers.enable_only import EnableOnly
+from mmuviz.engine.drivers.listed_ops import ListedOps
+from mmuviz.engine.drivers.live_rounds import LiveRounds
+from mmuviz.engine.drivers.pre_split import PreSplit
+from mmuviz.engine.drivers.without_logging import WithoutLogging
+from mmuviz.ground.errors import InputError
+from mmuviz.ground.pages import pages_per_hpage
+from mmuviz.workloads.pattern import PS_PER_S, Pattern
+
+NS_AN_ACCESS: Final = 12
+"""Assumption, measured by make bench: simulating one access, as one core of a small host does."""
+NS_A_FAULT: Final = 60
+"""Assumption, measured by make bench: simulating one fault, beyond its access."""
+PS_A_PAGE: Final = 1500
+"""Assumption, measured by make bench: simulating one page of an ioctl that walks over it."""
+BYTES_A_PAGE: Final = 3
+"""Assumption, measured by make bench: host memory for one page of a memslot: its entry, its bit, its host page."""
+BYTES_AT_LEAST: Final = 300 << 20
+"""Assumption, measured by make bench: the interpreter, the compiled code, and a Recording."""
+BYTES_A_VCPU: Final = 64 << 10
+"""Assumption: a vCPU's columns, its ring and its part of the bins."""
+MOST_SECONDS: Final = 120
+"""Of a run that nobody allowed more."""
+MOST_BYTES: Final = 4 << 30
+"""The same: of host memory."""
+NS_PER_S: Final = 10**9
+
+
+class Cost(NamedTuple):
+    """What a run will take.
+
+    Attributes:
+        accesses: of the guest, at most.
+        faults: of the guest, at most.
+        memory_bytes: of the host that simulates.
+        seconds: on one core.
+    """
+
+    accesses: int
+    faults: int
+    memory_bytes: int
+    seconds: float
+
+    @property
+    def says(self) -> str:
+        """The same in words."""
+        return (
+            f"about {self.accesses:.2g} accesses, at most {self.faults:.2g} faults, "
+            f"{self.memory_bytes / 2**30:.1f} GiB of memory and {self.seconds:.3g} s"
+        )
+
+
+def cost_of(scenario: Scenario) -> Cost:
+    """Estimate a run.
+
+    Args:
+        scenario: what is to be run.
+
+    Returns:
+        Accesses and faults as upper bounds, memory and time as guesses from them.
+    """
+    if isinstance(scenario.driver, ListedOps):
+        return _listed(scenario)
+    pages = sum(slot.pages for slot in scenario.memory)
+    populate = sum(slot.pages for slot in scenario.ram)
+    running = _accesses(scenario)
+    walks, arms = _walks_and_arms(scenario)
+    faults = _leaves(scenario.ram) + min(running, populate * arms)
+    seconds = ((populate + running) * NS_AN_ACCESS + faults * NS_A_FAULT) / NS_PER_S
+    seconds += pages * walks * PS_A_PAGE / PS_PER_S
+    return Cost(
+        accesses=populate + running,
+        faults=faults,
+        memory_bytes=BYTES_AT_LEAST + pages * BYTES_A_PAGE + scenario.vm.vcpus * BYTES_A_VCPU,
+        seconds=round(seconds, 3),
+    )
+
+
+def _leaves(ram: tuple[MemslotChoices, ...]) -> int:
+    """Faults that map the guest when nothing is logged."""
+    return sum(-(-slot.pages // pages_per_hpage(slot.backing.level)) for slot in ram)
+
+
+def _accesses(scenario: Scenario) -> int:
+    """Accesses at most, once the guest is mapped."""
+    vcpus, driver = scenario.vm.vcpus, scenario.driver
+    if isinstance(driver, DirtyLogPerfTest | PreSplit) or (isinstance(driver, WithoutLogging) and driver.iterations):
+        return _pass(scenario, scenario.workload.pattern_of()) * driver.iterations
+    if isinstance(driver, EnableOnly):
+        lasts_ns = driver.lead + driver.tail
+    elif isinstance(driver, LiveRounds):
+        lasts_ns = driver.lead + driver.rounds * driver.interval + driver.tail
+    elif isinstance(driver, WithoutLogging):
+        lasts_ns = driver.duration
+    else:
+        return 0
+    parts = (
+        scenario.timeline()
+        if isinstance(scenario.workload, PhasesWorkload)
+        else (Timed(scenario.workload.pattern_of(), 0),)
+    )
+    found = 0
+    for pattern, duration_ns in parts:
+        part_ns = min(duration_ns, lasts_ns) if duration_ns else lasts_ns
+        found += vcpus * part_ns * _rate(scenario, pattern) // NS_PER_S
+        lasts_ns -= part_ns
+    return found
+
+
+def _pass(scenario: Scenario, pattern: Pattern) -> int:
+    pages, vcpus = scenario.ram_pages, scenario.vm.vcpus
+    return vcpus * pattern.accesses(pages if pattern.shared else -(-pages // vcpus))
+
+
+def _rate(scenario: Scenario, pattern: Pattern) -> int:
+    """Accesses a second and vCPU: what the guest asks for, or one after the other."""
+    if not pattern.accesses(scenario.ram_pages):
+        return 0
+    fastest = NS_PER_S // max(scenario.host.values()["read_ns"], 1)
+    return min(pattern.rate_hz, fastest) if pattern.rate_hz else fastest
+
+
+def _walks_and_arms(scenario: Scenario) -> tuple[int, int]:
+    """How often ioctls walk over all pages, and how often a page may fault because it was armed."""
+    driver = scenario.driver
+    if isinstance(driver, EnableOnly):
+        return 1, 1
+    if isinstance(driver, WithoutLogging):
+        return 0, 0
+    rounds = driver.rounds if isinstance(driver, LiveRounds) else getattr(driver, "iterations", 0)
+    pre_split = 1 if isinstance(driver, PreSplit) else 0
+    return 2 + 2 * rounds + pre_split, 1 + rounds
+
+
+def _listed(scenario: Scenario) -> Cost:
+    accesses = pages = 0
+    for op in scenario.ops():
+        listed = op.get("pages")
+        if op["op"] == "slot":
+            pages += int(listed) if isinstance(listed, int) else 0
+        elif isinstance(listed, list):
+            accesses += len(listed)
+        elif isinstance(listed, dict):
+            accesses += int(listed["count"])
+        elif op["op"] == "parallel_write":
+            accesses += op["count"] * (scenario.vm.vcpus if op["how"] == "same" else 1)
+    seconds = accesses * (NS_AN_ACCESS + NS_A_FAULT) / NS_PER_S + len(scenario.ops()) * pages * PS_A_PAGE / PS_PER_S
+    return Cost(accesses, accesses, BYTES_AT_LEAST + pages * BYTES_A_PAGE, round(seconds, 3))
+
+
+def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_bytes: int = MOST_BYTES) -> Cost:
+    """Refuse a run that takes too long or too much memory.
+
+    Args:
+        scenario: what is to be run.
+        most_seconds: limit of time.
+        most_bytes: limit of host memory.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        InputError: it is over a limit, with the estimate.
+    """
+    cost = cost_of(scenario)
+    for over, limit in (
+        (cost.seconds > most_seconds, f"{most_seconds:g} s"),
+        (cost.memory_bytes > most_bytes, f"{size_text(most_bytes)} of memory"),
+    ):
+        if over:
+            raise InputError(
+                f"the run needs {cost.says}, over the limit of {limit}; give less memory, a shorter time or a lower "
+                "rate_hz, or raise the limit"
+            )
+    return cost

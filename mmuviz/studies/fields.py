@@ -1,0 +1,151 @@
+"""One table of every field that a scenario file may have, generated from the types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from mmuviz.engine.choices.annotations import facts_of, models_in, tag_of
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.choices.units import SIZE_UNITS, TIME_UNITS, size_text, time_text
+from mmuviz.studies.policies import POLICIES
+
+HEADINGS: Final = ("field", "values", "unit", "default", "depends on", "what it is")
+UNITS: Final = {"size": ", ".join(SIZE_UNITS), "time": ", ".join(TIME_UNITS)}
+
+
+class FieldRow(NamedTuple):
+    """One field.
+
+    Attributes:
+        field: dotted name.
+        values: what it may be.
+        unit: units of sizes and times; a whole number is of the first.
+        default: what it is where it is left out.
+        depends: other fields that must go with it.
+        says: what it is.
+    """
+
+    field: str
+    values: str
+    unit: str
+    default: str
+    depends: str
+    says: str
+
+
+def field_rows() -> list[FieldRow]:
+    """Every field, part by part."""
+    rows: list[FieldRow] = []
+    for name, field in Scenario.model_fields.items():
+        models = models_in(field.annotation)
+        if not models:
+            rows.append(_row(name, field))
+        elif len(models) == 1:
+            where = f"{name}[]" if get_origin(field.annotation) is tuple else name
+            rows += [_row(f"{where}.{each}", inner) for each, inner in models[0].model_fields.items()]
+        else:
+            rows += _union_rows(name, models)
+    rows.append(
+        FieldRow(
+            "variants",
+            "two to four tables",
+            "",
+            "none",
+            "",
+            "overrides, dotted or as tables; one run of each",
+        )
+    )
+    rows.append(FieldRow("variants[].policy", ", ".join(POLICIES), "", "none", "", "a documented set of overrides"))
+    return rows
+
+
+def _union_rows(part: str, models: Sequence[type[BaseModel]]) -> list[FieldRow]:
+    """Fields of the types of a union: the tag first, then each field once, with the types that have it."""
+    tag = "pattern" if "pattern" in models[0].model_fields else "kind"
+    default = Scenario.model_fields[part].get_default(call_default_factory=True)
+    where = f"{part}.{tag}"
+    rows = [FieldRow(where, "one of these", "", tag_of(type(default)), "", "which of the types below")]
+    rows += [FieldRow(where, tag_of(model), "", "", "", (model.__doc__ or "").splitlines()[0]) for model in models]
+    holders: dict[str, list[type[BaseModel]]] = {}
+    for model in models:
+        for name in model.model_fields:
+            if name != tag:
+                holders.setdefault(name, []).append(model)
+    for name, having in sorted(holders.items(), key=lambda each: -len(each[1])):
+        row = _row(f"{part}.{name}", having[0].model_fields[name])
+        lacking = [model for model in models if model not in having]
+        if lacking:
+            few = len(having) <= len(lacking)
+            words = ", ".join(tag_of(model) for model in (having if few else lacking))
+            only = words if few else f"not {words}"
+            row = row._replace(depends=f"{only}; {row.depends}" if row.depends else only)
+        rows.append(row._replace(default=_defaults(name, having) or row.default))
+    return rows
+
+
+def _defaults(name: str, having: Sequence[type[BaseModel]]) -> str:
+    """Defaults that are not the same in all types; empty where they are."""
+    texts = {tag_of(model): _default(model.model_fields[name]) for model in having}
+    usual = next(iter(texts.values()))
+    others = [f"{text} in {tag}" for tag, text in texts.items() if text != usual]
+    return "; ".join([usual, *others]) if others else ""
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _row(name: str, field: FieldInfo) -> FieldRow:
+    extra = _extra(field)
+    return FieldRow(
+        name,
+        str(extra.get("values", "")) or _values(field),
+        UNITS.get(facts_of(field).unit, facts_of(field).unit),
+        str(extra.get("default", "")) or _default(field),
+        str(extra.get("depends", "")),
+        field.description or "",
+    )
+
+
+def _values(field: FieldInfo) -> str:
+    facts = facts_of(field)
+    annotation = facts.annotation
+    words = {"size": size_text, "time": time_text}.get(facts.unit, str)
+    if facts.low is not None:
+        return f"{words(facts.low)} {'or more' if facts.high is None else 'to ' + words(facts.high)}"
+    if get_origin(annotation) is Literal:
+        return ", ".join(get_args(annotation))
+    if annotation is bool:
+        return "true, false"
+    if annotation is str:
+        return "text"
+    if isinstance(annotation, type) and issubclass(annotation, str):
+        return ", ".join(str(each.value) for each in annotation.__members__.values())  # type: ignore[attr-defined]  # a StrEnum
+    return "a list of tables"
+
+
+def _default(field: FieldInfo) -> str:
+    extra = _extra(field)
+    if "default" in extra:
+        return str(extra["default"])
+    if field.default is PydanticUndefined:
+        return "none: must be given"
+    value, unit = field.default, facts_of(field).unit
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and unit in ("size", "time"):
+        return size_text(value) if unit == "size" else time_text(value)
+    return "empty" if value == "" else "none" if value in (None, ()) else str(value)
+
+
+def fields_table() -> str:
+    """The table as Markdown, which a terminal shows as well."""
+    rows = [HEADINGS, *field_rows()]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    rule = "|" + "|".join("---" for _ in HEADINGS) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
