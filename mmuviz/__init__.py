@@ -2,9 +2,8 @@
 
 from typing import Any
 
+from mmuviz.ground.version import __version__
 from mmuviz.recording import drawing
-
-__version__ = "0.1.0"
 
 
 def _draw(recording: Any) -> Any:  # noqa: ANN401 - importing their types takes as long as using them

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mmuviz import __version__
 from mmuviz.cli import export, show
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.ground.errors import InputError, MmuvizError, one_line
+from mmuviz.ground.version import __version__
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "8050"

@@ -9,8 +9,8 @@ import numpy as np
 from mmuviz.costs.hosts import PROFILES, HostProfile
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import note_tables
-from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.cost_table import PS_PER_NS, CostTable, cost_table
+from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.run import stall_quantile
 from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
 from mmuviz.mmu.recordings import Replayable, checked
