@@ -12,7 +12,6 @@ from mmuviz.engine.clock import (
     BINS,
     CAUSES,
     FAULTS,
-    FLUSH,
     LANE_BLOCKED,
     LANE_FAULT,
     LANE_LOCK,
@@ -171,7 +170,7 @@ def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> 
 
 @inlined
 def is_top(top: I64, regs: I64, stall_ps: int, time: int, vcpu: int) -> bool:
-    """Whether a stall is among the longest: longer than the shortest kept; of equal ones the earlier, the lower vCPU."""
+    """Whether a stall is among the longest; of equal ones the earlier goes first, then the lower vCPU."""
     if regs[TOP_COUNT] < TOP or stall_ps > top[0, TOP_STALL]:
         return True
     if stall_ps < top[0, TOP_STALL]:
@@ -242,5 +241,3 @@ def bucket_end(bucket: int) -> int:
         return bucket
     exponent = (bucket >> SUB_BITS) - 1
     return ((octave + (bucket & (octave - 1)) + 1) << exponent) - 1
-
-

@@ -214,7 +214,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         state.stat[mmu.STAT_STAMP] = time
         examples, mapped = state.stat[mmu.STAT_EXAMPLES], 0 if word & mmu.PRESENT else 1
         install_4k(state, vcpu, part, gfn, word)
-        after = time_of_fault(state, clock, vcpu, Access(gfn, 1, word, False), time, examples)
+        after = time_of_fault(state, clock, vcpu, Access(gfn, 1, word, hits=False), time, examples)
         goes_on = after < min(stop, clock.exit_at[vcpu])
         inside = after < here.end
         here = with_fault(here, mapped, 1 if goes_on and inside else 0)

@@ -330,5 +330,3 @@ def next_of_others(clock: Clock) -> int:
     if size > 2:
         at = min(at, clock.now[heap[2]])
     return at
-
-

@@ -15,7 +15,6 @@ from mmuviz.ground.pages import (
     PG_LEVEL_4K,
     SHIFT_1G,
     SHIFT_2M,
-
 )
 from mmuviz.mmu.events import (
     CPU_DIRTY,
@@ -153,5 +152,3 @@ def is_entry_change(kind: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Kinds of events that say what an entry is now."""
     found: npt.NDArray[np.bool_] = np.isin(kind, (SPTE, CPU_DIRTY, STANDS))
     return found
-
-

@@ -190,7 +190,7 @@ def path_of(access: Access, was: Counts, now: Counts) -> int:
 @inlined
 def cause_of(work: int, wait: int, change: int, alloc: int, flushed: int) -> int:
     """What a fault took most of its time for."""
-    most = max(max(max(work, wait), max(change, alloc)), flushed)
+    most = max(work, wait, change, alloc, flushed)
     if most == work:
         return layout.EXIT
     if most == wait:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.access import access_ps, count_hits, kind_of, lookahead_of, peek_access, prefetch_leaf
+from mmuviz.engine.access import Lookahead, access_ps, count_hits, kind_of, lookahead_of, peek_access, prefetch_leaf
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_cost import Access, Whole, note_whole_fault, on_core_ps
@@ -120,6 +120,13 @@ def fix_in_lookahead(state: MmuState, clock: Clock, vcpu: int, access: Access, t
     note_whole_fault(state, clock, vcpu, access, Whole(layout.FAST_FIX, layout.EXIT, time, work, before))
 
 
+@inlined
+def is_unseen(lookahead: Lookahead, access: Access) -> bool:
+    """Whether no other vCPU can observe an access."""
+    private = lookahead.low <= access.gfn < lookahead.high
+    return bool((private or lookahead.anywhere) if access.hits else (private and lookahead.exits))
+
+
 @woven
 def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, near: int, far: int) -> Slice:
     """Hits, and faults that fast_page_fault() fixes, one after the other; at least one.
@@ -135,21 +142,22 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, near: i
     Returns:
         The slice: YIELD, or CONTINUE where the next access is of another kind.
     """
-    stream, fixes = clock.stream, can_fix_in_lookahead(state)
+    accesses, fixes = clock.stream[vcpu, program.ACCESSES], can_fix_in_lookahead(state)
     work = on_core_ps(clock, vcpu, clock.price[layout.FAST])
     why, time, position, fixed = CONTINUE, turn.time, turn.position, 0
-    lookahead = lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, position).gfn)
-    one_by_one = clock.regs[layout.ONE_BY_ONE] != 0
-    here = open_bin(clock, time)
-    while position < stream[vcpu, program.ACCESSES]:
+    far = near if clock.regs[layout.ONE_BY_ONE] != 0 else far
+    lookahead, here = (
+        lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, position).gfn),
+        open_bin(clock, time),
+    )
+    while position < accesses:
         access = peek_access(state, clock, vcpu, position)
         if not access.hits and not (fixes and is_fixable(state, access)):
             break
-        private = lookahead.low <= access.gfn < lookahead.high
-        unseen = (private or lookahead.anywhere) if access.hits else (private and lookahead.exits)
+        unseen = is_unseen(lookahead, access)
         if clock.pending_kick_ps[vcpu] > 0 and not (access.hits and unseen):
             break
-        limit = far if unseen and not one_by_one else near
+        limit = far if unseen else near
         if time != turn.dequeued_at and time >= limit:
             why = YIELD
             break

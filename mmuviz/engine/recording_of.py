@@ -44,7 +44,7 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
     width = 1 << int(clock.regs[layout.BIN_SHIFT])
     end_ps = machine.time
     bins = max(-(-end_ps // width), 1)
-    tables = {
+    tables: dict[str, Columns] = {
         "calls": calls_table(session),
         "bins": bins_table(clock, frames, bins, width),
         **cell_tables(frames, bins, width),

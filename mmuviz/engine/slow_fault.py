@@ -15,7 +15,7 @@ from mmuviz.engine.lock import (
     open_to_readers,
     open_to_writers,
 )
-from mmuviz.engine.vcpu_slice import LOCK_HELD, YIELD, BLOCKED_ON_LOCK
+from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, LOCK_HELD, YIELD
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.examples import SPURIOUS, note_example
@@ -46,7 +46,9 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     charge(clock, vcpu, layout.LOCK_WAIT, asked, now - asked)
     note_fault(clock, vcpu, layout.SPURIOUS_FAULT, begin, now + took - begin)
     cause = layout.LOCK_WAIT if now - asked > asked - begin + took else layout.EXIT
-    note_whole_fault(state, clock, vcpu, access, Whole(layout.SPURIOUS_FAULT, cause, begin, now + took - begin, examples))
+    note_whole_fault(
+        state, clock, vcpu, access, Whole(layout.SPURIOUS_FAULT, cause, begin, now + took - begin, examples)
+    )
     release_after_fault(clock, vcpu, now, took)
     clock.in_kernel_until[vcpu] = now + took
     return now + took

@@ -87,10 +87,10 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int
         return Slice(CONTINUE, time, turn.position + hit, turn.dequeued_at)
     if not lockless:
         turn = get_lock(state, clock, vcpu, access, turn, others)
-        if turn.why != LOCK_HELD:
-            return turn
-    time = fault(state, clock, vcpu, access, time, 1 if lockless else 0)
-    return Slice(CONTINUE, time, turn.position, turn.dequeued_at)
+    if lockless or turn.why == LOCK_HELD:
+        time = fault(state, clock, vcpu, access, time, 1 if lockless else 0)
+        turn = Slice(CONTINUE, time, turn.position, turn.dequeued_at)
+    return turn
 
 
 @woven

@@ -154,7 +154,8 @@ class VmArrays:
         log = self.state.log
         if mode != layout.LOG_NOTHING and not len(log):
             log = np.zeros((layout.LOG_ROWS, layout.LOG_COLUMNS), dtype=np.int64)
-        self._replace(log=log)
+        self.state = self.state._replace(log=log)
+        self.l2 = None if self.l2 is None else self.l2._replace(log=log)
         for tables in self.tables:
             tables.conf[layout.CONF_LOG] = mode
             tables.conf[[layout.CONF_FOCUS_FIRST, layout.CONF_FOCUS_END]] = first_gfn, end_gfn
@@ -167,7 +168,9 @@ class VmArrays:
             cells: how many there are.
             shift: a cell spans 2 ** shift pages.
         """
-        self._replace(examples=np.zeros((EXAMPLES, EXAMPLE_COLUMNS), dtype=np.int64))
+        examples = np.zeros((EXAMPLES, EXAMPLE_COLUMNS), dtype=np.int64)
+        self.state = self.state._replace(examples=examples)
+        self.l2 = None if self.l2 is None else self.l2._replace(examples=examples)
         counted = self.tables[0]._replace(
             cells=np.zeros((cells, CELL_COLUMNS), dtype=np.int64), cell_row=np.ascontiguousarray(cell_row)
         )
@@ -182,11 +185,6 @@ class VmArrays:
         """Count the cells anew, where tables went without a word for each entry."""
         if len(self.tables[0].cells):
             count_all(self.tables[0])
-
-    def _replace(self, **arrays: I64) -> None:
-        """Exchange arrays that L1's tables and an L2's share."""
-        self.state = self.state._replace(**arrays)
-        self.l2 = None if self.l2 is None else self.l2._replace(**arrays)
 
     # Memory
 

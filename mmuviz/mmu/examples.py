@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from mmuviz.ground.compiled import inlined
-from mmuviz.mmu.state import STAT_EXAMPLES, STAT_STAMP, STAT_WHO, I64, MmuState
+from mmuviz.mmu.state import I64, STAT_EXAMPLES, STAT_STAMP, STAT_WHO, MmuState
 
 # Rows of `MmuState.examples`.
 MAP_4K: Final = 0

@@ -10,10 +10,10 @@ from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnomem
 from mmuviz.ground.pages import SHIFT_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.arrays import VmArrays
+from mmuviz.mmu.collapse import log_rows_zapped
 from mmuviz.mmu.config import Memslot, Mmu
 from mmuviz.mmu.hostmap import lay_host_memory, without_slot
 from mmuviz.mmu.logging_steps import begin_logging
-from mmuviz.mmu.collapse import log_rows_zapped
 from mmuviz.mmu.settings import beside, mmu_pages_of
 from mmuviz.mmu.state import MmuState
 from mmuviz.mmu.tracking import regions_of

@@ -217,7 +217,7 @@ def _bins() -> tuple[Column, ...]:
         **{f"pages_{size}": f"{size.upper()} leaves at the bin's end." for size in SIZES},
         **{f"protected_{size}": f"Write-protected {size.upper()} leaves at the bin's end." for size in SIZES},
         "dirty_pages": "Pages in KVM's dirty log at the bin's end: set in the bitmap, or in a ring and not yet reset.",
-        "unreported_pages": "Pages at the bin's end that came into the dirty log and are not yet reported to userspace.",
+        "unreported_pages": "Pages that, at the bin's end, came into the dirty log and are not yet reported to userspace.",
     }
     return (
         *_sums(of, "in the bin"),

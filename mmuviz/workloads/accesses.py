@@ -33,7 +33,7 @@ def ram_row(ram: I64, index: int) -> int:
     row = ram.shape[0] - 1
     while row > 0 and index < ram[row, RAM_FIRST]:
         row -= 1
-    return row
+    return int(row)
 
 
 @inlined
@@ -42,7 +42,7 @@ def ram_row_of_gfn(ram: I64, gfn: int) -> int:
     row = ram.shape[0] - 1
     while row > 0 and gfn < ram[row, RAM_FIRST] + ram[row, RAM_MOVE]:
         row -= 1
-    return row
+    return int(row)
 
 
 @inlined

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-
 I64 = npt.NDArray[np.int64]
 
 # Columns of a stream, one row a vCPU; periods are in ps, 0 for none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,6 +12,9 @@ from mmuviz.engine.timed_vm import TimedVm
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.mmu.recordings import Replayable
 from mmuviz.mmu.replay import Replay
+
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
 
 
 class ListedOps(Choices):

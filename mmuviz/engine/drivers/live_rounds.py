@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from mmuviz.engine.choices.units import Flag, PagedSize
-from mmuviz.engine.drivers.base import PS_PER_NS, Iterations, LogsDirtyPages, Span, disable_logged, enable_logged, read_log
+from mmuviz.engine.drivers.base import (
+    PS_PER_NS,
+    Iterations,
+    LogsDirtyPages,
+    Span,
+    disable_logged,
+    enable_logged,
+    read_log,
+)
 from mmuviz.ground.pages import PAGE_BYTES
 
 if TYPE_CHECKING:
