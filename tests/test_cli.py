@@ -26,7 +26,7 @@ def mmuviz(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "a command is required: serve, warm, replay, verify, costs, instructions, validate, show or export"),
+        ([], "a command is required: serve, run, compare, scenarios, show, export, warm, replay, verify, costs, "),
         (["--nope"], "unrecognized arguments: --nope"),
         (["dance"], "invalid choice: 'dance'"),
         (["serve", "--nope"], "unrecognized arguments: --nope"),

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mmuviz import __version__
-from mmuviz.cli import export, show
+from mmuviz.cli import compare, export, run, scenarios, show
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.ground.errors import InputError, MmuvizError, one_line
+from mmuviz.ground.version import __version__
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "8050"
@@ -97,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", help=f"port to listen on, 0 for a free one (default: PORT, else {DEFAULT_PORT})")
     serve.set_defaults(run=_serve)
 
+    for each in (run, compare, scenarios, show, export):
+        each.add_commands(commands)
+
     warm = commands.add_parser("warm", help="compile the simulation now, so that nothing waits for it later")
     warm.set_defaults(run=_warm)
 
@@ -108,8 +111,6 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("paths", metavar="PATH", nargs="+", type=path_argument, help="a recording, or a folder of them")
     verify.set_defaults(run=_verify)
     _add_cost_commands(commands)
-    show.add_commands(commands)
-    export.add_commands(commands)
     return parser
 
 
@@ -141,8 +142,8 @@ def _add_cost_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _refuse_nothing(_: argparse.Namespace) -> int:
     raise InputError(
-        "a command is required: serve, warm, replay, verify, costs, instructions, validate, show or export; "
-        "see mmuviz --help"
+        "a command is required: serve, run, compare, scenarios, show, export, warm, replay, verify, costs, "
+        "instructions or validate; see mmuviz --help"
     )
 
 

@@ -36,15 +36,19 @@ class Recorder:
         memory_bytes: parts of the memory overhead at the end, but for table pages.
     """
 
-    def __init__(self, focus: Focus | None, spans: list[tuple[int, int]]) -> None:
+    def __init__(
+        self, focus: Focus | None, spans: list[tuple[int, int]], progress: Callable[[int, int], None] | None = None
+    ) -> None:
         """Choose what is looked at.
 
         Args:
             focus: pages and time whose events are all kept; None for none.
             spans: first gfn and number of pages of each memslot that is shown.
+            progress: told at each stop what time it is, in ns, and how many accesses the guest made so far.
         """
         self.focus = focus
         self.spans = spans
+        self.progress = progress
         self.cells: CellMap = CellMap(0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
         self.frames: Frames | None = None
         self.events: list[I64] = []
@@ -86,6 +90,8 @@ class Recorder:
             shift = int(machine.clock.regs[layout.BIN_SHIFT])
             if time & ((1 << shift) - 1) == 0:
                 self._take(machine, time)
+            if self.progress is not None:
+                self.progress(time // PS_PER_NS, int(machine.clock.accesses.sum()))
 
         return at_stop
 

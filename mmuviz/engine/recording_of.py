@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmuviz import __version__
 from mmuviz.costs.hosts import HostProfile
 from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine import clock as layout
@@ -16,6 +15,7 @@ from mmuviz.engine.event_rows import event_columns
 from mmuviz.engine.frames import FULL, STATES, Frames
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
+from mmuviz.ground.version import __version__
 from mmuviz.mmu.config import Mmu
 from mmuviz.mmu.examples import EX_GFN, EX_LEVEL, EX_NEW, EX_OLD, EX_PATH, EX_STALL, EX_STAMP, EX_WHO, LONGEST
 from mmuviz.mmu.state import LOG_COLUMNS

@@ -28,6 +28,7 @@ The order inside a step:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -56,13 +57,17 @@ LEAST_BIN_SHIFT: Final = 20
 """Bins are a microsecond wide at least; they double whenever 512 of them are full."""
 
 
-def run(scenario: Scenario, focus: Focus | None = None) -> Recording:
+def run(
+    scenario: Scenario, focus: Focus | None = None, *, progress: Callable[[int, int], None] | None = None
+) -> Recording:
     """Run a Scenario.
 
     Args:
         scenario: what to run.
         focus: pages and time whose events are all kept; None keeps those of the whole guest where it fits (64 MiB),
             else none. Another Focus leaves all other tables as they are.
+        progress: called now and then with the simulated time, in ns, and the accesses that the guest made so far; it
+            changes nothing of the run, and ends it by raising an exception.
 
     Returns:
         The Recording; the same arguments give the same one, in any process.
@@ -70,18 +75,21 @@ def run(scenario: Scenario, focus: Focus | None = None) -> Recording:
     Raises:
         MmuvizError: the kernel or the host refuses a choice, or an op of a list is refused.
     """
-    session = session_of(scenario, focus)
+    session = session_of(scenario, focus, progress)
     scenario.driver.drive(session)
     session.recorder.finish(session.machine)
     return recording_of(session, notes_of(scenario, session))
 
 
-def session_of(scenario: Scenario, focus: Focus | None = None) -> Session:
+def session_of(
+    scenario: Scenario, focus: Focus | None = None, progress: Callable[[int, int], None] | None = None
+) -> Session:
     """A Scenario's VM on its clock, before its driver begins.
 
     Args:
         scenario: what to run.
         focus: see run().
+        progress: see run().
     """
     config, host = scenario.vm.config(), scenario.host.values()
     accesses, ram, listed = ListedAccesses(), scenario.ram, isinstance(scenario.driver, ListedOps)
@@ -101,7 +109,7 @@ def session_of(scenario: Scenario, focus: Focus | None = None) -> Session:
     reap_ps = getattr(scenario.driver, "reap_interval", 0) * PS_PER_NS
     guest = Guest(ioctls, timeline, max(scenario.ram_pages, config.vcpus), reap_ps)
     spans = spans_of(scenario)
-    recorder = Recorder(default_focus(spans) if focus is None else focus, spans)
+    recorder = Recorder(default_focus(spans) if focus is None else focus, spans, progress)
     return Session(scenario, ioctls, guest, recorder, accesses)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 from mmuviz.engine.choices.memory import MemslotChoices
@@ -35,6 +36,7 @@ MOST_SECONDS: Final = 120
 MOST_BYTES: Final = 4 << 30
 """The same: of host memory."""
 NS_PER_S: Final = 10**9
+GIB: Final = 1 << 30
 
 
 class Cost(NamedTuple):
@@ -57,7 +59,7 @@ class Cost(NamedTuple):
         """The same in words."""
         return (
             f"about {self.accesses:.2g} accesses, at most {self.faults:.2g} faults, "
-            f"{self.memory_bytes / 2**30:.1f} GiB of memory and {self.seconds:.3g} s"
+            f"{self.memory_bytes / GIB:.1f} GiB of memory and {self.seconds:.3g} s"
         )
 
 
@@ -174,13 +176,19 @@ def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_b
         InputError: it is over a limit, with the estimate.
     """
     cost = cost_of(scenario)
-    for over, limit in (
-        (cost.seconds > most_seconds, f"{most_seconds:g} s"),
-        (cost.memory_bytes > most_bytes, f"{size_text(most_bytes)} of memory"),
-    ):
+    limits = (
+        (cost.seconds > most_seconds, f"{most_seconds:g} s", f"--limit-seconds {math.ceil(cost.seconds)}"),
+        (
+            cost.memory_bytes > most_bytes,
+            f"{size_text(most_bytes)} of memory",
+            f"--limit-memory {math.ceil(cost.memory_bytes / GIB)}GiB",
+        ),
+    )
+    raised = " ".join(option for over, _, option in limits if over)
+    for over, limit, _ in limits:
         if over:
             raise InputError(
                 f"the run needs {cost.says}, over the limit of {limit}; give less memory, a shorter time or a lower "
-                "rate_hz, or raise the limit"
+                f"rate_hz, or raise the limit: {raised}"
             )
     return cost

@@ -5,8 +5,8 @@ import os
 from dash import Dash
 from flask import Flask, Response, jsonify
 
-from mmuviz import __version__
 from mmuviz.components.shell import shell
+from mmuviz.ground.version import __version__
 from mmuviz.web import compression, document, failures, headers, page, routes
 from mmuviz.web.shipped import Shelf
 

@@ -11,7 +11,7 @@ from gunicorn.http.errors import ParseException
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, abort
 
-from mmuviz import __version__
+from mmuviz.ground.version import __version__
 from mmuviz.web.document import theme_script
 
 # Dash answers every unknown path with the page; here a path that is not the page's is an error.

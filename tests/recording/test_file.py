@@ -8,11 +8,13 @@ import subprocess
 import sys
 import zlib
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmuviz.ground.errors import InputError
@@ -24,9 +26,11 @@ from tests.recording.made_recordings import made_recording, recordings
 from tests.served import clean_environment
 
 MADE = to_bytes(made_recording())
+CODES = {"<i8": "q", "<i4": "i", "<i2": "h", "|u1": "B"}
 CONTENT = gzip.decompress(MADE)
 
 
+@settings(max_examples=40)
 @given(recordings())
 def test_a_recording_is_read_again(recording: Recording) -> None:
     again = from_bytes(to_bytes(recording))
@@ -45,6 +49,35 @@ def test_a_recording_is_read_again(recording: Recording) -> None:
 def test_the_hash_is_that_of_the_inflated_file() -> None:
     inflated = CONTENT
     assert hashlib.sha256(inflated[:-32]).hexdigest() == inflated[-32:].hex() == made_recording().hash
+
+
+def read_by_the_document(data: bytes) -> tuple[dict[str, Any], dict[str, dict[str, list[int]]]]:
+    """docs/recording-file.md in plain Python: header and tables; rows with two axes follow each other."""
+    inflated = gzip.decompress(data)
+    magic, version, size = struct.unpack_from("<8sII", inflated)
+    assert (magic, version) == (b"mmuviz\0R", 1)
+    text = json.loads(inflated[16 : 16 + size])
+    at = 16 + size
+    tables: dict[str, dict[str, list[int]]] = {}
+    for table, column, dtype, coding, shape in text["columns"]:
+        at += -at % 8
+        items = shape[0] * (shape[1] if len(shape) == 2 else 1)
+        form = f"<{items}{CODES[dtype]}"
+        values = list(struct.unpack_from(form, inflated, at))
+        tables.setdefault(table, {})[column] = list(accumulate(values)) if coding == "delta" else values
+        at += struct.calcsize(form)
+    assert at + -at % 8 + 32 == len(inflated)
+    return text["header"], tables
+
+
+@settings(max_examples=20)
+@given(recordings())
+def test_the_document_is_enough_to_read_a_file(recording: Recording) -> None:
+    header, tables = read_by_the_document(to_bytes(recording))
+    assert header == recording.header.document()
+    assert list(tables) == list(TABLES)
+    for name, table in recording.tables.items():
+        assert tables[name] == {each: array.ravel().tolist() for each, array in table.items()}
 
 
 @given(st.integers(0, 8 * len(MADE) - 1))

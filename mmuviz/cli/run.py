@@ -1,0 +1,163 @@
+"""``mmuviz run``: run one Scenario."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from mmuviz.cli.arguments import output, path_argument
+from mmuviz.cli.progress import Progress
+from mmuviz.cli.sources import add_arguments, checked_costs, say_if_compiling, share_done, source_of
+from mmuviz.ground.errors import InputError, MmuvizError
+
+if TYPE_CHECKING:
+    from mmuviz.engine.choices.scenario import Focus, Scenario
+    from mmuviz.recording.recording import Recording
+    from mmuviz.studies.estimate import Cost
+
+CHEAP_SECONDS: Final = 5.0
+"""A second run, without logging, is made unasked where it is estimated to take no longer."""
+
+
+def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command.
+
+    Args:
+        commands: of the program's parser.
+    """
+    run = commands.add_parser("run", help="run a scenario and print what it did to the guest", allow_abbrev=False)
+    add_arguments(run)
+    run.add_argument(
+        "--focus",
+        metavar="FIRST:PAGES[@FROM..TO]",
+        help="keep every event of these pages, at most 16384, in this time, e.g. 0x100000:512@10ms..20ms",
+    )
+    run.add_argument("-o", "--output", metavar="OUT", type=path_argument, help="write the Recording to this file")
+    run.add_argument(
+        "--baseline",
+        action=argparse.BooleanOptionalAction,
+        help="run the guest a second time without logging, to compare its progress "
+        "(default: a guest that runs on while it is logged, where that is quick; not with --json)",
+    )
+    run.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mmuviz.engine.choices.scenario import Focus
+
+    out = output()
+    scenario = scenario_of(arguments)
+    focus = Focus.parse(arguments.focus) if arguments.focus is not None else None
+    cost = checked_costs(arguments, (scenario,))[0]
+    if arguments.output is not None:
+        check_output(arguments.output)
+    if arguments.baseline and baseline_of(scenario, 1) is None:
+        raise InputError("--baseline needs a guest that runs on: driver.kind enable_only or live_rounds; leave it out")
+    say_if_compiling()
+    recording = watched("run", scenario, cost, focus, arguments.source)
+    if arguments.output is not None:
+        recording.save(arguments.output)
+    plain = _without_logging(arguments, scenario, recording)
+    print_recording(arguments, recording, plain, out)
+    return 0
+
+
+def scenario_of(arguments: argparse.Namespace) -> Scenario:
+    """The Scenario of a command line; of a Comparison its base, with a word about the variants.
+
+    Raises:
+        InputError: it is refused.
+    """
+    from mmuviz.studies.comparison import Comparison
+
+    found = source_of(arguments)
+    if not isinstance(found, Comparison):
+        return found
+    if sys.stderr is not None:
+        print(
+            f"mmuviz: {arguments.source} has {len(found.scenarios)} variants; this runs what they have in common, "
+            "mmuviz compare runs them",
+            file=sys.stderr,
+        )
+    return found.base
+
+
+def check_output(path: Path) -> None:
+    """Refuse a place for a file before the run, which may take long.
+
+    Raises:
+        InputError: the path is a folder, or lies in none.
+    """
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file")
+
+
+def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, source: str) -> Recording:
+    """Run with a bar of progress.
+
+    Args:
+        label: before the bar.
+        scenario: what to run.
+        cost: its estimate.
+        focus: see run().
+        source: what the user named, for messages.
+
+    Raises:
+        InputError: the run is refused.
+    """
+    from mmuviz.engine.run import run
+
+    with Progress(label) as progress:
+
+        def told(time_ns: int, accesses: int) -> None:
+            progress.update(share_done(scenario, cost, time_ns, accesses), time_ns)
+
+        try:
+            return run(scenario, focus, progress=told)
+        except MmuvizError as error:
+            raise InputError(f"{source}: {error}") from error
+
+
+def baseline_of(scenario: Scenario, duration_ns: int) -> Scenario | None:
+    """The same guest without logging, for a time; None where the guest does not run on beside the ioctls."""
+    from mmuviz.engine.choices.scenario import Scenario
+    from mmuviz.engine.drivers.enable_only import EnableOnly
+    from mmuviz.engine.drivers.live_rounds import LiveRounds
+
+    if not isinstance(scenario.driver, EnableOnly | LiveRounds) or not scenario.driver.least_ps():
+        return None
+    driver = {"kind": "without_logging", "duration": duration_ns}
+    return Scenario.model_validate({**scenario.given(), "driver": driver})
+
+
+def _without_logging(arguments: argparse.Namespace, scenario: Scenario, recording: Recording) -> Recording | None:
+    from mmuviz.studies.estimate import cost_of
+
+    if arguments.baseline is False or (arguments.json and not arguments.baseline):
+        return None
+    plain = baseline_of(scenario, recording.totals["end_ns"])
+    if plain is None:
+        return None
+    cost = cost_of(plain)
+    if not arguments.baseline and cost.seconds > CHEAP_SECONDS:
+        return None
+    return watched("without logging", plain, cost, None, arguments.source)
+
+
+def print_recording(arguments: argparse.Namespace, recording: Recording, plain: Recording | None, out: TextIO) -> None:
+    """Print the summary, or the Recording as a JSON object."""
+    from mmuviz.exports.json_document import json_document
+    from mmuviz.exports.summary import summary_of
+
+    if not arguments.json:
+        out.write(summary_of(recording, plain))
+        return
+    document = json_document(recording)
+    if plain is not None:
+        document["without_logging"] = json_document(plain)
+    out.write(json.dumps(document) + "\n")

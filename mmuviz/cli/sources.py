@@ -1,0 +1,139 @@
+"""What `run` and `compare` have in common: which scenario, what is changed of it, and how much it may take."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from typing import TYPE_CHECKING, Final
+
+from mmuviz.ground.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from mmuviz.engine.choices.scenario import Scenario
+    from mmuviz.studies.comparison import Comparison
+    from mmuviz.studies.estimate import Cost
+
+LONGEST_SECONDS: Final = 10**7
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what both commands take.
+
+    Args:
+        parser: of one of them.
+    """
+    parser.add_argument(
+        "source",
+        metavar="FILE_OR_NAME",
+        help="a scenario in TOML or JSON, a recording of KVM, or a name that `mmuviz scenarios` lists",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="change a field, e.g. --set vm.kernel=6.1 or --set policy=lazy; may be given again and again",
+    )
+    parser.add_argument("--limit-seconds", metavar="S", help="refuse what is estimated to take longer (default: 120)")
+    parser.add_argument(
+        "--limit-memory", metavar="SIZE", help="refuse what is estimated to need more memory (default: 4GiB)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def overrides_of(words: list[str]) -> dict[str, str]:
+    """The words after --set, as fields and values.
+
+    Raises:
+        InputError: one of them has no equals sign.
+    """
+    found = {}
+    for word in words:
+        field, equals, value = word.partition("=")
+        if not equals or not field:
+            raise InputError(f"--set {shown(word)} must be FIELD=VALUE, e.g. --set vm.kernel=6.1")
+        found[field.strip()] = value
+    return found
+
+
+def source_of(arguments: argparse.Namespace) -> Scenario | Comparison:
+    """What the command line names, with what it changes.
+
+    Raises:
+        InputError: it is refused.
+    """
+    from mmuviz.studies.scenario_files import read_scenario
+
+    return read_scenario(arguments.source, overrides_of(arguments.set))
+
+
+def checked_costs(arguments: argparse.Namespace, scenarios: tuple[Scenario, ...]) -> list[Cost]:
+    """What runs will take, each within the limits.
+
+    Raises:
+        InputError: one is over a limit.
+    """
+    from mmuviz.studies.estimate import MOST_SECONDS, check_cost
+
+    seconds = arguments.limit_seconds
+    most_seconds, most_bytes = MOST_SECONDS if seconds is None else _seconds(seconds), most_memory(arguments)
+    try:
+        return [check_cost(each, most_seconds=most_seconds, most_bytes=most_bytes) for each in scenarios]
+    except InputError as error:
+        raise InputError(f"{arguments.source}: {error}") from error
+
+
+def most_memory(arguments: argparse.Namespace) -> int:
+    """The limit of memory, in bytes.
+
+    Raises:
+        InputError: what was typed is no size.
+    """
+    from mmuviz.studies.estimate import MOST_BYTES
+
+    return MOST_BYTES if arguments.limit_memory is None else _size(arguments.limit_memory)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise InputError(f"--limit-seconds={shown(text)} must be a number above 0, at most {LONGEST_SECONDS}")
+    return seconds
+
+
+def _size(text: str) -> int:
+    from mmuviz.engine.choices.units import size_of
+
+    try:
+        return int(size_of(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text))
+    except ValueError as error:
+        raise InputError(f"--limit-memory={shown(text)} {error}") from error
+
+
+def share_done(scenario: Scenario, cost: Cost, time_ns: int, accesses: int) -> float:
+    """How much of a run is done, 0 to 1: of its time, where the driver says how long it takes, else of its accesses.
+
+    Args:
+        scenario: what is run.
+        cost: its estimate.
+        time_ns: simulated so far.
+        accesses: of the guest so far.
+    """
+    end_ns = scenario.driver.least_ps() // 1000
+    done, whole = (time_ns, end_ns) if end_ns else (accesses, cost.accesses)
+    return min(done / whole, 1.0) if whole else 0.0
+
+
+def say_if_compiling() -> None:
+    """On a terminal, say that the first run compiles the simulation before it begins."""
+    from mmuviz.ground.compiled import cache_folder
+
+    if sys.stderr is not None and sys.stderr.isatty() and not cache_folder().exists():
+        print(
+            "mmuviz: compiling the simulation, once, which takes some minutes; `mmuviz warm` does only that",
+            file=sys.stderr,
+        )

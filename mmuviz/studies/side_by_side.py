@@ -1,0 +1,82 @@
+"""Several runs side by side: the variants of a Comparison on the cores of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event, Lock
+from typing import Final
+
+from mmuviz.engine.choices.scenario import Focus, Scenario
+from mmuviz.engine.run import run
+from mmuviz.recording.recording import Recording
+from mmuviz.studies.comparison import Comparison
+
+AT_ONCE: Final = 2
+"""Runs side by side; compiled code lets other threads run."""
+
+
+class AbandonedError(Exception):
+    """Ends a run whose result nobody waits for any more."""
+
+
+def compare(comparison: Comparison, focus: Focus | None = None) -> dict[str, Recording]:
+    """Run every variant of a Comparison.
+
+    Args:
+        comparison: its variants are run side by side.
+        focus: see run().
+
+    Returns:
+        Label -> Recording, in the order of the variants; the same Recordings as run() gives of each.
+
+    Raises:
+        MmuvizError: see run().
+    """
+    return dict(zip(comparison.labels, run_all(comparison.scenarios, focus), strict=True))
+
+
+def run_all(
+    scenarios: Sequence[Scenario],
+    focus: Focus | None = None,
+    *,
+    at_once: int = AT_ONCE,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> list[Recording]:
+    """Run Scenarios side by side.
+
+    Args:
+        scenarios: what to run.
+        focus: see run().
+        at_once: how many at the same time.
+        progress: told the index of a Scenario, its simulated time in ns and its accesses so far; from several
+            threads, but never twice at once.
+
+    Returns:
+        The Recordings, in the order of the Scenarios.
+
+    Raises:
+        MmuvizError: see run(); the first failure ends all other runs.
+    """
+    over, one_by_one = Event(), Lock()
+
+    def run_one(index: int) -> Recording:
+        def told(time_ns: int, accesses: int) -> None:
+            if over.is_set():
+                raise AbandonedError
+            if progress is not None:
+                with one_by_one:
+                    progress(index, time_ns, accesses)
+
+        return run(scenarios[index], focus, progress=told)
+
+    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="run") as threads:
+        runs = [threads.submit(run_one, index) for index in range(len(scenarios))]
+        try:
+            wait(runs, return_when=FIRST_EXCEPTION)
+            # Where one has failed, others may not be over: its failure is raised before they are asked.
+            return [each.result() for each in runs if each.done()]
+        finally:
+            over.set()
+            for each in runs:
+                each.cancel()
