@@ -191,9 +191,11 @@ def _instructions(arguments: argparse.Namespace) -> int:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
+    from mmuviz.cli.status_line import StatusLine
     from mmuviz.studies.validate import validate_command
 
-    return validate_command(arguments.path, output(), json_form=arguments.json)
+    with StatusLine() as status:
+        return validate_command(arguments.path, output(), json_form=arguments.json, say=status.say)
 
 
 def parse_port(value: str, *, name: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from mmuviz.costs.hosts import PROFILES
-from mmuviz.engine.run import Run, simulate
-from mmuviz.engine.scenario import Scenario
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.run import run
 from mmuviz.ground.errors import one_line
 from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
-from mmuviz.mmu.state import STAT_PF_TAKEN
-from mmuviz.studies.points import Point, read_points
-from mmuviz.studies.published import SECONDS, Experiment, NotCoveredError, experiment_of
+from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import CALL_KINDS
+from mmuviz.studies.experiments import SECONDS, Experiment, NotCoveredError, experiment_of
+from mmuviz.studies.measurements import Measurement, read_measurements
 
 PS_PER_S: Final = 10**12
 CLOSE: Final = 1.5
@@ -40,7 +41,7 @@ class Result:
         also: what comes out where the point is read in another way, in its unit; and that way in words.
     """
 
-    point: Point
+    point: Measurement
     table: str
     modelled: float | None
     reason: str
@@ -78,28 +79,39 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What points read off a Run, in ps and counts, so that the Run itself can go."""
+class RunSummary:
+    """What is read off a Recording, in ps and counts, so that the Recording itself can go.
+
+    Attributes:
+        spans: how long each ioctl or pass took, by kind and iteration.
+        disable_flushes: remote TLB flushes while logging was disabled.
+        faults: of the whole run, those of the guest's own tables among them.
+        stall_percent: of the vCPUs' time in each pass, by iteration.
+    """
 
     spans: dict[tuple[str, int], int]
-    flushes: int
+    disable_flushes: int
     faults: int
-    stall_share: dict[int, float]
+    stall_percent: dict[int, float]
 
 
-def figures_of(run: Run) -> Figures:
-    """Read everything off a Run."""
-    spans = {(each.name, each.iteration): each.took_ps for each in run.calls}
-    spans |= {(each.name, each.iteration): each.took_ps for each in run.passes}
-    flushes = sum(call.flushes for call in run.calls if call.name == "disable")
-    vcpus = run.scenario.vm.vcpus
+def summary_of(recording: Recording, scenario: Scenario) -> RunSummary:
+    """Read everything off a Recording."""
+    calls = recording.calls
+    took = (calls["end_ps"] - calls["start_ps"]).tolist()
+    kinds = [CALL_KINDS[each] for each in calls["kind"].tolist()]
+    rows = list(zip(kinds, calls["iteration"].tolist(), took, calls["stall_ps"].tolist(), strict=True))
     share = {
-        each.iteration: 100 * each.stall_ps / (each.took_ps * vcpus)
-        for each in run.passes
-        if each.name == "dirty" and each.took_ps
+        iteration: 100 * stall / (span * scenario.vm.vcpus)
+        for kind, iteration, span, stall in rows
+        if kind == "dirty" and span
     }
-    faults = int(run.machine.state.stat[STAT_PF_TAKEN]) + guest_table_pages(run.scenario.memslot.pages)
-    return Figures(spans, flushes, faults, share)
+    return RunSummary(
+        spans={(kind, iteration): span for kind, iteration, span, _ in rows},
+        disable_flushes=int(calls["tlb_flushes"][calls["kind"] == CALL_KINDS.index("disable")].sum()),
+        faults=int(calls["pf_taken"].max()) + guest_table_pages(scenario.ram_pages),
+        stall_percent=share,
+    )
 
 
 def guest_table_pages(pages: int) -> int:
@@ -117,86 +129,94 @@ def guest_table_pages(pages: int) -> int:
     return found
 
 
-class Runs:
-    """Each Scenario is run once, for as many iterations as any point of it wants.
+def with_iterations(scenario: Scenario, iterations: int) -> Scenario:
+    """The same Scenario for another number of iterations, where its driver has any."""
+    if "iterations" not in type(scenario.driver).model_fields:
+        return scenario
+    return scenario.model_copy(update={"driver": scenario.driver.model_copy(update={"iterations": iterations})})
 
-    But where the reading is of the end of the run, for its own iterations: no other point moves it.
+
+class Runs:
+    """Each Scenario is run once, for as many iterations as any measurement of it wants.
+
+    But where the metric is of the end of the run, for its own iterations: no other measurement moves it.
     """
 
     def __init__(self, experiments: Iterable[Experiment]) -> None:
         self._iterations: dict[Scenario, int] = {}
         for each in experiments:
-            for scenario in () if each.reading in OF_THE_END else each.scenarios:
-                key = replace(scenario, iterations=0)
-                self._iterations[key] = max(self._iterations.get(key, 0), scenario.iterations)
-        self._figures = cache(self._run)
+            for scenario in () if each.metric in OF_THE_END else each.scenarios:
+                key, count = with_iterations(scenario, 0), getattr(scenario.driver, "iterations", 0)
+                self._iterations[key] = max(self._iterations.get(key, 0), count)
+        self._summary = cache(self._run)
 
-    def _run(self, key: Scenario) -> Figures:
-        return figures_of(simulate(key))
+    def _run(self, scenario: Scenario) -> RunSummary:
+        return summary_of(run(scenario), scenario)
 
-    def of(self, scenario: Scenario, reading: str) -> Figures:
-        """The figures of a Scenario for a reading."""
-        if reading in OF_THE_END:
-            return self._figures(scenario)
-        return self._figures(replace(scenario, iterations=self._iterations[replace(scenario, iterations=0)]))
+    def of(self, scenario: Scenario, metric: str) -> RunSummary:
+        """The summary of a Scenario's run, for a metric."""
+        if metric in OF_THE_END:
+            return self._summary(scenario)
+        return self._summary(with_iterations(scenario, self._iterations[with_iterations(scenario, 0)]))
 
 
 OF_THE_END: Final = ("disable", "disable_flushes", "faults")
 ONCE: Final = ("enable", "disable", "populate", "pre_split")
 
 
-def span(figures: Figures, name: str, iteration: int) -> int:
+def span(run: RunSummary, name: str, iteration: int) -> int:
     """How long an ioctl or a pass took, ps.
 
     Raises:
-        NotCoveredError: the Run has no such thing.
+        NotCoveredError: the run has no such thing.
     """
     if name in ONCE:
-        found = [took for (each, _), took in figures.spans.items() if each == name]
+        found = [took for (each, _), took in run.spans.items() if each == name]
         if found:
             return found[0]
-    took = figures.spans.get((name, iteration))
+    took = run.spans.get((name, iteration))
     if took is None:
         raise NotCoveredError(f"the experiment has no {name} in iteration {iteration}")
     return took
 
 
 def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
-    """Run an experiment and read its point off.
+    """Run an experiment and read its metric off.
 
     Args:
-        experiment: of the point.
-        unit: of the point.
-        runs: the Runs so far.
+        experiment: of the measurement.
+        unit: of the measurement.
+        runs: the runs so far.
 
     Returns:
         In the unit.
 
     Raises:
-        NotCoveredError: the Run has no such reading.
+        NotCoveredError: the run has no such metric.
     """
-    reading, iteration = experiment.reading, experiment.iteration
-    figures = runs.of(experiment.scenario, reading)
-    if reading == "disable_flushes":
-        return float(figures.flushes)
-    if reading == "faults":
-        return float(figures.faults)
-    if reading == "stall_share":
-        return figures.stall_share[iteration]
+    metric, iteration = experiment.metric, experiment.iteration
+    found = runs.of(experiment.scenario, metric)
+    if metric == "disable_flushes":
+        return float(found.disable_flushes)
+    if metric == "faults":
+        return float(found.faults)
+    if metric == "stall_share":
+        return found.stall_percent[iteration]
     if experiment.beside is not None:
-        beside = runs.of(experiment.beside, reading)
-        if reading == "cpu_dirty":
-            more = span(figures, "dirty", 1) - span(beside, "dirty", 1)
+        beside = runs.of(experiment.beside, metric)
+        if metric == "cpu_dirty":
+            more = span(found, "dirty", 1) - span(beside, "dirty", 1)
             return more * experiment.scenario.vm.vcpus / PS_PER_S
-        return (span(figures, "enable", 0) - span(beside, "enable", 0)) / PS_PER_S
-    return span(figures, reading, iteration) * SECONDS.get(unit, SECONDS["s"])
+        return (span(found, "enable", 0) - span(beside, "enable", 0)) / PS_PER_S
+    return span(found, metric, iteration) * SECONDS.get(unit, SECONDS["s"])
 
 
-def each_result(points: list[Point]) -> Iterator[Result]:
+def each_result(points: list[Measurement], say: Callable[[str], None] = lambda _: None) -> Iterator[Result]:
     """Run the experiment of every point, one after the other.
 
     Args:
         points: published.
+        say: told before each point which one it is.
 
     Yields:
         A result for each, in order; `modelled` depends on nothing but what was run and which metric it is.
@@ -208,16 +228,17 @@ def each_result(points: list[Point]) -> Iterator[Result]:
         except NotCoveredError as reason:
             experiments.append(reason)
     runs = Runs(each for each in experiments if isinstance(each, Experiment))
-    for point, experiment in zip(points, experiments, strict=True):
+    for number, (point, experiment) in enumerate(zip(points, experiments, strict=True), 1):
+        say(f"point {number} of {len(points)}: {one_line(point.id)}")
         yield _result(point, experiment, runs)
 
 
-def results_of(points: list[Point]) -> list[Result]:
+def results_of(points: list[Measurement]) -> list[Result]:
     """each_result() of every point."""
     return list(each_result(points))
 
 
-def _result(point: Point, experiment: Experiment | NotCoveredError, runs: Runs) -> Result:
+def _result(point: Measurement, experiment: Experiment | NotCoveredError, runs: Runs) -> Result:
     if isinstance(experiment, NotCoveredError):
         return Result(point, "", None, str(experiment))
     try:
@@ -226,10 +247,12 @@ def _result(point: Point, experiment: Experiment | NotCoveredError, runs: Runs) 
         also = other and (other[0], modelled(replace(experiment, scenario=other[1]), point.unit, runs))
     except NotCoveredError as reason:
         return Result(point, "", None, str(reason))
-    return Result(point, experiment.table, value, "", content_of(point) in fitted_rows(experiment.scenario.host), also)
+    return Result(
+        point, experiment.table, value, "", content_of(point) in fitted_rows(experiment.scenario.host.profile), also
+    )
 
 
-def content_of(point: Point) -> str:
+def content_of(point: Measurement) -> str:
     """What was measured, whatever it is called."""
     return json.dumps([point.source_title, point.workload, point.metric, point.unit, point.strategy], sort_keys=True)
 
@@ -238,7 +261,7 @@ def content_of(point: Point) -> str:
 def fitted_rows(host: str) -> frozenset[str]:
     """The contents of the shipped points that a profile was fitted to."""
     used = PROFILES[host].rows_used
-    return frozenset(content_of(each) for each in read_points() if used and each.id.startswith(used))
+    return frozenset(content_of(each) for each in read_measurements() if used and each.id.startswith(used))
 
 
 def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
@@ -320,13 +343,16 @@ def lines_of(results: Iterable[Result]) -> Iterator[str]:
         yield f"  {each.point.id}: {each.reason}"
 
 
-def validate_command(path: Path | None, out: TextIO, *, json_form: bool) -> int:
+def validate_command(
+    path: Path | None, out: TextIO, *, json_form: bool, say: Callable[[str], None] = lambda _: None
+) -> int:
     """`mmuviz validate [FILE]`: print the report.
 
     Args:
         path: measurements; None for the shipped ones.
         out: where it goes.
         json_form: a JSON list in place of the tables.
+        say: told which point is run; not where the report's own lines say so on a terminal.
 
     Returns:
         Exit status: 0.
@@ -334,10 +360,12 @@ def validate_command(path: Path | None, out: TextIO, *, json_form: bool) -> int:
     Raises:
         InputError: the file is not one of measurements.
     """
-    results = each_result(read_points(path))
+    points = read_measurements(path)
     if json_form:
-        out.write(json.dumps([each.as_json() for each in results], indent=1) + "\n")
+        found = [each.as_json() for each in each_result(points, say)]
+        out.write(json.dumps(found, indent=1) + "\n")
         return 0
+    results = each_result(points) if out.isatty() else each_result(points, say)
     for line in lines_of(results):
         out.write(one_line(line) + "\n")
         out.flush()

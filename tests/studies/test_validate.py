@@ -15,11 +15,11 @@ from mmuviz.costs import hosts
 from mmuviz.costs.hosts import MEANING, PROFILES
 from mmuviz.ground.errors import InputError
 from mmuviz.studies import validate
-from mmuviz.studies.points import Point, read_points
-from mmuviz.studies.published import NotCoveredError, experiment_of
+from mmuviz.studies.experiments import NotCoveredError, experiment_of
+from mmuviz.studies.measurements import Measurement, read_measurements
 from mmuviz.studies.validate import lines_of, results_of, summary, validate_command, wrong_orders
 
-POINTS = read_points()
+POINTS = read_measurements()
 IN_SCOPE = (
     "Eager Page Splitting for the TDP MMU v1",
     "[PATCH v1/v2] KVM: x86/mmu: Eager Page Splitting for the TDP MMU",
@@ -34,7 +34,7 @@ IN_SCOPE = (
 OUT_OF_SCOPE = ("gfp_nowait", "populate_memory_time", "execute_memory_time")
 
 
-def small(points: list[Point]) -> list[Point]:
+def small(points: list[Measurement]) -> list[Measurement]:
     """Points whose experiment takes well under a second."""
     return [
         point
@@ -45,7 +45,7 @@ def small(points: list[Point]) -> list[Point]:
     ]
 
 
-def values(points: list[Point]) -> list[float | None]:
+def values(points: list[Measurement]) -> list[float | None]:
     return [each.modelled for each in results_of(points)]
 
 
@@ -131,7 +131,7 @@ def test_the_report_and_its_json_say_the_same(tmp_path: Path) -> None:
     assert validate_command(path, out, json_form=True) == 0
     found = json.loads(out.getvalue())
     assert [set(each) for each in found] == [{"id", "covered", "measured", "modelled", "ratio", "reason"}] * len(rows)
-    text = "\n".join(lines_of(results_of(read_points(path))))
+    text = "\n".join(lines_of(results_of(read_measurements(path))))
     for each in found:
         assert each["ratio"] == pytest.approx(each["modelled"] / each["measured"])
         assert f"{each['modelled']:.6g}" in text
@@ -161,7 +161,7 @@ def test_a_workload_that_makes_no_sense_is_not_covered(workload: dict[str, objec
     for point in {point.source_title: point for point in POINTS}.values():
         strange = replace(point, workload=workload)
         with contextlib.suppress(NotCoveredError):
-            assert experiment_of(strange).scenario.memslot.pages <= 1 << 30
+            assert experiment_of(strange).scenario.memory[0].pages <= 1 << 30
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_bad_file_is_refused_in_one_line(
     path = tmp_path / "bad.json"
     path.write_text(text)
     with pytest.raises(InputError, match=rule):
-        read_points(path)
+        read_measurements(path)
     assert main(["validate", str(path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["validate", str(tmp_path / "none.json")]) == 2
@@ -202,12 +202,12 @@ def test_a_bad_file_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_device_is_not_read() -> None:
     with pytest.raises(InputError, match="a device"):
-        read_points(Path("/dev/zero"))
+        read_measurements(Path("/dev/zero"))
 
 
 def test_a_unit_that_a_reading_cannot_have_is_not_covered() -> None:
     point = small(POINTS)[0]
-    assert experiment_of(point).reading == "dirty"
+    assert experiment_of(point).metric == "dirty"
     for unit in ("count", "percent", "cpu_s", "x"):
         with pytest.raises(NotCoveredError, match="unit"):
             experiment_of(replace(point, unit=unit))

@@ -17,7 +17,7 @@ FIELDS: Final = ("id", "source_title", "source_url", "workload", "metric", "unit
 
 
 @dataclass(frozen=True)
-class Point:
+class Measurement:
     """One published value.
 
     Attributes:
@@ -39,7 +39,7 @@ class Point:
     strategy: str
 
 
-def read_points(path: Path | None = None) -> list[Point]:
+def read_measurements(path: Path | None = None) -> list[Measurement]:
     """Read measurements.
 
     Args:
@@ -82,7 +82,7 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _point(name: str, index: int, row: object) -> Point:
+def _point(name: str, index: int, row: object) -> Measurement:
     if not isinstance(row, dict):
         raise InputError(f"{name}: entry {index} must be an object with the fields {', '.join(FIELDS)}")
     words = {field: row.get(field, "") for field in ("id", "source_title", "metric", "unit", "strategy")}
@@ -94,4 +94,4 @@ def _point(name: str, index: int, row: object) -> Point:
         raise InputError(f"{name}: entry {index}: workload must be an object")
     if value is None:
         raise InputError(f"{name}: entry {index}: value must be a number")
-    return Point(workload=workload, value=value, **words)
+    return Measurement(workload=workload, value=value, **words)
