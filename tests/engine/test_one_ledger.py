@@ -17,10 +17,8 @@ import pytest
 from mmuviz.costs.hosts import PROFILES, HostProfile
 from mmuviz.costs.ledger import COSTS
 from mmuviz.engine import cost_table
-from mmuviz.engine.cost_table import price_list
 from mmuviz.engine.timed_replay import TimedReplay
 from mmuviz.mmu.config import VmConfig
-from mmuviz.mmu.recordings import checked
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.work import WORK_NAMES
 from mmuviz.studies.instruction_counts import counts_of_ops
@@ -123,9 +121,9 @@ def takes_ps(asked: dict[str, Any], dear: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cost_table, "hundredths_of", alone)
     host = PROFILES["split_on_fault"]
     values = {name: value if name in TOPOLOGY else 0 for name, value in host.values.items()}
-    nothing = HostProfile("nothing", "", (), values | {"path_ps": 1, "walk_ps": 1})
-    recording = checked(asked)
-    return max(TimedReplay(recording, price_list(recording.config, nothing)).ends_ps())
+    nothing = HostProfile("split_on_fault", "", (), values | {"path_ps": 1, "walk_ps": 1})
+    monkeypatch.setitem(PROFILES, "split_on_fault", nothing)
+    return max(TimedReplay(asked, "split_on_fault").ends_ps())
 
 
 @pytest.mark.parametrize("entry", COSTS)
