@@ -8,39 +8,53 @@ import numpy as np
 
 from mmuviz.costs.hosts import PROFILES, HostProfile
 from mmuviz.engine import clock as layout
-from mmuviz.engine.clock import note_tables
-from mmuviz.engine.cost_table import PS_PER_NS, CostTable, cost_table
-from mmuviz.engine.ioctls import TimedIoctls
-from mmuviz.engine.run import stall_quantile
-from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
-from mmuviz.mmu.recordings import Replayable, checked
-from mmuviz.mmu.replay import Replay, slot_of
-from mmuviz.mmu.state import I64
-from mmuviz.recording.timing import F64, Ioctl, Timing
-from mmuviz.workloads.stream import COLUMNS
+from mmuviz.engine.account import bucket_end
+from mmuviz.engine.calls import IOCTLS
+from mmuviz.engine.choices.recorded import bare_ops, vm_of_recording
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.cost_table import PS_PER_NS
+from mmuviz.engine.frames import STATES
+from mmuviz.engine.recording_of import bins_table
+from mmuviz.engine.run import session_of
+from mmuviz.engine.timed_vm import TimedVm
+from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, pages_per_hpage
+from mmuviz.mmu.config import MAX_GFN
+from mmuviz.mmu.recordings import checked
+from mmuviz.mmu.replay import Replay
+from mmuviz.mmu.state import I64, LOG_TRACED
+from mmuviz.recording.timing import Ioctl, Timing
 
 PS_PER_MS: Final = 10**6 * PS_PER_NS
 PS_PER_US: Final = 10**3 * PS_PER_NS
 SHOWN_BINS: Final = 256
 QUANTILES: Final = (0.5, 0.99, 0.999)
+SHOWN_STATES: Final = STATES[:4]
+"""Table pages, and leaves by level."""
 
 
-class TimedReplay(Replay[TimedIoctls]):
+class TimedReplay(Replay[TimedVm]):
     """A replay whose machine has a clock, from the first enabling on; it answers as without one."""
 
-    def __init__(self, recording: Replayable, prices: CostTable, tracepoints: frozenset[str] = frozenset()) -> None:
+    def __init__(self, document: dict[str, Any], host: str, tracepoints: frozenset[str] = frozenset()) -> None:
         """Create the VM.
 
         Args:
-            recording: a checked document.
-            prices: of its configuration on a host.
+            document: schema kvm-recording/1.
+            host: name of a profile of costs/hosts.py.
             tracepoints: kinds of events that are recorded.
+
+        Raises:
+            MmuvizError: the document is refused.
         """
-        stream = np.zeros((recording.config.vcpus, COLUMNS), dtype=np.int64)
-        self.timed = TimedIoctls(prices, None, stream, record=bool(tracepoints))
-        super().__init__(recording, self.timed, tracepoints)
+        recording = checked(document)
+        driver = {"kind": "listed_ops", "ops": bare_ops(document)}
+        vm = vm_of_recording(document)
+        self.session = session_of(Scenario.model_validate({"vm": vm, "driver": driver, "host": {"profile": host}}))
+        if tracepoints:
+            self.session.machine.vm.log_all(LOG_TRACED, 0, MAX_GFN)
+        timed = TimedVm(self.session.ioctls, self.session.accesses, answers=bool(tracepoints))
+        super().__init__(recording, timed, tracepoints)
         self.begun = False
-        self.first = np.zeros((1, layout.SERIES_COLUMNS), dtype=np.int64)
 
     def ends_ps(self) -> list[int]:
         """Carry all ops out.
@@ -49,43 +63,38 @@ class TimedReplay(Replay[TimedIoctls]):
             When each ends; 0 for those before the clock begins.
 
         Raises:
-            MmuvizError: the document or one of its ops is refused.
+            MmuvizError: one of the ops is refused.
         """
-        return [self.timed.time if self.begun else 0 for _ in self.steps()]
-
-    def _begin_clock(self) -> None:
+        ends = [self.session.machine.time if self.begun else 0 for _ in self.steps()]
         if not self.begun:
-            self.begun = True
-            self.timed.start_anew()
-            note_tables(self.first, 0, self.timed.guest_tables.stat)
+            self.begin_clock()
+        return ends
+
+    def begin_clock(self) -> None:
+        """Time 0: the recorder looks at the tables from now on."""
+        self.begun = True
+        self.session.begin_clock()
 
     def enable(self, op: dict[str, Any]) -> None:
-        """Set the flag, from when on time is counted."""
-        self._begin_clock()
-        self.timed.enable(slot_of(op))
-
-    def disable(self, op: dict[str, Any]) -> None:
-        """Clear the flag."""
-        self.timed.disable(slot_of(op))
-
-    def get(self, op: dict[str, Any]) -> list[list[int]]:
-        """KVM_GET_DIRTY_LOG."""
-        with self.timed.call("get"):
-            return super().get(op)
-
-    def clear(self, op: dict[str, Any]) -> None:
-        """KVM_CLEAR_DIRTY_LOG."""
-        with self.timed.call("clear"):
-            super().clear(op)
+        """Set the flag; from the first time on, time is counted."""
+        if not self.begun:
+            self.begin_clock()
+        super().enable(op)
 
 
-class PlainReplay(TimedReplay):
-    """The same guest where dirty logging is never enabled."""
+class ReplayWithoutLogging(TimedReplay):
+    """The same guest where dirty logging is never enabled, and nobody looks at the tables."""
+
+    def begin_clock(self) -> None:
+        """Time 0."""
+        self.begun = True
+        self.session.machine.reset_clock()
 
     def enable(self, op: dict[str, Any]) -> None:
-        """Nothing but that time is counted from here on."""
+        """Nothing but that time is counted from the first one on."""
         del op
-        self._begin_clock()
+        if not self.begun:
+            self.begin_clock()
 
     def disable(self, op: dict[str, Any]) -> None:
         """Nothing."""
@@ -112,34 +121,60 @@ def timing_of(document: dict[str, Any], host: str) -> Timing:
     Raises:
         MmuvizError: the document or one of its ops is refused.
     """
-    recording, profile = checked(document), PROFILES[host]
-    prices = cost_table(recording.config, profile)
-    replay = TimedReplay(recording, prices)
-    ends = replay.ends_ps()
-    machine, clock = replay.timed, replay.timed.clock
-    shift = int(clock.regs[layout.BIN_SHIFT])
-    used = (max(ends) >> shift) + 1
-    size = -(-used // SHOWN_BINS)
-    series = clock.series[: -(-used // size) * size]
-    sums = series.reshape(-1, size, layout.SERIES_COLUMNS).sum(axis=1)
-    stand = held(np.concatenate([replay.first, series]))[::size]
+    profile, replay = PROFILES[host], TimedReplay(document, host)
+    ends, session = replay.ends_ps(), replay.session
+    clock = session.machine.clock
+    columns, stand, bin_ps = by_bin(replay)
+    calls = [row for row in session.log.rows if row["kind"] in IOCTLS]
     return Timing(
         host=host,
         host_says=profile.says,
         causes=layout.CAUSE_NAMES,
         op_end_ms=np.array(ends) / PS_PER_MS,
-        plain_ms=_plain_ms(recording, prices),
-        ioctls=tuple(Ioctl(call.name, call.start_ps / PS_PER_MS, call.took_ps / PS_PER_MS) for call in machine.calls),
-        bin_ms=(size << shift) / PS_PER_MS,
-        stall_ms=sums[:, : layout.CAUSES] / PS_PER_MS,
-        ioctl_ms=sums[:, layout.IOCTL] / PS_PER_MS,
-        table_bytes=stand[:, layout.TABLES] * (PAGE_BYTES + PAGE_HEADER_BYTES),
-        reach_bytes=reach_bytes(stand, profile),
-        accesses=sums[:, layout.RETIRED],
+        plain_ms=np.diff(ReplayWithoutLogging(document, host).ends_ps(), prepend=0) / PS_PER_MS,
+        ioctls=tuple(
+            Ioctl(
+                str(row["kind"]),
+                int(row["start_ps"]) / PS_PER_MS,
+                (int(row["end_ps"]) - int(row["start_ps"])) / PS_PER_MS,
+            )
+            for row in calls
+        ),
+        bin_ms=bin_ps / PS_PER_MS,
+        stall_ms=np.stack([columns[f"stall_{cause}_ps"] for cause in layout.CAUSE_NAMES], axis=1) / PS_PER_MS,
+        ioctl_ms=columns["ioctl_ps"] / PS_PER_MS,
+        table_bytes=stand[:, 0] * (PAGE_BYTES + PAGE_HEADER_BYTES),
+        reach_bytes=reach_bytes(stand[:, 1:], profile),
+        accesses=columns["accesses"],
         vcpu_stall_ms=clock.stall / PS_PER_MS,
         faults=int(clock.hist[layout.CAUSES].sum()),
         fault_us=_fault_us(clock),
     )
+
+
+def by_bin(replay: TimedReplay) -> tuple[dict[str, I64], I64, int]:
+    """What was recorded over time, in at most SHOWN_BINS bins.
+
+    Args:
+        replay: over.
+
+    Returns:
+        Sums of each bin by name; int64[bins + 1, 4], SHOWN_STATES at time 0 and at each bin's end; a bin's width, ps.
+    """
+    session = replay.session
+    machine, recorder = session.machine, session.recorder
+    recorder.finish(machine)
+    if recorder.frames is None:
+        raise ValueError("the clock has not begun")
+    width = 1 << int(machine.clock.regs[layout.BIN_SHIFT])
+    bins = max(-(-machine.time // width), 1)
+    fine = {name: np.asarray(each) for name, each in bins_table(machine.clock, recorder.frames, bins, width).items()}
+    size = -(-bins // SHOWN_BINS)
+    starts = np.arange(0, bins, size)
+    sums: dict[str, I64] = {name: np.add.reduceat(each, starts) for name, each in fine.items() if name not in STATES}
+    first = recorder.frames.taken[0].states[np.newaxis, : len(SHOWN_STATES)]
+    stand = np.concatenate([first, np.stack([fine[name] for name in SHOWN_STATES], axis=1)])
+    return sums, stand[np.append(starts, bins)], size * width
 
 
 def _fault_us(clock: layout.Clock) -> tuple[float, float, float, float]:
@@ -149,39 +184,27 @@ def _fault_us(clock: layout.Clock) -> tuple[float, float, float, float]:
     return first, second, third, longest / PS_PER_US
 
 
-def _plain_ms(recording: Replayable, prices: CostTable) -> F64:
-    took: F64 = np.diff(PlainReplay(recording, prices).ends_ps(), prepend=0) / PS_PER_MS
-    return took
+def stall_quantile(hist: I64, share: float) -> int:
+    """The upper edge of the bucket that a share of all stalls does not exceed, ps."""
+    total = int(hist.sum())
+    if total == 0:
+        return 0
+    return bucket_end(int(np.searchsorted(np.cumsum(hist), share * total)))
 
 
-def held(series: I64) -> I64:
-    """Carry what stands at a bin's end on over bins in which nothing was noted.
-
-    Args:
-        series: int64[n, columns], what stood at the beginning and then a row a bin, see Clock.
-
-    Returns:
-        int64[n, columns].
-    """
-    noted = (series[:, layout.TABLES :] != 0).any(axis=1)
-    at = np.maximum.accumulate(np.where(noted, np.arange(len(series)), 0))
-    carried: I64 = series[at]
-    return carried
-
-
-def reach_bytes(columns: I64, host: HostProfile) -> I64:
-    """What one core's second-level TLB can map at most, with leaves as they stand.
+def reach_bytes(leaves: I64, host: HostProfile) -> I64:
+    """What one core's second-level TLB can map at most, with leaves as they are.
 
     2M entries first, since they map more; 4K take what is left.
 
     Args:
-        columns: int64[bins, columns], see Clock.
+        leaves: int64[n, 3], of 4K, 2M and 1G.
         host: its TLB.
 
     Returns:
-        int64[bins].
+        int64[n].
     """
-    small, mid, large = (columns[:, layout.PAGES + level] for level in (PG_LEVEL_4K, PG_LEVEL_2M, PG_LEVEL_1G))
+    small, mid, large = leaves.T
     mids = np.minimum(mid, host["stlb_entries"])
     smalls = np.minimum(small, host["stlb_entries"] - mids)
     larges = np.minimum(large, host["stlb_1g_entries"])

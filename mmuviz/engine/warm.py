@@ -5,17 +5,14 @@ from __future__ import annotations
 import gc
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any, Final
 
+from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.replayed import record_replay
-from mmuviz.engine.run import simulate
-from mmuviz.engine.scenario import Scenario
-from mmuviz.ground.pages import PAGES_PER_2M
+from mmuviz.engine.run import run
 from mmuviz.mmu import warm as machine
-from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
-from mmuviz.mmu.features import features_of
-from mmuviz.workloads.sequential import Sequential
 
-DOCUMENT = {
+DOCUMENT: Final[dict[str, Any]] = {
     "schema": "kvm-recording/1",
     "name": "warm",
     "kernel": "6.12",
@@ -42,14 +39,49 @@ DOCUMENT = {
 }
 
 
+MEMORY: Final = [{"size": "8 MiB", "backing": "thp"}]
+OPS: Final[list[dict[str, Any]]] = [
+    {**DOCUMENT["ops"][0], "slot": 2},
+    {"op": "write", "slot": 2, "vcpu": 0, "pages": [0, 1]},
+    {"op": "enable", "slot": 2},
+    {"op": "parallel_write", "slot": 2, "how": "contig", "start": 0, "stride": 1, "count": 8},
+    {"op": "get", "slot": 2},
+    {"op": "clear", "slot": 2, "first_page": 0, "num_pages": 512, "bits": "last"},
+    {"op": "hostwrite", "slot": 2, "start": 0, "stride": 1, "count": 2},
+    {"op": "dontneed", "slot": 2, "start": 0, "count": 2},
+    {"op": "disable", "slot": 2},
+    {"op": "move_slot", "slot": 2, "base_gfn": 2048},
+    {"op": "delslot", "slot": 2},
+]
+LIVE: Final = {"kind": "live_rounds", "lead": "10 us", "interval": "20 us", "tail": "10 us", "disable": True}
+SCENARIOS: Final[tuple[dict[str, Any], ...]] = (
+    {"driver": {"kind": "dirty_log_perf_test", "iterations": 1, "runs_while_disabling": True}},
+    {"vm": {"dirty_log_mode": "legacy", "eager_page_split": False, "vcpus": 2}},
+    {"vm": {"dirty_log_mode": "ring", "ring_entries": 1024, "vcpus": 2}},
+    {"vm": {"kernel": "5.15", "dirty_log_mode": "legacy"}},
+    {"vm": {"kernel": "6.13"}},
+    {"vm": {"mmu": "direct_shadow"}, "driver": {"kind": "pre_split", "iterations": 1}},
+    {"driver": {"kind": "pre_split", "iterations": 1}},
+    {"vm": {"mmu": "nested"}},
+    {"vm": {"kernel": "shadow-eager-v1", "mmu": "direct_shadow", "eager_page_split": True}},
+    {"vm": {"mmu": "stage2", "split_chunk": "2 MiB"}},
+    {"vm": {"tracking": "2m", "rounds_to_4k": 1, "dirty_log_mode": "manual"}},
+    {"vm": {"vcpus": 2}, "workload": {"pattern": "zipf", "exit_rate_hz": 10**6}, "driver": {**LIVE, "big_lock": True}},
+    {"driver": {"kind": "without_logging", "iterations": 1}},
+)
+"""One of everything that is called from Python: drivers, MMUs, kernels and ways to log."""
+
+
 def warm_accesses() -> None:
-    """Compile what an access of a guest needs, with and without a clock."""
+    """Compile what a guest under the clock needs, and what watches a document's ops without one."""
     record_replay(DOCUMENT)
-    slot = Memslot(0, 2 * PAGES_PER_2M, Backing.THP)
-    for mode in (DirtyLogMode.MANUAL_INITIALLY_SET, DirtyLogMode.LEGACY, DirtyLogMode.RING):
-        ring = 1024 if mode.ring else None
-        vm = VmConfig(features_of("6.12"), mode, vcpus=2, ring_entries=ring)
-        simulate(Scenario(vm, slot, Sequential(), iterations=1, runs_while_disabling=not mode.ring))
+    for each in SCENARIOS:
+        run(Scenario.model_validate({"memory": MEMORY, **each}))
+    run(
+        Scenario.model_validate(
+            {"vm": {"vcpus": 2, "dirty_log_mode": "manual"}, "driver": {"kind": "listed_ops", "ops": OPS}}
+        )
+    )
 
 
 def warm() -> None:

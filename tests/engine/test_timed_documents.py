@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from mmuviz.costs.hosts import PROFILES
-from mmuviz.engine import clock as layout
-from mmuviz.engine.cost_table import price_list
-from mmuviz.engine.timed_replay import TimedReplay, held, reach_bytes, timing_of
+from mmuviz.engine.timed_replay import TimedReplay, reach_bytes, timing_of
 from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES
 from mmuviz.mmu.answers import TRACEPOINTS
 from mmuviz.mmu.recordings import checked
@@ -83,10 +81,8 @@ def test_a_fault_s_stall_has_a_tail(kernel: str, mode: str, eager: bool) -> None
 
 @every_choice
 def test_it_answers_as_without_a_clock(kernel: str, mode: str, eager: bool) -> None:  # noqa: FBT001 - one of CHOICES
-    recording = checked(document(kernel, mode, eager))
-    prices = price_list(recording.config, PROFILES[HOST])
-    plain = list(replay_of(recording).steps())
-    timed = list(TimedReplay(recording, prices, TRACEPOINTS).steps())
+    plain = list(replay_of(checked(document(kernel, mode, eager))).steps())
+    timed = list(TimedReplay(document(kernel, mode, eager), HOST, TRACEPOINTS).steps())
     # In time vCPUs that fault overtake each other: what each op did is the same, its order is not.
     for after in (*plain, *timed):
         after.pop("first_events_in_order")
@@ -127,14 +123,6 @@ def test_the_same_document_costs_the_same() -> None:
     assert np.array_equal(again.op_end_ms, first.op_end_ms)
 
 
-def test_what_nobody_notes_stands_as_before() -> None:
-    series = np.zeros((5, layout.SERIES_COLUMNS), dtype=np.int64)
-    series[0, layout.TABLES] = 1
-    series[2, layout.TABLES] = 7
-    series[3, layout.EXIT] = 9  # a stall tells nothing of tables
-    assert held(series)[:, layout.TABLES].tolist() == [1, 1, 7, 7, 7]
-
-
 @pytest.mark.parametrize(
     ("leaves", "reach"),
     [
@@ -147,9 +135,7 @@ def test_what_nobody_notes_stands_as_before() -> None:
     ],
 )
 def test_the_tlb_reaches_as_far_as_its_entries(leaves: tuple[int, int, int], reach: int) -> None:
-    columns = np.zeros((1, layout.SERIES_COLUMNS), dtype=np.int64)
-    columns[0, layout.PAGES + 1 : layout.PAGES + 4] = leaves
-    assert reach_bytes(columns, PROFILES[HOST]).tolist() == [reach]
+    assert reach_bytes(np.array([leaves]), PROFILES[HOST]).tolist() == [reach]
 
 
 def test_reach_is_noted_from_the_enabling_on() -> None:
