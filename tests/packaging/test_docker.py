@@ -34,7 +34,9 @@ from pathlib import Path
 import numpy as np
 import mmuviz.engine
 import mmuviz.mmu
+from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.replayed import record_file
+from mmuviz.engine.run import run
 from mmuviz.mmu.config import Backing, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.features import features_of, kernel_row
 from mmuviz.mmu.vm import Vm
@@ -64,6 +66,24 @@ for choices in (
         if step == machine.enable_dirty_logging:
             machine.clear_dirty_log(0, 0, 1 << 18, machine.get_dirty_log(0))
     machine.delete_memslot(0)
+memory = [{"size": "1 GiB", "backing": "hugetlb_1g"}, {"size": "2 MiB", "backing": "4k", "host_populated": False}]
+live = {"kind": "live_rounds", "interval": "20 us", "lead": "10 us", "disable": True}
+for choices in (
+    {"workload": {"pattern": "hot_set", "shared": True, "accesses": 2000}},
+    {"workload": {"pattern": "uniform_random", "accesses": 2000, "exit_rate_hz": 10**5}, "driver": live},
+    {"workload": {"pattern": "read_write_mix"}, "driver": {"kind": "enable_only", "tail": "20 us"}},
+    {"workload": {"pattern": "strided"}, "driver": {"kind": "without_logging", "duration": "20 us"}},
+    {"workload": {"pattern": "idle"}, "driver": {"kind": "pre_split"}},
+    {"vm": {"vendor": "amd", "dirty_log_mode": "ring_initially_set", "ring_entries": 2048}, "driver": live},
+    {"vm": {"kernel": "6.1", "dirty_log_mode": "legacy"}},
+    {"vm": {"kernel": "6.18", "mmu": "nested"}, "driver": live},
+    {"vm": {"kernel": "shadow-eager-v3", "mmu": "shadow_paging"}},
+    {"vm": {"mmu": "stage2", "split_chunk": "1 GiB"}, "driver": live},
+    {"vm": {"tracking": "2m", "dirty_log_mode": "legacy"}},
+):
+    choices = {**choices, "vm": {"vcpus": 2, **choices.get("vm", {})}}
+    run(Scenario.model_validate({"memory": memory, **choices}))
+run(Scenario.model_validate({"driver": {"kind": "listed_ops", "recording": "A_2m_ring_lazy__6.12"}}))
 missed = []
 for room in (mmuviz.mmu, mmuviz.engine):
     for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
