@@ -85,9 +85,8 @@ def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
         if stall_ns:
             share = share_text(stall_ns, totals["stall_total_ns"])
             yield from _wrapped(f"{time_text(stall_ns)} ({share})", f"  {cause.replace('_', ' ')}")
-    yield from _wrapped(
-        f"{time_text(totals['slow_writes_ns'])} more, in writes that stay in the guest; no stall", "Slower writes"
-    )
+    slow = time_text(totals["slow_writes_ns"])
+    yield from _wrapped(f"{slow} more in writes that the processor logs by itself (PML); no stall", "Slower writes")
 
 
 def _ioctls(ioctls: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

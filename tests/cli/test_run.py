@@ -13,6 +13,7 @@ from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
 from mmuviz.exports.json_document import json_document
 from mmuviz.exports.summary import summary_of
+from mmuviz.ground.pages import PG_LEVEL_2M
 from mmuviz.recording.file import load
 from mmuviz.studies.estimate import cost_of
 from tests.cli.small_files import SMALL, VARIANTS, small_file
@@ -63,13 +64,13 @@ def test_a_guest_that_runs_on_is_compared_with_one_without_logging(
         assert plain["scenario"]["driver"]["kind"] == "without_logging"
         assert sum(each["calls"] for each in plain["totals"]["ioctls"].values()) == 0
     elif compared:
-        assert "of the 10 million/s without logging" in " ".join(shown.split())
+        assert "million/s without logging" in " ".join(shown.split())
 
 
 def test_a_long_second_run_is_made_only_when_it_is_asked_for(
     tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmuviz.cli.run.CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr("mmuviz.cli.run.CHEAP_SECONDS", -1.0)
     for option, said in (([], False), (["--baseline"], True)):
         assert main(["run", str(small_file(tmp_path)), *option]) == 0
         assert ("without logging" in capsys.readouterr().out) == said
@@ -97,7 +98,8 @@ def test_a_focus_keeps_its_events_alone(tmp_path: Path) -> None:
     assert main(["run", source, "-o", str(out), "--focus", "0x100200:512"]) == 0
     recording = load(out)
     assert recording.header.focus is not None
-    assert set((recording.events.gfn // 512).tolist()) == {0x100200 // 512}
+    inside = recording.events.gfn[recording.events.level <= PG_LEVEL_2M]  # entries above cover other pages as well
+    assert set((inside // 512).tolist()) == {0x100200 // 512}
     assert recording.totals == run(Scenario.model_validate({**SMALL, "driver": PASSES})).totals
 
 
@@ -120,8 +122,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "small.json", "--limit-seconds", "nan"], "--limit-seconds='nan' must be a number above 0"),
     (["run", "small.json", "--limit-memory", "4 gb"], "--limit-memory='4 gb' must be a number with a unit"),
     (["run", "small.json", "--limit-memory", "4 MiB"], "or raise the limit: --limit-memory 1GiB"),
-    (["run", "small.json", "--limit-seconds", "1e-9"], "or raise the limit: --limit-seconds 1"),
-    (["run", "small.json", "--set", "memory[0].size=4 TiB"], "GiB of memory and"),
+    (["run", "small.json", "--set", "driver.tail=9s", "--limit-seconds", ".1"], "raise the limit: --limit-seconds 2"),
+    (["run", "small.json", "--set", "memory[0].size=6 TiB"], "GiB of memory and"),
     (["run", "small.json", "-o", "."], "cannot write .: it is a folder; name a file in it"),
     (["run", "small.json", "-o", "no/out"], "cannot write no/out: there is no folder no"),
     (["run", "small.json", "-o", ""], "'' must name a file"),
