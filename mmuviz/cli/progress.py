@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
-import click
-
 from mmuviz.recording.quantities import time_text
 
 AFTER_S: Final = 2.0
@@ -60,6 +58,8 @@ class Progress:
         self._done = done
 
     def _new_bar(self) -> Any:  # noqa: ANN401 - as above
+        import click
+
         return click.progressbar(
             length=STEPS, label=self._label, file=sys.stderr, show_percent=True, item_show_func=_simulated
         )

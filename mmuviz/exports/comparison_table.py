@@ -49,7 +49,7 @@ def comparison_table(recordings: Sequence[Recording], labels: Sequence[str]) -> 
     lines.append(" " * NAME_COLUMNS + "".join(head.rjust(width) for head in heads))
     for row in _rows(recordings):
         cells = (_cell(row, column, width) for column in range(len(heads)))
-        lines.append(row.name[:NAME_COLUMNS].ljust(NAME_COLUMNS) + "".join(cells))
+        lines.append(row.name[:NAME_COLUMNS].ljust(NAME_COLUMNS) + "".join(cells).rstrip())
     if len(heads) > 1:
         lines += ["", *best_lines(recordings, heads)]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from mmuviz.exports.setup_words import guest_bytes, number, setup_words
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.ground.errors import one_line
 from mmuviz.ground.pages import PAGE_BYTES
@@ -50,12 +51,6 @@ def summary_of(recording: Recording, without_logging: Recording | None = None) -
     return "\n\n".join(blocks) + "\n"
 
 
-def guest_bytes(recording: Recording) -> int:
-    """Memory of all memslots."""
-    pages: list[int] = recording.cell_map.pages.tolist()
-    return sum(pages) * PAGE_BYTES
-
-
 def accesses_per_second(recording: Recording) -> float:
     """Guest accesses that retired a second of simulated time, of all vCPUs."""
     end_ns = recording.totals["end_ns"]
@@ -71,15 +66,8 @@ def _wrapped(text: str, name: str = "") -> list[str]:
 def _head(recording: Recording) -> Iterator[str]:
     header = recording.header
     yield from _wrapped(str(header.scenario.get("title") or "Recording") + f" ({recording.hash[:12]})")
-    yield from _wrapped(
-        f"{time_text(recording.totals['end_ns'])} of simulated time, {_number(header.vcpus, 'vCPU')}, "
-        f"{bytes_text(guest_bytes(recording))} of guest memory, kernel {header.versions.kernel}, "
-        f"host {header.host.profile}{' (extrapolated)' if header.host.extrapolated else ''}"
-    )
-
-
-def _number(count: int, name: str, plural: str = "s") -> str:
-    return f"{count_text(count)} {name}{'' if count == 1 else plural}"
+    simulated = f"{time_text(recording.totals['end_ns'])} of simulated time"
+    yield from _wrapped(", ".join([simulated, *setup_words(recording)]))
 
 
 def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
@@ -97,7 +85,8 @@ def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
         if stall_ns:
             share = share_text(stall_ns, totals["stall_total_ns"])
             yield from _wrapped(f"{time_text(stall_ns)} ({share})", f"  {cause.replace('_', ' ')}")
-    yield from _wrapped(f"{time_text(totals['slow_writes_ns'])} more in all; counted as no stall", "Slower writes")
+    slow = time_text(totals["slow_writes_ns"])
+    yield from _wrapped(f"{slow} more in writes that the processor logs by itself (PML); no stall", "Slower writes")
 
 
 def _ioctls(ioctls: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
@@ -129,9 +118,9 @@ def _counts(totals: Mapping[str, Any]) -> Iterator[str]:
     yield from _wrapped(_listed(totals["faults"], PATH_NAMES), "Faults by path")
     yield from _wrapped(_listed(totals["splits"], PLACE_NAMES), "Splits by place")
     yield from _wrapped(
-        f"{_number(totals['zaps'], 'zap')}, {_number(totals['tlb_flushes'], 'TLB flush', 'es')}, "
-        f"{_number(totals['dirty_reported_pages'], 'dirty page')} reported",
-        "Also",
+        f"{number(totals['zaps'], 'zap')}, {number(totals['tlb_flushes'], 'TLB flush', 'es')}, "
+        f"{number(totals['dirty_reported_pages'], 'dirty page')} reported",
+        "Other counts",
     )
     leaves = ", ".join(f"{count_text(totals['leaves'][size])} of {size.upper()}" for size in SIZES)
     yield from _wrapped(leaves, "Leaves at the end")

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmuviz.exports.comparison_table import comparison_table
+from mmuviz.exports.setup_words import common_words
 from mmuviz.exports.summary import summary_of
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.recording import Recording
@@ -32,7 +33,7 @@ def test_it_answers_what_people_ask() -> None:
         "Stall of vCPUs 364 µs in all, worst vCPU 206 µs",
         "a single stall p50 8 ns, p99 108 µs, longest 108 µs",
         "tlb flush 127 µs (34.8%)",
-        "Slower writes 121 µs more in all; counted as no stall",
+        "Slower writes 121 µs more in writes that the processor logs by itself (PML); no stall",
         "GET 2 581 µs 565 µs 283 µs",
         "2.32 MiB added at the most since logging was enabled (36.2% of guest memory)",
         "11 not present, 13 fast_page_fault(), 15 write-protected, slow path, 12 spurious",
@@ -41,6 +42,24 @@ def test_it_answers_what_people_ask() -> None:
         "Times modelled on a host that is made up.",
     ):
         assert said in text
+
+
+def test_it_says_what_was_run() -> None:
+    vm = {"vendor": "intel", "mmu": "tdp", "pml": False, "dirty_log_mode": "manual", "eager_page_split": True}
+    scenario = {"vm": vm, "memory": [{}, {}], "workload": {"pattern": "zipf"}, "driver": {"kind": "live_rounds"}}
+    text = spoken(summary_of(made_recording(scenario=scenario)))
+    assert "6.39 MiB of guest memory in 2 memslots, kernel 6.12, intel without PML, MMU tdp, manual, eager" in text
+    assert "eager splitting, workload zipf, driver live_rounds, host made" in text
+    arm64 = {"vendor": "arm64", "mmu": "stage2", "split_chunk": 2 << 20, "eager_page_split": False}
+    assert "arm64, MMU stage2, eager splitting by 2 MiB, host made" in spoken(
+        summary_of(made_recording(scenario={"vm": arm64}))
+    )
+
+
+def test_what_runs_have_in_common() -> None:
+    made = [made_recording(scenario={"vm": {"eager_page_split": eager}}) for eager in (False, True)]
+    assert common_words(made) == ["2 vCPUs", "6.39 MiB of guest memory", "kernel 6.12", "host made"]
+    assert "lazy splitting" in common_words(made[:1])
 
 
 def test_progress_is_compared_with_a_guest_without_logging() -> None:
@@ -70,6 +89,7 @@ def test_four_variants_fit_in_80_columns(made: list[Recording]) -> None:
     for line in comparison_table(made, labels).splitlines():
         assert len(line) <= 80
         assert line.isprintable()
+        assert line == line.rstrip()
 
 
 def test_differences_are_against_the_first() -> None:

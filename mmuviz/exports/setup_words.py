@@ -1,0 +1,75 @@
+"""What was run, in a few words each: what a summary and a comparison begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.recording.quantities import bytes_text, count_text
+from mmuviz.recording.recording import Recording
+
+
+def setup_words(recording: Recording) -> list[str]:
+    """VM, memory, workload, driver and host of a Recording.
+
+    Args:
+        recording: not changed.
+
+    Returns:
+        A few words each, e.g. "4 vCPUs"; what its Scenario does not say is left out.
+    """
+    header = recording.header
+    vm, memory = _part(header.scenario, "vm"), header.scenario.get("memory")
+    slots = len(memory) if isinstance(memory, Sequence) else 0
+    words = [
+        number(header.vcpus, "vCPU"),
+        f"{bytes_text(guest_bytes(recording))} of guest memory{f' in {slots} memslots' if slots > 1 else ''}",
+        f"kernel {header.versions.kernel}",
+        _processor(vm),
+        str(vm.get("dirty_log_mode", "")),
+        _splitting(vm),
+    ]
+    if pattern := _part(header.scenario, "workload").get("pattern"):
+        words.append(f"workload {pattern}")
+    if kind := _part(header.scenario, "driver").get("kind"):
+        words.append(f"driver {kind}")
+    words.append(f"host {header.host.profile}{' (extrapolated)' if header.host.extrapolated else ''}")
+    return [each for each in words if each]
+
+
+def common_words(recordings: Sequence[Recording]) -> list[str]:
+    """setup_words() that hold for all of several Recordings."""
+    found = [setup_words(each) for each in recordings]
+    return [each for each in found[0] if all(each in words for words in found)]
+
+
+def guest_bytes(recording: Recording) -> int:
+    """Memory of all memslots."""
+    pages: list[int] = recording.cell_map.pages.tolist()
+    return sum(pages) * PAGE_BYTES
+
+
+def number(count: int, name: str, plural: str = "s") -> str:
+    """A count and what is counted, e.g. "1 zap", "2 zaps"."""
+    return f"{count_text(count)} {name}{'' if count == 1 else plural}"
+
+
+def _part(scenario: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = scenario.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _processor(vm: Mapping[str, Any]) -> str:
+    if "vendor" not in vm:
+        return ""
+    pml = "" if vm["vendor"] != "intel" else " with PML" if vm.get("pml") else " without PML"
+    return f"{vm['vendor']}{pml}, MMU {vm.get('mmu')}"
+
+
+def _splitting(vm: Mapping[str, Any]) -> str:
+    if chunk := vm.get("split_chunk"):
+        return f"eager splitting by {bytes_text(chunk)}"
+    if "eager_page_split" not in vm:
+        return ""
+    return "eager splitting" if vm["eager_page_split"] else "lazy splitting"
