@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from mmuviz.engine import clock as layout
+from mmuviz.engine.account import widen_bins
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Focus
 from mmuviz.engine.clock import FOREVER
@@ -72,7 +73,7 @@ class Recorder:
         self.frames.take(machine.guest_tables, 0, every=True)
         machine.next_stop, machine.at_stop = self._next_stop(machine), self._at_stop(machine)
         if self.focus is not None and self.focus.start == 0:
-            self._begin_events(machine)
+            self._begin_events(machine, 0)
 
     def _next_stop(self, machine: TimedMachine) -> Callable[[], int]:
         def next_stop() -> int:
@@ -86,7 +87,8 @@ class Recorder:
         def at_stop(time: int) -> None:
             machine.vm.drain_log()
             if not self._logs and time >= self._focus_start():
-                self._begin_events(machine)
+                self._begin_events(machine, time)
+            make_room(machine.clock, time)
             shift = int(machine.clock.regs[layout.BIN_SHIFT])
             if time & ((1 << shift) - 1) == 0:
                 self._take(machine, time)
@@ -116,12 +118,12 @@ class Recorder:
 
     # Events
 
-    def _begin_events(self, machine: TimedMachine) -> None:
+    def _begin_events(self, machine: TimedMachine, time: int) -> None:
         if self.focus is None:
             return
         self._logs = True
         first, end = self.focus.first_gfn, self.focus.first_gfn + self.focus.pages
-        self.events.append(standing_rows(machine.guest_tables, first, end, machine.time))
+        self.events.append(standing_rows(machine.guest_tables, first, end, time))
         machine.vm.log_all(mmu.LOG_ALL, first, end)
 
     def _keep_events(self, machine: TimedMachine) -> None:
@@ -136,6 +138,7 @@ class Recorder:
     def finish(self, machine: TimedMachine) -> None:
         """The run is over."""
         state = machine.vm.state
+        make_room(machine.clock, machine.time)
         self._take(machine, machine.time)
         now = overhead_now(state)
         self.memory_bytes = {
@@ -148,6 +151,12 @@ class Recorder:
         }
         peak = int(state.stat[mmu.STAT_TABLE_PAGES_PEAK])
         self.table_pages_peak = max(peak, self.table_pages_at_enable or 0)
+
+
+def make_room(clock: layout.Clock, time: int) -> None:
+    """Make bins as wide as they must be to reach a time, also where nothing is noted there."""
+    if time - 1 >> int(clock.regs[layout.BIN_SHIFT]) >= layout.BINS:
+        widen_bins(clock.series, clock.lanes, clock.regs, time - 1)
 
 
 def default_focus(spans: list[tuple[int, int]]) -> Focus | None:

@@ -51,7 +51,7 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
         "vcpus": vcpus_table(clock),
         "vcpu_bins": {"shares": vcpu_shares(clock, bins, width, end_ps)},
         "stalls": {"hist": clock.hist},
-        "longest": longest_table(clock),
+        "longest": longest_table(clock, end_ps),
         "examples": examples_table(frames, width, bins),
         "events": events_table(session, end_ps),
     }
@@ -196,9 +196,13 @@ def shares_of(parts: I64, whole: I64) -> I64:
     return found
 
 
-def longest_table(clock: Clock) -> Columns:
-    """The longest stalls, longest first; of equal ones the earlier."""
-    top = clock.top[: int(clock.regs[layout.TOP_COUNT])]
+def longest_table(clock: Clock, end_ps: int) -> Columns:
+    """The longest stalls, longest first; of equal ones the earlier.
+
+    An exit to userspace that waits as the run ends is served behind its end.
+    """
+    top = clock.top[: int(clock.regs[layout.TOP_COUNT])].copy()
+    top[:, layout.TOP_TIME] = np.minimum(top[:, layout.TOP_TIME], end_ps)
     order = np.lexsort((top[:, layout.TOP_VCPU], top[:, layout.TOP_TIME], -top[:, layout.TOP_STALL]))
     top = top[order]
     return {

@@ -19,7 +19,7 @@ from mmuviz.ground.compiled import compiled
 from mmuviz.ground.pages import PG_LEVEL_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.examples import RING_FULL, note_example
-from mmuviz.mmu.state import I64
+from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.steps import Act, Step, Steps, Verb
 from mmuviz.mmu.tracking import regions_of
 
@@ -40,6 +40,13 @@ def serve_exit(clock: Clock, vcpu: int) -> None:
     clock.now[vcpu] = use_big_lock(clock, vcpu, clock.now[vcpu])
     clock.phase[vcpu] = layout.RUNNING
     push(clock.heap, clock.now, clock.regs, vcpu)
+
+
+@compiled
+def note_ring_full(state: MmuState, vcpu: int) -> None:
+    """Keep an example of a vCPU that left the guest because its ring was full."""
+    state.stat[mmu.STAT_WHO] = vcpu
+    note_example(state, RING_FULL, 0, 0, 0, 0)
 
 
 class TimedIoctls:
@@ -237,13 +244,18 @@ class TimedIoctls:
         return self._in_time("reset", vm.reset_ring_steps(self.machine.unit), 0)
 
     def collect_rings(self) -> list[tuple[int, I64]]:
-        """Harvest every ring; see Vm.collect_dirty_rings()."""
+        """Harvest every ring, which is no ioctl; see Vm.collect_dirty_rings()."""
+        found, took_ps = self._harvest()
+        self.machine.wait(took_ps)
+        return found
+
+    def _harvest(self) -> tuple[list[tuple[int, I64]], int]:
+        """Harvest every ring; returns what was in them, and what that takes."""
         machine = self.machine
         machine.mark()
         machine.meter.take()
         found = machine.vm.collect_dirty_rings()
-        machine.advance_work()
-        return found
+        return found, machine.work_ps()
 
     def harvest_and_reset_rings(self) -> list[tuple[int, I64]]:
         """Harvest every ring, reset them, and let the vCPUs go on whose rings were full.
@@ -253,7 +265,8 @@ class TimedIoctls:
         """
         machine, clock = self.machine, self.machine.clock
         with self.call("reset") as report:
-            found = self.collect_rings()
+            found, took_ps = self._harvest()
+            machine.advance(took_ps)
             report(sum(len(pages) for _, pages in found))
             self._reset()
         for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
@@ -272,13 +285,6 @@ class TimedIoctls:
             machine.time = max(machine.time, int(clock.now[full].min()))
             machine.mark()
             machine.note(layout.RING_FULLS, len(full))
-            note_ring_full(machine, int(full[0]))
+            note_ring_full(machine.vm.state, int(full[0]))
+            machine.mark()
             self.harvest_and_reset_rings()
-
-
-def note_ring_full(machine: TimedMachine, vcpu: int) -> None:
-    """Keep an example of a vCPU that left the guest because its ring was full."""
-    stat = machine.vm.state.stat
-    stat[mmu.STAT_WHO] = vcpu
-    note_example(machine.vm.state, RING_FULL, 0, 0, 0, 0)
-    machine.mark()

@@ -190,14 +190,18 @@ class TimedMachine:
         spread_column(self.clock.series, self.clock.lanes, self.clock.regs, layout.IOCTL, self.time, took_ps)
         self.wait(took_ps)
 
-    def advance_work(self, pages: int = 0, *, whole: bool = False) -> None:
-        """The ioctl thread's work since this was called last takes its time.
+    def work_ps(self, pages: int = 0, *, whole: bool = False) -> int:
+        """What the ioctl thread's work since this was called last takes.
 
         Args:
             pages: that the whole ioctl goes over.
             whole: see Meter.take().
         """
-        self.advance(step_ps(self.costs, self.meter.take(whole=whole), pages))
+        return step_ps(self.costs, self.meter.take(whole=whole), pages)
+
+    def advance_work(self, pages: int = 0) -> None:
+        """The ioctl thread's work takes its time: see work_ps()."""
+        self.advance(self.work_ps(pages))
 
     def wait(self, took_ps: int) -> None:
         """Time passes in which userspace does nothing."""

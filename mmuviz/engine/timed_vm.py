@@ -67,7 +67,8 @@ class ListedAccesses:
         machine.time = max(machine.time, int(clock.now[full].max()))
         machine.mark()
         machine.note(layout.RING_FULLS, len(full))
-        note_ring_full(machine, int(full[0]))
+        note_ring_full(machine.vm.state, int(full[0]))
+        machine.mark()
         if self.ring_full is not None:
             self.ring_full()
         for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
@@ -101,7 +102,7 @@ class TimedVm:
         machine.mark()
         machine.meter.take()
         yield
-        machine.advance_work(whole=whole)
+        machine.wait(machine.work_ps(whole=whole))
 
     @property
     def config(self) -> VmConfig:

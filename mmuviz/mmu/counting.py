@@ -276,7 +276,7 @@ def bits_of(mask: int) -> int:
     each = each - ((each >> np.uint64(1)) & np.uint64(0x5555555555555555))
     each = (each & np.uint64(0x3333333333333333)) + ((each >> np.uint64(2)) & np.uint64(0x3333333333333333))
     each = (each + (each >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int((each * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return int(np.int64((each * np.uint64(0x0101010101010101)) >> np.uint64(56)))  # signed, or compiled -1 is large
 
 
 def count_run(counts: I64, running: int, turns: int, accesses: int, *, write: bool) -> None:

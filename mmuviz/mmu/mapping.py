@@ -18,7 +18,7 @@ from mmuviz.ground.pages import (
 )
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
-from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf
+from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf, zap_4k
 from mmuviz.mmu.counting import count_gone, count_map_4k, count_slow, leaves_of
 from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
 from mmuviz.mmu.events import SPTE, note_untraced, trace_spte_changed
@@ -234,9 +234,14 @@ def relink_2m_tables(state: MmuState, row: int) -> None:
 
 @compiled
 def orphan_2m(state: MmuState, at: int) -> None:
-    """Unlink the table of a 2M entry; disabling emptied it before, so it maps nothing."""
+    """Unlink the table of a 2M entry, with nothing in it.
+
+    Disabling has emptied it, or is about to: what is left in it while vCPUs run meanwhile goes now.
+    """
+    gfn = (state.region_of[at >> SHIFT_2M] << SHIFT_1G) | ((at & SPTE_INDEX_MASK) << SHIFT_2M)
+    for each in range(SPTE_ENT_PER_PAGE):
+        zap_4k(state, (at << SHIFT_2M) | each, gfn + each)
     state.l2[at] = ORPHAN
-    state.l1[at << SHIFT_2M : (at + 1) << SHIFT_2M] = 0
 
 
 @compiled
@@ -255,6 +260,8 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
             if state.l2[at] & TABLE:
                 orphan_2m(state, at)
                 state.l2[at] |= LINKED
+            elif state.l2[at] & PRESENT:
+                zap_2m_leaf(state, row, at - first)
     if entry & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_1G] += 1
     gfn = state.region_of[row] << SHIFT_1G

@@ -7,52 +7,63 @@ import pytest
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
-from mmuviz.engine.fault_cost import kick_others
 from mmuviz.engine.cost_table import cost_table
-from mmuviz.engine.run import Run, simulate
-from mmuviz.engine.scenario import Scenario
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M
-from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
+from mmuviz.engine.fault_cost import kick_others
+from mmuviz.ground.pages import BITS_PER_LONG
+from mmuviz.mmu import work
+from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.state import STAT_MASKS_ARMED
 from mmuviz.workloads.sequential import Sequential
-from mmuviz.workloads.uniform_random import UniformRandom
+from tests.engine.runs import MIB, Ran, of_kind, ran, scenario_of
+from tests.engine.scenarios import Document
 
-SLOT = Memslot(0, 64 * PAGES_PER_2M, Backing.HUGETLB_2M)
-
-
-def with_rings(mmu: Mmu, workload: Sequential | UniformRandom) -> Run:
-    kernel = features_of("6.12")
-    vm = VmConfig(kernel, DirtyLogMode.RING, vcpus=4, ring_entries=1024, eager_page_split=False, mmu=mmu)
-    return simulate(Scenario(vm, SLOT, workload, iterations=1))
+PAGES = 1 << 15
 
 
-@pytest.mark.parametrize("mmu", [Mmu.TDP, Mmu.DIRECT_SHADOW])
-@pytest.mark.parametrize("workload", [Sequential(), UniformRandom(per_pass=3000)])
-def test_the_reaper_holds_mmu_lock_for_a_mask_at_a_time(mmu: Mmu, workload: Sequential | UniformRandom) -> None:
-    run = with_rings(mmu, workload)
-    while_running = [call for call in run.calls if call.name == "reset"][:-1]  # the last comes when all is quiet
-    mask = BITS_PER_LONG * run.machine.prices.walk("ring_page")
+def with_rings(mmu: str, workload: Document) -> Ran:
+    vm = {"mmu": mmu, "dirty_log_mode": "ring", "ring_entries": 1024, "vcpus": 4, "vendor": "amd"}
+    return ran(
+        scenario_of(
+            {"memory": [{"size": 128 * MIB, "backing": "hugetlb_2m"}]},
+            vm={**vm, "eager_page_split": False},
+            workload=workload,
+            driver={"kind": "dirty_log_perf_test", "iterations": 1},
+        )
+    )
+
+
+DRAWN: Document = {"pattern": "uniform_random", "accesses": 3000}
+
+
+@pytest.mark.parametrize("mmu", ["tdp", "direct_shadow"])
+@pytest.mark.parametrize("workload", [{"pattern": "sequential"}, DRAWN], ids=["sequential", "drawn"])
+def test_the_reaper_holds_mmu_lock_for_a_mask_at_a_time(mmu: str, workload: Document) -> None:
+    made, session = with_rings(mmu, workload)
+    while_running = of_kind(made, "reset")[:-1]  # the last comes when all is quiet
+    costs, shadow = session.machine.costs, work.WORK_SHADOW if mmu == "direct_shadow" else 0
+    page_ps = sum(costs.step(work.WORK_RING_WORD + each + shadow) for each in (work.PAGE, work.PAST, work.HOLE))
+    heads_ps = BITS_PER_LONG * costs.step(work.WORK_RMAP_HEADS)
+    mask_ps = costs.step(work.WORK_RING_WORD + shadow) + BITS_PER_LONG * page_ps + heads_ps
+    hold_ps = made.calls.hold_ps[while_running]
     assert len(while_running) >= 2
-    assert int(run.machine.state.stat[STAT_MASKS_ARMED]) > len(while_running)
-    assert 0 < max(call.hold_ps for call in while_running) <= mask
-    assert all(call.took_ps > call.hold_ps for call in while_running)
+    assert int(session.machine.vm.state.stat[STAT_MASKS_ARMED]) > len(while_running)
+    assert 0 < hold_ps.max() <= mask_ps
+    assert ((made.calls.end_ps - made.calls.start_ps)[while_running] > hold_ps).all()
 
 
 def test_the_reaper_waits_for_faults_under_mmu_lock() -> None:
-    shadow = [
-        call for call in with_rings(Mmu.DIRECT_SHADOW, UniformRandom(per_pass=3000)).calls if call.name == "reset"
-    ]
-    assert sum(call.wait_ps for call in shadow) > 0
+    made, _ = with_rings("direct_shadow", DRAWN)
+    assert made.calls.wait_ps[of_kind(made, "reset")].sum() > 0
 
 
 def test_a_kick_reaches_who_is_in_the_guest() -> None:
-    vm = VmConfig(features_of("6.12"), vcpus=6)
-    prices = cost_table(vm, PROFILES["tdp_eager"])
-    clock = layout.new_clock(Sequential().streams(0, SLOT.pages, 6), prices.guest, prices.slow, 48)
+    costs = cost_table(VmConfig(features_of("6.12"), vcpus=6), PROFILES["tdp_eager"])
+    streams, ram = Sequential().streams(0, PAGES, 6), np.zeros((1, 2), dtype=np.int64)
+    clock = layout.new_clock(streams, ram, costs.guest, costs.slow, 48, 20)
     clock.phase[:] = [layout.RUNNING, layout.RUNNING, layout.WAITING, layout.RUNNING, layout.FINISHED, layout.RUNNING]
     clock.in_kernel_until[:] = [0, 100, 0, 101, 0, 99]  # 3 is handling a fault until 101
     assert kick_others(clock, 0, 100) == 2
-    kicked = prices.guest[layout.KICK]
-    assert clock.pending_kick_ps.tolist() == [0, kicked, 0, 0, 0, kicked]
+    kicked_ps = costs.guest[layout.KICK]
+    assert clock.pending_kick_ps.tolist() == [0, kicked_ps, 0, 0, 0, kicked_ps]
     assert np.count_nonzero(clock.stall) == 0

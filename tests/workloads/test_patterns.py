@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmuviz.ground.compiled import compiled
 from mmuviz.ground.errors import InputError
-from mmuviz.workloads import stream
+from mmuviz.workloads import accesses, stream
 from mmuviz.workloads.idle import Idle
 from mmuviz.workloads.pattern import Pattern
 from mmuviz.workloads.sequential import Sequential
@@ -19,15 +19,18 @@ from mmuviz.workloads.stream import I64
 from mmuviz.workloads.strided import Strided
 from mmuviz.workloads.uniform_random import UniformRandom
 
+NO_MOVE = np.zeros((1, 2), dtype=np.int64)
+"""One memslot, whose pages have their own numbers as gfns."""
+
 
 @compiled
 def gfn_at(rows: I64, vcpu: int, position: int) -> int:
-    return stream.gfn_at(rows, rows[0], vcpu, position)
+    return int(accesses.gfn_at(rows, NO_MOVE, rows[0], vcpu, position))
 
 
 @compiled
 def is_write_at(rows: I64, vcpu: int, position: int) -> int:
-    return stream.is_write_at(rows, vcpu, position)
+    return int(accesses.is_write_at(rows, vcpu, position))
 
 
 def touched(pattern: Pattern, pages: int, vcpus: int) -> list[list[int]]:

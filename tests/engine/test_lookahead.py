@@ -1,0 +1,60 @@
+"""How far a vCPU runs ahead unseen changes nothing: every column of every table is the same without."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+
+from mmuviz.engine.choices.scenario import Scenario
+from tests.engine.runs import MIB, differing, one_by_one, ran, scenario_of
+from tests.engine.scenarios import Document, scenarios
+
+TORN: Final[Document] = {
+    "vm": {"kernel": "5.17", "dirty_log_mode": "legacy", "mmu": "stage2", "vcpus": 2},
+    "memory": [{"size": 6 * MIB, "backing": "hugetlb_2m"}],
+    "workload": {"pattern": "uniform_random", "write_percent": 5, "accesses": 200},
+    "driver": {"kind": "dirty_log_perf_test", "iterations": 1},
+}
+"""The border of two vCPUs' parts lies in the middle of a huge page, which one breaks under the other."""
+
+IN_TURNS: Final[Document] = {
+    "vm": {"kernel": "6.1", "dirty_log_mode": "manual", "vendor": "amd", "vcpus": 4, "eager_page_split": False},
+    "memory": [{"size": 16 * MIB, "backing": "hugetlb_2m"}],
+    "workload": {"pattern": "sequential", "exit_rate_hz": 20_000},
+    "driver": {"kind": "dirty_log_perf_test", "iterations": 2},
+}
+"""Each page is mapped by a fault of its own, at the lock's cache line; now and then a vCPU exits."""
+
+EXAMPLES: Final = {
+    "torn": TORN,
+    "in_turns": IN_TURNS,
+    "in_turns_eager": scenario_of(IN_TURNS, vm={"eager_page_split": True}).given(),
+    "in_turns_later": scenario_of(IN_TURNS, vm={"kernel": "6.12"}).given(),
+    "disabling": scenario_of(IN_TURNS, driver={"runs_while_disabling": True}).given(),
+    "other_host": {**IN_TURNS, "host": {"profile": "split_on_fault"}},
+}
+
+
+def check(scenario: Scenario) -> None:
+    ahead, plain = ran(scenario).recording, ran(scenario, prepare=one_by_one).recording
+    assert differing(ahead, plain) == []
+    assert ahead.hash == plain.hash
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_without_lookahead_is_the_same(name: str) -> None:
+    check(scenario_of(EXAMPLES[name]))
+
+
+@settings(max_examples=60)
+@given(scenarios(large=False))
+def test_lookahead_changes_nothing(scenario: Scenario) -> None:
+    check(scenario)
+
+
+@settings(max_examples=12)
+@given(scenarios(large=True))
+def test_lookahead_changes_nothing_with_1g_pages(scenario: Scenario) -> None:
+    check(scenario)
