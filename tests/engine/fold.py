@@ -11,6 +11,7 @@ from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import EVENT_KINDS, FULL_SHARE, PRESENT, TABLE, WRITABLE
 
 I64 = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.bool_]
 
 SPTE, CPU_DIRTY, DIRTY_LOG, STANDS = (EVENT_KINDS.index(name) for name in ("spte", "cpu_dirty", "dirty_log", "stands"))
 SHIFTS: Final = {1: 0, 2: 9, 3: 18}
@@ -50,12 +51,12 @@ class Fold:
                 for gfn in gfns.tolist():
                     self._below(level, old, new, gfn)
 
-    def has_table(self, level: int, gfns: I64) -> npt.NDArray[np.bool_]:
+    def has_table(self, level: int, gfns: I64) -> Marks:
         """Whether tables lead to entries of a level."""
         if level == max(LEVELS):
             return np.ones(len(gfns), dtype=np.bool_)
         above = (gfns >> SHIFTS[level + 1]) - (self.first >> SHIFTS[level + 1])
-        found: npt.NDArray[np.bool_] = self.entries[level + 1][above] & TABLE != 0
+        found: Marks = self.entries[level + 1][above] & TABLE != 0
         return found
 
     def _below(self, level: int, old: int, new: int, gfn: int) -> None:
@@ -75,13 +76,13 @@ class Fold:
             low, high = self._at(1, gfn), self._at(1, gfn + (1 << shift) - 1) + 1
             self.entries[1][max(low, 0) : high] = 0
 
-    def leaves(self, level: int) -> I64:
+    def leaves(self, level: int) -> Marks:
         """Which entries of a level are leaves."""
-        return (self.entries[level] & (PRESENT | TABLE)) == PRESENT
+        return np.asarray((self.entries[level] & (PRESENT | TABLE)) == PRESENT, dtype=np.bool_)
 
-    def protected(self, level: int) -> I64:
+    def protected(self, level: int) -> Marks:
         """Which of them lack write access."""
-        return self.leaves(level) & (self.entries[level] & WRITABLE == 0)
+        return np.asarray(self.leaves(level) & (self.entries[level] & WRITABLE == 0), dtype=np.bool_)
 
     def gfns(self, level: int) -> I64:
         """First gfn of each entry of a level."""
@@ -103,7 +104,7 @@ class Cells:
         inside = (found >= 0) & (gfns < self.first[found] + self.cell_pages)
         return np.where(inside, found, self.cells)
 
-    def _count(self, level: int, marked: npt.NDArray[np.bool_]) -> I64:
+    def _count(self, level: int, marked: Marks) -> I64:
         """Pages that marked entries of a level map, by cell."""
         counts = np.zeros(self.cells + 1, dtype=np.int64)
         each = min(self.cell_pages, 1 << SHIFTS[level])
@@ -142,7 +143,8 @@ def check_fold(recording: Recording) -> None:
     for frame, stop in enumerate(np.searchsorted(events.time_ps, ends).tolist()):
         for row in range(at, stop):
             gfns = events.gfn[row] + events.stride[row] * np.arange(events.entries[row])
-            fold.take(*(int(events[name][row]) for name in ("kind", "level", "old", "new")), gfns)
+            kind, level, old, new = (int(events[name][row]) for name in ("kind", "level", "old", "new"))
+            fold.take(kind, level, old, new, gfns)
         counts = cells.counts() if stop > at else counts
         at = stop
         start, end = recording.cells.frame_start[frame : frame + 2]

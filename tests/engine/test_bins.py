@@ -33,7 +33,8 @@ def with_bins(shift: int) -> Prepare:
 
 def in_pairs(column: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
     """Sums of every two values."""
-    return np.append(column, np.zeros(len(column) % 2, dtype=np.int64)).reshape(-1, 2).sum(axis=1).tolist()
+    pairs: list[int] = np.append(column, np.zeros(len(column) % 2, dtype=np.int64)).reshape(-1, 2).sum(axis=1).tolist()
+    return pairs
 
 
 @settings(max_examples=20)
