@@ -184,14 +184,9 @@ class TimedMachine(Machine):
         note_ioctl(self.clock, start, self.guest_tables.stat, took_ps)
         self.run_until(self.time)
 
-    def elapse_work(self, pages: int = 0, *, whole: bool = False) -> None:
-        """Time passes for the work since the last call of this.
-
-        Args:
-            pages: that the whole ioctl goes over.
-            whole: see Meter.take().
-        """
-        self.elapse(step_ps(self.prices, self.meter.take(whole=whole), pages))
+    def elapse_work(self, pages: int = 0) -> None:
+        """Time passes for the ioctls' work since the last call of this; the whole ioctl goes over so many pages."""
+        self.elapse(step_ps(self.prices, self.meter.take(), pages))
 
     def start_anew(self) -> None:
         """Forget all time so far."""
@@ -295,7 +290,7 @@ class TimedMachine(Machine):
         clock.stream[:, program.ACCESSES] = counts
         clock.stream[:, program.WRITE_PERMILLE] = write * program.ALWAYS
         if len(vcpus) > 1:
-            self.elapse(int((counts > 0).sum()) * self.prices.step(WORK_VCPU_THREAD))
+            self.wait(int((counts > 0).sum()) * self.prices.step(WORK_VCPU_THREAD))
         start_all(clock, self.time)
         while True:
             why = run_guests(tables, clock, LAST)

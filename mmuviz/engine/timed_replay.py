@@ -10,6 +10,7 @@ from mmuviz.costs.hosts import PROFILES, HostProfile
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import note_tables
 from mmuviz.engine.cost_table import PS_PER_NS, Prices, price_list
+from mmuviz.engine.ioctl_cost import step_ps
 from mmuviz.engine.ioctls import TimedIoctls
 from mmuviz.engine.run import stall_quantile
 from mmuviz.ground.pages import PAGE_BYTES, PAGE_HEADER_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
@@ -71,7 +72,8 @@ class TimedReplay(Replay):
         self.timed.meter.take()
         after = super().step(op)
         if self.begun and op["op"] in (*OTHER_CALLS, *HOST_OPS):
-            self.timed.elapse_work(whole=op["op"] in HOST_OPS)
+            did = self.timed.meter.take(whole=op["op"] in HOST_OPS)
+            self.timed.wait(step_ps(self.timed.prices, did, 0))
         return after
 
     def _begin_clock(self) -> None:
