@@ -1,4 +1,4 @@
-"""The ledger and the bills give back what was counted: each run as a document, on each kernel."""
+"""The ledger and the counts of the machine give back what was counted: each run as a document, on each kernel."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_counted_run_is_given_back(label: str) -> None:
 
 
 def test_every_counted_path_of_ours_is_given_back() -> None:
-    # Figures without sizes are what the ledger takes apart; the other labels are all held against the bills.
+    # Figures without sizes are what the ledger takes apart; the other labels are all held against our machine.
     measured = {label for label, row in rows_of((6, 1), OFF).items() if row.points or row.by_bits}
     assert measured - set(MAKERS) == {"cal_stosq"}
 

@@ -80,6 +80,8 @@ def documents() -> Iterator[dict[str, Any]]:
             large += [GET, clear(0, 1 << 18), DISABLE, write(0, 3404, 77), ENABLE, DISABLE, write(0, 9)]
             yield document(kernel, "manual_initially_set", [*large, {"op": "delslot"}], eager=eager)
             yield document(kernel, "legacy", [op for op in large if op["op"] != "clear"], eager=eager)
+        tables = [slot("hugetlb_2m", 1 << 15), *START, ENABLE, write(0, 64, 512)]
+        yield document(kernel, "legacy", tables, eager=False)
         small = [slot("4k", 1024, populated=False), *START, read(0, 20, 3), write(0, 40, 2), ENABLE, read(100, 9)]
         small += [write(90, 60, 3), GET, write(90, 9), GET, DISABLE, {"op": "dontneed", "start": 0, "count": 100}]
         small += [{"op": "hostwrite", "start": 0, "stride": 1, "count": 30}, both, {"op": "delslot"}]
