@@ -87,9 +87,9 @@ def _rows(recordings: Sequence[Recording]) -> list[Row]:
     times = {
         "stall_total_ns": "stall, all vCPUs",
         "stall_worst_vcpu_ns": "stall, worst vCPU",
-        "stall_p50_ns": "a stall, p50",
-        "stall_p99_ns": "a stall, p99",
-        "stall_max_ns": "a stall, longest",
+        "stall_p50_ns": "a fault's stall, p50",
+        "stall_p99_ns": "a fault's stall, p99",
+        "stall_max_ns": "longest stall",
         "slow_writes_ns": "slower writes",
     }
     rows += [Row(name, [each[key] for each in totals], time_text) for key, name in times.items()]

@@ -76,8 +76,8 @@ def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
         "Stall of vCPUs",
     )
     yield from _wrapped(
-        f"p50 {time_text(totals['stall_p50_ns'])}, p99 {time_text(totals['stall_p99_ns'])}, "
-        f"longest {time_text(totals['stall_max_ns'])}",
+        f"p50 {time_text(totals['stall_p50_ns'])} and p99 {time_text(totals['stall_p99_ns'])} of faults, "
+        f"longest of any cause {time_text(totals['stall_max_ns'])}",
         "  a single stall",
     )
     causes = sorted(totals["stall_ns"].items(), key=lambda item: -item[1])

@@ -31,7 +31,7 @@ def test_it_answers_what_people_ask() -> None:
     for said in (
         "12 ms of simulated time, 2 vCPUs, 6.39 MiB of guest memory, kernel 6.12, host made",
         "Stall of vCPUs 364 µs in all, worst vCPU 206 µs",
-        "a single stall p50 8 ns, p99 108 µs, longest 108 µs",
+        "a single stall p50 8 ns and p99 108 µs of faults, longest of any cause 108 µs",
         "tlb flush 127 µs (34.8%)",
         "Slower writes 121 µs more in writes that the processor logs by itself (PML); no stall",
         "GET 2 581 µs 565 µs 283 µs",
