@@ -7,7 +7,9 @@ import nbformat
 
 
 def test_the_notebook_runs_and_its_checks_hold(repository: Path) -> None:
-    notebook = nbformat.read(repository / "docs" / "using-recordings.ipynb", as_version=4)
+    notebook = nbformat.read(  # type: ignore[no-untyped-call]  # it ships no types for this
+        repository / "docs" / "using-recordings.ipynb", as_version=4
+    )
     nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(repository)}}
     ).execute()

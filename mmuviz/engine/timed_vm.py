@@ -51,7 +51,7 @@ class ListedAccesses:
         clock.stream[:, program.ACCESSES] = counts
         clock.stream[:, program.WRITE_PERMILLE] = write * program.ALWAYS
         if len(vcpus) > 1:
-            machine.advance(int((counts > 0).sum()) * machine.costs.step(work.WORK_VCPU_THREAD))
+            machine.wait(int((counts > 0).sum()) * machine.costs.step(work.WORK_VCPU_THREAD))
         machine.start_pass()
         while machine.run_until(LAST, reaps=True):
             if not self._serve_full_ring(machine, tables):
