@@ -64,6 +64,10 @@ class CallLog:
         """What KVM's counters say now is no part of the run."""
         self.offset[:] = machine.vm.state.stat
 
+    def count_pages_from_zero(self) -> None:
+        """What was mapped before the run is mapped no more."""
+        self.offset[mmu.STAT_PAGES : mmu.STAT_TABLE_PAGES + 1] = 0
+
     def begin(self, machine: TimedMachine, kind: str, iteration: int, slot: int = -1) -> Begun:
         """A call or phase begins now."""
         return Begun(kind, iteration, slot, machine.time, machine.vm.state.stat.copy(), guest_so_far(machine))
@@ -93,7 +97,7 @@ class CallLog:
                 "accesses": accesses,
                 "faults": faults,
                 "stall_ps": stall,
-                **{name: int(stat[at] - self.offset[at]) for name, at in COUNTERS.items()},
+                **{name: max(int(stat[at] - self.offset[at]), 0) for name, at in COUNTERS.items()},
             }
         )
 

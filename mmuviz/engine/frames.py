@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmuviz.ground.compiled import compiled
-from mmuviz.ground.pages import GFN_BITS, PAGES_PER_1G, PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
-from mmuviz.mmu.cells import CELL_1G, CELL_2M, CELL_4K, CELL_CHANGED, CELL_PROTECTED
+from mmuviz.ground.pages import GFN_BITS, PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G, SHIFT_2M
+from mmuviz.mmu.cells import CELL_1G, CELL_2M, CELL_4K, CELL_CHANGED, CELL_DIRTY, CELL_PROTECTED
 from mmuviz.mmu.examples import EX_SEEN
 from mmuviz.mmu.state import (
     I64,
@@ -17,7 +17,6 @@ from mmuviz.mmu.state import (
     RING_HARVEST_INDEX,
     SLOT_DIRTY_PAGES,
     SLOT_UNREPORTED_PAGES,
-    STAT_PAGES,
     STAT_TABLE_PAGES,
     MmuState,
 )
@@ -89,18 +88,23 @@ def changed_shares(cells: I64, pages: I64, shares: U8, changed: I32, every: int)
 
 
 @compiled
-def states_now(state: MmuState, rings: int, out: I64) -> None:
-    """Fill in STATES of the tables that the guest runs on."""
+def states_now(state: MmuState, pages: I64, rings: int, out: I64) -> None:
+    """Fill in STATES of the tables that the guest runs on.
+
+    Args:
+        state: the tables.
+        pages: int64[cells], pages of memslots in each; those without are not shown.
+        rings: whether pages are reported by dirty rings.
+        out: int64[len(STATES)], all 0 before.
+    """
     out[0] = state.stat[STAT_TABLE_PAGES]
-    for level in range(PG_LEVEL_4K, PG_LEVEL_1G + 1):
-        out[level] = state.stat[STAT_PAGES + level]
-        out[3 + level] = 0
     for cell in range(state.cells.shape[0]):
-        for column in range(3):
-            out[4 + column] += state.cells[cell, CELL_PROTECTED + column]
-    out[5] //= PAGES_PER_2M
-    out[6] //= PAGES_PER_1G
-    out[7], out[8] = 0, 0
+        if pages[cell] > 0:
+            for column in range(CELL_DIRTY):
+                out[1 + column] += state.cells[cell, column]
+    for column in range(1, CELL_DIRTY, CELL_PROTECTED):
+        out[1 + column] //= PAGES_PER_2M
+        out[2 + column] //= PAGES_PER_1G
     for slot in range(state.slots.shape[0]):
         out[7] += state.slots[slot, SLOT_DIRTY_PAGES]
         out[8] += state.slots[slot, SLOT_UNREPORTED_PAGES]
@@ -116,7 +120,8 @@ class CellMap(NamedTuple):
     Attributes:
         shift: a cell spans 2 ** shift pages, in the order of the 1 GiB regions of guest memory.
         first_gfn: int64[cells].
-        pages: int64[cells], pages of memslots in each; 0 where none is shown.
+        pages: int64[cells], pages of memslots in each; 0 where none is shown. The last of them, of a region of their
+            own, are for memory that is never shown.
     """
 
     shift: int
@@ -138,11 +143,12 @@ def cell_map(spans: list[tuple[int, int]]) -> CellMap:
     shift = SHIFT_2M
     while whole > MOST_CELLS << shift:
         shift += 1
-    cells = -(-whole >> shift)
+    cells = -(-whole >> shift) + max(PAGES_PER_1G >> shift, 1)
     first = np.arange(cells, dtype=np.int64) << shift
-    gfns = (regions[first >> SHIFT_1G] << SHIFT_1G) | (first & (PAGES_PER_1G - 1))
+    region = np.append(regions, 0)[np.minimum(first >> SHIFT_1G, len(regions))]
+    gfns = (region << SHIFT_1G) | (first & (PAGES_PER_1G - 1))
     pages = np.zeros(cells, dtype=np.int64)
-    rows = cell_rows(spans)
+    rows = cell_rows(spans, shift)
     for base, count in spans:
         gfn, end = base, base + count
         while gfn < end:
@@ -155,10 +161,19 @@ def cell_map(spans: list[tuple[int, int]]) -> CellMap:
     return CellMap(shift, gfns, pages)
 
 
-def cell_rows(spans: list[tuple[int, int]]) -> I32:
-    """Where the cells of each 1 GiB region begin, in the order of the regions: int32[2**18]."""
-    rows = np.zeros(1 << (GFN_BITS - SHIFT_1G), dtype=np.int32)
+def cell_rows(spans: list[tuple[int, int]], shift: int) -> I32:
+    """Where the cells of each 1 GiB region begin, in the order of the regions, those not shown behind all others.
+
+    Args:
+        spans: first gfn and number of pages of each memslot that is shown.
+        shift: a cell spans 2 ** shift pages.
+
+    Returns:
+        int32[2**18].
+    """
     regions = regions_of_spans(spans)
+    last = -(-(len(regions) << SHIFT_1G) >> shift) << shift >> SHIFT_1G
+    rows = np.full(1 << (GFN_BITS - SHIFT_1G), last, dtype=np.int32)
     rows[regions] = np.arange(len(regions), dtype=np.int32)
     return rows
 
@@ -214,9 +229,8 @@ class Frames:
             every: keep all cells, not only those that changed.
         """
         states = np.zeros(len(STATES), dtype=np.int64)
-        states_now(state, self._rings, states)
-        states[0] -= self._offset[STAT_TABLE_PAGES]
-        states[1:4] -= self._offset[STAT_PAGES + PG_LEVEL_4K : STAT_PAGES + PG_LEVEL_1G + 1]
+        states_now(state, self.map.pages, self._rings, states)
+        states[0] = max(states[0] - self._offset[STAT_TABLE_PAGES], 0)
         found = changed_shares(state.cells, self.map.pages, self._shares, self._changed, int(every))
         cells = self._changed[:found].copy()
         self.taken.append(Frame(end_ps, states, cells, self._shares[cells], self._examples(state)))

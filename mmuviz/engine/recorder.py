@@ -68,7 +68,7 @@ class Recorder:
         machine.reset_clock()
         log.rows.clear()
         self.cells = cell_map(self.spans)
-        vm.count_cells(cell_rows(self.spans), len(self.cells.pages), self.cells.shift)
+        vm.count_cells(cell_rows(self.spans, self.cells.shift), len(self.cells.pages), self.cells.shift)
         self.frames = Frames(self.cells, rings=vm.config.dirty_log_mode.ring, offset=log.offset)
         self.frames.take(machine.guest_tables, 0, every=True)
         machine.next_stop, machine.at_stop = self._next_stop(machine), self._at_stop(machine)

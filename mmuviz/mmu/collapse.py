@@ -322,7 +322,7 @@ def log_rows_zapped(state: MmuState, row: int) -> int:
     for each in range(row, state.region_of.shape[0]):
         if log_is_low(state):
             return each
-        entry = state.l3[each] & (LEAF_BITS | TABLE)
+        entry = int(state.l3[each]) & (LEAF_BITS | TABLE)
         if entry != 0:
             note_untraced(state, SPTE, PG_LEVEL_1G, entry, 0, state.region_of[each] << SHIFT_1G, 1)
     return int(state.region_of.shape[0])

@@ -159,8 +159,6 @@ def check_states(recording: Recording, fold: Fold, counts: I64, row: int) -> Non
     """The states of a bin are those of the fold."""
     bins = recording.bins
     for level, size in zip(LEVELS, ("4k", "2m", "1g"), strict=True):
+        assert bins[f"pages_{size}"][row] == fold.leaves(level).sum(), (row, size)
         assert bins[f"protected_{size}"][row] == fold.protected(level).sum(), (row, size)
     assert bins.dirty_pages[row] == counts[:, 7].sum() == fold.dirty.sum(), row
-    if recording.header.scenario["vm"]["mmu"] != "nested":  # KVM counts those of L1's and of L2's tables together
-        for level, size in zip(LEVELS, ("4k", "2m", "1g"), strict=True):
-            assert bins[f"pages_{size}"][row] == fold.leaves(level).sum(), (row, size)

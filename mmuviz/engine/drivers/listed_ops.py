@@ -11,7 +11,7 @@ from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.timed_vm import TimedVm
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.mmu.recordings import Replayable
-from mmuviz.mmu.replay import Replay
+from mmuviz.mmu.replay import ZAPS_ALL, Replay
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session
@@ -84,5 +84,7 @@ def step(replay: Replay[TimedVm], index: int, op: dict[str, Any], session: Sessi
         session.recorder.enabling(session.machine)
     try:
         replay.step(op)
+        if op["op"] in ZAPS_ALL:
+            session.log.count_pages_from_zero()
     except MmuvizError as error:
         raise InputError(f"driver.ops[{index}] ({op['op']}): {error}") from error
