@@ -45,6 +45,35 @@ def empty_bitmap(state: MmuState, slot: int, word: int) -> int:
 
 
 @compiled
+def log_bitmap(state: MmuState, slot: int, old: int, new: int, word: int) -> int:
+    """Log that every page of a slot's bitmap left the dirty log, or came into it, with the slot itself.
+
+    Args:
+        state: its log grows.
+        slot: index of the memslot.
+        old: 1 where the pages leave.
+        new: 1 where they come.
+        word: word to go on from.
+
+    Returns:
+        The word to go on from; the number of words when done, less when the event log wants emptying.
+    """
+    base, at = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_DIRTY_AT]
+    words = (state.slots[slot, SLOT_END] - base + BITS_PER_LONG - 1) // BITS_PER_LONG
+    if state.conf[CONF_LOG] != LOG_ALL:
+        return int(words)
+    code = spte_code(state.conf, DIRTY_LOG, PG_LEVEL_4K, old, new) | UNTRACED
+    for each in range(word, words):
+        if log_is_low(state):
+            return each
+        mask = state.dirty[at + each]
+        for bit in range(BITS_PER_LONG):
+            if (mask >> bit) & 1:
+                log_change(state.log, state.stat, state.conf, code, base + each * BITS_PER_LONG + bit, 1)
+    return int(words)
+
+
+@compiled
 def fill_bitmap(state: MmuState, slot: int) -> None:
     """Set every bit of a slot's bitmap, which is empty, as KVM_DIRTY_LOG_INITIALLY_SET does.
 

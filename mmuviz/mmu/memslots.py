@@ -7,13 +7,14 @@ from functools import partial
 import numpy as np
 
 from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnomem
-from mmuviz.ground.pages import SHIFT_1G
+from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.collapse import log_rows_zapped
 from mmuviz.mmu.config import Memslot, Mmu
 from mmuviz.mmu.counting import count_deleted
+from mmuviz.mmu.dirty_bitmap import log_bitmap
 from mmuviz.mmu.hostmap import lay_host_memory, without_slot
 from mmuviz.mmu.logging_steps import begin_logging
 from mmuviz.mmu.settings import beside, mmu_pages_of
@@ -81,6 +82,7 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     if vm.config.mmu is Mmu.STAGE2:
         _unmap_slot(vm, row)
     _log_zapped_all(vm)
+    _log_bitmap(vm, vm.state, row, came=False)
     vm.state, vm.l2 = rest, l2
     del vm.memslots[slot_id]
     vm.rounds.pop(slot_id, None)
@@ -95,6 +97,12 @@ def _log_zapped_all(vm: VmArrays) -> None:
     """Log that every mapping goes, which KVM does by new roots, without a word for each entry."""
     for tables in vm.tables if vm.config.mmu is not Mmu.STAGE2 else ():
         vm.walk(0, len(tables.region_of), partial(log_rows_zapped, tables))
+
+
+def _log_bitmap(vm: VmArrays, state: MmuState, row: int, *, came: bool) -> None:
+    """Log that the pages of a slot's dirty bitmap come, or go, where the slot lies in a state."""
+    words = -(-int(state.slots[row, layout.SLOT_END] - state.slots[row, layout.SLOT_BASE]) // BITS_PER_LONG)
+    vm.walk(0, words, lambda word: log_bitmap(state, row, int(not came), int(came), word))
 
 
 def _count_zapped_all(vm: VmArrays) -> None:
@@ -125,6 +133,8 @@ def move_memslot(vm: VmArrays, slot_id: int, base_gfn: int) -> None:
     if vm.config.mmu is Mmu.STAGE2:
         _unmap_slot(vm, row)
     _log_zapped_all(vm)
+    _log_bitmap(vm, vm.state, row, came=False)
+    _log_bitmap(vm, rest, row, came=True)
     vm.state, vm.l2 = rest, l2
     vm.memslots[slot_id] = moved
     if slot_id in vm.rounds:
