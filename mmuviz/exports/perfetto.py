@@ -18,7 +18,7 @@ from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import FULL_SHARE, IOCTLS, SIZES, VCPU_SHARES
 from mmuviz.recording.whole_file import write
 
-PS_PER_US: Final = 1_000_000
+PS_PER_US: Final = 10**6
 PS_PER_S: Final = 1_000_000_000_000
 PID: Final = 1
 PHASES: Final = 1

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 SUB_BITS: Final = 3
 PER_OCTAVE: Final = 1 << SUB_BITS
-PS_PER_NS: Final = 1000
+PS_PER_NS: Final = 10**3
 
 
 def bucket_end_ps(bucket: int) -> int:
