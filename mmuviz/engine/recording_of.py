@@ -182,10 +182,24 @@ def vcpu_shares(clock: Clock, bins: int, width: int, end_ps: int) -> I64:
         idle_from = int(clock.idle_since[vcpu])
         edges = np.clip(np.arange(bins + 1, dtype=np.int64) * width, idle_from, end_ps)
         lanes[:, vcpu, layout.LANE_IDLE] += np.diff(edges)
+    cut_tails(lanes[-1], np.clip(clock.in_kernel_until, end_ps, bins * width) - end_ps)
     away = np.minimum(lanes, spans[:, np.newaxis, np.newaxis])
     running = np.maximum(spans[:, np.newaxis] - away.sum(axis=2), 0)
     parts = np.stack([running, *(away[:, :, lane] for lane in range(layout.LANE_IDLE))], axis=2)
     return shares_of(parts, spans[:, np.newaxis, np.newaxis]).reshape(-1, 4)
+
+
+def cut_tails(last: I64, tails: I64) -> None:
+    """Take what lies behind the end out of the last bin: the end of a fault or of an exit, or else of a wait for it.
+
+    Args:
+        last: int64[vcpus, LANES], changed in place.
+        tails: int64[vcpus], how long each vCPU stays away behind the end.
+    """
+    for lane in (layout.LANE_FAULT, layout.LANE_BLOCKED, layout.LANE_LOCK):
+        cut = np.minimum(last[:, lane], tails)
+        last[:, lane] -= cut
+        tails = tails - cut
 
 
 def shares_of(parts: I64, whole: I64) -> I64:

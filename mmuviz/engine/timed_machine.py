@@ -167,8 +167,8 @@ class TimedMachine:
             if not self.quiet and self._run_guests(min(until, stop), reaps=reaps):
                 return True
             granted = self.clock.regs[layout.VMM_GRANT] != FOREVER
-            if stop > until or granted or (until == LAST and self.quiet):
-                return False
+            if stop > until or granted or (self.quiet and (reaps or until == LAST)):
+                return False  # no look at what is later than the guest's last moment
             self.at_stop(stop)
 
     def _run_guests(self, until: int, *, reaps: bool) -> bool:

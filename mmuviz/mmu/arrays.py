@@ -169,17 +169,15 @@ class VmArrays:
             shift: a cell spans 2 ** shift pages.
         """
         examples = np.zeros((EXAMPLES, EXAMPLE_COLUMNS), dtype=np.int64)
-        self.state = self.state._replace(examples=examples)
-        self.l2 = None if self.l2 is None else self.l2._replace(examples=examples)
-        counted = self.tables[0]._replace(
-            cells=np.zeros((cells, CELL_COLUMNS), dtype=np.int64), cell_row=np.ascontiguousarray(cell_row)
-        )
-        counted.conf[layout.CONF_CELL_SHIFT] = shift
+        counts, rows = np.zeros((cells, CELL_COLUMNS), dtype=np.int64), np.ascontiguousarray(cell_row)
+        self.state = self.state._replace(examples=examples, dirty_cells=counts, cell_row=rows)
         if self.l2 is None:
-            self.state = counted
+            self.state = self.state._replace(cells=counts)
         else:
-            self.l2 = counted
-        count_all(counted)
+            self.l2 = self.l2._replace(examples=examples, cells=counts, dirty_cells=counts, cell_row=rows)
+        for tables in self.tables:
+            tables.conf[layout.CONF_CELL_SHIFT] = shift
+        count_all(self.tables[0])
 
     def recount(self) -> None:
         """Count the cells anew, where tables went without a word for each entry."""

@@ -102,10 +102,10 @@ def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
 @inlined
 def count_dirty(state: MmuState, gfn: int, pages: int) -> None:
     """Pages of one 2M region that came into KVM's dirty log, or left it (negative)."""
-    if state.cells.shape[0] > 0:
+    if state.dirty_cells.shape[0] > 0:
         cell = cell_of(state, gfn)
-        state.cells[cell, CELL_DIRTY] += pages
-        state.cells[cell, CELL_CHANGED] = 1
+        state.dirty_cells[cell, CELL_DIRTY] += pages
+        state.dirty_cells[cell, CELL_CHANGED] = 1
 
 
 @compiled
@@ -122,12 +122,12 @@ def count_dirty_word(state: MmuState, gfn: int, mask: int, pages: int) -> None:
     """The pages of a mask of 64 from gfn on came into the dirty log, or left it.
 
     Args:
-        state: its cells are changed in place.
+        state: its dirty cells are changed in place.
         gfn: the page of bit 0.
         mask: 64 bits, as int64.
         pages: how many bits are set; negative where the pages left.
     """
-    if state.cells.shape[0] == 0:
+    if state.dirty_cells.shape[0] == 0:
         return
     if gfn >> SHIFT_2M == (gfn + BITS_PER_LONG - 1) >> SHIFT_2M:
         count_dirty(state, gfn, pages)

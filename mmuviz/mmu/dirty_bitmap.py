@@ -87,7 +87,7 @@ def fill_bitmap(state: MmuState, slot: int) -> None:
         state.dirty[at + pages // BITS_PER_LONG] = (1 << (pages % BITS_PER_LONG)) - 1
     state.slots[slot, SLOT_DIRTY_PAGES] = pages
     state.slots[slot, SLOT_UNREPORTED_PAGES] = pages
-    if state.cells.shape[0] > 0:
+    if state.dirty_cells.shape[0] > 0:
         count_dirty_range(state, base, end, 1)
     if state.conf[CONF_LOG] == LOG_ALL:
         code = spte_code(state.conf, DIRTY_LOG, PG_LEVEL_4K, 0, 1) | UNTRACED

@@ -199,6 +199,7 @@ class MmuState(NamedTuple):
         log: int64[rows, LOG_COLUMNS], runs of events (code, first gfn, stride, count, stamp, who); no rows: not
             recorded.
         cells: int64[cells, CELL_COLUMNS], see mmuviz/mmu/cells.py; none: not counted.
+        dirty_cells: the same array, where dirty pages are counted: L1 marks pages of the memory whose cells are L2's.
         cell_row: int32[2**18], the number of a 1 GiB region in the order of the cells; none: not counted.
         examples: int64[EXAMPLES, EXAMPLE_COLUMNS], see mmuviz/mmu/examples.py; none: not kept.
     """
@@ -223,6 +224,7 @@ class MmuState(NamedTuple):
     host_page: U8
     log: I64
     cells: I64
+    dirty_cells: I64
     cell_row: I32
     examples: I64
 
@@ -259,6 +261,7 @@ def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
         host_page=np.zeros(0, dtype=np.uint8),
         log=np.zeros((LOG_ROWS if record else 0, LOG_COLUMNS), dtype=np.int64),
         cells=np.zeros((0, 0), dtype=np.int64),
+        dirty_cells=np.zeros((0, 0), dtype=np.int64),
         cell_row=np.zeros(0, dtype=np.int32),
         examples=np.zeros((0, 0), dtype=np.int64),
     )

@@ -31,7 +31,6 @@ def check_recount(run: Ran) -> None:
     assert np.array_equal(kept[:, :CELL_CHANGED], tables.cells[:, :CELL_CHANGED])
 
 
-@pytest.mark.xfail(run=False, reason="known to fail: open part of one run for everything")
 @settings(max_examples=30)
 @given(scenarios(large=False, near=True))
 def test_cells_are_a_recount_and_the_fold_of_events(scenario: Scenario) -> None:
@@ -55,7 +54,6 @@ def test_cells_of_recordings_are_the_fold_of_events(path: object) -> None:
         check_fold(run.recording)
 
 
-@pytest.mark.xfail(run=False, reason="known to fail: open part of one run for everything")
 @settings(max_examples=12)
 @given(scenarios(near=True, large=False))
 def test_another_focus_leaves_all_else(scenario: Scenario) -> None:

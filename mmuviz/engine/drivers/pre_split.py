@@ -29,7 +29,8 @@ class PreSplit(LogsDirtyPages):
         session.begin_clock()
         guest.populate()
         for slot in session.logged:
-            ioctls.pre_split(slot)
+            if not session.scenario.memory[slot].read_only:  # which no vCPU can write to
+                ioctls.pre_split(slot)
         enable_logged(session)
         for iteration in range(1, self.iterations + 1):
             ioctls.iteration = iteration
