@@ -72,9 +72,13 @@ SCENARIOS: Final[tuple[dict[str, Any], ...]] = (
 """One of everything that is called from Python: drivers, MMUs, kernels and ways to log."""
 
 
-def warm_accesses() -> None:
-    """Compile what a guest under the clock needs, and what watches a document's ops without one."""
+def warm_documents() -> None:
+    """Compile what watches a document's ops without a clock."""
     record_replay(DOCUMENT)
+
+
+def warm_runs() -> None:
+    """Compile what run() needs."""
     for each in SCENARIOS:
         run(Scenario.model_validate({"memory": MEMORY, **each}))
     run(
@@ -90,10 +94,12 @@ def warm() -> None:
     A compiler makes millions of objects that live as long as it does: looking for garbage is a tenth of its time.
     """
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn"), initializer=gc.disable) as compilers:
-        accesses, walks = compilers.submit(warm_accesses), compilers.submit(machine.warm_walks)
+        runs, walks = compilers.submit(warm_runs), compilers.submit(machine.warm_walks)
         walks.result()
         rest = compilers.submit(machine.warm)
-        accesses.result()
         rest.result()
+        compilers.submit(warm_documents).result()
+        runs.result()
     machine.warm()
-    warm_accesses()
+    warm_documents()
+    warm_runs()

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core import types
 
 PACKAGE: Final = Path(__file__).resolve().parent.parent
 CACHE_ENV: Final = "MMUVIZ_CACHE_DIR"
@@ -92,12 +93,29 @@ OPTIONS: Final[dict[str, bool]] = {
 _njit: Any = numba.njit  # its declared type does not know _nrt
 
 
+def _for_any_value(dispatcher: Any) -> Any:  # noqa: ANN401  # Numba has no types
+    """Have a function compiled once, and not anew for each constant that a compiled caller passes.
+
+    Numba takes such a constant for a type of its own. Where it matters, LLVM sees it when it inlines the function.
+    """
+    if numba.config.DISABLE_JIT:  # it is the plain function
+        return dispatcher
+    template_of = dispatcher.get_call_template
+
+    def get_call_template(args: Any, kws: Any) -> Any:  # noqa: ANN401  # as above
+        plain = {name: types.unliteral(each) for name, each in kws.items()}
+        return template_of(tuple(types.unliteral(each) for each in args), plain)
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher
+
+
 def _hidden(function: F, **options: bool | str) -> F:
     """Compile a function for compiled callers alone: taking the state apart for Python is a quarter of compiling.
 
     Without its wrapper a call from Python would crash: the dispatcher must not learn of what was compiled.
     """
-    dispatcher = _njit(**OPTIONS, **options, no_cpython_wrapper=True)(function)
+    dispatcher = _for_any_value(_njit(**OPTIONS, **options, no_cpython_wrapper=True)(function))
 
     def add_overload(result: Any) -> None:  # noqa: ANN401  # Numba has no types
         dispatcher.overloads[tuple(result.signature.args)] = result
@@ -134,7 +152,7 @@ def exported(function: F) -> F:
     Returns:
         The compiled function, of the same signature.
     """
-    return cast("F", _njit(**OPTIONS, forceinline=True)(function))
+    return cast("F", _for_any_value(_njit(**OPTIONS, forceinline=True)(function)))
 
 
 def woven(function: F) -> F:
@@ -160,4 +178,4 @@ def compiled(function: F) -> F:
     Returns:
         The compiled function, of the same signature.
     """
-    return cast("F", _njit(**OPTIONS)(function))
+    return cast("F", _for_any_value(_njit(**OPTIONS)(function)))
