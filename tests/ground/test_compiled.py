@@ -162,3 +162,18 @@ def test_what_is_compiled_into_its_callers_alone_refuses_python() -> None:
     for function in (one_more, two_more):  # there is machine code of both now, which Python could not call
         with pytest.raises(TypeError, match="or make it exported"):
             function(1)
+
+
+@compiled.compiled
+def scaled(number: int, factor: int) -> int:
+    return number * factor
+
+
+@compiled.compiled
+def of_constants(number: int) -> int:
+    return scaled(number, 2) + scaled(3, number) + scaled(number, number)
+
+
+def test_a_constant_is_no_type_of_its_own() -> None:
+    assert of_constants(5) == 50
+    assert [[str(each) for each in signature] for signature in vars(scaled)["overloads"]] == [["int64", "int64"]]
