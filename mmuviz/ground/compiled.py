@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core import types
 
 PACKAGE: Final = Path(__file__).resolve().parent.parent
 CACHE_ENV: Final = "MMUVIZ_CACHE_DIR"
@@ -91,6 +90,7 @@ OPTIONS: Final[dict[str, bool]] = {
 }
 """No reference counting: compiled code makes no array, and counting cost 60 times the work of a fault. C calls none."""
 _njit: Any = numba.njit  # its declared type does not know _nrt
+_types: Any = numba.types  # it has no types
 
 
 def _for_any_value(dispatcher: Any) -> Any:  # noqa: ANN401  # Numba has no types
@@ -103,8 +103,8 @@ def _for_any_value(dispatcher: Any) -> Any:  # noqa: ANN401  # Numba has no type
     template_of = dispatcher.get_call_template
 
     def get_call_template(args: Any, kws: Any) -> Any:  # noqa: ANN401  # as above
-        plain = {name: types.unliteral(each) for name, each in kws.items()}
-        return template_of(tuple(types.unliteral(each) for each in args), plain)
+        plain = {name: _types.unliteral(each) for name, each in kws.items()}
+        return template_of(tuple(_types.unliteral(each) for each in args), plain)
 
     dispatcher.get_call_template = get_call_template
     return dispatcher
