@@ -98,7 +98,7 @@ def _for_any_value(dispatcher: Any) -> Any:  # noqa: ANN401  # Numba has no type
 
     Numba takes such a constant for a type of its own. Where it matters, LLVM sees it when it inlines the function.
     """
-    if numba.config.DISABLE_JIT:  # it is the plain function
+    if not hasattr(dispatcher, "get_call_template"):  # NUMBA_DISABLE_JIT: it is the plain function
         return dispatcher
     template_of = dispatcher.get_call_template
 
