@@ -1,0 +1,25 @@
+"""A Recording's words are those of the machine and of the clock: the schema may not import them."""
+
+from __future__ import annotations
+
+from mmuviz.engine import clock as layout
+from mmuviz.mmu import events, examples, state
+from mmuviz.recording import schema
+
+
+def test_causes_paths_and_places_are_the_clock_s() -> None:
+    assert schema.CAUSES == layout.CAUSE_NAMES
+    assert schema.FAULT_KINDS == layout.FAULT_PATHS
+    assert schema.SPLIT_PLACES == layout.SPLIT_PLACES
+
+
+def test_kinds_of_examples_are_the_machine_s() -> None:
+    assert ("none", *examples.EXAMPLE_NAMES) == schema.EXAMPLE_KINDS
+    assert len(examples.EXAMPLE_NAMES) == examples.EXAMPLES
+
+
+def test_kinds_of_events_and_bits_of_entries_are_the_machine_s() -> None:
+    names = ("spte", "split", "fault", "fast", "cpu_dirty", "dirty_log", "stands")
+    for name in names:
+        assert schema.EVENT_KINDS.index(name) == getattr(events, name.upper())
+    assert (schema.PRESENT, schema.WRITABLE, schema.TABLE) == (state.PRESENT, state.WRITABLE, state.TABLE)
