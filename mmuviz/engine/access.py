@@ -25,8 +25,6 @@ FETCHED_AHEAD: Final = 16
 It changes how fast the model runs and no result, as does the next: found by trying, with `make bench`."""
 CACHED_LEAVES: Final = 1 << 24
 """Up to so many, at a byte each, a server's last-level cache holds them all, and prefetching gains nothing."""
-LONGEST_RUN: Final = 4096
-"""Most hits scanned at once; scanning beyond the lookahead horizon is wasted."""
 
 
 @inlined
@@ -135,7 +133,7 @@ class Lookahead(NamedTuple):
 
     Attributes:
         low: first gfn of the leaves that belong to it alone; `high` the gfn behind them.
-        anywhere: whether hits anywhere else are seen by nobody either.
+        anywhere: whether hits anywhere else are seen by nobody either; `writes` whether those of writes are.
         exits: whether it may leave the guest inside [low, high): not where a kick may come, which reaches only who
             is in the guest.
     """
@@ -143,7 +141,17 @@ class Lookahead(NamedTuple):
     low: int
     high: int
     anywhere: bool
+    writes: bool
     exits: bool
+
+
+@inlined
+def hits_anywhere(lookahead: Lookahead, access: Access) -> bool:
+    """Whether an access that hits is seen by nobody wherever it is.
+
+    A write hits through a leaf that is writable: no fault of another vCPU is there to change that leaf.
+    """
+    return bool(lookahead.anywhere or (lookahead.writes and access.write != 0))
 
 
 @inlined
@@ -165,17 +173,19 @@ def lookahead_of(state: MmuState, clock: Clock, vcpu: int, gfn: int) -> Lookahea
     low, high = private_range(clock, vcpu, gfn)
     if not allowed:
         high = low
-    stay = not change.splits and not change.replaces
-    return Lookahead(low, high, allowed and stay, allowed and not kick_may_come(state, clock, change))
+    stay, kicks = not change.splits and not change.replaces, kick_may_come(state, clock, change)
+    return Lookahead(low, high, allowed and stay, allowed and not kicks and not change.replaces, allowed and not kicks)
 
 
 @inlined
 def count_hits_random(
-    state: MmuState, clock: Clock, vcpu: int, position: int, need: int, lookahead: Lookahead
+    state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, lookahead: Lookahead, room: int
 ) -> int:  # fmt: skip
-    """How many accesses to pages that are drawn or listed are hits of 4K leaves, one after the other."""
+    """How many accesses to pages that are drawn or listed are hits of 4K leaves, one after the other, up to `room`."""
+    anywhere = hits_anywhere(lookahead, access)
+    need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
-    most = min(stream[vcpu, program.ACCESSES] - position, LONGEST_RUN)
+    most = min(stream[vcpu, program.ACCESSES] - position, room)
     far = most - FETCHED_AHEAD if state.l1.shape[0] > CACHED_LEAVES else 0
     run = 1
     while run < most:
@@ -183,7 +193,7 @@ def count_hits_random(
         if run < far:
             later = gfn_at(stream, clock.ram, clock.listed, vcpu, position + run + FETCHED_AHEAD)
             prefetch(state.l1, later - linear)
-        if not lookahead.anywhere and not lookahead.low <= gfn < lookahead.high:
+        if not anywhere and not lookahead.low <= gfn < lookahead.high:
             break
         if state.l1[np.uint64(gfn - linear)] & need != need:
             break
@@ -192,16 +202,18 @@ def count_hits_random(
 
 
 @woven
-def count_hits_in_leaf(state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, need: int) -> int:
-    """How many accesses of a sweep are hits of one leaf, or of leaves of one 4K table."""
+def count_hits_in_leaf(
+    state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, need: int, room: int
+) -> int:  # fmt: skip
+    """How many accesses of a sweep are hits of one leaf, or of leaves of one 4K table, up to `room`."""
     stream, gfn = clock.stream, access.gfn
     huge, stride, row = not is_4k(state, gfn), stream[vcpu, program.STRIDE], ram_row_of_gfn(clock.ram, gfn)
     shift = SHIFT_1G if huge and state.l3[state.row_of[gfn >> SHIFT_1G]] & mmu.PRESENT else SHIFT_2M
     part = stream[vcpu, program.FIRST_GFN] + clock.ram[row, program.RAM_MOVE]
     end = min(part + stream[vcpu, program.PAGES], slot_end(clock, row))
-    room = min(end - gfn, (((gfn >> shift) + 1) << shift) - gfn)
-    steps = room if stride == 1 else (room + stride - 1) // stride  # a division costs more than all the rest
-    most = min(steps, stream[vcpu, program.ACCESSES] - position)
+    pages = min(end - gfn, (((gfn >> shift) + 1) << shift) - gfn)
+    steps = pages if stride == 1 else (pages + stride - 1) // stride  # a division costs more than all the rest
+    most = min(steps, room, stream[vcpu, program.ACCESSES] - position)
     if huge:
         return int(max(most, 1))
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
@@ -213,21 +225,21 @@ def count_hits_in_leaf(state: MmuState, clock: Clock, vcpu: int, position: int, 
 
 @woven
 def count_hits(
-    state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, lookahead: Lookahead
+    state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, lookahead: Lookahead, room: int
 ) -> int:  # fmt: skip
-    """How many accesses from one that hits on surely do, all at the same pace.
+    """How many accesses from one that hits on surely do, all at the same pace, up to `room`.
 
     Where it is drawn whether an access writes, only the one.
     """
     share = clock.stream[vcpu, program.WRITE_PERMILLE]
-    if 0 < share < program.ALWAYS:
+    if room == 1 or 0 < share < program.ALWAYS:
         return 1
     need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
     if clock.stream[vcpu, program.KIND] == program.STEPS:
-        return count_hits_in_leaf(state, clock, vcpu, position, access, need)
+        return count_hits_in_leaf(state, clock, vcpu, position, access, need, room)
     if state.conf[mmu.CONF_LINEAR] == mmu.NOT_LINEAR or not is_4k(state, access.gfn):
         return 1
-    return count_hits_random(state, clock, vcpu, position, need, lookahead)
+    return count_hits_random(state, clock, vcpu, position, access, lookahead, room)
 
 
 @inlined

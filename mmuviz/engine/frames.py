@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mmuviz.ground.compiled import compiled
 from mmuviz.ground.pages import GFN_BITS, PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu.cells import CELL_1G, CELL_2M, CELL_4K, CELL_CHANGED, CELL_DIRTY, CELL_PROTECTED
-from mmuviz.mmu.examples import EX_SEEN
+from mmuviz.mmu.examples import EX_SEEN, EXAMPLE_COLUMNS, EXAMPLES
 from mmuviz.mmu.state import (
     I64,
     RING_DIRTY_INDEX,
@@ -112,6 +112,20 @@ def states_now(state: MmuState, pages: I64, rings: int, out: I64) -> None:
         out[8] = 0
         for vcpu in range(state.ring_at.shape[0]):
             out[8] += state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_HARVEST_INDEX]
+
+
+@compiled
+def take_examples(examples: I64, seen: I64) -> int:
+    """Take the rows of examples that are filled; returns how many: they are the first of `seen`, the kind last."""
+    found = 0
+    for kind in range(examples.shape[0]):
+        if examples[kind, EX_SEEN] != 0:
+            for column in range(EXAMPLE_COLUMNS):
+                seen[found, column] = examples[kind, column]
+            seen[found, EXAMPLE_COLUMNS] = kind
+            examples[kind, EX_SEEN] = 0
+            found += 1
+    return found
 
 
 class CellMap(NamedTuple):
@@ -218,6 +232,7 @@ class Frames:
         self._rings = int(rings)
         self._shares = np.zeros((len(cells.pages), SHARES), dtype=np.uint8)
         self._changed = np.zeros(len(cells.pages), dtype=np.int32)
+        self._examples = np.zeros((EXAMPLES, EXAMPLE_COLUMNS + 1), dtype=np.int64)
         self._offset = offset
 
     def take(self, state: MmuState, end_ps: int, *, every: bool = False) -> None:
@@ -233,11 +248,5 @@ class Frames:
         states[0] = max(states[0] - self._offset[STAT_TABLE_PAGES], 0)
         found = changed_shares(state.cells, self.map.pages, self._shares, self._changed, int(every))
         cells = self._changed[:found].copy()
-        self.taken.append(Frame(end_ps, states, cells, self._shares[cells], self._examples(state)))
-
-    @staticmethod
-    def _examples(state: MmuState) -> I64:
-        seen = np.flatnonzero(state.examples[:, EX_SEEN])
-        found = np.concatenate([state.examples[seen], seen[:, np.newaxis]], axis=1)
-        state.examples[:, EX_SEEN] = 0
-        return found
+        rows = take_examples(state.examples, self._examples)
+        self.taken.append(Frame(end_ps, states, cells, self._shares[cells], self._examples[:rows].copy()))

@@ -1,4 +1,4 @@
-"""What a step of an ioctl costs: the machine's work in it, and the cache lines that it touched."""
+"""What the work of an ioctl moves between memory and cache, and what of that has to be fetched again."""
 
 from __future__ import annotations
 
@@ -40,74 +40,21 @@ def _moved_bytes() -> I64:
 MOVED_BYTES: Final = _moved_bytes()
 
 
-class Meter:
-    """The work of the thread that calls ioctls: what it did since it was asked last.
-
-    vCPUs that fault meanwhile count other entries.
-    """
-
-    def __init__(self, counts: I64) -> None:
-        """Begin now.
-
-        Args:
-            counts: int64[WORK_ENTRIES], the machine's own.
-        """
-        self._counts = counts
-        self._seen = counts.copy()
-
-    def take(self, *, whole: bool = False) -> I64:
-        """Work since the last call.
-
-        Args:
-            whole: what faults count as well, where the thread itself came by it and no vCPU runs.
-
-        Returns:
-            int64[WORK_ENTRIES].
-        """
-        did: I64 = self._counts - self._seen
-        if not whole:
-            did[: work.WORK_GUEST_END] = 0
-        self._seen[:] = self._counts
-        return did
-
-
-def step_ps(costs: CostTable, did: I64, pages: int) -> int:
-    """Time of a step.
+def miss_hundredths(costs: CostTable, pages: int) -> int:
+    """What a cache line costs that a walk meets again only after the cache has lost it, averaged over all lines.
 
     Args:
         costs: of the VM.
-        did: int64[WORK_ENTRIES], the work in it.
-        pages: that the whole call goes over.
+        pages: that the whole call goes over: the 4K SPTEs of so many, and their rmap heads, are its footprint.
 
     Returns:
-        The work by its costs, and the misses on what it touched.
+        Hundredths of a ps: 0 where the footprint fits in the cache; else the share that does not fit is missed.
     """
-    lines = int(did @ MOVED_BYTES) // LINE_BYTES
-    return int(did @ costs.steps) // SCALE + misses(costs, lines, footprint(costs, pages))
+    footprint = pages * (SPTE_BYTES + (RMAP_BYTES if costs.config.mmu.shadows else 0))
+    lost = max(footprint - (costs.host["cache_mib"] << 20), 0)
+    return SCALE * costs.host["miss_ps"] * lost // footprint if lost else 0
 
 
-def footprint(costs: CostTable, pages: int) -> int:
-    """Bytes of the 4K SPTEs, and of the rmap heads, of so many pages."""
-    return pages * (SPTE_BYTES + (RMAP_BYTES if costs.config.mmu.shadows else 0))
-
-
-def misses(costs: CostTable, lines: int, footprint_bytes: int) -> int:
-    """Time for cache lines that a walk meets again only after the cache has lost them, ps.
-
-    Args:
-        costs: of the VM.
-        lines: read, or written back.
-        footprint_bytes: what the whole walk touches; in a cache of that size nothing is lost.
-
-    Returns:
-        0 where it fits; else the share that does not fit is missed.
-    """
-    cache = costs.host["cache_mib"] << 20
-    if footprint_bytes <= cache:
-        return 0
-    return lines * costs.host["miss_ps"] * (footprint_bytes - cache) // footprint_bytes
-
-
-def topping_up_ps(costs: CostTable, topups: int) -> int:
-    """Filling VM-wide split caches that a call frees again (shadow-eager-v1)."""
-    return topups * costs.host["topup_ns"] * PS_PER_NS if costs.config.kernel.split_caches_last_a_call else 0
+def topup_ps(costs: CostTable) -> int:
+    """Filling a VM-wide split cache that a call frees again (shadow-eager-v1)."""
+    return costs.host["topup_ns"] * PS_PER_NS if costs.config.kernel.split_caches_last_a_call else 0

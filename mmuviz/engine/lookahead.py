@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.access import Lookahead, access_ps, count_hits, kind_of, lookahead_of, peek_access, prefetch_leaf
+from mmuviz.engine.access import (
+    Lookahead,
+    access_ps,
+    count_hits,
+    hits_anywhere,
+    kind_of,
+    lookahead_of,
+    peek_access,
+    prefetch_leaf,
+)
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_cost import Access, Whole, note_whole_fault, on_core_ps
@@ -13,26 +22,39 @@ from mmuviz.engine.vcpu_slice import CONTINUE, YIELD, Slice
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
+from mmuviz.mmu import work
+from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot, write_to_clean
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
 from mmuviz.mmu.touch import count_fixes, fix_4k, is_4k
 from mmuviz.workloads import stream as program
 
-
-@inlined
-def can_fix_in_lookahead(state: MmuState) -> bool:
-    """Whether all that fast_page_fault() does to a 4K leaf of this VM is one bit there and one of the bitmap."""
-    conf = state.conf
-    tracks_4k = conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K
-    return bool(tracks_4k and conf[mmu.CONF_FAST_FAULT] != 0 and conf[mmu.CONF_PML] == 0 and conf[mmu.CONF_RING] == 0)
+GO_ON: Final = -1
+"""Beside what a slice ends with: the next access is carried out."""
 
 
 @inlined
 def is_fixable(state: MmuState, access: Access) -> bool:
-    """Whether fast_page_fault() fixes an access that is no hit, at 4K."""
-    return access.write != 0 and access.word & mmu.MMU_WRITABLE != 0 and is_4k(state, access.gfn)
+    """Whether fast_page_fault() fixes an access, and all that it does is one bit of a 4K leaf and one of the bitmap."""
+    conf, bits = state.conf, access.word & (mmu.WRITABLE | mmu.MMU_WRITABLE)
+    if access.write == 0 or bits != mmu.MMU_WRITABLE or conf[mmu.CONF_FAST_FAULT] == 0 or conf[mmu.CONF_RING] != 0:
+        return False
+    return bool(conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K and is_4k(state, access.gfn))
+
+
+@inlined
+def is_clean(state: MmuState, vcpu: int, access: Access) -> bool:
+    """Whether an access only sets the dirty bit of a 4K leaf, which a PML buffer that is not full may log."""
+    if access.write == 0 or access.word & (mmu.WRITABLE | mmu.DIRTY) != mmu.WRITABLE:
+        return False
+    return bool(state.pml_count[vcpu] < mmu.PML_ENTITY_NUM and is_4k(state, access.gfn))
+
+
+@inlined
+def runs_ahead(state: MmuState, vcpu: int, access: Access) -> bool:
+    """Whether run_lookahead() carries an access out."""
+    return bool(access.hits or is_fixable(state, access) or is_clean(state, vcpu, access))
 
 
 class BinCount(NamedTuple):
@@ -42,58 +64,61 @@ class BinCount(NamedTuple):
         number: of the bin.
         end: time at which the next one begins.
         hits: accesses.
-        fixed: faults that fast_page_fault() fixed and that ended in the bin.
+        fixed: faults that fast_page_fault() fixed and that ended in the bin; `fixed_ps` what they took.
+        slow_ps: what logging made writes slower.
     """
 
     number: int
     end: int
     hits: int
     fixed: int
+    fixed_ps: int
+    slow_ps: int
 
 
 @inlined
 def open_bin(clock: Clock, time: int) -> BinCount:
     """The bin of a time, with nothing in it."""
     number = bin_of(clock, time)
-    return BinCount(number, (number + 1) << clock.regs[layout.BIN_SHIFT], 0, 0)
+    return BinCount(number, (number + 1) << clock.regs[layout.BIN_SHIFT], 0, 0, 0, 0)
 
 
 @inlined
-def close_bin(clock: Clock, vcpu: int, here: BinCount, work: int) -> None:
-    """Note what happened in a bin; each fault took `work`."""
+def close_bin(clock: Clock, vcpu: int, here: BinCount) -> None:
+    """Note what happened in a bin."""
     clock.series[here.number, layout.ACCESSES] += here.hits
+    if here.slow_ps > 0:
+        clock.series[here.number, layout.SLOW_WRITE] += here.slow_ps
+        clock.slow_write_ps[vcpu] += here.slow_ps
     if here.fixed > 0:
-        clock.series[here.number, layout.EXIT] += here.fixed * work
-        clock.lanes[here.number, vcpu, layout.LANE_FAULT] += here.fixed * work
-        note_fixes(clock, vcpu, here.number, work, here.fixed)
+        clock.series[here.number, layout.EXIT] += here.fixed_ps
+        clock.lanes[here.number, vcpu, layout.LANE_FAULT] += here.fixed_ps
+        note_fixes(clock, vcpu, here.number, here.fixed, here.fixed_ps)
 
 
 @inlined
-def note_fixes(clock: Clock, vcpu: int, index: int, work: int, times: int) -> None:
-    """As many faults that fast_page_fault() fixed and that began in one bin, all but the time they take."""
-    clock.stall[vcpu, layout.EXIT] += times * work
+def note_fixes(clock: Clock, vcpu: int, index: int, times: int, whole_ps: int) -> None:
+    """As many faults that fast_page_fault() fixed and that began in one bin, all but their time in the bins."""
+    clock.stall[vcpu, layout.EXIT] += whole_ps
     clock.series[index, layout.FAULTS + layout.FAST_FIX] += times
     clock.faults[vcpu, layout.FAST_FIX] += times
-    clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], work)
-    note_length(clock, layout.EXIT, work, times)
-    note_length(clock, layout.CAUSES, work, times)
 
 
 @inlined
-def bin_at(clock: Clock, vcpu: int, here: BinCount, time: int, work: int) -> BinCount:
+def bin_at(clock: Clock, vcpu: int, here: BinCount, time: int) -> BinCount:
     """The bin of a later time."""
     if time < here.end:
         return here
-    close_bin(clock, vcpu, here, work)
+    close_bin(clock, vcpu, here)
     return open_bin(clock, time)
 
 
 @inlined
-def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took: int, work: int) -> BinCount:
+def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took: int) -> BinCount:
     """The bin after accesses that hit one after the other from a time in it on."""
     if time + (run - 1) * took < here.end:
-        return BinCount(here.number, here.end, here.hits + run, here.fixed)
-    close_bin(clock, vcpu, here, work)
+        return BinCount(here.number, here.end, here.hits + run, here.fixed, here.fixed_ps, here.slow_ps)
+    close_bin(clock, vcpu, here)
     note_hits(clock, time, run, took)
     return open_bin(clock, time + run * took)
 
@@ -101,35 +126,105 @@ def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took
 @inlined
 def with_fix(clock: Clock, vcpu: int, here: BinCount, time: int, work: int) -> BinCount:
     """The bin after a fault that began in it; what reaches into the next ones is noted at once."""
+    clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], work)
+    note_length(clock, layout.EXIT, work, 1)
+    note_length(clock, layout.CAUSES, work, 1)
     if time + work < here.end:
-        return BinCount(here.number, here.end, here.hits, here.fixed + 1)
-    close_bin(clock, vcpu, here, work)
-    note_fixes(clock, vcpu, here.number, work, 1)
+        return BinCount(here.number, here.end, here.hits, here.fixed + 1, here.fixed_ps + work, here.slow_ps)
+    close_bin(clock, vcpu, here)
+    note_fixes(clock, vcpu, here.number, 1, work)
     add_stretch(clock, vcpu, layout.EXIT, time, work)
     return open_bin(clock, time)
 
 
 @inlined
-def fix_in_lookahead(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, work: int) -> None:
+def with_slow_write(here: BinCount, extra: int) -> BinCount:
+    """The bin after a write that logging made slower."""
+    return BinCount(here.number, here.end, here.hits + 1, here.fixed, here.fixed_ps, here.slow_ps + extra)
+
+
+@inlined
+def fix_ps(state: MmuState, clock: Clock, vcpu: int) -> int:
+    """What such a fault takes: the exit empties the PML buffer first."""
+    entry = clock.price[layout.PRICES + work.WORK_PML_ENTRY]
+    return on_core_ps(clock, vcpu, clock.price[layout.FAST] + state.pml_count[vcpu] * entry)
+
+
+@inlined
+def fix_in_lookahead(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, took: int) -> None:
     """fast_page_fault() of a 4K leaf, but for the counters and the bins."""
     row, gfn = int(state.row_of[access.gfn >> SHIFT_1G]), access.gfn
-    state.stat[mmu.STAT_STAMP] = time
+    state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = time, vcpu
+    if state.pml_count[vcpu] > 0:
+        flush_pml_buffer(state, vcpu)
     before = state.stat[mmu.STAT_EXAMPLES]
     fix_4k(state, vcpu, gfn, (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)))
     mark_page_dirty_in_slot(state, vcpu, gfn_to_memslot(state, gfn), gfn)
-    note_whole_fault(state, clock, vcpu, access, Whole(layout.FAST_FIX, layout.EXIT, time, work, before))
+    note_whole_fault(state, clock, vcpu, access, Whole(layout.FAST_FIX, layout.EXIT, time, took, before))
+
+
+@inlined
+def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: int) -> int:
+    """A write that sets the dirty bit of a 4K leaf, but for the bins; returns what logging makes it slower, ps."""
+    state.stat[mmu.STAT_STAMP] = time
+    write_to_clean(state, vcpu, gfn)
+    return on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if state.pml_count[vcpu] > 0 else 0
 
 
 @inlined
 def is_unseen(lookahead: Lookahead, access: Access) -> bool:
     """Whether no other vCPU can observe an access."""
     private = lookahead.low <= access.gfn < lookahead.high
-    return bool((private or lookahead.anywhere) if access.hits else (private and lookahead.exits))
+    return bool((private or hits_anywhere(lookahead, access)) if access.hits else (private and lookahead.exits))
+
+
+class Ahead(NamedTuple):
+    """How far a vCPU ran.
+
+    Attributes:
+        time: of the vCPU.
+        position: of its next access.
+        fixed: faults so far.
+        here: what is not noted yet of the bin of the time.
+    """
+
+    time: int
+    position: int
+    fixed: int
+    here: BinCount
+
+
+@inlined
+def after_fix(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Ahead) -> Ahead:
+    """After a fault that fast_page_fault() fixes; the access is tried again."""
+    took, here = fix_ps(state, clock, vcpu), bin_at(clock, vcpu, at.here, at.time)
+    fix_in_lookahead(state, clock, vcpu, access, at.time, took)
+    clock.in_kernel_until[vcpu] = at.time + took
+    return Ahead(at.time + took, at.position, at.fixed + 1, with_fix(clock, vcpu, here, at.time, took))
+
+
+@inlined
+def after_access(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Ahead, run: int, took: int) -> Ahead:
+    """After an access, and `run` - 1 more that hit as it does."""
+    here = bin_at(clock, vcpu, at.here, at.time)
+    if access.write != 0 and access.word & mmu.DIRTY == 0:
+        extra = log_in_lookahead(state, clock, vcpu, access.gfn, at.time)
+        return Ahead(at.time + took + extra, at.position + 1, at.fixed, with_slow_write(here, extra))
+    here = with_hits(clock, vcpu, here, at.time, run, took)
+    return Ahead(at.time + run * took, at.position + run, at.fixed, here)
+
+
+@inlined
+def goes_on(owed_ps: int, turn: Slice, time: int, limit: int) -> int:
+    """GO_ON, YIELD where somebody else comes first, or CONTINUE where kicks have to be paid before."""
+    if owed_ps > 0:
+        return CONTINUE
+    return YIELD if time != turn.dequeued_at and time >= limit else GO_ON
 
 
 @woven
 def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, near: int, far: int) -> Slice:
-    """Hits, and faults that fast_page_fault() fixes, one after the other; at least one.
+    """Hits, faults that fast_page_fault() fixes and writes that set a dirty bit, one after the other; at least one.
 
     Args:
         state: tables, changed in place.
@@ -142,46 +237,35 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, near: i
     Returns:
         The slice: YIELD, or CONTINUE where the next access is of another kind.
     """
-    accesses, fixes = clock.stream[vcpu, program.ACCESSES], can_fix_in_lookahead(state)
-    work = on_core_ps(clock, vcpu, clock.price[layout.FAST])
-    why, time, position, fixed = CONTINUE, turn.time, turn.position, 0
+    accesses, why = clock.stream[vcpu, program.ACCESSES], GO_ON
     far = near if clock.regs[layout.ONE_BY_ONE] != 0 else far
-    lookahead, here = (
-        lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, position).gfn),
-        open_bin(clock, time),
-    )
-    while position < accesses:
-        access = peek_access(state, clock, vcpu, position)
-        if not access.hits and not (fixes and is_fixable(state, access)):
+    lookahead = lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, turn.position).gfn)
+    at = Ahead(turn.time, turn.position, 0, open_bin(clock, turn.time))
+    while why == GO_ON:
+        if at.position >= accesses:
+            why = CONTINUE
+            break
+        access = peek_access(state, clock, vcpu, at.position)
+        if not runs_ahead(state, vcpu, access):
+            why = CONTINUE
             break
         unseen = is_unseen(lookahead, access)
-        if clock.pending_kick_ps[vcpu] > 0 and not (access.hits and unseen):
-            break
         limit = far if unseen else near
-        if time != turn.dequeued_at and time >= limit:
-            why = YIELD
+        owed_ps = 0 if unseen and access.hits else clock.pending_kick_ps[vcpu]
+        why = goes_on(owed_ps, turn, at.time, limit)
+        if why != GO_ON:
             break
-        here = bin_at(clock, vcpu, here, time, work)
-        prefetch_leaf(state, clock, vcpu, position)
-        run = 1
+        prefetch_leaf(state, clock, vcpu, at.position)
+        run, took = 1, access_ps(clock, vcpu, kind_of(state, access.gfn, access.write))
         if access.hits:
-            run = count_hits(state, clock, vcpu, position, access, lookahead)
-        else:
-            fix_in_lookahead(state, clock, vcpu, access, time, work)
-            here = with_fix(clock, vcpu, here, time, work)
-            fixed += 1
-            time += work
-            clock.in_kernel_until[vcpu] = time
-            if time >= limit or log_is_low(state):
-                why = YIELD
-                break
-            here = bin_at(clock, vcpu, here, time, work)
-        took = access_ps(clock, vcpu, kind_of(state, access.gfn, access.write))
-        if time + (run - 1) * took >= limit:
-            run = max((limit - time - 1) // took, 0) + 1
-        here = with_hits(clock, vcpu, here, time, run, took, work)
-        time += run * took
-        position += run
-    close_bin(clock, vcpu, here, work)
-    count_fixes(state, fixed)
-    return Slice(why, time, position, turn.dequeued_at)
+            room = max((limit - at.time - 1) // took, 0) + 1
+            run = count_hits(state, clock, vcpu, at.position, access, lookahead, room)
+        if access.write != 0 and access.word & mmu.WRITABLE == 0:
+            at = after_fix(state, clock, vcpu, access, at)
+            why = YIELD if at.time >= limit or log_is_low(state) else GO_ON
+        if why == GO_ON:
+            at = after_access(state, clock, vcpu, access, at, run, took)
+            why = YIELD if log_is_low(state) else GO_ON
+    close_bin(clock, vcpu, at.here)
+    count_fixes(state, at.fixed)
+    return Slice(why, at.time, at.position, turn.dequeued_at)

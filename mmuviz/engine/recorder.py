@@ -21,6 +21,8 @@ from mmuviz.mmu.state import I64
 from mmuviz.mmu.stats import overhead_now
 
 PS_PER_NS: Final = 10**3
+PS_BETWEEN_STOPS: Final = 10**7 * PS_PER_NS
+"""How often progress is told before time 0."""
 MOST_EVENTS: Final = 500_000
 MOST_FOCUS_BYTES: Final = 64 << 20
 
@@ -61,6 +63,20 @@ class Recorder:
         self._logs = False
 
     # While it runs
+
+    def watch(self, machine: TimedMachine) -> None:
+        """Before time 0, while the guest is made as it is: nothing is recorded, and progress is told."""
+        if self.progress is None:
+            return
+        told = [0]
+
+        def at_stop(time: int) -> None:
+            told[0] = time
+            machine.vm.drain_log()
+            if self.progress is not None:
+                self.progress(0, int(machine.clock.accesses.sum()))
+
+        machine.next_stop, machine.at_stop = lambda: told[0] + PS_BETWEEN_STOPS, at_stop
 
     def begin(self, machine: TimedMachine, log: CallLog) -> None:
         """Time 0: look at everything once, and be asked at the end of each bin from now on."""

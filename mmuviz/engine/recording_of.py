@@ -12,7 +12,7 @@ from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
-from mmuviz.engine.frames import FULL, STATES, Frames
+from mmuviz.engine.frames import FULL, STATES, U8, Frame, Frames
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
 from mmuviz.ground.version import __version__
@@ -138,20 +138,20 @@ def cell_tables(frames: Frames, bins: int, width: int) -> dict[str, Columns]:
     shown = np.flatnonzero(frames.map.pages)
     number = np.full(len(frames.map.pages), -1, dtype=np.int64)
     number[shown] = np.arange(len(shown))
-    before = np.zeros((len(frames.map.pages), 8), dtype=np.uint8)
-    now, cells, shares, starts = before.copy(), [], [], [0]
-    at = 0
-    for frame_number in range(bins + 1):
-        while at < len(frames.taken) and (frames.taken[at].end_ps <= frame_number * width or frame_number == bins):
-            now[frames.taken[at].cells] = frames.taken[at].shares
-            at += 1
-            if frame_number == 0:
-                break
-        changed = shown if frame_number == 0 else np.flatnonzero((now != before).any(axis=1))
+    now = np.zeros((len(frames.map.pages), 8), dtype=np.uint8)
+    cells, shares, starts = [number[shown]], [frames.taken[0].shares], [0, len(shown)]
+    now[frames.taken[0].cells] = frames.taken[0].shares
+    ends = np.array([frame.end_ps for frame in frames.taken])
+    stops = np.searchsorted(ends, (np.arange(bins) + 1) * width, side="right")
+    stops[-1] = len(frames.taken)
+    begin = 1
+    for stop in stops.tolist():
+        changed, after = changes_of(frames.taken[begin:stop], now)
+        begin = stop
+        now[changed] = after
         cells.append(number[changed])
-        shares.append(now[changed])
+        shares.append(after)
         starts.append(starts[-1] + len(changed))
-        before[changed] = now[changed]
     return {
         "cells": {
             "frame_start": np.array(starts),
@@ -160,6 +160,25 @@ def cell_tables(frames: Frames, bins: int, width: int) -> dict[str, Columns]:
         },
         "cell_map": {"first_gfn": frames.map.first_gfn[shown], "pages": frames.map.pages[shown]},
     }
+
+
+def changes_of(taken: list[Frame], before: U8) -> tuple[I64, U8]:
+    """Cells whose shares are others after some frames, ascending, and their shares then.
+
+    Args:
+        taken: the frames, each with the cells that changed since the one before.
+        before: uint8[cells, 8], all shares before them.
+    """
+    if not taken:
+        return np.zeros(0, dtype=np.int64), before[:0]
+    if len(taken) == 1:  # as nearly always
+        return taken[0].cells.astype(np.int64), taken[0].shares
+    touched = np.unique(np.concatenate([each.cells for each in taken])).astype(np.int64)
+    after = before.copy()
+    for each in taken:
+        after[each.cells] = each.shares
+    changed = touched[(after[touched] != before[touched]).any(axis=1)]
+    return changed, after[changed]
 
 
 def vcpus_table(clock: Clock) -> Columns:

@@ -8,14 +8,15 @@ The order inside a step:
    next access while no lookahead is allowed.
 3. Lookahead: a vCPU may execute hits (accesses that need no exit) ahead of the others up to the ioctl
    thread's next event, where no other vCPU can observe them: inside its private range, or anywhere once no
-   fault can change the leaf of another page any more. Faults that fast_page_fault() fixes, and writes that
-   set a dirty bit, take no lock; inside the private range they are executed ahead as well, but not while a
-   TLB flush may come, which reaches only vCPUs that are in the guest.
+   fault can change the leaf of another page any more. Writes hit through leaves that are writable, on which
+   nobody faults; so they do anywhere, unless a fault elsewhere may flush TLBs. Faults that
+   fast_page_fault() fixes, and writes that set a dirty bit, take no lock; inside the private range they are
+   executed ahead as well, but not while a TLB flush may come, which reaches only vCPUs that are in the guest.
 4. Every other fault is one event: VM exit; acquire mmu_lock, queueing if it is contended; change the tables
    when it is acquired; charge the path and the work done; VM entry. Faults that install one 4K leaf each and
    meet nowhere but at the lock's cache line are executed in a loop of their own, in the order of time.
 5. Who waits for mmu_lock gets it in the order of asking.
-6. The ioctl thread walks in steps of 2 MiB, of 1 GiB while no vCPU runs. Each step changes the tables at its
+6. The ioctl thread walks in parts of 2 MiB, of 1 GiB while no vCPU runs. Each part changes the tables at its
    beginning and then takes its time.
 7. An exit to userspace happens at the first access at or behind its time, under the program's big lock.
    Where the ioctl thread holds that lock, who exits meanwhile is served after the ioctl, in the order of
@@ -110,6 +111,7 @@ def session_of(
     guest = Guest(ioctls, timeline, max(scenario.ram_pages, config.vcpus), reap_ps)
     spans = spans_of(scenario)
     recorder = Recorder(default_focus(spans) if focus is None else focus, spans, progress)
+    recorder.watch(machine)
     return Session(scenario, ioctls, guest, recorder, accesses)
 
 

@@ -11,25 +11,22 @@ import numpy as np
 from mmuviz.engine import clock as layout
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.clock import Clock, push
-from mmuviz.engine.cost_table import PS_PER_NS
 from mmuviz.engine.exits import use_big_lock
-from mmuviz.engine.ioctl_cost import topping_up_ps
+from mmuviz.engine.ioctl_thread import NOWHERE
 from mmuviz.engine.timed_machine import TimedMachine, resume_after_ring_full
 from mmuviz.ground.compiled import compiled
-from mmuviz.ground.pages import PG_LEVEL_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.examples import RING_FULL, note_example
 from mmuviz.mmu.state import I64, MmuState
-from mmuviz.mmu.steps import Act, Step, Steps, Verb
-from mmuviz.mmu.tracking import regions_of
+from mmuviz.mmu.steps import Act, Step, Steps
 
 T = TypeVar("T")
 PLACES: Final = {
-    "enable": layout.AT_ENABLE,
-    "get": layout.IN_CLEAR,
-    "clear": layout.IN_CLEAR,
-    "reset": layout.IN_CLEAR,
-    "pre_split": layout.IN_PRE_SPLIT,
+    "enable": layout.SPLITS + layout.AT_ENABLE,
+    "get": layout.SPLITS + layout.IN_CLEAR,
+    "clear": layout.SPLITS + layout.IN_CLEAR,
+    "reset": layout.SPLITS + layout.IN_CLEAR,
+    "pre_split": layout.SPLITS + layout.IN_PRE_SPLIT,
 }
 """Where the splits of an ioctl count; GET and a reset split as CLEAR does, in the few modes in which they split."""
 
@@ -85,12 +82,12 @@ class TimedIoctls:
             A function that notes how many dirty pages it reported.
         """
         machine = self.machine
-        machine.wait_ps = machine.longest_hold_ps = 0
+        machine.begin_call()
         reported = [-1]
         begun = self.log.begin(machine, kind, self.iteration, slot)
         self._take_big_lock()
         machine.mark()
-        machine.meter.take()
+        machine.forget_work()
         yield lambda pages: reported.__setitem__(0, pages)
         self._drop_big_lock()
         self.log.end(machine, begun, reported[0])
@@ -106,56 +103,34 @@ class TimedIoctls:
         Returns:
             What it returns.
         """
-        machine, stat = self.machine, self.machine.vm.state.stat
+        place = PLACES.get(kind, NOWHERE)
         while True:
-            before = int(stat[mmu.STAT_SPLITS]), int(stat[mmu.STAT_ZAPS])
+            splits = self._splits()
             try:
                 step = next(steps)
             except StopIteration as stop:
-                machine.advance_work(pages)
+                self.machine.advance_work(pages)
                 value: T = stop.value
                 return value
-            if kind in PLACES:
-                machine.note(layout.SPLITS + PLACES[kind], int(stat[mmu.STAT_SPLITS]) - before[0])
-            machine.note(layout.ZAPS, int(stat[mmu.STAT_ZAPS]) - before[1])
-            self._take_step(step, pages)
+            if place != NOWHERE:
+                self.machine.note(place, self._splits() - splits)
+            self._take_step(step, pages, place)
 
-    def _take_step(self, step: Step, pages: int) -> None:
+    def _splits(self) -> int:
+        return int(self.machine.vm.state.stat[mmu.STAT_SPLITS])
+
+    def _take_step(self, step: Step, pages: int, place: int) -> None:
         machine = self.machine
-        match step.act:
-            case Act.FIXED:
-                machine.advance_work()
-            case Act.LOCK | Act.RELOCK:
-                self._take_lock(step)
-            case Act.UNLOCK:
-                machine.release_mmu_lock()
-            case Act.FLUSH:
-                machine.advance_work(pages)
-                machine.flush(step.times)
-            case Act.BROADCAST:
-                machine.broadcast(step.times)
-            case Act.WORK:
-                self._work(step, pages)
-
-    def _work(self, step: Step, pages: int) -> None:
-        machine = self.machine
-        if step.verb is Verb.PRE_SPLIT:
-            spanned = step.end - step.first
-            calls = regions_of(step.first, spanned) if step.level == PG_LEVEL_2M else spanned
-            machine.advance(calls * machine.costs.host["pre_split_ns"] * PS_PER_NS)
-        elif step.changes.topups and step.verb is Verb.CLEAR_WORD:
-            machine.advance(topping_up_ps(machine.costs, step.changes.topups))
-        machine.advance_work(pages)
-
-    def _take_lock(self, step: Step) -> None:
-        """mmu_lock; it is dropped for memory only where somebody could come in between."""
-        if step.path is None:
-            return
-        if step.act is Act.LOCK:
-            self.machine.acquire_mmu_lock(step.path)
-        elif not self.machine.quiet:
-            self.machine.release_mmu_lock()
-            self.machine.acquire_mmu_lock(step.path)
+        if step.walk is not None:
+            machine.carry_out(step.walk, pages, place, step.path)
+        elif step.path is not None:
+            machine.acquire_mmu_lock(step.path)
+        elif step.act is Act.UNLOCK:
+            machine.release_mmu_lock()
+        else:
+            machine.advance_work(pages)
+            if step.act is Act.FLUSH:
+                machine.flush()
 
     def _take_big_lock(self) -> None:
         """Userspace's own lock, where the thread that calls ioctls holds it over them."""
@@ -166,7 +141,7 @@ class TimedIoctls:
         free = int(regs[layout.BIG_LOCK_FREE])
         regs[layout.BIG_LOCK_HELD] = 1
         if free > machine.time:
-            machine.wait_ps += free - machine.time
+            machine.waited(free - machine.time)
             machine.wait(free - machine.time)
 
     def _drop_big_lock(self) -> None:
@@ -185,19 +160,19 @@ class TimedIoctls:
         """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
         vm = self.machine.vm
         with self.call("enable", slot):
-            self._in_time("enable", vm.enable_steps(slot, self.machine.unit), vm.span(slot)[1])
+            self._in_time("enable", vm.enable_steps(slot), vm.span(slot)[1])
 
     def disable(self, slot: int) -> None:
         """KVM_SET_USER_MEMORY_REGION without the flag."""
         vm = self.machine.vm
         with self.call("disable", slot):
-            self._in_time("disable", vm.disable_steps(slot, self.machine.unit), vm.span(slot)[1])
+            self._in_time("disable", vm.disable_steps(slot), vm.span(slot)[1])
 
     def pre_split(self, slot: int) -> None:
         """The pre-split of 2020, before logging starts: a dummy vCPU faults every page."""
         vm = self.machine.vm
         with self.call("pre_split", slot):
-            self._in_time("pre_split", vm.pre_split_steps(slot, self.machine.unit), vm.span(slot)[1])
+            self._in_time("pre_split", vm.pre_split_steps(slot), vm.span(slot)[1])
 
     def get(self, slot: int) -> I64:
         """KVM_GET_DIRTY_LOG.
@@ -210,7 +185,7 @@ class TimedIoctls:
         """
         vm = self.machine.vm
         with self.call("get", slot) as report:
-            bits = self._in_time("get", vm.get_steps(slot, self.machine.unit), vm.span(slot)[1])
+            bits = self._in_time("get", vm.get_steps(slot), vm.span(slot)[1])
             report(int(np.bitwise_count(bits.view(np.uint64)).sum()))
         return bits
 
@@ -224,7 +199,7 @@ class TimedIoctls:
             bits: int64[words] of the range.
         """
         vm = self.machine.vm
-        steps = vm.clear_steps(slot, first_page, num_pages, bits, self.machine.unit)
+        steps = vm.clear_steps(slot, first_page, num_pages, bits)
         with self.call("clear", slot):
             self._in_time("clear", steps, num_pages)
 
@@ -241,7 +216,7 @@ class TimedIoctls:
 
     def _reset(self) -> int:
         vm = self.machine.vm
-        return self._in_time("reset", vm.reset_ring_steps(self.machine.unit), 0)
+        return self._in_time("reset", vm.reset_ring_steps(), 0)
 
     def collect_rings(self) -> list[tuple[int, I64]]:
         """Harvest every ring, which is no ioctl; see Vm.collect_dirty_rings()."""
@@ -253,7 +228,7 @@ class TimedIoctls:
         """Harvest every ring; returns what was in them, and what that takes."""
         machine = self.machine
         machine.mark()
-        machine.meter.take()
+        machine.forget_work()
         found = machine.vm.collect_dirty_rings()
         return found, machine.work_ps()
 

@@ -8,46 +8,38 @@ from typing import Final
 import numpy as np
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.account import charge_rarely, spread, spread_column, widen_bins
+from mmuviz.engine import ioctl_thread as thread_layout
+from mmuviz.engine.account import charge_rarely, spread
 from mmuviz.engine.clock import FOREVER, Clock, push
-from mmuviz.engine.cost_table import PS_PER_NS, CostTable
-from mmuviz.engine.ioctl_cost import Meter, step_ps
-from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
+from mmuviz.engine.cost_table import CostTable
+from mmuviz.engine.ioctl_cost import miss_hundredths, topup_ps
+from mmuviz.engine.ioctl_thread import (
+    acquire,
+    advance,
+    flush_ps,
+    hold,
+    new_thread,
+    note,
+    release,
+    walk_in_time,
+    work_ps,
+)
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
 from mmuviz.ground.compiled import compiled
-from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M
 from mmuviz.mmu import state as mmu
+from mmuviz.mmu import work
 from mmuviz.mmu.config import Mmu
 from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.locks import Lock, Path, lock_of
 from mmuviz.mmu.state import USERSPACE, MmuState
 from mmuviz.mmu.vm import Vm
+from mmuviz.mmu.walks import Walk
 from mmuviz.workloads import stream as program
 
+PS_PER_NS: Final = 10**3
+HOLDS: Final = {Lock.NONE: thread_layout.FREE, Lock.READ: thread_layout.READS, Lock.WRITE: thread_layout.WRITES}
 LAST: Final = FOREVER - 1
 """As a time to run to: until the pass is over, or whatever is waited for has come."""
-
-
-@compiled
-def request_mmu_lock(clock: Clock, time: int, reads: int) -> int:
-    """The ioctl thread asks for mmu_lock; 1 where it has it at once."""
-    if open_to_readers(clock, time) if reads else open_to_writers(clock, time):
-        return 1
-    clock.regs[layout.VMM_WAITS] = 1
-    enqueue(clock, clock.now.shape[0], reads)
-    grant_next(clock)
-    return 0
-
-
-@compiled
-def release_mmu_lock(clock: Clock, time: int, reads: int) -> None:
-    """The ioctl thread gives mmu_lock back."""
-    if reads:
-        clock.regs[layout.VMM_READS] = 0
-        clock.regs[layout.READERS_END] = max(clock.regs[layout.READERS_END], time)
-    else:
-        clock.regs[layout.FREE_AT] = time
-    grant_next(clock)
 
 
 @compiled
@@ -89,12 +81,10 @@ class TimedMachine:
     Attributes:
         vm: the VM.
         costs: of its configuration on a host.
-        meter: the work of the thread that calls ioctls.
         clock: of the vCPUs.
-        time: of the thread that calls ioctls, ps.
-        wait_ps: how long that thread waited for locks; `longest_hold_ps` the longest that it held mmu_lock.
-        stops: asked for the next time at which somebody wants to look, and told when it has come; a stop changes
-            nothing of the run.
+        thread: that calls ioctls.
+        next_stop: asked for the next time at which somebody wants to look; `at_stop` is told when it has come. A
+            stop changes nothing of the run.
     """
 
     def __init__(self, vm: Vm, costs: CostTable, clock: Clock) -> None:
@@ -108,14 +98,9 @@ class TimedMachine:
         self.vm = vm
         self.costs = costs
         self.clock = clock
-        self.time = 0
-        self.wait_ps = 0
-        self.longest_hold_ps = 0
-        self.meter = Meter(vm.state.work)
+        self.thread = new_thread(costs, vm.state.work)
         self.next_stop: Callable[[], int] = lambda: FOREVER
         self.at_stop: Callable[[int], None] = lambda _: None
-        self._held: Lock = Lock.NONE
-        self._since = 0
         config = vm.config
         tables = vm.guest_tables
         clock.regs[layout.WRITE_LOCKS] = lock_of(self.fault_path, config) is Lock.WRITE
@@ -136,11 +121,26 @@ class TimedMachine:
         """Whether no vCPU runs or waits."""
         return not self.clock.regs[layout.RUNNING_VCPUS]
 
-    def unit(self) -> int:
-        """Pages of a step of an ioctl: 2 MiB while vCPUs run, else 1 GiB."""
-        return PAGES_PER_1G if self.quiet else PAGES_PER_2M
-
     # Time
+
+    @property
+    def time(self) -> int:
+        """What time it is for the thread that calls ioctls, ps."""
+        return int(self.thread.at[thread_layout.TIME])
+
+    @time.setter
+    def time(self, time_ps: int) -> None:
+        self.thread.at[thread_layout.TIME] = time_ps
+
+    @property
+    def wait_ps(self) -> int:
+        """How long that thread waited for locks since begin_call()."""
+        return int(self.thread.at[thread_layout.WAITED])
+
+    @property
+    def longest_hold_ps(self) -> int:
+        """The longest that it held mmu_lock since begin_call()."""
+        return int(self.thread.at[thread_layout.LONGEST_HOLD])
 
     def reset_clock(self) -> None:
         """Forget all time so far: the clock stands at 0 again, and no vCPU runs."""
@@ -185,23 +185,68 @@ class TimedMachine:
                 return True
         return False
 
+    def begin_call(self) -> None:
+        """An ioctl begins: what the thread waits for and holds counts from here."""
+        self.thread.at[[thread_layout.WAITED, thread_layout.LONGEST_HOLD]] = 0
+
+    def waited(self, took_ps: int) -> None:
+        """It waited for a lock."""
+        self.thread.at[thread_layout.WAITED] += took_ps
+
     def advance(self, took_ps: int) -> None:
-        """The ioctl thread works for a time."""
-        spread_column(self.clock.series, self.clock.lanes, self.clock.regs, layout.IOCTL, self.time, took_ps)
-        self.wait(took_ps)
+        """The thread works for a time."""
+        advance(self.clock, self.thread.at, took_ps)
+        self.run_until(self.time)
+        self.mark()
+
+    def forget_work(self) -> None:
+        """What the machine did so far is paid for."""
+        self.thread.seen[:] = self.vm.state.work
 
     def work_ps(self, pages: int = 0, *, whole: bool = False) -> int:
-        """What the ioctl thread's work since this was called last takes.
+        """What the machine's work takes that is not paid for yet: now it is.
 
         Args:
             pages: that the whole ioctl goes over.
-            whole: see Meter.take().
+            whole: what faults count as well, where the thread itself came by it and no vCPU runs.
         """
-        return step_ps(self.costs, self.meter.take(whole=whole), pages)
+        self.thread.at[thread_layout.MISS] = miss_hundredths(self.costs, pages)
+        return work_ps(self.thread, self.vm.state.work, 0 if whole else work.WORK_GUEST_END)
 
     def advance_work(self, pages: int = 0) -> None:
         """The ioctl thread's work takes its time: see work_ps()."""
         self.advance(self.work_ps(pages))
+
+    def carry_out(self, walk: Walk, pages: int, place: int, path: Path | None) -> None:
+        """Carry a walk out in time.
+
+        Args:
+            walk: what to do.
+            pages: that the whole ioctl goes over.
+            place: column of the series where splits are counted, NOWHERE for none.
+            path: who takes mmu_lock, where it is taken anew for each part.
+        """
+        at, host = self.thread.at, self.costs.host
+        at[thread_layout.MISS] = miss_hundredths(self.costs, pages)
+        at[thread_layout.TOPUP] = topup_ps(self.costs)
+        at[thread_layout.DUMMY_FAULT] = host["pre_split_ns"] * PS_PER_NS
+        at[thread_layout.PLACE] = place
+        at[thread_layout.PHASE] = thread_layout.TO_LOCK
+        if path is not None:
+            self._want(path)
+        while True:
+            stop, tables = self.next_stop(), self.vm.tables[walk.tables]
+            why = walk_in_time(tables, self.guest_tables, self.clock, self.thread, walk.at, walk.buffer, stop)
+            if why == thread_layout.ENDED:
+                return
+            if why == thread_layout.WAITS:
+                self._wait_for_lock()
+            elif why == thread_layout.STOP:
+                self.at_stop(stop)
+            elif why == ZAP_OTHERS:
+                self.vm.zap_other_tables(self.guest_tables)
+            else:
+                self.vm.drain_log()
 
     def wait(self, took_ps: int) -> None:
         """Time passes in which userspace does nothing."""
@@ -240,20 +285,14 @@ class TimedMachine:
 
     # mmu_lock
 
+    def _want(self, path: Path) -> None:
+        self.thread.at[thread_layout.WANTED] = HOLDS[lock_of(path, self.vm.config)]
+
     def acquire_mmu_lock(self, path: Path) -> None:
         """Take mmu_lock as a path holds it, waiting for whoever came before."""
-        self._held = lock_of(path, self.vm.config)
-        if self._held is Lock.NONE:
-            return
-        reads = int(self._held is Lock.READ)
-        if not self.quiet and not request_mmu_lock(self.clock, self.time, reads):
+        self._want(path)
+        if not acquire(self.clock, self.thread.at):
             self._wait_for_lock()
-        if reads:
-            self.clock.regs[layout.VMM_READS] = 1
-        else:
-            self.clock.regs[layout.PENDING] = 0
-            self.clock.regs[layout.FREE_AT] = FOREVER
-        self._since = self.time
 
     def _wait_for_lock(self) -> None:
         asked, regs = self.time, self.clock.regs
@@ -264,42 +303,19 @@ class TimedMachine:
         regs[layout.VMM_WAITS] = 0
         self.run_until(self.time)
         self.mark()
-        self.wait_ps += self.time - asked
+        self.waited(self.time - asked)
+        hold(self.clock, self.thread.at)
 
     def release_mmu_lock(self) -> None:
         """Give mmu_lock back, if it is held."""
-        if self._held is Lock.NONE:
-            return
-        hold, regs = self.time - self._since, self.clock.regs
-        self.longest_hold_ps = max(self.longest_hold_ps, hold)
-        regs[layout.HOLD_SUM] += hold
-        regs[layout.HOLD_MAX] = max(int(regs[layout.HOLD_MAX]), hold)
-        release_mmu_lock(self.clock, self.time, int(self._held is Lock.READ))
-        self._held = Lock.NONE
+        release(self.clock, self.thread.at)
 
     # TLBs
 
     def flush(self, times: int = 1) -> None:
-        """TLB flushes by the ioctl thread; every vCPU in the guest is kicked, but on arm64, which broadcasts."""
-        self.note(layout.FLUSHES, times)
-        if self.vm.config.mmu is Mmu.STAGE2:
-            self.broadcast(times)
-            return
-        host, clock = self.costs.host, self.clock
-        running = (clock.phase == layout.RUNNING) & (clock.in_kernel_until <= self.time)
-        clock.pending_kick_ps[running] += times * host["kick_ns"] * PS_PER_NS
-        self.advance(times * (host["flush_ns"] + int(running.sum()) * host["ack_ns"]) * PS_PER_NS)
+        """TLB flushes by the ioctl thread: see flush_ps()."""
+        self.advance(flush_ps(self.clock, self.time, times, int(self.vm.config.mmu is Mmu.STAGE2)))
 
     def note(self, column: int, count: int) -> None:
         """Add to a sum over time, now."""
-        clock = self.clock
-        if self.time >> clock.regs[layout.BIN_SHIFT] >= layout.BINS:
-            widen_bins(clock.series, clock.lanes, clock.regs, self.time)
-        clock.series[self.time >> int(clock.regs[layout.BIN_SHIFT]), column] += count
-
-    def broadcast(self, times: int) -> None:
-        """TLBIs of arm64; the whole machine does one at a time."""
-        regs = self.clock.regs
-        free = max(int(regs[layout.TLBI_FREE]), self.time) + times * int(self.costs.host["tlbi_ns"]) * PS_PER_NS
-        regs[layout.TLBI_FREE] = free
-        self.advance(free - self.time)
+        note(self.clock, self.time, column, count)

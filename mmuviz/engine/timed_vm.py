@@ -97,10 +97,10 @@ class TimedVm:
 
     @contextmanager
     def _other_call(self, *, whole: bool = False) -> Iterator[None]:
-        """A call that takes the time of its work, and no row of its own; see Meter.take() for `whole`."""
+        """A call that takes the time of its work, and no row of its own; see TimedMachine.work_ps() for `whole`."""
         machine = self._ioctls.machine
         machine.mark()
-        machine.meter.take()
+        machine.forget_work()
         yield
         machine.wait(machine.work_ps(whole=whole))
 

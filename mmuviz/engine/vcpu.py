@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.access import fixed_without_lock, has_own_cpu, lookahead_of, peek_access
+from mmuviz.engine.access import fixed_without_lock, has_own_cpu, hits_anywhere, lookahead_of, peek_access
 from mmuviz.engine.batched_map_4k import batch_map_4k_faults, can_batch_map_4k
 from mmuviz.engine.clock import Clock, drop_first, next_of_others, sift_down
 from mmuviz.engine.exits import finish, set_dirty, userspace_exit
 from mmuviz.engine.fault_cost import Access
-from mmuviz.engine.lookahead import can_fix_in_lookahead, run_lookahead
+from mmuviz.engine.lookahead import run_lookahead, runs_ahead
 from mmuviz.engine.slow_fault import enter_lock, fault, spurious_fault
 from mmuviz.engine.vcpu_slice import (
     BLOCKED_ON_LOCK,
@@ -31,7 +31,6 @@ from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.state import MmuState
-from mmuviz.mmu.touch import is_4k
 from mmuviz.workloads import stream as program
 
 # What run_guests() stopped for.
@@ -67,12 +66,12 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int
     lookahead = lookahead_of(state, clock, vcpu, access.gfn)
     private = lookahead.low <= access.gfn < lookahead.high
     hits = running and access.hits
-    if running and clock.pending_kick_ps[vcpu] > 0 and not (hits and (private or lookahead.anywhere)):
+    if running and clock.pending_kick_ps[vcpu] > 0 and not (hits and (private or hits_anywhere(lookahead, access))):
         if time != turn.dequeued_at and time >= others:
             return Slice(YIELD, time, turn.position, turn.dequeued_at)
         return Slice(CONTINUE, pay_pending_kick(clock, vcpu, time, access.gfn), turn.position, turn.dequeued_at)
     lockless = running and not access.hits and fixed_without_lock(state, access)
-    if hits or (lockless and can_fix_in_lookahead(state) and is_4k(state, access.gfn)):
+    if running and runs_ahead(state, vcpu, access):
         exit_at = clock.exit_at[vcpu]
         if not has_own_cpu(clock, vcpu):  # its time is stretched slice by slice: each access is one
             others = min(others, time + 1)

@@ -17,7 +17,7 @@ from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.kvm_run import AccessLoop, GuestRuns, RunExit, load_vcpus
 from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.stats import MemoryOverhead, overhead_now
-from mmuviz.mmu.steps import Steps, Unit, exhaust, whole
+from mmuviz.mmu.steps import Steps, exhaust
 
 __all__ = ["MAX_MEMSLOTS", "Counters", "RunExit", "Vm"]
 
@@ -258,11 +258,11 @@ class Vm:
         Kernel: kvm_mmu_slot_apply_flags(), arch/x86/kvm/x86.c; kvm_arch_commit_memory_region(),
             arch/arm64/kvm/mmu.c
         """
-        exhaust(self.enable_steps(slot_id, whole))
+        exhaust(self._arrays, self.enable_steps(slot_id))
 
-    def enable_steps(self, slot_id: int, unit: Unit) -> Steps[None]:
+    def enable_steps(self, slot_id: int) -> Steps[None]:
         """enable_dirty_logging() step by step; no step at all where the slot is logged already."""
-        return logging_steps.enable_steps(self._arrays, slot_id, unit)
+        return logging_steps.enable_steps(self._arrays, slot_id)
 
     def disable_dirty_logging(self, slot_id: int) -> None:
         """Clear KVM_MEM_LOG_DIRTY_PAGES on a slot, and let huge pages come back.
@@ -277,11 +277,11 @@ class Vm:
         Kernel: kvm_mmu_slot_apply_flags(), arch/x86/kvm/x86.c; kvm_arch_commit_memory_region(),
             arch/arm64/kvm/mmu.c
         """
-        exhaust(self.disable_steps(slot_id, whole))
+        exhaust(self._arrays, self.disable_steps(slot_id))
 
-    def disable_steps(self, slot_id: int, unit: Unit) -> Steps[None]:
+    def disable_steps(self, slot_id: int) -> Steps[None]:
         """disable_dirty_logging() step by step; no step at all where the slot is not logged."""
-        return logging_steps.disable_steps(self._arrays, slot_id, unit)
+        return logging_steps.disable_steps(self._arrays, slot_id)
 
     def get_dirty_log(self, slot_id: int) -> I64:
         """KVM_GET_DIRTY_LOG. In legacy mode it clears the bitmap and arms the pages again.
@@ -294,11 +294,11 @@ class Vm:
             KvmEinval: no such slot id can exist.
             KvmEnoent: the slot is absent or not logging.
         """
-        return exhaust(self.get_steps(slot_id, whole))
+        return exhaust(self._arrays, self.get_steps(slot_id))
 
-    def get_steps(self, slot_id: int, unit: Unit) -> Steps[I64]:
+    def get_steps(self, slot_id: int) -> Steps[I64]:
         """get_dirty_log() step by step; the generator returns the bitmap."""
-        return word_steps.get_steps(self._arrays, slot_id, unit)
+        return word_steps.get_steps(self._arrays, slot_id)
 
     def clear_dirty_log(self, slot_id: int, first_page: int, num_pages: int, bits: I64) -> None:
         """KVM_CLEAR_DIRTY_LOG of a range.
@@ -314,11 +314,11 @@ class Vm:
             KvmEinval: the range breaks a rule.
             KvmEnoent: the slot is absent or not logging.
         """
-        exhaust(self.clear_steps(slot_id, first_page, num_pages, bits, whole))
+        exhaust(self._arrays, self.clear_steps(slot_id, first_page, num_pages, bits))
 
-    def clear_steps(self, slot_id: int, first_page: int, num_pages: int, bits: I64, unit: Unit) -> Steps[None]:
+    def clear_steps(self, slot_id: int, first_page: int, num_pages: int, bits: I64) -> Steps[None]:
         """clear_dirty_log() step by step."""
-        return word_steps.clear_steps(self._arrays, slot_id, first_page, num_pages, bits, unit)
+        return word_steps.clear_steps(self._arrays, slot_id, first_page, num_pages, bits)
 
     # Dirty ring
 
@@ -342,11 +342,11 @@ class Vm:
         Raises:
             KvmEinval: the VM has no dirty ring.
         """
-        return exhaust(self.reset_ring_steps(whole))
+        return exhaust(self._arrays, self.reset_ring_steps())
 
-    def reset_ring_steps(self, unit: Unit) -> Steps[int]:
+    def reset_ring_steps(self) -> Steps[int]:
         """reset_dirty_rings() step by step; the generator returns the entries."""
-        return word_steps.reset_ring_steps(self._arrays, unit)
+        return word_steps.reset_ring_steps(self._arrays)
 
     def ring_is_full(self, vcpu: int) -> bool:
         """Whether KVM_RUN of a vCPU would come back at once with KVM_EXIT_DIRTY_RING_FULL."""
@@ -385,11 +385,11 @@ class Vm:
             KvmEinval: no such vCPU.
             InputError: the slot is logged, or the MMU is not one that maps directly.
         """
-        return exhaust(self.pre_split_steps(slot_id, whole, vcpu=vcpu))
+        return exhaust(self._arrays, self.pre_split_steps(slot_id, vcpu=vcpu))
 
-    def pre_split_steps(self, slot_id: int, unit: Unit, *, vcpu: int = 0) -> Steps[int]:
+    def pre_split_steps(self, slot_id: int, *, vcpu: int = 0) -> Steps[int]:
         """split_by_faulting() step by step; the generator returns the calls."""
-        return logging_steps.pre_split_steps(self._arrays, slot_id, unit, vcpu)
+        return logging_steps.pre_split_steps(self._arrays, slot_id, vcpu)
 
     def host_write(self, slot_id: int, offsets: I64) -> None:
         """The host process writes to pages of a slot; dirty logging never sees it.

@@ -7,29 +7,15 @@ import numpy as np
 from mmuviz.ground.errors import KvmEinval, KvmEnoent, KvmEnxio
 from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_2M
 from mmuviz.mmu import state as layout
-from mmuviz.mmu import work
+from mmuviz.mmu import walks, work
 from mmuviz.mmu.arrays import VmArrays
-from mmuviz.mmu.dirty_log import arm_words, clear_dirty_log_protect, get_dirty_log_protect
-from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset
+from mmuviz.mmu.dirty_log import arm_words
 from mmuviz.mmu.locks import Path
-from mmuviz.mmu.logging_steps import after_splits
-from mmuviz.mmu.state import I64, MmuState
-from mmuviz.mmu.steps import (
-    FIXED,
-    UNLOCK,
-    Act,
-    Step,
-    Steps,
-    Unit,
-    Verb,
-    changes_since,
-    counted,
-    covers_all,
-    end_of_step,
-    flush,
-    lock,
-)
+from mmuviz.mmu.logging_steps import always_drops_lock
+from mmuviz.mmu.state import I64
+from mmuviz.mmu.steps import FLUSH, UNLOCK, WORK, Steps, going, lock
 from mmuviz.mmu.tracking import note_round, split_restless
+from mmuviz.mmu.walks import new_walk
 
 
 def logged_row(vm: VmArrays, slot_id: int) -> int:
@@ -62,65 +48,33 @@ def check_bitmap(vm: VmArrays, slot_id: int) -> None:
 # GET
 
 
-def get_steps(vm: VmArrays, slot_id: int, unit: Unit) -> Steps[I64]:
+def get_steps(vm: VmArrays, slot_id: int) -> Steps[I64]:
     """KVM_GET_DIRTY_LOG: see Vm.get_dirty_log()."""
-    return _get(vm, slot_id, logged_row(vm, slot_id), unit)
+    return _get(vm, slot_id, logged_row(vm, slot_id))
 
 
-def _get(vm: VmArrays, slot_id: int, row: int, unit: Unit) -> Steps[I64]:
+def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
     base, pages = vm.span(row)
     words = -(-pages // BITS_PER_LONG)
     if vm.config.dirty_log_mode.manual:
         vm.state.work[[work.WORK_GET_MANUAL, work.WORK_GET_COPY_WORD]] += [1, words]
     else:
         vm.state.work[work.WORK_GET] += 1
-    yield FIXED
+    yield WORK
     vm.state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
     rounds = vm.rounds.get(slot_id)
     if rounds is not None:
         note_round(vm.bitmap(row, 0, words), base, pages, rounds)
     if vm.config.dirty_log_mode.manual:
-        masks = vm.bitmap(row, 0, words).copy()
-        yield from _no_change(vm, Verb.GET_WORD, base, base + pages)
-        return masks
+        return vm.bitmap(row, 0, words).copy()
     yield lock(Path.GET)
     armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
     yield from _before_words(vm, slot_id, row, 0, vm.bitmap(row, 0, words))
     buffer = np.zeros(words, dtype=np.int64)
-    low = 0
-    while low < words:
-        high = end_of_step(low, words, _words(unit))
-        yield from _get_part(vm, row, low, buffer[:high])
-        low = high
+    chosen = {walks.SLOT: row, walks.UNIT: BITS_PER_LONG}
+    yield going(new_walk(walks.GET_WORDS, 0, words, chosen, len(vm.tables) - 1, buffer))
     yield from _end_of_words(vm, armed)
     return buffer
-
-
-def _no_change(vm: VmArrays, verb: Verb, first: int, end: int) -> Steps[None]:
-    """Words are copied, and no table changes."""
-    for act in (Act.PLAN, Act.WORK):
-        yield Step(act, verb=verb, first=first, end=end, tables=vm.tables[0])
-
-
-def _words(unit: Unit) -> int:
-    return max(unit() // BITS_PER_LONG, 1)
-
-
-def _get_part(vm: VmArrays, row: int, low: int, part: I64) -> Steps[None]:
-    """Words `low` to the end of `part`."""
-    first, end, tables = *_gfns(vm, row, low, len(part)), vm.tables[0]
-    masks = vm.bitmap(row, low, len(part) - low).copy()
-    yield Step(Act.PLAN, verb=Verb.GET_WORD, first=first, end=end, tables=tables, masks=masks)
-    before = counted(vm.state)
-    vm.walk(low, len(part), lambda word: get_dirty_log_protect(vm.state, row, part, word))
-    changes = changes_since(vm.state, before)
-    yield Step(Act.WORK, verb=Verb.GET_WORD, first=first, end=end, tables=tables, masks=masks, changes=changes)
-
-
-def _gfns(vm: VmArrays, row: int, low: int, high: int) -> tuple[int, int]:
-    """The gfns [first, end) of words [low, high) of a slot's bitmap."""
-    base, pages = vm.span(row)
-    return base + low * BITS_PER_LONG, base + min(high * BITS_PER_LONG, pages)
 
 
 def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: I64) -> Steps[None]:
@@ -133,20 +87,17 @@ def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: 
         first_word: word of its bitmap that masks[0] stands for.
         masks: int64[words], pages that are about to be armed.
     """
-    rounds, limit, l2 = vm.rounds.get(slot_id), vm.config.tracking.rounds_to_4k, vm.l2
-    if l2 is None and (rounds is None or limit is None):
+    rounds, limit = vm.rounds.get(slot_id), vm.config.tracking.rounds_to_4k
+    if vm.l2 is None and (rounds is None or limit is None):
         return
-    first, end, tables = *_gfns(vm, row, first_word, first_word + len(masks)), vm.tables[0]
-    mine = masks.copy()
-    yield Step(Act.PLAN, verb=Verb.SPLIT, first=first, end=end, tables=tables, masks=mine)
-    before = counted(vm.state)
+    base, mine = vm.span(row)[0], masks.copy()
     if rounds is not None and limit is not None:
-        part = rounds[(first >> SHIFT_2M) - (vm.span(row)[0] >> SHIFT_2M) :]
+        first = base + first_word * BITS_PER_LONG
+        part = rounds[(first >> SHIFT_2M) - (base >> SHIFT_2M) :]
         vm.walk(0, len(part), lambda at: split_restless(vm.state, first, mine, part, limit, at))
-    if l2 is not None:
-        vm.walk(0, len(mine), lambda word: arm_words(l2, row, first_word, mine, word))
-    changes = changes_since(vm.state, before)
-    yield Step(Act.WORK, verb=Verb.SPLIT, first=first, end=end, tables=tables, masks=mine, changes=changes)
+    if vm.l2 is not None:
+        vm.walk(0, len(mine), lambda word: arm_words(vm.tables[0], row, first_word, mine, word))
+    yield WORK
 
 
 def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
@@ -157,13 +108,13 @@ def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
     vm.state.stat[layout.STAT_TLB_FLUSHES] += flushes
     yield UNLOCK
     if flushes:
-        yield flush()
+        yield FLUSH
 
 
 # CLEAR
 
 
-def clear_steps(vm: VmArrays, slot_id: int, first_page: int, num_pages: int, bits: I64, unit: Unit) -> Steps[None]:
+def clear_steps(vm: VmArrays, slot_id: int, first_page: int, num_pages: int, bits: I64) -> Steps[None]:
     """KVM_CLEAR_DIRTY_LOG of a range: see Vm.clear_dirty_log()."""
     check_bitmap(vm, slot_id)
     if first_page % BITS_PER_LONG:
@@ -178,35 +129,25 @@ def clear_steps(vm: VmArrays, slot_id: int, first_page: int, num_pages: int, bit
     if len(bits) != words:
         raise KvmEinval(f"bits has {len(bits)} words; a range of {num_pages} pages has {words}")
     buffer = np.ascontiguousarray(bits, dtype=np.int64)
-    return _clear(vm, slot_id, row, first_page // BITS_PER_LONG, buffer, unit)
+    return _clear(vm, slot_id, row, first_page // BITS_PER_LONG, buffer)
 
 
-def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64, unit: Unit) -> Steps[None]:
-    words = len(buffer)
+def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64) -> Steps[None]:
+    words, tables = len(buffer), len(vm.tables) - 1
     vm.state.work[work.WORK_CLEAR] += 1
-    yield FIXED
+    yield WORK
     yield lock(Path.CLEAR)
     armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
     if vm.l2 is not None or vm.rounds:
         yield from _before_words(vm, slot_id, row, first_word, buffer & vm.bitmap(row, first_word, words))
-    low = 0
-    while low < words:
-        high = end_of_step(low, words, _words(unit))
-        yield from _clear_part(vm, row, first_word, low, buffer[:high])
-        low = high
+    chosen = {
+        walks.SLOT: row,
+        walks.FIRST_WORD: first_word,
+        walks.UNIT: BITS_PER_LONG,
+        walks.ALWAYS_DROPS: always_drops_lock(vm, tables),
+    }
+    yield going(new_walk(walks.CLEAR_WORDS, 0, words, chosen, tables, buffer))
     yield from _end_of_words(vm, armed)
-
-
-def _clear_part(vm: VmArrays, row: int, first_word: int, low: int, part: I64) -> Steps[None]:
-    """Words `low` to the end of `part`, counted from the first of the call."""
-    first, end, tables = *_gfns(vm, row, first_word + low, first_word + len(part)), vm.tables[0]
-    masks = part[low:] & vm.bitmap(row, first_word + low, len(part) - low)
-    yield Step(Act.PLAN, verb=Verb.CLEAR_WORD, first=first, end=end, tables=tables, masks=masks)
-    before = counted(vm.state)
-    vm.walk(low, len(part), lambda word: clear_dirty_log_protect(vm.state, row, first_word, part, word))
-    changes = changes_since(vm.state, before)
-    yield from after_splits(vm, vm.state, changes, Path.CLEAR)
-    yield Step(Act.WORK, verb=Verb.CLEAR_WORD, first=first, end=end, tables=tables, masks=masks, changes=changes)
 
 
 # Dirty rings
@@ -239,40 +180,27 @@ def collect_rings(vm: VmArrays) -> list[tuple[int, I64]]:
     return found
 
 
-def reset_ring_steps(vm: VmArrays, unit: Unit) -> Steps[int]:
+def reset_ring_steps(vm: VmArrays) -> Steps[int]:
     """KVM_RESET_DIRTY_RINGS: see Vm.reset_dirty_rings()."""
     need_ring(vm)
-    return _reset_rings(vm, unit)
+    return _reset_rings(vm)
 
 
-def _reset_rings(vm: VmArrays, unit: Unit) -> Steps[int]:
-    stat = vm.state.stat
+def _reset_rings(vm: VmArrays) -> Steps[int]:
+    """While vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
     vm.state.work[work.WORK_RING_RESET] += 1
-    yield FIXED
+    yield WORK
     done = 0
     for vcpu in range(vm.config.vcpus):
         at = vm.state.ring_at[vcpu]
-        first = int(at[layout.RING_RESET_INDEX])
-        done += int(at[layout.RING_HARVEST_INDEX]) - first
-        for tables in vm.tables:
+        first, end = int(at[layout.RING_RESET_INDEX]), int(at[layout.RING_HARVEST_INDEX])
+        done += end - first
+        for tables in range(len(vm.tables)):
             at[layout.RING_RESET_INDEX] = first  # each of a nested VM's tables goes through the same entries
-            while at[layout.RING_RESET_INDEX] < at[layout.RING_HARVEST_INDEX]:
-                yield from _reset_part(vm, tables, vcpu, unit)
+            chosen = {walks.VCPU: vcpu, walks.LOCKS_EACH: 1}
+            yield going(new_walk(walks.RESET_RING, first, end, chosen, tables), Path.RING_RESET)
     if done:  # even where the slot of every entry is gone
         vm.state.work[work.WORK_RING_FLUSH] += 1
-        stat[layout.STAT_TLB_FLUSHES] += 1
-        yield flush()
+        vm.state.stat[layout.STAT_TLB_FLUSHES] += 1
+        yield FLUSH
     return done
-
-
-def _reset_part(vm: VmArrays, tables: MmuState, vcpu: int, unit: Unit) -> Steps[None]:
-    """Entries of one ring; while vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
-    at = vm.state.ring_at[vcpu]
-    yield lock(Path.RING_RESET)
-    yield Step(Act.PLAN, verb=Verb.RING, tables=tables)
-    before, first = counted(tables), int(at[layout.RING_RESET_INDEX])
-    dirty_ring_reset(tables, vcpu, ALL_MASKS if covers_all(unit) else 1)
-    vm.drain_log()
-    changes = changes_since(tables, before, int(at[layout.RING_RESET_INDEX]) - first)
-    yield Step(Act.WORK, verb=Verb.RING, tables=tables, changes=changes)
-    yield UNLOCK

@@ -1,0 +1,316 @@
+"""The thread that calls ioctls, in compiled code: its time, mmu_lock, TLB flushes, and walks in time."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from mmuviz.costs.ledger import SCALE
+from mmuviz.engine import clock as layout
+from mmuviz.engine.account import spread_column, widen_bins
+from mmuviz.engine.clock import FOREVER, Clock
+from mmuviz.engine.cost_table import CostTable
+from mmuviz.engine.ioctl_cost import LINE_BYTES, MOVED_BYTES
+from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
+from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
+from mmuviz.ground.compiled import compiled, woven
+from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, PG_LEVEL_2M, SHIFT_2M
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu import walks, work
+from mmuviz.mmu.state import I64, USERSPACE, MmuState
+
+# Ways to hold mmu_lock.
+FREE: Final = 0
+READS: Final = 1
+WRITES: Final = 2
+
+# Entries of `IoctlThread.at`. Times are ps.
+TIME: Final = 0
+WANTED: Final = 1
+"""How the path at hand holds mmu_lock, FREE where it does not take it."""
+HELD: Final = 2
+SINCE: Final = 3
+"""When it got mmu_lock."""
+WAITED: Final = 4
+"""How long it waited for locks in the call."""
+LONGEST_HOLD: Final = 5
+MISS: Final = 6
+"""What a cache line costs that the call's own footprint has pushed out, in hundredths of a ps."""
+TOPUP: Final = 7
+"""What filling a VM-wide split cache costs that the call frees again."""
+DUMMY_FAULT: Final = 8
+"""What a call of the pre-split's fault handler costs beside the fault."""
+PLACE: Final = 9
+"""Column of the series where splits are counted, NOWHERE for none."""
+PHASE: Final = 10
+THREAD_ENTRIES: Final = 11
+NOWHERE: Final = -1
+
+# Phases of a walk.
+TO_LOCK: Final = 0
+TO_CHANGE: Final = 1
+TO_RETAKE: Final = 2
+IN_TIME: Final = 3
+
+# What walk_in_time() ended for, beside what run_guests() does: those are below 10.
+STOP: Final = 10
+"""Somebody wants to look."""
+WAITS: Final = 11
+"""Somebody else has mmu_lock."""
+LOG_IS_LOW: Final = 12
+"""The event log of the tables that the walk changes wants emptying."""
+ENDED: Final = 13
+TIME_CAME: Final = 14
+
+
+class IoctlThread(NamedTuple):
+    """Arrays of the thread that calls ioctls, changed in place.
+
+    Attributes:
+        at: int64[THREAD_ENTRIES].
+        seen: int64[WORK_ENTRIES], the machine's work that is paid for.
+        steps: int64[WORK_ENTRIES], what each entry of it costs in an ioctl, in hundredths of a ps.
+        moved: int64[WORK_ENTRIES], bytes that it moves between memory and cache.
+    """
+
+    at: I64
+    seen: I64
+    steps: I64
+    moved: I64
+
+
+def new_thread(costs: CostTable, counts: I64) -> IoctlThread:
+    """A thread at time 0 that has nothing to pay for.
+
+    Args:
+        costs: of its VM.
+        counts: int64[WORK_ENTRIES], the machine's own.
+    """
+    at = np.zeros(THREAD_ENTRIES, dtype=np.int64)
+    at[PLACE] = NOWHERE
+    return IoctlThread(at, counts.copy(), costs.steps, MOVED_BYTES)
+
+
+# mmu_lock
+
+
+@compiled
+def acquire(clock: Clock, at: I64) -> int:
+    """Ask for mmu_lock as the path at hand holds it; 1 where the thread has it at once, or does not take it."""
+    time, reads = at[TIME], 1 if at[WANTED] == READS else 0
+    if at[WANTED] == FREE:
+        return 1
+    is_open = open_to_readers(clock, time) if reads else open_to_writers(clock, time)
+    if clock.regs[layout.RUNNING_VCPUS] != 0 and not is_open:
+        clock.regs[layout.VMM_WAITS] = 1
+        enqueue(clock, clock.now.shape[0], reads)
+        grant_next(clock)
+        return 0
+    hold(clock, at)
+    return 1
+
+
+@compiled
+def hold(clock: Clock, at: I64) -> None:
+    """The thread has mmu_lock from now on."""
+    if at[WANTED] == READS:
+        clock.regs[layout.VMM_READS] = 1
+    else:
+        clock.regs[layout.PENDING] = 0
+        clock.regs[layout.FREE_AT] = FOREVER
+    at[HELD], at[SINCE] = at[WANTED], at[TIME]
+
+
+@compiled
+def release(clock: Clock, at: I64) -> None:
+    """The thread gives mmu_lock back, if it has it."""
+    if at[HELD] == FREE:
+        return
+    regs, time = clock.regs, at[TIME]
+    took = time - at[SINCE]
+    at[LONGEST_HOLD] = max(at[LONGEST_HOLD], took)
+    regs[layout.HOLD_SUM] += took
+    regs[layout.HOLD_MAX] = max(regs[layout.HOLD_MAX], took)
+    if at[HELD] == READS:
+        regs[layout.VMM_READS] = 0
+        regs[layout.READERS_END] = max(regs[layout.READERS_END], time)
+    else:
+        regs[layout.FREE_AT] = time
+    at[HELD] = FREE
+    grant_next(clock)
+
+
+# What it does, and what that takes
+
+
+@compiled
+def note(clock: Clock, time: int, column: int, count: int) -> None:
+    """Add to a sum over time."""
+    if time >> clock.regs[layout.BIN_SHIFT] >= layout.BINS:
+        widen_bins(clock.series, clock.lanes, clock.regs, time)
+    clock.series[time >> clock.regs[layout.BIN_SHIFT], column] += count
+
+
+@compiled
+def advance(clock: Clock, at: I64, took: int) -> None:
+    """The thread works for a time; the vCPUs have still to run up to its end."""
+    spread_column(clock.series, clock.lanes, clock.regs, layout.IOCTL, at[TIME], took)
+    at[TIME] += took
+
+
+@compiled
+def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
+    """What the machine's work takes that is not paid for yet: now it is.
+
+    vCPUs that fault meanwhile count other entries.
+
+    Args:
+        thread: changed in place.
+        counts: int64[WORK_ENTRIES], the machine's own.
+        first: entry to begin with: WORK_GUEST_END, or 0 where the thread itself came by what faults count.
+    """
+    cost, moved = 0, 0
+    for entry in range(first, work.WORK_ENTRIES):
+        did = counts[entry] - thread.seen[entry]
+        cost += did * thread.steps[entry]
+        moved += did * thread.moved[entry]
+    for entry in range(work.WORK_ENTRIES):
+        thread.seen[entry] = counts[entry]
+    return int(cost // SCALE + moved // LINE_BYTES * thread.at[MISS] // SCALE)
+
+
+@compiled
+def broadcast_ps(clock: Clock, time: int, times: int) -> int:
+    """What TLBIs of arm64 take; the whole machine does one at a time."""
+    free = max(clock.regs[layout.TLBI_FREE], time) + times * clock.price[layout.TLBI]
+    clock.regs[layout.TLBI_FREE] = free
+    return int(free - time)
+
+
+@compiled
+def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
+    """What TLB flushes take; every vCPU in the guest is kicked, but on arm64, which broadcasts."""
+    note(clock, time, layout.FLUSHES, times)
+    if broadcasts != 0:
+        return broadcast_ps(clock, time, times)
+    kicked = 0
+    for vcpu in range(clock.phase.shape[0]):
+        if clock.phase[vcpu] == layout.RUNNING and clock.in_kernel_until[vcpu] <= time:
+            clock.pending_kick_ps[vcpu] += times * clock.price[layout.KICK]
+            kicked += 1
+    return int(times * (clock.price[layout.FLUSH_BASE] + kicked * clock.price[layout.FLUSH_VCPU]))
+
+
+@compiled
+def let_run(guests: MmuState, clock: Clock, until: int, stop: int) -> int:
+    """Let the vCPUs run up to a time; somebody wants to look at `stop`, and full rings wait.
+
+    Returns:
+        TIME_CAME, STOP where it comes no later, LOG_LOW or ZAP_OTHERS.
+    """
+    while clock.regs[layout.RUNNING_VCPUS] != 0:
+        why = run_guests(guests, clock, min(until, stop))
+        if why in (LOG_LOW, ZAP_OTHERS):
+            return why
+        if why != STOPPED_RING:
+            break
+    return STOP if stop <= until else TIME_CAME
+
+
+# Walks in time
+
+
+@woven
+def after_change(clock: Clock, at: I64, walk: I64) -> None:
+    """A part of a walk has changed the tables: count it; mmu_lock may be dropped for memory."""
+    if at[PLACE] != NOWHERE and walk[walks.DID + walks.SPLITS] != 0:
+        note(clock, at[TIME], at[PLACE], walk[walks.DID + walks.SPLITS])
+    if walk[walks.DID + walks.ZAPS] != 0:
+        note(clock, at[TIME], layout.ZAPS, walk[walks.DID + walks.ZAPS])
+    # It is dropped only where somebody could come in between.
+    if walk[walks.DROPS] != 0 and clock.regs[layout.RUNNING_VCPUS] != 0:
+        release(clock, at)
+
+
+@woven
+def part_ps(tables: MmuState, clock: Clock, thread: IoctlThread, walk: I64) -> int:
+    """What a part of a walk takes."""
+    at, took = thread.at, 0
+    if walk[walks.DID + walks.TLBIS] != 0:
+        took += broadcast_ps(clock, at[TIME], walk[walks.DID + walks.TLBIS])
+    if walk[walks.KIND] == walks.PRE_SPLIT:
+        spanned = walk[walks.HIGH] - walk[walks.LOW]
+        if walk[walks.LEVEL] == PG_LEVEL_2M:
+            spanned = ((walk[walks.HIGH] - 1) >> SHIFT_2M) - (walk[walks.LOW] >> SHIFT_2M) + 1
+        took += spanned * at[DUMMY_FAULT]
+    took += walk[walks.DID + walks.TOPUPS] * at[TOPUP]
+    return int(took + work_ps(thread, tables.work, work.WORK_GUEST_END))
+
+
+@woven
+def change_part(tables: MmuState, clock: Clock, at: I64, walk: I64, buffer: I64) -> int:
+    """The next part of a walk changes the tables; 0, or what has to be done before: ENDED, WAITS or LOG_IS_LOW."""
+    if at[PHASE] == TO_LOCK:
+        if walk[walks.AT] >= walk[walks.END]:
+            return ENDED
+        if walk[walks.LOCKS_EACH] != 0 and at[HELD] == FREE and acquire(clock, at) == 0:
+            return WAITS
+        at[PHASE] = TO_CHANGE
+    if at[PHASE] == TO_CHANGE:
+        unit = PAGES_PER_1G if clock.regs[layout.RUNNING_VCPUS] == 0 else PAGES_PER_2M
+        if walks.change_next(tables, walk, buffer, unit) == walks.LOG_LOW:
+            return LOG_IS_LOW
+        after_change(clock, at, walk)
+        at[PHASE] = TO_RETAKE
+    if walk[walks.DROPS] != 0 and at[HELD] == FREE and acquire(clock, at) == 0:
+        return WAITS
+    return 0
+
+
+@woven
+def end_of_part(tables: MmuState, clock: Clock, at: I64, walk: I64) -> None:
+    """The time of a part has come: it flushes, and takes time again; else the next one follows."""
+    tables.stat[mmu.STAT_STAMP], tables.stat[mmu.STAT_WHO] = at[TIME], USERSPACE
+    if walk[walks.FLUSHES] != 0:
+        flushes = walk[walks.FLUSHES]
+        walk[walks.FLUSHES] = 0
+        advance(clock, at, flush_ps(clock, at[TIME], flushes, tables.conf[mmu.CONF_STAGE2]))
+        return
+    if walk[walks.LOCKS_EACH] != 0:
+        release(clock, at)
+    at[PHASE] = TO_LOCK
+
+
+@compiled
+def walk_in_time(
+    tables: MmuState, guests: MmuState, clock: Clock, thread: IoctlThread, walk: I64, buffer: I64, stop: int
+) -> int:  # fmt: skip
+    """Carry a walk out: each part changes the tables at its beginning and then takes its time.
+
+    A part spans 2 MiB while vCPUs run, else 1 GiB.
+
+    Args:
+        tables: that the walk changes.
+        guests: that the vCPUs run on.
+        clock: changed in place.
+        thread: changed in place; its phase is TO_LOCK at first.
+        walk: `Walk.at`, changed in place.
+        buffer: `Walk.buffer`.
+        stop: when somebody next wants to look.
+
+    Returns:
+        ENDED; or what has to be done before it goes on: STOP, WAITS, LOG_IS_LOW, LOG_LOW or ZAP_OTHERS.
+    """
+    at = thread.at
+    while True:
+        if at[PHASE] != IN_TIME:
+            why = change_part(tables, clock, at, walk, buffer)
+            if why != 0:
+                return why
+            advance(clock, at, part_ps(tables, clock, thread, walk))
+            at[PHASE] = IN_TIME
+        why = let_run(guests, clock, at[TIME], stop)
+        if why != TIME_CAME:
+            return why
+        end_of_part(tables, clock, at, walk)
