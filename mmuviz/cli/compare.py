@@ -99,7 +99,7 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
     with Progress("compare") as progress:
 
         def told(index: int, time_ns: int, accesses: int) -> None:
-            done[index] = share_done(comparison.scenarios[index], costs[index], time_ns, accesses)
+            done[index] = share_done(costs[index], time_ns, accesses)
             share = sum(part * took for part, took in zip(done, seconds, strict=True)) / sum(seconds)
             progress.update(share, time_ns)
 

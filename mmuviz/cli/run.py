@@ -12,12 +12,14 @@ from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.sources import add_arguments, checked_costs, say_if_compiling, share_done, source_of
 from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.recording.quantities import time_text
 
 if TYPE_CHECKING:
     from mmuviz.engine.choices.scenario import Focus, Scenario
     from mmuviz.recording.recording import Recording
     from mmuviz.studies.estimate import Cost
 
+PS_PER_NS: Final = 10**3
 CHEAP_SECONDS: Final = 5.0
 """A second run, without logging, is made unasked where it is estimated to take no longer."""
 
@@ -53,11 +55,14 @@ def _run(arguments: argparse.Namespace) -> int:
     focus = Focus.parse(arguments.focus) if arguments.focus is not None else None
     cost = checked_costs(arguments, (scenario,))[0]
     if arguments.output is not None:
-        check_output(arguments.output)
+        check_output(arguments.output, arguments.source)
     if arguments.baseline and baseline_of(scenario, 1) is None:
         raise InputError("--baseline needs a guest that runs on: driver.kind enable_only or live_rounds; leave it out")
     say_if_compiling()
     recording = watched("run", scenario, cost, focus, arguments.source)
+    if focus is not None and focus.start * PS_PER_NS >= recording.header.end_ps and sys.stderr is not None:
+        end = time_text(recording.totals["end_ns"])
+        print(f"mmuviz: --focus begins later than the run ends ({end}): no event is kept", file=sys.stderr)
     if arguments.output is not None:
         recording.save(arguments.output)
     plain = _without_logging(arguments, scenario, recording)
@@ -77,24 +82,35 @@ def scenario_of(arguments: argparse.Namespace) -> Scenario:
     if not isinstance(found, Comparison):
         return found
     if sys.stderr is not None:
+        first = next((each.get("policy") for each in found.variants if "policy" in each), None)
+        remedy = f", --set policy={first} one of them" if first else ""
         print(
             f"mmuviz: {arguments.source} has {len(found.scenarios)} variants; this runs what they have in common, "
-            "mmuviz compare runs them",
+            f"mmuviz compare runs them all{remedy}",
             file=sys.stderr,
         )
     return found.base
 
 
-def check_output(path: Path) -> None:
-    """Refuse a place for a file before the run, which may take long.
+def check_output(path: Path, source: str) -> None:
+    """Refuse a place for a Recording before the run, which may take long.
+
+    Args:
+        path: the place.
+        source: what the user named to be run.
 
     Raises:
-        InputError: the path is a folder, or lies in none.
+        InputError: nothing can be written there, or what is there must not be replaced.
     """
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file")
+    from mmuviz.recording import gzip_file, whole_file
+
+    whole_file.check_place(path)
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb") as file:
+        is_recording = file.read(len(gzip_file.GZIP_MAGIC)) == gzip_file.GZIP_MAGIC
+    if not is_recording or (Path(source).exists() and path.samefile(source)):
+        raise InputError(f"will not write {path}: a file stands there that is no Recording; name another file")
 
 
 def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, source: str) -> Recording:
@@ -115,7 +131,7 @@ def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, sou
     with Progress(label) as progress:
 
         def told(time_ns: int, accesses: int) -> None:
-            progress.update(share_done(scenario, cost, time_ns, accesses), time_ns)
+            progress.update(share_done(cost, time_ns, accesses), time_ns)
 
         try:
             return run(scenario, focus, progress=told)

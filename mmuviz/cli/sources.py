@@ -114,17 +114,15 @@ def _size(text: str) -> int:
         raise InputError(f"--limit-memory={shown(text)} {error}") from error
 
 
-def share_done(scenario: Scenario, cost: Cost, time_ns: int, accesses: int) -> float:
-    """How much of a run is done, 0 to 1: of its time, where the driver says how long it takes, else of its accesses.
+def share_done(cost: Cost, time_ns: int, accesses: int) -> float:
+    """How much of a run is done, 0 to 1: of its time, where that is estimated, else of its accesses.
 
     Args:
-        scenario: what is run.
-        cost: its estimate.
+        cost: the estimate.
         time_ns: simulated so far.
         accesses: of the guest so far.
     """
-    end_ns = scenario.driver.least_ps() // 1000
-    done, whole = (time_ns, end_ns) if end_ns else (accesses, cost.accesses)
+    done, whole = (time_ns, cost.end_ns) if cost.end_ns else (accesses, cost.accesses)
     return min(done / whole, 1.0) if whole else 0.0
 
 

@@ -183,7 +183,7 @@ def _of_416(profile: HostProfile) -> HostProfile:
         "measured. cpus, cores, socket_cores and sockets are that shape, an assumption. cross_ns is half as long "
         "again, since most sockets are two hops apart, an assumption. line_ns is half as long again, since the lock's "
         "cache line makes the same way, an assumption. ack_ns is half as long again, since an acknowledgement does, "
-        "an assumption. All other constants are those of the host that was measured, an assumption too."
+        "an assumption. All other constants are those of the host that was measured: an assumption too"
     )
     shape = {"cpus": 416, "cores": 208, "socket_cores": 26, "sockets": 8}
     far = {name: profile[name] * FAR_PERCENT // 100 for name in SCALED}

@@ -117,20 +117,16 @@ READERS_GRANTED: Final = 14
 VMM_GRANT: Final = 15
 VMM_READS: Final = 16
 WRITE_LOCKS: Final = 17
-HOLD_MAX: Final = 18
-HOLD_SUM: Final = 19
-RETIRED_ALL: Final = 20
-SHARED_UNTIL: Final = 21
-VMM_WAITS: Final = 22
-BIG_LOCK_HELD: Final = 23
-BIG_LOCK_FREE: Final = 24
-LEAF_SHIFT: Final = 25
-ONE_BY_ONE: Final = 26
+RETIRED_ALL: Final = 18
+SHARED_UNTIL: Final = 19
+VMM_WAITS: Final = 20
+BIG_LOCK_HELD: Final = 21
+BIG_LOCK_FREE: Final = 22
+LEAF_SHIFT: Final = 23
+ONE_BY_ONE: Final = 24
 """No lookahead: slow, for the law that compares."""
-TOP_COUNT: Final = 27
-SPLIT_PLACE: Final = 28
-"""Where the ioctl thread splits now."""
-REGS: Final = 29
+TOP_COUNT: Final = 25
+REGS: Final = 26
 
 # Entries of `Clock.price`, ps each; behind them comes what each entry of the machine's work costs in a fault.
 READ_4K: Final = 0

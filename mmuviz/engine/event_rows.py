@@ -17,7 +17,6 @@ from mmuviz.ground.pages import (
     SHIFT_2M,
 )
 from mmuviz.mmu.events import (
-    CPU_DIRTY,
     DIRTY_LOG,
     FAST,
     FAULT,
@@ -26,7 +25,6 @@ from mmuviz.mmu.events import (
     LEVEL_SHIFT,
     NEW_SHIFT,
     OLD_SHIFT,
-    SPTE,
     STANDS,
     UNTRACED,
     runs_of,
@@ -146,9 +144,3 @@ def event_columns(rows: I64, start_ps: int, end_ps: int, *, tracepoints: bool) -
         "entries": rows[:, LOG_COUNT],
         "traced": traced.astype(np.int64),
     }
-
-
-def is_entry_change(kind: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Kinds of events that say what an entry is now."""
-    found: npt.NDArray[np.bool_] = np.isin(kind, (SPTE, CPU_DIRTY, STANDS))
-    return found

@@ -7,10 +7,10 @@ from mmuviz.engine.access import access_ps, kind_of
 from mmuviz.engine.account import bin_of, charge_rarely
 from mmuviz.engine.clock import Clock, drop_first
 from mmuviz.engine.fault_cost import Access, exits_now, on_core_ps, tell_example
-from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice, pay_pending_kick
+from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, write_to_clean
+from mmuviz.mmu.dirty_ring import flush_pml_buffer, pml_is_on, write_to_clean
 from mmuviz.mmu.examples import PML_FULL, USERSPACE_EXIT, note_example
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
@@ -26,8 +26,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     state.stat[mmu.STAT_STAMP] = time
     before = exits_now(state.work, clock.price)
     if write_to_clean(state, vcpu, access.gfn):
-        logs = state.pml_count[vcpu] > 0
-        extra = on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if logs else 0
+        extra = on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if pml_is_on(state) else 0
         index = bin_of(clock, time)
         clock.series[index, layout.ACCESSES] += 1
         clock.series[index, layout.SLOW_WRITE] += extra
@@ -52,6 +51,18 @@ def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
     took = on_core_ps(clock, vcpu, exits_now(state.work, clock.price) - before)
     charge_rarely(clock, vcpu, layout.PML, time, took, 0)
     return time + took
+
+
+@compiled
+def pay_pending_kick(state: MmuState, clock: Clock, vcpu: int, time: int, gfn: int) -> int:
+    """A vCPU loses the time of the kicks that came since it last left the guest; returns the time after them.
+
+    Each was an exit, the first of which empties its PML buffer.
+    """
+    owed, time = clock.pending_kick_ps[vcpu], empty_pml(state, clock, vcpu, time)
+    charge_rarely(clock, vcpu, layout.FLUSH, time, owed, gfn)
+    clock.pending_kick_ps[vcpu] = 0
+    return int(time + owed)
 
 
 @compiled
@@ -84,7 +95,7 @@ def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Slice, others
     if turn.time != turn.dequeued_at and turn.time >= others:
         return Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
     if clock.pending_kick_ps[vcpu] > 0:
-        return Slice(CONTINUE, pay_pending_kick(clock, vcpu, turn.time, 0), turn.position, turn.dequeued_at)
+        return Slice(CONTINUE, pay_pending_kick(state, clock, vcpu, turn.time, 0), turn.position, turn.dequeued_at)
     time = empty_pml(state, clock, vcpu, turn.time)
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = turn.time, vcpu
     note_example(state, USERSPACE_EXIT, 0, 0, 0, 0)

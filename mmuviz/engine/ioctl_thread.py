@@ -11,6 +11,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.account import spread_column, widen_bins
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.engine.cost_table import CostTable
+from mmuviz.engine.frame_buffer import FrameBuffer, looks_itself, next_stop
 from mmuviz.engine.ioctl_cost import LINE_BYTES, MOVED_BYTES
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
@@ -19,6 +20,7 @@ from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, PG_LEVEL_2M, SHIFT_2
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.state import I64, USERSPACE, MmuState
+from mmuviz.mmu.walks import Walk
 
 # Ways to hold mmu_lock.
 FREE: Final = 0
@@ -40,12 +42,16 @@ MISS: Final = 6
 TOPUP: Final = 7
 """What filling a VM-wide split cache costs that the call frees again."""
 DUMMY_FAULT: Final = 8
-"""What a call of the pre-split's fault handler costs beside the fault."""
+"""What a call of the pre-split's fault handler costs, the whole of it."""
 PLACE: Final = 9
 """Column of the series where splits are counted, NOWHERE for none."""
 PHASE: Final = 10
-THREAD_ENTRIES: Final = 11
+LOCKS_EACH: Final = 11
+"""Whether mmu_lock is taken anew for each part of a walk."""
+THREAD_ENTRIES: Final = 12
 NOWHERE: Final = -1
+LAST_TIME: Final = FOREVER - 1
+"""As a time to run to: until the pass is over, or whatever is waited for has come."""
 
 # Phases of a walk.
 TO_LOCK: Final = 0
@@ -55,7 +61,7 @@ IN_TIME: Final = 3
 
 # What walk_in_time() ended for, beside what run_guests() does: those are below 10.
 STOP: Final = 10
-"""Somebody wants to look."""
+"""Python is asked to look."""
 WAITS: Final = 11
 """Somebody else has mmu_lock."""
 LOG_IS_LOW: Final = 12
@@ -130,8 +136,6 @@ def release(clock: Clock, at: I64) -> None:
     regs, time = clock.regs, at[TIME]
     took = time - at[SINCE]
     at[LONGEST_HOLD] = max(at[LONGEST_HOLD], took)
-    regs[layout.HOLD_SUM] += took
-    regs[layout.HOLD_MAX] = max(regs[layout.HOLD_MAX], took)
     if at[HELD] == READS:
         regs[layout.VMM_READS] = 0
         regs[layout.READERS_END] = max(regs[layout.READERS_END], time)
@@ -189,33 +193,57 @@ def broadcast_ps(clock: Clock, time: int, times: int) -> int:
 
 
 @compiled
-def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
-    """What TLB flushes take; every vCPU in the guest is kicked, but on arm64, which broadcasts."""
-    note(clock, time, layout.FLUSHES, times)
-    if broadcasts != 0:
-        return broadcast_ps(clock, time, times)
+def kick_ps(clock: Clock, time: int, times: int) -> int:
+    """What it takes to kick every vCPU in the guest; each leaves it, which empties its PML buffer.
+
+    An IPI that nobody waits for is taken to cost as much as one of a flush: an assumption.
+    """
     kicked = 0
     for vcpu in range(clock.phase.shape[0]):
         if clock.phase[vcpu] == layout.RUNNING and clock.in_kernel_until[vcpu] <= time:
             clock.pending_kick_ps[vcpu] += times * clock.price[layout.KICK]
             kicked += 1
-    return int(times * (clock.price[layout.FLUSH_BASE] + kicked * clock.price[layout.FLUSH_VCPU]))
+    return int(times * kicked * clock.price[layout.FLUSH_VCPU])
 
 
 @compiled
-def let_run(guests: MmuState, clock: Clock, until: int, stop: int) -> int:
-    """Let the vCPUs run up to a time; somebody wants to look at `stop`, and full rings wait.
+def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
+    """What TLB flushes take; every vCPU in the guest is kicked, but on arm64, which broadcasts."""
+    note(clock, time, layout.FLUSHES, times)
+    if broadcasts != 0:
+        return broadcast_ps(clock, time, times)
+    return int(times * clock.price[layout.FLUSH_BASE] + kick_ps(clock, time, times))
+
+
+@compiled
+def let_run(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: int, reaps: int) -> int:
+    """Let the vCPUs run up to a time, or until the thread has the lock that it waits for; take frames meanwhile.
+
+    Args:
+        guests: the tables that they run on, changed in place.
+        clock: changed in place.
+        buffer: changed in place.
+        until: the time, or LAST_TIME.
+        reaps: 1 where the thread has time for a ring that is full; else its vCPU waits and the others go on.
 
     Returns:
-        TIME_CAME, STOP where it comes no later, LOG_LOW or ZAP_OTHERS.
+        TIME_CAME; STOP where Python is asked to look; LOG_LOW, ZAP_OTHERS or STOPPED_RING.
     """
-    while clock.regs[layout.RUNNING_VCPUS] != 0:
-        why = run_guests(guests, clock, min(until, stop))
-        if why in (LOG_LOW, ZAP_OTHERS):
-            return why
-        if why != STOPPED_RING:
-            break
-    return STOP if stop <= until else TIME_CAME
+    regs = clock.regs
+    while True:
+        stop = next_stop(clock, buffer.at)
+        while regs[layout.RUNNING_VCPUS] != 0:
+            why = run_guests(guests, clock, min(until, stop))
+            if why in (LOG_LOW, ZAP_OTHERS) or (why == STOPPED_RING and reaps != 0):
+                return why
+            if why != STOPPED_RING:
+                break
+        # Nobody looks at what is later than the guest's last moment.
+        over = regs[layout.RUNNING_VCPUS] == 0 and (reaps != 0 or until == LAST_TIME)
+        if stop > until or over or regs[layout.VMM_GRANT] != FOREVER:
+            return TIME_CAME
+        if not looks_itself(guests, clock, buffer, stop):
+            return STOP
 
 
 # Walks in time
@@ -228,42 +256,45 @@ def after_change(clock: Clock, at: I64, walk: I64) -> None:
         note(clock, at[TIME], at[PLACE], walk[walks.DID + walks.SPLITS])
     if walk[walks.DID + walks.ZAPS] != 0:
         note(clock, at[TIME], layout.ZAPS, walk[walks.DID + walks.ZAPS])
-    # It is dropped only where somebody could come in between.
-    if walk[walks.DROPS] != 0 and clock.regs[layout.RUNNING_VCPUS] != 0:
+    if walk[walks.KIND] == walks.PRE_SPLIT and walk[walks.FLUSHES] != 0:  # the price of its faults holds them
+        note(clock, at[TIME], layout.FLUSHES, walk[walks.FLUSHES])
+        walk[walks.FLUSHES] = 0
+    if walk[walks.DROPS] != 0:
         release(clock, at)
 
 
 @woven
 def part_ps(tables: MmuState, clock: Clock, thread: IoctlThread, walk: I64) -> int:
     """What a part of a walk takes."""
-    at, took = thread.at, 0
-    if walk[walks.DID + walks.TLBIS] != 0:
+    at, took, kind = thread.at, 0, walk[walks.KIND]
+    if kind in (walks.SPLIT, walks.CLEAR_WORDS) and walk[walks.DID + walks.TLBIS] != 0:
         took += broadcast_ps(clock, at[TIME], walk[walks.DID + walks.TLBIS])
-    if walk[walks.KIND] == walks.PRE_SPLIT:
+    if kind == walks.PRE_SPLIT:
         spanned = walk[walks.HIGH] - walk[walks.LOW]
         if walk[walks.LEVEL] == PG_LEVEL_2M:
             spanned = ((walk[walks.HIGH] - 1) >> SHIFT_2M) - (walk[walks.LOW] >> SHIFT_2M) + 1
         took += spanned * at[DUMMY_FAULT]
-    took += walk[walks.DID + walks.TOPUPS] * at[TOPUP]
+    if kind == walks.CLEAR_WORDS:  # the caches of an enable last as long as its walks do
+        took += walk[walks.DID + walks.TOPUPS] * at[TOPUP]
     return int(took + work_ps(thread, tables.work, work.WORK_GUEST_END))
 
 
 @woven
-def change_part(tables: MmuState, clock: Clock, at: I64, walk: I64, buffer: I64) -> int:
+def change_part(tables: MmuState, clock: Clock, at: I64, walk: Walk) -> int:
     """The next part of a walk changes the tables; 0, or what has to be done before: ENDED, WAITS or LOG_IS_LOW."""
     if at[PHASE] == TO_LOCK:
-        if walk[walks.AT] >= walk[walks.END]:
+        if walk.at[walks.AT] >= walk.at[walks.END]:
             return ENDED
-        if walk[walks.LOCKS_EACH] != 0 and at[HELD] == FREE and acquire(clock, at) == 0:
+        if at[LOCKS_EACH] != 0 and at[HELD] == FREE and acquire(clock, at) == 0:
             return WAITS
         at[PHASE] = TO_CHANGE
     if at[PHASE] == TO_CHANGE:
         unit = PAGES_PER_1G if clock.regs[layout.RUNNING_VCPUS] == 0 else PAGES_PER_2M
-        if walks.change_next(tables, walk, buffer, unit) == walks.LOG_LOW:
+        if walks.change_next(tables, walk, unit) == walks.LOG_LOW:
             return LOG_IS_LOW
-        after_change(clock, at, walk)
+        after_change(clock, at, walk.at)
         at[PHASE] = TO_RETAKE
-    if walk[walks.DROPS] != 0 and at[HELD] == FREE and acquire(clock, at) == 0:
+    if walk.at[walks.DROPS] != 0 and at[HELD] == FREE and acquire(clock, at) == 0:
         return WAITS
     return 0
 
@@ -277,14 +308,14 @@ def end_of_part(tables: MmuState, clock: Clock, at: I64, walk: I64) -> None:
         walk[walks.FLUSHES] = 0
         advance(clock, at, flush_ps(clock, at[TIME], flushes, tables.conf[mmu.CONF_STAGE2]))
         return
-    if walk[walks.LOCKS_EACH] != 0:
+    if at[LOCKS_EACH] != 0:
         release(clock, at)
     at[PHASE] = TO_LOCK
 
 
 @compiled
 def walk_in_time(
-    tables: MmuState, guests: MmuState, clock: Clock, thread: IoctlThread, walk: I64, buffer: I64, stop: int
+    tables: MmuState, guests: MmuState, clock: Clock, thread: IoctlThread, frames: FrameBuffer, walk: Walk
 ) -> int:  # fmt: skip
     """Carry a walk out: each part changes the tables at its beginning and then takes its time.
 
@@ -295,9 +326,8 @@ def walk_in_time(
         guests: that the vCPUs run on.
         clock: changed in place.
         thread: changed in place; its phase is TO_LOCK at first.
-        walk: `Walk.at`, changed in place.
-        buffer: `Walk.buffer`.
-        stop: when somebody next wants to look.
+        frames: changed in place.
+        walk: changed in place.
 
     Returns:
         ENDED; or what has to be done before it goes on: STOP, WAITS, LOG_IS_LOW, LOG_LOW or ZAP_OTHERS.
@@ -305,12 +335,12 @@ def walk_in_time(
     at = thread.at
     while True:
         if at[PHASE] != IN_TIME:
-            why = change_part(tables, clock, at, walk, buffer)
+            why = change_part(tables, clock, at, walk)
             if why != 0:
                 return why
-            advance(clock, at, part_ps(tables, clock, thread, walk))
+            advance(clock, at, part_ps(tables, clock, thread, walk.at))
             at[PHASE] = IN_TIME
-        why = let_run(guests, clock, at[TIME], stop)
+        why = let_run(guests, clock, frames, at[TIME], 0)
         if why != TIME_CAME:
             return why
-        end_of_part(tables, clock, at, walk)
+        end_of_part(tables, clock, at, walk.at)

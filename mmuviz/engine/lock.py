@@ -93,18 +93,10 @@ def grant_next(clock: Clock) -> None:
 
 
 @inlined
-def held(clock: Clock, hold_ps: int) -> None:
-    """Note how long the lock was held."""
-    clock.regs[layout.HOLD_SUM] += hold_ps
-    clock.regs[layout.HOLD_MAX] = max(clock.regs[layout.HOLD_MAX], hold_ps)
-
-
-@inlined
 def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
     """A writer that has the lock from `time` on keeps it so long; then the next one has it."""
     clock.regs[layout.PENDING] = 0
     clock.regs[layout.FREE_AT] = time + hold_ps
-    held(clock, hold_ps)
     grant_next(clock)
 
 

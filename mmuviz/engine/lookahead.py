@@ -23,7 +23,7 @@ from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot, write_to_clean
+from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot, pml_is_on, write_to_clean
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
@@ -168,12 +168,17 @@ def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: i
     """A write that sets the dirty bit of a 4K leaf, but for the bins; returns what logging makes it slower, ps."""
     state.stat[mmu.STAT_STAMP] = time
     write_to_clean(state, vcpu, gfn)
-    return on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if state.pml_count[vcpu] > 0 else 0
+    return on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if pml_is_on(state) else 0
 
 
 @inlined
-def is_unseen(lookahead: Lookahead, access: Access) -> bool:
-    """Whether no other vCPU can observe an access."""
+def is_unseen(state: MmuState, vcpu: int, lookahead: Lookahead, access: Access) -> bool:
+    """Whether no other vCPU can observe an access.
+
+    A kick empties a PML buffer at its own time: who has anything there waits where one may come.
+    """
+    if not lookahead.exits and state.pml_count[vcpu] > 0:
+        return False
     private = lookahead.low <= access.gfn < lookahead.high
     return bool((private or hits_anywhere(lookahead, access)) if access.hits else (private and lookahead.exits))
 
@@ -223,7 +228,7 @@ def goes_on(owed_ps: int, turn: Slice, time: int, limit: int) -> int:
 
 
 @woven
-def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, near: int, far: int) -> Slice:
+def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vcpu_ps: int, horizon_ps: int) -> Slice:
     """Hits, faults that fast_page_fault() fixes and writes that set a dirty bit, one after the other; at least one.
 
     Args:
@@ -231,14 +236,14 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, near: i
         clock: changed in place.
         vcpu: whose slice it is.
         turn: so far.
-        near: next_vcpu_ps: time up to which nobody else does anything.
-        far: horizon_ps: time up to which nothing happens that must wait for what others cannot see.
+        next_vcpu_ps: time up to which nobody else does anything.
+        horizon_ps: time up to which nothing happens that must wait for what others cannot see.
 
     Returns:
         The slice: YIELD, or CONTINUE where the next access is of another kind.
     """
     accesses, why = clock.stream[vcpu, program.ACCESSES], GO_ON
-    far = near if clock.regs[layout.ONE_BY_ONE] != 0 else far
+    horizon_ps = next_vcpu_ps if clock.regs[layout.ONE_BY_ONE] != 0 else horizon_ps
     lookahead = lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, turn.position).gfn)
     at = Ahead(turn.time, turn.position, 0, open_bin(clock, turn.time))
     while why == GO_ON:
@@ -249,9 +254,9 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, near: i
         if not runs_ahead(state, vcpu, access):
             why = CONTINUE
             break
-        unseen = is_unseen(lookahead, access)
-        limit = far if unseen else near
-        owed_ps = 0 if unseen and access.hits else clock.pending_kick_ps[vcpu]
+        unseen = is_unseen(state, vcpu, lookahead, access)
+        limit = horizon_ps if unseen else next_vcpu_ps
+        owed_ps = 0 if unseen and access.hits and state.pml_count[vcpu] == 0 else clock.pending_kick_ps[vcpu]
         why = goes_on(owed_ps, turn, at.time, limit)
         if why != GO_ON:
             break

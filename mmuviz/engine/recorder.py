@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 import numpy as np
 
-from mmuviz.engine import clock as layout
-from mmuviz.engine.account import widen_bins
+from mmuviz.engine import frame_buffer
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Focus
 from mmuviz.engine.clock import FOREVER
 from mmuviz.engine.event_rows import standing_rows
+from mmuviz.engine.frame_buffer import ends_bin, make_room
 from mmuviz.engine.frames import CellMap, Frames, cell_map, cell_rows
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.stats import overhead_now
+from mmuviz.recording.schema import MAX_EVENTS
 
 PS_PER_NS: Final = 10**3
 PS_BETWEEN_STOPS: Final = 10**7 * PS_PER_NS
 """How often progress is told before time 0."""
-MOST_EVENTS: Final = 500_000
+BETWEEN_S: Final = 0.1
+"""Progress is told about so often, as far as bins end so often."""
 MOST_FOCUS_BYTES: Final = 64 << 20
 
 
@@ -60,7 +63,9 @@ class Recorder:
         self.table_pages_peak = 0
         self.memory_bytes: dict[str, int] = {}
         self._kept = 0
-        self._logs = False
+        self._between = 1
+        self._asked_s = 0.0
+        self._logs = self._began = False
 
     # While it runs
 
@@ -68,15 +73,15 @@ class Recorder:
         """Before time 0, while the guest is made as it is: nothing is recorded, and progress is told."""
         if self.progress is None:
             return
-        told = [0]
+        machine.frames.at[[frame_buffer.LAST, frame_buffer.PERIOD]] = 0, PS_BETWEEN_STOPS
 
         def at_stop(time: int) -> None:
-            told[0] = time
+            machine.frames.at[frame_buffer.LAST] = time
             machine.vm.drain_log()
             if self.progress is not None:
                 self.progress(0, int(machine.clock.accesses.sum()))
 
-        machine.next_stop, machine.at_stop = lambda: told[0] + PS_BETWEEN_STOPS, at_stop
+        machine.at_stop = at_stop
 
     def begin(self, machine: TimedMachine, log: CallLog) -> None:
         """Time 0: look at everything once, and be asked at the end of each bin from now on."""
@@ -87,41 +92,45 @@ class Recorder:
         vm.count_cells(cell_rows(self.spans, self.cells.shift), len(self.cells.pages), self.cells.shift)
         self.frames = Frames(self.cells, rings=vm.config.dirty_log_mode.ring, offset=log.offset)
         self.frames.take(machine.guest_tables, 0, every=True)
-        machine.next_stop, machine.at_stop = self._next_stop(machine), self._at_stop(machine)
+        machine.frames, machine.at_stop = self.frames.buffer, self._at_stop(machine)
         if self.focus is not None and self.focus.start == 0:
             self._begin_events(machine, 0)
+        self._let_look(machine)
 
-    def _next_stop(self, machine: TimedMachine) -> Callable[[], int]:
-        def next_stop() -> int:
-            shift, last = int(machine.clock.regs[layout.BIN_SHIFT]), self._last_frame()
-            end = ((last >> shift) + 1) << shift
-            return min(end, self._focus_start()) if not self._logs else end
+    def _let_look(self, machine: TimedMachine) -> None:
+        """Say when Python is asked next: where the Focus begins, and often enough for who waits for the run."""
+        at, now = machine.frames.at, monotonic()
+        at[frame_buffer.ALARM] = self._alarm()
+        if self.progress is None:
+            at[frame_buffer.LEFT] = frame_buffer.FRAMES_KEPT
+            return
+        self._between = min(2 * self._between, frame_buffer.FRAMES_KEPT) if now - self._asked_s < BETWEEN_S else 1
+        self._asked_s = now
+        at[frame_buffer.LEFT] = self._between - 1
 
-        return next_stop
+    def _alarm(self) -> int:
+        """When the Focus next begins or ends."""
+        if self.focus is None or (self._began and not self._logs):
+            return FOREVER
+        return self._focus_end() if self._logs else self.focus.start * PS_PER_NS
 
     def _at_stop(self, machine: TimedMachine) -> Callable[[int], None]:
-        def at_stop(time: int) -> None:
+        def at_stop(time_ps: int) -> None:
             machine.vm.drain_log()
-            if not self._logs and time >= self._focus_start():
-                self._begin_events(machine, time)
-            make_room(machine.clock, time)
-            shift = int(machine.clock.regs[layout.BIN_SHIFT])
-            if time & ((1 << shift) - 1) == 0:
-                self._take(machine, time)
+            if time_ps >= self._alarm():
+                (self._end_events if self._logs else self._begin_events)(machine, time_ps)
+            make_room(machine.clock, time_ps)
+            if ends_bin(machine.clock, time_ps):
+                self._take(machine, time_ps)
             if self.progress is not None:
-                self.progress(time // PS_PER_NS, int(machine.clock.accesses.sum()))
+                self.progress(time_ps // PS_PER_NS, int(machine.clock.accesses.sum()))
+            self._let_look(machine)
 
         return at_stop
 
-    def _last_frame(self) -> int:
-        return self.frames.taken[-1].end_ps if self.frames is not None else 0
-
-    def _focus_start(self) -> int:
-        return FOREVER if self.focus is None else self.focus.start * PS_PER_NS
-
-    def _take(self, machine: TimedMachine, time: int) -> None:
+    def _take(self, machine: TimedMachine, time_ps: int) -> None:
         if self.frames is not None:
-            self.frames.take(machine.guest_tables, time)
+            self.frames.take(machine.guest_tables, time_ps)
         self._keep_events(machine)
 
     def enabling(self, machine: TimedMachine) -> None:
@@ -134,22 +143,35 @@ class Recorder:
 
     # Events
 
-    def _begin_events(self, machine: TimedMachine, time: int) -> None:
+    def _begin_events(self, machine: TimedMachine, time_ps: int) -> None:
         if self.focus is None:
             return
-        self._logs = True
+        self._logs = self._began = True
         first, end = self.focus.first_gfn, self.focus.first_gfn + self.focus.pages
-        self.events.append(standing_rows(machine.guest_tables, first, end, time))
+        self._keep(standing_rows(machine.guest_tables, first, end, time_ps))
         machine.vm.log_all(mmu.LOG_ALL, first, end)
 
     def _keep_events(self, machine: TimedMachine) -> None:
-        if not self._logs:
-            return
-        found = machine.vm.take_events()
-        room = MOST_EVENTS - self._kept
-        self.left_out += int(found[room:, mmu.LOG_COUNT].sum())
-        self._kept += len(found[:room])
-        self.events.append(found[:room])
+        """Keep what was logged since the last time: all of it earlier than what will be logged."""
+        if self._logs:
+            self._keep(machine.vm.take_events())
+
+    def _keep(self, rows: I64) -> None:
+        rows = rows[rows[:, mmu.LOG_STAMP] < self._focus_end()]
+        room = MAX_EVENTS - self._kept
+        if len(rows) > room:  # the earliest, whatever the order in which the engine came to them
+            rows = rows[np.lexsort((rows[:, mmu.LOG_WHO], rows[:, mmu.LOG_STAMP]))]
+            self.left_out += int(rows[room:, mmu.LOG_COUNT].sum())
+        self._kept += len(rows[:room])
+        self.events.append(rows[:room])
+
+    def _end_events(self, machine: TimedMachine, _: int) -> None:
+        self._keep_events(machine)
+        self._logs = False
+        machine.vm.log_all(mmu.LOG_NOTHING, 0, 0)
+
+    def _focus_end(self) -> int:
+        return FOREVER if self.focus is None or self.focus.end is None else self.focus.end * PS_PER_NS
 
     def finish(self, machine: TimedMachine) -> None:
         """The run is over."""
@@ -167,12 +189,6 @@ class Recorder:
         }
         peak = int(state.stat[mmu.STAT_TABLE_PAGES_PEAK])
         self.table_pages_peak = max(peak, self.table_pages_at_enable or 0)
-
-
-def make_room(clock: layout.Clock, time: int) -> None:
-    """Make bins as wide as they must be to reach a time, also where nothing is noted there."""
-    if time - 1 >> int(clock.regs[layout.BIN_SHIFT]) >= layout.BINS:
-        widen_bins(clock.series, clock.lanes, clock.regs, time - 1)
 
 
 def default_focus(spans: list[tuple[int, int]]) -> Focus | None:

@@ -12,7 +12,8 @@ from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
-from mmuviz.engine.frames import FULL, STATES, U8, Frame, Frames
+from mmuviz.engine.frame_buffer import FULL, STATES, U8
+from mmuviz.engine.frames import Frame, Frames
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
 from mmuviz.ground.version import __version__

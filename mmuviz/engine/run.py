@@ -4,8 +4,8 @@ The order inside a step:
 
 1. The vCPU with the earliest time acts next, the lowest number first among equals. The ioctl thread acts
    when no vCPU is earlier; at the same time it goes first.
-2. A vCPU is charged for the TLB-flush IPIs that it received before it next leaves the guest, or before its
-   next access while no lookahead is allowed.
+2. A vCPU is charged for the IPIs that kicked it out of the guest before it next leaves the guest, or before
+   its next access while no lookahead is allowed or its PML buffer holds anything, which an IPI empties.
 3. Lookahead: a vCPU may execute hits (accesses that need no exit) ahead of the others up to the ioctl
    thread's next event, where no other vCPU can observe them: inside its private range, or anywhere once no
    fault can change the leaf of another page any more. Writes hit through leaves that are writable, on which
@@ -46,6 +46,7 @@ from mmuviz.engine.session import Session
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.engine.timed_vm import ListedAccesses
+from mmuviz.ground.errors import InputError
 from mmuviz.ground.pages import SPTE_ENT_SHIFT
 from mmuviz.mmu.config import Mmu
 from mmuviz.mmu.replay import slot_of
@@ -105,11 +106,12 @@ def session_of(
         levels = [each.backing.level for each in ram]
         machine.clock.regs[layout.LEAF_SHIFT] = SPTE_ENT_SHIFT * (max(levels) - 1)
     log = CallLog()
-    ioctls = TimedIoctls(machine, log, big_lock=getattr(scenario.driver, "big_lock", False))
+    ioctls = TimedIoctls(machine, log, big_lock=scenario.driver.holds_big_lock)
     timeline = [(timed.pattern, timed.duration_ns * PS_PER_NS) for timed in scenario.timeline()]
-    reap_ps = getattr(scenario.driver, "reap_interval", 0) * PS_PER_NS
-    guest = Guest(ioctls, timeline, max(scenario.ram_pages, config.vcpus), reap_ps)
+    guest = Guest(ioctls, timeline, max(scenario.ram_pages, config.vcpus), scenario.driver.reap_interval_ps)
     spans = spans_of(scenario)
+    if focus is not None:
+        check_focus(focus, spans)
     recorder = Recorder(default_focus(spans) if focus is None else focus, spans, progress)
     recorder.watch(machine)
     return Session(scenario, ioctls, guest, recorder, accesses)
@@ -132,6 +134,22 @@ def spans_of(scenario: Scenario) -> list[tuple[int, int]]:
         else:
             spans.append((base, count))
     return spans
+
+
+def check_focus(focus: Focus, spans: list[tuple[int, int]]) -> None:
+    """Refuse a Focus that holds no page of any memslot.
+
+    Args:
+        focus: what is looked at.
+        spans: first gfn and number of pages of each stretch of guest memory.
+
+    Raises:
+        InputError: it holds none.
+    """
+    first, end = focus.first_gfn, focus.first_gfn + focus.pages
+    if spans and not any(base < end and first < base + pages for base, pages in spans):
+        there = ", ".join(f"{base:#x} to {base + pages - 1:#x}" for base, pages in spans[:3])
+        raise InputError(f"focus={focus.text()} holds no page of guest memory; gfns are {there}")
 
 
 def new_clock_of(scenario: Scenario, costs: CostTable) -> layout.Clock:

@@ -122,7 +122,7 @@ class TimedIoctls:
     def _take_step(self, step: Step, pages: int, place: int) -> None:
         machine = self.machine
         if step.walk is not None:
-            machine.carry_out(step.walk, pages, place, step.path)
+            machine.walk(step.walk, pages, place, step.path)
         elif step.path is not None:
             machine.acquire_mmu_lock(step.path)
         elif step.act is Act.UNLOCK:
@@ -131,6 +131,8 @@ class TimedIoctls:
             machine.advance_work(pages)
             if step.act is Act.FLUSH:
                 machine.flush()
+            elif step.act is Act.KICK:
+                machine.kick()
 
     def _take_big_lock(self) -> None:
         """Userspace's own lock, where the thread that calls ioctls holds it over them."""

@@ -12,19 +12,22 @@ from mmuviz.engine import ioctl_thread as thread_layout
 from mmuviz.engine.account import charge_rarely, spread
 from mmuviz.engine.clock import FOREVER, Clock, push
 from mmuviz.engine.cost_table import CostTable
+from mmuviz.engine.frame_buffer import next_stop, no_buffer
 from mmuviz.engine.ioctl_cost import miss_hundredths, topup_ps
 from mmuviz.engine.ioctl_thread import (
     acquire,
     advance,
     flush_ps,
     hold,
+    kick_ps,
+    let_run,
     new_thread,
     note,
     release,
     walk_in_time,
     work_ps,
 )
-from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
+from mmuviz.engine.vcpu import STOPPED_RING, ZAP_OTHERS
 from mmuviz.ground.compiled import compiled
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
@@ -38,8 +41,7 @@ from mmuviz.workloads import stream as program
 
 PS_PER_NS: Final = 10**3
 HOLDS: Final = {Lock.NONE: thread_layout.FREE, Lock.READ: thread_layout.READS, Lock.WRITE: thread_layout.WRITES}
-LAST: Final = FOREVER - 1
-"""As a time to run to: until the pass is over, or whatever is waited for has come."""
+LAST: Final = thread_layout.LAST_TIME
 
 
 @compiled
@@ -83,8 +85,8 @@ class TimedMachine:
         costs: of its configuration on a host.
         clock: of the vCPUs.
         thread: that calls ioctls.
-        next_stop: asked for the next time at which somebody wants to look; `at_stop` is told when it has come. A
-            stop changes nothing of the run.
+        frames: what is seen at stops, which change nothing of the run; `at_stop` is told of those that compiled
+            code leaves to Python.
     """
 
     def __init__(self, vm: Vm, costs: CostTable, clock: Clock) -> None:
@@ -99,7 +101,7 @@ class TimedMachine:
         self.costs = costs
         self.clock = clock
         self.thread = new_thread(costs, vm.state.work)
-        self.next_stop: Callable[[], int] = lambda: FOREVER
+        self.frames = no_buffer()
         self.at_stop: Callable[[int], None] = lambda _: None
         config = vm.config
         tables = vm.guest_tables
@@ -163,27 +165,21 @@ class TimedMachine:
             Whether it ended for a ring.
         """
         while True:
-            stop = self.next_stop()
-            if not self.quiet and self._run_guests(min(until, stop), reaps=reaps):
-                return True
-            granted = self.clock.regs[layout.VMM_GRANT] != FOREVER
-            if stop > until or granted or (self.quiet and (reaps or until == LAST)):
-                return False  # no look at what is later than the guest's last moment
-            self.at_stop(stop)
+            why = let_run(self.guest_tables, self.clock, self.frames, until, int(reaps))
+            if why in (thread_layout.TIME_CAME, STOPPED_RING):
+                return why == STOPPED_RING
+            self._serve(why)
 
-    def _run_guests(self, until: int, *, reaps: bool) -> bool:
-        tables = self.guest_tables
-        while not self.quiet:
-            why = run_guests(tables, self.clock, until)
-            if why == LOG_LOW:
-                self.vm.drain_log()
-            elif why == ZAP_OTHERS:
-                self.vm.zap_other_tables(tables)
-            elif why != STOPPED_RING:
-                return False
-            elif reaps:
-                return True
-        return False
+    def _serve(self, why: int) -> None:
+        """Do what compiled code leaves to Python."""
+        if why == thread_layout.STOP:
+            self.at_stop(next_stop(self.clock, self.frames.at))
+        elif why == thread_layout.WAITS:
+            self._wait_for_lock()
+        elif why == ZAP_OTHERS:
+            self.vm.zap_other_tables(self.guest_tables)
+        else:
+            self.vm.drain_log()
 
     def begin_call(self) -> None:
         """An ioctl begins: what the thread waits for and holds counts from here."""
@@ -217,7 +213,7 @@ class TimedMachine:
         """The ioctl thread's work takes its time: see work_ps()."""
         self.advance(self.work_ps(pages))
 
-    def carry_out(self, walk: Walk, pages: int, place: int, path: Path | None) -> None:
+    def walk(self, walk: Walk, pages: int, place: int, path: Path | None) -> None:
         """Carry a walk out in time.
 
         Args:
@@ -232,21 +228,15 @@ class TimedMachine:
         at[thread_layout.DUMMY_FAULT] = host["pre_split_ns"] * PS_PER_NS
         at[thread_layout.PLACE] = place
         at[thread_layout.PHASE] = thread_layout.TO_LOCK
+        at[thread_layout.LOCKS_EACH] = int(path is not None)
         if path is not None:
             self._want(path)
         while True:
-            stop, tables = self.next_stop(), self.vm.tables[walk.tables]
-            why = walk_in_time(tables, self.guest_tables, self.clock, self.thread, walk.at, walk.buffer, stop)
+            tables, guests = self.vm.tables[walk.tables], self.guest_tables
+            why = walk_in_time(tables, guests, self.clock, self.thread, self.frames, walk)
             if why == thread_layout.ENDED:
                 return
-            if why == thread_layout.WAITS:
-                self._wait_for_lock()
-            elif why == thread_layout.STOP:
-                self.at_stop(stop)
-            elif why == ZAP_OTHERS:
-                self.vm.zap_other_tables(self.guest_tables)
-            else:
-                self.vm.drain_log()
+            self._serve(why)
 
     def wait(self, took_ps: int) -> None:
         """Time passes in which userspace does nothing."""
@@ -315,6 +305,10 @@ class TimedMachine:
     def flush(self, times: int = 1) -> None:
         """TLB flushes by the ioctl thread: see flush_ps()."""
         self.advance(flush_ps(self.clock, self.time, times, int(self.vm.config.mmu is Mmu.STAGE2)))
+
+    def kick(self) -> None:
+        """Every vCPU in the guest is kicked out of it: see kick_ps()."""
+        self.advance(kick_ps(self.clock, self.time, 1))
 
     def note(self, column: int, count: int) -> None:
         """Add to a sum over time, now."""

@@ -13,7 +13,7 @@ from mmuviz.engine.calls import IOCTLS
 from mmuviz.engine.choices.recorded import bare_ops, vm_of_recording
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.cost_table import PS_PER_NS
-from mmuviz.engine.frames import STATES
+from mmuviz.engine.frame_buffer import STATES
 from mmuviz.engine.recording_of import bins_table
 from mmuviz.engine.run import session_of
 from mmuviz.engine.timed_vm import TimedVm

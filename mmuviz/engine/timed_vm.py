@@ -64,7 +64,7 @@ class ListedAccesses:
         """Have a full ring harvested and reset; returns whether its vCPU may go on."""
         clock = machine.clock
         full = np.flatnonzero(clock.phase == layout.RING_FULL)
-        machine.time = max(machine.time, int(clock.now[full].max()))
+        machine.time = max(machine.time, int(clock.now[full].min()))
         machine.mark()
         machine.note(layout.RING_FULLS, len(full))
         note_ring_full(machine.vm.state, int(full[0]))

@@ -11,7 +11,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.access import fixed_without_lock, has_own_cpu, hits_anywhere, lookahead_of, peek_access
 from mmuviz.engine.batched_map_4k import batch_map_4k_faults, can_batch_map_4k
 from mmuviz.engine.clock import Clock, drop_first, next_of_others, sift_down
-from mmuviz.engine.exits import finish, set_dirty, userspace_exit
+from mmuviz.engine.exits import finish, pay_pending_kick, set_dirty, userspace_exit
 from mmuviz.engine.fault_cost import Access
 from mmuviz.engine.lookahead import run_lookahead, runs_ahead
 from mmuviz.engine.slow_fault import enter_lock, fault, spurious_fault
@@ -23,7 +23,6 @@ from mmuviz.engine.vcpu_slice import (
     YIELD,
     Slice,
     note_slice,
-    pay_pending_kick,
     take_part,
 )
 from mmuviz.ground.compiled import compiled, woven
@@ -66,10 +65,11 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int
     lookahead = lookahead_of(state, clock, vcpu, access.gfn)
     private = lookahead.low <= access.gfn < lookahead.high
     hits = running and access.hits
-    if running and clock.pending_kick_ps[vcpu] > 0 and not (hits and (private or hits_anywhere(lookahead, access))):
+    runs_on = hits and state.pml_count[vcpu] == 0 and (private or hits_anywhere(lookahead, access))
+    if running and clock.pending_kick_ps[vcpu] > 0 and not runs_on:
         if time != turn.dequeued_at and time >= others:
             return Slice(YIELD, time, turn.position, turn.dequeued_at)
-        return Slice(CONTINUE, pay_pending_kick(clock, vcpu, time, access.gfn), turn.position, turn.dequeued_at)
+        return Slice(CONTINUE, pay_pending_kick(state, clock, vcpu, time, access.gfn), turn.position, turn.dequeued_at)
     lockless = running and not access.hits and fixed_without_lock(state, access)
     if running and runs_ahead(state, vcpu, access):
         exit_at = clock.exit_at[vcpu]
@@ -112,7 +112,7 @@ def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> S
         if turn.time != turn.dequeued_at and turn.time >= others:
             return Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
         if clock.pending_kick_ps[vcpu] > 0:
-            paid = pay_pending_kick(clock, vcpu, turn.time, 0)
+            paid = pay_pending_kick(state, clock, vcpu, turn.time, 0)
             return Slice(CONTINUE, paid, turn.position, turn.dequeued_at)
         return Slice(DONE_FOR_NOW, turn.time, turn.position, turn.dequeued_at)
     if clock.phase[vcpu] == layout.RUNNING and turn.time >= clock.exit_at[vcpu]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from mmuviz.engine import clock as layout
-from mmuviz.engine.account import charge_rarely
 from mmuviz.engine.clock import Clock
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.compiled import inlined
 from mmuviz.workloads import stream as program
 
 # What a slice ends with.
@@ -46,15 +45,6 @@ def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
     done = now - since
     left = (shared_until - since) // SHARED_SPEED
     return since + SHARED_SPEED * done if done <= left else now + left
-
-
-@compiled
-def pay_pending_kick(clock: Clock, vcpu: int, time: int, gfn: int) -> int:
-    """A vCPU loses the time of the kicks that came since it last left the guest; returns the time after them."""
-    owed = clock.pending_kick_ps[vcpu]
-    charge_rarely(clock, vcpu, layout.FLUSH, time, owed, gfn)
-    clock.pending_kick_ps[vcpu] = 0
-    return int(time + owed)
 
 
 @inlined

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from mmuviz.exports.setup_words import shares_lock
 from mmuviz.exports.summary import COLUMNS, IOCTL_NAMES, PLACE_NAMES, accesses_per_second
 from mmuviz.ground.errors import one_line
 from mmuviz.recording.quantities import bytes_text, count_text, digits, rate_text, time_text
@@ -15,6 +16,10 @@ NAME_COLUMNS: Final = 20
 MILLION: Final = 1_000_000
 FAR: Final = 10.0
 """From so many times the first value on, a difference is a factor and no percentage."""
+MOST_TIMES: Final = 9999
+LEAST_PERCENT: Final = 0.5
+MOST_PERCENT: Final = 99
+"""What lies below or beyond is not written as a number: it would be rounded to none, or to all."""
 PATHS: Final = {"not_present": "not present", "fast": "fast", "slow_protected": "slow path", "spurious": "spurious"}
 IOCTLS: Final = {**IOCTL_NAMES, "reset": "reset"}
 LETTERS: Final = "ABCDEFGH"
@@ -59,23 +64,31 @@ def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[s
     """Who is best at what: a line a question; variants that are equal are all named."""
     totals = [recording.totals for recording in recordings]
     rates = [accesses_per_second(recording) for recording in recordings]
-    holds = [max(each["longest_hold_ns"] for each in total["ioctls"].values()) for total in totals]
+    holds: list[float] = [longest_write_hold_ns(recording) for recording in recordings]
     calls = [sum(each["total_ns"] for each in total["ioctls"].values()) for total in totals]
     questions: list[tuple[str, list[float], Callable[[float], str]]] = [
         ("Least stall of all vCPUs", [total["stall_total_ns"] for total in totals], time_text),
         ("Least stall of the worst vCPU", [total["stall_worst_vcpu_ns"] for total in totals], time_text),
         ("Shortest worst stall", [total["stall_max_ns"] for total in totals], time_text),
         ("Least time in ioctls", calls, time_text),
-        ("Shortest mmu_lock hold of ioctls", holds, time_text),
+        ("Shortest mmu_lock hold for write", holds, time_text),
         ("Least page-table memory added", [total["table_bytes_added"] for total in totals], bytes_text),
         ("Most guest progress", [-rate for rate in rates], lambda value: rate_text(-value)),
     ]
     lines = []
     for name, values, text in questions:
         best = [label for label, value in zip(labels, values, strict=True) if value == min(values)]
+        if not any(values):
+            continue
         who = "all the same" if len(best) == len(labels) else ", ".join(best)
         lines.append(f"{name}: {who} ({text(min(values))})")
     return [wrapped for line in lines for wrapped in textwrap.wrap(line, COLUMNS, subsequent_indent="    ")]
+
+
+def longest_write_hold_ns(recording: Recording) -> int:
+    """The longest that an ioctl held mmu_lock for write, which no vCPU that faults slowly gets meanwhile."""
+    ioctls = recording.totals["ioctls"].items()
+    return int(max(each["longest_hold_ns"] for name, each in ioctls if not shares_lock(recording, name)))
 
 
 def _rows(recordings: Sequence[Recording]) -> list[Row]:
@@ -87,12 +100,12 @@ def _rows(recordings: Sequence[Recording]) -> list[Row]:
     times = {
         "stall_total_ns": "stall, all vCPUs",
         "stall_worst_vcpu_ns": "stall, worst vCPU",
-        "stall_p50_ns": "a fault's stall, p50",
-        "stall_p99_ns": "a fault's stall, p99",
         "stall_max_ns": "longest stall",
         "slow_writes_ns": "slower writes",
     }
     rows += [Row(name, [each[key] for each in totals], time_text) for key, name in times.items()]
+    shares = {"stall_p50_ns": "a fault's stall, p50", "stall_p99_ns": "a fault's stall, p99"}
+    rows += [Row(name, [each[key] for each in totals], _time_or_none) for key, name in shares.items()]
     rows += _nested(totals, "stall_ns", lambda name: f"  {name.replace('_', ' ')}", time_text)
     rows += _nested(totals, "faults", lambda name: f"faults, {PATHS[name]}", _count)
     rows += _nested(totals, "splits", lambda name: f"splits {PLACE_NAMES[name]}", _count)
@@ -101,7 +114,7 @@ def _rows(recordings: Sequence[Recording]) -> list[Row]:
     memory = {"table_bytes_added": "page tables added", "table_bytes_end": "page tables, end"}
     rows += [Row(name, [each[key] for each in totals], bytes_text) for key, name in memory.items()]
     rows.append(Row("other memory of KVM", [sum(each["memory_bytes"].values()) for each in totals], bytes_text))
-    return rows + _ioctl_rows(totals)
+    return rows + _ioctl_rows(recordings)
 
 
 def _nested(
@@ -112,15 +125,21 @@ def _nested(
     return [row for row in rows if any(row.values)]
 
 
-def _ioctl_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
+def _ioctl_rows(recordings: Sequence[Recording]) -> list[Row]:
     rows = []
     for ioctl, title in IOCTLS.items():
-        each = [total["ioctls"][ioctl] for total in totals]
+        each = [recording.totals["ioctls"][ioctl] for recording in recordings]
+        held = "held for read" if all(shares_lock(recording, ioctl) for recording in recordings) else "lock held"
         if any(call["calls"] for call in each):
             rows.append(Row(f"{title}, calls", [call["calls"] for call in each], _count))
-            for key, what in (("total_ns", "total"), ("longest_ns", "longest"), ("longest_hold_ns", "lock held")):
+            for key, what in (("total_ns", "total"), ("longest_ns", "longest"), ("longest_hold_ns", held)):
                 rows.append(Row(f"{title}, {what}", [call[key] for call in each], time_text))
     return rows
+
+
+def _time_or_none(value: float) -> str:
+    """A time, which is 0 only where nothing took any."""
+    return time_text(value) if value else "none"
 
 
 def _count(value: float) -> str:
@@ -135,10 +154,10 @@ def _cell(row: Row, column: int, width: int) -> str:
 
 
 def _difference(first: float, other: float) -> str:
-    """How another value differs from the first: "-12%", "x25", or nothing where they are equal or the first is 0."""
-    if first == other or not first:
+    """How another value differs from the first: "-12%", "x25"; nothing where they are as good as equal or one is 0."""
+    percent = 100 * (other - first) / first if first and other else 0
+    if abs(percent) < LEAST_PERCENT:
         return ""
     if other >= FAR * first:
-        times = other / first
-        return f"x{times:.0f}" if times < 10_000 else f"x{times:.0e}".replace("+0", "")
-    return f"{100 * (other - first) / first:+.0f}%"
+        return f"x{min(other / first, MOST_TIMES):.0f}" + ("+" if other / first > MOST_TIMES else "")
+    return f"{percent:+.0f}%" if percent > -MOST_PERCENT else f"<-{MOST_PERCENT}%"

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.recording.quantities import bytes_text, count_text
 from mmuviz.recording.recording import Recording
+
+SHARED_IOCTLS: Final = ("enable", "disable")
+
+
+def shares_lock(recording: Recording, ioctl: str) -> bool:
+    """Whether a kind of ioctl holds mmu_lock for read, so that vCPUs fault meanwhile.
+
+    Kernel: kvm_mmu_slot_try_split_huge_pages() and what follows it, of the TDP MMU, arch/x86/kvm/mmu/mmu.c
+    """
+    return ioctl in SHARED_IOCTLS and _part(recording.header.scenario, "vm").get("mmu") == "tdp"
+
+
+def mode_of(recording: Recording) -> str:
+    """How userspace learns of dirty pages."""
+    return str(_part(recording.header.scenario, "vm").get("dirty_log_mode", ""))
 
 
 def setup_words(recording: Recording) -> list[str]:
@@ -27,7 +42,7 @@ def setup_words(recording: Recording) -> list[str]:
         f"{bytes_text(guest_bytes(recording))} of guest memory{f' in {slots} memslots' if slots > 1 else ''}",
         f"kernel {header.versions.kernel}",
         _processor(vm),
-        str(vm.get("dirty_log_mode", "")),
+        mode_of(recording),
         _splitting(vm),
     ]
     if pattern := _part(header.scenario, "workload").get("pattern"):

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from mmuviz.exports.setup_words import guest_bytes, number, setup_words
+from mmuviz.exports.setup_words import guest_bytes, mode_of, number, setup_words, shares_lock
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.ground.errors import one_line
 from mmuviz.ground.pages import PAGE_BYTES
@@ -40,7 +40,8 @@ def summary_of(recording: Recording, without_logging: Recording | None = None) -
     parts = (
         _head(recording),
         _stalls(recording.totals),
-        _ioctls(recording.totals["ioctls"]),
+        _ioctls(recording),
+        _unprotected(recording),
         _memory(recording),
         _counts(recording.totals),
         _reach(recording),
@@ -75,11 +76,11 @@ def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
         f"{time_text(totals['stall_total_ns'])} in all, worst vCPU {time_text(totals['stall_worst_vcpu_ns'])}",
         "Stall of vCPUs",
     )
-    yield from _wrapped(
-        f"p50 {time_text(totals['stall_p50_ns'])} and p99 {time_text(totals['stall_p99_ns'])} of faults, "
-        f"longest of any cause {time_text(totals['stall_max_ns'])}",
-        "  a single stall",
-    )
+    if totals["stall_max_ns"]:
+        p50, p99 = (time_text(totals[key]) for key in ("stall_p50_ns", "stall_p99_ns"))
+        of_faults = f"p50 {p50} and p99 {p99} of faults, " if any(totals["faults"].values()) else "no faults, "
+        longest = f"longest of any cause {time_text(totals['stall_max_ns'])}"
+        yield from _wrapped(of_faults + longest, "  a single stall")
     causes = sorted(totals["stall_ns"].items(), key=lambda item: -item[1])
     for cause, stall_ns in causes:
         if stall_ns:
@@ -89,7 +90,8 @@ def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
     yield from _wrapped(f"{slow} more in writes that the processor logs by itself (PML); no stall", "Slower writes")
 
 
-def _ioctls(ioctls: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+def _ioctls(recording: Recording) -> Iterator[str]:
+    ioctls: Mapping[str, Mapping[str, int]] = recording.totals["ioctls"]
     called = [(IOCTL_NAMES[name], each) for name, each in ioctls.items() if each["calls"]]
     if not called:
         yield from _wrapped("none", "Ioctls")
@@ -98,7 +100,20 @@ def _ioctls(ioctls: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for name, each in called:
         times = (time_text(each[key]) for key in ("total_ns", "longest_ns", "longest_hold_ns"))
         total, longest, hold = times
+        hold = f"{hold} (read)" if each["longest_hold_ns"] and shares_lock(recording, name) else hold
         yield f"{'  ' + name:{NAME_COLUMNS}}{count_text(each['calls']):>9}{total:>12}{longest:>12}{hold:>24}"
+
+
+def _unprotected(recording: Recording) -> Iterator[str]:
+    """Why a run costs nothing in which nobody armed anything."""
+    ioctls, mode = recording.totals["ioctls"], mode_of(recording)
+    if mode.endswith("initially_set") and ioctls["enable"]["calls"] and not _armed(ioctls):
+        arms = "reset of the rings" if mode.startswith("ring") else "CLEAR"
+        yield from _wrapped(f"nothing is split or protected before the first {arms}, and this run has none", "Note")
+
+
+def _armed(ioctls: Mapping[str, Mapping[str, int]]) -> int:
+    return ioctls["clear"]["calls"] + ioctls["reset"]["calls"]
 
 
 def _memory(recording: Recording) -> Iterator[str]:

@@ -28,6 +28,7 @@ from mmuviz.mmu.state import (
     SLOT_BASE,
     SLOT_DIRTY_AT,
     SLOT_DIRTY_PAGES,
+    SLOT_UNREPORTED_PAGES,
     SPLITTER_RMAP,
     SPLITTER_TDP,
     STAT_MASKS_ARMED,
@@ -149,6 +150,7 @@ def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) ->
                 state.work[work.WORK_GET_IDLE_WORD] += each - word
                 return each
             state.dirty[at + each] = 0
+            state.slots[slot, SLOT_UNREPORTED_PAGES] -= bits_of(mask)
             count_cleared(state, slot, each * BITS_PER_LONG, mask)
             enable_log_dirty_pt_masked(state, slot, each * BITS_PER_LONG, mask, work.WORK_GET_WORD)
         buffer[each] = mask

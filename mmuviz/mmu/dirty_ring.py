@@ -175,6 +175,12 @@ def note_cpu_dirty(state: MmuState, level: int, old: int, gfn: int) -> None:
 
 
 @inlined
+def pml_is_on(state: MmuState) -> bool:
+    """Whether the processor logs: from the first slot that is logged to the last. Kernel: nr_memslots_dirty_logging."""
+    return bool(state.conf[CONF_PML] != 0 and state.conf[CONF_LOGGING_SLOTS] > 0)
+
+
+@inlined
 def write_to_clean(state: MmuState, vcpu: int, gfn: int) -> bool:
     """A write through a writable leaf whose dirty bit is clear: the processor sets it, PML logs it.
 
@@ -184,7 +190,7 @@ def write_to_clean(state: MmuState, vcpu: int, gfn: int) -> bool:
     Kernel: handle_pml_full(), arch/x86/kvm/vmx/vmx.c
     """
     state.stat[STAT_WHO] = vcpu
-    if state.conf[CONF_PML] != 0 and state.conf[CONF_LOGGING_SLOTS] > 0:
+    if pml_is_on(state):
         count = state.pml_count[vcpu]
         if count == PML_ENTITY_NUM:
             state.stat[STAT_PML_FULL_EXITS] += 1
@@ -227,21 +233,23 @@ def reset_dirty_gfn(state: MmuState, slot_id: int, offset: int, mask: int) -> No
 
 
 @compiled
-def dirty_ring_reset(state: MmuState, vcpu: int, most: int) -> int:
-    """Reset a vCPU's harvested entries, neighbours coalesced into masks of at most 64 pages.
+def dirty_ring_reset(state: MmuState, vcpu: int, first: int, most: int) -> int:
+    """Arm the pages of a vCPU's harvested entries, neighbours coalesced into masks of at most 64 pages.
 
     Args:
-        state: tables and rings, changed in place.
+        state: tables, changed in place; the ring's reset index is moved by the caller.
         vcpu: whose ring.
+        first: entry to begin with.
         most: masks to arm now; KVM takes mmu_lock anew for each.
 
     Returns:
-        Entries left to reset: 0 when done, more after `most` masks, or when the event log wants emptying.
+        The entry to go on from: the harvest index when done, less after `most` masks, or when the event log
+        wants emptying.
 
     Kernel: kvm_dirty_ring_reset(), virt/kvm/dirty_ring.c
     """
     entries = state.ring.shape[1]
-    at = int(state.ring_at[vcpu, RING_RESET_INDEX])
+    at = first
     stop = int(state.ring_at[vcpu, RING_HARVEST_INDEX])
     slot, offset, mask, armed = -1, 0, 0, 0
     while at < stop:
@@ -261,10 +269,9 @@ def dirty_ring_reset(state: MmuState, vcpu: int, most: int) -> int:
                 break
             slot, offset, mask = next_slot, next_offset, 1
         at += 1
-        state.ring_at[vcpu, RING_RESET_INDEX] = at
         if at == stop:
             reset_dirty_gfn(state, slot, offset, mask)
-    return stop - at
+    return at
 
 
 @compiled

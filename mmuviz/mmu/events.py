@@ -269,6 +269,16 @@ def expand(runs: I64) -> tuple[I64, I64]:
     return runs[row, LOG_CODE], runs[row, LOG_GFN] + runs[row, LOG_STRIDE] * within
 
 
+def traced(runs: I64) -> I64:
+    """Of logged runs, those of which tracepoints of KVM tell.
+
+    Args:
+        runs: int64[n, LOG_COLUMNS].
+    """
+    kept: I64 = runs[runs[:, LOG_CODE] & UNTRACED == 0]
+    return kept
+
+
 @inlined
 def append_to_runs(out: I64, rows: int, gfn: int) -> int:
     """Append one gfn to runs [first, stride, count], greedily; returns how many there are."""

@@ -15,7 +15,7 @@ from mmuviz.mmu.dirty_bitmap import empty_bitmap, fill_bitmap
 from mmuviz.mmu.kvm_run import check_vcpus, load_vcpus
 from mmuviz.mmu.locks import Path, drops_lock_to_allocate
 from mmuviz.mmu.rmap import end_split_call
-from mmuviz.mmu.steps import FLUSH, UNLOCK, WORK, Steps, going, lock
+from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, over
 from mmuviz.mmu.tracking import regions_of
 from mmuviz.mmu.walks import new_walk
 
@@ -36,16 +36,22 @@ def _enable(vm: VmArrays, slot_id: int, row: int) -> Steps[None]:
     yield WORK
     begin_logging(vm, slot_id, row)
     vm.note_peak()
+    if state.conf[layout.CONF_PML] and state.conf[layout.CONF_LOGGING_SLOTS] == 1:
+        yield KICK  # kvm_mmu_update_cpu_dirty_logging() turns PML on
     if vm.config.dirty_log_mode.initially_set or slot[layout.SLOT_READ_ONLY]:
         return  # what cannot be dirtied, or made writable, is not touched
     base, pages = vm.span(row)
-    steps = [_split, _protect]
-    for step in reversed(steps) if vm.config.mmu is Mmu.STAGE2 else steps:
+    if vm.config.mmu is not Mmu.STAGE2:
         for tables in range(len(vm.tables)):
-            yield from step(vm, tables, base, base + pages)
+            yield from _split(vm, tables, base, base + pages)
+    for tables in range(len(vm.tables)):
+        yield from _protect(vm, tables, base, base + pages)
     vm.note_peak()
     state.stat[layout.STAT_TLB_FLUSHES] += 1
     yield FLUSH
+    if vm.config.mmu is Mmu.STAGE2:
+        yield from _split(vm, 0, base, base + pages)
+        vm.note_peak()
 
 
 def begin_logging(vm: VmArrays, slot_id: int, row: int) -> None:
@@ -82,7 +88,7 @@ def _split(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
     yield lock(Path.L2_ENABLE_SPLIT if conf[layout.CONF_L2] else Path.ENABLE_SPLIT)
     drops = always_drops_lock(vm, tables)
     for level in (PG_LEVEL_1G, PG_LEVEL_2M) if splitter == layout.SPLITTER_RMAP else (0,):
-        yield going(new_walk(walks.SPLIT, start, end, {walks.LEVEL: level, walks.ALWAYS_DROPS: drops}, tables))
+        yield over(new_walk(walks.SPLIT, start, end, {walks.LEVEL: level, walks.ALWAYS_DROPS: drops}, tables=tables))
     if splitter == layout.SPLITTER_RMAP:
         end_split_call(vm.tables[tables])
     yield UNLOCK
@@ -95,8 +101,16 @@ def always_drops_lock(vm: VmArrays, tables: int) -> int:
 
 def _protect(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
     """Clear dirty bits for PML, then write access of all that PML does not track."""
-    yield lock(Path.L2_ENABLE_PROTECT if vm.tables[tables].conf[layout.CONF_L2] else Path.ENABLE_PROTECT)
-    yield going(new_walk(walks.PROTECT, start, end, {}, tables))
+    conf = vm.tables[tables].conf
+    path = Path.L2_ENABLE_PROTECT if conf[layout.CONF_L2] else Path.ENABLE_PROTECT
+    if conf[layout.CONF_PML]:
+        yield lock(path)
+        yield over(new_walk(walks.CLEAR_DIRTY, start, end, {}, tables=tables))
+        yield UNLOCK
+    # With PML it looks at huge leaves alone, a thousand times as fast: its parts are as much longer.
+    least = PAGES_PER_1G if conf[layout.CONF_PML] else 1
+    yield lock(path)
+    yield over(new_walk(walks.WRITE_PROTECT, start, end, {walks.LEAST: least}, tables=tables))
     yield UNLOCK
 
 
@@ -120,6 +134,8 @@ def _disable(vm: VmArrays, slot_id: int, row: int) -> Steps[None]:
     state.conf[layout.CONF_LOGGING_SLOTS] -= 1
     slot[layout.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
     free_bitmap(vm, row)
+    if state.conf[layout.CONF_PML] and not state.conf[layout.CONF_LOGGING_SLOTS]:
+        yield KICK  # and off
     if vm.config.mmu is Mmu.STAGE2:
         state.stat[layout.STAT_SPLIT_CACHE] = 0
         return
@@ -144,8 +160,8 @@ def _collapse(vm: VmArrays, tables: int, row: int, least: int) -> Steps[None]:
     yield lock(Path.L2_DISABLE if conf[layout.CONF_L2] else Path.DISABLE)
     kind = walks.COLLAPSE_TABLES if by_table else walks.COLLAPSE_LEAVES
     chosen = {walks.SLOT: row, walks.LEAST: least, walks.FLUSHES_EACH: int(not once)}
-    walk = new_walk(kind, base, base + pages, chosen, tables)
-    yield going(walk)
+    walk = new_walk(kind, base, base + pages, chosen, tables=tables)
+    yield over(walk)
     yield UNLOCK
     if walk.collapsed and once:
         vm.state.stat[layout.STAT_TLB_FLUSHES] += 1
@@ -174,6 +190,6 @@ def _pre_split(vm: VmArrays, row: int, vcpu: int, vcpus: layout.I64) -> Steps[in
     for level in (PG_LEVEL_2M, PG_LEVEL_4K):
         vm.state.slots[row, layout.SLOT_FORCED_LEVEL] = level
         chosen = {walks.SLOT: row, walks.LEVEL: level, walks.VCPU: vcpu}
-        yield going(new_walk(walks.PRE_SPLIT, base, base + pages, chosen, len(vm.tables) - 1))
+        yield over(new_walk(walks.PRE_SPLIT, base, base + pages, chosen, tables=len(vm.tables) - 1))
     vm.note_peak()
     return regions_of(base, pages) + pages

@@ -5,16 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
-import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from mmuviz.ground.errors import InputError, shown
 from mmuviz.ground.pages import PAGES_PER_1G
+from mmuviz.ground.regular_file import open_regular
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
 
@@ -89,17 +88,6 @@ def read_document(path: Path) -> dict[str, Any]:
         size = f"it has more than {MAX_FILE_BYTES >> 20} MiB of JSON"
         raise InputError(f"{size}; a recording must have less: give one with fewer ops or fewer events")
     return _parsed(text)
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file, once and without waiting: a pipe or a device would be waited for, for ever."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-        raise InputError(f"is {kinds.get(stat.S_IFMT(mode), 'no file')}; give a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

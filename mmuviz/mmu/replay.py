@@ -12,13 +12,14 @@ import numpy as np
 from mmuviz.ground.errors import InputError, KvmError, MmuvizError
 from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES
 from mmuviz.mmu.answers import COUNTER_NAMES, TRACEPOINTS, event_fields
-from mmuviz.mmu.config import Backing, Memslot
+from mmuviz.mmu.config import MAX_GFN, Backing, Memslot
 from mmuviz.mmu.counters import Counters
 from mmuviz.mmu.drivable import Drivable
+from mmuviz.mmu.events import traced
 from mmuviz.mmu.extended import plain_document
 from mmuviz.mmu.page_sets import bitmap_of, bitmap_ranges, pages_of, parallel_turns, ranges_of
 from mmuviz.mmu.recordings import TEST_SLOT, Replayable, checked, memslot_of, read_document
-from mmuviz.mmu.state import I64
+from mmuviz.mmu.state import I64, LOG_ALL
 from mmuviz.mmu.vm import Vm
 
 CONTROL_SLOT: Final = 0
@@ -123,7 +124,7 @@ class Replay(Generic[D]):
             if not self.several:
                 raise
             after["errno"] = error.errno
-        events = self.vm.take_events()
+        events = traced(self.vm.take_events())
         if op["op"] in ZAPS_ALL:
             events = events[:0]
         now = self.vm.counters()
@@ -348,7 +349,9 @@ def replay_of(recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) 
         recording: checked recording.
         tracepoints: kinds of events that are recorded.
     """
-    return Replay(recording, Vm(recording.config, record=True), tracepoints)
+    vm = Vm(recording.config)
+    vm.log_all(LOG_ALL, 0, MAX_GFN)
+    return Replay(recording, vm, tracepoints)
 
 
 def replayed(document: dict[str, Any]) -> dict[str, Any]:

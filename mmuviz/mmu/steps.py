@@ -20,7 +20,8 @@ class Act(StrEnum):
     """What a step is.
 
     WORK is what an ioctl has done, on the way to a lock or under it. LOCK and UNLOCK are of mmu_lock. WALK is to
-    be carried out by the consumer. FLUSH is a remote TLB flush (on arm64 a broadcast).
+    be carried out by the consumer. FLUSH is a remote TLB flush (on arm64 a broadcast). KICK has every vCPU that is in
+    the guest leave it, which empties its PML buffer; nobody waits for that.
     """
 
     WORK = "work"
@@ -28,6 +29,7 @@ class Act(StrEnum):
     UNLOCK = "unlock"
     WALK = "walk"
     FLUSH = "flush"
+    KICK = "kick"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +53,7 @@ Steps = Generator[Step, None, T]
 WORK: Final = Step(Act.WORK)
 UNLOCK: Final = Step(Act.UNLOCK)
 FLUSH: Final = Step(Act.FLUSH)
+KICK: Final = Step(Act.KICK)
 
 
 def lock(path: Path) -> Step:
@@ -58,7 +61,7 @@ def lock(path: Path) -> Step:
     return Step(Act.LOCK, path)
 
 
-def going(walk: Walk, path: Path | None = None) -> Step:
+def over(walk: Walk, path: Path | None = None) -> Step:
     """Carry out a walk; `path` is who takes mmu_lock anew for each of its parts."""
     return Step(Act.WALK, path, walk)
 

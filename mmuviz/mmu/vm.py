@@ -10,10 +10,9 @@ import numpy as np
 from mmuviz.ground.errors import InputError
 from mmuviz.mmu import host_operations, logging_steps, memslots, word_steps, work
 from mmuviz.mmu import state as layout
-from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays, WalkStep
+from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays
 from mmuviz.mmu.config import Memslot, Mmu, VmConfig, check_eager
 from mmuviz.mmu.counters import Counters, counters_of
-from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.kvm_run import AccessLoop, GuestRuns, RunExit, load_vcpus
 from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.stats import MemoryOverhead, overhead_now
@@ -72,15 +71,6 @@ class Vm:
         """
         return self._arrays.span(self._arrays.row(slot_id))
 
-    def bitmap(self, slot_id: int, first_word: int, words: int) -> I64:
-        """Words of KVM's own dirty bitmap of a slot: a view, int64[words].
-
-        Raises:
-            KvmEinval: no such slot id can exist.
-            KvmEnoent: no such slot.
-        """
-        return self._arrays.bitmap(self._arrays.row(slot_id), first_word, words)
-
     def counters(self) -> Counters:
         """KVM's statistics as they are now."""
         return counters_of(self._arrays.state)
@@ -126,16 +116,6 @@ class Vm:
             shift: a cell spans 2 ** shift pages.
         """
         self._arrays.count_cells(cell_row, cells, shift)
-
-    def walk(self, start: int, end: int, step: WalkStep) -> None:
-        """Call a compiled walk until it is through, emptying the log in between.
-
-        Args:
-            start: where it begins.
-            end: where it is through.
-            step: the walk: from where to go on to where it stopped.
-        """
-        self._arrays.walk(start, end, step)
 
     # Memslots
 
@@ -347,10 +327,6 @@ class Vm:
     def reset_ring_steps(self) -> Steps[int]:
         """reset_dirty_rings() step by step; the generator returns the entries."""
         return word_steps.reset_ring_steps(self._arrays)
-
-    def ring_is_full(self, vcpu: int) -> bool:
-        """Whether KVM_RUN of a vCPU would come back at once with KVM_EXIT_DIRTY_RING_FULL."""
-        return bool(ring_soft_full(self._arrays.state, vcpu))
 
     # The host
 

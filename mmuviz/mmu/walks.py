@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from mmuviz.ground.compiled import compiled, inlined, woven
+from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves
 from mmuviz.mmu.config import MAX_GFN
 from mmuviz.mmu.counting import leaves_of
-from mmuviz.mmu.dirty_log import clear_dirty_log_protect, get_dirty_log_protect
+from mmuviz.mmu.dirty_log import arm_words, clear_dirty_log_protect, get_dirty_log_protect
 from mmuviz.mmu.dirty_ring import ALL_MASKS, dirty_ring_reset
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.presplit import fault_pages
@@ -32,6 +32,8 @@ from mmuviz.mmu.state import (
     CONF_TRACK_LEVEL,
     DIRTY,
     I64,
+    PRESENT,
+    RING_RESET_INDEX,
     SPLITTER_RMAP,
     SPLITTER_STAGE2,
     STAT_SPLIT_TOPUPS,
@@ -44,39 +46,47 @@ from mmuviz.mmu.state import (
     WRITABLE,
     MmuState,
 )
+from mmuviz.mmu.tracking import split_restless
 
 ALL_LEVELS: Final = (1 << PG_LEVEL_4K) | (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
 HUGE_LEVELS: Final = (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
 
 # What a walk does.
 SPLIT: Final = 0
-PROTECT: Final = 1
+WRITE_PROTECT: Final = 1
+"""Clear write access of all that PML does not track."""
 COLLAPSE_TABLES: Final = 2
 COLLAPSE_LEAVES: Final = 3
 GET_WORDS: Final = 4
 CLEAR_WORDS: Final = 5
 RESET_RING: Final = 6
 PRE_SPLIT: Final = 7
+ARM_WORDS: Final = 8
+"""GET and CLEAR in the tables of an L2; the bitmap is not touched."""
+SPLIT_RESTLESS: Final = 9
+"""What the hybrid splits before GET and CLEAR, 2M region by 2M region."""
+CLEAR_DIRTY: Final = 10
+"""Clear dirty bits, for PML."""
 
 # Entries of `Walk.at`: what is asked for.
 KIND: Final = 0
 SLOT: Final = 1
 """Row of the memslot, where the kind needs it."""
 LEVEL: Final = 2
-"""Of a walk over one level, that level; else 0."""
+"""Of a walk over one level, that level; of SPLIT_RESTLESS, rounds_to_4k; else 0."""
 VCPU: Final = 3
 FIRST_WORD: Final = 4
-"""Of CLEAR_WORDS, the word of the bitmap at which userspace's begin."""
+"""The word of the bitmap at which the buffer begins; of SPLIT_RESTLESS the gfn of its first page."""
 UNIT: Final = 5
-"""Pages that one of AT and END stands for: 1, or 64 where they count words."""
+"""Pages that one of AT and END stands for: 1, or 64 where they count words, or 512 where they count regions."""
 LEAST: Final = 6
 """Pages that a part spans at least."""
 ALWAYS_DROPS: Final = 7
 """Whether each part that links tables drops mmu_lock for them."""
 FLUSHES_EACH: Final = 8
 """Whether each part that zaps flushes at once."""
-LOCKS_EACH: Final = 9
-"""Whether mmu_lock is taken anew for each part."""
+MOVES_INDEX: Final = 9
+"""Of RESET_RING, whether the ring's reset index moves: not where other tables go through its entries next."""
 # How far it is.
 AT: Final = 10
 END: Final = 11
@@ -85,10 +95,8 @@ INSIDE: Final = 12
 LOW: Final = 13
 HIGH: Final = 14
 """Where that part begins and ends."""
-ARMED_DIRTY: Final = 15
-"""Of PROTECT, whether the part's dirty bits are cleared, and write access is next."""
 # KVM's counters when the part began, and what it did to them.
-WAS: Final = 16
+WAS: Final = 15
 SPLITS: Final = 0
 ZAPS: Final = 1
 TABLES: Final = 2
@@ -96,11 +104,12 @@ TOPUPS: Final = 3
 TLBIS: Final = 4
 COLLAPSED: Final = 5
 LEAVES: Final = 6
-COUNTED: Final = 7
+FLUSHED: Final = 7
+COUNTED: Final = 8
 """How many counters there are: WAS and one of them is its value then, DID and one of them how much it grew."""
 DID: Final = WAS + COUNTED
 FLUSHES: Final = DID + COUNTED
-"""TLB flushes that the part ends with."""
+"""TLB flushes that are still to be paid for."""
 DROPS: Final = FLUSHES + 1
 """Whether mmu_lock was dropped for memory in the part."""
 COLLAPSED_ALL: Final = DROPS + 1
@@ -122,11 +131,13 @@ class Walk(NamedTuple):
         tables: which of VmArrays.tables it changes.
         at: int64[WALK_ENTRIES], changed in place.
         buffer: int64[words] of userspace, of GET_WORDS written.
+        rounds: int64[regions] of SPLIT_RESTLESS, see mmuviz/mmu/tracking.py.
     """
 
     tables: int
     at: I64
     buffer: I64
+    rounds: I64
 
     @property
     def collapsed(self) -> int:
@@ -134,7 +145,16 @@ class Walk(NamedTuple):
         return int(self.at[COLLAPSED_ALL])
 
 
-def new_walk(kind: int, first: int, end: int, chosen: dict[int, int], tables: int = 0, buffer: I64 = NO_BUFFER) -> Walk:
+def new_walk(
+    kind: int,
+    first: int,
+    end: int,
+    chosen: dict[int, int],
+    *,
+    tables: int,
+    buffer: I64 = NO_BUFFER,
+    rounds: I64 = NO_BUFFER,
+) -> Walk:
     """A walk from `first` to `end`, not yet begun.
 
     Args:
@@ -144,13 +164,14 @@ def new_walk(kind: int, first: int, end: int, chosen: dict[int, int], tables: in
         chosen: other entries that are asked for.
         tables: see Walk.
         buffer: see Walk.
+        rounds: see Walk.
     """
     at = np.zeros(WALK_ENTRIES, dtype=np.int64)
     at[KIND], at[AT], at[END] = kind, first, end
     at[UNIT] = at[LEAST] = 1
     for entry, value in chosen.items():
         at[entry] = value
-    return Walk(tables, at, buffer)
+    return Walk(tables, at, buffer, rounds)
 
 
 @woven
@@ -159,7 +180,14 @@ def count_now(stat: I64, at: I64, first: int) -> None:
     at[first + SPLITS], at[first + ZAPS] = stat[STAT_SPLITS], stat[STAT_ZAPS]
     at[first + TABLES], at[first + TOPUPS] = stat[STAT_TABLE_PAGES], stat[STAT_SPLIT_TOPUPS]
     at[first + TLBIS], at[first + COLLAPSED] = stat[STAT_TLBIS], stat[STAT_TABLES_COLLAPSED]
-    at[first + LEAVES] = leaves_of(stat)
+    at[first + LEAVES], at[first + FLUSHED] = leaves_of(stat), stat[STAT_TLB_FLUSHES]
+
+
+@inlined
+def is_1g_leaf(state: MmuState, gfn: int) -> bool:
+    """Whether a 1G leaf maps a gfn."""
+    row = int(state.row_of[gfn >> SHIFT_1G])
+    return row >= 0 and int(state.l3[row]) & PRESENT != 0
 
 
 @woven
@@ -171,23 +199,25 @@ def begin_part(state: MmuState, at: I64, pages: int) -> None:
     else:
         size = max(max(pages, at[LEAST]) // at[UNIT], 1)
         at[HIGH] = min((at[AT] // size + 1) * size, at[END])
-    at[ARMED_DIRTY] = 0 if state.conf[CONF_PML] != 0 else 1
+    if at[KIND] in (WRITE_PROTECT, CLEAR_DIRTY) and is_1g_leaf(state, at[AT]):
+        at[HIGH] = min(((at[AT] >> SHIFT_1G) + 1) << SHIFT_1G, at[END])  # one entry, however small the part
     count_now(state.stat, at, WAS)
 
 
 @compiled
-def protect(state: MmuState, at: I64) -> None:
-    """Clear dirty bits for PML, then write access of all that PML does not track."""
-    protected = ALL_LEVELS
+def clear_dirty(state: MmuState, start: int, end: int) -> int:
+    """Clear dirty bits of leaves; returns where to go on. Kernel: kvm_mmu_slot_leaf_clear_dirty()."""
+    levels = ALL_LEVELS if state.conf[CONF_TDP_MMU] != 0 else 1 << PG_LEVEL_4K
+    return clear_leaf_bits(state, start, end, levels, DIRTY, work.WORK_PROTECT_4K)
+
+
+@compiled
+def write_protect(state: MmuState, start: int, end: int) -> int:
+    """Clear write access of leaves; returns where to go on. Kernel: kvm_mmu_slot_remove_write_access()."""
+    levels = ALL_LEVELS
     if state.conf[CONF_PML] != 0:
-        if at[ARMED_DIRTY] == 0:
-            levels = ALL_LEVELS if state.conf[CONF_TDP_MMU] != 0 else 1 << PG_LEVEL_4K
-            at[AT] = clear_leaf_bits(state, at[AT], at[HIGH], levels, DIRTY, work.WORK_PROTECT_4K)
-            if at[AT] < at[HIGH]:
-                return
-            at[ARMED_DIRTY], at[AT] = 1, at[LOW]
-        protected = HUGE_LEVELS if state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K else 1 << PG_LEVEL_1G
-    at[AT] = clear_leaf_bits(state, at[AT], at[HIGH], protected, WRITABLE, work.WORK_PROTECT_4K)
+        levels = HUGE_LEVELS if state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K else 1 << PG_LEVEL_1G
+    return clear_leaf_bits(state, start, end, levels, WRITABLE, work.WORK_PROTECT_4K)
 
 
 @compiled
@@ -203,46 +233,59 @@ def split(state: MmuState, at: I64) -> None:
 
 
 @woven
-def carry_on(state: MmuState, at: I64, buffer: I64) -> None:
+def change_words(state: MmuState, walk: Walk) -> None:
+    """Go on with a part of GET, CLEAR, a reset of a ring, or what comes before them."""
+    at, kind, words = walk.at, walk.at[KIND], walk.buffer
+    if kind == GET_WORDS:
+        at[AT] = get_dirty_log_protect(state, at[SLOT], words[: at[HIGH]], at[AT])
+    elif kind == CLEAR_WORDS:
+        at[AT] = clear_dirty_log_protect(state, at[SLOT], at[FIRST_WORD], words[: at[HIGH]], at[AT])
+    elif kind == ARM_WORDS:
+        at[AT] = arm_words(state, at[SLOT], at[FIRST_WORD], words[: at[HIGH]], at[AT])
+    elif kind == SPLIT_RESTLESS:
+        at[AT] = split_restless(state, at[FIRST_WORD], words, walk.rounds[: at[HIGH]], at[LEVEL], at[AT])
+    else:
+        at[AT] = dirty_ring_reset(state, at[VCPU], at[AT], ALL_MASKS if at[HIGH] > at[LOW] + 1 else 1)
+        if at[MOVES_INDEX] != 0:
+            state.ring_at[at[VCPU], RING_RESET_INDEX] = at[AT]
+
+
+@woven
+def change_some(state: MmuState, walk: Walk) -> None:
     """Go on with the part, to its end or until the event log wants emptying."""
-    kind = at[KIND]
+    at, kind = walk.at, walk.at[KIND]
     if kind == SPLIT:
         split(state, at)
-    elif kind == PROTECT:
-        protect(state, at)
+    elif kind == WRITE_PROTECT:
+        at[AT] = write_protect(state, at[AT], at[HIGH])
+    elif kind == CLEAR_DIRTY:
+        at[AT] = clear_dirty(state, at[AT], at[HIGH])
     elif kind == COLLAPSE_TABLES:
         at[AT] = collapse_slot(state, at[SLOT], at[AT], at[HIGH])
     elif kind == COLLAPSE_LEAVES:
         at[AT] = zap_collapsible_leaves(state, at[SLOT], at[AT], at[HIGH])
-    elif kind == GET_WORDS:
-        at[AT] = get_dirty_log_protect(state, at[SLOT], buffer[: at[HIGH]], at[AT])
-    elif kind == CLEAR_WORDS:
-        at[AT] = clear_dirty_log_protect(state, at[SLOT], at[FIRST_WORD], buffer[: at[HIGH]], at[AT])
-    elif kind == RESET_RING:
-        left = dirty_ring_reset(state, at[VCPU], ALL_MASKS if at[HIGH] > at[LOW] + 1 else 1)
-        at[AT] = at[END] - left
-    else:
+    elif kind == PRE_SPLIT:
         at[AT] = fault_pages(state, at[VCPU], at[SLOT], at[LEVEL], at[AT], at[HIGH])
+    else:
+        change_words(state, walk)
 
 
 @woven
 def end_part(state: MmuState, at: I64) -> None:
     """The part is over: what it did to KVM's counters, and what comes of that."""
     kind = at[KIND]
-    at[INSIDE] = at[DROPS] = at[FLUSHES] = 0
+    at[INSIDE] = at[DROPS] = 0
     if kind != RESET_RING:
         at[AT] = at[HIGH]
     count_now(state.stat, at, DID)
     for each in range(COUNTED):
         at[DID + each] -= at[WAS + each]
-    if kind in (SPLIT, CLEAR_WORDS):
-        if at[DID + TABLES] != 0 and (at[ALWAYS_DROPS] != 0 or at[DID + TOPUPS] != 0):
-            at[DROPS] = 1
-    else:
-        at[DID + TLBIS] = 0
-    if kind != CLEAR_WORDS:
-        at[DID + TOPUPS] = 0
+    links = kind in (SPLIT, CLEAR_WORDS, ARM_WORDS) and at[DID + TABLES] != 0
+    if links and (at[ALWAYS_DROPS] != 0 or at[DID + TOPUPS] != 0):
+        at[DROPS] = 1
+    at[FLUSHES] = at[DID + FLUSHED]
     if kind in (COLLAPSE_TABLES, COLLAPSE_LEAVES):
+        at[FLUSHES] = 0
         gone = at[DID + COLLAPSED] if kind == COLLAPSE_TABLES else -at[DID + LEAVES]
         at[COLLAPSED_ALL] += gone
         if at[FLUSHES_EACH] != 0:
@@ -251,25 +294,25 @@ def end_part(state: MmuState, at: I64) -> None:
 
 
 @compiled
-def change_next(state: MmuState, at: I64, buffer: I64, pages: int) -> int:
+def change_next(state: MmuState, walk: Walk, pages: int) -> int:
     """Carry out the next part of a walk, or go on with the one under way.
 
     Args:
         state: the walk's tables, changed in place.
-        at: `Walk.at`, changed in place.
-        buffer: `Walk.buffer`.
+        walk: changed in place.
         pages: that a part spans at most; of a ring, one mask below 1 GiB, else all of them.
 
     Returns:
         PART_DONE; LOG_LOW where the event log wants emptying before it goes on; OVER.
     """
+    at = walk.at
     if at[INSIDE] == 0:
         if at[AT] >= at[END]:
             return OVER
         begin_part(state, at, pages)
     if log_is_low(state):
         return LOG_LOW
-    carry_on(state, at, buffer)
+    change_some(state, walk)
     if at[AT] < at[HIGH]:
         return LOG_LOW
     end_part(state, at)
@@ -279,7 +322,7 @@ def change_next(state: MmuState, at: I64, buffer: I64, pages: int) -> int:
 def carry_out(vm: VmArrays, walk: Walk) -> None:
     """Carry a walk out at once, in one part."""
     while True:
-        why = change_next(vm.tables[walk.tables], walk.at, walk.buffer, MAX_GFN)
+        why = change_next(vm.tables[walk.tables], walk, MAX_GFN)
         if why == OVER:
             return
         if why == LOG_LOW:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from mmuviz.ground.errors import KvmEinval, KvmEnoent, KvmEnxio
-from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_2M
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, SHIFT_2M
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.arrays import VmArrays
-from mmuviz.mmu.dirty_log import arm_words
 from mmuviz.mmu.locks import Path
 from mmuviz.mmu.logging_steps import always_drops_lock
 from mmuviz.mmu.state import I64
-from mmuviz.mmu.steps import FLUSH, UNLOCK, WORK, Steps, going, lock
-from mmuviz.mmu.tracking import note_round, split_restless
+from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, over
+from mmuviz.mmu.tracking import note_round
 from mmuviz.mmu.walks import new_walk
 
 
@@ -61,20 +60,27 @@ def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
     else:
         vm.state.work[work.WORK_GET] += 1
     yield WORK
-    vm.state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
+    yield from _sync(vm)
     rounds = vm.rounds.get(slot_id)
     if rounds is not None:
         note_round(vm.bitmap(row, 0, words), base, pages, rounds)
     if vm.config.dirty_log_mode.manual:
+        vm.state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
         return vm.bitmap(row, 0, words).copy()
     yield lock(Path.GET)
     armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
     yield from _before_words(vm, slot_id, row, 0, vm.bitmap(row, 0, words))
     buffer = np.zeros(words, dtype=np.int64)
     chosen = {walks.SLOT: row, walks.UNIT: BITS_PER_LONG}
-    yield going(new_walk(walks.GET_WORDS, 0, words, chosen, len(vm.tables) - 1, buffer))
+    yield over(new_walk(walks.GET_WORDS, 0, words, chosen, tables=len(vm.tables) - 1, buffer=buffer))
     yield from _end_of_words(vm, armed)
     return buffer
+
+
+def _sync(vm: VmArrays) -> Steps[None]:
+    """With PML every vCPU is kicked out of the guest; nobody waits for it. Kernel: kvm_arch_sync_dirty_log()."""
+    if vm.state.conf[layout.CONF_PML]:
+        yield KICK
 
 
 def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: I64) -> Steps[None]:
@@ -94,10 +100,12 @@ def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: 
     if rounds is not None and limit is not None:
         first = base + first_word * BITS_PER_LONG
         part = rounds[(first >> SHIFT_2M) - (base >> SHIFT_2M) :]
-        vm.walk(0, len(part), lambda at: split_restless(vm.state, first, mine, part, limit, at))
+        chosen = {walks.FIRST_WORD: first, walks.LEVEL: limit, walks.UNIT: PAGES_PER_2M}
+        tables = len(vm.tables) - 1
+        yield over(new_walk(walks.SPLIT_RESTLESS, 0, len(part), chosen, tables=tables, buffer=mine, rounds=part))
     if vm.l2 is not None:
-        vm.walk(0, len(mine), lambda word: arm_words(vm.tables[0], row, first_word, mine, word))
-    yield WORK
+        chosen = {walks.SLOT: row, walks.FIRST_WORD: first_word, walks.UNIT: BITS_PER_LONG}
+        yield over(new_walk(walks.ARM_WORDS, 0, len(mine), chosen, tables=0, buffer=mine))
 
 
 def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
@@ -136,6 +144,7 @@ def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64) -
     words, tables = len(buffer), len(vm.tables) - 1
     vm.state.work[work.WORK_CLEAR] += 1
     yield WORK
+    yield from _sync(vm)
     yield lock(Path.CLEAR)
     armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
     if vm.l2 is not None or vm.rounds:
@@ -146,7 +155,7 @@ def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64) -
         walks.UNIT: BITS_PER_LONG,
         walks.ALWAYS_DROPS: always_drops_lock(vm, tables),
     }
-    yield going(new_walk(walks.CLEAR_WORDS, 0, words, chosen, tables, buffer))
+    yield over(new_walk(walks.CLEAR_WORDS, 0, words, chosen, tables=tables, buffer=buffer))
     yield from _end_of_words(vm, armed)
 
 
@@ -195,10 +204,9 @@ def _reset_rings(vm: VmArrays) -> Steps[int]:
         at = vm.state.ring_at[vcpu]
         first, end = int(at[layout.RING_RESET_INDEX]), int(at[layout.RING_HARVEST_INDEX])
         done += end - first
-        for tables in range(len(vm.tables)):
-            at[layout.RING_RESET_INDEX] = first  # each of a nested VM's tables goes through the same entries
-            chosen = {walks.VCPU: vcpu, walks.LOCKS_EACH: 1}
-            yield going(new_walk(walks.RESET_RING, first, end, chosen, tables), Path.RING_RESET)
+        for tables in range(len(vm.tables)):  # each of a nested VM's tables goes through the same entries
+            chosen = {walks.VCPU: vcpu, walks.MOVES_INDEX: int(tables == len(vm.tables) - 1)}
+            yield over(new_walk(walks.RESET_RING, first, end, chosen, tables=tables), Path.RING_RESET)
     if done:  # even where the slot of every entry is gone
         vm.state.work[work.WORK_RING_FLUSH] += 1
         vm.state.stat[layout.STAT_TLB_FLUSHES] += 1

@@ -252,6 +252,4 @@ PATH_MAP_1G: Final = 3
 PATH_FIX: Final = 4
 PATH_SPLIT: Final = 5
 PATH_INVALIDATED: Final = 6
-PATH_SPURIOUS: Final = 7
-PATH_EMULATED: Final = 8
-PATH_NAMES: Final = ("fast", "map_4k", "map_2m", "map_1g", "fix", "split", "invalidated", "spurious", "emulated")
+PATH_EMULATED: Final = 7

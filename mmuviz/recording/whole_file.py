@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from mmuviz.ground.errors import InputError, shown
+from mmuviz.ground.regular_file import open_regular
 
 MAX_FILE_BYTES: Final = 1 << 27
 
@@ -16,16 +18,21 @@ def read(path: Path) -> bytes:
     """The bytes of a file, of at most MAX_FILE_BYTES.
 
     Raises:
-        InputError: it cannot be read, or is larger.
+        InputError: it cannot be read, is no regular file, or is larger.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read {path}: {reason}; name a file that `mmuviz run -o` wrote") from None
     if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{path} has more than {MAX_FILE_BYTES} bytes; a Recording has at most as many")
+        raise InputError(
+            f"{path} has more than {MAX_FILE_BYTES >> 20} MiB, and no Recording has; name a file that "
+            "`mmuviz run -o` wrote"
+        )
     return data
 
 
@@ -39,9 +46,9 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         InputError: the folder or the file cannot be written.
     """
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
+    check_place(path)
     try:
+        path = path.resolve()  # through links, which stay
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         beside = Path(name)
         try:
@@ -54,6 +61,28 @@ def write(path: Path, data: bytes) -> None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else shown(str(error))
         raise InputError(f"cannot write {path}: {reason}; name a file in a folder that you may write") from None
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no file can stand, or where something else stands that must not be replaced.
+
+    Raises:
+        InputError: the path is a folder or a device, a link that leads nowhere, or lies in no folder.
+    """
+    try:
+        target = path.resolve()
+        mode = target.stat().st_mode if target.exists() else None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else shown(str(error))
+        raise InputError(f"cannot write {path}: {reason}; name another file") from None
+    if mode is None and path.is_symlink():
+        raise InputError(f"cannot write {path}: it is a link that leads nowhere; name another file")
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InputError(f"cannot write {path}: it is no regular file; name another one")
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file")
 
 
 def _umask() -> int:

@@ -9,6 +9,7 @@ from mmuviz.engine.choices.memory import MemslotChoices
 from mmuviz.engine.choices.phases import PhasesWorkload, Timed
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.choices.units import size_text
+from mmuviz.engine.cost_table import PS_PER_NS, cost_table
 from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
@@ -16,7 +17,9 @@ from mmuviz.engine.drivers.live_rounds import LiveRounds
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.without_logging import WithoutLogging
 from mmuviz.ground.errors import InputError
-from mmuviz.ground.pages import pages_per_hpage
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, pages_per_hpage
+from mmuviz.mmu import work
+from mmuviz.mmu.config import Backing
 from mmuviz.workloads.pattern import PS_PER_S, Pattern
 
 NS_AN_ACCESS: Final = 12
@@ -47,12 +50,14 @@ class Cost(NamedTuple):
         faults: of the guest, at most.
         memory_bytes: of the host that simulates.
         seconds: on one core.
+        end_ns: simulated time from the clock's start, of a guest that runs on; else 0.
     """
 
     accesses: int
     faults: int
     memory_bytes: int
     seconds: float
+    end_ns: int = 0
 
     @property
     def says(self) -> str:
@@ -76,7 +81,8 @@ def cost_of(scenario: Scenario) -> Cost:
         return _listed(scenario)
     pages = sum(slot.pages for slot in scenario.memory)
     populate = sum(slot.pages for slot in scenario.ram)
-    running = _accesses(scenario)
+    end_ns = _end_ns(scenario)
+    running = _accesses(scenario, end_ns)
     walks, arms = _walks_and_arms(scenario)
     faults = _leaves(scenario.ram) + min(running, populate * arms)
     seconds = ((populate + running) * NS_AN_ACCESS + faults * NS_A_FAULT) / NS_PER_S
@@ -86,7 +92,53 @@ def cost_of(scenario: Scenario) -> Cost:
         faults=faults,
         memory_bytes=BYTES_AT_LEAST + pages * BYTES_A_PAGE + scenario.vm.vcpus * BYTES_A_VCPU,
         seconds=round(seconds, 3),
+        end_ns=end_ns,
     )
+
+
+class Ioctls(NamedTuple):
+    """How long the ioctls take, by the costs of what they surely go over, in ns.
+
+    Attributes:
+        enable: of all memslots.
+        each_round: a GET and its CLEARs of all pages.
+        disable: of all memslots.
+    """
+
+    enable: int
+    each_round: int
+    disable: int
+
+
+def ioctls_of(scenario: Scenario) -> Ioctls:
+    """Work out the time of the ioctls, as if every page were dirty in every round."""
+    config, logged = scenario.vm.config(), [slot for slot in scenario.memory if slot.logged]
+    costs = cost_table(config, scenario.host.values())
+    pages = sum(slot.pages for slot in logged)
+    huge = sum(slot.pages for slot in logged if slot.backing is not Backing.PAGES_4K)
+    split_ps = huge // PAGES_PER_2M * costs.step(work.WORK_SPLIT_ENABLE_2M) if scenario.vm.splits_eagerly else 0
+    small = pages if scenario.vm.splits_eagerly else pages - huge
+    mode = config.dirty_log_mode
+    word, page = (
+        (work.WORK_CLEAR_WORD, work.WORK_CLEAR_PAGE) if mode.manual else (work.WORK_GET_WORD, work.WORK_GET_PAGE)
+    )
+    round_ps = pages * costs.step(page) + pages // BITS_PER_LONG * costs.step(word)
+    enable_ps = split_ps + small * costs.step(work.WORK_PROTECT_4K)
+    if mode.initially_set:
+        enable_ps, round_ps = 0, round_ps + split_ps
+    return Ioctls(enable_ps // PS_PER_NS, 0 if mode.ring else round_ps // PS_PER_NS, split_ps // PS_PER_NS)
+
+
+def _end_ns(scenario: Scenario) -> int:
+    """When a guest that runs on ends, 0 of any other."""
+    driver = scenario.driver
+    if isinstance(driver, EnableOnly):
+        return int(driver.lead + ioctls_of(scenario).enable + driver.tail)
+    if isinstance(driver, LiveRounds):
+        took = ioctls_of(scenario)
+        rounds = driver.rounds * max(driver.interval, took.each_round)
+        return int(driver.lead + took.enable + rounds + driver.tail + (took.disable if driver.disable else 0))
+    return int(driver.duration) if isinstance(driver, WithoutLogging) else 0
 
 
 def _leaves(ram: tuple[MemslotChoices, ...]) -> int:
@@ -94,18 +146,12 @@ def _leaves(ram: tuple[MemslotChoices, ...]) -> int:
     return sum(-(-slot.pages // pages_per_hpage(slot.backing.level)) for slot in ram)
 
 
-def _accesses(scenario: Scenario) -> int:
-    """Accesses at most, once the guest is mapped."""
+def _accesses(scenario: Scenario, lasts_ns: int) -> int:
+    """Accesses at most, once the guest is mapped; of one that runs on for a time."""
     vcpus, driver = scenario.vm.vcpus, scenario.driver
     if isinstance(driver, DirtyLogPerfTest | PreSplit) or (isinstance(driver, WithoutLogging) and driver.iterations):
         return _pass(scenario, scenario.workload.pattern_of()) * driver.iterations
-    if isinstance(driver, EnableOnly):
-        lasts_ns = driver.lead + driver.tail
-    elif isinstance(driver, LiveRounds):
-        lasts_ns = driver.lead + driver.rounds * driver.interval + driver.tail
-    elif isinstance(driver, WithoutLogging):
-        lasts_ns = driver.duration
-    else:
+    if not isinstance(driver, EnableOnly | LiveRounds | WithoutLogging):
         return 0
     parts = (
         scenario.timeline()

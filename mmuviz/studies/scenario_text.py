@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from mmuviz.ground.errors import InputError, shown
-from mmuviz.mmu.recordings import SCHEMA, open_regular, read_document
+from mmuviz.ground.regular_file import open_regular
+from mmuviz.mmu.recordings import SCHEMA, read_document
 
 MAX_FILE_BYTES: Final = 1 << 20
 MOST_PARTS: Final = 16

@@ -84,6 +84,7 @@ def check_calls(made: Recording) -> None:
     splits = sum(int(bins[f"splits_{place}"].sum()) for place in SPLIT_PLACES)
     assert splits == calls.splits.sum()
     assert bins.zaps.sum() == calls.zaps.sum()
+    assert bins.tlb_flushes.sum() == calls.tlb_flushes.sum()
     assert bins.accesses.sum() >= calls.accesses[~ioctls].sum()
     assert (calls.hold_ps <= calls.end_ps - calls.start_ps).all()
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -211,7 +212,7 @@ def test_an_interrupted_save_leaves_what_was_there(
 def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it is a folder; name a file in it"):
         made_recording().save(tmp_path)
-    with pytest.raises(InputError, match="No such file or directory; name a file in a folder"):
+    with pytest.raises(InputError, match=r"there is no folder .*; make it, or name another file"):
         made_recording().save(tmp_path / "none" / "one")
     with pytest.raises(InputError, match="cannot write"):
         made_recording().save(tmp_path / "a\0b")
@@ -220,7 +221,7 @@ def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file or directory; name a file"):
         load(tmp_path / "none")
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="is a folder; give a regular file"):
         load(tmp_path)
     with pytest.raises(InputError, match="cannot read"):
         load("a\0b")
@@ -229,7 +230,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
         load(tmp_path / "a.json.gz")
     with (tmp_path / "large").open("wb") as large:
         large.truncate(whole_file.MAX_FILE_BYTES + 1)
-    with pytest.raises(InputError, match="has more than 134217728 bytes"):
+    with pytest.raises(InputError, match="has more than 128 MiB, and no Recording has; name a file"):
         load(tmp_path / "large")
 
 
@@ -244,3 +245,21 @@ def test_two_processes_write_the_same_bytes(repository: Path, tmp_path: Path) ->
 
 def test_the_gzip_header_holds_nothing_of_this_machine() -> None:
     assert MADE[:10] == struct.pack("<BBBBIBB", 0x1F, 0x8B, 8, 0, 0, 0, 255)
+
+
+def test_only_regular_files_are_read_and_replaced(tmp_path: Path) -> None:
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="pipe is a pipe; give a regular file"):
+        load(pipe)
+    with pytest.raises(InputError, match="it is no regular file; name another one"):
+        made_recording().save(pipe)
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    made_recording().save(link)
+    assert link.is_symlink()
+    assert load(target) == made_recording()
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(InputError, match="cannot write"):
+        made_recording().save(link)

@@ -138,7 +138,7 @@ def test_a_cost_is_estimated_for_every_scenario(document: dict[str, Any]) -> Non
 def test_a_cost_grows_with_the_guest_and_is_refused_over_a_limit() -> None:
     small, large = base(), base(memory=[{"size": "1.5 TiB"}])
     assert cost_of(small).accesses == 3 << 20  # once to populate, and two passes
-    assert all(one < other for one, other in zip(cost_of(small), cost_of(large), strict=True))
+    assert all(one < other for one, other in zip(cost_of(small)[:4], cost_of(large)[:4], strict=True))
     assert check_cost(small) == cost_of(small)
     huge = base(memory=[{"size": "3 TiB"}], driver={"kind": "dirty_log_perf_test", "iterations": 9})
     with pytest.raises(InputError, match="over the limit of 120 s; give less memory"):

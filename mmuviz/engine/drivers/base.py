@@ -20,7 +20,21 @@ Span = Annotated[Time, Field(le=LONGEST_NS)]
 Iterations = Annotated[Whole, Field(ge=1, le=MOST_ITERATIONS)]
 
 
-class LogsDirtyPages(Choices):
+class Drives(Choices):
+    """What every driver has; one that does not log has neither a lock over its ioctls nor rings to reap."""
+
+    @property
+    def holds_big_lock(self) -> bool:
+        """Whether the thread that calls ioctls holds the lock that exits to userspace need."""
+        return False
+
+    @property
+    def reap_interval_ps(self) -> int:
+        """How often the thread that reaps rings comes by itself, 0 for only when a ring is full."""
+        return 0
+
+
+class LogsDirtyPages(Drives):
     """A driver that enables dirty logging."""
 
     big_lock: Annotated[
@@ -33,6 +47,16 @@ class LogsDirtyPages(Choices):
             json_schema_extra={"depends": "ring modes"},
         ),
     ] = 0
+
+    @property
+    def holds_big_lock(self) -> bool:
+        """See Drives."""
+        return self.big_lock
+
+    @property
+    def reap_interval_ps(self) -> int:
+        """See Drives."""
+        return self.reap_interval * PS_PER_NS
 
 
 def enable_logged(session: Session) -> None:

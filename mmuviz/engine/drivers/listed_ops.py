@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
+from mmuviz.engine.drivers.base import Drives
 from mmuviz.engine.timed_vm import TimedVm
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.mmu.recordings import Replayable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmuviz.engine.session import Session
 
 
-class ListedOps(Choices):
+class ListedOps(Drives):
     """Run a list of operations; they add the memslots and say every access."""
 
     kind: Literal["listed_ops"] = "listed_ops"

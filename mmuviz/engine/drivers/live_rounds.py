@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LiveRounds(LogsDirtyPages):
-    """Populate; let the guest run; enable; then every interval a GET and CLEARs; let it run on; disable or not."""
+    """Populate; let the guest run; enable; GET and CLEARs at once and after every interval; run on; disable or not."""
 
     kind: Literal["live_rounds"] = "live_rounds"
     lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0

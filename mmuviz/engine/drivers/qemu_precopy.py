@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from mmuviz.engine.choices.base import Choices
+from mmuviz.engine.drivers.base import Drives
 from mmuviz.ground.errors import InputError
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session
 
 
-class QemuPrecopy(Choices):
+class QemuPrecopy(Drives):
     """Pre-copy migration as QEMU does it."""
 
     kind: Literal["qemu_precopy"] = "qemu_precopy"

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.units import Whole, time_text
-from mmuviz.engine.drivers.base import MOST_ITERATIONS, PS_PER_NS, Span
+from mmuviz.engine.drivers.base import MOST_ITERATIONS, PS_PER_NS, Drives, Span
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session
@@ -19,7 +18,7 @@ def _default_iterations(given: dict[str, Any]) -> int:
     return 0 if given["duration"] else 2
 
 
-class WithoutLogging(Choices):
+class WithoutLogging(Drives):
     """Populate; then passes of the workload, or a time in which the guest never stops."""
 
     kind: Literal["without_logging"] = "without_logging"

@@ -1,0 +1,274 @@
+"""What is seen of the guest's memory at the end of each bin, kept by compiled code until Python fetches it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.account import widen_bins
+from mmuviz.engine.clock import FOREVER, Clock
+from mmuviz.ground.compiled import compiled, inlined, woven
+from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M
+from mmuviz.mmu.cells import CELL_1G, CELL_2M, CELL_4K, CELL_CHANGED, CELL_DIRTY, CELL_PROTECTED
+from mmuviz.mmu.examples import EX_SEEN, EXAMPLE_COLUMNS, EXAMPLES
+from mmuviz.mmu.state import (
+    I64,
+    RING_DIRTY_INDEX,
+    RING_HARVEST_INDEX,
+    SLOT_DIRTY_PAGES,
+    SLOT_UNREPORTED_PAGES,
+    STAT_TABLE_PAGES,
+    MmuState,
+)
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+
+FULL: Final = 255
+SHARES: Final = 8
+SHARE_NONE: Final = 0
+SHARE_MAPPED: Final = 1
+"""Of this column and one of the counts of a cell is that of their share."""
+
+STATES: Final = (
+    "table_pages",
+    "pages_4k",
+    "pages_2m",
+    "pages_1g",
+    "protected_4k",
+    "protected_2m",
+    "protected_1g",
+    "dirty_pages",
+    "unreported_pages",
+)
+"""What is noted of the whole guest in each frame."""
+
+
+@inlined
+def share_of(pages: int, whole: int) -> int:
+    """A part as a share of 255: 0 only where there is nothing, 255 only where it is all."""
+    if pages <= 0:
+        return 0
+    if pages >= whole:
+        return FULL
+    return min(max((2 * pages * FULL + whole) // (2 * whole), 1), FULL - 1)
+
+
+FRAMES_KEPT: Final = 64
+CHANGES_KEPT: Final = 8
+"""A buffer has room for so many frames, and for as many changes as this many frames have at most."""
+
+# Entries of `FrameBuffer.at`.
+LAST: Final = 0
+"""When the last frame was taken; FOREVER where nobody looks."""
+PERIOD: Final = 1
+"""Every how many ps somebody wants to look, 0 at the end of each bin."""
+ALARM: Final = 2
+"""A time at which Python is asked, FOREVER for none."""
+LEFT: Final = 3
+"""Frames that may still be taken without asking Python."""
+FRAMES: Final = 4
+"""How many the buffer holds; `CELLS` and `ROWS` how many changes of cells and examples."""
+CELLS: Final = 5
+ROWS: Final = 6
+RINGS: Final = 7
+"""Whether pages are reported by dirty rings."""
+BUFFER_ENTRIES: Final = 8
+
+
+class FrameBuffer(NamedTuple):
+    """Frames that are not fetched yet, and what the next one is compared with.
+
+    Attributes:
+        at: int64[BUFFER_ENTRIES].
+        pages: int64[cells], pages of memslots in each; 0 where none is shown.
+        shares: uint8[cells, 8], shares of each cell in the last frame; `counts` int64[cells, CELL_DIRTY] its pages.
+        totals: int64[CELL_DIRTY], pages of all cells that are shown.
+        ends: int64[FRAMES_KEPT], when each was taken, ps.
+        states: int64[FRAMES_KEPT, len(STATES)].
+        stops: int64[FRAMES_KEPT, 2], where its changes of cells and its examples end.
+        cells: int32[n], cells that changed, ascending in each frame; `cell_shares` uint8[n, 8].
+        rows: int64[m, EXAMPLE_COLUMNS + 1], examples, the kind last.
+    """
+
+    at: I64
+    pages: I64
+    shares: U8
+    counts: I64
+    totals: I64
+    ends: I64
+    states: I64
+    stops: I64
+    cells: I32
+    cell_shares: U8
+    rows: I64
+
+
+def new_buffer(pages: I64, *, rings: bool) -> FrameBuffer:
+    """An empty buffer, before the first frame.
+
+    Args:
+        pages: int64[cells], pages of memslots in each.
+        rings: whether pages are reported by dirty rings.
+    """
+    at, room = np.zeros(BUFFER_ENTRIES, dtype=np.int64), CHANGES_KEPT * len(pages)
+    at[LAST] = at[ALARM] = FOREVER
+    at[RINGS] = int(rings)
+    return FrameBuffer(
+        at=at,
+        pages=pages,
+        shares=np.zeros((len(pages), SHARES), dtype=np.uint8),
+        counts=np.zeros((len(pages), CELL_DIRTY), dtype=np.int64),
+        totals=np.zeros(CELL_DIRTY, dtype=np.int64),
+        ends=np.zeros(FRAMES_KEPT, dtype=np.int64),
+        states=np.zeros((FRAMES_KEPT, len(STATES)), dtype=np.int64),
+        stops=np.zeros((FRAMES_KEPT, 2), dtype=np.int64),
+        cells=np.zeros(room, dtype=np.int32),
+        cell_shares=np.zeros((room, SHARES), dtype=np.uint8),
+        rows=np.zeros((CHANGES_KEPT * EXAMPLES, EXAMPLE_COLUMNS + 1), dtype=np.int64),
+    )
+
+
+def no_buffer() -> FrameBuffer:
+    """Of a run at which nobody looks."""
+    return new_buffer(np.zeros(0, dtype=np.int64), rings=False)
+
+
+@woven
+def changed_shares(cells: I64, buffer: FrameBuffer, every: int) -> None:
+    """Bring the shares of all cells that changed up to date, and keep those that are others now.
+
+    Args:
+        cells: int64[cells, CELL_COLUMNS]; the marks of change are taken away.
+        buffer: changed in place.
+        every: 1 to keep all cells, 0 for those whose shares are others.
+    """
+    shares, pages, found = buffer.shares, buffer.pages, buffer.at[CELLS]
+    for cell in range(cells.shape[0]):
+        if (cells[cell, CELL_CHANGED] == 0 and every == 0) or pages[cell] == 0:
+            continue
+        cells[cell, CELL_CHANGED] = 0
+        for column in range(CELL_DIRTY):
+            buffer.totals[column] += cells[cell, column] - buffer.counts[cell, column]
+            buffer.counts[cell, column] = cells[cell, column]
+        whole = pages[cell]
+        mapped = cells[cell, CELL_4K] + cells[cell, CELL_2M] + cells[cell, CELL_1G]
+        differs = every != 0
+        for column in range(SHARES):
+            now = share_of(whole - mapped if column == SHARE_NONE else cells[cell, column - SHARE_MAPPED], whole)
+            differs = differs or now != shares[cell, column]
+            shares[cell, column] = now
+        if differs:
+            buffer.cells[found] = cell
+            for column in range(SHARES):
+                buffer.cell_shares[found, column] = shares[cell, column]
+            found += 1
+    buffer.at[CELLS] = found
+
+
+@woven
+def states_now(state: MmuState, totals: I64, rings: int, out: I64) -> None:
+    """Fill in STATES of the tables that the guest runs on.
+
+    Args:
+        state: the tables.
+        totals: `FrameBuffer.totals`.
+        rings: whether pages are reported by dirty rings.
+        out: int64[len(STATES)], all 0 before.
+    """
+    out[0] = state.stat[STAT_TABLE_PAGES]
+    for column in range(CELL_DIRTY):
+        out[1 + column] = totals[column]
+    for column in range(1, CELL_DIRTY, CELL_PROTECTED):
+        out[1 + column] //= PAGES_PER_2M
+        out[2 + column] //= PAGES_PER_1G
+    for slot in range(state.slots.shape[0]):
+        out[7] += state.slots[slot, SLOT_DIRTY_PAGES]
+        out[8] += state.slots[slot, SLOT_UNREPORTED_PAGES]
+    if rings != 0:
+        out[8] = 0
+        for vcpu in range(state.ring_at.shape[0]):
+            out[8] += state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_HARVEST_INDEX]
+
+
+@woven
+def take_examples(examples: I64, buffer: FrameBuffer) -> None:
+    """Take the rows of examples that are filled, the kind behind them."""
+    found = buffer.at[ROWS]
+    for kind in range(examples.shape[0]):
+        if examples[kind, EX_SEEN] != 0:
+            for column in range(EXAMPLE_COLUMNS):
+                buffer.rows[found, column] = examples[kind, column]
+            buffer.rows[found, EXAMPLE_COLUMNS] = kind
+            examples[kind, EX_SEEN] = 0
+            found += 1
+    buffer.at[ROWS] = found
+
+
+@compiled
+def take_frame(state: MmuState, buffer: FrameBuffer, end_ps: int, every: int) -> None:
+    """Look at the tables that the guest runs on; has_room() holds.
+
+    Args:
+        state: the tables.
+        buffer: changed in place.
+        end_ps: what time it is.
+        every: 1 to keep all cells, 0 for those that changed.
+    """
+    at = buffer.at
+    number = at[FRAMES]
+    changed_shares(state.cells, buffer, every)
+    take_examples(state.examples, buffer)
+    for column in range(len(STATES)):
+        buffer.states[number, column] = 0
+    states_now(state, buffer.totals, at[RINGS], buffer.states[number])
+    buffer.ends[number] = at[LAST] = end_ps
+    buffer.stops[number, 0], buffer.stops[number, 1] = at[CELLS], at[ROWS]
+    at[FRAMES] = number + 1
+
+
+@inlined
+def has_room(buffer: FrameBuffer) -> bool:
+    """Whether another frame fits in, whatever changed."""
+    at, most = buffer.at, buffer.pages.shape[0]
+    rows = at[ROWS] + EXAMPLES <= buffer.rows.shape[0]
+    return bool(rows and at[FRAMES] < FRAMES_KEPT and at[CELLS] + most <= buffer.cells.shape[0])
+
+
+@compiled
+def make_room(clock: Clock, time: int) -> None:
+    """Make bins as wide as they must be to reach a time, also where nothing is noted there."""
+    if time - 1 >> clock.regs[layout.BIN_SHIFT] >= layout.BINS:
+        widen_bins(clock.series, clock.lanes, clock.regs, time - 1)
+
+
+@compiled
+def next_stop(clock: Clock, at: I64) -> int:
+    """When somebody next wants to look."""
+    if at[LAST] == FOREVER:
+        return FOREVER
+    if at[PERIOD] > 0:
+        return int(at[LAST] + at[PERIOD])
+    shift = clock.regs[layout.BIN_SHIFT]
+    return int(min(((at[LAST] >> shift) + 1) << shift, at[ALARM]))
+
+
+@compiled
+def ends_bin(clock: Clock, time: int) -> int:
+    """1 where a bin ends at a time, else 0."""
+    return int(time & ((1 << clock.regs[layout.BIN_SHIFT]) - 1) == 0)
+
+
+@woven
+def looks_itself(state: MmuState, clock: Clock, buffer: FrameBuffer, time: int) -> bool:
+    """Take a frame at the end of a bin; False where Python is to be asked instead."""
+    if buffer.at[LEFT] <= 0 or time >= buffer.at[ALARM] or not has_room(buffer):
+        return False
+    buffer.at[LEFT] -= 1
+    make_room(clock, time)
+    if ends_bin(clock, time) != 0:
+        take_frame(state, buffer, time, 0)
+    return True

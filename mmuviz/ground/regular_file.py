@@ -1,0 +1,26 @@
+"""Files that are opened without being waited for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from mmuviz.ground.errors import InputError
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file, once and without waiting: a pipe or a device would be waited for, for ever.
+
+    Raises:
+        InputError: it is no regular file; the text follows the file's name.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+        raise InputError(f"is {kinds.get(stat.S_IFMT(mode), 'no file')}; give a regular file")
+    return os.fdopen(descriptor, "rb")
