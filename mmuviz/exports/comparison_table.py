@@ -16,7 +16,7 @@ NAME_COLUMNS: Final = 20
 MILLION: Final = 1_000_000
 FAR: Final = 10.0
 """From so many times the first value on, a difference is a factor and no percentage."""
-MOST_TIMES: Final = 9999
+MOST_TIMES: Final = 999
 LEAST_PERCENT: Final = 0.5
 MOST_PERCENT: Final = 99
 """What lies below or beyond is not written as a number: it would be rounded to none, or to all."""
@@ -129,7 +129,7 @@ def _ioctl_rows(recordings: Sequence[Recording]) -> list[Row]:
     rows = []
     for ioctl, title in IOCTLS.items():
         each = [recording.totals["ioctls"][ioctl] for recording in recordings]
-        held = "held for read" if all(shares_lock(recording, ioctl) for recording in recordings) else "lock held"
+        held = "read hold" if all(shares_lock(recording, ioctl) for recording in recordings) else "lock held"
         if any(call["calls"] for call in each):
             rows.append(Row(f"{title}, calls", [call["calls"] for call in each], _count))
             for key, what in (("total_ns", "total"), ("longest_ns", "longest"), ("longest_hold_ns", held)):
