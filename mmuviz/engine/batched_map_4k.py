@@ -40,18 +40,19 @@ from mmuviz.workloads.accesses import gfn_at
 def can_batch_map_4k(state: MmuState, clock: Clock) -> bool:
     """Whether faults of this VM hold mmu_lock for read, and leave nothing but an SPTE, a bit and counters."""
     conf = state.conf
-    plain = conf[mmu.CONF_PML] == 0 and conf[mmu.CONF_RING] == 0 and conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K
+    plain = conf[mmu.CONF_RING] == 0 and conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K
     tdp = conf[mmu.CONF_TDP_MMU] != 0 and conf[mmu.CONF_STAGE2] == 0 and conf[mmu.CONF_LINEAR] != mmu.NOT_LINEAR
     return bool(plain and tdp and clock.regs[layout.EXCLUSIVE] != 0 and clock.regs[layout.ONE_BY_ONE] == 0)
 
 
 @inlined
-def is_plain_writer(clock: Clock, vcpu: int, time: int) -> bool:
-    """Whether the vCPU's next action is simply the next write of a sweep: no kick, exit or lock pending."""
+def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool:
+    """Whether the vCPU's next action is simply the next write of a sweep: no kick, exit, lock or PML entry pending."""
     row = clock.stream[vcpu]
     writes = row[program.KIND] == program.STEPS and row[program.WRITE_PERMILLE] >= program.ALWAYS
     goes_on = clock.phase[vcpu] == layout.RUNNING and clock.pending_kick_ps[vcpu] == 0 and time < clock.exit_at[vcpu]
-    return bool(writes and goes_on and has_own_cpu(clock, vcpu) and row[program.POSITION] < row[program.ACCESSES])
+    ready = goes_on and has_own_cpu(clock, vcpu) and state.pml_count[vcpu] == 0
+    return bool(writes and ready and row[program.POSITION] < row[program.ACCESSES])
 
 
 class SlotRange(NamedTuple):
@@ -211,7 +212,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
     while size > 0 and not log_is_low(state):
         vcpu = heap[0]
         time = now[vcpu]
-        if time >= stop or not open_to_readers(clock, time) or not is_plain_writer(clock, vcpu, time):
+        if time >= stop or not open_to_readers(clock, time) or not is_plain_writer(state, clock, vcpu, time):
             break
         gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, stream[vcpu, program.POSITION])
         low, high = private_range(clock, vcpu, gfn)
