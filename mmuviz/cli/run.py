@@ -83,7 +83,7 @@ def scenario_of(arguments: argparse.Namespace) -> Scenario:
         return found
     if sys.stderr is not None:
         first = next((each.get("policy") for each in found.variants if "policy" in each), None)
-        remedy = f", --set policy={first} one of them" if first else ""
+        remedy = f"; --set policy={first} runs one of them" if first else ""
         print(
             f"mmuviz: {arguments.source} has {len(found.scenarios)} variants; this runs what they have in common, "
             f"mmuviz compare runs them all{remedy}",

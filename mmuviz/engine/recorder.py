@@ -78,8 +78,7 @@ class Recorder:
         def at_stop(time: int) -> None:
             machine.frames.at[frame_buffer.LAST] = time
             machine.vm.drain_log()
-            if self.progress is not None:
-                self.progress(0, int(machine.clock.accesses.sum()))
+            self._tell(machine, 0)
 
         machine.at_stop = at_stop
 
@@ -122,11 +121,14 @@ class Recorder:
             make_room(machine.clock, time_ps)
             if ends_bin(machine.clock, time_ps):
                 self._take(machine, time_ps)
-            if self.progress is not None:
-                self.progress(time_ps // PS_PER_NS, int(machine.clock.accesses.sum()))
+            self._tell(machine, time_ps)
             self._let_look(machine)
 
         return at_stop
+
+    def _tell(self, machine: TimedMachine, time_ps: int) -> None:
+        if self.progress is not None:
+            self.progress(time_ps // PS_PER_NS, int(machine.clock.accesses.sum()))
 
     def _take(self, machine: TimedMachine, time_ps: int) -> None:
         if self.frames is not None:
@@ -178,6 +180,7 @@ class Recorder:
         state = machine.vm.state
         make_room(machine.clock, machine.time)
         self._take(machine, machine.time)
+        self._tell(machine, machine.time)
         now = overhead_now(state)
         self.memory_bytes = {
             "headers": now.header_bytes,
