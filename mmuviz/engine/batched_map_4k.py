@@ -14,6 +14,14 @@ from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock, sift_down
 from mmuviz.engine.fault_cost import Access, Whole, note_whole_fault, on_core_ps, price_of_map, price_of_slow_fix
 from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
+from mmuviz.engine.repeated_turns import (
+    Repeated,
+    SlotRange,
+    Turns,
+    begins_turn,
+    note_turn,
+    repeat_turns,
+)
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
@@ -53,24 +61,6 @@ def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool
     goes_on = clock.phase[vcpu] == layout.RUNNING and clock.pending_kick_ps[vcpu] == 0 and time < clock.exit_at[vcpu]
     ready = goes_on and has_own_cpu(clock, vcpu) and state.pml_count[vcpu] == 0
     return bool(writes and ready and row[program.POSITION] < row[program.ACCESSES])
-
-
-class SlotRange(NamedTuple):
-    """A memslot, as the faults that map its pages need it.
-
-    Attributes:
-        slot: its index, -1 for none.
-        base: first gfn; `end` the gfn behind the last.
-        words_at: first word of its dirty bitmap.
-        map_ps: of a fault that maps a page anew, on a core of its own; `fix_ps` of one that finds a leaf.
-    """
-
-    slot: int
-    base: int
-    end: int
-    words_at: int
-    map_ps: int
-    fix_ps: int
 
 
 @inlined
@@ -170,6 +160,7 @@ def time_of_fault(
     ahead, work = on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK]), on_core_ps(clock, vcpu, price)
     wait = line_visit(clock, vcpu, time + ahead) - ahead - time
     end, whole = time + wait + work, wait + work
+    note_turn(clock, vcpu, wait, access.word)
     hold_for_read(clock, end)
     clock.in_kernel_until[vcpu] = end
     path = layout.NOT_PRESENT if mapped else layout.SLOW_PROTECTED
@@ -196,6 +187,12 @@ def hit(clock: Clock, vcpu: int, time: int) -> int:
     return time + access_ps(clock, vcpu, layout.WRITE_4K)
 
 
+@inlined
+def with_turns(here: BinTotals, done: Repeated) -> BinTotals:
+    """The bin with faults in it, after each of which the access hits in it too."""
+    return BinTotals(here.end, here.pages + done.faults, here.mapped + done.mapped, here.hits + done.faults)
+
+
 @woven
 def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
     """Let vCPUs map page after page, in the order of time, until the next event is any other.
@@ -208,7 +205,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
     heap, now, stream, size = clock.heap, clock.now, clock.stream, clock.regs[layout.HEAP_SIZE]
     if not lookahead_allowed(state, clock):
         return
-    here, part = BinTotals(0, 0, 0, 0), SlotRange(-1, 0, 0, 0, 0, 0)
+    here, part, turns = BinTotals(0, 0, 0, 0), SlotRange(-1, 0, 0, 0, 0, 0), Turns(-1, 0)
     while size > 0 and not log_is_low(state):
         vcpu = heap[0]
         time = now[vcpu]
@@ -218,13 +215,18 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         low, high = private_range(clock, vcpu, gfn)
         if not part.base <= gfn < part.end:
             close_totals(state, clock, part, here)
-            here, part = BinTotals(0, 0, 0, 0), slot_range_of(state, clock.price, gfn)
+            here, part, turns = BinTotals(0, 0, 0, 0), slot_range_of(state, clock.price, gfn), Turns(-1, 0)
         word = int(state.l1[gfn - state.conf[mmu.CONF_LINEAR]])
         if not low <= gfn < high or part.slot < 0 or not installs_4k(state, vcpu, part, gfn, word):
             break
         if time >= here.end:
             close_totals(state, clock, part, here)
             here = open_totals(clock, time)
+        if begins_turn(clock, vcpu, turns):
+            done = repeat_turns(state, clock, part, vcpu, turns, min(stop, here.end))
+            here, turns = with_turns(here, done), Turns(vcpu, 0)
+            if done.faults > 0:
+                continue
         state.stat[mmu.STAT_STAMP] = time
         examples, mapped = state.stat[mmu.STAT_EXAMPLES], 0 if word & mmu.PRESENT else 1
         install_4k(state, vcpu, part, gfn, word)
@@ -232,7 +234,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         after = time_of_fault(state, clock, vcpu, Access(gfn, 1, word, hits=False), time, (took, examples))
         goes_on = after < min(stop, clock.exit_at[vcpu])
         inside = after < here.end
-        here = with_fault(here, mapped, 1 if goes_on and inside else 0)
+        here, turns = with_fault(here, mapped, 1 if goes_on and inside else 0), Turns(turns.leader, turns.faults + 1)
         if goes_on and not inside:  # it hits in a later bin
             note_hits(clock, after, 1, 1)
             clock.regs[layout.RETIRED_ALL] += 1

@@ -126,7 +126,17 @@ LEAF_SHIFT: Final = 23
 ONE_BY_ONE: Final = 24
 """No lookahead: slow, for the law that compares."""
 TOP_COUNT: Final = 25
-REGS: Final = 26
+TURN_LINE_FREE: Final = 26
+"""LINE_FREE when the last turn began, and with the next LINE_OWNER: see `Clock.turn`."""
+TURN_LINE_OWNER: Final = 27
+REGS: Final = 28
+
+# Columns of `Clock.turn`.
+TURN_NOW: Final = 0
+TURN_LINE: Final = 1
+TURN_WAIT: Final = 2
+TURN_WORD: Final = 3
+TURN_COLUMNS: Final = 4
 
 # Entries of `Clock.price`, ps each; behind them comes what each entry of the machine's work costs in a fault.
 READ_4K: Final = 0
@@ -167,7 +177,10 @@ class Clock(NamedTuple):
         queue: int64[vcpus + 1], who waits for mmu_lock, first come first served; the last number is the thread
             that calls ioctls. `reads` int64[vcpus + 1] is 1 for who asks for read.
         exit_at: int64[vcpus], when each vCPU next exits to userspace.
+        core: int64[vcpus], the core of the host that each vCPU runs on.
         line_arrival: int64[cores], when the lock's cache line next comes to a core.
+        turn: int64[vcpus, TURN_COLUMNS], `now` and `line_arrival` of its core when the last turn began, and how
+            long its last fault waited and what leaf it found: see mmuviz/engine/repeated_turns.py.
         regs: int64[REGS]; `price` int64[PRICES + WORK_ENTRIES].
         stall: int64[vcpus, CAUSES], ps; `slow_write_ps`, `accesses`, `worst_ps` int64[vcpus].
         faults: int64[vcpus, 4], by path.
@@ -193,7 +206,9 @@ class Clock(NamedTuple):
     queue: I64
     reads: I64
     exit_at: I64
+    core: I64
     line_arrival: I64
+    turn: I64
     regs: I64
     price: I64
     stall: I64
@@ -245,7 +260,9 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
         queue=np.zeros(vcpus + 1, dtype=np.int64),
         reads=np.zeros(vcpus + 1, dtype=np.int64),
         exit_at=np.full(vcpus, FOREVER, dtype=np.int64),
+        core=np.arange(vcpus) % cores,
         line_arrival=np.zeros(cores, dtype=np.int64),
+        turn=np.zeros((vcpus, TURN_COLUMNS), dtype=np.int64),
         regs=regs,
         price=price,
         stall=np.zeros((vcpus, CAUSES), dtype=np.int64),

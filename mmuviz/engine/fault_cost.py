@@ -247,8 +247,20 @@ class Whole(NamedTuple):
 @inlined
 def note_whole_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, whole: Whole) -> None:
     """Keep a fault among the longest stalls and among the examples, where it belongs there."""
+    note_long_fault(clock, vcpu, access.gfn, whole)
+    note_exemplary_fault(state, vcpu, access, whole)
+
+
+@inlined
+def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> None:
+    """Keep a fault among the longest stalls, where it belongs there."""
     if is_top(clock.top, clock.regs, whole.took, whole.begin, vcpu):
-        note_top(clock.top, clock.regs, whole.took, (whole.begin, vcpu, access.gfn, whole.cause))
+        note_top(clock.top, clock.regs, whole.took, (whole.begin, vcpu, gfn, whole.cause))
+
+
+@inlined
+def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whole) -> None:
+    """Fill in what a fault's examples leave open, and keep it as the longest one where it is."""
     if state.examples.shape[0] > 0:
         if state.stat[mmu.STAT_EXAMPLES] != whole.examples:
             tell_examples(state.examples, vcpu, state.stat[mmu.STAT_STAMP], whole.path, whole.took)

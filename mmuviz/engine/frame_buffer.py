@@ -12,7 +12,7 @@ from mmuviz.engine.account import widen_bins
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M
-from mmuviz.mmu.cells import CELL_1G, CELL_2M, CELL_4K, CELL_CHANGED, CELL_DIRTY, CELL_PROTECTED
+from mmuviz.mmu.cells import CELL_1G, CELL_2M, CELL_4K, CELL_DIRTY, CELL_PROTECTED
 from mmuviz.mmu.examples import EX_SEEN, EXAMPLE_COLUMNS, EXAMPLES
 from mmuviz.mmu.state import (
     I64,
@@ -58,6 +58,8 @@ def share_of(pages: int, whole: int) -> int:
 
 
 FRAMES_KEPT: Final = 64
+CELLS_AT_ONCE: Final = 64
+"""Seldom does one of so many cells change between two frames."""
 CHANGES_KEPT: Final = 8
 """A buffer has room for so many frames, and for as many changes as this many frames have at most."""
 
@@ -138,34 +140,45 @@ def no_buffer() -> FrameBuffer:
 
 
 @woven
-def changed_shares(cells: I64, buffer: FrameBuffer, every: int) -> None:
+def changed_share(cells: I64, buffer: FrameBuffer, cell: int, every: int) -> bool:
+    """Bring the shares of a cell up to date; whether they are others now, or all are wanted."""
+    whole, differs = buffer.pages[cell], every != 0
+    for column in range(CELL_DIRTY):
+        buffer.totals[column] += cells[cell, column] - buffer.counts[cell, column]
+        buffer.counts[cell, column] = cells[cell, column]
+    mapped = cells[cell, CELL_4K] + cells[cell, CELL_2M] + cells[cell, CELL_1G]
+    for column in range(SHARES):
+        now = share_of(whole - mapped if column == SHARE_NONE else cells[cell, column - SHARE_MAPPED], whole)
+        differs = differs or now != buffer.shares[cell, column]
+        buffer.shares[cell, column] = now
+    return differs
+
+
+@woven
+def changed_shares(cells: I64, changed: U8, buffer: FrameBuffer, every: int) -> None:
     """Bring the shares of all cells that changed up to date, and keep those that are others now.
 
     Args:
-        cells: int64[cells, CELL_COLUMNS]; the marks of change are taken away.
+        cells: int64[cells, CELL_COLUMNS].
+        changed: uint8[cells], 1 where a cell changed; all are 0 afterwards.
         buffer: changed in place.
         every: 1 to keep all cells, 0 for those whose shares are others.
     """
-    shares, pages, found = buffer.shares, buffer.pages, buffer.at[CELLS]
-    for cell in range(cells.shape[0]):
-        if (cells[cell, CELL_CHANGED] == 0 and every == 0) or pages[cell] == 0:
+    found = buffer.at[CELLS]
+    for first in range(0, cells.shape[0], CELLS_AT_ONCE):
+        end, some = min(first + CELLS_AT_ONCE, cells.shape[0]), every
+        for cell in range(first, end):
+            some |= changed[cell]
+        if some == 0:
             continue
-        cells[cell, CELL_CHANGED] = 0
-        for column in range(CELL_DIRTY):
-            buffer.totals[column] += cells[cell, column] - buffer.counts[cell, column]
-            buffer.counts[cell, column] = cells[cell, column]
-        whole = pages[cell]
-        mapped = cells[cell, CELL_4K] + cells[cell, CELL_2M] + cells[cell, CELL_1G]
-        differs = every != 0
-        for column in range(SHARES):
-            now = share_of(whole - mapped if column == SHARE_NONE else cells[cell, column - SHARE_MAPPED], whole)
-            differs = differs or now != shares[cell, column]
-            shares[cell, column] = now
-        if differs:
-            buffer.cells[found] = cell
-            for column in range(SHARES):
-                buffer.cell_shares[found, column] = shares[cell, column]
-            found += 1
+        for cell in range(first, end):
+            if (changed[cell] != 0 or every != 0) and buffer.pages[cell] != 0:
+                changed[cell] = 0
+                if changed_share(cells, buffer, cell, every):
+                    buffer.cells[found] = cell
+                    for column in range(SHARES):
+                        buffer.cell_shares[found, column] = buffer.shares[cell, column]
+                    found += 1
     buffer.at[CELLS] = found
 
 
@@ -220,7 +233,7 @@ def take_frame(state: MmuState, buffer: FrameBuffer, end_ps: int, every: int) ->
     """
     at = buffer.at
     number = at[FRAMES]
-    changed_shares(state.cells, buffer, every)
+    changed_shares(state.cells, state.cell_changed, buffer, every)
     take_examples(state.examples, buffer)
     for column in range(len(STATES)):
         buffer.states[number, column] = 0

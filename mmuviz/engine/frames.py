@@ -90,19 +90,20 @@ def regions_of_spans(spans: list[tuple[int, int]]) -> I64:
     return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
 
-class Frame(NamedTuple):
-    """What was seen at a stop.
+class Seen(NamedTuple):
+    """What was seen, stop by stop.
 
     Attributes:
-        end_ps: when.
-        states: int64[len(STATES)].
-        cells: int32[changed], cells whose shares changed since the frame before.
-        shares: uint8[changed, 8].
-        examples: int64[seen, EXAMPLE_COLUMNS + 1], those since the frame before, the kind last.
+        ends: int64[stops], when, ps.
+        states: int64[stops, len(STATES)].
+        cell_starts: int64[stops + 1], where the cells of each stop begin.
+        cells: int32[n], cells whose shares changed since the stop before; `shares` uint8[n, 8].
+        examples: int64[m, EXAMPLE_COLUMNS + 1], those since the stop before, the kind last.
     """
 
-    end_ps: int
+    ends: I64
     states: I64
+    cell_starts: I64
     cells: I32
     shares: U8
     examples: I64
@@ -114,7 +115,6 @@ class Frames:
     Attributes:
         map: where the cells lie.
         buffer: where compiled code keeps what it saw until fetch().
-        taken: the frames that are fetched.
     """
 
     def __init__(self, cells: CellMap, *, rings: bool, offset: I64) -> None:
@@ -127,7 +127,7 @@ class Frames:
         """
         self.map = cells
         self.buffer = new_buffer(cells.pages, rings=rings)
-        self.taken: list[Frame] = []
+        self._parts: list[Seen] = []
         self._offset = offset
 
     def take(self, state: MmuState, end_ps: int, *, every: bool = False) -> None:
@@ -144,12 +144,18 @@ class Frames:
 
     def fetch(self) -> None:
         """Empty the buffer."""
-        buffer, cell, row = self.buffer, 0, 0
-        for number in range(int(buffer.at[FRAMES])):
-            states, stops = buffer.states[number].copy(), buffer.stops[number].tolist()
-            states[0] = max(states[0] - self._offset[STAT_TABLE_PAGES], 0)
-            cells, shares = buffer.cells[cell : stops[0]].copy(), buffer.cell_shares[cell : stops[0]].copy()
-            examples = buffer.rows[row : stops[1]].copy()
-            self.taken.append(Frame(int(buffer.ends[number]), states, cells, shares, examples))
-            cell, row = stops
-        buffer.at[[FRAMES, CELLS, ROWS]] = 0
+        buffer, at = self.buffer, self.buffer.at
+        frames, cells, rows = at[[FRAMES, CELLS, ROWS]].tolist()
+        states = buffer.states[:frames].copy()
+        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)
+        counts = np.diff(buffer.stops[:frames, 0], prepend=0)
+        changed, shares = buffer.cells[:cells].copy(), buffer.cell_shares[:cells].copy()
+        self._parts.append(
+            Seen(buffer.ends[:frames].copy(), states, counts, changed, shares, buffer.rows[:rows].copy())
+        )
+        at[[FRAMES, CELLS, ROWS]] = 0
+
+    def seen(self) -> Seen:
+        """All that was fetched so far."""
+        ends, states, counts, *rest = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        return Seen(ends, states, np.concatenate([[0], np.cumsum(counts)]), *rest)

@@ -20,8 +20,7 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
 
     A line that nobody else wants comes at once: its transfer overlaps with the rest of the fault.
     """
-    cores = clock.regs[layout.CORES]
-    core = vcpu if vcpu < cores else vcpu % cores  # a division costs more than all the rest
+    core = clock.core[vcpu]
     if clock.line_arrival[core] > time:  # it is on its way for the core's other thread
         return int(clock.line_arrival[core])
     comes = time if clock.regs[layout.LINE_OWNER] == core else max(clock.regs[layout.LINE_FREE], time)

@@ -17,17 +17,19 @@ from mmuviz.engine.access import (
 )
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock
-from mmuviz.engine.fault_cost import Access, Whole, note_whole_fault, on_core_ps
+from mmuviz.engine.fault_cost import Access, Whole, note_exemplary_fault, note_long_fault, on_core_ps
 from mmuviz.engine.vcpu_slice import CONTINUE, YIELD, Slice
 from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_4K, SHIFT_1G
+from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot, pml_is_on, write_to_clean
+from mmuviz.mmu.cells import count_4k, count_dirty
+from mmuviz.mmu.dirty_ring import flush_pml_buffer, pml_is_on, set_bit, write_to_clean
 from mmuviz.mmu.events import log_is_low
+from mmuviz.mmu.fault import keep_4k_fixed
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
-from mmuviz.mmu.touch import count_fixes, fix_4k, is_4k
+from mmuviz.mmu.touch import FIXABLE, count_fixes, is_4k, trace_4k_fixed
 from mmuviz.workloads import stream as program
 
 GO_ON: Final = -1
@@ -150,17 +152,56 @@ def fix_ps(state: MmuState, clock: Clock, vcpu: int) -> int:
     return on_core_ps(clock, vcpu, clock.price[layout.FAST] + state.pml_count[vcpu] * entry)
 
 
+class Fixes(NamedTuple):
+    """Faults so far, of which the last ones are not counted in their cell yet.
+
+    Attributes:
+        all: how many there were; `longest_ps` what the longest took.
+        region: the 2M region (gfn >> 9) of the last ones; `fixed` how many these are.
+        marked: how many pages of the region they brought into the dirty log.
+    """
+
+    all: int
+    longest_ps: int
+    region: int
+    fixed: int
+    marked: int
+
+
 @inlined
-def fix_in_lookahead(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, took: int) -> None:
-    """fast_page_fault() of a 4K leaf, but for the counters and the bins."""
+def count_cell(state: MmuState, fixes: Fixes) -> None:
+    """Count the last faults in their cell."""
+    if fixes.fixed > 0:
+        count_4k(state, fixes.region << SHIFT_2M, fixes.fixed, FIXABLE, FIXABLE | mmu.WRITABLE)
+    if fixes.marked > 0:
+        count_dirty(state, fixes.region << SHIFT_2M, fixes.marked)
+
+
+@inlined
+def fix_in_lookahead(
+    state: MmuState, clock: Clock, vcpu: int, access: Access, fixes: Fixes, time: int, took: int
+) -> Fixes:  # fmt: skip
+    """fast_page_fault() of a 4K leaf, but for the counters, the bins and the cell."""
     row, gfn = int(state.row_of[access.gfn >> SHIFT_1G]), access.gfn
+    if gfn >> SHIFT_2M != fixes.region:
+        count_cell(state, fixes)
+        fixes = Fixes(fixes.all, fixes.longest_ps, gfn >> SHIFT_2M, 0, 0)
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = time, vcpu
     if state.pml_count[vcpu] > 0:
         flush_pml_buffer(state, vcpu)
     before = state.stat[mmu.STAT_EXAMPLES]
-    fix_4k(state, vcpu, gfn, (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)))
-    mark_page_dirty_in_slot(state, vcpu, gfn_to_memslot(state, gfn), gfn)
-    note_whole_fault(state, clock, vcpu, access, Whole(layout.FAST_FIX, layout.EXIT, time, took, before))
+    if fixes.all == 0:  # a later one is no earlier
+        keep_4k_fixed(state, access.word & mmu.LEAF_BITS, gfn)
+    trace_4k_fixed(state, vcpu, access.word, gfn)
+    state.l1[(row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))] |= mmu.WRITABLE
+    marked, slot = 0, gfn_to_memslot(state, gfn)
+    if state.slots[slot, mmu.SLOT_LOGGING] != 0:
+        marked = set_bit(state, slot, state.slots[slot, mmu.SLOT_DIRTY_AT], gfn - state.slots[slot, mmu.SLOT_BASE])
+    whole = Whole(layout.FAST_FIX, layout.EXIT, time, took, before)
+    note_long_fault(clock, vcpu, gfn, whole)
+    if took > fixes.longest_ps:
+        note_exemplary_fault(state, vcpu, access, whole)
+    return Fixes(fixes.all + 1, max(fixes.longest_ps, took), fixes.region, fixes.fixed + 1, fixes.marked + marked)
 
 
 @inlined
@@ -183,40 +224,42 @@ def is_unseen(state: MmuState, vcpu: int, lookahead: Lookahead, access: Access) 
     return bool((private or hits_anywhere(lookahead, access)) if access.hits else (private and lookahead.exits))
 
 
-class Ahead(NamedTuple):
+class Progress(NamedTuple):
     """How far a vCPU ran.
 
     Attributes:
         time: of the vCPU.
         position: of its next access.
-        fixed: faults so far.
+        fixes: faults so far.
         here: what is not noted yet of the bin of the time.
     """
 
     time: int
     position: int
-    fixed: int
+    fixes: Fixes
     here: BinCount
 
 
 @inlined
-def after_fix(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Ahead) -> Ahead:
+def after_fix(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> Progress:
     """After a fault that fast_page_fault() fixes; the access is tried again."""
     took, here = fix_ps(state, clock, vcpu), bin_at(clock, vcpu, at.here, at.time)
-    fix_in_lookahead(state, clock, vcpu, access, at.time, took)
+    fixes = fix_in_lookahead(state, clock, vcpu, access, at.fixes, at.time, took)
     clock.in_kernel_until[vcpu] = at.time + took
-    return Ahead(at.time + took, at.position, at.fixed + 1, with_fix(clock, vcpu, here, at.time, took))
+    return Progress(at.time + took, at.position, fixes, with_fix(clock, vcpu, here, at.time, took))
 
 
 @inlined
-def after_access(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Ahead, run: int, took: int) -> Ahead:
+def after_access(
+    state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, run: int, took: int
+) -> Progress:
     """After an access, and `run` - 1 more that hit as it does."""
     here = bin_at(clock, vcpu, at.here, at.time)
     if access.write != 0 and access.word & mmu.DIRTY == 0:
         extra = log_in_lookahead(state, clock, vcpu, access.gfn, at.time)
-        return Ahead(at.time + took + extra, at.position + 1, at.fixed, with_slow_write(here, extra))
+        return Progress(at.time + took + extra, at.position + 1, at.fixes, with_slow_write(here, extra))
     here = with_hits(clock, vcpu, here, at.time, run, took)
-    return Ahead(at.time + run * took, at.position + run, at.fixed, here)
+    return Progress(at.time + run * took, at.position + run, at.fixes, here)
 
 
 @inlined
@@ -245,7 +288,7 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
     accesses, why = clock.stream[vcpu, program.ACCESSES], GO_ON
     horizon_ps = next_vcpu_ps if clock.regs[layout.ONE_BY_ONE] != 0 else horizon_ps
     lookahead = lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, turn.position).gfn)
-    at = Ahead(turn.time, turn.position, 0, open_bin(clock, turn.time))
+    at = Progress(turn.time, turn.position, Fixes(0, 0, 0, 0, 0), open_bin(clock, turn.time))
     while why == GO_ON:
         if at.position >= accesses:
             why = CONTINUE
@@ -272,5 +315,6 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
             at = after_access(state, clock, vcpu, access, at, run, took)
             why = YIELD if log_is_low(state) else GO_ON
     close_bin(clock, vcpu, at.here)
-    count_fixes(state, at.fixed)
+    count_cell(state, at.fixes)
+    count_fixes(state, at.fixes.all)
     return Slice(why, at.time, at.position, turn.dequeued_at)

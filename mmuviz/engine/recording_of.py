@@ -12,8 +12,8 @@ from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
-from mmuviz.engine.frame_buffer import FULL, STATES, U8
-from mmuviz.engine.frames import Frame, Frames
+from mmuviz.engine.frame_buffer import FULL, SHARES, STATES, U8
+from mmuviz.engine.frames import CellMap, Seen
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
 from mmuviz.ground.version import __version__
@@ -39,21 +39,21 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
         The Recording; the same Scenario and Focus give the same one.
     """
     machine, recorder, clock = session.machine, session.recorder, session.machine.clock
-    frames = recorder.frames
-    if frames is None:
+    if recorder.frames is None:
         raise ValueError("the run was not recorded")
+    seen = recorder.frames.seen()
     width = 1 << int(clock.regs[layout.BIN_SHIFT])
     end_ps = machine.time
     bins = max(-(-end_ps // width), 1)
     tables: dict[str, Columns] = {
         "calls": calls_table(session),
-        "bins": bins_table(clock, frames, bins, width),
-        **cell_tables(frames, bins, width),
+        "bins": bins_table(clock, seen, bins, width),
+        **cell_tables(recorder.cells, seen, bins, width),
         "vcpus": vcpus_table(clock),
         "vcpu_bins": {"shares": vcpu_shares(clock, bins, width, end_ps)},
         "stalls": {"hist": clock.hist},
         "longest": longest_table(clock, end_ps),
-        "examples": examples_table(frames, width, bins),
+        "examples": examples_table(seen, width, bins),
         "events": events_table(session, end_ps),
     }
     return Recording(header_of(header_document(session, notes, width, bins)), tables)
@@ -112,7 +112,7 @@ def folded(series: I64, bins: int) -> I64:
     return found
 
 
-def bins_table(clock: Clock, frames: Frames, bins: int, width: int) -> Columns:
+def bins_table(clock: Clock, seen: Seen, bins: int, width: int) -> Columns:
     """Sums from the clock's series, states from the frames."""
     series = folded(clock.series, bins)
     found: Columns = {f"stall_{cause}_ps": series[:, at] for at, cause in enumerate(CAUSE_NAMES)}
@@ -128,26 +128,25 @@ def bins_table(clock: Clock, frames: Frames, bins: int, width: int) -> Columns:
         "userspace_exits": series[:, layout.USERSPACE_EXITS],
         "ioctl_ps": series[:, layout.IOCTL],
     }
-    ends = np.array([frame.end_ps for frame in frames.taken])
-    last = np.searchsorted(ends, (np.arange(bins) + 1) * width, side="right") - 1  # at or before each bin's end
-    states = np.array([frames.taken[each].states for each in last.tolist()])
+    last = np.searchsorted(seen.ends, (np.arange(bins) + 1) * width, side="right") - 1  # at or before each bin's end
+    states = seen.states[last]
     return found | {name: states[:, at] for at, name in enumerate(STATES)}
 
 
-def cell_tables(frames: Frames, bins: int, width: int) -> dict[str, Columns]:
+def cell_tables(cell_map: CellMap, seen: Seen, bins: int, width: int) -> dict[str, Columns]:
     """The shares of each cell at time 0 and wherever they are others at a bin's end, and where the cells lie."""
-    shown = np.flatnonzero(frames.map.pages)
-    number = np.full(len(frames.map.pages), -1, dtype=np.int64)
+    shown = np.flatnonzero(cell_map.pages)
+    number = np.full(len(cell_map.pages), -1, dtype=np.int64)
     number[shown] = np.arange(len(shown))
-    now = np.zeros((len(frames.map.pages), 8), dtype=np.uint8)
-    cells, shares, starts = [number[shown]], [frames.taken[0].shares], [0, len(shown)]
-    now[frames.taken[0].cells] = frames.taken[0].shares
-    ends = np.array([frame.end_ps for frame in frames.taken])
-    stops = np.searchsorted(ends, (np.arange(bins) + 1) * width, side="right")
-    stops[-1] = len(frames.taken)
+    first = seen.cell_starts[1]
+    now = np.zeros((len(cell_map.pages), SHARES), dtype=np.uint8)
+    cells, shares, starts = [number[shown]], [seen.shares[:first]], [0, len(shown)]
+    now[seen.cells[:first]] = seen.shares[:first]
+    stops = np.searchsorted(seen.ends, (np.arange(bins) + 1) * width, side="right")
+    stops[-1] = len(seen.ends)
     begin = 1
     for stop in stops.tolist():
-        changed, after = changes_of(frames.taken[begin:stop], now)
+        changed, after = changes_of(seen, begin, stop, now)
         begin = stop
         now[changed] = after
         cells.append(number[changed])
@@ -159,27 +158,27 @@ def cell_tables(frames: Frames, bins: int, width: int) -> dict[str, Columns]:
             "cell": np.concatenate(cells),
             "shares": np.concatenate(shares).astype(np.int64),
         },
-        "cell_map": {"first_gfn": frames.map.first_gfn[shown], "pages": frames.map.pages[shown]},
+        "cell_map": {"first_gfn": cell_map.first_gfn[shown], "pages": cell_map.pages[shown]},
     }
 
 
-def changes_of(taken: list[Frame], before: U8) -> tuple[I64, U8]:
-    """Cells whose shares are others after some frames, ascending, and their shares then.
+def changes_of(seen: Seen, begin: int, end: int, before: U8) -> tuple[I64, U8]:
+    """Cells whose shares are others after stops [begin, end), ascending, and their shares then.
 
     Args:
-        taken: the frames, each with the cells that changed since the one before.
+        seen: what was seen at all stops.
+        begin: the first stop.
+        end: the one behind the last.
         before: uint8[cells, 8], all shares before them.
     """
-    if not taken:
-        return np.zeros(0, dtype=np.int64), before[:0]
-    if len(taken) == 1:  # as nearly always
-        return taken[0].cells.astype(np.int64), taken[0].shares
-    touched = np.unique(np.concatenate([each.cells for each in taken])).astype(np.int64)
-    after = before.copy()
-    for each in taken:
-        after[each.cells] = each.shares
-    changed = touched[(after[touched] != before[touched]).any(axis=1)]
-    return changed, after[changed]
+    changes = slice(seen.cell_starts[begin], seen.cell_starts[end])
+    cells, shares = seen.cells[changes].astype(np.int64), seen.shares[changes]
+    if end - begin <= 1:  # as nearly always
+        return cells, shares
+    touched, newest = np.unique(cells[::-1], return_index=True)
+    after = shares[::-1][newest]
+    differs = (after != before[touched]).any(axis=1)
+    return touched[differs], after[differs]
 
 
 def vcpus_table(clock: Clock) -> Columns:
@@ -248,9 +247,9 @@ def longest_table(clock: Clock, end_ps: int) -> Columns:
     }
 
 
-def examples_table(frames: Frames, width: int, bins: int) -> Columns:
+def examples_table(seen: Seen, width: int, bins: int) -> Columns:
     """The first event of each kind in each bin, and the one that stalled longest."""
-    rows = np.concatenate([frame.examples for frame in frames.taken])
+    rows = seen.examples
     index = np.minimum(rows[:, EX_STAMP] // width, bins - 1)
     kind = rows[:, -1]
     first = np.where(kind == LONGEST, -rows[:, EX_STALL], 0)

@@ -105,19 +105,13 @@ class TimedIoctls:
         """
         place = PLACES.get(kind, NOWHERE)
         while True:
-            splits = self._splits()
             try:
                 step = next(steps)
             except StopIteration as stop:
                 self.machine.advance_work(pages)
                 value: T = stop.value
                 return value
-            if place != NOWHERE:
-                self.machine.note(place, self._splits() - splits)
             self._take_step(step, pages, place)
-
-    def _splits(self) -> int:
-        return int(self.machine.vm.state.stat[mmu.STAT_SPLITS])
 
     def _take_step(self, step: Step, pages: int, place: int) -> None:
         machine = self.machine

@@ -168,11 +168,12 @@ def by_bin(replay: TimedReplay) -> tuple[dict[str, I64], I64, int]:
         raise ValueError("the clock has not begun")
     width = 1 << int(machine.clock.regs[layout.BIN_SHIFT])
     bins = max(-(-machine.time // width), 1)
-    fine = {name: np.asarray(each) for name, each in bins_table(machine.clock, recorder.frames, bins, width).items()}
+    seen = recorder.frames.seen()
+    fine = {name: np.asarray(each) for name, each in bins_table(machine.clock, seen, bins, width).items()}
     size = -(-bins // SHOWN_BINS)
     starts = np.arange(0, bins, size)
     sums: dict[str, I64] = {name: np.add.reduceat(each, starts) for name, each in fine.items() if name not in STATES}
-    first = recorder.frames.taken[0].states[np.newaxis, : len(SHOWN_STATES)]
+    first = seen.states[:1, : len(SHOWN_STATES)]
     stand = np.concatenate([first, np.stack([fine[name] for name in SHOWN_STATES], axis=1)])
     return sums, stand[np.append(starts, bins)], size * width
 

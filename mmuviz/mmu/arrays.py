@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -170,11 +170,13 @@ class VmArrays:
         """
         examples = np.zeros((EXAMPLES, EXAMPLE_COLUMNS), dtype=np.int64)
         counts, rows = np.zeros((cells, CELL_COLUMNS), dtype=np.int64), np.ascontiguousarray(cell_row)
-        self.state = self.state._replace(examples=examples, dirty_cells=counts, cell_row=rows)
+        shown: dict[str, Any] = {"examples": examples, "dirty_cells": counts, "cell_row": rows}
+        shown["cell_changed"] = np.zeros(cells, dtype=np.uint8)
+        self.state = self.state._replace(**shown)
         if self.l2 is None:
             self.state = self.state._replace(cells=counts)
         else:
-            self.l2 = self.l2._replace(examples=examples, cells=counts, dirty_cells=counts, cell_row=rows)
+            self.l2 = self.l2._replace(cells=counts, **shown)
         for tables in self.tables:
             tables.conf[layout.CONF_CELL_SHIFT] = shift
         count_all(self.tables[0])

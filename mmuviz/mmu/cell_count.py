@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmuviz.ground.compiled import compiled
 from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_ENT_PER_PAGE
-from mmuviz.mmu.cells import CELL_CHANGED, count_1g, count_2m, count_4k, count_dirty_word
+from mmuviz.mmu.cells import count_1g, count_2m, count_4k, count_dirty_word
 from mmuviz.mmu.counting import bits_of
 from mmuviz.mmu.state import (
     LEAF_BITS,
@@ -36,7 +36,7 @@ def count_all(state: MmuState) -> None:
     for slot in range(state.slots.shape[0]):
         count_bitmap(state, slot)
     for cell in range(state.cells.shape[0]):
-        state.cells[cell, CELL_CHANGED] = 1
+        state.cell_changed[cell] = 1
 
 
 @compiled

@@ -16,7 +16,7 @@ from mmuviz.ground.pages import (
     SHIFT_1G,
     SHIFT_2M,
 )
-from mmuviz.mmu.state import CONF_CELL_SHIFT, I64, PRESENT, WRITABLE, MmuState
+from mmuviz.mmu.state import CONF_CELL_SHIFT, PRESENT, WRITABLE, MmuState
 
 # Columns of `MmuState.cells`.
 CELL_4K: Final = 0
@@ -25,8 +25,8 @@ CELL_1G: Final = 2
 CELL_PROTECTED: Final = 3
 """Of this column and a level's column is that of pages which leaves of the level map without write access."""
 CELL_DIRTY: Final = 6
-CELL_CHANGED: Final = 7
 CELL_COLUMNS: Final = 8
+"""One more than are used: a row is a cache line."""
 
 
 @inlined
@@ -49,11 +49,11 @@ def cell_of(state: MmuState, gfn: int) -> int:
 
 
 @inlined
-def add_pages(cells: I64, cell: int, column: int, leaves: int, without_write: int) -> None:
+def add_pages(state: MmuState, cell: int, column: int, leaves: int, without_write: int) -> None:
     """Add pages that leaves of one level map, and how many of them lack write access."""
-    cells[cell, column] += leaves
-    cells[cell, CELL_PROTECTED + column] += without_write
-    cells[cell, CELL_CHANGED] = 1
+    state.cells[cell, column] += leaves
+    state.cells[cell, CELL_PROTECTED + column] += without_write
+    state.cell_changed[cell] = 1
 
 
 @inlined
@@ -62,7 +62,7 @@ def count_4k(state: MmuState, gfn: int, count: int, old: int, new: int) -> None:
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
         if leaves != 0 or without != 0:
-            add_pages(state.cells, cell_of(state, gfn), CELL_4K, count * leaves, count * without)
+            add_pages(state, cell_of(state, gfn), CELL_4K, count * leaves, count * without)
 
 
 @inlined
@@ -71,7 +71,7 @@ def count_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
         if leaves != 0 or without != 0:
-            add_pages(state.cells, cell_of(state, gfn), CELL_2M, PAGES_PER_2M * leaves, PAGES_PER_2M * without)
+            add_pages(state, cell_of(state, gfn), CELL_2M, PAGES_PER_2M * leaves, PAGES_PER_2M * without)
 
 
 @inlined
@@ -79,16 +79,16 @@ def count_1g(state: MmuState, gfn: int, old: int, new: int) -> None:
     """A 1G entry changed."""
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
-        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_1G, leaves, without)
+        count_over_1g(state, cell_of(state, gfn), CELL_1G, leaves, without)
 
 
 @compiled
-def count_over_1g(cells: I64, first: int, conf: I64, column: int, leaves: int, without: int) -> None:
+def count_over_1g(state: MmuState, first: int, column: int, leaves: int, without: int) -> None:
     """Add 1 GiB of pages, times `leaves` and `without`, to the cells from `first` on that they lie in."""
-    shift = conf[CONF_CELL_SHIFT]
+    shift = state.conf[CONF_CELL_SHIFT]
     each = min(1 << shift, PAGES_PER_1G)
     for cell in range(first, first + (PAGES_PER_1G // each)):
-        add_pages(cells, cell, column, each * leaves, each * without)
+        add_pages(state, cell, column, each * leaves, each * without)
 
 
 @inlined
@@ -96,7 +96,7 @@ def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
     """All 512 2M entries below a 1G entry changed alike."""
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
-        count_over_1g(state.cells, cell_of(state, gfn), state.conf, CELL_2M, leaves, without)
+        count_over_1g(state, cell_of(state, gfn), CELL_2M, leaves, without)
 
 
 @inlined
@@ -105,7 +105,7 @@ def count_dirty(state: MmuState, gfn: int, pages: int) -> None:
     if state.dirty_cells.shape[0] > 0:
         cell = cell_of(state, gfn)
         state.dirty_cells[cell, CELL_DIRTY] += pages
-        state.dirty_cells[cell, CELL_CHANGED] = 1
+        state.cell_changed[cell] = 1
 
 
 @compiled

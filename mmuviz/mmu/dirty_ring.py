@@ -97,16 +97,23 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
 
 
 @inlined
-def mark_bit(state: MmuState, slot: int, words_at: int, offset: int) -> None:
-    """Set the bit of one page in the bitmap that begins at a word. Kernel: set_bit_le()."""
+def set_bit(state: MmuState, slot: int, words_at: int, offset: int) -> int:
+    """Set the bit of one page in the bitmap that begins at a word; 1 where it was clear. No cell is changed yet."""
     at, bit = words_at + (offset >> WORD_SHIFT), 1 << (offset & (BITS_PER_LONG - 1))
     if state.dirty[at] & bit == 0:
         state.dirty[at] |= bit
         state.slots[slot, SLOT_DIRTY_PAGES] += 1
         state.slots[slot, SLOT_UNREPORTED_PAGES] += 1
-        gfn = state.slots[slot, SLOT_BASE] + offset
-        count_dirty(state, gfn, 1)
-        note_untraced(state, DIRTY_LOG, PG_LEVEL_4K, 0, 1, gfn, 1)
+        note_untraced(state, DIRTY_LOG, PG_LEVEL_4K, 0, 1, state.slots[slot, SLOT_BASE] + offset, 1)
+        return 1
+    return 0
+
+
+@inlined
+def mark_bit(state: MmuState, slot: int, words_at: int, offset: int) -> None:
+    """Set the bit of one page in the bitmap that begins at a word. Kernel: set_bit_le()."""
+    if set_bit(state, slot, words_at, offset):
+        count_dirty(state, state.slots[slot, SLOT_BASE] + offset, 1)
 
 
 @inlined
@@ -138,12 +145,22 @@ def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
     Kernel: vmx_flush_pml_buffer(), arch/x86/kvm/vmx/vmx.c
     """
     count = state.pml_count[vcpu]
+    bitmap = state.conf[CONF_RING] == 0 and state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K
+    region, came = 0, 0  # of pages of one 2M region their cell is brought up to date once
     for each in range(count):
         at = each if state.conf[CONF_PML_OLDEST_FIRST] != 0 else count - 1 - each
         gfn = state.pml[vcpu, at]
         slot = gfn_to_memslot(state, gfn)
-        if slot >= 0:
+        if slot >= 0 and not bitmap:
             mark_page_dirty_in_slot(state, vcpu, slot, gfn)
+        elif slot >= 0 and state.slots[slot, SLOT_LOGGING] != 0:
+            if gfn >> SHIFT_2M != region:
+                if came > 0:
+                    count_dirty(state, region << SHIFT_2M, came)
+                region, came = gfn >> SHIFT_2M, 0
+            came += set_bit(state, slot, state.slots[slot, SLOT_DIRTY_AT], gfn - state.slots[slot, SLOT_BASE])
+    if came > 0:
+        count_dirty(state, region << SHIFT_2M, came)
     state.work[work.WORK_PML_ENTRY] += count
     state.pml_count[vcpu] = 0
 

@@ -177,11 +177,17 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
 
 @inlined
 def note_4k_fixed(state: MmuState, word: int, gfn: int) -> None:
-    """fast_page_fault() made a 4K leaf writable; no tracepoint tells of the entry."""
+    """fast_page_fault() made a 4K leaf writable."""
     old = word & LEAF_BITS
     count_4k(state, gfn, 1, old, old | WRITABLE)
-    note_example(state, FIX_4K, PG_LEVEL_4K, old, old | WRITABLE, gfn)
+    keep_4k_fixed(state, old, gfn)
     note_untraced(state, SPTE, PG_LEVEL_4K, old, old | WRITABLE, gfn, 1)
+
+
+@inlined
+def keep_4k_fixed(state: MmuState, old: int, gfn: int) -> None:
+    """Keep it as an example, if it is the first."""
+    note_example(state, FIX_4K, PG_LEVEL_4K, old, old | WRITABLE, gfn)
 
 
 @inlined

@@ -15,7 +15,7 @@ from mmuviz.mmu.dirty_bitmap import empty_bitmap, fill_bitmap
 from mmuviz.mmu.kvm_run import check_vcpus, load_vcpus
 from mmuviz.mmu.locks import Path, drops_lock_to_allocate
 from mmuviz.mmu.rmap import end_split_call
-from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, over
+from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, walking
 from mmuviz.mmu.tracking import regions_of
 from mmuviz.mmu.walks import new_walk
 
@@ -88,7 +88,7 @@ def _split(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
     yield lock(Path.L2_ENABLE_SPLIT if conf[layout.CONF_L2] else Path.ENABLE_SPLIT)
     drops = always_drops_lock(vm, tables)
     for level in (PG_LEVEL_1G, PG_LEVEL_2M) if splitter == layout.SPLITTER_RMAP else (0,):
-        yield over(new_walk(walks.SPLIT, start, end, {walks.LEVEL: level, walks.ALWAYS_DROPS: drops}, tables=tables))
+        yield walking(new_walk(walks.SPLIT, start, end, {walks.LEVEL: level, walks.ALWAYS_DROPS: drops}, tables=tables))
     if splitter == layout.SPLITTER_RMAP:
         end_split_call(vm.tables[tables])
     yield UNLOCK
@@ -105,12 +105,12 @@ def _protect(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
     path = Path.L2_ENABLE_PROTECT if conf[layout.CONF_L2] else Path.ENABLE_PROTECT
     if conf[layout.CONF_PML]:
         yield lock(path)
-        yield over(new_walk(walks.CLEAR_DIRTY, start, end, {}, tables=tables))
+        yield walking(new_walk(walks.CLEAR_DIRTY, start, end, {}, tables=tables))
         yield UNLOCK
     # With PML it looks at huge leaves alone, a thousand times as fast: its parts are as much longer.
     least = PAGES_PER_1G if conf[layout.CONF_PML] else 1
     yield lock(path)
-    yield over(new_walk(walks.WRITE_PROTECT, start, end, {walks.LEAST: least}, tables=tables))
+    yield walking(new_walk(walks.WRITE_PROTECT, start, end, {walks.LEAST: least}, tables=tables))
     yield UNLOCK
 
 
@@ -161,7 +161,7 @@ def _collapse(vm: VmArrays, tables: int, row: int, least: int) -> Steps[None]:
     kind = walks.COLLAPSE_TABLES if by_table else walks.COLLAPSE_LEAVES
     chosen = {walks.SLOT: row, walks.LEAST: least, walks.FLUSHES_EACH: int(not once)}
     walk = new_walk(kind, base, base + pages, chosen, tables=tables)
-    yield over(walk)
+    yield walking(walk)
     yield UNLOCK
     if walk.collapsed and once:
         vm.state.stat[layout.STAT_TLB_FLUSHES] += 1
@@ -190,6 +190,6 @@ def _pre_split(vm: VmArrays, row: int, vcpu: int, vcpus: layout.I64) -> Steps[in
     for level in (PG_LEVEL_2M, PG_LEVEL_4K):
         vm.state.slots[row, layout.SLOT_FORCED_LEVEL] = level
         chosen = {walks.SLOT: row, walks.LEVEL: level, walks.VCPU: vcpu}
-        yield over(new_walk(walks.PRE_SPLIT, base, base + pages, chosen, tables=len(vm.tables) - 1))
+        yield walking(new_walk(walks.PRE_SPLIT, base, base + pages, chosen, tables=len(vm.tables) - 1))
     vm.note_peak()
     return regions_of(base, pages) + pages

@@ -124,7 +124,7 @@ def clear_4k_bits_unlogged(state: MmuState, first: int, count: int, bits: int, g
                 note_4k_armed(state, int(old), bits, gfn + at - first)
         state.l1[at] = old & keep
     if lost > 0 and state.cells.shape[0] > 0 and bits & WRITABLE:
-        add_pages(state.cells, cell_of(state, gfn), CELL_4K, 0, lost)
+        add_pages(state, cell_of(state, gfn), CELL_4K, 0, lost)
     return changed
 
 

@@ -200,6 +200,7 @@ class MmuState(NamedTuple):
             recorded.
         cells: int64[cells, CELL_COLUMNS], see mmuviz/mmu/cells.py; none: not counted.
         dirty_cells: the same array, where dirty pages are counted: L1 marks pages of the memory whose cells are L2's.
+        cell_changed: uint8[cells], 1 where a row of either changed since somebody looked.
         cell_row: int32[2**18], the number of a 1 GiB region in the order of the cells; none: not counted.
         examples: int64[EXAMPLES, EXAMPLE_COLUMNS], see mmuviz/mmu/examples.py; none: not kept.
     """
@@ -225,6 +226,7 @@ class MmuState(NamedTuple):
     log: I64
     cells: I64
     dirty_cells: I64
+    cell_changed: U8
     cell_row: I32
     examples: I64
 
@@ -262,6 +264,7 @@ def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
         log=np.zeros((LOG_ROWS if record else 0, LOG_COLUMNS), dtype=np.int64),
         cells=np.zeros((0, 0), dtype=np.int64),
         dirty_cells=np.zeros((0, 0), dtype=np.int64),
+        cell_changed=np.zeros(0, dtype=np.uint8),
         cell_row=np.zeros(0, dtype=np.int32),
         examples=np.zeros((0, 0), dtype=np.int64),
     )

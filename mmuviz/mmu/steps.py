@@ -61,7 +61,7 @@ def lock(path: Path) -> Step:
     return Step(Act.LOCK, path)
 
 
-def over(walk: Walk, path: Path | None = None) -> Step:
+def walking(walk: Walk, path: Path | None = None) -> Step:
     """Carry out a walk; `path` is who takes mmu_lock anew for each of its parts."""
     return Step(Act.WALK, path, walk)
 

@@ -7,11 +7,20 @@ from typing import Final
 import numpy as np
 
 from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
+from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
 from mmuviz.mmu import work
+from mmuviz.mmu.cells import count_4k
 from mmuviz.mmu.dirty_ring import mark_bit, ring_soft_full, write_to_clean
-from mmuviz.mmu.events import FAST_FIXED, WRITE_PROTECTED, log_is_low, trace_fast_page_fault, trace_page_fault
-from mmuviz.mmu.fault import note_4k_fixed, page_fault
+from mmuviz.mmu.events import (
+    FAST_FIXED,
+    SPTE,
+    WRITE_PROTECTED,
+    log_is_low,
+    note_untraced,
+    trace_fast_page_fault,
+    trace_page_fault,
+)
+from mmuviz.mmu.fault import keep_4k_fixed, page_fault
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import (
     CONF_FAST_FAULT,
@@ -21,6 +30,7 @@ from mmuviz.mmu.state import (
     DIRTY,
     DONE,
     I64,
+    LEAF_BITS,
     MMU_WRITABLE,
     NOT_LINEAR,
     PRESENT,
@@ -95,12 +105,21 @@ def may_batch(state: MmuState) -> bool:
 
 
 @inlined
+def trace_4k_fixed(state: MmuState, vcpu: int, word: int, gfn: int) -> None:
+    """Log that fast_page_fault() makes a 4K leaf writable that write protection alone stops."""
+    old = word & LEAF_BITS
+    trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
+    trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
+    note_untraced(state, SPTE, PG_LEVEL_4K, old, old | WRITABLE, gfn, 1)
+
+
+@inlined
 def fix_4k(state: MmuState, vcpu: int, gfn: int, at: int | np.uint64) -> None:
     """What fast_page_fault() does to a 4K leaf, `at` in l1, that write protection alone stops; no counter yet."""
     state.stat[STAT_WHO] = vcpu
-    trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
-    trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
-    note_4k_fixed(state, state.l1[at], gfn)
+    count_4k(state, gfn, 1, FIXABLE, FIXABLE | WRITABLE)
+    keep_4k_fixed(state, state.l1[at] & LEAF_BITS, gfn)
+    trace_4k_fixed(state, vcpu, state.l1[at], gfn)
     state.l1[at] |= WRITABLE
 
 

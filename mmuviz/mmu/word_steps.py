@@ -12,7 +12,7 @@ from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.locks import Path
 from mmuviz.mmu.logging_steps import always_drops_lock
 from mmuviz.mmu.state import I64
-from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, over
+from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, walking
 from mmuviz.mmu.tracking import note_round
 from mmuviz.mmu.walks import new_walk
 
@@ -72,7 +72,7 @@ def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
     yield from _before_words(vm, slot_id, row, 0, vm.bitmap(row, 0, words))
     buffer = np.zeros(words, dtype=np.int64)
     chosen = {walks.SLOT: row, walks.UNIT: BITS_PER_LONG}
-    yield over(new_walk(walks.GET_WORDS, 0, words, chosen, tables=len(vm.tables) - 1, buffer=buffer))
+    yield walking(new_walk(walks.GET_WORDS, 0, words, chosen, tables=len(vm.tables) - 1, buffer=buffer))
     yield from _end_of_words(vm, armed)
     return buffer
 
@@ -102,10 +102,10 @@ def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: 
         part = rounds[(first >> SHIFT_2M) - (base >> SHIFT_2M) :]
         chosen = {walks.FIRST_WORD: first, walks.LEVEL: limit, walks.UNIT: PAGES_PER_2M}
         tables = len(vm.tables) - 1
-        yield over(new_walk(walks.SPLIT_RESTLESS, 0, len(part), chosen, tables=tables, buffer=mine, rounds=part))
+        yield walking(new_walk(walks.SPLIT_RESTLESS, 0, len(part), chosen, tables=tables, buffer=mine, rounds=part))
     if vm.l2 is not None:
         chosen = {walks.SLOT: row, walks.FIRST_WORD: first_word, walks.UNIT: BITS_PER_LONG}
-        yield over(new_walk(walks.ARM_WORDS, 0, len(mine), chosen, tables=0, buffer=mine))
+        yield walking(new_walk(walks.ARM_WORDS, 0, len(mine), chosen, tables=0, buffer=mine))
 
 
 def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
@@ -155,7 +155,7 @@ def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64) -
         walks.UNIT: BITS_PER_LONG,
         walks.ALWAYS_DROPS: always_drops_lock(vm, tables),
     }
-    yield over(new_walk(walks.CLEAR_WORDS, 0, words, chosen, tables=tables, buffer=buffer))
+    yield walking(new_walk(walks.CLEAR_WORDS, 0, words, chosen, tables=tables, buffer=buffer))
     yield from _end_of_words(vm, armed)
 
 
@@ -206,7 +206,7 @@ def _reset_rings(vm: VmArrays) -> Steps[int]:
         done += end - first
         for tables in range(len(vm.tables)):  # each of a nested VM's tables goes through the same entries
             chosen = {walks.VCPU: vcpu, walks.MOVES_INDEX: int(tables == len(vm.tables) - 1)}
-            yield over(new_walk(walks.RESET_RING, first, end, chosen, tables=tables), Path.RING_RESET)
+            yield walking(new_walk(walks.RESET_RING, first, end, chosen, tables=tables), Path.RING_RESET)
     if done:  # even where the slot of every entry is gone
         vm.state.work[work.WORK_RING_FLUSH] += 1
         vm.state.stat[layout.STAT_TLB_FLUSHES] += 1

@@ -1,0 +1,265 @@
+"""Faults of all vCPUs that repeat themselves: one after the other, page after page, at the same distances in time.
+
+Once every vCPU maps pages of its own and they meet nowhere but at mmu_lock's cache line, who comes when depends
+on nothing but the distances between their times. If those are the same as a turn ago, so is the next turn. As many
+turns are then carried out at once as surely go on like this; a law compares them with faults one by one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.access import private_range
+from mmuviz.engine.account import bucket_of, is_top
+from mmuviz.engine.clock import Clock
+from mmuviz.engine.fault_cost import on_core_ps
+from mmuviz.engine.lock import hold_for_read
+from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, SHIFT_1G, SHIFT_2M, WORD_SHIFT
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu.cells import count_4k, count_dirty
+from mmuviz.mmu.counting import bits_of
+from mmuviz.mmu.host import is_host_page_had
+from mmuviz.mmu.memslot import host_page_of
+from mmuviz.mmu.state import MmuState
+from mmuviz.workloads import stream as program
+from mmuviz.workloads.accesses import gfn_at
+
+
+class Turns(NamedTuple):
+    """Faults since the times of all vCPUs were last noted.
+
+    Attributes:
+        leader: the vCPU whose turn it was then, -1 for none.
+        faults: how many there were.
+    """
+
+    leader: int
+    faults: int
+
+
+class Repeated(NamedTuple):
+    """Turns that were carried out at once.
+
+    Attributes:
+        faults: how many there were in all; `mapped` those of them that mapped a page anew.
+    """
+
+    faults: int
+    mapped: int
+
+
+class SlotRange(NamedTuple):
+    """A memslot, as the faults that map its pages need it.
+
+    Attributes:
+        slot: its index, -1 for none.
+        base: first gfn; `end` the gfn behind the last.
+        words_at: first word of its dirty bitmap.
+        map_ps: of a fault that maps a page anew, on a core of its own; `fix_ps` of one that finds a leaf.
+    """
+
+    slot: int
+    base: int
+    end: int
+    words_at: int
+    map_ps: int
+    fix_ps: int
+
+
+@inlined
+def note_turn(clock: Clock, vcpu: int, wait: int, word: int) -> None:
+    """Note a fault: how long it waited for mmu_lock's cache line, and what leaf it found."""
+    clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_WORD] = wait, word
+
+
+@compiled
+def note_times(clock: Clock) -> None:
+    """Keep the times of all vCPUs and of the cache line, for turns_repeat()."""
+    for vcpu in range(clock.now.shape[0]):
+        clock.turn[vcpu, layout.TURN_NOW] = clock.now[vcpu]
+        clock.turn[vcpu, layout.TURN_LINE] = clock.line_arrival[clock.core[vcpu]]
+    clock.regs[layout.TURN_LINE_FREE] = clock.regs[layout.LINE_FREE]
+    clock.regs[layout.TURN_LINE_OWNER] = clock.regs[layout.LINE_OWNER]
+
+
+@compiled
+def turn_ps(clock: Clock, leader: int) -> int:
+    """How long the last turn took, if everything is as far apart as it was before it; else 0."""
+    took, size = clock.now[leader] - clock.turn[leader, layout.TURN_NOW], clock.regs[layout.HEAP_SIZE]
+    if clock.regs[layout.LINE_FREE] - clock.regs[layout.TURN_LINE_FREE] != took:
+        return 0
+    if clock.regs[layout.LINE_OWNER] != clock.regs[layout.TURN_LINE_OWNER]:
+        return 0
+    for place in range(size):
+        vcpu = clock.heap[place]
+        if clock.now[vcpu] - clock.turn[vcpu, layout.TURN_NOW] != took:
+            return 0
+        if clock.line_arrival[clock.core[vcpu]] - clock.turn[vcpu, layout.TURN_LINE] != took:
+            return 0
+    return int(took)
+
+
+@compiled
+def pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int) -> int:
+    """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits and have a host page."""
+    at = gfn - state.conf[mmu.CONF_LINEAR]
+    if state.l3[at >> SHIFT_1G] & mmu.TABLE == 0 or state.l2[at >> SHIFT_2M] & mmu.TABLE == 0:
+        return 0
+    most = min(most, ((gfn | (PAGES_PER_2M - 1)) + 1) - gfn)
+    pages = 0
+    while pages < most and state.l1[at + pages] == word:
+        pages += 1
+    if state.slots[part.slot, mmu.SLOT_HOST_PRESENT] != 0:
+        return pages
+    had = 0
+    while had < pages and is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn + had)):
+        had += 1
+    return had
+
+
+@compiled
+def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: int) -> int:
+    """How many more turns surely are like the last one.
+
+    Args:
+        state: the tables.
+        clock: the times.
+        part: the slot that all vCPUs write to.
+        took: of a turn, ps.
+        end: time up to which nothing else happens, and one bin lasts.
+
+    Returns:
+        Turns, 0 for none: where a page's events are logged, or a stall belongs among the longest.
+    """
+    turns, stream = (end - clock.now[clock.heap[0]]) // took, clock.stream
+    for place in range(clock.regs[layout.HEAP_SIZE]):
+        vcpu = clock.heap[place]
+        now, word = clock.now[vcpu], clock.turn[vcpu, layout.TURN_WORD]
+        position = stream[vcpu, program.POSITION]
+        turns = min(turns, (min(end, clock.exit_at[vcpu]) - now) // took)
+        turns = min(turns, stream[vcpu, program.ACCESSES] - position, stream[vcpu, program.PAGES] - position)
+        whole = clock.turn[vcpu, layout.TURN_WAIT] + work_ps(clock, vcpu, part, word)
+        if stream[vcpu, program.STRIDE] != 1 or turns <= 0 or is_top(clock.top, clock.regs, whole, now, vcpu):
+            return 0
+        gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, position)
+        low, high = private_range(clock, vcpu, gfn)
+        first, behind = max(low, part.base), min(high, part.end)
+        if not first <= gfn < behind:
+            return 0
+        turns = min(turns, pages_alike(state, part, gfn, min(turns, behind - gfn), word))
+        focused = gfn < state.conf[mmu.CONF_FOCUS_END] and state.conf[mmu.CONF_FOCUS_FIRST] < gfn + turns
+        if focused and state.conf[mmu.CONF_LOG] != mmu.LOG_NOTHING:
+            return 0
+    return int(turns)
+
+
+@inlined
+def work_ps(clock: Clock, vcpu: int, part: SlotRange, word: int) -> int:
+    """What a fault at a leaf with these bits takes on a vCPU's core, under mmu_lock."""
+    return on_core_ps(clock, vcpu, part.fix_ps if word & mmu.PRESENT else part.map_ps)
+
+
+@inlined
+def mark_pages(state: MmuState, part: SlotRange, gfn: int, pages: int) -> None:
+    """mark_bit() of pages of one 2M region, where no event is logged."""
+    offset, end = gfn - part.base, gfn - part.base + pages
+    came = 0
+    while offset < end:
+        bit = offset & (BITS_PER_LONG - 1)
+        here = min(BITS_PER_LONG - bit, end - offset)
+        mask = -1 if here == BITS_PER_LONG else ((1 << here) - 1) << bit
+        at = part.words_at + (offset >> WORD_SHIFT)
+        came += bits_of(mask & ~state.dirty[at])
+        state.dirty[at] |= mask
+        offset += here
+    if came > 0:
+        state.slots[part.slot, mmu.SLOT_DIRTY_PAGES] += came
+        state.slots[part.slot, mmu.SLOT_UNREPORTED_PAGES] += came
+        count_dirty(state, gfn, came)
+
+
+@inlined
+def add_stalls(clock: Clock, vcpu: int, cause: int, stall_ps: int, times: int, index: int) -> None:
+    """charge() of stalls of one length that lie inside one bin."""
+    if stall_ps > 0:
+        lane = layout.LANE_LOCK if cause == layout.LOCK_WAIT else layout.LANE_FAULT
+        clock.stall[vcpu, cause] += times * stall_ps
+        clock.hist[cause, bucket_of(stall_ps)] += times
+        clock.series[index, cause] += times * stall_ps
+        clock.lanes[index, vcpu, lane] += times * stall_ps
+
+
+@inlined
+def begins_turn(clock: Clock, vcpu: int, turns: Turns) -> bool:
+    """Whether every vCPU had one fault since the turn of this one, or it is time to wait for another one."""
+    return bool(turns.leader < 0 or vcpu == turns.leader or turns.faults > clock.regs[layout.HEAP_SIZE])
+
+
+@compiled
+def carry_out(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: int, index: int) -> Repeated:
+    """So many turns, each as long as the last one, but for what close_totals() notes.
+
+    Args:
+        state: the tables, changed in place.
+        clock: changed in place.
+        part: the slot that all vCPUs write to.
+        took: of a turn, ps.
+        turns: how many.
+        index: the bin that all of them lie in.
+
+    Returns:
+        What was done.
+    """
+    mapped, size, shift = 0, clock.regs[layout.HEAP_SIZE], turns * took
+    for place in range(size):
+        vcpu = clock.heap[place]
+        position = clock.stream[vcpu, program.POSITION]
+        wait, word = clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_WORD]
+        gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
+        at = gfn - state.conf[mmu.CONF_LINEAR]
+        for page in range(turns):
+            state.l1[at + page] = mmu.SPTE_WRITABLE
+        count_4k(state, gfn, turns, word, mmu.SPTE_WRITABLE)
+        mark_pages(state, part, gfn, turns)
+        path = layout.SLOW_PROTECTED if word & mmu.PRESENT else layout.NOT_PRESENT
+        mapped += 0 if word & mmu.PRESENT else turns
+        work = work_ps(clock, vcpu, part, word)
+        add_stalls(clock, vcpu, layout.EXIT, work, turns, index)
+        add_stalls(clock, vcpu, layout.LOCK_WAIT, wait, turns, index)
+        clock.hist[layout.CAUSES, bucket_of(wait + work)] += turns
+        clock.faults[vcpu, path] += turns
+        clock.stream[vcpu, program.POSITION] = position + turns
+        clock.accesses[vcpu] += turns
+        clock.now[vcpu] += shift
+        last = clock.now[vcpu] - took + wait + work
+        hold_for_read(clock, last)
+        clock.in_kernel_until[vcpu] = last
+        clock.line_arrival[clock.core[vcpu]] = clock.turn[vcpu, layout.TURN_LINE] + took + shift
+    clock.regs[layout.LINE_FREE] += shift
+    return Repeated(turns * size, mapped)
+
+
+@inlined
+def repeat_turns(state: MmuState, clock: Clock, part: SlotRange, vcpu: int, turns: Turns, end: int) -> Repeated:
+    """Where it is a vCPU's turn again, carry out as many turns as are sure to be like the last one.
+
+    Args:
+        state: the tables, changed in place.
+        clock: changed in place.
+        part: the slot that all vCPUs write to.
+        vcpu: who comes first.
+        turns: faults since the times were last noted.
+        end: time up to which nothing else happens, and one bin lasts.
+
+    Returns:
+        What was done.
+    """
+    done = Repeated(0, 0)
+    took = turn_ps(clock, vcpu) if vcpu == turns.leader and turns.faults == clock.regs[layout.HEAP_SIZE] else 0
+    more = turns_ahead(state, clock, part, took, end) if took > 0 else 0
+    if more > 0:
+        done = carry_out(state, clock, part, took, more, clock.now[vcpu] >> clock.regs[layout.BIN_SHIFT])
+    note_times(clock)
+    return done
