@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -12,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from bench.plain import I64, plain_loop, random_pages
-from bench.report import middle, seconds, table
+from bench.report import middle, peak_kib, seconds, table
 from bench.simpy_peer import PeerGuest
 from bench.touches import MOST_TOUCHES, RUNS, SIZES_GIB
 from mmuviz.engine import clock as layout
@@ -228,7 +227,7 @@ def large_run(gib: int, vcpus: int) -> tuple[float, float, int, int]:
     run_scenario(large_scenario(1, 2))
     found: list[Recording] = []
     took = seconds(lambda: found.append(run_scenario(large_scenario(gib, vcpus))))
-    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak_gib = peak_kib() / 2**20
     return took, peak_gib, sum(found[0].totals["faults"].values()), file_bytes(found[0])
 
 

@@ -47,3 +47,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append("  ".join(cells))
     return "\n".join(lines)
+
+
+def peak_kib() -> int:
+    """The most memory that this process had; getrusage() counts what its parent had before it began."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

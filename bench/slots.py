@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from functools import partial
 
 import numpy as np
 
-from bench.report import middle, seconds, table
+from bench.report import middle, peak_kib, seconds, table
 from bench.touches import BASE_GFN, new_machine, touch
 from mmuviz.ground.pages import PAGES_PER_1G
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
@@ -60,7 +59,7 @@ def peak_of_this() -> None:
     for first in range(0, PAGES, PAGES_PER_1G):
         machine.run(0, np.arange(BASE_GFN + first, BASE_GFN + first + PAGES_PER_1G), write=True)
     machine.clear_dirty_log(0, 0, PAGES, machine.get_dirty_log(0))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_kib() / 1024)
 
 
 def local(gib: int) -> tuple[float, float]:

@@ -252,10 +252,12 @@ def note_whole_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, w
 
 
 @inlined
-def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> None:
-    """Keep a fault among the longest stalls, where it belongs there."""
-    if is_top(clock.top, clock.regs, whole.took, whole.begin, vcpu):
+def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
+    """Keep a fault among the longest stalls, where it belongs there; whether it does."""
+    belongs = is_top(clock.top, clock.regs, whole.took, whole.begin, vcpu)
+    if belongs:
         note_top(clock.top, clock.regs, whole.took, (whole.begin, vcpu, gfn, whole.cause))
+    return belongs
 
 
 @inlined

@@ -146,16 +146,24 @@ class Frames:
         """Empty the buffer."""
         buffer, at = self.buffer, self.buffer.at
         frames, cells, rows = at[[FRAMES, CELLS, ROWS]].tolist()
-        states = buffer.states[:frames].copy()
-        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)
-        counts = np.diff(buffer.stops[:frames, 0], prepend=0)
-        changed, shares = buffer.cells[:cells].copy(), buffer.cell_shares[:cells].copy()
+        if frames == 0:
+            return
         self._parts.append(
-            Seen(buffer.ends[:frames].copy(), states, counts, changed, shares, buffer.rows[:rows].copy())
+            Seen(
+                buffer.ends[:frames].copy(),
+                buffer.states[:frames].copy(),
+                buffer.stops[:frames, 0].copy(),  # where the cells of each stop end, in this part
+                buffer.cells[:cells].copy(),
+                buffer.cell_shares[:cells].copy(),
+                buffer.rows[:rows].copy(),
+            )
         )
         at[[FRAMES, CELLS, ROWS]] = 0
 
     def seen(self) -> Seen:
         """All that was fetched so far."""
-        ends, states, counts, *rest = (np.concatenate(each) for each in zip(*self._parts, strict=True))
-        return Seen(ends, states, np.concatenate([[0], np.cumsum(counts)]), *rest)
+        before = np.cumsum([0, *(len(each.cells) for each in self._parts)])
+        starts = [each.cell_starts + first for each, first in zip(self._parts, before.tolist(), strict=False)]
+        ends, states, _, *changes = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)
+        return Seen(ends, states, np.concatenate([[0], *starts]), *changes)

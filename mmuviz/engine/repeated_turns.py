@@ -16,10 +16,10 @@ from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_cost import on_core_ps
 from mmuviz.engine.lock import hold_for_read
 from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, SHIFT_1G, SHIFT_2M, WORD_SHIFT
+from mmuviz.ground.pages import PAGES_PER_2M, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k, count_dirty
-from mmuviz.mmu.counting import bits_of
+from mmuviz.mmu.dirty_ring import set_bits
 from mmuviz.mmu.host import is_host_page_had
 from mmuviz.mmu.memslot import host_page_of
 from mmuviz.mmu.state import MmuState
@@ -162,25 +162,6 @@ def work_ps(clock: Clock, vcpu: int, part: SlotRange, word: int) -> int:
 
 
 @inlined
-def mark_pages(state: MmuState, part: SlotRange, gfn: int, pages: int) -> None:
-    """mark_bit() of pages of one 2M region, where no event is logged."""
-    offset, end = gfn - part.base, gfn - part.base + pages
-    came = 0
-    while offset < end:
-        bit = offset & (BITS_PER_LONG - 1)
-        here = min(BITS_PER_LONG - bit, end - offset)
-        mask = -1 if here == BITS_PER_LONG else ((1 << here) - 1) << bit
-        at = part.words_at + (offset >> WORD_SHIFT)
-        came += bits_of(mask & ~state.dirty[at])
-        state.dirty[at] |= mask
-        offset += here
-    if came > 0:
-        state.slots[part.slot, mmu.SLOT_DIRTY_PAGES] += came
-        state.slots[part.slot, mmu.SLOT_UNREPORTED_PAGES] += came
-        count_dirty(state, gfn, came)
-
-
-@inlined
 def add_stalls(clock: Clock, vcpu: int, cause: int, stall_ps: int, times: int, index: int) -> None:
     """charge() of stalls of one length that lie inside one bin."""
     if stall_ps > 0:
@@ -222,7 +203,9 @@ def carry_out(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: 
         for page in range(turns):
             state.l1[at + page] = mmu.SPTE_WRITABLE
         count_4k(state, gfn, turns, word, mmu.SPTE_WRITABLE)
-        mark_pages(state, part, gfn, turns)
+        came = set_bits(state, part.slot, part.words_at, gfn - part.base, turns)
+        if came > 0:
+            count_dirty(state, gfn, came)
         path = layout.SLOW_PROTECTED if word & mmu.PRESENT else layout.NOT_PRESENT
         mapped += 0 if word & mmu.PRESENT else turns
         work = work_ps(clock, vcpu, part, word)

@@ -18,6 +18,7 @@ from mmuviz.ground.pages import (
 )
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_dirty
+from mmuviz.mmu.counting import bits_of
 from mmuviz.mmu.dirty_log import enable_log_dirty_pt_masked, highest_bit
 from mmuviz.mmu.events import CPU_DIRTY, DIRTY_LOG, log_is_low, note_untraced
 from mmuviz.mmu.examples import CPU_DIRTY as EXAMPLE_CPU_DIRTY
@@ -107,6 +108,23 @@ def set_bit(state: MmuState, slot: int, words_at: int, offset: int) -> int:
         note_untraced(state, DIRTY_LOG, PG_LEVEL_4K, 0, 1, state.slots[slot, SLOT_BASE] + offset, 1)
         return 1
     return 0
+
+
+@inlined
+def set_bits(state: MmuState, slot: int, words_at: int, offset: int, pages: int) -> int:
+    """set_bit() of pages in a row, where no event of them is logged; how many were clear."""
+    end, came = offset + pages, 0
+    while offset < end:
+        bit = offset & (BITS_PER_LONG - 1)
+        here = min(BITS_PER_LONG - bit, end - offset)
+        mask = -1 if here == BITS_PER_LONG else ((1 << here) - 1) << bit
+        at = words_at + (offset >> WORD_SHIFT)
+        came += bits_of(mask & ~state.dirty[at])
+        state.dirty[at] |= mask
+        offset += here
+    state.slots[slot, SLOT_DIRTY_PAGES] += came
+    state.slots[slot, SLOT_UNREPORTED_PAGES] += came
+    return came
 
 
 @inlined

@@ -47,6 +47,12 @@ def without_focus(session: Session) -> None:
     session.recorder.focus = None
 
 
+def one_by_one_without_focus(session: Session) -> None:
+    """Neither."""
+    one_by_one(session)
+    without_focus(session)
+
+
 def differing(one: Recording, other: Recording, leave_out: Iterable[str] = ()) -> list[str]:
     """Columns, named table.column, and fields of the header in which two Recordings differ."""
     found = [

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 
 from mmuviz.engine.choices.scenario import Scenario
-from tests.engine.runs import MIB, differing, one_by_one, ran, scenario_of
+from tests.engine.runs import (
+    MIB,
+    differing,
+    one_by_one,
+    one_by_one_without_focus,
+    ran,
+    scenario_of,
+    without_focus,
+)
 from tests.engine.scenarios import Document, scenarios
 
 TORN: Final[Document] = {
@@ -38,9 +46,11 @@ EXAMPLES: Final = {
 
 
 def check(scenario: Scenario) -> None:
-    ahead, plain = ran(scenario).recording, ran(scenario, prepare=one_by_one).recording
-    assert differing(ahead, plain) == []
-    assert ahead.hash == plain.hash
+    """With events, and without: what is logged is never carried out for many pages at once."""
+    for prepare, alone in ((None, one_by_one), (without_focus, one_by_one_without_focus)):
+        ahead, plain = ran(scenario, prepare=prepare).recording, ran(scenario, prepare=alone).recording
+        assert differing(ahead, plain) == []
+        assert ahead.hash == plain.hash
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -1,0 +1,306 @@
+"""Faults that fast_page_fault() fixes in a lookahead, and the sums of what happens in it by bin of time."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
+from mmuviz.engine.clock import Clock
+from mmuviz.engine.fault_cost import Access, Whole, note_exemplary_fault, note_long_fault, on_core_ps
+from mmuviz.ground.compiled import inlined, woven
+from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G, SHIFT_2M
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu import work
+from mmuviz.mmu.cells import count_4k, count_dirty
+from mmuviz.mmu.dirty_ring import flush_pml_buffer, set_bit, set_bits
+from mmuviz.mmu.fault import keep_4k_fixed
+from mmuviz.mmu.memslot import gfn_to_memslot
+from mmuviz.mmu.state import MmuState
+from mmuviz.mmu.touch import FIXABLE, trace_4k_fixed
+from mmuviz.workloads import stream as program
+
+
+class BinCount(NamedTuple):
+    """What happened in one bin of time and is not noted yet.
+
+    Attributes:
+        number: of the bin.
+        end: time at which the next one begins.
+        hits: accesses.
+        fixed: faults that fast_page_fault() fixed and that ended in the bin; `fixed_ps` what they took.
+        slow_ps: what logging made writes slower.
+    """
+
+    number: int
+    end: int
+    hits: int
+    fixed: int
+    fixed_ps: int
+    slow_ps: int
+
+
+@inlined
+def open_bin(clock: Clock, time: int) -> BinCount:
+    """The bin of a time, with nothing in it."""
+    number = bin_of(clock, time)
+    return BinCount(number, (number + 1) << clock.regs[layout.BIN_SHIFT], 0, 0, 0, 0)
+
+
+@inlined
+def close_bin(clock: Clock, vcpu: int, here: BinCount) -> None:
+    """Note what happened in a bin."""
+    clock.series[here.number, layout.ACCESSES] += here.hits
+    if here.slow_ps > 0:
+        clock.series[here.number, layout.SLOW_WRITE] += here.slow_ps
+        clock.slow_write_ps[vcpu] += here.slow_ps
+    if here.fixed > 0:
+        clock.series[here.number, layout.EXIT] += here.fixed_ps
+        clock.lanes[here.number, vcpu, layout.LANE_FAULT] += here.fixed_ps
+        note_fixes(clock, vcpu, here.number, here.fixed, here.fixed_ps)
+
+
+@inlined
+def note_fixes(clock: Clock, vcpu: int, index: int, times: int, whole_ps: int) -> None:
+    """As many faults that fast_page_fault() fixed and that began in one bin, all but their time in the bins."""
+    clock.stall[vcpu, layout.EXIT] += whole_ps
+    clock.series[index, layout.FAULTS + layout.FAST_FIX] += times
+    clock.faults[vcpu, layout.FAST_FIX] += times
+
+
+@inlined
+def bin_at(clock: Clock, vcpu: int, here: BinCount, time: int) -> BinCount:
+    """The bin of a later time."""
+    if time < here.end:
+        return here
+    close_bin(clock, vcpu, here)
+    return open_bin(clock, time)
+
+
+@inlined
+def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took: int) -> BinCount:
+    """The bin after accesses that hit one after the other from a time in it on."""
+    if time + (run - 1) * took < here.end:
+        return BinCount(here.number, here.end, here.hits + run, here.fixed, here.fixed_ps, here.slow_ps)
+    close_bin(clock, vcpu, here)
+    note_hits(clock, time, run, took)
+    return open_bin(clock, time + run * took)
+
+
+@inlined
+def with_fix(clock: Clock, vcpu: int, here: BinCount, time: int, work: int) -> BinCount:
+    """The bin after a fault that began in it; what reaches into the next ones is noted at once."""
+    if time + work < here.end:
+        return BinCount(here.number, here.end, here.hits, here.fixed + 1, here.fixed_ps + work, here.slow_ps)
+    close_bin(clock, vcpu, here)
+    note_fixes(clock, vcpu, here.number, 1, work)
+    add_stretch(clock, vcpu, layout.EXIT, time, work)
+    return open_bin(clock, time)
+
+
+@inlined
+def fix_ps(state: MmuState, clock: Clock, vcpu: int) -> int:
+    """What such a fault takes: the exit empties the PML buffer first."""
+    entry = clock.price[layout.PRICES + work.WORK_PML_ENTRY]
+    return on_core_ps(clock, vcpu, clock.price[layout.FAST] + state.pml_count[vcpu] * entry)
+
+
+class Fixes(NamedTuple):
+    """Faults so far, of which the last ones are not counted in their cell yet.
+
+    Attributes:
+        all: how many there were; `longest_ps` what the longest took.
+        region: the 2M region (gfn >> 9) of the last ones; `fixed` how many these are.
+        marked: how many pages of the region they brought into the dirty log.
+        took_ps: what each of the last ones took; `alike` how many these are, whose length is not noted yet.
+        short_ps: the longest that was too short to be kept among the longest stalls.
+    """
+
+    all: int
+    longest_ps: int
+    region: int
+    fixed: int
+    marked: int
+    took_ps: int
+    alike: int
+    short_ps: int
+
+
+NO_FIXES: Final = Fixes(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+@inlined
+def note_alike(clock: Clock, vcpu: int, fixes: Fixes) -> None:
+    """Note the length of the last faults."""
+    if fixes.alike > 0:
+        clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], fixes.took_ps)
+        note_length(clock, layout.EXIT, fixes.took_ps, fixes.alike)
+        note_length(clock, layout.CAUSES, fixes.took_ps, fixes.alike)
+
+
+@inlined
+def with_length(clock: Clock, vcpu: int, fixes: Fixes, took: int, short_ps: int) -> Fixes:
+    """The faults with one more of a length."""
+    longest, alike = max(fixes.longest_ps, took), fixes.alike + 1
+    if took != fixes.took_ps:
+        note_alike(clock, vcpu, fixes)
+        alike = 1
+    return Fixes(fixes.all + 1, longest, fixes.region, fixes.fixed, fixes.marked, took, alike, short_ps)
+
+
+@inlined
+def in_region(state: MmuState, fixes: Fixes, region: int) -> Fixes:
+    """The faults, the last ones of which lie in a 2M region."""
+    if region == fixes.region:
+        return fixes
+    count_cell(state, fixes)
+    return Fixes(fixes.all, fixes.longest_ps, region, 0, 0, fixes.took_ps, fixes.alike, fixes.short_ps)
+
+
+@inlined
+def with_page(fixes: Fixes, marked: int) -> Fixes:
+    """The faults with one more page of the same region, which they brought into the dirty log or not."""
+    fixed, marked = fixes.fixed + 1, fixes.marked + marked
+    return Fixes(fixes.all, fixes.longest_ps, fixes.region, fixed, marked, fixes.took_ps, fixes.alike, fixes.short_ps)
+
+
+@inlined
+def count_cell(state: MmuState, fixes: Fixes) -> None:
+    """Count the last faults in their cell."""
+    if fixes.fixed > 0:
+        count_4k(state, fixes.region << SHIFT_2M, fixes.fixed, FIXABLE, FIXABLE | mmu.WRITABLE)
+    if fixes.marked > 0:
+        count_dirty(state, fixes.region << SHIFT_2M, fixes.marked)
+
+
+@inlined
+def fix_in_lookahead(
+    state: MmuState, clock: Clock, vcpu: int, access: Access, fixes: Fixes, time: int, took: int
+) -> Fixes:  # fmt: skip
+    """fast_page_fault() of a 4K leaf, but for the counters, the bins, its length and the cell."""
+    row, gfn = int(state.row_of[access.gfn >> SHIFT_1G]), access.gfn
+    fixes = in_region(state, fixes, gfn >> SHIFT_2M)
+    state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = time, vcpu
+    if state.pml_count[vcpu] > 0:
+        flush_pml_buffer(state, vcpu)
+    before = state.stat[mmu.STAT_EXAMPLES]
+    if fixes.all == 0:  # a later one is no earlier
+        keep_4k_fixed(state, access.word & mmu.LEAF_BITS, gfn)
+    trace_4k_fixed(state, vcpu, access.word, gfn)
+    state.l1[(row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))] |= mmu.WRITABLE
+    marked, slot = 0, gfn_to_memslot(state, gfn)
+    if state.slots[slot, mmu.SLOT_LOGGING] != 0:
+        marked = set_bit(state, slot, state.slots[slot, mmu.SLOT_DIRTY_AT], gfn - state.slots[slot, mmu.SLOT_BASE])
+    whole = Whole(layout.FAST_FIX, layout.EXIT, time, took, before)
+    short_ps = fixes.short_ps
+    if took > short_ps and not note_long_fault(clock, vcpu, gfn, whole):  # of equal ones the earlier is kept
+        short_ps = took
+    if took > fixes.longest_ps:
+        note_exemplary_fault(state, vcpu, access, whole)
+    return with_length(clock, vcpu, with_page(fixes, marked), took, short_ps)
+
+
+class Progress(NamedTuple):
+    """How far a vCPU ran.
+
+    Attributes:
+        time: of the vCPU.
+        position: of its next access.
+        fixes: faults so far.
+        here: what is not noted yet of the bin of the time.
+    """
+
+    time: int
+    position: int
+    fixes: Fixes
+    here: BinCount
+
+
+@inlined
+def after_fix(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> Progress:
+    """After a fault that fast_page_fault() fixes; the access is tried again."""
+    took, here = fix_ps(state, clock, vcpu), bin_at(clock, vcpu, at.here, at.time)
+    fixes = fix_in_lookahead(state, clock, vcpu, access, at.fixes, at.time, took)
+    clock.in_kernel_until[vcpu] = at.time + took
+    return Progress(at.time + took, at.position, fixes, with_fix(clock, vcpu, here, at.time, took))
+
+
+@inlined
+def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> int:
+    """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits."""
+    at, pages = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)), 0
+    while pages < most and state.l1[at + pages] == word:
+        pages += 1
+    return pages
+
+
+@inlined
+def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
+    """Whether a sweep's next faults surely leave nothing but an SPTE, a bit and sums, as the last one did."""
+    stream = clock.stream[vcpu]
+    if stream[program.KIND] != program.STEPS or stream[program.STRIDE] != 1:
+        return False
+    plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
+    writes = stream[program.WRITE_PERMILLE] >= program.ALWAYS and access.word & mmu.DIRTY != 0
+    ready = state.pml_count[vcpu] == 0 and clock.pending_kick_ps[vcpu] == 0 and clock.regs[layout.ONE_BY_ONE] == 0
+    short = at.fixes.took_ps == fix_ps(state, clock, vcpu) and at.fixes.took_ps <= at.fixes.short_ps
+    return bool(plain and writes and ready and short)
+
+
+@woven
+def fix_alike(
+    state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, high: int, times: tuple[int, int]
+) -> Progress:  # fmt: skip
+    """After a fault and its access, as many more of a sweep at once as surely are like them.
+
+    Args:
+        state: tables, changed in place.
+        clock: changed in place.
+        vcpu: whose lookahead it is.
+        access: the one that was fixed and made.
+        at: how far the vCPU ran.
+        high: the gfn up to which the first of `times` holds.
+        times: up to which nobody else does anything that may not wait, and what an access takes, ps.
+
+    Returns:
+        How far it ran.
+    """
+    if not may_be_alike(state, clock, vcpu, access, at):
+        return at
+    limit, step_ps = times
+    slot = gfn_to_memslot(state, access.gfn)
+    high = min(high, state.slots[slot, mmu.SLOT_END])
+    gfn, each = access.gfn + 1, at.fixes.took_ps + step_ps
+    most = min((min(limit, at.here.end) - at.time) // each, high - gfn, -gfn & (PAGES_PER_2M - 1))
+    most = min(
+        most, clock.stream[vcpu, program.ACCESSES] - at.position, clock.stream[vcpu, program.PAGES] - at.position
+    )
+    row = int(state.row_of[access.gfn >> SHIFT_1G])
+    pages = pages_alike(state, row, gfn, access.word, most)
+    if pages == 0:
+        return at
+    first = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
+    for page in range(first, first + pages):
+        state.l1[page] |= mmu.WRITABLE
+    marked = 0
+    if state.slots[slot, mmu.SLOT_LOGGING] != 0:
+        marked = set_bits(
+            state, slot, state.slots[slot, mmu.SLOT_DIRTY_AT], gfn - state.slots[slot, mmu.SLOT_BASE], pages
+        )
+    end = at.time + pages * each
+    state.stat[mmu.STAT_STAMP] = end - each
+    clock.in_kernel_until[vcpu] = end - step_ps
+    was, here = at.fixes, at.here
+    fixes = Fixes(
+        was.all + pages,
+        was.longest_ps,
+        was.region,
+        was.fixed + pages,
+        was.marked + marked,
+        was.took_ps,
+        was.alike + pages,
+        was.short_ps,
+    )
+    fixed_ps = here.fixed_ps + pages * was.took_ps
+    here = BinCount(here.number, here.end, here.hits + pages, here.fixed + pages, fixed_ps, here.slow_ps)
+    return Progress(end, at.position + pages, fixes, here)
