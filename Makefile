@@ -1,7 +1,8 @@
-# Two commands do everything, on a machine with Python 3.11, 3.12 or 3.13 (with venv), make and git:
+# What there is to do, on a machine with Python 3.11, 3.12 or 3.13 (with venv), make and git:
 #
 #   make run    serves MMUViz on http://127.0.0.1:8050/ (HOST=… PORT=… to choose another place)
 #   make test   runs every check: floors, lint, types, tests
+#   make check  runs those that take under three minutes: floors, lint, types, fast laws
 #
 # PYTHON=… names the Python to use, CHROMIUM=… the browser of the tests, ARGS=… what `make tests` hands to pytest.
 
@@ -66,13 +67,23 @@ run: $(VENV)/.warm
 
 # --- test, cheapest check first ---------------------------------------------------------------------------------------
 
-.PHONY: test check floors lint types tests
-test: check
+.PHONY: test check text laws floors lint types tests
+test: text
+	@$(MAKE) --no-print-directory tests
+
+# The same checks of the text, and those laws that need neither a browser nor every recording.
+check: text
+	@$(MAKE) --no-print-directory laws
+
 # Compiling takes longest and needs nobody: it goes on beside the checks of the text.
-check: $(VENV)/.requirements
+text: $(VENV)/.requirements
 	@$(MAKE) --no-print-directory compiled & compiled=$$!; \
 		$(MAKE) --no-print-directory floors lint types || { kill $$compiled; exit 1; }; wait $$compiled
-	@$(MAKE) --no-print-directory tests
+
+laws: $(VENV)/.requirements-dev $(VENV)/.warm
+	@exec $(python) -m pytest -q --numprocesses=auto tests/ground tests/workloads tests/costs tests/recording \
+		tests/engine/test_lookahead.py tests/engine/test_repeated_turns.py tests/engine/test_cells.py \
+		tests/engine/test_bins.py tests/engine/test_pml.py tests/mmu/test_walks.py tests/mmu/test_laws.py
 
 floors: $(VENV)/.requirements-dev
 	@$(VENV)/bin/lint-imports --no-logo

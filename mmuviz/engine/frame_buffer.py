@@ -23,6 +23,8 @@ from mmuviz.mmu.state import (
     STAT_TABLE_PAGES,
     MmuState,
 )
+from mmuviz.workloads import stream as program
+from mmuviz.workloads.accesses import gfn_at
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -78,7 +80,12 @@ CELLS: Final = 5
 ROWS: Final = 6
 RINGS: Final = 7
 """Whether pages are reported by dirty rings."""
-BUFFER_ENTRIES: Final = 8
+WALK: Final = 8
+"""What the thread that calls ioctls goes over: a kind of walk and 1, or 0 for nothing; `WALK_GFN` where it is."""
+WALK_GFN: Final = 9
+BUFFER_ENTRIES: Final = 10
+NOWHERE: Final = -1
+"""A gfn where there is none."""
 
 
 class FrameBuffer(NamedTuple):
@@ -91,6 +98,8 @@ class FrameBuffer(NamedTuple):
         totals: int64[CELL_DIRTY], pages of all cells that are shown.
         ends: int64[FRAMES_KEPT], when each was taken, ps.
         states: int64[FRAMES_KEPT, len(STATES)].
+        walks: int64[FRAMES_KEPT, 2], WALK and WALK_GFN.
+        gfns: int64[FRAMES_KEPT, vcpus], the page of each vCPU's next access, NOWHERE for none.
         stops: int64[FRAMES_KEPT, 2], where its changes of cells and its examples end.
         cells: int32[n], cells that changed, ascending in each frame; `cell_shares` uint8[n, 8].
         rows: int64[m, EXAMPLE_COLUMNS + 1], examples, the kind last.
@@ -103,22 +112,25 @@ class FrameBuffer(NamedTuple):
     totals: I64
     ends: I64
     states: I64
+    walks: I64
+    gfns: I64
     stops: I64
     cells: I32
     cell_shares: U8
     rows: I64
 
 
-def new_buffer(pages: I64, *, rings: bool) -> FrameBuffer:
+def new_buffer(pages: I64, vcpus: int, *, rings: bool) -> FrameBuffer:
     """An empty buffer, before the first frame.
 
     Args:
         pages: int64[cells], pages of memslots in each.
+        vcpus: number of vCPUs.
         rings: whether pages are reported by dirty rings.
     """
     at, room = np.zeros(BUFFER_ENTRIES, dtype=np.int64), CHANGES_KEPT * len(pages)
     at[LAST] = at[ALARM] = FOREVER
-    at[RINGS] = int(rings)
+    at[RINGS], at[WALK_GFN] = int(rings), NOWHERE
     return FrameBuffer(
         at=at,
         pages=pages,
@@ -127,6 +139,8 @@ def new_buffer(pages: I64, *, rings: bool) -> FrameBuffer:
         totals=np.zeros(CELL_DIRTY, dtype=np.int64),
         ends=np.zeros(FRAMES_KEPT, dtype=np.int64),
         states=np.zeros((FRAMES_KEPT, len(STATES)), dtype=np.int64),
+        walks=np.zeros((FRAMES_KEPT, 2), dtype=np.int64),
+        gfns=np.zeros((FRAMES_KEPT, vcpus), dtype=np.int64),
         stops=np.zeros((FRAMES_KEPT, 2), dtype=np.int64),
         cells=np.zeros(room, dtype=np.int32),
         cell_shares=np.zeros((room, SHARES), dtype=np.uint8),
@@ -136,7 +150,7 @@ def new_buffer(pages: I64, *, rings: bool) -> FrameBuffer:
 
 def no_buffer() -> FrameBuffer:
     """Of a run at which nobody looks."""
-    return new_buffer(np.zeros(0, dtype=np.int64), rings=False)
+    return new_buffer(np.zeros(0, dtype=np.int64), 0, rings=False)
 
 
 @woven
@@ -221,12 +235,24 @@ def take_examples(examples: I64, buffer: FrameBuffer) -> None:
     buffer.at[ROWS] = found
 
 
+@woven
+def note_places(clock: Clock, buffer: FrameBuffer, number: int) -> None:
+    """Note where the vCPUs and the thread that calls ioctls are."""
+    buffer.walks[number, 0], buffer.walks[number, 1] = buffer.at[WALK], buffer.at[WALK_GFN]
+    for vcpu in range(buffer.gfns.shape[1]):
+        gfn, position = NOWHERE, clock.stream[vcpu, program.POSITION]
+        if position < clock.stream[vcpu, program.ACCESSES]:
+            gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
+        buffer.gfns[number, vcpu] = gfn
+
+
 @compiled
-def take_frame(state: MmuState, buffer: FrameBuffer, end_ps: int, every: int) -> None:
-    """Look at the tables that the guest runs on; has_room() holds.
+def take_frame(state: MmuState, clock: Clock, buffer: FrameBuffer, end_ps: int, every: int) -> None:
+    """Look at the tables that the guest runs on, and at who is where; has_room() holds.
 
     Args:
         state: the tables.
+        clock: the streams of accesses.
         buffer: changed in place.
         end_ps: what time it is.
         every: 1 to keep all cells, 0 for those that changed.
@@ -238,6 +264,7 @@ def take_frame(state: MmuState, buffer: FrameBuffer, end_ps: int, every: int) ->
     for column in range(len(STATES)):
         buffer.states[number, column] = 0
     states_now(state, buffer.totals, at[RINGS], buffer.states[number])
+    note_places(clock, buffer, number)
     buffer.ends[number] = at[LAST] = end_ps
     buffer.stops[number, 0], buffer.stops[number, 1] = at[CELLS], at[ROWS]
     at[FRAMES] = number + 1
@@ -283,5 +310,5 @@ def looks_itself(state: MmuState, clock: Clock, buffer: FrameBuffer, time: int) 
     buffer.at[LEFT] -= 1
     make_room(clock, time)
     if ends_bin(clock, time) != 0:
-        take_frame(state, buffer, time, 0)
+        take_frame(state, clock, buffer, time, 0)
     return True

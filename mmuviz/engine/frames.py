@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmuviz.engine.clock import Clock
 from mmuviz.engine.frame_buffer import (
     CELLS,
     FRAMES,
@@ -96,6 +97,8 @@ class Seen(NamedTuple):
     Attributes:
         ends: int64[stops], when, ps.
         states: int64[stops, len(STATES)].
+        walks: int64[stops, 2], what the thread that calls ioctls went over, and the gfn where it was.
+        gfns: int64[stops, vcpus], the page of each vCPU's next access, -1 for none.
         cell_starts: int64[stops + 1], where the cells of each stop begin.
         cells: int32[n], cells whose shares changed since the stop before; `shares` uint8[n, 8].
         examples: int64[m, EXAMPLE_COLUMNS + 1], those since the stop before, the kind last.
@@ -103,6 +106,8 @@ class Seen(NamedTuple):
 
     ends: I64
     states: I64
+    walks: I64
+    gfns: I64
     cell_starts: I64
     cells: I32
     shares: U8
@@ -117,29 +122,31 @@ class Frames:
         buffer: where compiled code keeps what it saw until fetch().
     """
 
-    def __init__(self, cells: CellMap, *, rings: bool, offset: I64) -> None:
+    def __init__(self, cells: CellMap, vcpus: int, *, rings: bool, offset: I64) -> None:
         """Begin.
 
         Args:
             cells: of the VM.
+            vcpus: of the VM.
             rings: whether pages are reported by dirty rings.
             offset: int64[STAT_ENTRIES], what KVM's counters are counted from.
         """
         self.map = cells
-        self.buffer = new_buffer(cells.pages, rings=rings)
+        self.buffer = new_buffer(cells.pages, vcpus, rings=rings)
         self._parts: list[Seen] = []
         self._offset = offset
 
-    def take(self, state: MmuState, end_ps: int, *, every: bool = False) -> None:
+    def take(self, state: MmuState, clock: Clock, end_ps: int, *, every: bool = False) -> None:
         """Look now.
 
         Args:
             state: the tables that the guest runs on.
+            clock: the streams of its accesses.
             end_ps: what time it is.
             every: keep all cells, not only those that changed.
         """
         self.fetch()
-        take_frame(state, self.buffer, end_ps, int(every))
+        take_frame(state, clock, self.buffer, end_ps, int(every))
         self.fetch()
 
     def fetch(self) -> None:
@@ -152,6 +159,8 @@ class Frames:
             Seen(
                 buffer.ends[:frames].copy(),
                 buffer.states[:frames].copy(),
+                buffer.walks[:frames].copy(),
+                buffer.gfns[:frames].copy(),
                 buffer.stops[:frames, 0].copy(),  # where the cells of each stop end, in this part
                 buffer.cells[:cells].copy(),
                 buffer.cell_shares[:cells].copy(),
@@ -164,6 +173,6 @@ class Frames:
         """All that was fetched so far."""
         before = np.cumsum([0, *(len(each.cells) for each in self._parts)])
         starts = [each.cell_starts + first for each, first in zip(self._parts, before.tolist(), strict=False)]
-        ends, states, _, *changes = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        ends, states, walks, gfns, _, *changes = (np.concatenate(each) for each in zip(*self._parts, strict=True))
         states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)
-        return Seen(ends, states, np.concatenate([[0], *starts]), *changes)
+        return Seen(ends, states, walks, gfns, np.concatenate([[0], *starts]), *changes)

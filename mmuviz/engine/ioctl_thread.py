@@ -11,7 +11,8 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.account import spread_column, widen_bins
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.engine.cost_table import CostTable
-from mmuviz.engine.frame_buffer import FrameBuffer, looks_itself, next_stop
+from mmuviz.engine.frame_buffer import NOWHERE as NO_GFN
+from mmuviz.engine.frame_buffer import WALK, WALK_GFN, FrameBuffer, looks_itself, next_stop
 from mmuviz.engine.ioctl_cost import LINE_BYTES, MOVED_BYTES
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
@@ -336,10 +337,13 @@ def walk_in_time(
     while True:
         if at[PHASE] != IN_TIME:
             why = change_part(tables, clock, at, walk)
+            if why == ENDED:
+                frames.at[WALK], frames.at[WALK_GFN] = 0, NO_GFN
             if why != 0:
                 return why
             advance(clock, at, part_ps(tables, clock, thread, walk.at))
             at[PHASE] = IN_TIME
+        frames.at[WALK], frames.at[WALK_GFN] = walk.at[walks.KIND] + 1, walks.gfn_of(tables, walk.at)
         why = let_run(guests, clock, frames, at[TIME], 0)
         if why != TIME_CAME:
             return why

@@ -89,8 +89,8 @@ class Recorder:
         log.rows.clear()
         self.cells = cell_map(self.spans)
         vm.count_cells(cell_rows(self.spans, self.cells.shift), len(self.cells.pages), self.cells.shift)
-        self.frames = Frames(self.cells, rings=vm.config.dirty_log_mode.ring, offset=log.offset)
-        self.frames.take(machine.guest_tables, 0, every=True)
+        self.frames = Frames(self.cells, vm.config.vcpus, rings=vm.config.dirty_log_mode.ring, offset=log.offset)
+        self.frames.take(machine.guest_tables, machine.clock, 0, every=True)
         machine.frames, machine.at_stop = self.frames.buffer, self._at_stop(machine)
         if self.focus is not None and self.focus.start == 0:
             self._begin_events(machine, 0)
@@ -132,7 +132,7 @@ class Recorder:
 
     def _take(self, machine: TimedMachine, time_ps: int) -> None:
         if self.frames is not None:
-            self.frames.take(machine.guest_tables, time_ps)
+            self.frames.take(machine.guest_tables, machine.clock, time_ps)
         self._keep_events(machine)
 
     def enabling(self, machine: TimedMachine) -> None:

@@ -50,7 +50,7 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
         "bins": bins_table(clock, seen, bins, width),
         **cell_tables(recorder.cells, seen, bins, width),
         "vcpus": vcpus_table(clock),
-        "vcpu_bins": {"shares": vcpu_shares(clock, bins, width, end_ps)},
+        "vcpu_bins": {"shares": vcpu_shares(clock, bins, width, end_ps), "gfn": vcpu_gfns(seen, bins, width)},
         "stalls": {"hist": clock.hist},
         "longest": longest_table(clock, end_ps),
         "examples": examples_table(seen, width, bins),
@@ -128,9 +128,19 @@ def bins_table(clock: Clock, seen: Seen, bins: int, width: int) -> Columns:
         "userspace_exits": series[:, layout.USERSPACE_EXITS],
         "ioctl_ps": series[:, layout.IOCTL],
     }
-    last = np.searchsorted(seen.ends, (np.arange(bins) + 1) * width, side="right") - 1  # at or before each bin's end
-    states = seen.states[last]
-    return found | {name: states[:, at] for at, name in enumerate(STATES)}
+    last = last_stops(seen, bins, width)
+    found |= {name: seen.states[last, at] for at, name in enumerate(STATES)}
+    return found | {"walk": seen.walks[last, 0], "walk_gfn": seen.walks[last, 1]}
+
+
+def last_stops(seen: Seen, bins: int, width: int) -> I64:
+    """The last stop at or before each bin's end; int64[bins]."""
+    return np.searchsorted(seen.ends, (np.arange(bins) + 1) * width, side="right") - 1
+
+
+def vcpu_gfns(seen: Seen, bins: int, width: int) -> I64:
+    """Where each vCPU is at each bin's end; int64[bins * vcpus]."""
+    return seen.gfns[last_stops(seen, bins, width)].reshape(-1)
 
 
 def cell_tables(cell_map: CellMap, seen: Seen, bins: int, width: int) -> dict[str, Columns]:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
+from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves
@@ -34,6 +34,7 @@ from mmuviz.mmu.state import (
     I64,
     PRESENT,
     RING_RESET_INDEX,
+    SLOT_BASE,
     SPLITTER_RMAP,
     SPLITTER_STAGE2,
     STAT_SPLIT_TOPUPS,
@@ -181,6 +182,19 @@ def count_now(stat: I64, at: I64, first: int) -> None:
     at[first + TABLES], at[first + TOPUPS] = stat[STAT_TABLE_PAGES], stat[STAT_SPLIT_TOPUPS]
     at[first + TLBIS], at[first + COLLAPSED] = stat[STAT_TLBIS], stat[STAT_TABLES_COLLAPSED]
     at[first + LEAVES], at[first + FLUSHED] = leaves_of(stat), stat[STAT_TLB_FLUSHES]
+
+
+@inlined
+def gfn_of(state: MmuState, at: I64) -> int:
+    """The page at which a walk is; -1 of one that goes over a ring."""
+    kind = at[KIND]
+    if kind == RESET_RING:
+        return -1
+    if kind == SPLIT_RESTLESS:
+        return int(at[FIRST_WORD] + at[AT] * at[UNIT])
+    if kind in (GET_WORDS, CLEAR_WORDS, ARM_WORDS):
+        return int(state.slots[at[SLOT], SLOT_BASE] + (at[FIRST_WORD] + at[AT]) * BITS_PER_LONG)
+    return int(at[AT])
 
 
 @inlined

@@ -70,6 +70,7 @@ class Vocabularies(_Part):
     example_kinds: Names
     paths: Names
     event_kinds: Names
+    walks: Names
 
 
 class MemoryBytes(_Part):

@@ -108,11 +108,28 @@ EXAMPLE_KINDS: Final = (
 )
 """Values of `examples.kind`; "longest" is the fault of a bin that stalled a vCPU longest."""
 
+WALKS: Final = (
+    "none",
+    "split",
+    "write_protect",
+    "collapse_tables",
+    "collapse_leaves",
+    "get",
+    "clear",
+    "reset",
+    "pre_split",
+    "arm",
+    "split_restless",
+    "clear_dirty",
+)
+"""Values of `bins.walk`: what the thread that calls ioctls goes over; "arm" is a GET or CLEAR in tables of an L2."""
+
 VOCABULARIES: Final = {
     "call_kinds": CALL_KINDS,
     "example_kinds": EXAMPLE_KINDS,
     "paths": PATHS,
     "event_kinds": EVENT_KINDS,
+    "walks": WALKS,
 }
 MEMORY_PARTS: Final = ("headers", "vcpu_caches", "split_caches", "rmap", "bitmaps", "rings")
 FAULT_KINDS: Final = ("not_present", "fast", "slow_protected", "spurious")
@@ -225,6 +242,8 @@ def _bins() -> tuple[Column, ...]:
         *(Column(name, I64, "", meaning, of) for name, meaning in counts.items()),
         Column("ioctl_ps", I64, "ps", "Time in the bin that the ioctl thread spent in calls.", of),
         *(Column(name, I64, "pages", meaning, of) for name, meaning in states.items()),
+        Column("walk", U8, "", "What the ioctl thread goes over at the bin's end.", of, codes="walks"),
+        Column("walk_gfn", I64, "gfn", "Where it is there, -1 for nowhere.", of, low=-1),
     )
 
 
@@ -278,6 +297,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "vcpu_bins": (
         Column("shares", U8, "1/255", "How each vCPU spent a bin; bins * vcpus.", "vcpu_bins", fields=VCPU_SHARES),
+        Column("gfn", I64, "gfn", "The page of its next access at the bin's end, -1 for none.", "vcpu_bins", low=-1),
     ),
     "stalls": (
         Column(

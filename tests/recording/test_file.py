@@ -83,14 +83,13 @@ def test_the_document_is_enough_to_read_a_file(recording: Recording) -> None:
 
 @given(st.integers(0, 8 * len(MADE) - 1))
 def test_a_flipped_bit_is_refused_or_changes_nothing(bit: int) -> None:
-    """gzip has a few bits without meaning: its time, and what fills up the last byte."""
+    """gzip has bits without meaning, its time for one, and a run of equal bytes can be said in several ways."""
     damaged = bytearray(MADE)
     damaged[bit // 8] ^= 1 << bit % 8
     try:
         again = from_bytes(bytes(damaged))
     except InputError:
         return
-    assert bit // 8 in range(4, 10) or bit // 8 == len(MADE) - 9
     assert again == made_recording()
 
 

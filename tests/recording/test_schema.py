@@ -2,10 +2,26 @@
 
 from pathlib import Path
 
-from mmuviz.recording.schema import CALL_KINDS, EXAMPLE_KINDS, IOCTLS, MAX_EXAMPLES_PER_BIN, TABLES, Column
+from mmuviz.mmu import walks
+from mmuviz.recording.schema import CALL_KINDS, EXAMPLE_KINDS, IOCTLS, MAX_EXAMPLES_PER_BIN, TABLES, WALKS, Column
 from tests.recording.made_recordings import made_header, made_recording
 
 TYPES = {"<i8": "int64", "<i4": "int32", "<i2": "int16", "|u1": "uint8"}
+
+
+WALK_KINDS = (
+    "SPLIT",
+    "WRITE_PROTECT",
+    "COLLAPSE_TABLES",
+    "COLLAPSE_LEAVES",
+    "GET_WORDS",
+    "CLEAR_WORDS",
+    "RESET_RING",
+    "PRE_SPLIT",
+    "ARM_WORDS",
+    "SPLIT_RESTLESS",
+    "CLEAR_DIRTY",
+)
 
 
 def row_of(table: str, column: Column) -> str:
@@ -43,3 +59,11 @@ def test_a_name_ends_with_its_unit() -> None:
 def test_ioctls_come_first_and_examples_fit() -> None:
     assert CALL_KINDS[:IOCTLS] == ("enable", "get", "clear", "reset", "disable", "pre_split")
     assert len(EXAMPLE_KINDS) - 1 <= MAX_EXAMPLES_PER_BIN
+
+
+def test_walks_have_the_numbers_of_the_machine() -> None:
+    kinds = {name.lower(): getattr(walks, name) for name in WALK_KINDS}
+    assert [WALKS[kind + 1] for kind in kinds.values()] == [
+        name.removesuffix("_words").removesuffix("_ring") for name in kinds
+    ]
+    assert len(WALKS) == len(kinds) + 1
