@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from bench.report import table
+from mmuviz.web.stage_app import OLD_PAGE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -83,7 +84,7 @@ def first_map_ms(page: Page) -> float:
         Milliseconds from the beginning of the navigation to the end of the frame.
     """
     page.add_init_script(WATCH_FIRST)
-    page.goto("/", wait_until="commit")
+    page.goto(OLD_PAGE, wait_until="commit")
     # Seen late, for charts are drawn meanwhile: so the page notes the time itself.
     page.wait_for_selector("#story[data-ready='yes']", state="attached", timeout=READY_MS)
     page.wait_for_selector(".chart-frame .cursor:not([hidden])", state="attached", timeout=READY_MS)

@@ -7,8 +7,10 @@ from flask import Flask, Response, jsonify
 
 from mmuviz.components.shell import shell
 from mmuviz.ground.version import __version__
-from mmuviz.web import compression, document, failures, headers, page, routes
+from mmuviz.web import compression, document, failures, headers, page, routes, run_api
+from mmuviz.web.run_queue import RunQueue
 from mmuviz.web.shipped import Shelf
+from mmuviz.web.stage_app import OLD_PAGE, PATH, create_stage
 
 YEAR_S = 31_536_000
 # Far above any callback of ours, far below what could hurt.
@@ -37,6 +39,7 @@ def create_app() -> Dash:
         update_title="",
         assets_folder=str(document.assets_folder()),
         assets_ignore=document.NOT_WITH_THE_REST,
+        assets_path_ignore=["stage"],
         index_string=document.index(),
         compress=False,  # done above, with a cache
         serve_locally=True,
@@ -50,9 +53,11 @@ def create_app() -> Dash:
     page.register(app, shelf)
     routes.register(server, shelf)
     server.add_url_rule("/healthz", view_func=_healthz)
+    stage = create_stage(server)
+    run_api.register(server, RunQueue())
     failures.register(app)
     # Dash's hashes cover the inline scripts of all callbacks, so this comes after their registration.
-    headers.register(server, script_hashes=app.csp_hashes())
+    headers.register(server, script_hashes=[*app.csp_hashes(), *stage.csp_hashes()])
     _finish_setup(app)
     return app
 
@@ -67,7 +72,11 @@ def _healthz() -> Response:
 def _finish_setup(app: Dash) -> None:
     """Let Dash finish its setup alone: it declares itself ready before it is, and threads would meet it half done."""
     with app.server.test_client() as client:
-        for path in ("/", "/_dash-layout", "/_dash-dependencies"):
+        for path in (
+            OLD_PAGE,
+            PATH,
+            *(f"{each}_dash-{what}" for each in ("/", PATH) for what in ("layout", "dependencies")),
+        ):
             status = client.get(path).status_code
             if status != 200:
                 raise RuntimeError(f"{path} answered {status} when the app was made; it must answer 200")

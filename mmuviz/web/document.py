@@ -1,6 +1,8 @@
 """The HTML document around the app, and where the files beside it are."""
 
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 import mmuviz
 
@@ -41,6 +43,18 @@ def index() -> str:
         HTML, with the places that Dash fills.
     """
     return _INDEX.replace("{%theme%}", theme_script())
+
+
+def stage_index() -> str:
+    """Write the document around the stage.
+
+    Returns:
+        HTML, with the places that Dash fills; the theme is set by the first script of the stage.
+    """
+    # Inside the document: a browser asks for another file anew whenever the address changes.
+    icon = quote((assets_folder() / "favicon.svg").read_text())
+    index = re.sub(r'href="/assets/favicon[^"]*"', f'href="data:image/svg+xml,{icon}"', _INDEX)
+    return index.replace('    <script src="{%theme%}"></script>\n', "")
 
 
 def assets_folder() -> Path:

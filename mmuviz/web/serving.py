@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication
 
 from mmuviz.ground.compiled import cache_folder
 from mmuviz.ground.errors import InputError
+from mmuviz.studies.loaded import load_engine
 from mmuviz.web.app import create_app
 from mmuviz.web.clients import PatientWorker
 
@@ -53,6 +54,7 @@ def serve(host: str, port: int) -> int:
     if not any(cache_folder().rglob("*.nbi")):
         # Who waits should know why.
         print("Compiling the simulation, once, for a minute or two", file=sys.stderr, flush=True)  # noqa: T201 - as above
+    load_engine()
     try:
         _Server(create_app().server, listener, workers, lambda worker: _announce_last(worker, workers, url)).run()
     except SystemExit as stopped:

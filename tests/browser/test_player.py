@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mmuviz.recording.timeline import Timeline
 from mmuviz.web.shipped import DEFAULT, Shelf
+from mmuviz.web.stage_app import OLD_PAGE
 from tests.browser.conftest import PATIENCE_MS, Watch
 from tests.served import Served
 
@@ -22,7 +23,7 @@ def clock() -> Timeline:
 
 
 def open_story(page: Page, query: str = f"?scenario=legacy&step={START}") -> None:
-    page.goto(f"/{query}")
+    page.goto(f"/{query}" if query else OLD_PAGE)
     expect(page.locator("#story[data-ready='yes']")).to_be_attached(timeout=PATIENCE_MS)
     expect(page.locator(".chart-frame .cursor:not([hidden])")).to_have_count(3, timeout=PATIENCE_MS)
 

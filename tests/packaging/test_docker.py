@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmuviz.web.stage_app import PATH
 from tests.packaging import dockerfile
 from tests.packaging.conftest import run
 from tests.packaging.dockerfile import Image, instructions
@@ -127,7 +128,7 @@ def test_requirements_are_checked_by_their_hashes(repository: Path) -> None:
 
 
 def test_the_container_serves_the_page(served: Served) -> None:
-    page = served.get("/")
+    page = served.get(PATH)
     assert page.status == 200
     assert "<title>MMUViz</title>" in page.text
     assert served.get("/assets/layout.css").status == 200

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmuviz import __version__
+from mmuviz.web.stage_app import OLD_PAGE, PATH
 from tests.packaging.conftest import run
 from tests.served import Served, clean_environment, serve
 
@@ -59,7 +60,8 @@ def test_the_wheel_has_one_top_level_name_and_all_that_the_page_needs(repository
 
 
 def test_the_installed_page_is_served_with_its_assets_and_recordings(repository: Path, served: Served) -> None:
-    page = served.get("/")
+    assert served.get(PATH).status == 200
+    page = served.get(OLD_PAGE)
     assert page.status == 200
     assert "<title>MMUViz</title>" in page.text
     (style,) = re.findall(r'href="(/assets/tokens\.css[^"]*)"', page.text)

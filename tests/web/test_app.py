@@ -8,6 +8,7 @@ from werkzeug.test import TestResponse
 
 from mmuviz import __version__
 from mmuviz.web.app import create_app
+from mmuviz.web.stage_app import OLD_PAGE, PATH
 
 SCRIPT = re.compile(r'<script src="(/_dash-component-suites/[^"]+)"')
 
@@ -24,7 +25,7 @@ def client(app: Dash) -> FlaskClient:
 
 
 def scripts(client: FlaskClient) -> list[str]:
-    found = SCRIPT.findall(client.get("/").text)
+    found = SCRIPT.findall(client.get(OLD_PAGE).text)
     assert len(found) > 3
     return found
 
@@ -53,12 +54,19 @@ def test_health_says_what_runs_and_is_never_kept(client: FlaskClient) -> None:
 
 
 def test_the_policy_admits_the_page_s_own_files_alone(app: Dash, client: FlaskClient) -> None:
-    hashes = " ".join(app.csp_hashes())
-    assert hashes.startswith("'sha256-")
-    assert client.get("/").headers["Content-Security-Policy"] == (
-        f"default-src 'self'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' "
+    policy = client.get(OLD_PAGE).headers["Content-Security-Policy"]
+    hashes = re.findall(r"'sha256-[^']+'", policy)
+    assert set(app.csp_hashes()) <= set(hashes)
+    assert policy == (
+        f"default-src 'self'; script-src 'self' {' '.join(hashes)}; style-src 'self' 'unsafe-inline'; img-src 'self' "
         "data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
     )
+
+
+def test_the_bare_address_opens_the_stage(client: FlaskClient) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, PATH)
+    assert "<title>MMUViz</title>" in client.get(PATH).text
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere", "/assets/tokens.css", "/_dash-layout"])
@@ -70,11 +78,11 @@ def test_every_answer_carries_the_headers(client: FlaskClient, path: str) -> Non
 
 
 def test_the_document_names_no_other_host(client: FlaskClient) -> None:
-    assert re.findall(r"(?:https?:)?//[\w.-]+\.\w+", client.get("/").text) == []
+    assert re.findall(r"(?:https?:)?//[\w.-]+\.\w+", client.get(OLD_PAGE).text) == []
 
 
 def test_assets_are_kept_for_a_year_under_addresses_that_change_with_them(client: FlaskClient) -> None:
-    address = re.search(r'href="(/assets/tokens\.css\?m=[\d.]+)"', client.get("/").text)
+    address = re.search(r'href="(/assets/tokens\.css\?m=[\d.]+)"', client.get(OLD_PAGE).text)
     assert address is not None
     assert client.get(address[1]).cache_control.max_age == 31_536_000
 

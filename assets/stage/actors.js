@@ -1,0 +1,297 @@
+// Who works on the guest's memory, drawn where it works: a head for each vCPU, a bar for the thread that calls ioctls.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const MOST_HEADS = 8; // more vCPUs are drawn as smaller marks
+  const [RUNS, SLOW, STOPS] = ["runs", "slower", "stopped"];
+  const FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif';
+  // Text of the ioctl thread's flag by what it walks over, long and short.
+  const WALKS = {
+    split: ["ioctl splits", "ioctl splits"],
+    pre_split: ["ioctl splits ahead", "ioctl splits"],
+    split_restless: ["ioctl splits", "ioctl splits"],
+    write_protect: ["ioctl write-protects", "ioctl protects"],
+    clear_dirty: ["ioctl clears dirty bits", "ioctl clears"],
+    get: ["GET reads the dirty bitmap", "GET"],
+    clear: ["CLEAR_DIRTY_LOG", "CLEAR"],
+    arm: ["ioctl write-protects", "ioctl protects"],
+    reset: ["ioctl resets the rings", "ioctl resets"],
+    collapse: ["ioctl recovers huge pages", "ioctl recovers"],
+    collapse_tables: ["ioctl recovers huge pages", "ioctl recovers"],
+    collapse_leaves: ["ioctl recovers huge pages", "ioctl recovers"],
+  };
+
+  S.fontOf = (px, weight) => `${weight} ${px}px ${FONT}`;
+
+  const widths = new Map();
+  S.textWidth = function (ctx, font, text) {
+    const key = `${font}|${text}`;
+    if (!widths.has(key)) {
+      if (widths.size > 2000) {
+        widths.clear();
+      }
+      ctx.font = font;
+      widths.set(key, ctx.measureText(text).width);
+    }
+    return widths.get(key);
+  };
+
+  // The actors of a map.
+  S.Actors = class {
+    constructor(pane) {
+      this.pane = pane;
+      this.states = new S.VcpuStates(pane.run);
+    }
+
+    resize() {
+      const { layout, run, presenter } = this.pane;
+      const { css, dpr, rows, pitch, tracks } = layout;
+      const high = rows * pitch;
+      const px = presenter ? 16 : css >= 12 ? 16 : css >= 8 ? 13 : 12;
+      this.pillFont = S.fontOf(px * dpr, 650);
+      this.pillHeight = (px + 7) * dpr;
+      this.folded = run.vcpus > MOST_HEADS;
+      const each = Math.ceil(run.vcpus / tracks.length);
+      const wide = Math.max(...tracks.map(({ width }) => width));
+      const least = (this.folded ? 7 : 22) * dpr;
+      const wanted = this.folded ? Math.ceil((each * 13 * dpr) / wide) + (run.ram && run.ram.sweeps ? 0 : 2) : each;
+      this.lanes = Math.max(1, Math.min(wanted, Math.floor(high / least)));
+      this.lane = high / this.lanes;
+      const most = this.folded ? 5 * dpr : Math.max(10 * dpr, Math.min(16 * dpr, pitch * 1.25));
+      this.radius = Math.min(most, Math.max((this.folded ? 2.5 : 8) * dpr, this.lane / 2 - dpr));
+      this.withPills = !this.folded && (this.lanes === 1 || this.lane >= this.pillHeight);
+      this.withText = css >= 8 || presenter;
+    }
+
+    // Where everybody is at a time.
+    seek(ps) {
+      const { run } = this.pane;
+      const states = this.states.at(ps);
+      this.heads = [];
+      for (let vcpu = 0; vcpu < run.vcpus; vcpu++) {
+        const spot = this.pane.spotOf(run.vcpuGfn(ps, vcpu));
+        if (spot) {
+          // vCPUs with parts of their own follow each other in a track; so neighbours get different lanes.
+          const top = spot.track.y + (vcpu % this.lanes) * this.lane;
+          this.heads.push({ vcpu, ...states[vcpu], ...spot, top });
+        }
+      }
+      const walk = run.walkAt(ps);
+      const spot = walk && walk.kind !== "none" ? this.pane.spotOf(walk.gfn) : null;
+      this.walker = spot ? { kind: walk.kind, ...spot } : null;
+      this.placePills();
+      return this;
+    }
+
+    placePills() {
+      const { layout, ctx } = this.pane;
+      for (const head of this.heads) {
+        const wanted = this.withPills && (head.state === STOPS || (head.state === SLOW && this.withText));
+        head.pill = wanted ? S.textWidth(ctx, this.pillFont, head.text) + 14 * layout.dpr : 0;
+        head.right = head.x < head.track.x + head.track.width * (layout.css >= 8 ? 0.78 : 0.6);
+      }
+      if (this.walker) {
+        this.placeFlag();
+      }
+    }
+
+    // The flag stands on the side where it fits and meets no vCPU; else it says "ioctl" alone.
+    placeFlag() {
+      const { walker } = this;
+      const { layout, ctx } = this.pane;
+      const { dpr } = layout;
+      const texts = WALKS[walker.kind] || [`ioctl: ${walker.kind}`, "ioctl"];
+      let text = texts[layout.css < 8 ? 1 : 0];
+      const place = () => {
+        const width = S.textWidth(ctx, this.pillFont, text) + 14 * dpr;
+        const costs = [1, -1].map((side) => this.flagCost(side, width + 8 * dpr));
+        Object.assign(walker, { text, width, side: costs[0] <= costs[1] ? 1 : -1 });
+        return Math.min(...costs);
+      };
+      if (place() > 1) {
+        text = "ioctl";
+        place();
+      }
+    }
+
+    flagCost(side, width) {
+      const { walker, heads } = this;
+      const [a, b] = side > 0 ? [walker.x, walker.x + width] : [walker.x - width, walker.x];
+      const outside = a < walker.track.x || b > walker.track.x + walker.track.width;
+      const bottom = walker.track.y + this.flagMiddle() + this.pillHeight / 2;
+      const meets = this.folded ? false : heads.some((head) => {
+        const [left, right] = [head.x - 4 * this.pane.layout.dpr, head.x + 4 * this.pane.layout.dpr];
+        return head.track === walker.track && head.top < bottom && right > a && left < b;
+      });
+      return (outside ? 4 : 0) + (meets ? 2 : 0) + (side < 0 ? 1 : 0);
+    }
+
+    flagMiddle() {
+      return (this.pane.presenter ? 12 : this.pane.layout.css >= 8 ? 11 : 8) * this.pane.layout.dpr;
+    }
+
+    extentOf(head) {
+      const { dpr } = this.pane.layout;
+      const own = this.radius * 1.3 + 4 * dpr;
+      const pill = head.pill ? head.pill + 5 * dpr : 0;
+      return [head.x - own - (head.right ? 0 : pill), head.x + own + (head.right ? pill : 0)];
+    }
+
+    // Parts of a track that actors take between two heights, from and to x: names stay clear of them.
+    zonesOf(track, top, bottom) {
+      const { dpr } = this.pane.layout;
+      const near = (head) => head.track === track && head.top < bottom && head.top + this.lane > top;
+      const zones = this.folded ? [] : this.heads.filter(near).map((head) => this.extentOf(head));
+      const { walker } = this;
+      if (walker && walker.track === track) {
+        const flag = walker.width + 12 * dpr;
+        const wake = 9 * this.pane.layout.pitch;
+        zones.push([walker.x - Math.max(wake, walker.side < 0 ? flag : 0), walker.x + (walker.side > 0 ? flag : 12 * dpr)]);
+      }
+      return zones;
+    }
+
+    colour(state) {
+      return state === STOPS ? this.pane.tokens.stall : this.pane.tokens.run;
+    }
+
+    draw() {
+      if (this.walker) {
+        this.drawWalker();
+      }
+      if (this.folded) {
+        S.drawMarks(this);
+        return;
+      }
+      this.heads.forEach((head) => this.drawTrail(head));
+      this.heads.forEach((head) => this.drawHead(head));
+    }
+
+    drawWalker() {
+      const { ctx, layout, tokens, still } = this.pane;
+      const { dpr, pitch } = layout;
+      const { x, track } = this.walker;
+      const over = 4 * dpr;
+      const wake = Math.min(x - track.x, 9 * pitch);
+      if (!still && wake > 0) {
+        const fade = ctx.createLinearGradient(x - wake, 0, x, 0);
+        fade.addColorStop(0, `${tokens.ioctl}00`);
+        fade.addColorStop(1, tokens.ioctl);
+        ctx.globalAlpha = 0.5;
+        ctx.fillStyle = fade;
+        ctx.fillRect(x - wake, track.y, wake, track.height - dpr);
+        ctx.globalAlpha = 1;
+      }
+      ctx.fillStyle = tokens.ground;
+      ctx.fillRect(x - 3.5 * dpr, track.y - over, 7 * dpr, track.height + 2 * over - dpr);
+      ctx.fillStyle = tokens.ioctl;
+      ctx.fillRect(x - 2.5 * dpr, track.y - over, 5 * dpr, track.height + 2 * over - dpr);
+      const { side, text, width } = this.walker;
+      this.drawPill(x + side * 6 * dpr, track.y + this.flagMiddle(), text, width, side, tokens.ioctl, false);
+    }
+
+    drawPill(x, y, text, width, side, colour, hollow) {
+      const { ctx, layout, tokens } = this.pane;
+      const left = side < 0 ? x - width : x;
+      ctx.fillStyle = hollow ? tokens.plate : colour;
+      S.roundRect(ctx, left, y - this.pillHeight / 2, width, this.pillHeight, this.pillHeight / 2);
+      ctx.fill();
+      ctx.font = this.pillFont;
+      ctx.fillStyle = hollow ? colour : tokens.on;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "middle";
+      ctx.fillText(text, left + 7 * layout.dpr, y + layout.dpr / 2);
+    }
+
+    // Streaks behind a vCPU that runs, and the exact place as a bar.
+    drawTrail({ state, x, track, top }) {
+      const { ctx, layout, tokens, still } = this.pane;
+      const { dpr, pitch } = layout;
+      const colour = this.colour(state);
+      const high = this.lane - (this.lanes === 1 ? dpr : 0);
+      if (!still && state !== STOPS) {
+        const long = (state === RUNS ? 7.2 : 3.1) * Math.max(pitch, 6 * dpr);
+        const from = Math.max(track.x, x - long);
+        const fade = ctx.createLinearGradient(from, 0, x, 0);
+        fade.addColorStop(0, `${colour}00`);
+        fade.addColorStop(1, colour);
+        ctx.fillStyle = fade;
+        ctx.globalAlpha = 0.9;
+        const count = this.lanes === 1 ? 5 : 3;
+        const thick = Math.max(2 * dpr, Math.min(pitch * 0.3, this.lane / 20 + dpr));
+        for (let line = 0; line < count; line++) {
+          const begins = Math.max(from, x - long * (1 - 0.16 * Math.abs(line - (count - 1) / 2)));
+          ctx.fillRect(begins, Math.round(top + ((line + 0.5) * this.lane) / count - thick / 2), x - begins, thick);
+        }
+        ctx.globalAlpha = 1;
+      }
+      ctx.fillStyle = tokens.ground;
+      ctx.fillRect(x - 2.5 * dpr, top, 5 * dpr, high);
+      ctx.fillStyle = colour;
+      ctx.fillRect(x - 1.5 * dpr, top, 3 * dpr, high);
+    }
+
+    drawHead({ vcpu, state, text, x, track, top, pill, right }) {
+      const { ctx, layout, tokens } = this.pane;
+      const { dpr } = layout;
+      const { radius } = this;
+      const colour = this.colour(state);
+      const middle = top + this.lane / 2;
+      const at = Math.max(track.x + radius, Math.min(track.x + track.width - radius * 1.3, x));
+      if (pill) {
+        const ahead = state === STOPS ? radius + 3 * dpr : radius * 1.25 + 5 * dpr;
+        this.drawPill(at + (right ? ahead : -radius - 3 * dpr), middle, text, pill, right ? 1 : -1, colour, state === SLOW);
+      }
+      S.actorShape(ctx, state, at, middle, radius);
+      ctx.lineJoin = "round";
+      ctx.lineWidth = 4 * dpr;
+      ctx.strokeStyle = tokens.ground;
+      ctx.stroke();
+      ctx.fillStyle = state === SLOW ? tokens.ground : colour;
+      ctx.fill();
+      if (state === SLOW) {
+        ctx.lineWidth = 2.5 * dpr;
+        ctx.strokeStyle = colour;
+        ctx.stroke();
+      }
+      ctx.font = S.fontOf(radius * 1.15, 800);
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
+      ctx.fillStyle = state === SLOW ? colour : tokens.on;
+      ctx.fillText(vcpu, at - (state === STOPS ? 0 : radius * 0.08), middle + dpr);
+    }
+
+    // The vCPU whose head is at a point, -1 for none.
+    hit(x, y) {
+      const reach = this.radius + 3 * this.pane.layout.dpr;
+      const near = (this.heads || []).find(
+        (head) => Math.abs(x - head.x) <= reach && Math.abs(y - head.top - this.lane / 2) <= reach,
+      );
+      return near ? near.vcpu : -1;
+    }
+  };
+
+  // The outline of a vCPU: an arrow moves, an octagon stands.
+  S.actorShape = function (ctx, state, x, y, radius) {
+    ctx.beginPath();
+    S.addActorShape(ctx, state, x, y, radius);
+  };
+
+  S.addActorShape = function (ctx, state, x, y, radius) {
+    if (state === STOPS) {
+      for (let corner = 0; corner < 8; corner++) {
+        const angle = Math.PI / 8 + (corner * Math.PI) / 4;
+        ctx[corner ? "lineTo" : "moveTo"](x + Math.cos(angle) * radius, y + Math.sin(angle) * radius);
+      }
+    } else {
+      const high = radius * 0.86;
+      ctx.moveTo(x - radius, y - high);
+      ctx.lineTo(x + radius * 0.35, y - high);
+      ctx.lineTo(x + radius * 1.25, y);
+      ctx.lineTo(x + radius * 0.35, y + high);
+      ctx.lineTo(x - radius, y + high);
+    }
+    ctx.closePath();
+  };
+})();

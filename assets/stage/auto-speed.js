@@ -1,0 +1,98 @@
+// How fast simulated time passes where the page chooses: slowly where logging begins and pages are split first.
+// The speed is a function of the time alone, so a position follows from seconds of playing and these from a position.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  // Seconds for a part of the run, and the least bins of time a second. A long part plays faster, a short one does not
+  // play slower than its data changes.
+  const LEAD = { seconds: 0.9, bins: 20 };
+  const FIRST_CALL_BEGINS = { seconds: 2.4, bins: 5 };
+  const FIRST_CALL_GOES_ON = { seconds: 2, bins: 20 };
+  const REST = { seconds: 4.5, bins: 20 };
+  const WITHOUT_CALLS = { seconds: 8, bins: 20 };
+  const BEGINNING = 0.25;
+  // One bin a second from so many bins before the first call to so many behind the first splits.
+  const BINS_BEFORE = 0.8;
+  const BINS_BEHIND = 0.5;
+  const MOST_BINS_BEHIND = 2;
+
+  // A piecewise linear map between times in ps and seconds of playing.
+  class SpeedPlan {
+    constructor() {
+      this.ends = [];
+      this.rates = [];
+      this.seconds = [0];
+    }
+
+    // Plays up to a time at a rate, ps a second.
+    add(endPs, rate) {
+      const begin = this.ends.length ? this.ends[this.ends.length - 1] : 0;
+      if (endPs > begin) {
+        this.ends.push(endPs);
+        this.rates.push(rate);
+        this.seconds.push(this.seconds[this.seconds.length - 1] + (endPs - begin) / rate);
+      }
+      return this;
+    }
+
+    // The part of the plan in which a value lies; `ends[i]` is where part i ends.
+    partOf(value, endOf) {
+      return Math.max(0, Math.min(this.ends.length - 1, S.countUpTo(this.ends.length, value, endOf)));
+    }
+
+    rateAt(ps) {
+      return this.rates[this.partOf(ps, (part) => this.ends[part])] || 1;
+    }
+
+    secondsAt(ps) {
+      const part = this.partOf(ps, (each) => this.ends[each]);
+      return this.ends.length ? this.seconds[part] + (ps - (this.ends[part - 1] || 0)) / this.rates[part] : 0;
+    }
+
+    psAt(seconds) {
+      const part = this.partOf(seconds, (each) => this.seconds[each + 1]);
+      return this.ends.length ? (this.ends[part - 1] || 0) + (seconds - this.seconds[part]) * this.rates[part] : 0;
+    }
+  }
+
+  // End of the calls that a run begins with: one a memslot, one behind the other.
+  function firstCallsEnd(run) {
+    let endPs = 0;
+    for (const call of run.calls) {
+      if (endPs && call.startPs - endPs >= run.binPs) {
+        break;
+      }
+      endPs = call.endPs;
+    }
+    return endPs;
+  }
+
+  S.fixedSpeed = (endPs, rate) => new SpeedPlan().add(endPs, rate);
+
+  S.autoSpeed = function (runs) {
+    const endPs = Math.max(...runs.map((run) => run.endPs));
+    const binPs = Math.max(...runs.map((run) => run.binPs));
+    const plan = new SpeedPlan();
+    let at = 0;
+    const add = (to, { seconds, bins }) => {
+      plan.add(to, Math.max(bins * binPs, (to - at) / seconds));
+      at = Math.max(at, to);
+    };
+    const firstPs = Math.min(...runs.flatMap(({ calls }) => calls.slice(0, 1)).map(({ startPs }) => startPs));
+    if (firstPs === Infinity) {
+      add(endPs, WITHOUT_CALLS);
+      return plan;
+    }
+    add(Math.max(0, firstPs - BINS_BEFORE * binPs), LEAD);
+    const splitPs = Math.max(firstPs, ...runs.flatMap((run) => S.stopTimes([run], "first_split")));
+    at = Math.min(endPs, splitPs + BINS_BEHIND * binPs, firstPs + MOST_BINS_BEHIND * binPs);
+    plan.add(at, binPs);
+    const callPs = Math.max(...runs.map(firstCallsEnd));
+    add(at + Math.max(0, callPs - at) * BEGINNING, FIRST_CALL_BEGINS);
+    add(callPs, FIRST_CALL_GOES_ON);
+    add(endPs, REST);
+    return plan;
+  };
+})();

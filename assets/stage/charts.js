@@ -1,0 +1,251 @@
+// A chart over time on a canvas: one measure of all runs, drawn up to now, the current numbers at the lines' ends.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  const MEASURES = {
+    stall: {
+      says: "Stall per vCPU",
+      colour: "stall",
+      units: () => S.TIME_UNITS,
+      of: (run, ps) => run.stallPs(ps),
+      nothing: 1e9,
+    },
+    tables: {
+      says: "Page tables added",
+      colour: "map",
+      units: () => S.SIZE_UNITS,
+      binary: true,
+      of: (run, ps) => run.tablesAdded(ps),
+      nothing: 2 ** 20,
+    },
+  };
+  // Above the highest line there is room for its label.
+  const LABEL_ROOM = 1.6;
+  const MOST_ROOM = 0.4;
+
+  class Chart {
+    // options: measure "stall" or "tables"; future: whether what is to come is drawn; presenter: larger type.
+    constructor(canvas, runs, options) {
+      this.canvas = canvas;
+      this.ctx = canvas.getContext("2d");
+      this.runs = runs;
+      this.options = options;
+      this.measure = MEASURES[options.measure];
+      this.future = options.future !== false;
+      this.windowAt = S.axisWindow(runs);
+      this.lines = runs.map((run) => S.lineOf(run, this.measure.of));
+      this.past = document.createElement("canvas");
+      this.ahead = document.createElement("canvas");
+      this.names = new Map();
+      this.unit = "";
+      this.labels = [];
+      this.ends = [];
+      this.resize();
+    }
+
+    get title() {
+      return this.measure.says;
+    }
+
+    // After a change of size, theme or type.
+    resize() {
+      const { canvas } = this;
+      const presenter = this.options.presenter ?? document.body.classList.contains("presenter");
+      const scale = this.options.scale ?? (Number(getComputedStyle(canvas).getPropertyValue("--k")) || 1);
+      this.dpr = window.devicePixelRatio || 1;
+      this.width = canvas.clientWidth;
+      this.height = canvas.clientHeight;
+      for (const each of [canvas, this.past, this.ahead]) {
+        each.width = Math.max(1, Math.round(this.width * this.dpr));
+        each.height = Math.max(1, Math.round(this.height * this.dpr));
+      }
+      this.colours = S.tokens();
+      this.tickPx = presenter ? 16 : Math.round(12 * scale);
+      this.endPx = presenter ? 20 : Math.round((this.width < 300 ? 14 : 16) * scale);
+      this.stroke = presenter ? 4 : 3;
+      this.plot = {
+        left: presenter ? 42 : Math.round(32 * scale),
+        right: this.width - 8,
+        top: 4,
+        bottom: this.height - this.tickPx - 8,
+      };
+      const room = (this.plot.bottom - this.plot.top) / this.runs.length - 2;
+      this.endPx = Math.max(10, Math.min(this.endPx, Math.floor(room)));
+      this.names.clear();
+      this.seen = null;
+    }
+
+    // What is to come is drawn as a dotted line, or not at all.
+    showFuture(shown) {
+      this.future = shown;
+      this.seen = null;
+    }
+
+    xAt(ps) {
+      const { left, right } = this.plot;
+      return left + ((right - left) * (ps - this.from)) / (this.to - this.from);
+    }
+
+    yAt(value) {
+      const { top, bottom } = this.plot;
+      return bottom - ((bottom - top) * value) / this.most;
+    }
+
+    draw(ps) {
+      if (this.width < 40 || this.height < 40) {
+        this.labels = [];
+        return;
+      }
+      const { from, to } = this.windowAt(ps);
+      const cut = Math.round(this.placeNow(ps, from, to) * this.dpr) / this.dpr;
+      const key = `${from} ${to}`;
+      if (key !== this.seen) {
+        // The window moves, and no layer would be used twice.
+        this.seen = key;
+        this.layered = false;
+        this.setAxes(from, to);
+        this.paintAll(cut);
+      } else {
+        this.layer();
+        this.compose(cut);
+      }
+      this.drawNow(cut);
+      this.drawEnds(ps);
+    }
+
+    placeNow(ps, from, to) {
+      const { left, right } = this.plot;
+      return Math.max(left, Math.min(left + ((right - left) * (ps - from)) / (to - from), right));
+    }
+
+    paintAll(cut) {
+      const { ctx } = this;
+      ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
+      ctx.clearRect(0, 0, this.width, this.height);
+      S.paintChartAxes(this, ctx);
+      S.paintChart(this, ctx, true, this.plot.left - 2, cut);
+      S.paintChart(this, ctx, false, cut, this.plot.right + 2);
+    }
+
+    // Two layers: the chart as it is before the playhead, and behind it.
+    layer() {
+      if (this.layered) {
+        return;
+      }
+      this.layered = true;
+      for (const layer of [this.past, this.ahead]) {
+        const ctx = layer.getContext("2d");
+        ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
+        ctx.clearRect(0, 0, this.width, this.height);
+        S.paintChartAxes(this, ctx);
+        S.paintChart(this, ctx, layer === this.past, this.plot.left - 2, this.plot.right + 2);
+      }
+    }
+
+    setAxes(from, to) {
+      this.from = from;
+      this.to = to;
+      const most = Math.max(...this.lines.map((line) => S.lineAt(line, line.most, to)));
+      const high = this.plot.bottom - this.plot.top;
+      const room = Math.min(MOST_ROOM, (LABEL_ROOM * this.endPx) / high);
+      this.most = most / (1 - room) || this.measure.nothing;
+      this.valueUnit = S.axisUnit(this.most, this.measure.units());
+      this.timeUnit = S.axisUnit(to, S.TIME_UNITS);
+      this.unit = this.valueUnit[0];
+    }
+
+    compose(cut) {
+      const { ctx, dpr, canvas } = this;
+      const x = Math.round(cut * dpr);
+      const rest = canvas.width - x;
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.clearRect(0, 0, canvas.width, canvas.height);
+      ctx.drawImage(this.past, 0, 0, x, canvas.height, 0, 0, x, canvas.height);
+      if (rest > 0) {
+        ctx.drawImage(this.ahead, x, 0, rest, canvas.height, x, 0, rest, canvas.height);
+      }
+      ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
+    }
+
+    drawNow(cut) {
+      const { ctx, plot } = this;
+      ctx.globalAlpha = 0.35;
+      ctx.fillStyle = this.colours.ink;
+      ctx.fillRect(cut - 0.5, plot.top, 1, plot.bottom - plot.top);
+      ctx.globalAlpha = 1;
+    }
+
+    drawEnds(ps) {
+      const at = this.xAt(ps);
+      const nows = this.runs.map((run) => this.measure.of(run, Math.min(ps, run.endPs)));
+      const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
+      this.ends = nows.map((value, run) => {
+                const y = this.yAt(S.lineAt(this.lines[run], this.lines[run].vs, ps));
+        return { run, value, text: S.said(S.partsIn(value, unit)), x: at, y };
+      });
+      const labels = S.endLabels(this.ends, this.runs);
+      labels.forEach((label) => this.measureEnd(label));
+      const box = { left: this.plot.left, right: this.width - 2, top: 0, bottom: this.plot.bottom + 1 };
+      S.placeEnds(labels, at, box, this.endPx);
+      labels.forEach((label) => this.drawText(label));
+      const colour = this.colours[this.measure.colour];
+      for (const { run, x, y } of this.ends.slice().reverse()) {
+        S.drawEndDot(this.ctx, run, x, y, this.stroke * 1.5, colour, this.colours.ground);
+      }
+      this.labels = labels.map(({ name, text, x, centre, width }) => ({
+        text: `${name} ${text}`,
+        x,
+        y: centre - this.endPx / 2,
+        width,
+        height: this.endPx,
+      }));
+    }
+
+    measureEnd(label) {
+      const { ctx } = this;
+      ctx.font = S.chartFont(this.endPx, 750);
+      const valueWidth = ctx.measureText(label.text).width;
+      // Names are cut by the widest value that there is, so that they do not change while it plays.
+      if (!this.names.has(label.name)) {
+        const most = 0.6 * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
+        ctx.font = S.chartFont(this.endPx, 500);
+        const text = S.fitText(ctx, label.name, Math.max(24, most));
+        this.names.set(label.name, { text, width: ctx.measureText(`${text} `).width });
+      }
+      const { text, width } = this.names.get(label.name);
+      label.name = text;
+      label.nameWidth = width;
+      label.width = width + valueWidth;
+    }
+
+    drawText({ name, text, x, centre, nameWidth }) {
+      const { ctx } = this;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "middle";
+      ctx.lineJoin = "round";
+      ctx.lineWidth = 5;
+      ctx.setLineDash([]);
+      ctx.strokeStyle = this.colours.ground;
+      ctx.font = S.chartFont(this.endPx, 500);
+      ctx.strokeText(name, x, centre);
+      ctx.fillStyle = this.colours.ink;
+      ctx.fillText(name, x, centre);
+      ctx.font = S.chartFont(this.endPx, 750);
+      ctx.strokeText(text, x + nameWidth, centre);
+      ctx.fillStyle = this.colours[this.measure.colour];
+      ctx.fillText(text, x + nameWidth, centre);
+    }
+
+    // The same in a sentence, for those who do not see the canvas.
+    says(ps) {
+      const nows = this.runs.map((run) => this.measure.of(run, Math.min(ps, run.endPs)));
+      const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
+      const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit))}`);
+      return `${this.measure.says} at ${S.timeText(ps)}: ${ends.join(", ")}`;
+    }
+  }
+
+  S.Chart = Chart;
+})();

@@ -1,0 +1,202 @@
+// The clock of the stage. Where playing is follows from when it began and where; nothing is summed up from frame to
+// frame, so a late frame loses no time.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  const AUTO = "auto";
+  const MS_PER_S = 1000;
+
+  class Clock {
+    // `draw` shows a time, `changed` hears of play, pause, speed, loop and stop; `timer` gives milliseconds.
+    constructor(runs, { draw, changed, timer = () => performance.now() }) {
+      Object.assign(this, { runs, draw, changed, timer });
+      this.endPs = Math.max(...runs.map((run) => run.endPs));
+      this.now = 0;
+      this.playing = false;
+      this.times = {};
+      this.auto = S.autoSpeed(runs);
+      this.plan = this.auto;
+      this.chosen = AUTO;
+      this.stop = null;
+      this.looped = null;
+      this.request = 0;
+      this.onFrame = () => this.frame();
+      // A page that nobody sees gets no frames: it goes on where it was, not where it would have been.
+      this.onVisible = () => this.playing && this.rebase();
+      document.addEventListener("visibilitychange", this.onVisible);
+      this.rebase();
+    }
+
+    dispose() {
+      this.playing = false;
+      cancelAnimationFrame(this.request);
+      document.removeEventListener("visibilitychange", this.onVisible);
+    }
+
+    rebase() {
+      this.base = this.plan.secondsAt(this.now);
+      this.since = this.timer();
+      this.lap = 0;
+    }
+
+    // ---- playing
+
+    // Seconds of playing, and how often it began the loop anew.
+    reached() {
+      const seconds = this.base + Math.max(0, this.timer() - this.since) / MS_PER_S;
+      const [from, to] = (this.looped || [0, Infinity]).map((ps) => this.plan.secondsAt(ps));
+      if (!this.looped || seconds < to) {
+        return { seconds, lap: 0 };
+      }
+      const over = seconds - to;
+      return { seconds: from + (over % (to - from)), lap: 1 + Math.floor(over / (to - from)) };
+    }
+
+    frame() {
+      if (!this.playing) {
+        return;
+      }
+      const { seconds, lap } = this.reached();
+      const found = Math.min(this.endPs, Math.round(this.plan.psAt(seconds)));
+      // Seconds are rounded: on one lap they must not take back a time that was reached exactly.
+      const ps = lap === this.lap ? Math.max(this.now, found) : found;
+      const stopPs = this.stopUpTo(ps, lap !== this.lap);
+      this.lap = lap;
+      this.now = stopPs === null ? ps : stopPs;
+      if (stopPs !== null || (!this.looped && ps >= this.endPs)) {
+        this.pause();
+        return;
+      }
+      this.draw(this.now);
+      this.request = requestAnimationFrame(this.onFrame);
+    }
+
+    // The first stop behind the position up to a time that playing came to, or null.
+    stopUpTo(ps, anew) {
+      if (this.stop === null) {
+        return null;
+      }
+      const first = (after, upTo) => this.timesOf("stopTimes", this.stop).find((each) => after < each && each <= upTo);
+      const found = anew ? first(this.now, this.looped[1]) ?? first(this.looped[0] - 1, ps) : first(this.now, ps);
+      return found ?? null;
+    }
+
+    play() {
+      if (this.playing) {
+        return;
+      }
+      const [from, to] = this.looped || [0, this.endPs];
+      if (this.now >= to || this.now < from) {
+        this.now = from;
+      }
+      this.playing = true;
+      this.rebase();
+      this.changed();
+      this.request = requestAnimationFrame(this.onFrame);
+    }
+
+    pause() {
+      if (!this.playing) {
+        return;
+      }
+      this.playing = false;
+      cancelAnimationFrame(this.request);
+      this.changed();
+      this.draw(this.now);
+    }
+
+    toggle() {
+      if (this.playing) {
+        this.pause();
+      } else {
+        this.play();
+      }
+    }
+
+    // What a page does when it opens: nothing moves by itself for those who asked for less motion.
+    start() {
+      if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+        this.play();
+      }
+    }
+
+    // ---- going somewhere
+
+    seek(ps) {
+      this.now = Math.min(this.endPs, Math.max(0, Math.round(ps)));
+      this.rebase();
+      this.draw(this.now);
+    }
+
+    // Goes to the next or the previous event, or begin or end of a call or phase. Looking closely, it pauses.
+    step(kind, direction) {
+      const times = this.timesOf("stepTimes", kind);
+      const upTo = (ps) => S.countUpTo(times.length, ps, (i) => times[i]);
+      const ps = direction > 0 ? times[upTo(this.now)] ?? this.endPs : times[upTo(this.now - 1) - 1] ?? 0;
+      const played = this.playing;
+      this.playing = false;
+      cancelAnimationFrame(this.request);
+      this.seek(ps);
+      if (played) {
+        this.changed();
+      }
+    }
+
+    // Plays from one time to another again and again; loop(null) goes on behind it.
+    loop(from, to) {
+      this.looped = from === null ? null : [Math.max(0, from), Math.min(this.endPs, to)];
+      if (this.looped && !(this.looped[0] < this.looped[1])) {
+        this.looped = null;
+      }
+      if (this.looped && (this.now < this.looped[0] || this.now >= this.looped[1])) {
+        this.seek(this.looped[0]);
+      }
+      this.rebase();
+      this.changed();
+    }
+
+    // ---- what was chosen
+
+    get speed() {
+      return this.chosen;
+    }
+
+    // "auto", or ps of simulated time a second.
+    set speed(speed) {
+      if (speed !== AUTO && !(speed > 0 && speed < Infinity)) {
+        throw new Error(`speed=${speed} must be "auto" or ps a second above 0`);
+      }
+      this.chosen = speed;
+      this.plan = speed === AUTO ? this.auto : S.fixedSpeed(this.endPs, speed);
+      this.rebase();
+      this.changed();
+    }
+
+    get psPerSecond() {
+      return this.plan.rateAt(this.now);
+    }
+
+    get stopAt() {
+      return this.stop;
+    }
+
+    // null, or where playing pauses: "first_split", "first_fault", "longest_stall", "call_end" or "differ".
+    set stopAt(name) {
+      if (name !== null) {
+        this.timesOf("stopTimes", name);
+      }
+      this.stop = name;
+      this.changed();
+    }
+
+    // Found when they are first asked for: there may be half a million events.
+    timesOf(how, name) {
+      this.times[name] = this.times[name] || S[how](this.runs, name);
+      return this.times[name];
+    }
+  }
+
+  S.Clock = Clock;
+})();

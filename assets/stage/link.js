@@ -1,0 +1,75 @@
+// The state of the page in its address: a catalogue entry, what was changed, the policies, the instant and the speed.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const MOST = 2000;
+  const NAME = /^[a-z0-9_-]{1,60}$/;
+  const FIELD = /^[a-z0-9_.[\]]{1,80}$/;
+  const INSTANT = /^[0-9]{1,16}$/;
+  S.DEFAULT_STORY = "running-guest";
+
+  // The state that an address asks for; whatever is wrong with it is said, and the default stands in its place.
+  S.readLink = function (search) {
+    const state = { base: S.DEFAULT_STORY, set: {}, policies: null, ps: null, speed: "auto", complaint: "" };
+    if (search.length > MOST) {
+      return { ...state, complaint: "This address is too long to be one of ours; here is the default story." };
+    }
+    const query = new URLSearchParams(search);
+    try {
+      for (const [name, value] of query) {
+        readPart(state, name, value);
+      }
+    } catch (error) {
+      return { ...S.readLink(""), complaint: `${error.message}; here is the default story.` };
+    }
+    return state;
+  };
+
+  function readPart(state, name, value) {
+    const wrong = (rule) => new Error(`${name}=${value.slice(0, 40)} ${rule}`);
+    if (name === "story" && NAME.test(value)) {
+      state.base = value;
+    } else if (name === "policies" && value.split(",").length <= 4 && value.split(",").every((each) => NAME.test(each))) {
+      state.policies = value.split(",");
+    } else if (name === "ps" && INSTANT.test(value)) {
+      state.ps = Number(value);
+    } else if (name === "speed" && (value === "auto" || value === "event" || INSTANT.test(value))) {
+      state.speed = value;
+    } else if (FIELD.test(name) && name.includes(".")) {
+      state.set[name] = jsonOf(value, wrong);
+    } else {
+      throw wrong("is nothing that this page knows");
+    }
+  }
+
+  function jsonOf(value, wrong) {
+    try {
+      return JSON.parse(value);
+    } catch {
+      throw wrong("must be a number, true, false, or text in quotes");
+    }
+  }
+
+  // The address of a state, without the host.
+  S.linkOf = function ({ base, set, policies, ps, speed }) {
+    const query = new URLSearchParams();
+    if (base !== S.DEFAULT_STORY) {
+      query.set("story", base);
+    }
+    for (const [field, value] of Object.entries(set)) {
+      query.set(field, JSON.stringify(value));
+    }
+    if (policies) {
+      query.set("policies", policies.join(","));
+    }
+    if (ps !== null) {
+      query.set("ps", String(Math.round(ps)));
+    }
+    if (speed !== "auto") {
+      query.set("speed", speed);
+    }
+    const text = query.toString();
+    return text ? `?${text}` : window.location.pathname;
+  };
+})();

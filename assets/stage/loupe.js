@@ -1,0 +1,395 @@
+// The page-table walk of the entry that is worked on: from the 1G entry to the 4K page, in KVM's numbering of levels.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const [NONE, K4, M2, G1, P4, P2, P1, COUNT] = [0, 1, 2, 3, 4, 5, 6, 8];
+  const WHOLE = 255;
+  const PER_TABLE = 512;
+  const [WIDTH, HEIGHT] = [236, 146]; // units that everything is drawn in; scaled to the canvas
+  const WIDE = 400; // from here on words stand at the right
+  const [LEFT, WALK] = [40, 192];
+  const ROWS = { L3: [20, 19], L2: [54, 21], L1: [87, 24] }; // top and height
+  const DOT = 3;
+  const GIBS = 4;
+  const NEIGHBOURS = 7;
+  const TABLE_BYTES = 4096;
+  const COUNTED = 0.2; // a table that a vCPU makes is counted out in this part of the time for which it is new
+
+  const counted = new Intl.NumberFormat("en-US");
+
+  // Options: psPerSecond() (speed of play), tokens.
+  S.Loupe = class {
+    constructor(canvas, run, options = {}) {
+      Object.assign(this, { canvas, run, options });
+      this.ctx = canvas.getContext("2d");
+      this.frames = S.cellFrames(run);
+      this.states = new S.VcpuStates(run);
+      this.format = S.spteFormat(run);
+      this.span = run.header.cell_pages;
+      const gib = S.pagesPer.gib;
+      const found = new Set();
+      for (const first of run.firstGfn) {
+        for (let gfn = first; gfn < first + this.span; gfn += gib) {
+          found.add(Math.floor(gfn / gib));
+        }
+      }
+      this.gibs = [...found].sort((a, b) => a - b);
+      this.slots = S.slotsOf(run);
+      this.ranges = new Map();
+      this.resize();
+    }
+
+    resize() {
+      const { canvas } = this;
+      const dpr = window.devicePixelRatio || 1;
+      const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+      canvas.width = Math.round(width * dpr);
+      canvas.height = Math.round(height * dpr);
+      const room = Math.max(0.1, Math.min(width / WIDTH, height / HEIGHT));
+      // A dot takes whole pixels, so that the mesh of 512 entries is even.
+      this.scale = room * dpr >= 1 ? Math.floor(room * dpr * DOT) / (dpr * DOT) : room;
+      this.dpr = dpr;
+      this.wide = width / this.scale >= WIDE;
+      this.tokens = this.options.tokens || S.tokens();
+    }
+
+    draw(ps) {
+      const { ctx, canvas } = this;
+      if (!canvas.width) {
+        return;
+      }
+      this.frames.seek(ps);
+      this.freshPs = S.freshPs(this.run, this.options.psPerSecond ? this.options.psPerSecond() : 0);
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.clearRect(0, 0, canvas.width, canvas.height);
+      const scale = this.scale * this.dpr;
+      ctx.setTransform(scale, 0, 0, scale, 0, 0);
+      const target = this.targetAt(ps);
+      this.drawCaption(target);
+      this.drawLevels();
+      if (target.cell >= 0) {
+        this.drawWalk(target);
+      }
+      this.drawTables(ps);
+      this.drawChange(ps);
+    }
+
+    // The page worked on: where the ioctl thread walks, else where the first vCPU is.
+    targetAt(ps) {
+      const walk = this.run.walkAt(ps);
+      const byIoctl = walk && walk.kind !== "none" && walk.gfn >= 0;
+      const gfn = byIoctl ? walk.gfn : this.run.vcpuGfn(ps, 0);
+      const state = this.states.at(ps)[0];
+      const colour = byIoctl ? this.tokens.ioctl : state.state === "stopped" ? this.tokens.stall : this.tokens.run;
+      const cell = gfn >= 0 ? S.cellOf(this.run.firstGfn, this.span, gfn) : -1;
+      const splits = byIoctl && /split/.test(walk.kind);
+      return { who: byIoctl ? "ioctl" : "vCPU 0", colour, gfn, cell, splits };
+    }
+
+    font(px, weight = 500) {
+      this.ctx.font = S.fontOf(px, weight);
+    }
+
+    text(text, x, y, colour, align = "left") {
+      const { ctx } = this;
+      ctx.textAlign = align;
+      ctx.textBaseline = "middle";
+      ctx.fillStyle = colour;
+      ctx.fillText(text, x, y);
+      return ctx.measureText(text).width;
+    }
+
+    drawCaption({ who, colour, gfn, cell }) {
+      this.font(14, 650);
+      const wide = this.text(who, 0, 8, colour);
+      const inSlot = cell >= 0 && this.slots.length === 1;
+      const index = inSlot ? counted.format(gfn - this.slots[0].first) : "";
+      const page = inSlot ? `at page ${index}` : `at gfn 0x${gfn.toString(16)}`;
+      this.font(14);
+      this.text(gfn < 0 ? "is nowhere yet" : page, wide + 5, 8, this.tokens.ink2);
+    }
+
+    drawLevels() {
+      const sizes = { L3: "1G", L2: "2M", L1: "4K" };
+      for (const [level, [top, height]] of Object.entries(ROWS)) {
+        this.font(12, 700);
+        this.text(level, 0, top + height / 2, this.tokens.ink);
+        this.font(12);
+        this.text(sizes[level], 18, top + height / 2, this.tokens.ink2);
+      }
+    }
+
+    drawWalk(target) {
+      const gib = Math.floor(target.gfn / S.pagesPer.gib);
+      const x3 = this.drawL3(gib, target.colour);
+      if (this.kindOfGib(gib) === "page") {
+        this.note("one entry maps it all,", ROWS.L2[0] + 8);
+        this.note("there is no table below", ROWS.L2[0] + 24);
+        return;
+      }
+      this.fan(x3[0], x3[1], ROWS.L3, ROWS.L2, target.colour);
+      const x2 = this.drawL2(target, gib);
+      const kind = this.levelOf(target.cell);
+      if (kind === K4) {
+        this.fan(x2[0], x2[1], ROWS.L2, ROWS.L1, target.colour);
+        this.drawL1(target);
+      } else {
+        const shut = this.frames.at(target.cell)[target.cell * COUNT + P2] > 0;
+        this.note(kind === M2 ? (shut ? "a write-protected 2M page" : "a 2M page") : "nothing is mapped", ROWS.L1[0] + 10);
+      }
+    }
+
+    note(text, y) {
+      this.font(12);
+      this.text(text, LEFT, y, this.tokens.ink2);
+    }
+
+    fan(from, to, above, below, colour) {
+      const { ctx } = this;
+      ctx.beginPath();
+      ctx.moveTo(from, above[0] + above[1] + 1);
+      ctx.lineTo(to, above[0] + above[1] + 1);
+      ctx.lineTo(LEFT + WALK, below[0] - 2);
+      ctx.lineTo(LEFT, below[0] - 2);
+      ctx.closePath();
+      ctx.globalAlpha = 0.18;
+      ctx.fillStyle = colour;
+      ctx.fill();
+      ctx.globalAlpha = 1;
+    }
+
+    ring(x, y, width, height, colour) {
+      const { ctx } = this;
+      ctx.lineWidth = 2.5;
+      ctx.strokeStyle = colour;
+      S.roundRect(ctx, x - 1.5, y - 1.5, width + 3, height + 3, 5);
+      ctx.stroke();
+    }
+
+    // What most of a cell is mapped by; of a table with few entries, the table.
+    levelOf(cell) {
+      const shares = this.frames.at(cell);
+      const at = cell * COUNT;
+      const [none, k4, m2, g1] = [shares[at + NONE], shares[at + K4], shares[at + M2], shares[at + G1]];
+      if (k4 > 0 && (this.span === PER_TABLE || k4 >= Math.max(m2, g1, none))) {
+        return K4;
+      }
+      return g1 >= m2 && g1 >= none && g1 > 0 ? G1 : m2 >= none && m2 > 0 ? M2 : NONE;
+    }
+
+    // Cells of a 1 GiB region, first and last; looked up once.
+    cellsOf(gib) {
+      let range = this.ranges.get(gib);
+      if (!range) {
+        const { firstGfn } = this.run;
+        const first = firstGfn.findIndex((gfn) => gfn + this.span > gib * S.pagesPer.gib);
+        let last = first;
+        while (last + 1 < firstGfn.length && firstGfn[last + 1] < (gib + 1) * S.pagesPer.gib) {
+          last++;
+        }
+        range = [first, last];
+        this.ranges.set(gib, range);
+      }
+      return range;
+    }
+
+    // Whether a 1G entry is a page, a table, or nothing.
+    kindOfGib(gib) {
+      const [first, last] = this.cellsOf(gib);
+      let kind = "none";
+      for (let cell = first; cell <= last; cell++) {
+        const level = this.levelOf(cell);
+        if (level === K4 || level === M2) {
+          return "table";
+        }
+        kind = level === G1 ? "page" : kind;
+      }
+      return kind;
+    }
+
+    drawL3(gib, colour) {
+      const { ctx, tokens, gibs } = this;
+      const [top, height] = ROWS.L3;
+      const here = gibs.indexOf(gib);
+      const begin = Math.max(0, Math.min(here - (here % GIBS), gibs.length - GIBS));
+      const wide = Math.floor((WALK - 3 * 4) / GIBS);
+      for (let at = begin; at < Math.min(gibs.length, begin + GIBS); at++) {
+        const x = LEFT + (at - begin) * (wide + 4);
+        const kind = this.kindOfGib(gibs[at]);
+        S.roundRect(ctx, x, top, wide, height, 4);
+        if (kind === "page") {
+          ctx.fillStyle = tokens.g1b;
+          ctx.fill();
+        } else {
+          ctx.strokeStyle = kind === "table" ? tokens.g2 : tokens.line;
+          ctx.lineWidth = 1.5;
+          ctx.stroke();
+        }
+        this.font(12, 600);
+        this.text(kind, x + wide / 2, top + height / 2 + 0.5, kind === "page" ? "#fff" : tokens.ink2, "center");
+      }
+      const x = LEFT + (here - begin) * (wide + 4);
+      this.ring(x, top, wide, height, colour);
+      return [x, x + wide];
+    }
+
+    drawL2(target, gib) {
+      const [top, height] = ROWS.L2;
+      const region = Math.floor(target.gfn / PER_TABLE);
+      const first = gib * PER_TABLE;
+      const begin = first + Math.max(0, Math.min(PER_TABLE - NEIGHBOURS, region - first - 3));
+      const pitch = WALK / NEIGHBOURS;
+      for (let at = 0; at < NEIGHBOURS; at++) {
+        this.drawEntry(begin + at, LEFT + at * pitch, top, pitch - 3, height);
+      }
+      const x = LEFT + (region - begin) * pitch;
+      this.ring(x, top, pitch - 3, height, target.colour);
+      return [x, x + pitch - 3];
+    }
+
+    drawEntry(region, x, y, width, height) {
+      const { ctx, tokens } = this;
+      const cell = S.cellOf(this.run.firstGfn, this.span, region * PER_TABLE);
+      const kind = cell < 0 ? NONE : this.levelOf(cell);
+      if (kind === K4) {
+        this.drawMesh(cell, x, y, width, height);
+        return;
+      }
+      S.roundRect(ctx, x, y, width, height, 3);
+      if (kind === NONE) {
+        ctx.strokeStyle = tokens.line;
+        ctx.lineWidth = 1;
+        ctx.stroke();
+        return;
+      }
+      ctx.fillStyle = tokens.g2;
+      ctx.fill();
+      const at = cell * COUNT;
+      if (this.frames.at(cell)[at + P2] + this.frames.at(cell)[at + P1] > 0) {
+        ctx.fillStyle = tokens.ground;
+        S.keyhole(ctx, x + width / 2, y + height / 2, 11);
+      }
+    }
+
+    // An entry that is a table: a mesh, dirty by share.
+    drawMesh(cell, x, y, width, height) {
+      const { ctx, tokens } = this;
+      const side = 6;
+      const dirty = S.dotsOf(this.frames.dirty(cell), side * side);
+      const armed = S.dotsOf(this.frames.at(cell)[cell * COUNT + P4], side * side);
+      const [dx, dy] = [width / side, height / side];
+      for (let dot = 0; dot < side * side; dot++) {
+        const [left, top] = [x + Math.floor(dot / side) * dx, y + (dot % side) * dy];
+        if (dot < dirty) {
+          ctx.globalAlpha = 0.5;
+          ctx.fillStyle = tokens.dirty;
+          ctx.fillRect(left, top, dx, dy);
+          ctx.globalAlpha = 1;
+        }
+        ctx.fillStyle = dot < dirty ? tokens.dirty : dot >= side * side - armed ? tokens.g2 : tokens.g4;
+        ctx.fillRect(left, top, dx - 1, dy - 1);
+      }
+    }
+
+    // How many entries of the table are drawn as filled in: a new table is counted out, entry by entry.
+    filled(target) {
+      const { frames, freshPs } = this;
+      if (!frames.freshness(target.cell, freshPs)) {
+        return PER_TABLE;
+      }
+      if (target.splits) {
+        return target.gfn % PER_TABLE;
+      }
+      // Beside a vCPU only while play is slow enough to see it.
+      const countPs = freshPs * COUNTED;
+      return countPs < this.run.binPs / 10 ? Math.floor(frames.freshPart(target.cell, countPs) * PER_TABLE) : PER_TABLE;
+    }
+
+    drawL1(target) {
+      const { ctx, tokens } = this;
+      const [top] = ROWS.L1;
+      const filled = this.filled(target);
+      const at = target.cell * COUNT;
+      const shares = this.frames.at(target.cell);
+      const [mapped, armed] = [S.dotsOf(shares[at + K4], PER_TABLE), S.dotsOf(shares[at + P4], PER_TABLE)];
+      const dirty = S.dotsOf(this.frames.dirty(target.cell), PER_TABLE);
+      const paint = (from, to, colour, alpha, size) => {
+        ctx.fillStyle = colour;
+        ctx.globalAlpha = alpha;
+        for (let page = Math.max(0, from); page < Math.min(to, filled); page++) {
+          ctx.fillRect(LEFT + (page >> 3) * DOT, top + (page & 7) * DOT, size, size);
+        }
+        ctx.globalAlpha = 1;
+      };
+      paint(0, dirty, tokens.dirty, 0.5, DOT);
+      paint(0, dirty, tokens.dirty, 1, DOT - 1);
+      paint(dirty, Math.min(mapped, PER_TABLE - armed), tokens.g4, 1, DOT - 1);
+      paint(Math.max(dirty, PER_TABLE - armed), PER_TABLE, tokens.g2, 1, DOT - 1);
+      paint(Math.max(dirty, mapped, armed ? PER_TABLE : 0), PER_TABLE, tokens.line, 1, 1);
+      this.markPage(target, filled);
+    }
+
+    markPage(target, filled) {
+      const { ctx } = this;
+      const [top, height] = ROWS.L1;
+      ctx.strokeStyle = target.colour;
+      ctx.lineWidth = 2;
+      if (filled < PER_TABLE) {
+        ctx.strokeRect(LEFT - 2, top - 2, WALK + 3, height + 3);
+        if (filled < 100) {
+          this.font(12, 600);
+          this.text("new table: 512 entries", LEFT + WALK / 2 + 16, top + height / 2, target.colour, "center");
+        }
+        return;
+      }
+      const page = target.gfn % PER_TABLE;
+      ctx.strokeRect(LEFT + (page >> 3) * DOT - 2, top + (page & 7) * DOT - 2, DOT + 3, DOT + 3);
+    }
+
+    // Tables made since logging was enabled; each takes a page of host memory.
+    drawTables(ps) {
+      const bytes = this.run.tablesAdded(ps);
+      const tables = Math.round(bytes / TABLE_BYTES);
+      const [x, y] = this.wide ? [LEFT + WALK + 24, 30] : [LEFT - 40, 123];
+      this.font(14, 700);
+      const text = `${tables < 0 ? "−" : ""}${counted.format(Math.abs(tables))} new table${tables === 1 ? "" : "s"}`;
+      const wide = this.text(text, x, y, this.tokens.map);
+      this.font(12);
+      const kib = bytes / 1024;
+      const size = Math.abs(kib) < 1024 ? `${kib} KiB` : `${(kib / 1024).toFixed(1)} MiB`;
+      this.text(size, x + wide + 8, y + 0.5, this.tokens.ink2);
+    }
+
+    // The last example of a changed entry: its bits before and after, as the vendor names them.
+    drawChange(ps) {
+      const example = this.run.exampleAt(ps);
+      const change = S.spteChange(this.format, example);
+      const [x, y] = this.wide ? [LEFT + WALK + 24, 64] : [0, 139];
+      if (!change || ps - example.timePs > 4 * this.run.binPs) {
+        return;
+      }
+      this.font(12, 600);
+      let at = x + this.text(`L${change.level} ${change.deed}`, x, y, this.tokens.ink2) + 9;
+      at = this.drawBits(change.before, change.after, at, y) + 3;
+      this.font(12);
+      at += this.text("→", at, y, this.tokens.ink2) + 6;
+      this.drawBits(change.after, change.before, at, y);
+    }
+
+    // Letters of an entry; those that differ on the other side are strong, those that are not set are a dot.
+    drawBits(bits, other, x, y) {
+      const { ink, ink2, map } = this.tokens;
+      if (typeof bits === "string") {
+        this.font(12, 700);
+        return x + this.text(bits, x, y, bits === "table" ? map : ink2) + 4;
+      }
+      bits.forEach(([name, set], index) => {
+        const differs = typeof other === "string" || other[index][1] !== set;
+        this.font(12, differs ? 800 : 500);
+        x += Math.max(9, this.text(set ? name : "·", x, y, differs ? ink : ink2)) + 2;
+      });
+      return x;
+    }
+  };
+})();

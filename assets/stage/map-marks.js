@@ -1,0 +1,72 @@
+// More vCPUs than there is room for heads: a small mark for each, and one line that counts those that stand still.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const MOST_SHAPES = 512; // of more vCPUs each is a square
+
+  function shapes(actors, state, heads, grow) {
+    const { ctx } = actors.pane;
+    ctx.beginPath();
+    for (const head of heads) {
+      const middle = head.top + actors.lane / 2;
+      if (heads.length > MOST_SHAPES) {
+        const side = actors.radius + grow;
+        ctx.rect(head.x - side, middle - side, 2 * side, 2 * side);
+      } else {
+        S.addActorShape(ctx, state, head.x, middle, actors.radius + grow);
+      }
+    }
+  }
+
+  function bars(actors, heads, state) {
+    const { ctx, layout, tokens } = actors.pane;
+    for (const [half, colour] of [[1.5, tokens.ground], [0.75, actors.colour(state)]]) {
+      ctx.beginPath();
+      for (const head of heads) {
+        ctx.rect(head.x - half * layout.dpr, head.top, 2 * half * layout.dpr, actors.lane - layout.dpr);
+      }
+      ctx.fillStyle = colour;
+      ctx.fill();
+    }
+  }
+
+  // Draws all marks, state by state, so that those that stand still are on top.
+  S.drawMarks = function (actors) {
+    const { ctx, layout, tokens } = actors.pane;
+    const { dpr } = layout;
+    for (const state of ["runs", "slower", "stopped"]) {
+      const heads = actors.heads.filter((head) => head.state === state);
+      if (actors.lanes === 1) {
+        bars(actors, heads, state);
+      }
+      shapes(actors, state, heads, 1.5 * dpr);
+      ctx.fillStyle = tokens.ground;
+      ctx.fill();
+      const colour = actors.colour(state);
+      shapes(actors, state, heads, 0);
+      ctx.fillStyle = colour;
+      ctx.fill();
+      if (state === "slower") {
+        shapes(actors, state, heads, -1.5 * dpr);
+        ctx.fillStyle = tokens.ground;
+        ctx.fill();
+      }
+    }
+  };
+
+  // What the marks say together: how many of them stand still, and the reason that most of them have; "" for none.
+  S.marksText = function (states) {
+    const stopped = states.filter(({ state }) => state === "stopped");
+    const slower = states.filter(({ state }) => state === "slower");
+    const told = stopped.length ? stopped : slower;
+    if (!told.length) {
+      return { text: "", state: "runs" };
+    }
+    const counts = new Map();
+    told.forEach(({ text }) => counts.set(text, (counts.get(text) || 0) + 1));
+    const [reason] = [...counts].reduce((a, b) => (a[1] >= b[1] ? a : b));
+    const text = `${told.length} of ${states.length} vCPUs: ${reason}`;
+    return { text, state: stopped.length ? "stopped" : "slower" };
+  };
+})();

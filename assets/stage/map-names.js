@@ -1,0 +1,261 @@
+// Names on a map: what maps a stretch of it, on plates clear of the actors, and what stands before each track.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const [NONE, K4, M2, G1, P1, DIRTY, COUNT] = [0, 1, 2, 3, 6, 7, 8];
+  const WHOLE = 255;
+  const SIZES = ["4K pages", "2M pages", "1G pages"];
+  const NAMES = ["not mapped", ...SIZES, ...SIZES.map((size) => `${size}, dirty`)];
+  const MIXED = -1;
+  const GIB = 1 << 18; // pages
+
+  // What a cell is: a place in NAMES, or mixed.
+  function cellKind(frames, cell) {
+    const shares = frames.at(cell);
+    const at = cell * COUNT;
+    const level = shares[at + K4] === WHOLE ? 1 : shares[at + M2] === WHOLE ? 2 : shares[at + G1] === WHOLE ? 3 : 0;
+    if (level === 0) {
+      return shares[at + NONE] === WHOLE ? 0 : MIXED;
+    }
+    return frames.dirty(cell) === WHOLE ? level + 3 : level;
+  }
+
+  // What a column of cells is; pages of one size that are dirty in part count as not dirty.
+  function columnKind(frames, first, count) {
+    let kind = cellKind(frames, first);
+    for (let cell = first + 1; cell < first + count && kind !== MIXED; cell++) {
+      const here = cellKind(frames, cell);
+      if (here !== kind) {
+        kind = here > 0 && kind > 0 && (kind - here) % 3 === 0 ? Math.min(kind, here) : MIXED;
+      }
+    }
+    return kind;
+  }
+
+  // Runs of columns of one kind in a track, longest first.
+  function runsOf(frames, track, rows) {
+    const runs = [];
+    for (let column = 0; column < track.columns; column++) {
+      const first = track.first + column * rows;
+      const kind = columnKind(frames, first, Math.min(rows, track.last + 1 - first));
+      const last = runs[runs.length - 1];
+      if (last && last.kind === kind) {
+        last.end = column + 1;
+      } else {
+        runs.push({ kind, begin: column, end: column + 1 });
+      }
+    }
+    return runs.filter(({ kind }) => kind !== MIXED).sort((a, b) => b.end - b.begin - (a.end - a.begin));
+  }
+
+  function addressOf(gfn) {
+    const gib = gfn / GIB;
+    const [value, unit] = gib >= 1024 ? [gib / 1024, "TiB"] : gib >= 1 || gfn === 0 ? [gib, "GiB"] : [gfn / 256, "MiB"];
+    return [String(Math.floor(value * 100) / 100), unit];
+  }
+
+  S.MapNames = class {
+    constructor(pane) {
+      this.pane = pane;
+    }
+
+    resize() {
+      const { css, dpr } = this.pane.layout;
+      this.px = this.pane.presenter ? 16 : css >= 12 ? 18 : css >= 8 ? 15 : 12;
+      this.font = S.fontOf(this.px * dpr, 700);
+      this.perTrack = this.vcpuTracks();
+    }
+
+    // Whether every vCPU has one track to itself: then the track is named after it.
+    vcpuTracks() {
+      const { run, layout } = this.pane;
+      const { ram } = run;
+      if (!ram || ram.shared || run.vcpus !== layout.tracks.length || run.vcpuGfn(run.endPs, 0) < 0) {
+        return false;
+      }
+      return layout.tracks.every((track, vcpu) => {
+        const { first, pages } = ram.partOf(vcpu);
+        const ends = [ram.gfnOf(first), ram.gfnOf(first + pages - 1)].map((gfn) => this.pane.spotOf(gfn));
+        return ends.every((spot) => spot && spot.track === track);
+      });
+    }
+
+    // Each kind of page is named once; tracks are asked in order.
+    draw(frames, actors) {
+      this.said = new Set();
+      for (const track of this.pane.layout.tracks) {
+        if (track.height >= (this.px + 9) * this.pane.layout.dpr) {
+          const middle = track.y + track.height / 2;
+          const half = ((this.px + 9) * this.pane.layout.dpr) / 2;
+          this.nameTrack(frames, track, actors.zonesOf(track, middle - half, middle + half));
+        }
+      }
+      if (actors.folded) {
+        this.tellMarks(actors);
+      }
+    }
+
+    nameTrack(frames, track, zones) {
+      const { ctx, layout } = this.pane;
+      const { dpr, pitch } = layout;
+      for (const { kind, begin, end } of runsOf(frames, track, layout.rows)) {
+        if (kind % 3 === 0 && kind > 0) {
+          this.nameGigabytes(frames, track, begin, end, zones);
+          continue;
+        }
+        const text = NAMES[kind];
+        const width = S.textWidth(ctx, this.font, text) + 14 * dpr;
+        const [left, right] = [track.x + begin * pitch, track.x + end * pitch];
+        const ends = [right - width / 2 - 10 * dpr, left + width / 2 + 10 * dpr, (left + right) / 2];
+        const between = [0.25, 0.75, 0.38, 0.62].map((part) => left + (right - left) * part);
+        const places = [...(kind > 3 ? [ends[1], ends[0], ends[2]] : ends), ...between];
+        const x = this.said.has(kind) ? undefined : places.find((at) => this.isFree(at, width, left, right, zones));
+        if (x !== undefined) {
+          this.said.add(kind);
+          const colour = kind > 3 ? this.pane.tokens.dirtyt : this.pane.tokens.ink;
+          this.plate(text, x, track.y + track.height / 2, width, colour);
+          zones.push([x - width / 2, x + width / 2]);
+        }
+      }
+    }
+
+    isFree(at, width, left, right, zones) {
+      const edge = 2 * this.pane.layout.dpr;
+      const inside = at - width / 2 >= left + edge && at + width / 2 <= right - edge;
+      return inside && zones.every(([from, to]) => at + width / 2 < from || at - width / 2 > to);
+    }
+
+    plate(text, x, y, width, colour) {
+      const { ctx, layout, tokens } = this.pane;
+      const high = (this.px + 9) * layout.dpr;
+      ctx.fillStyle = tokens.plate;
+      S.roundRect(ctx, x - width / 2, y - high / 2, width, high, 6 * layout.dpr);
+      ctx.fill();
+      this.text(text, x, y, colour);
+    }
+
+    text(text, x, y, colour) {
+      const { ctx, layout } = this.pane;
+      ctx.font = this.font;
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
+      ctx.fillStyle = colour;
+      ctx.fillText(text, x, y + layout.dpr);
+    }
+
+    // Every 1G page that is large enough says that it is one page; smaller ones are named together, once.
+    nameGigabytes(frames, track, begin, end, zones) {
+      const { layout, run } = this.pane;
+      const wide = (GIB / layout.span / layout.rows) * layout.pitch;
+      const each = wide >= S.textWidth(this.pane.ctx, this.font, "one 1G page") + 20 * layout.dpr;
+      if (!each && this.said.has(3)) {
+        return;
+      }
+      const regions = new Map();
+      for (let column = begin; column < end; column++) {
+        const region = each ? Math.floor(run.firstGfn[track.first + column * layout.rows] / GIB) : 0;
+        const known = regions.get(region) || [column, column];
+        regions.set(region, [known[0], column + 1]);
+      }
+      for (const [from, to] of regions.values()) {
+        const first = track.first + from * layout.rows;
+        const shut = frames.at(first)[first * COUNT + P1] > 0;
+        this.nameSlab(track, from, to, zones, each ? "one 1G page" : "1G pages", shut);
+      }
+    }
+
+    nameSlab(track, from, to, zones, text, shut) {
+      const { ctx, layout, tokens } = this.pane;
+      const { dpr, pitch } = layout;
+      const key = shut ? this.px * 1.2 * dpr : 0;
+      const width = S.textWidth(ctx, this.font, text) + 14 * dpr + key;
+      const [left, right] = [track.x + from * pitch, track.x + to * pitch];
+      const x = [0.5, 0.7, 0.3, 0.8, 0.22].map((part) => left + (right - left) * part)
+        .find((at) => this.isFree(at, width, left, right, zones));
+      if (x === undefined) {
+        return;
+      }
+      this.said.add(3);
+      const y = track.y + track.height / 2;
+      this.text(text, x + key / 2, y, "rgba(255,255,255,.94)");
+      if (shut) {
+        ctx.fillStyle = tokens.ground;
+        S.keyhole(ctx, x - width / 2 + key / 2 + 4 * dpr, y, this.px * 1.15 * dpr);
+      }
+    }
+
+    // Counts of the marks, at the first place of a track that is free.
+    tellMarks(actors) {
+      const { ctx, layout } = this.pane;
+      const { text, state } = S.marksText(actors.states.states);
+      if (!text) {
+        return;
+      }
+      const width = S.textWidth(ctx, actors.pillFont, text) + 14 * layout.dpr;
+      const track = layout.tracks[0];
+      const zones = actors.zonesOf(track, track.y, track.y + actors.pillHeight);
+      const middle = track.x + track.width / 2;
+      const ends = [middle, track.x + track.width - width / 2 - 4 * layout.dpr, track.x + width / 2 + 4 * layout.dpr];
+      const x = ends.find((at) => this.isFree(at, width, track.x, track.x + track.width, zones)) || middle;
+      const y = track.y + actors.flagMiddle();
+      this.marksPill = () => actors.drawPill(x - width / 2, y, text, width, 1, actors.colour(state), state === "slower");
+    }
+
+    // Before each track: the vCPU that has it to itself, else the address at which it begins.
+    drawMargin(states) {
+      const { layout, tokens } = this.pane;
+      if (!this.pane.label) {
+        return;
+      }
+      let line = -1;
+      for (const track of layout.tracks) {
+        if (track.line === line) {
+          continue;
+        }
+        line = track.line;
+        const y = track.y + track.height / 2;
+        if (this.perTrack) {
+          const colour = states[track.index].state === "stopped" ? tokens.stall : tokens.run;
+          this.margin("vCPU", String(track.index), y, 20, colour);
+        } else if (track.height >= 28 * layout.dpr) {
+          const [value, unit] = addressOf(this.pane.run.firstGfn[track.first]);
+          this.margin(unit, value, y, value.length > 3 ? 13 : 16, tokens.ink);
+        }
+      }
+    }
+
+    margin(small, large, y, px, colour) {
+      const { ctx, layout, tokens, label } = this.pane;
+      const { dpr } = layout;
+      const wide = label >= 84;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "alphabetic";
+      ctx.font = S.fontOf((wide ? 15 : 12) * dpr, 500);
+      ctx.fillStyle = tokens.ink2;
+      ctx.fillText(small, 0, y - 6 * dpr);
+      ctx.font = S.fontOf(px * (wide ? 1.2 : 1) * dpr, 800);
+      ctx.fillStyle = colour;
+      ctx.fillText(large, 0, y + (wide ? 20 : 16) * dpr);
+    }
+
+    // A line where addresses are left out between two memslots.
+    drawHoles() {
+      const { ctx, layout, tokens } = this.pane;
+      const { dpr } = layout;
+      ctx.fillStyle = tokens.line;
+      for (const track of layout.tracks) {
+        if (track.hole && track.column === 0 && track.line > 0) {
+          const y = Math.round(track.y - (2 * layout.gap + 2 * dpr) / 2);
+          for (let x = layout.x0; x < layout.x0 + 64 * layout.pitch && x < layout.width; x += 6 * dpr) {
+            ctx.fillRect(x, y, 3 * dpr, Math.max(1, Math.round(dpr)));
+          }
+        } else if (track.hole && track.column > 0) {
+          for (let y = track.y; y < track.y + track.height; y += 6 * dpr) {
+            ctx.fillRect(track.x - Math.round(layout.pitch / 2), y, Math.max(1, Math.round(dpr)), 3 * dpr);
+          }
+        }
+      }
+    }
+  };
+})();

@@ -1,0 +1,210 @@
+// The map of a guest's memory in one run: a layer of cells, drawn where they change, with names and actors on top.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const [DIRTY, COUNT] = [7, 8];
+  const NARROW = 420; // CSS px of width below which tracks have no column of names before them
+  const WIDE_VIEW = 1800;
+  const GIB = 1 << 18; // pages
+
+  // Options: presenter (large type), psPerSecond() (speed of play, for how long a change counts as new), lost(ps)
+  // (gfns of pages written and never reported), box (the element that gives the room; else the canvas's parent).
+  S.MapPane = class {
+    constructor(canvas, run, options = {}) {
+      Object.assign(this, { canvas, run, options });
+      this.ctx = canvas.getContext("2d");
+      this.layer = document.createElement("canvas");
+      this.layerCtx = this.layer.getContext("2d");
+      this.frames = S.cellFrames(run);
+      this.slots = S.slotsOf(run);
+      this.still = this.frames.still;
+      this.actors = new S.Actors(this);
+      this.names = new S.MapNames(this);
+      this.marks = new Map();
+      this.resize();
+    }
+
+    // Takes the room that its box has; `height` and `x0` are then the map's, CSS px;
+    // the canvas is a little higher on both sides. Call it when the theme changes too.
+    resize() {
+      const box = this.options.box || this.canvas.parentElement;
+      const dpr = window.devicePixelRatio || 1;
+      const width = Math.max(40, box.clientWidth);
+      const height = Math.max(40, this.options.height || box.clientHeight);
+      this.tokens = this.options.tokens || S.tokens();
+      this.presenter = Boolean(this.options.presenter);
+      this.label = width < NARROW || this.presenter ? 0 : window.innerWidth >= WIDE_VIEW ? 84 : 40;
+      const gap = width < NARROW ? 4 : window.innerWidth >= WIDE_VIEW ? 14 : 8;
+      const { cells, firstGfn } = this.run;
+      const guest = { cells, firstGfn, span: this.run.header.cell_pages, slots: this.slots };
+      this.layout = S.mapLayout(guest, { width, height, label: this.label, gap, dpr });
+      this.sheet = new S.CellSheet(S.cellGeometry(this.layout.pitch, dpr), this.tokens, this.layout.rows);
+      this.over = Math.round(4 * dpr); // the ioctl thread's bar stands out above and below
+      this.fit(dpr);
+      this.prepare();
+    }
+
+    fit(dpr) {
+      const { layout, canvas, layer } = this;
+      canvas.width = layer.width = layout.width;
+      canvas.height = layer.height = layout.height + 2 * this.over;
+      canvas.style.width = `${canvas.width / dpr}px`;
+      canvas.style.height = `${canvas.height / dpr}px`;
+      canvas.style.marginTop = `${-this.over / dpr}px`;
+      this.height = layout.height / dpr;
+      this.x0 = layout.x0 / dpr;
+      for (const track of layout.tracks) {
+        track.y += this.over;
+      }
+      layout.y.forEach((y, cell) => (layout.y[cell] = y + this.over));
+    }
+
+    prepare() {
+      const { run, layout } = this;
+      this.edges = new Uint8Array(run.cells);
+      this.rows = new Uint8Array(run.cells);
+      for (let cell = 0; cell < run.cells; cell++) {
+        this.edges[cell] = this.edgesOf(cell);
+        this.rows[cell] = (cell - layout.tracks[layout.trackOf[cell]].first) % layout.rows;
+      }
+      this.looks = new Float64Array(run.cells).fill(-1);
+      this.columns = new Array(run.cells);
+      this.actors.resize();
+      this.names.resize();
+    }
+
+    // Where the 1 GiB region of a cell ends in it: 1 left, 2 right, 4 top, 8 bottom.
+    edgesOf(cell) {
+      const { run, layout } = this;
+      const track = layout.tracks[layout.trackOf[cell]];
+      const region = (of) => Math.floor(run.firstGfn[of] / GIB);
+      const at = cell - track.first;
+      const inTrack = (other) => other >= track.first && other <= track.last;
+      const same = (other, inside) => inside && inTrack(other) && region(other) === region(cell);
+      const left = same(cell - layout.rows, true) ? 0 : 1;
+      const right = same(cell + layout.rows, true) ? 0 : 2;
+      const top = same(cell - 1, at % layout.rows > 0) ? 0 : 4;
+      const bottom = same(cell + 1, at % layout.rows < layout.rows - 1) ? 0 : 8;
+      return left + right + top + bottom;
+    }
+
+    // Draws the state at a time, ps.
+    draw(ps) {
+      this.ps = ps;
+      this.frames.seek(ps);
+      const speed = this.options.psPerSecond ? this.options.psPerSecond() : 0;
+      this.freshPs = S.freshPs(this.run, speed);
+      if (this.sheet.geometry.flat) {
+        this.drawColumns();
+      } else {
+        this.drawCells();
+      }
+      const { ctx, canvas } = this;
+      ctx.clearRect(0, 0, canvas.width, canvas.height);
+      ctx.drawImage(this.layer, 0, 0);
+      this.names.marksPill = null;
+      this.actors.seek(ps);
+      this.names.drawHoles();
+      this.names.draw(this.frames, this.actors);
+      this.names.drawMargin(this.actors.states.states);
+      this.drawLost(ps);
+      this.actors.draw();
+      if (this.names.marksPill) {
+        this.names.marksPill();
+      }
+    }
+
+    drawCells() {
+      const { frames, layout, sheet, layerCtx, looks } = this;
+      const { pitch } = layout;
+      for (let cell = 0; cell < looks.length; cell++) {
+        const fresh = frames.freshness(cell, this.freshPs);
+        const by = fresh ? frames.freshBy(cell) : 0;
+        const dirty = frames.dirty(cell);
+        const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell]);
+        if (look !== looks[cell]) {
+          looks[cell] = look;
+          const [x, y] = [layout.x[cell], layout.y[cell]];
+          layerCtx.clearRect(x, y, pitch, pitch);
+          layerCtx.drawImage(sheet.sprite(look), x, y);
+        }
+      }
+    }
+
+    drawColumns() {
+      const { layout } = this;
+      for (const track of layout.tracks) {
+        for (let first = track.first; first <= track.last; first += layout.rows) {
+          this.drawColumn(track, first, Math.min(track.last + 1, first + layout.rows));
+        }
+      }
+    }
+
+    drawColumn(track, first, end) {
+      const { frames, layout, sheet } = this;
+      const sums = new Float64Array(COUNT);
+      let dirty = 0;
+      let newest = 0;
+      let by = 0;
+      for (let cell = first; cell < end; cell++) {
+        const shares = frames.at(cell);
+        for (let share = 0; share < DIRTY; share++) {
+          sums[share] += shares[cell * COUNT + share];
+        }
+        dirty += frames.dirty(cell);
+        const fresh = frames.freshness(cell, this.freshPs);
+        if (fresh && (!newest || fresh < newest)) {
+          newest = fresh;
+          by = frames.freshBy(cell);
+        }
+      }
+      const look = sheet.columnLook(sums, end - first, dirty, newest, by, layout.x[first] - track.x);
+      const key = Object.values(look).join();
+      if (this.columns[first] !== key) {
+        this.columns[first] = key;
+        sheet.paintColumn(this.layerCtx, layout.x[first], track.y, look);
+      }
+    }
+
+    drawLost(ps) {
+      const lost = this.options.lost ? this.options.lost(ps) : [];
+      for (const gfn of lost) {
+        const spot = this.spotOf(gfn);
+        if (spot) {
+          const y = this.layout.y[spot.cell] + this.layout.pitch / 2;
+          S.lostRing(this.ctx, spot.x, y, this.sheet.geometry, this.tokens);
+        }
+      }
+    }
+
+    // Where a page lies: its cell, its track, and x in device pixels, exact to the page. null where no memslot is.
+    spotOf(gfn) {
+      const cell = gfn >= 0 ? S.cellOf(this.run.firstGfn, this.layout.span, gfn) : -1;
+      if (cell < 0) {
+        return null;
+      }
+      const { layout } = this;
+      const track = layout.tracks[layout.trackOf[cell]];
+      const cells = cell - track.first + (gfn - this.run.firstGfn[cell]) / layout.span;
+      return { cell, track, x: track.x + (cells / layout.rows) * layout.pitch };
+    }
+
+    // What is at a point of the canvas, CSS px: the cell and its pages, and the vCPU whose head is there.
+    hit(x, y) {
+      const { layout, run } = this;
+      const [left, top] = [x * layout.dpr, y * layout.dpr];
+      const track = layout.tracks.find(
+        (each) => left >= each.x && left < each.x + each.width && top >= each.y && top < each.y + each.height,
+      );
+      const row = track ? Math.floor((top - track.y) / layout.pitch) : 0;
+      const cell = track ? track.first + Math.floor((left - track.x) / layout.pitch) * layout.rows + row : -1;
+      const vcpu = this.actors.hit(left, top);
+      if (!track || cell > track.last) {
+        return null;
+      }
+      const found = { cell, firstGfn: run.firstGfn[cell], pages: run.cellPages[cell] };
+      return vcpu >= 0 ? { ...found, vcpu } : found;
+    }
+  };
+})();

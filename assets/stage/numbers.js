@@ -1,0 +1,86 @@
+// Numbers as people read them: times, sizes and counts in text, and the three numbers of a pane.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  const DIGITS = 3;
+  const LEAST = 0.01;
+  // A unit begins where the value, rounded to three digits, is one of it: 999.6 µs is 1.00 ms.
+  const ROUNDS_UP = 0.9995;
+  const TIMES = [
+    ["ps", 1],
+    ["ns", 1e3],
+    ["µs", 1e6],
+    ["ms", 1e9],
+    ["s", 1e12],
+  ];
+  const MS = TIMES[3];
+  const SIZES = [
+    ["B", 1],
+    ["KiB", 2 ** 10],
+    ["MiB", 2 ** 20],
+    ["GiB", 2 ** 30],
+    ["TiB", 2 ** 40],
+  ];
+
+  const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
+  function threeDigits(value) {
+    const before = Math.max(1, Math.floor(Math.log10(value)) + 1);
+    const text = value.toFixed(Math.max(0, DIGITS - before));
+    // 9.996 is 10.0 and not 10.00.
+    const rounded = text.includes(".") && text.length > DIGITS + 1 ? value.toFixed(DIGITS - before - 1) : text;
+    return rounded.length > DIGITS && !rounded.includes(".") ? whole.format(value) : rounded;
+  }
+
+  function parts(amount, units, zero) {
+    if (!(amount > 0)) {
+      return { value: "0", unit: zero, zero: true };
+    }
+    const [unit, size] = units.findLast(([, least]) => amount >= ROUNDS_UP * least) || units[0];
+    const value = amount / size;
+    return { value: size === 1 ? whole.format(value) : threeDigits(value), unit, zero: false };
+  }
+
+  // The unit in which numbers that are compared are all written, [name, size]: that of the largest, or of nothing.
+  S.commonUnit = (amounts, units, ofNothing = units[0]) => {
+    const most = Math.max(...amounts);
+    return units.findLast(([, least]) => most >= ROUNDS_UP * least) || ofNothing;
+  };
+
+  // An amount in a given unit, {value, unit, zero}: three digits, and at most two of them behind the point.
+  S.partsIn = function (amount, [unit, size]) {
+    const value = amount / size;
+    if (value < LEAST / 2) {
+      return { value: amount > 0 && size > 1 ? `<${LEAST}` : "0", unit, zero: true };
+    }
+    return { value: size === 1 ? whole.format(value) : threeDigits(value), unit, zero: false };
+  };
+
+  S.said = ({ value, unit }) => `${value} ${unit}`;
+  // {value, unit, zero} of a time in ps, three digits: "17.9", "ms".
+  S.timeParts = (ps) => parts(ps, TIMES, "ms");
+  S.timeText = (ps) => S.said(S.timeParts(ps));
+  // The same of a size in bytes: "8.02", "MiB".
+  S.bytesParts = (bytes) => parts(bytes, SIZES, "MiB");
+  S.bytesText = (bytes) => S.said(S.bytesParts(bytes));
+  S.count = (n) => whole.format(n);
+  S.TIME_UNITS = TIMES;
+  S.SIZE_UNITS = SIZES;
+
+  // The run's numbers at an instant: how fast the guest runs, stall per vCPU, time of the ioctl thread. With `runs`,
+  // the panes that it stands beside, all times of all panes are in one unit, so that digits alone can be compared.
+  S.numbers = function (run, ps, runs = null) {
+    const percent = Math.round(100 * run.speed(ps));
+    const times = { stall: run.stallPs(ps), ioctl: run.ioctlPs(ps) };
+    const beside = (runs || []).flatMap((each) => [each.stallPs(ps), each.ioctlPs(ps)]);
+    const unit = S.commonUnit(beside, TIMES, MS);
+    const partsOf = (time) => (runs ? S.partsIn(time, unit) : S.timeParts(time));
+    return {
+      speed: { value: whole.format(percent), unit: "%", zero: percent === 0, says: "guest speed", short: "speed" },
+      stall: { ...partsOf(times.stall), ps: times.stall, says: "stall per vCPU", short: "stall" },
+      ioctl: { ...partsOf(times.ioctl), ps: times.ioctl, says: "ioctl thread", short: "ioctl" },
+    };
+  };
+})();

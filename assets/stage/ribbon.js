@@ -1,0 +1,243 @@
+// The ribbons above the scrubber: how the vCPUs of each run spent its time, with the ioctls on top and a playhead.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  const FUTURE = 0.3;
+  const FUTURE_CALL = 0.5;
+  const LEAST_CALL = 3;
+  const KNOB = 6.5;
+  const RIGHT = 10;
+  const REACH = 5;
+
+  // Shares of [from, to): stalled, slower, running, of all vCPUs; what is left was idle.
+  function sharesOf(run, idle, from, to) {
+    const span = to - from;
+    const stalled = (run.stallPs(to) - run.stallPs(from)) / span;
+    const slower = (run.slowPs(to) - run.slowPs(from)) / span;
+    const away = (idle(to) - idle(from)) / span;
+    const inside = (share) => Math.max(0, Math.min(1, share));
+    const running = inside(1 - stalled - slower - away);
+    return { stalled: inside(stalled), slower: inside(Math.min(slower, 1 - stalled)), running };
+  }
+
+  // The time up to an instant in which the vCPUs neither ran nor stalled: what their shares of each bin leave over.
+  function idleOf(run) {
+    const sums = new Float64Array(run.bins + 1);
+    const out = new Float64Array(4);
+    // Shares are counted in steps of 1/255, so that a little is left over where nothing was.
+    const grain = 4 / 255;
+    for (let bin = 0; bin < run.bins; bin += 1) {
+      let busy = 0;
+      for (let vcpu = 0; vcpu < run.vcpus; vcpu += 1) {
+        run.vcpuShares(bin, vcpu, out);
+        busy += out[0] + out[1] + out[2] + out[3];
+      }
+      const left = 1 - busy / run.vcpus;
+      const width = Math.min(run.binPs, run.endPs - bin * run.binPs);
+      sums[bin + 1] = sums[bin] + (left > grain ? left * width : 0);
+    }
+    return function (ps) {
+      const at = Math.max(0, Math.min(ps, run.endPs));
+      const bin = Math.min(run.bins - 1, Math.floor(at / run.binPs));
+      const width = Math.min(run.binPs, run.endPs - bin * run.binPs) || 1;
+      return sums[bin] + ((sums[bin + 1] - sums[bin]) * (at - bin * run.binPs)) / width;
+    };
+  }
+
+  class Ribbon {
+    // options: presenter: larger type; scale: of the type.
+    constructor(canvas, runs, options = {}) {
+      this.canvas = canvas;
+      this.ctx = canvas.getContext("2d");
+      this.runs = runs;
+      this.options = options;
+      this.endPs = Math.max(...runs.map((run) => run.endPs));
+      this.idle = runs.map(idleOf);
+      this.ribbons = document.createElement("canvas");
+      this.bars = document.createElement("canvas");
+      this.words = document.createElement("canvas");
+      this.labels = [];
+      this.resize();
+    }
+
+    // After a change of size, theme or type.
+    resize() {
+      const { canvas } = this;
+      const presenter = this.options.presenter ?? document.body.classList.contains("presenter");
+      const scale = this.options.scale ?? (Number(getComputedStyle(canvas).getPropertyValue("--k")) || 1);
+      this.dpr = window.devicePixelRatio || 1;
+      this.width = canvas.clientWidth;
+      this.height = canvas.clientHeight;
+      for (const each of [canvas, this.ribbons, this.bars, this.words]) {
+        each.width = Math.max(1, Math.round(this.width * this.dpr));
+        each.height = Math.max(1, Math.round(this.height * this.dpr));
+      }
+      this.colours = S.tokens();
+      this.px = presenter ? 16 : Math.round(13 * scale);
+      this.layOut();
+      if (this.width > this.left + 20) {
+        this.runs.forEach((run, row) => this.paintRibbon(run, row));
+        this.runs.forEach((run, row) => this.paintBars(run, row));
+        this.paintWords();
+      }
+    }
+
+    layOut() {
+      const { ctx } = this;
+      ctx.font = S.chartFont(this.px, 650);
+      const most = 0.3 * this.width;
+      this.rowNames = this.runs.map((run) => S.fitText(ctx, run.label, most));
+      const widest = Math.max(...this.rowNames.map((name) => ctx.measureText(name).width));
+      this.left = Math.ceil(widest) + 10;
+      const tight = this.height < 30 * this.runs.length;
+      const gap = tight ? 2 : 3;
+      const bar = tight ? 3 : 5;
+      const pitchBelow = (top) => (this.height - top - 2 * KNOB + 1 + gap) / this.runs.length;
+      // Where the runs' names would touch, the names of ioctls make room.
+      this.hasWords = pitchBelow(this.px + 2) >= this.px - 1;
+      this.top = this.hasWords ? this.px + 2 : 2;
+      const pitch = pitchBelow(this.top);
+      this.rows = this.runs.map((_, row) => {
+        const top = Math.round(this.top + row * pitch);
+        const bottom = Math.round(this.top + (row + 1) * pitch) - gap;
+        return { bar: top, barHigh: bar, y: top + bar + 1, high: Math.max(3, bottom - top - bar - 1) };
+      });
+    }
+
+    xAt(ps) {
+      return this.left + ((this.width - RIGHT - this.left) * ps) / this.endPs;
+    }
+
+    psAt(x) {
+      const share = (x - this.left) / (this.width - RIGHT - this.left);
+      return this.endPs * Math.max(0, Math.min(1, share));
+    }
+
+    // The ioctl under a point, or the nearest within a few pixels: {run, call}, or null. Without y, of any run.
+    callAtX(x, y = null) {
+      let found = null;
+      let nearest = REACH;
+      this.runs.forEach((run, row) => {
+        const { bar, y: top, high } = this.rows[row];
+        if (y !== null && (y < bar - 2 || y > top + high + 1)) {
+          return;
+        }
+        for (const call of run.calls) {
+          const away = Math.max(this.xAt(call.startPs) - x, x - this.xAt(call.endPs), 0);
+          if (away < nearest) {
+            nearest = away;
+            found = { run: row, call };
+          }
+        }
+      });
+      return found;
+    }
+
+    paintRibbon(run, row) {
+      const { dpr, colours } = this;
+      const ctx = this.ribbons.getContext("2d");
+      const top = Math.round(this.rows[row].y * dpr);
+      const high = Math.round(this.rows[row].high * dpr);
+      const first = Math.round(this.left * dpr);
+      const last = Math.max(first + 1, Math.round(this.xAt(run.endPs) * dpr));
+      const perPixel = run.endPs / (last - first);
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.fillStyle = colours.hair;
+      ctx.fillRect(first, top, Math.round((this.width - RIGHT) * dpr) - first, high);
+      for (let x = 0; x < last - first; x += 1) {
+        const shares = sharesOf(run, this.idle[row], x * perPixel, (x + 1) * perPixel);
+        const stalled = Math.round(shares.stalled * high);
+        const running = Math.round(shares.running * high);
+        const slower = Math.min(Math.round(shares.slower * high), high - stalled - running);
+        const free = high - stalled - running - slower > 1 ? 0 : high - stalled - running;
+        ctx.fillStyle = colours.slowf;
+        ctx.fillRect(first + x, top + high - running - (free || slower), 1, free || slower);
+        ctx.fillStyle = colours.runf;
+        ctx.fillRect(first + x, top + high - running, 1, running);
+        ctx.fillStyle = colours.panel;
+        ctx.fillRect(first + x, top + stalled, 1, stalled && stalled < high ? Math.ceil(dpr) : 0);
+        ctx.fillStyle = colours.stall;
+        ctx.fillRect(first + x, top, 1, stalled);
+      }
+    }
+
+    paintBars(run, row) {
+      const ctx = this.bars.getContext("2d");
+      const { bar, barHigh } = this.rows[row];
+      ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
+      ctx.fillStyle = this.colours.ioctl;
+      for (const call of run.calls) {
+        const x = this.xAt(call.startPs);
+        ctx.fillRect(x, bar, Math.max(LEAST_CALL, this.xAt(call.endPs) - x), barHigh);
+      }
+    }
+
+    paintWords() {
+      const ctx = this.words.getContext("2d");
+      ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
+      ctx.textBaseline = "middle";
+      this.labels = this.rowNames.map((text, row) => {
+        const { bar, y, high } = this.rows[row];
+        const centre = this.rows.length > 2 || !this.hasWords ? (bar + y + high) / 2 : y + high / 2;
+        return { text, x: 0, centre, tone: "ink", weight: 650 };
+      });
+      if (this.hasWords) {
+        this.labels.push(...S.ribbonWords(this, ctx));
+      }
+      for (const label of this.labels) {
+        ctx.font = S.chartFont(this.px, label.weight);
+        ctx.fillStyle = this.colours[label.tone];
+        ctx.fillText(label.text, label.x, label.centre);
+        label.width = ctx.measureText(label.text).width;
+        label.height = Math.min(this.px, this.rows[0].high + this.rows[0].barHigh + 2);
+        label.y = label.centre - label.height / 2;
+      }
+    }
+
+    draw(ps) {
+      const { ctx, dpr, canvas } = this;
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.clearRect(0, 0, canvas.width, canvas.height);
+      if (this.width <= this.left + 20) {
+        return;
+      }
+      const x = this.xAt(Math.max(0, Math.min(ps, this.endPs)));
+      const cut = Math.round(x * dpr);
+      this.part(this.ribbons, cut, FUTURE);
+      this.part(this.bars, cut, FUTURE_CALL);
+      ctx.drawImage(this.words, 0, 0);
+      ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
+      this.drawPlayhead(x);
+    }
+
+    part(layer, cut, alpha) {
+      const { ctx, canvas } = this;
+      if (cut > 0) {
+        ctx.drawImage(layer, 0, 0, cut, canvas.height, 0, 0, cut, canvas.height);
+      }
+      if (cut < canvas.width) {
+        ctx.globalAlpha = alpha;
+        ctx.drawImage(layer, cut, 0, canvas.width - cut, canvas.height, cut, 0, canvas.width - cut, canvas.height);
+        ctx.globalAlpha = 1;
+      }
+    }
+
+    drawPlayhead(x) {
+      const { ctx, colours } = this;
+      ctx.fillStyle = colours.panel;
+      ctx.fillRect(x - 2.25, this.top - 1, 4.5, this.height - this.top - KNOB);
+      ctx.fillStyle = colours.ink;
+      ctx.fillRect(x - 1.25, this.top - 1, 2.5, this.height - this.top - KNOB);
+      ctx.beginPath();
+      ctx.arc(x, this.height - KNOB - 1, KNOB, 0, 2 * Math.PI);
+      ctx.fill();
+      ctx.lineWidth = 2;
+      ctx.strokeStyle = colours.panel;
+      ctx.stroke();
+    }
+  }
+
+  S.Ribbon = Ribbon;
+})();

@@ -1,0 +1,321 @@
+// Ties the stage together: asks for runs, shows them in panes, and draws all of them from one clock.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const TELL_EVERY_MS = 200;
+  const LEAST_MAP = 90;
+  const byId = (id) => document.getElementById(id);
+
+  class Stage {
+    constructor(root) {
+      this.root = root;
+      this.state = S.readLink(window.location.search);
+      this.panes = [...root.querySelectorAll("[data-mmuviz=pane]")].map((section, index) => new S.Pane(section, {
+        choose: (policy) => this.choosePolicy(index, policy),
+        psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
+      }));
+      this.controls = new S.Controls(root, (field, value) => this.change(field, value));
+      this.runs = [];
+      this.clock = null;
+      this.request = null;
+      this.toldAt = 0;
+      this.listen();
+      this.ask(this.state);
+    }
+
+    // ---- asking
+
+    change(field, value) {
+      this.ask({ ...this.state, set: { ...this.state.set, [field]: value }, ps: null });
+    }
+
+    choosePolicy(index, policy) {
+      const policies = this.runs.map((run) => run.policy);
+      policies[index] = policy;
+      this.ask({ ...this.state, policies, ps: null });
+    }
+
+    chooseStory(base) {
+      this.ask({ ...S.readLink(""), base });
+    }
+
+    async ask(state) {
+      if (this.request) {
+        this.request.cancel();
+      }
+      const { base, set, policies } = state;
+      const request = new S.Request({ base, set, policies, focus: null }, (job) => this.progress(job));
+      this.request = request;
+      this.root.classList.toggle("stale", this.runs.length > 0);
+      try {
+        const found = await request.send();
+        if (request === this.request && !request.cancelled) {
+          this.show(state, found);
+        }
+      } catch (error) {
+        if (request === this.request) {
+          this.refuse(state, error);
+        }
+      }
+    }
+
+    // Nothing changes but the line that says why; a story that cannot be shown at all gives way to the default.
+    refuse(state, error) {
+      this.root.classList.remove("stale");
+      if (this.runs.length === 0 && state.base + Object.keys(state.set).join() !== S.DEFAULT_STORY) {
+        this.state = { ...S.readLink(""), complaint: error.message };
+        this.ask(this.state);
+        return;
+      }
+      if (this.scenario) {
+        this.controls.show(this.scenario);
+      }
+      this.runs.forEach((run, index) => (this.panes[index].policy.value = run.policy));
+      this.controls.refuse(error.field, error.message);
+      byId("stage-waiting").textContent = error.message;
+    }
+
+    progress({ place, share, eta_s: left, estimate }) {
+      const parts = [place > 0 ? `Waiting: ${place} before this one.` : "Running the simulation."];
+      if (share > 0) {
+        parts.push(`${Math.round(100 * share)} % done, about ${Math.ceil(left ?? 0)} s left.`);
+      } else if (estimate) {
+        parts.push(estimate.says);
+      }
+      const text = parts.join(" ");
+      byId("stage-waiting").textContent = text;
+      if (this.runs.length > 0) {
+        byId("stage-live").textContent = `${text} What is shown is the result before.`;
+      }
+    }
+
+    // ---- showing
+
+    show(state, { runs, scenario }) {
+      const { complaint } = state;
+      this.state = state;
+      S.nameRuns(runs);
+      this.runs = runs;
+      this.scenario = scenario || runs[0].header.scenario;
+      this.root.classList.remove("stale");
+      byId("stage-waiting").hidden = true;
+      byId("stage-summary").hidden = true;
+      this.controls.show(runs[0].header.scenario);
+      this.controls.refuse(null, complaint || "");
+      this.root.querySelector(".panes").style.setProperty("--panes", String(Math.min(runs.length, 2)));
+      this.panes.forEach((pane, index) => (runs[index] ? pane.show(runs[index], runs) : pane.hide()));
+      const title = runs[0].header.scenario.title || this.storyTitle();
+      byId("stage-question").textContent = title;
+      byId("stage-story").value = state.base;
+      this.makeFigures();
+      if (this.clock) {
+        this.clock.dispose();
+      }
+      this.clock = new S.Clock(runs, { draw: (ps) => this.draw(ps), changed: () => this.changed() });
+      this.chooseSpeed(state.speed);
+      this.resize();
+      if (state.ps === null) {
+        this.clock.seek(0);
+        this.clock.start();
+      } else {
+        this.clock.seek(Math.min(state.ps, this.clock.endPs));
+      }
+      this.changed();
+    }
+
+    storyTitle() {
+      return byId("stage-story").selectedOptions[0]?.textContent ?? "";
+    }
+
+    makeFigures() {
+      const canvasOf = (name) => this.root.querySelector(`[data-name="${name}"] canvas`);
+      const { runs } = this;
+      this.charts = ["stall", "tables"].map((measure) => new S.Chart(canvasOf(measure), runs, { measure }));
+      this.loupes = runs.slice(0, 2).map((run, index) => new S.Loupe(canvasOf(`loupe-${index}`), run));
+      this.ribbon = new S.Ribbon(this.root.querySelector(".ribbon"), runs);
+    }
+
+    presenter() {
+      return document.body.classList.contains("presenter");
+    }
+
+    resize() {
+      if (this.runs.length === 0) {
+        return;
+      }
+      const height = this.mapHeight();
+      this.runs.forEach((_, index) => this.panes[index].resize(height, this.presenter()));
+      for (const each of [...this.charts, ...this.loupes, this.ribbon]) {
+        each.resize();
+      }
+      this.draw(this.clock.now);
+    }
+
+    // What the other rows leave, shared by the rows of panes.
+    mapHeight() {
+      const heightOf = (selector) => this.root.querySelector(selector)?.getBoundingClientRect().height ?? 0;
+      const columns = window.getComputedStyle(this.root.querySelector(".panes")).gridTemplateColumns.split(" ").length;
+      const rows = Math.ceil(this.runs.length / columns);
+      const others = heightOf(".bar") + heightOf(".controls") + heightOf(".transport");
+      const lower = window.innerHeight < 480 ? 0 : Math.max(0.21 * window.innerHeight, 120);
+      const frame = heightOf(".pane:not([hidden]) .pane-head") + heightOf(".pane:not([hidden]) .sentence");
+      return Math.max(LEAST_MAP, Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
+    }
+
+    draw(ps) {
+      this.runs.forEach((_, index) => this.panes[index].draw(ps));
+      for (const each of [...this.charts, ...this.loupes, this.ribbon]) {
+        each.draw(ps);
+      }
+      const time = S.timeParts(ps);
+      const place = byId("stage-time");
+      place.firstChild ? (place.firstChild.textContent = time.value) : place.append(time.value, document.createElement("small"));
+      place.lastChild.textContent = time.unit;
+      if (!this.clock.playing || performance.now() - this.toldAt > TELL_EVERY_MS) {
+        this.tell(ps);
+      }
+    }
+
+    // What is read, and what others ask for: a few times a second.
+    tell(ps) {
+      this.toldAt = performance.now();
+      byId("stage-time").dataset.ps = String(Math.round(ps));
+      const scrubber = this.root.querySelector("[data-mmuviz=scrubber]");
+      scrubber.setAttribute("aria-valuenow", String(Math.round(ps / 1000)));
+      scrubber.setAttribute("aria-valuemax", String(Math.round(this.clock.endPs / 1000)));
+      scrubber.setAttribute("aria-valuetext", S.timeText(ps));
+      this.runs.forEach((_, index) => this.panes[index].tell(ps));
+      for (const chart of this.charts) {
+        chart.canvas.closest(".figure").querySelector(".figure-unit").textContent = chart.unit;
+        chart.canvas.setAttribute("aria-label", chart.says(ps));
+      }
+      this.showSummary(ps);
+    }
+
+    showSummary(ps) {
+      const place = byId("stage-summary");
+      const over = ps >= this.clock.endPs;
+      if (over && place.hidden && this.summed !== this.runs) {
+        this.summed = this.runs;
+        place.replaceChildren(S.summary(this.runs));
+        place.hidden = false;
+      } else if (!over) {
+        place.hidden = true;
+        this.summed = null;
+      }
+    }
+
+    changed() {
+      const { playing } = this.clock;
+      const play = this.root.querySelector("[data-mmuviz=play]");
+      play.classList.toggle("playing", playing);
+      play.setAttribute("aria-label", playing ? "Pause" : "Play");
+      this.tell(this.clock.now);
+      const names = this.runs.map((run) => run.label).join(" | ");
+      document.title = `${names} – MMUViz`;
+      // An address that is not the moment's would be a wrong one; while it plays it has none.
+      const ps = playing ? null : this.clock.now;
+      window.history.replaceState(null, "", S.linkOf({ ...this.state, ps }));
+    }
+
+    chooseSpeed(speed) {
+      byId("stage-speed").value = speed;
+      this.state.speed = speed;
+      this.clock.speed = speed === "auto" ? "auto" : speed === "event" ? this.eventSpeed() : Number(speed);
+    }
+
+    // One event a second where events are known, else a bin a second.
+    eventSpeed() {
+      return Math.max(...this.runs.map((run) => run.binPs)) / 10;
+    }
+
+    // ---- acting
+
+    listen() {
+      this.root.addEventListener("click", (event) => {
+        const act = event.target.closest("[data-act]")?.dataset.act;
+        if (act) {
+          this.act(act);
+        }
+      });
+      byId("stage-summary").addEventListener("click", (event) => this.changeOneThing(event));
+      byId("stage-stop").addEventListener("change", (event) => (this.clock.stopAt = event.target.value || null));
+      byId("stage-story").addEventListener("change", (event) => this.chooseStory(event.target.value));
+      byId("stage-speed").addEventListener("change", (event) => this.chooseSpeed(event.target.value));
+      S.listenToKeys((act) => this.act(act));
+      new ResizeObserver(() => this.resize()).observe(document.body);
+      new MutationObserver(() => this.resize()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+      S.listenToScrubber(this.root.querySelector("[data-mmuviz=scrubber]"), this);
+    }
+
+    changeOneThing(event) {
+      const button = event.target.closest("button");
+      if (button && button.dataset.set) {
+        this.ask({ ...this.state, set: { ...this.state.set, ...JSON.parse(button.dataset.set) }, ps: null });
+      } else if (button) {
+        byId("stage-summary").hidden = true;
+      }
+    }
+
+    act(act) {
+      const { clock } = this;
+      const kind = byId("stage-step").value;
+      const acts = {
+        play: () => clock.toggle(),
+        step: () => clock.step(kind, 1),
+        back: () => clock.step(kind, -1),
+        "next-call": () => clock.step("call", 1),
+        "last-call": () => clock.step("call", -1),
+        first: () => this.goTo(0),
+        last: () => this.goTo(clock.endPs),
+        theme: () => S.nextTheme(),
+        share: () => this.share(),
+        help: () => S.showHelp(byId("stage-help")),
+        more: () => byId("stage-more").showModal(),
+        "close-more": () => byId("stage-more").close(),
+        presenter: () => {
+          document.body.classList.toggle("presenter");
+          this.resize();
+        },
+      };
+      if (clock && acts[act]) {
+        acts[act]();
+      }
+    }
+
+    goTo(ps) {
+      this.clock.pause();
+      this.clock.seek(ps);
+      this.changed();
+    }
+
+    async share() {
+      const link = S.linkOf({ ...this.state, ps: this.clock.now });
+      const url = new URL(link, window.location.href).href;
+      try {
+        await navigator.clipboard.writeText(url);
+        byId("stage-live").textContent = "The link to this moment is copied.";
+      } catch {
+        this.clock.pause();
+        byId("stage-live").textContent = "The address of the page is the link to this moment.";
+      }
+    }
+  }
+
+  function begin() {
+    const root = byId("stage");
+    if (root) {
+      S.stage = new Stage(root);
+    }
+    return Boolean(root);
+  }
+
+  // Dash puts the page in at a time of its own.
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!begin()) {
+      const watch = new MutationObserver(() => begin() && watch.disconnect());
+      watch.observe(document.body, { childList: true, subtree: true });
+    }
+  });
+})();

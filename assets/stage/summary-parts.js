@@ -1,0 +1,139 @@
+// What each run cost, as the end card shows it: the measures apart, what they consist of, and what to change next.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  const PAGE_BYTES = 4096;
+  // What is less of a measure than this need not be said.
+  const LEAST_PART = 0.01;
+  const CAUSES = {
+    lock_wait: "waiting for mmu_lock",
+    split_or_zap: "splitting",
+    allocation: "allocating tables",
+    tlb_flush: "in TLB flushes",
+    ring_full: "at full rings",
+    pml_full: "at full PML buffers",
+    userspace_lock: "waiting for userspace",
+  };
+  const DOING = { enable: "enabling", disable: "disabling", pre_split: "pre-splitting" };
+  const FIRST_IN_PLACE = [6, 2];
+
+  const tookPs = (call) => call.endPs - call.startPs;
+  const sum = (numbers) => numbers.reduce((all, each) => all + each, 0);
+
+  function stallParts(run) {
+    const by = run.stallBy(run.endPs);
+    const all = sum(Array.from(by));
+    const faults = Math.round(sum(run.faults(run.endPs)) / run.vcpus);
+    const said = (ps) => (ps > (1 - LEAST_PART) * all ? "all" : S.timeText(ps));
+    return run.header.causes
+      .map((cause, i) => ({ cause, ps: by[i] }))
+      .filter(({ ps }) => ps > LEAST_PART * all)
+      .sort((a, b) => b.ps - a.ps)
+      .map(({ cause, ps }) => {
+        const zaps = cause === "split_or_zap" && !S.kernelIsFrom(run, FIRST_IN_PLACE);
+        const where = cause === "exit_and_fault" ? `in ${S.count(faults)} faults` : zaps ? "zapping" : CAUSES[cause];
+        return `${said(ps)} ${where}`;
+      });
+  }
+
+  function ioctlParts(run) {
+    const enable = run.calls.find((call) => call.kind === "enable");
+    const parts = enable && run.calls.length === 1 ? S.callParts(run, enable) : null;
+    if (parts) {
+      const rest = run.header.scenario.vm.pml ? "clearing dirty bits" : "write-protecting";
+      return [`about ${S.timeText(parts.splitPs)} splitting`, `${S.timeText(parts.restPs)} ${rest}`];
+    }
+    const kinds = [...new Set(run.calls.map((call) => call.kind))];
+    const of = kinds.map((kind) => run.calls.filter((call) => call.kind === kind));
+    return of
+      .map((calls) => ({ calls, ps: sum(calls.map(tookPs)) }))
+      .filter(({ ps }) => run.calls.length > 1 && ps > LEAST_PART * sum(run.calls.map(tookPs)))
+      .sort((a, b) => b.ps - a.ps)
+      .map(({ calls, ps }) => {
+        const { kind } = calls[0];
+        const where = DOING[kind] || `in ${S.callsName(kind, calls.length)}`;
+        const longest = calls.length > 1 ? `, ${S.timeText(Math.max(...calls.map(tookPs)))} the longest` : "";
+        return `${S.timeText(ps)} ${where}${longest}`;
+      });
+  }
+
+  function tableBytes({ header }) {
+    return header.table_pages_at_enable === null
+      ? 0
+      : (header.table_pages_peak - header.table_pages_at_enable) * PAGE_BYTES;
+  }
+
+  function tableParts(run) {
+    const share = (100 * tableBytes(run)) / (S.guestPages(run) * PAGE_BYTES);
+    return share >= 0.05 ? [`${share.toFixed(1)} % of the guest`] : [];
+  }
+
+  // The measures of the card, each of every run: {name, says, tone, time, values, parts}. Times are ps, sizes bytes.
+  S.summaryRows = function (runs) {
+    const rowOf = (name, says, tone, time, valueOf, partsOf) => ({
+      name,
+      says,
+      tone,
+      time,
+      values: runs.map(valueOf),
+      parts: runs.map(partsOf),
+    });
+    return [
+      rowOf("Stalled", "each vCPU", "stall", true, (run) => run.stallPs(run.endPs), stallParts),
+      rowOf("ioctl", "one host thread", "ioctl", true, (run) => sum(run.calls.map(tookPs)), ioctlParts),
+      rowOf("Slower writes", "each vCPU", "slow", true, (run) => run.slowPs(run.endPs), () => []),
+      rowOf("Page tables", "added at most", "map", false, tableBytes, tableParts),
+    ];
+  };
+
+  // The answer to the question, of each run what it cost most: [{tone, text}].
+  S.answer = function (runs) {
+    const unit = S.commonUnit(
+      runs.flatMap((run) => [run.stallPs(run.endPs), sum(run.calls.map(tookPs))]),
+      S.TIME_UNITS,
+      S.TIME_UNITS[3],
+    );
+    return runs.flatMap((run, i) => {
+      const stallPs = run.stallPs(run.endPs);
+      const ioctlPs = sum(run.calls.map(tookPs));
+      const said = (ps) => S.said(S.partsIn(ps, unit)).replace(" ", "\u00a0");
+      const who = run.vcpus === 1 ? "its vCPU" : "every vCPU";
+      const calls = run.calls.length === 1 ? "one ioctl" : `${run.calls.length} ioctls`;
+      const what = !(stallPs > 0 || ioctlPs > 0)
+        ? S.toned("run", "nothing stalled")
+        : stallPs >= ioctlPs
+          ? S.toned("stall", `${who} stalled ${said(stallPs)}`)
+          : S.toned("ioctl", `${calls} took ${said(ioctlPs)}`);
+      return [S.toned("", `${i ? " " : ""}${run.label}: `), what, S.toned("", ".")];
+    });
+  };
+
+  const bytesOf = (run) => S.guestPages(run) * PAGE_BYTES;
+
+  // What to change next: [{says, set}], set as POST /api/runs takes it. Only what differs from the run that is shown.
+  S.changes = function ({ header }) {
+    const { vm, memory, workload } = header.scenario;
+    const found = [];
+    const slots = (backing) => Object.fromEntries(memory.map((_, i) => [`memory[${i}].backing`, backing]));
+    const huge = memory.some((slot) => slot.backing === "hugetlb_1g");
+    found.push(huge ? { says: "2M pages", set: slots("hugetlb_2m") } : { says: "1G pages", set: slots("hugetlb_1g") });
+    if (workload && workload.rate_hz > 1) {
+      found.push({ says: "Write half as much", set: { "workload.rate_hz": Math.floor(workload.rate_hz / 2) } });
+    }
+    if (vm.vendor === "intel" && vm.pml) {
+      found.push({ says: "Without PML", set: { "vm.pml": false } });
+    }
+    if (vm.mmu === "tdp" && vm.kernel !== "6.1") {
+      found.push({ says: "Linux 6.1", set: { "vm.kernel": "6.1" } });
+    }
+    if (vm.mmu === "tdp" && memory.length === 1 && vm.vcpus !== 96) {
+      found.push({ says: "96 vCPUs, 384 GiB", set: { "vm.vcpus": 96, "memory[0].size": "384 GiB" } });
+    }
+    // 1G pages need memory in whole GiB.
+    const whole = bytesOf({ header }) % 2 ** 30 === 0;
+    return found.filter(({ says }) => whole || says !== "1G pages").slice(0, 4);
+  };
+
+})();

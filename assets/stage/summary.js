@@ -1,0 +1,96 @@
+// The end card: what each run cost, apart, as bars on one scale, and what to change next.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  // Page tables are no time: their bars have a scale of their own, and are shorter.
+  const TABLES_SCALE = 0.4;
+
+  function element(tag, className, text = "") {
+    const node = document.createElement(tag);
+    node.className = className;
+    node.textContent = text;
+    return node;
+  }
+
+  function barOf(row, value, most, unit) {
+    const node = element("div", `summary-bar c-${row.tone}`);
+    const bar = element("i", "");
+    bar.style.setProperty("--share", String(most > 0 ? value / most : 0));
+    bar.hidden = !(value > 0);
+    const { value: text, unit: name, zero } = S.partsIn(value, unit);
+    const number = element("span", "summary-number", text);
+    number.append(element("small", "", name));
+    node.classList.toggle("zero", zero);
+    node.dataset.value = String(row.time ? Math.floor(value / 1000 + 0.5) : value);
+    node.append(bar, number);
+    return node;
+  }
+
+  function cellOf(runs, row, index, scale) {
+    const cell = element("div", "summary-cell");
+    cell.dataset.run = String(index);
+    cell.dataset.measure = row.name.toLowerCase().replace(" ", "-");
+    if (runs.length > 2) {
+      cell.append(element("span", "summary-run", runs[index].label));
+    }
+    cell.append(barOf(row, row.values[index], scale.most, scale.unit));
+    return cell;
+  }
+
+  const textOf = (parts) => (parts.length ? `of it ${parts.join(", ")}`.replace("of it all", "all of it") : "");
+
+  // Two runs stand left and right of the measures' names; three and four stand under each other beside them.
+  function rowNodes(runs, row, scale) {
+    const name = element("div", "summary-name");
+    name.append(element("b", "", row.name), element("span", "", row.says));
+    const cells = runs.map((_, index) => cellOf(runs, row, index, scale));
+    const parts = row.parts.map((each) => element("div", "summary-parts", row.time ? textOf(each) : each.join(", ")));
+    cells.forEach((cell, index) => cell.append(parts[index]));
+    if (runs.length === 2) {
+      return [cells[0], name, cells[1]];
+    }
+    const group = element("div", "summary-group");
+    group.append(...cells);
+    return [name, group];
+  }
+
+  function changesOf(run) {
+    const node = element("div", "summary-next");
+    node.append(element("span", "", "Change one thing:"));
+    for (const { says, set } of S.changes(run)) {
+      const button = element("button", "", says);
+      button.type = "button";
+      button.dataset.set = JSON.stringify(set);
+      node.append(button);
+    }
+    return node;
+  }
+
+  // The card as an element. Buttons have what they change in data-set, the one that closes has data-close.
+  S.summary = function (runs) {
+    const card = element("section", `summary summary-of-${runs.length}`);
+    card.dataset.mmuviz = "summary";
+    const title = element("h2", "summary-title");
+    title.append(...S.partNodes(S.answer(runs)));
+    const close = element("button", "summary-close", "×");
+    close.type = "button";
+    close.dataset.close = "";
+    close.setAttribute("aria-label", "Close the summary");
+    const grid = element("div", "summary-grid");
+    if (runs.length === 2) {
+      grid.append(...[runs[0].label, "", runs[1].label].map((text, i) => element("div", `summary-head at-${i}`, text)));
+    }
+    const rows = S.summaryRows(runs);
+    const times = rows.filter((row) => row.time).flatMap((row) => row.values);
+    const tables = rows.filter((row) => !row.time).flatMap((row) => row.values);
+    const scales = {
+      true: { most: Math.max(...times), unit: S.commonUnit(times, S.TIME_UNITS, S.TIME_UNITS[3]) },
+      false: { most: Math.max(...tables) / TABLES_SCALE, unit: S.commonUnit(tables, S.SIZE_UNITS, S.SIZE_UNITS[2]) },
+    };
+    grid.append(...rows.flatMap((row) => rowNodes(runs, row, scales[row.time])));
+    card.append(title, close, grid, changesOf(runs[0]));
+    return card;
+  };
+})();

@@ -1,0 +1,140 @@
+"""The controls of the stage: the fields of a Scenario that most people change, in the words of the file."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from dash import html
+from dash.development.base_component import Component
+
+from mmuviz.components.attributes import attributes
+
+Choice = tuple[str, str]
+"""What is sent, as JSON text, and what is shown."""
+
+
+class Control(NamedTuple):
+    """One control.
+
+    Attributes:
+        field: dotted name of the Scenario's field.
+        label: what it is called on the page.
+        choices: what may be chosen.
+    """
+
+    field: str
+    label: str
+    choices: tuple[Choice, ...]
+
+
+def _sizes(*names: str) -> tuple[Choice, ...]:
+    return tuple((f'"{name}"', name) for name in names)
+
+
+GUEST: Final = (
+    Control(
+        "memory[0].size",
+        "Guest",
+        _sizes("32 MiB", "64 MiB", "1 GiB", "4 GiB", "16 GiB", "64 GiB", "96 GiB", "384 GiB", "1536 GiB"),
+    ),
+    Control(
+        "memory[0].backing",
+        "in",
+        (('"hugetlb_1g"', "1G pages"), ('"hugetlb_2m"', "2M pages"), ('"thp"', "THP"), ('"4k"', "4K pages")),
+    ),
+)
+VCPUS: Final = "vm.vcpus"
+MOST_VCPUS: Final = 416
+WRITES: Final = (
+    Control(
+        "workload.pattern",
+        "Writes",
+        (
+            ('"sequential"', "in order"),
+            ('"uniform_random"', "at random"),
+            ('"hot_set"', "hot set"),
+            ('"zipf"', "Zipf"),
+            ('"strided"', "strided"),
+        ),
+    ),
+    Control(
+        "workload.write_percent",
+        "",
+        (("100", "100 %"), ("50", "50 %"), ("10", "10 %"), ("1", "1 %"), ("0", "0 %")),
+    ),
+    Control(
+        "workload.rate_hz",
+        "",
+        (
+            ("100000", "0.1 M/s each"),
+            ("500000", "0.5 M/s each"),
+            ("1000000", "1 M/s each"),
+            ("2000000", "2 M/s each"),
+            ("5000000", "5 M/s each"),
+            ("10000000", "10 M/s each"),
+            ("0", "as fast as it goes"),
+        ),
+    ),
+)
+PML: Final = Control("vm.pml", "PML", (("true", "on"), ("false", "off")))
+
+
+def select(control: Control) -> Component:
+    """A choice with its label, both of them in one frame."""
+    options = [html.Option(shown, value=sent) for sent, shown in control.choices]
+    chosen = html.Select(
+        options,
+        className="control-select",
+        **attributes(data_mmuviz="control", data_field=control.field, aria_label=f"{control.label} {control.field}"),
+    )
+    return html.Label([html.Span(control.label, className="control-label"), chosen], className="control-part")
+
+
+def frame(*parts: Component) -> Component:
+    """Controls that belong together."""
+    return html.Div(list(parts), className="control-frame")
+
+
+def button(text: str, act: str, label: str, **more: Any) -> Component:  # noqa: ANN401 - Dash's own properties
+    """A button that a script listens to."""
+    return html.Button(text, type="button", className="tool", **attributes(data_act=act, aria_label=label), **more)
+
+
+def vcpus() -> Component:
+    """A number with a step down and a step up."""
+    number = html.Div(
+        [
+            button("\N{MINUS SIGN}", "fewer-vcpus", "Fewer vCPUs"),
+            html.Output(
+                "4",
+                className="control-number",
+                **attributes(data_mmuviz="control", data_field=VCPUS, data_most=str(MOST_VCPUS)),
+            ),
+            button("+", "more-vcpus", "More vCPUs"),
+        ],
+        className="control-stepper",
+    )
+    return html.Div([html.Span("vCPUs", className="control-label"), number], className="control-part")
+
+
+def controls(kernels: Sequence[str], hosts: Sequence[str]) -> Component:
+    """The row of controls.
+
+    Args:
+        kernels: releases, oldest first.
+        hosts: names of host profiles.
+
+    Returns:
+        A section; every control in it carries its field.
+    """
+    kernel = Control("vm.kernel", "Kernel", tuple((f'"{each}"', each) for each in kernels))
+    host = Control("host.profile", "Host", tuple((f'"{each}"', each) for each in hosts))
+    frames = [
+        frame(*(select(each) for each in GUEST)),
+        frame(vcpus()),
+        frame(*(select(each) for each in WRITES)),
+        frame(select(kernel), select(PML)),
+        frame(select(host)),
+        button("More …", "more", "Every field of the Scenario"),
+    ]
+    refused = html.P("", id="stage-refused", className="refused", role="alert", hidden=True)
+    return html.Section([*frames, refused], className="controls", **attributes(aria_label="What is simulated"))

@@ -1,0 +1,90 @@
+"""Every field of a Scenario as an input, with its range, unit and default: what stands behind "More"."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from dash import html
+from dash.development.base_component import Component
+
+from mmuviz.components.attributes import attributes
+from mmuviz.components.stage_controls import button
+
+PARTS: Final = {
+    "vm": "VM",
+    "memory": "First memslot",
+    "workload": "What the guest does",
+    "driver": "What userspace does",
+    "host": "Host",
+}
+
+
+class Field(NamedTuple):
+    """One field.
+
+    Attributes:
+        name: dotted, e.g. memory[0].size.
+        values: what it may be, and its units.
+        default: what it is where nobody says.
+        says: what it is.
+    """
+
+    name: str
+    values: str
+    default: str
+    says: str
+
+    @property
+    def part(self) -> str:
+        """The part of the Scenario that it belongs to."""
+        return self.name.partition(".")[0].partition("[")[0]
+
+
+def row(field: Field) -> Component:
+    """One field: its name, its value and what may stand there."""
+    typed = html.Div(
+        # A plain input: what is typed goes to the server as it stands, which knows every rule.
+        html.Div(
+            "",
+            className="field-input",
+            role="textbox",
+            tabIndex="0",
+            contentEditable="plaintext-only",
+            spellCheck="false",
+            **attributes(data_mmuviz="control", data_field=field.name, aria_label=field.name),
+        ),
+        className="field-box",
+    )
+    rule = f"{field.values}; default {field.default}" if field.default else field.values
+    return html.Div(
+        [
+            html.Code(field.name, className="field-name"),
+            typed,
+            html.Span([html.Span(f"{field.says}. "), html.Span(rule, className="field-rule")], className="field-says"),
+            html.Span("", className="field-refused", role="alert"),
+        ],
+        className="field-row",
+    )
+
+
+def fields_dialog(fields: Sequence[Field]) -> Component:
+    """All fields, part by part.
+
+    Args:
+        fields: in order.
+
+    Returns:
+        A dialog that a script opens.
+    """
+    groups = [
+        html.Section([html.H3(title), *(row(each) for each in fields if each.part == part)], className="field-group")
+        for part, title in PARTS.items()
+    ]
+    head = html.Div(
+        [html.H2("Every field of the Scenario"), button("Close", "close-more", "Close")], className="dialog-head"
+    )
+    note = html.P(
+        "Press Enter to run with a new value. Sizes and times as in a file: 4 GiB, 300 ms. What cannot be is refused "
+        "with its rule, and nothing changes.",
+        className="field-note",
+    )
+    return html.Dialog([head, note, *groups], id="stage-more", className="help more", **attributes(aria_label="Fields"))

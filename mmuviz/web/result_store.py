@@ -1,0 +1,243 @@
+"""Keeps Recordings on disk by what was run, under a limit of size. It may forget one; it never gives a wrong one.
+
+A file's name holds the key of what was run and the content hash of what came out. Whoever reads it works both out
+again from the bytes, and deletes the file where they do not fit. Any number of processes may share the folder: files
+appear whole, by renaming, and one that is deleted while it is read is read to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from mmuviz.costs.ledger import ledger_hash
+from mmuviz.engine.choices.scenario import Focus, Scenario
+from mmuviz.engine.recorder import default_focus
+from mmuviz.engine.run import spans_of
+from mmuviz.ground.compiled import PACKAGE, cache_folder, source_hash
+from mmuviz.ground.errors import InputError
+from mmuviz.ground.version import __version__
+from mmuviz.recording import content, gzip_file, whole_file
+from mmuviz.recording.header import Header
+from mmuviz.recording.json_values import canonical_json
+from mmuviz.recording.recording import Recording
+
+FOLDER_ENV: Final = "MMUVIZ_RESULTS_DIR"
+SUFFIX: Final = ".mmuviz"
+LIMIT_BYTES: Final = 256 << 20
+"""Of all files together; a Recording of the default guest takes 20 KB."""
+MOST_FILES: Final = 4096
+"""So that listing the folder stays a matter of milliseconds."""
+KEPT: Final = 4
+"""Files that stay whatever the limit: those of one request, which its asker is about to fetch."""
+STALE_S: Final = 3600.0
+"""A file that nobody finished writing for so long is left over from a crash."""
+STAMPED_ROOMS: Final = ("costs", "recording", "data")
+"""What decides a Recording beside the rooms with compiled code."""
+
+
+class Entry(NamedTuple):
+    """A file of the store.
+
+    Attributes:
+        path: where it is.
+        key: of what was run.
+        hash: content hash of the Recording.
+    """
+
+    path: Path
+    key: str
+    hash: str
+
+
+class Result(NamedTuple):
+    """A Recording as it is sent.
+
+    Attributes:
+        hash: its content hash.
+        data: the gzip file; checked against the hash.
+    """
+
+    hash: str
+    data: bytes
+
+
+@cache
+def program_stamp() -> str:
+    """Hash of the program that makes Recordings, 16 hex digits: another version of it keeps results of its own."""
+    digest = hashlib.sha256(source_hash().encode())
+    for path in sorted(path for room in STAMPED_ROOMS for path in (PACKAGE / room).rglob("*.*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(str(path.relative_to(PACKAGE)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _key(scenario: Mapping[str, Any], focus: Mapping[str, Any] | None, version: str, ledger: str) -> str:
+    parts = [scenario, focus, version, ledger, program_stamp()]
+    return hashlib.sha256(canonical_json(tuple(parts))).hexdigest()
+
+
+def key_of(scenario: Scenario, focus: Focus | None) -> str:
+    """The key of a run: its Scenario and Focus, the ledger, and the program that runs it.
+
+    Args:
+        scenario: what is run; its texts count, because they stand in the Recording.
+        focus: as run() takes it.
+
+    Returns:
+        64 hex digits.
+    """
+    seen = default_focus(spans_of(scenario)) if focus is None else focus
+    document = None if seen is None else seen.model_dump(mode="json")
+    return _key(scenario.as_document(), document, __version__, ledger_hash(scenario.host.values().values))
+
+
+def key_of_header(header: Header) -> str:
+    """The key of the run that made a Recording, by this program, from what the Recording says of itself."""
+    document = header.document()
+    return _key(document["scenario"], document["focus"], document["versions"]["mmuviz"], header.ledger_hash)
+
+
+def results_folder() -> Path:
+    """Where results are kept: MMUVIZ_RESULTS_DIR, else the user's cache folder."""
+    named = os.environ.get(FOLDER_ENV)
+    return Path(named).expanduser() if named else cache_folder().parent / "results"
+
+
+class ResultStore:
+    """The Recordings in a folder.
+
+    Attributes:
+        folder: where they are; may be shared with other processes.
+        limit_bytes: of all files together, but for the newest KEPT.
+    """
+
+    def __init__(self, folder: Path | None = None, limit_bytes: int = LIMIT_BYTES) -> None:
+        """Make the folder where it is not there.
+
+        Args:
+            folder: None for results_folder().
+            limit_bytes: at most so much is kept.
+
+        Raises:
+            InputError: the folder cannot be made or written to.
+        """
+        self.folder = results_folder() if folder is None else folder
+        self.limit_bytes = limit_bytes
+        program_stamp()  # of the sources as they are now, not as somebody changes them later
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{FOLDER_ENV}: cannot make {self.folder}: {error.strerror}; name another one") from error
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise InputError(f"{FOLDER_ENV}: cannot write to {self.folder}; name another folder")
+
+    def get(self, key: str) -> str | None:
+        """The hash of the Recording of a run, its file checked; None where there is none."""
+        for entry in self._entries(f"{key}."):
+            if self._checked(entry) is not None:
+                return entry.hash
+        return None
+
+    def has(self, key: str, hash_: str) -> bool:
+        """Whether there is a file of this key and hash; it is not checked."""
+        return self._path(key, hash_).exists()
+
+    def data(self, hash_: str) -> Result | None:
+        """The Recording of a content hash.
+
+        Args:
+            hash_: 64 hex digits; any text is taken.
+
+        Returns:
+            Its bytes, checked; None where there is none.
+        """
+        for entry in self._entries(""):
+            if entry.hash == hash_ and (data := self._checked(entry)) is not None:
+                return Result(hash_, data)
+        return None
+
+    def put(self, key: str, recording: Recording) -> str:
+        """Keep a Recording; those that nobody used for the longest time go where the limit is reached.
+
+        Args:
+            key: of the run that made it.
+            recording: what came out.
+
+        Returns:
+            Its content hash.
+
+        Raises:
+            InputError: it cannot be written.
+            ValueError: another run made it.
+        """
+        if key_of_header(recording.header) != key:
+            raise ValueError(f"the Recording {recording.hash} is not one of the run {key}")
+        whole_file.write(self._path(key, recording.hash), gzip_file.compress(recording.content()))
+        self.evict()
+        return recording.hash
+
+    def evict(self) -> None:
+        """Delete what is over the limit, longest unused first, and what a crash left half written."""
+        found = []
+        for path in self._paths():
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                found.append((status.st_mtime, status.st_size, path))
+        total, kept = 0, 0
+        for used, size, path in sorted(found, reverse=True):
+            if path.name.startswith("."):
+                if used < time.time() - STALE_S:
+                    _delete(path)
+                continue
+            total, kept = total + size, kept + 1
+            if kept > KEPT and (total > self.limit_bytes or kept > MOST_FILES):
+                total -= size
+                _delete(path)
+
+    def _path(self, key: str, hash_: str) -> Path:
+        return self.folder / f"{key}.{hash_}{SUFFIX}"
+
+    def _paths(self) -> list[Path]:
+        """Every Recording's file, also those that are being written."""
+        try:
+            with os.scandir(self.folder) as listed:
+                return [Path(each.path) for each in listed if SUFFIX in each.name]
+        except OSError:
+            return []
+
+    def _entries(self, beginning: str) -> list[Entry]:
+        found = []
+        for path in self._paths():
+            parts = path.name.split(".")
+            if path.name.startswith(beginning) and len(parts) == 3 and parts[0]:
+                found.append(Entry(path, parts[0], parts[1]))
+        return found
+
+    def _checked(self, entry: Entry) -> bytes | None:
+        """The bytes of a file, where they are what its name says; else the file is deleted."""
+        try:
+            data = whole_file.read(entry.path)
+            inside = gzip_file.decompress(data)
+            header, _ = content.decode(inside)  # which works out the hash
+            is_right = content.hash_of(inside) == entry.hash and key_of_header(header) == entry.key
+        except InputError:
+            is_right, data = False, b""
+        if not is_right:
+            _delete(entry.path)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(entry.path)  # used now
+        return data
+
+
+def _delete(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

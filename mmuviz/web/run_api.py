@@ -1,0 +1,154 @@
+"""The addresses by which a page asks for runs, hears how they stand, and fetches Recordings."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any, Final, NoReturn
+
+from flask import Flask, Response, jsonify, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from mmuviz.ground.errors import MmuvizError, one_line
+from mmuviz.recording import gzip_file
+from mmuviz.studies.requests import RequestError, request_of
+from mmuviz.web.result_store import ResultStore
+from mmuviz.web.run_queue import Answer, QueueFullError, RunQueue
+
+MOST_BODY_BYTES: Final = 64 << 10
+"""A request of every field of 32 memslots takes 20 KB."""
+BINARY: Final = "application/octet-stream"
+RETRY_S: Final = 30
+_JOB: Final = re.compile(r"[0-9a-f]{32}")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+NO_JOB: Final = "there is no such job: it is over for long, or the server has forgotten it; ask for its runs again"
+NO_RECORDING: Final = "this Recording is not kept any more; ask for its run again"
+
+
+def register(server: Flask, queue: RunQueue) -> None:
+    """Serve runs.
+
+    Args:
+        server: the WSGI application.
+        queue: makes and keeps the Recordings.
+    """
+    server.add_url_rule("/api/runs", "api_runs", lambda: _ask(queue), methods=["POST"])
+    server.add_url_rule("/api/jobs/<name>", "api_job", lambda name: _ask_about(queue, name), methods=["GET", "DELETE"])
+    server.add_url_rule("/api/recording/<hash_>.bin", "api_recording", lambda hash_: _fetch(queue.store, hash_))
+
+
+def _ask(queue: RunQueue) -> Response:
+    try:
+        asked = request_of(_body())
+        answer = queue.ask(asked)
+    except RequestEntityTooLarge:
+        message = f"a request may have {MOST_BODY_BYTES >> 10} KiB; give fewer fields"
+        return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, field="", message=message)
+    except (QueueFullError, OSError) as error:
+        return _unavailable(error)
+    except MmuvizError as error:
+        field = error.field if isinstance(error, RequestError) else ""
+        return _said(HTTPStatus.BAD_REQUEST, field=field, message=str(error))
+    return _answered(answer, asked.base.as_document())
+
+
+def _ask_about(queue: RunQueue, name: str) -> Response:
+    status = None
+    try:
+        if _JOB.fullmatch(name):
+            status = queue.cancel(name) if request.method == "DELETE" else queue.status(name)
+    except OSError as error:
+        return _unavailable(error)
+    if status is None:
+        return _said(HTTPStatus.NOT_FOUND, message=NO_JOB)
+    return _said(HTTPStatus.OK, **status._asdict())
+
+
+def _fetch(store: ResultStore, hash_: str) -> Response:
+    found = store.data(hash_) if _HASH.fullmatch(hash_) else None
+    if found is None:
+        return _said(HTTPStatus.NOT_FOUND, message=NO_RECORDING)
+    zipped = request.accept_encodings.quality("gzip") > 0
+    response = Response(found.data if zipped else gzip_file.decompress(found.data), mimetype=BINARY)
+    if zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    response.vary.add("Accept-Encoding")
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    response.set_etag(found.hash, weak=True)  # the same content, compressed or not
+    response.make_conditional(request)
+    return response
+
+
+def _body() -> object:
+    """The request's JSON.
+
+    Raises:
+        RequestError: it is none.
+        RequestEntityTooLarge: it is too long.
+    """
+    request.max_content_length = MOST_BODY_BYTES
+    if request.mimetype != "application/json":
+        # Pages of other sites may send anything else without being asked.
+        raise RequestError("", "the request must have Content-Type: application/json")
+    try:
+        return json.loads(request.get_data(cache=False), parse_constant=_refuse, object_pairs_hook=_object)
+    except RequestError:
+        raise
+    except (ParseException, ClientDisconnected) as error:  # chunks that are none, or fewer bytes than announced
+        raise RequestError("", "the request ended before it was whole; send it again") from error
+    except RecursionError as error:
+        raise RequestError("", "the request is nested too deep; give dotted names instead") from error
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them
+        raise RequestError("", f"the request must be JSON in UTF-8: {one_line(str(error))}") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise RequestError("", f"the request has {constant}; numbers must be finite")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise RequestError(twice, f"{one_line(twice[:60])!r} is there twice; give it once")
+    return found
+
+
+def _said(status: HTTPStatus, **fields: object) -> Response:
+    response = jsonify(fields)
+    response.status_code = status
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _unavailable(error: Exception) -> Response:
+    """The server cannot take the request now: too many wait, or its disk is full."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    words = str(error) if isinstance(error, QueueFullError) else f"the server cannot keep what it does: {reason}"
+    response = _said(HTTPStatus.SERVICE_UNAVAILABLE, field="", message=one_line(words))
+    response.headers["Retry-After"] = str(RETRY_S)
+    return response
+
+
+def _answered(answer: Answer, scenario: dict[str, Any]) -> Response:
+    status = answer.status
+    if status.state == "done":
+        return _said(HTTPStatus.OK, runs=status.runs, scenario=scenario)
+    cost = answer.estimate
+    estimate = {
+        "seconds": cost.seconds,
+        "memory_bytes": cost.memory_bytes,
+        "accesses": cost.accesses,
+        "says": cost.says,
+    }
+    return _said(
+        HTTPStatus.ACCEPTED,
+        job=answer.job,
+        estimate=estimate,
+        place=status.place,
+        runs=status.runs,
+        scenario=scenario,
+    )

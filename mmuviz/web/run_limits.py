@@ -1,0 +1,71 @@
+"""What visitors may ask for, and the settings that say so."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Final, NamedTuple
+
+from mmuviz.engine.choices.units import size_of
+from mmuviz.ground.errors import InputError, shown
+from mmuviz.studies.estimate import MOST_BYTES
+from mmuviz.studies.requests import MOST_SECONDS
+from mmuviz.studies.side_by_side import AT_ONCE
+from mmuviz.web.result_store import LIMIT_BYTES, ResultStore
+
+SECONDS_ENV: Final = "MMUVIZ_RUN_SECONDS"
+MEMORY_ENV: Final = "MMUVIZ_RUN_MEMORY"
+RESULTS_ENV: Final = "MMUVIZ_RESULTS_SIZE"
+
+
+class Limits(NamedTuple):
+    """What visitors may ask for.
+
+    Attributes:
+        seconds: of one run, by its estimate.
+        memory_bytes: of one run, by its estimate, and of all that are under way at once.
+        at_once: runs under way, of all visitors.
+        jobs: requests that wait, of all visitors.
+        answer_s: a result that is there within this time is answered at once.
+    """
+
+    seconds: float = MOST_SECONDS
+    memory_bytes: int = MOST_BYTES
+    at_once: int = AT_ONCE
+    jobs: int = 100
+    answer_s: float = 0.4
+
+
+def limits_of_settings() -> Limits:
+    """Limits from the environment: MMUVIZ_RUN_SECONDS and MMUVIZ_RUN_MEMORY.
+
+    Raises:
+        InputError: one of them is no number of seconds, or no size.
+    """
+    text = os.environ.get(SECONDS_ENV) or str(MOST_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InputError(f"{SECONDS_ENV}={shown(text)} must be a number of seconds above 0, e.g. {MOST_SECONDS}")
+    return Limits(seconds=seconds, memory_bytes=_size(MEMORY_ENV, MOST_BYTES))
+
+
+def store_of_settings() -> ResultStore:
+    """The store of the environment: MMUVIZ_RESULTS_DIR and MMUVIZ_RESULTS_SIZE.
+
+    Raises:
+        InputError: the folder cannot be written to, or the size is none.
+    """
+    return ResultStore(limit_bytes=_size(RESULTS_ENV, LIMIT_BYTES))
+
+
+def _size(name: str, default: int) -> int:
+    text = os.environ.get(name)
+    if not text:
+        return default
+    try:
+        return int(size_of(text))
+    except ValueError as error:
+        raise InputError(f"{name}={shown(text)} {error}") from error

@@ -1,0 +1,325 @@
+"""Runs what visitors ask for: a few at once for all of them, in all worker processes; the others queue.
+
+No process is the master. Each that is asked takes the next run of the shared queue while fewer than Limits.at_once are
+under way anywhere, and goes on until none is left. A run is computed once, however many ask for it, and ends when
+nobody does any more: the engine tells its progress several times a second, and that call may end it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Final, NamedTuple
+
+import orjson
+
+from mmuviz.engine.choices.scenario import Focus, Scenario
+from mmuviz.engine.run import run as run_scenario
+from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.recording.recording import Recording
+from mmuviz.studies.estimate import Cost
+from mmuviz.studies.requests import Request, costs_of
+from mmuviz.studies.side_by_side import AbandonedError
+from mmuviz.web.result_store import ResultStore, key_of, program_stamp
+from mmuviz.web.run_limits import Limits, limits_of_settings, store_of_settings
+from mmuviz.web.run_states import REQUEST_SUFFIX, Job, JobRun, Queue, Run, RunState, SharedQueue
+from mmuviz.web.run_status import JobStatus, status_of, status_of_stored, together
+
+BETWEEN_S: Final = 0.2
+"""How often a run says how far it is, and hears whether anybody wants it."""
+LOOK_S: Final = 0.02
+"""How often a short wait looks again."""
+FAILED: Final = "the server failed on this run; the reason is in its log"
+_LOG: Final = logging.getLogger(__name__)
+
+Engine = Callable[..., Recording]
+
+
+class QueueFullError(MmuvizError):
+    """As many jobs wait as may."""
+
+
+class Answer(NamedTuple):
+    """What became of a request.
+
+    Attributes:
+        job: its id.
+        status: how it stands.
+        estimate: of what is left to run: both of two runs at once.
+    """
+
+    job: str
+    status: JobStatus
+    estimate: Cost
+
+
+class RunQueue:
+    """The runs that visitors ask for; any number of processes may have one on the same folder."""
+
+    def __init__(
+        self, store: ResultStore | None = None, limits: Limits | None = None, engine: Engine = run_scenario
+    ) -> None:
+        """Start nothing yet: the process that makes the app may not be the one that serves it.
+
+        Args:
+            store: where results are kept; None for that of the settings.
+            limits: None for those of the settings.
+            engine: makes the Recordings; as mmuviz.engine.run.run().
+
+        Raises:
+            InputError: a setting is none, or the folder cannot be written to.
+        """
+        self.store = store_of_settings() if store is None else store
+        self.limits = limits_of_settings() if limits is None else limits
+        self._engine = engine
+        # Another version of the program makes other Recordings, and so has a queue of its own.
+        self._shared = SharedQueue(self.store.folder / f"queue-{program_stamp()}")
+        self._changed = Condition()
+
+    # For those who ask
+
+    def ask(self, request: Request) -> Answer:
+        """Take a request, and wait a moment for its results.
+
+        Args:
+            request: what is asked for.
+
+        Returns:
+            How it stands; with every result that is there already.
+
+        Raises:
+            RequestError: a run is over a limit.
+            QueueFullError: too many wait.
+            OSError: the folder cannot be written to.
+        """
+        costs = costs_of(request, most_seconds=self.limits.seconds, most_bytes=self.limits.memory_bytes)
+        keys = [key_of(each, request.focus) for each in request.scenarios]
+        stored = {key: self.store.get(key) for key in keys}
+        name = secrets.token_hex(16)
+        listed = zip(keys, request.labels, request.policies, request.scenarios, strict=True)
+        job = Job([JobRun(key, label, policy, each.digest()) for key, label, policy, each in listed], time.time())
+        left = [cost for key, cost in zip(keys, costs, strict=True) if stored[key] is None]
+        estimate = together(left, self.limits.at_once)
+        if not left:
+            return Answer(name, status_of_stored(job, stored), estimate)
+        self._write_request(name, keys, request)
+        with self._shared.change() as queue:
+            self._tidy(queue)
+            if sum(not each.cancelled and not queue.is_over(each) for each in queue.jobs.values()) >= self.limits.jobs:
+                self._forget([name])
+                raise QueueFullError(f"{self.limits.jobs} requests wait already; ask again in a minute")
+            queue.jobs[name] = job
+            for key, cost in zip(keys, costs, strict=True):
+                _enqueue(queue, key, cost, stored[key])
+        status = self._wait(name, self.limits.answer_s if estimate.seconds < 2 * self.limits.answer_s else 0.0)
+        if status.state == "done":  # nobody will ask about it
+            with self._shared.change() as queue:
+                queue.jobs.pop(name, None)
+                self._tidy(queue)
+            self._forget([name])
+        return Answer(name, status, estimate)
+
+    def status(self, name: str) -> JobStatus | None:
+        """How a job stands; asking keeps it alive.
+
+        Args:
+            name: its id; any text is taken.
+
+        Returns:
+            None where there is no such job.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        with self._shared.change() as queue:
+            self._tidy(queue)
+            job = queue.jobs.get(name)
+            if job is None:
+                return None
+            if not job.cancelled:
+                self._revive(queue, job)
+                # Not at every question: what has not changed is not written.
+                job.asked_s = max(job.asked_s, math.floor(time.time()))
+            found = status_of(queue, job)
+            may_start = self._next(queue) is not None
+        if may_start:
+            self._start()
+        return found
+
+    def cancel(self, name: str) -> JobStatus | None:
+        """Give a job up; what nobody else waits for ends.
+
+        Args:
+            name: its id; any text is taken.
+
+        Returns:
+            How it stands; None where there is no such job.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        with self._shared.change() as queue:
+            job = queue.jobs.get(name)
+            if job is not None and not job.cancelled and not queue.is_over(job):
+                job.cancelled = "as asked"
+            self._tidy(queue)
+            return None if job is None else status_of(queue, job)
+
+    def _wait(self, name: str, seconds: float) -> JobStatus:
+        until = time.monotonic() + seconds
+        while True:
+            status = self.status(name)
+            left = until - time.monotonic()
+            if status is None:  # only if somebody empties the folder
+                raise OSError("the queue's folder was emptied")
+            if status.state not in ("queued", "running") or left <= 0:
+                return status
+            with self._changed:
+                self._changed.wait(min(LOOK_S, left))
+
+    # The requests themselves stand in files beside the queue, which stays small
+
+    def _request_path(self, name: str) -> Path:
+        return self._shared.folder / f"{name}{REQUEST_SUFFIX}"
+
+    def _write_request(self, name: str, keys: list[str], request: Request) -> None:
+        focus = None if request.focus is None else request.focus.model_dump(mode="json")
+        documents = {key: each.as_document() for key, each in zip(keys, request.scenarios, strict=True)}
+        self._request_path(name).write_bytes(orjson.dumps({"scenarios": documents, "focus": focus}))
+
+    def _read_request(self, queue: Queue, key: str) -> tuple[Scenario, Focus | None]:
+        """What a run is, from the request of any job that waits for it.
+
+        Raises:
+            InputError: none can be read.
+        """
+        for name, job in queue.jobs.items():
+            if any(each.key == key for each in job.runs):
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    found = orjson.loads(self._request_path(name).read_bytes())
+                    focus = None if found["focus"] is None else Focus.model_validate(found["focus"])
+                    return Scenario.model_validate(found["scenarios"][key]), focus
+        raise InputError("the server lost what was asked for; ask again")
+
+    def _forget(self, names: list[str]) -> None:
+        for name in names:
+            self._request_path(name).unlink(missing_ok=True)
+
+    def _tidy(self, queue: Queue) -> None:
+        self._forget(queue.tidy(time.time()))
+
+    def _revive(self, queue: Queue, job: Job) -> None:
+        """Results that were deleted since are made again for who still asks."""
+        for each in job.runs:
+            run = queue.runs.get(each.key)
+            if run is not None and run.state == "done" and not self.store.has(each.key, run.hash):
+                run.state, run.hash, run.share, run.order = "queued", "", 0.0, queue.order
+                queue.order += 1
+
+    # Those who run
+
+    def _next(self, queue: Queue) -> str | None:
+        """The run that may begin now; the first in the line is never overtaken, or a large one would never begin."""
+        waiting, running = queue.waiting(), queue.running()
+        if not waiting or len(running) >= self.limits.at_once:
+            return None
+        key, run = waiting[0]
+        together = run.memory_bytes + sum(each.memory_bytes for each in running)
+        return key if not running or together <= self.limits.memory_bytes else None
+
+    def _start(self) -> None:
+        Thread(target=self._work, name="run", daemon=True).start()
+
+    def _work(self) -> None:
+        """Run what waits until nothing may begin; whoever is running then goes on with the rest."""
+        try:
+            while (taken := self._take()) is not None:
+                try:
+                    self._run(taken[0])
+                finally:
+                    self._shared.end(taken[1])
+        except OSError:
+            _LOG.exception("the queue cannot be changed")
+
+    def _take(self) -> tuple[str, str] | None:
+        """Begin the next run: its key, and its owner."""
+        with self._shared.change() as queue:
+            self._tidy(queue)
+            key = self._next(queue)
+            if key is None:
+                return None
+            run = queue.runs[key]
+            run.state, run.owner, run.began_s = "running", self._shared.begin(queue), time.time()
+            owner, another = run.owner, self._next(queue) is not None
+        if another:
+            self._start()
+        return key, owner
+
+    def _run(self, key: str) -> None:
+        """Run one, and say what came out."""
+        hash_, message = "", ""
+        try:
+            hash_ = self.store.get(key) or self._make(key)
+        except AbandonedError:
+            pass
+        except MmuvizError as error:
+            message = str(error)
+        except Exception:  # noqa: BLE001 - whatever it is, the slot must be free again, and who waits must hear of it
+            _LOG.exception("the run %s failed", key)
+            message = FAILED
+        with self._shared.change() as queue:
+            run = queue.runs.get(key)
+            if run is not None:
+                run.state = "done" if hash_ else "failed" if message else "queued"
+                run.hash, run.message, run.owner, run.share = hash_, message, "", float(bool(hash_))
+            self._tidy(queue)  # abandoned: it goes, unless somebody has asked for it since
+        with self._changed:
+            self._changed.notify_all()
+
+    def _make(self, key: str) -> str:
+        with self._shared.change() as queue:
+            scenario, focus = self._read_request(queue, key)
+            cost = queue.runs[key]
+        told_s = time.monotonic()
+
+        def told(time_ns: int, accesses: int) -> None:
+            nonlocal told_s
+            if time.monotonic() - told_s < BETWEEN_S:
+                return
+            told_s = time.monotonic()
+            with self._shared.change() as queue:
+                self._tidy(queue)
+                run = queue.runs.get(key)
+                if run is None or not queue.is_wanted(key):
+                    raise AbandonedError
+                run.share, run.simulated_ns = _share(cost, time_ns, accesses), time_ns
+
+        recording = self._engine(scenario, focus, progress=told)
+        try:
+            return self.store.put(key, recording)
+        except InputError as error:  # where results are kept is for the log, not for visitors
+            raise OSError(str(error)) from error
+
+
+def _share(cost: Run, time_ns: int, accesses: int) -> float:
+    """How much of a run is done: of its time where that is estimated, else of its accesses."""
+    done, whole = (time_ns, cost.end_ns) if cost.end_ns else (accesses, cost.accesses)
+    return min(done / whole, 1.0) if whole else 0.0
+
+
+def _enqueue(queue: Queue, key: str, cost: Cost, stored: str | None) -> None:
+    """Add a run, unless it is there; one that failed is tried again."""
+    run = queue.runs.get(key)
+    if stored is None and run is not None and run.state in ("queued", "running"):
+        return
+    state: RunState = "queued" if stored is None else "done"
+    queue.runs[key] = Run(
+        state, queue.order, cost.seconds, cost.memory_bytes, cost.accesses, cost.end_ns, hash=stored or ""
+    )
+    queue.order += 1

@@ -1,0 +1,163 @@
+"""The stage in a real browser, served by the real server."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import mmuviz
+from mmuviz.recording.recording import Recording
+from mmuviz.studies.comparison import Comparison
+from mmuviz.studies.scenario_files import read_scenario
+from tests.browser.conftest import PATIENCE_MS, Watch
+
+PAUSED = "/stage/?ps=45000000000"
+SIZES = [(1280, 720), (1920, 1080), (1024, 768), (800, 600), (360, 740), (640, 360)]
+INSTANTS_PS = (0, 19_000_000_000, 45_000_000_000, 150_000_000_000, 419_000_000_000)
+
+
+def open_stage(page: Page, path: str = PAUSED) -> None:
+    page.goto(path)
+    expect(page.locator("[data-mmuviz=pane]:not([hidden])").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def forget_answers(watch: Watch) -> None:
+    """Chromium reports an answer of 400 in its console whatever a page makes of it."""
+    watch.complaints = [each for each in watch.complaints if "status of 400" not in each]
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[Recording]:
+    """The default story, run by Python."""
+    found = read_scenario("running-guest")
+    assert isinstance(found, Comparison)
+    return [mmuviz.run(each) for each in found.scenarios]
+
+
+def test_it_opens_the_default_story_and_plays_it(page: Page) -> None:
+    open_stage(page, "/")
+    assert page.url.endswith("/stage/")
+    expect(page.locator("[data-mmuviz=pane]:not([hidden])")).to_have_count(2)
+    expect(page.locator("h1")).to_have_text(re.compile(r"\?$"))
+    page.wait_for_function("() => Number(document.querySelector('[data-mmuviz=time]').dataset.ps) > 1e9")
+    page.keyboard.press("Space")
+    expect(page.locator("[data-mmuviz=play]")).to_have_attribute("aria-label", "Play")
+    at = page.locator("[data-mmuviz=time]").get_attribute("data-ps")
+    page.wait_for_timeout(300)
+    assert page.locator("[data-mmuviz=time]").get_attribute("data-ps") == at
+
+
+@pytest.mark.parametrize("ps", INSTANTS_PS)
+def test_the_numbers_are_those_of_the_recordings(page: Page, recordings: list[Recording], ps: int) -> None:
+    """At an instant inside a bin its part of the bin's sum counts; table pages are those of the last bin's end."""
+    open_stage(page, f"/stage/?ps={ps}")
+    stalls, tables = page.locator("[data-mmuviz=stall]"), page.locator("[data-mmuviz=tables]")
+    for index, recording in enumerate(recordings):
+        bins, header = recording.bins, recording.header
+        ends = [min((each + 1) * header.bin_ps, header.end_ps) for each in range(header.bins)]
+        stall_ps = sum(getattr(bins, f"stall_{cause}_ps") for cause in header.causes)
+        whole = sum(end <= ps for end in ends)
+        before = float(stall_ps[:whole].sum())
+        if whole < header.bins:
+            since = ps - whole * header.bin_ps
+            before += int(stall_ps[whole]) * since / (ends[whole] - whole * header.bin_ps)
+        shown = int(stalls.nth(index).get_attribute("data-value") or -1)
+        assert shown == pytest.approx(before / header.vcpus / 1000, abs=1)
+        pages = int(bins.table_pages[whole - 1]) if whole else header.table_pages_at_enable or 0
+        added = max(pages - (header.table_pages_at_enable or 0), 0) * 4096
+        assert int(tables.nth(index).get_attribute("data-value") or -1) == added
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_scrolls_and_nothing_is_cut_off(
+    page: Page, size: tuple[int, int], scheme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page)
+    root = "document.documentElement"
+    assert page.evaluate(f"[{root}.scrollWidth <= innerWidth, {root}.scrollHeight <= innerHeight]") == [True, True]
+    outside = """() => [...document.querySelectorAll(
+        '[data-mmuviz=play], [data-mmuviz=time], [data-mmuviz=scrubber], .number-figure, h1, [data-mmuviz=map]')]
+        .filter((each) => each.getClientRects().length)
+        .map((each) => [each.className || each.id, each.getBoundingClientRect()])
+        .filter(([, box]) => box.left < -1 || box.top < -5 || box.right > innerWidth + 1
+            || box.bottom > innerHeight + 1)
+        .map(([name, box]) => `${name} ${Math.round(box.left)} ${Math.round(box.top)} ${Math.round(box.right)}`)"""
+    assert page.evaluate(outside) == []
+
+
+def test_a_control_changes_the_guest_and_the_address_says_so(page: Page) -> None:
+    open_stage(page)
+    page.locator("[data-field='memory[0].size']").select_option(label="1 GiB")
+    page.wait_for_function("() => mmuvizStage.stage.scenario.memory[0].size === 2 ** 30")
+    page.keyboard.press("End")
+    expect(page.locator("[data-mmuviz=summary]").first).to_be_visible()
+    query = page.evaluate("new URLSearchParams(location.search).get('memory[0].size')")
+    assert query == '"1 GiB"'
+    open_stage(page, page.url)
+    assert page.evaluate("mmuvizStage.stage.scenario.memory[0].size") == 2**30
+
+
+def test_a_policy_is_chosen_in_the_pane_s_title(page: Page) -> None:
+    open_stage(page)
+    page.locator("[data-mmuviz=policy]").nth(1).select_option("eager_in_clear")
+    page.wait_for_function("() => mmuvizStage.stage.runs[1].policy === 'eager_in_clear'")
+    assert page.evaluate("mmuvizStage.stage.runs.map((run) => run.policy)") == ["manual_lazy", "eager_in_clear"]
+
+
+def test_what_is_refused_is_said_at_its_field_and_changes_nothing(page: Page, watch: Watch) -> None:
+    open_stage(page, "/stage/?ps=45000000000&vm.vcpus=96")
+    before = page.evaluate("mmuvizStage.stage.runs.map((run) => run.vcpus)")
+    with page.expect_response("**/api/runs") as answer:
+        page.locator("[data-act=more-vcpus]").click()
+    assert answer.value.status == 400
+    refused = page.locator("#stage-refused")
+    expect(refused).to_contain_text("vm.vcpus=192 must be at most 96")
+    expect(page.locator("output[data-field='vm.vcpus']")).to_have_text("96")
+    assert page.evaluate("mmuvizStage.stage.runs.map((run) => run.vcpus)") == before == [96, 96]
+    forget_answers(watch)
+
+
+@pytest.mark.parametrize("query", ["?ps=-1", "?nonsense=1", "?vm.vcpus=[", "?story=none-of-ours", "?vm.kernel=%22x%22"])
+def test_a_bad_address_gets_a_message_and_the_default(page: Page, query: str, watch: Watch) -> None:
+    open_stage(page, f"/stage/{query}")
+    expect(page.locator("#stage-refused")).to_be_visible()
+    assert page.evaluate("mmuvizStage.stage.runs.map((run) => run.policy)") == ["manual_lazy", "eager_at_enable"]
+    forget_answers(watch)
+
+
+def test_no_request_goes_out_while_it_plays(page: Page) -> None:
+    open_stage(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+    page.keyboard.press("Space")
+    page.wait_for_timeout(1500)
+    assert asked == []
+
+
+def test_the_scrubber_takes_a_pointer_and_keys(page: Page) -> None:
+    open_stage(page)
+    scrubber = page.locator("[data-mmuviz=scrubber]")
+    box = scrubber.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] - 8)
+    middle = int(page.locator("[data-mmuviz=time]").get_attribute("data-ps") or 0)
+    assert middle > 150_000_000_000
+    scrubber.focus()
+    page.keyboard.press("ArrowLeft")
+    assert int(page.locator("[data-mmuviz=time]").get_attribute("data-ps") or 0) < middle
+    page.keyboard.press("Home")
+    expect(page.locator("[data-mmuviz=time]")).to_have_attribute("data-ps", "0")
+
+
+def test_help_lists_the_keys(page: Page) -> None:
+    open_stage(page)
+    page.keyboard.press("?")
+    expect(page.locator("#stage-help")).to_contain_text("play or pause")
+    page.keyboard.press("Escape")
+    expect(page.locator("#stage-help")).to_be_hidden()
