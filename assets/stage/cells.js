@@ -100,6 +100,8 @@
       Object.assign(this, { geometry, tokens, rows });
       this.halfDirty = between(tokens.dirty, tokens.ground, 0.5);
       this.sprites = new Map();
+      const canvas = Object.assign(document.createElement("canvas"), { width: geometry.pitch, height: geometry.pitch });
+      this.easel = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
     }
 
     // fresh: 0 or 1 to 3 for a change just now, steps; by: 0 a vCPU, 1 the ioctl thread; edges, row: of its 1G page.
@@ -119,12 +121,15 @@
       return (look * 8 + (fresh ? fresh * 2 + by : 0)) * 256 + slab;
     }
 
+    // The pixels of a look, uint32[pitch * pitch], opaque: nothing below them is left.
     sprite(look) {
       let found = this.sprites.get(look);
       if (!found) {
-        found = document.createElement("canvas");
-        found.width = found.height = this.geometry.pitch;
-        this.paint(found.getContext("2d"), look);
+        const { pitch } = this.geometry;
+        this.easel.fillStyle = this.tokens.ground;
+        this.easel.fillRect(0, 0, pitch, pitch);
+        this.paint(this.easel, look);
+        found = new Uint32Array(this.easel.getImageData(0, 0, pitch, pitch).data.buffer);
         this.sprites.set(look, found);
       }
       return found;

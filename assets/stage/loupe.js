@@ -7,6 +7,7 @@
   const WHOLE = 255;
   const PER_TABLE = 512;
   const [WIDTH, HEIGHT] = [236, 146]; // units that everything is drawn in; scaled to the canvas
+  const SHORT = 130; // without the line of bits
   const WIDE = 400; // from here on words stand at the right
   const [LEFT, WALK] = [40, 192];
   const ROWS = { L3: [20, 19], L2: [54, 21], L1: [87, 24] }; // top and height
@@ -46,7 +47,10 @@
       const [width, height] = [canvas.clientWidth, canvas.clientHeight];
       canvas.width = Math.round(width * dpr);
       canvas.height = Math.round(height * dpr);
-      const room = Math.max(0.1, Math.min(width / WIDTH, height / HEIGHT));
+      // Where only the last line does not fit it is left out, so that the others stay as large as they should be.
+      const short = height < HEIGHT && height >= SHORT && width >= WIDTH;
+      const room = Math.max(0.1, Math.min(width / WIDTH, height / (short ? SHORT : HEIGHT)));
+      this.withBits = !short || width >= WIDE;
       // A dot takes whole pixels, so that the mesh of 512 entries is even.
       this.scale = room * dpr >= 1 ? Math.floor(room * dpr * DOT) / (dpr * DOT) : room;
       this.dpr = dpr;
@@ -366,7 +370,7 @@
       const example = this.run.exampleAt(ps);
       const change = S.spteChange(this.format, example);
       const [x, y] = this.wide ? [LEFT + WALK + 24, 64] : [0, 139];
-      if (!change || ps - example.timePs > 4 * this.run.binPs) {
+      if (!this.withBits || !change || ps - example.timePs > 4 * this.run.binPs) {
         return;
       }
       this.font(12, 600);

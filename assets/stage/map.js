@@ -69,6 +69,8 @@
         this.rows[cell] = (cell - layout.tracks[layout.trackOf[cell]].first) % layout.rows;
       }
       this.looks = new Float64Array(run.cells).fill(-1);
+      this.image = this.sheet.geometry.flat ? null : this.layerCtx.createImageData(this.layer.width, this.layer.height);
+      this.words = this.image && new Uint32Array(this.image.data.buffer);
       this.columns = new Array(run.cells);
       this.actors.resize();
       this.names.resize();
@@ -116,18 +118,36 @@
     }
 
     drawCells() {
-      const { frames, layout, sheet, layerCtx, looks } = this;
-      const { pitch } = layout;
-      for (let cell = 0; cell < looks.length; cell++) {
-        const fresh = frames.freshness(cell, this.freshPs);
-        const by = fresh ? frames.freshBy(cell) : 0;
-        const dirty = frames.dirty(cell);
-        const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell]);
-        if (look !== looks[cell]) {
-          looks[cell] = look;
-          const [x, y] = [layout.x[cell], layout.y[cell]];
-          layerCtx.clearRect(x, y, pitch, pitch);
-          layerCtx.drawImage(sheet.sprite(look), x, y);
+      const { frames, sheet, looks, layout } = this;
+      for (const track of layout.tracks) {
+        let [first, last] = [track.last + 1, -1];
+        for (let cell = track.first; cell <= track.last; cell++) {
+          const fresh = frames.freshness(cell, this.freshPs);
+          const by = fresh ? frames.freshBy(cell) : 0;
+          const dirty = frames.dirty(cell);
+          const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell]);
+          if (look !== looks[cell]) {
+            looks[cell] = look;
+            this.keepPixels(cell, sheet.sprite(look));
+            first = Math.min(first, cell);
+            last = cell;
+          }
+        }
+        if (last >= 0) {
+          const x = layout.x[first];
+          this.layerCtx.putImageData(this.image, 0, 0, x, track.y, layout.x[last] + layout.pitch - x, track.height);
+        }
+      }
+    }
+
+    // The layer's pixels are kept here too, so that many changes cost hardly more than one.
+    keepPixels(cell, pixels) {
+      const { pitch, x, y } = this.layout;
+      const wide = this.layer.width;
+      let to = y[cell] * wide + x[cell];
+      for (let from = 0; from < pixels.length; from += pitch, to += wide) {
+        for (let at = 0; at < pitch; at++) {
+          this.words[to + at] = pixels[from + at];
         }
       }
     }

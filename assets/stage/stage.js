@@ -132,7 +132,9 @@
       const canvasOf = (name) => this.root.querySelector(`[data-name="${name}"] canvas`);
       const { runs } = this;
       this.charts = ["stall", "tables"].map((measure) => new S.Chart(canvasOf(measure), runs, { measure }));
-      this.loupes = runs.slice(0, 2).map((run, index) => new S.Loupe(canvasOf(`loupe-${index}`), run));
+      this.loupes = runs.slice(0, 2).map((run, index) => new S.Loupe(canvasOf(`loupe-${index}`), run, {
+        psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
+      }));
       this.ribbon = new S.Ribbon(this.root.querySelector(".ribbon"), runs);
     }
 

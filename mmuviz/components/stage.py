@@ -108,8 +108,10 @@ def figure(kind: str, name: str, title: str, unit: str) -> Component:
         [html.B(title, className=f"title-{name}"), html.Span(unit, className="figure-unit")], className="caption"
     )
     canvas = html.Canvas(className="figure-canvas", role="img")
+    # A loupe writes its own caption, in the colour of whom it follows.
+    inside = html.Div(canvas, className="figure-box")
     return html.Figure(
-        [caption, html.Div(canvas, className="figure-box")],
+        [caption, inside] if title else [inside],
         className=f"figure {kind}",
         **attributes(data_mmuviz=kind, data_name=name),
     )

@@ -51,7 +51,8 @@ TOOLS: Final = """tokens => {
     window.cellOf = (pitch, dpr, shares, {fresh = 0, by = 0, edges = 15, row = 0} = {}) => {
         const sheet = new S.CellSheet(S.cellGeometry(pitch, dpr), tokens, 8);
         const look = sheet.look(Uint8Array.from(shares), 0, shares[7], fresh, by, edges, row);
-        return sheet.sprite(look).getContext('2d', {willReadFrequently: true});
+        sheet.sprite(look);
+        return sheet.easel;
     };
     window.columnOf = (pitch, dpr, cells, {fresh = 0, by = 0, x = 0} = {}) => {
         const sheet = new S.CellSheet(S.cellGeometry(pitch, dpr), tokens, cells.length);
