@@ -41,7 +41,7 @@
     constructor(root, changed) {
       this.root = root;
       this.changed = changed;
-      this.all = [...root.querySelectorAll("[data-mmuviz=control]")];
+      this.all = [...root.querySelectorAll("[data-mmuviz=control], [data-mmuviz=field]")];
       this.refused = root.querySelector("#stage-refused");
       for (const control of this.all) {
         control.addEventListener("change", () => this.send(control));
@@ -73,7 +73,7 @@
       if (act !== "fewer-vcpus" && act !== "more-vcpus") {
         return;
       }
-      const number = this.root.querySelector('[data-field="vm.vcpus"]');
+      const number = this.root.querySelector('[data-mmuviz=control][data-field="vm.vcpus"]');
       const now = Number(number.textContent);
       // Few vCPUs are counted, many doubled.
       const next = act === "more-vcpus" ? (now < 8 ? now + 1 : now * 2) : now <= 8 ? now - 1 : Math.floor(now / 2);

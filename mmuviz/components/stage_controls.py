@@ -76,6 +76,10 @@ WRITES: Final = (
     ),
 )
 PML: Final = Control("vm.pml", "PML", (("true", "on"), ("false", "off")))
+KERNEL: Final = "vm.kernel"
+HOST: Final = "host.profile"
+SHOWN: Final = {*(each.field for each in (*GUEST, *WRITES, PML)), VCPUS, KERNEL, HOST}
+"""Fields that have a control in the row."""
 
 
 def select(control: Control) -> Component:
@@ -126,8 +130,8 @@ def controls(kernels: Sequence[str], hosts: Sequence[str]) -> Component:
     Returns:
         A section; every control in it carries its field.
     """
-    kernel = Control("vm.kernel", "Kernel", tuple((f'"{each}"', each) for each in kernels))
-    host = Control("host.profile", "Host", tuple((f'"{each}"', each) for each in hosts))
+    kernel = Control(KERNEL, "Kernel", tuple((f'"{each}"', each) for each in kernels))
+    host = Control(HOST, "Host", tuple((f'"{each}"', each) for each in hosts))
     frames = [
         frame(*(select(each) for each in GUEST)),
         frame(vcpus()),

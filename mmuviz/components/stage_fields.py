@@ -7,7 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from mmuviz.components.attributes import attributes
-from mmuviz.components.stage_controls import button
+from mmuviz.components.stage_controls import SHOWN, button
 
 PARTS: Final = {
     "vm": "VM",
@@ -50,7 +50,10 @@ def row(field: Field) -> Component:
             tabIndex="0",
             contentEditable="plaintext-only",
             spellCheck="false",
-            **attributes(data_mmuviz="control", data_field=field.name, aria_label=field.name),
+            # A field has one control: what stands in the row of controls as well is only a place to type here.
+            **attributes(
+                data_mmuviz="field" if field.name in SHOWN else "control", data_field=field.name, aria_label=field.name
+            ),
         ),
         className="field-box",
     )

@@ -93,7 +93,7 @@ def test_nothing_scrolls_and_nothing_is_cut_off(
 
 def test_a_control_changes_the_guest_and_the_address_says_so(page: Page) -> None:
     open_stage(page)
-    page.locator("[data-field='memory[0].size']").select_option(label="1 GiB")
+    page.locator("[data-mmuviz=control][data-field='memory[0].size']").select_option(label="1 GiB")
     page.wait_for_function("() => mmuvizStage.stage.scenario.memory[0].size === 2 ** 30")
     page.keyboard.press("End")
     expect(page.locator("[data-mmuviz=summary]").first).to_be_visible()
