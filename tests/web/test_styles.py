@@ -30,8 +30,9 @@ def test_both_dark_palettes_are_the_same(tokens: str) -> None:
 
 
 def own_assets(repository: Path) -> list[Path]:
-    """All but Plotly's bundle."""
-    return [file for file in (repository / "assets").iterdir() if not file.name.startswith("plotly-")]
+    """All of the page of recorded pairs but Plotly's bundle."""
+    found = (repository / "assets").iterdir()
+    return [file for file in found if file.is_file() and not file.name.startswith("plotly-")]
 
 
 def luminance(colour: str) -> float:
