@@ -93,9 +93,9 @@ def select(control: Control) -> Component:
     return html.Label([html.Span(control.label, className="control-label"), chosen], className="control-part")
 
 
-def frame(*parts: Component) -> Component:
+def frame(*parts: Component, name: str = "") -> Component:
     """Controls that belong together."""
-    return html.Div(list(parts), className="control-frame")
+    return html.Div(list(parts), className=f"control-frame {name}".strip())
 
 
 def button(text: str, act: str, label: str, **more: Any) -> Component:  # noqa: ANN401 - Dash's own properties
@@ -137,7 +137,7 @@ def controls(kernels: Sequence[str], hosts: Sequence[str]) -> Component:
         frame(vcpus()),
         frame(*(select(each) for each in WRITES)),
         frame(select(kernel), select(PML)),
-        frame(select(host)),
+        frame(select(host), name="control-host"),
         button("More …", "more", "Every field of the Scenario"),
     ]
     refused = html.P("", id="stage-refused", className="refused", role="alert", hidden=True)

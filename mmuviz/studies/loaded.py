@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
-from mmuviz.studies.comparison import Comparison
-from mmuviz.studies.packaged_scenarios import DEFAULT
-from mmuviz.studies.scenario_files import read_scenario
+
+SMALL: Final[dict[str, Any]] = {
+    "memory": [{"size": 4 << 20, "backing": "hugetlb_2m"}],
+    "workload": {"pattern": "sequential", "rate_hz": 5_000_000},
+    "driver": {"kind": "enable_only", "lead": 50_000, "tail": 50_000},
+}
+"""A guest that is over at once, and goes through the same code as the story that the page opens with."""
 
 
 def load_engine() -> None:
-    """Run the default story once: a process that forks then gives its children the code as it stands in memory."""
-    found = read_scenario(DEFAULT)
-    for scenario in found.scenarios if isinstance(found, Comparison) else (found,):
-        run(scenario)
+    """Run it under both policies: a process that forks then gives its children the code as it stands in memory."""
+    for eager in (False, True):
+        vm = {"vcpus": 2, "dirty_log_mode": "manual", "eager_page_split": eager}
+        run(Scenario.model_validate(SMALL | {"vm": vm}))

@@ -52,7 +52,8 @@ def test_the_wheel_has_one_top_level_name_and_all_that_the_page_needs(repository
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in names} == {"mmuviz"}
     for folder, inside in [("assets", "mmuviz/assets"), ("mmuviz/data/recordings", "mmuviz/data/recordings")]:
-        files = [file.name for file in (repository / folder).iterdir()]
+        root = repository / folder
+        files = [str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()]
         assert len(files) > 2
         assert {f"{inside}/{name}" for name in files} <= names
     modules = {str(path.relative_to(repository)) for path in (repository / "mmuviz").rglob("*.py")}
