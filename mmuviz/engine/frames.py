@@ -155,10 +155,12 @@ class Frames:
         frames, cells, rows = at[[FRAMES, CELLS, ROWS]].tolist()
         if frames == 0:
             return
+        states = buffer.states[:frames].copy()
+        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)  # now: it changes with time
         self._parts.append(
             Seen(
                 buffer.ends[:frames].copy(),
-                buffer.states[:frames].copy(),
+                states,
                 buffer.walks[:frames].copy(),
                 buffer.gfns[:frames].copy(),
                 buffer.stops[:frames, 0].copy(),  # where the cells of each stop end, in this part
@@ -174,5 +176,4 @@ class Frames:
         before = np.cumsum([0, *(len(each.cells) for each in self._parts)])
         starts = [each.cell_starts + first for each, first in zip(self._parts, before.tolist(), strict=False)]
         ends, states, walks, gfns, _, *changes = (np.concatenate(each) for each in zip(*self._parts, strict=True))
-        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)
         return Seen(ends, states, walks, gfns, np.concatenate([[0], *starts]), *changes)

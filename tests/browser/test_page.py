@@ -329,7 +329,7 @@ def test_an_unknown_address_gives_a_readable_page(page: Page, watch: Watch) -> N
     assert len(watch.complaints) == 1
     watch.complaints.clear()
     page.get_by_role("link", name="Open MMUViz").click()
-    expect(page.get_by_role("heading", name="MMUViz", exact=True)).to_be_visible()
+    expect(page.locator("[data-mmuviz=pane]:not([hidden])").first).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_a_second_visit_downloads_no_file_again(page: Page) -> None:

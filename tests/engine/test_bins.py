@@ -17,9 +17,9 @@ from tests.engine.scenarios import scenarios
 
 OF_BINS = ("header.bin_ps", "header.bins", "bins", "cells", "vcpu_bins", "examples")
 """What is told by bins."""
-STATES = 9
-SUMS = [column.name for column in TABLES["bins"][:-STATES]]
-AT_END = [column.name for column in TABLES["bins"][-STATES:]]
+NAMES = [column.name for column in TABLES["bins"]]
+SUMS = NAMES[: NAMES.index("table_pages")]
+AT_END = NAMES[NAMES.index("table_pages") :]
 
 
 def with_bins(shift: int) -> Prepare:

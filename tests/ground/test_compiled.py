@@ -176,4 +176,6 @@ def of_constants(number: int) -> int:
 
 def test_a_constant_is_no_type_of_its_own() -> None:
     assert of_constants(5) == 50
-    assert [[str(each) for each in signature] for signature in vars(scaled)["overloads"]] == [["int64", "int64"]]
+    found = [[str(each) for each in signature] for signature in vars(scaled)["overloads"]]
+    # None where its caller comes out of the cache, whole.
+    assert found in ([["int64", "int64"]], [])

@@ -180,8 +180,17 @@ def test_the_checks_run_cheapest_first(made: Path) -> None:
     printed = dry_run(made, "test")
     order = [printed.index(check) for check in ["lint-imports", "ruff check", "ruff format", "-m mypy", "-m pytest"]]
     assert order == sorted(order)
-    # Two of the lines come from makes that run side by side.
-    assert sorted(dry_run(made, "check").splitlines()) == sorted(printed.splitlines())
+
+
+def test_the_fast_checks_are_of_the_text_and_of_laws_that_need_no_browser(made: Path, repository: Path) -> None:
+    printed = dry_run(made, "check")
+    order = [printed.index(check) for check in ["lint-imports", "ruff check", "ruff format", "-m mypy", "-m pytest"]]
+    assert order == sorted(order)
+    assert "tests/browser" not in printed
+    assert "find-browser" not in printed
+    named = re.findall(r"tests/[\w/]+(?:\.py)?", printed)
+    assert len(named) > 5
+    assert [each for each in named if not (repository / each).exists()] == []
 
 
 def test_the_checks_of_every_change_are_make_test(repository: Path) -> None:

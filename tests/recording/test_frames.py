@@ -34,9 +34,10 @@ def test_rows_say_what_they_are_of() -> None:
     calls = recording.frame("calls")
     assert list(calls["kind"][:3]) == ["enable", "get", "clear"]
     spent = recording.frame("vcpu_bins")
-    assert list(spent.columns) == ["bin", "vcpu", "running", "in_fault", "lock_wait", "blocked"]
+    assert list(spent.columns) == ["bin", "vcpu", "running", "in_fault", "lock_wait", "blocked", "gfn"]
     row = spent[(spent["bin"] == 3) & (spent["vcpu"] == 1)].iloc[0]
-    assert list(row[2:]) == recording.vcpu_bins.shares[3 * 2 + 1].tolist()
+    place = 3 * 2 + 1
+    assert list(row[2:]) == [*recording.vcpu_bins.shares[place].tolist(), recording.vcpu_bins.gfn[place]]
     cells = recording.frame("cells")
     assert list(cells[cells["frame"] == 0]["cell"]) == [0, 1, 2, 3]
     hist = recording.frame("stalls")
