@@ -19,12 +19,16 @@
     [["?"], "this help", "help"],
   ];
 
+  // Other parts of the page add theirs here.
+  S.moreKeys = S.moreKeys || [];
+  const all = () => [...S.KEYS, ...S.moreKeys];
+
   S.listenToKeys = function (act) {
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) {
         return;
       }
-      const found = S.KEYS.find(([keys]) => keys.includes(event.key));
+      const found = all().find(([keys]) => keys.includes(event.key));
       const target = event.target instanceof Element ? event.target : null;
       // A focused control keeps its keys; the scrubber is the player's own.
       if (!found || (target && target.closest(OWN) !== null)) {
@@ -51,7 +55,7 @@
 
   S.showHelp = function (dialog) {
     const list = element("dl", "", "help-list");
-    for (const [keys, says] of S.KEYS) {
+    for (const [keys, says] of all()) {
       list.append(element("dt", keys.map((key) => (key === " " ? "Space" : key)).join(" or ")), element("dd", says));
     }
     for (const [word, says] of WORDS) {

@@ -9,9 +9,16 @@
   const INSTANT = /^[0-9]{1,16}$/;
   S.DEFAULT_STORY = "running-guest";
 
+  // What other parts of the page keep in the address: name, then { initial, read(text) -> value or throws, write(value) -> text
+  // or null for nothing }.
+  S.linkFields = S.linkFields || {};
+
   // The state that an address asks for; whatever is wrong with it is said, and the default stands in its place.
   S.readLink = function (search) {
     const state = { base: S.DEFAULT_STORY, set: {}, policies: null, ps: null, speed: "auto", complaint: "" };
+    for (const [name, { initial }] of Object.entries(S.linkFields)) {
+      state[name] = initial;
+    }
     if (search.length > MOST) {
       return { ...state, complaint: "This address is too long to be one of ours; here is the default story." };
     }
@@ -36,6 +43,8 @@
       state.ps = Number(value);
     } else if (name === "speed" && (value === "auto" || value === "event" || INSTANT.test(value))) {
       state.speed = value;
+    } else if (S.linkFields[name]) {
+      state[name] = S.linkFields[name].read(value, wrong);
     } else if (FIELD.test(name) && name.includes(".")) {
       state.set[name] = jsonOf(value, wrong);
     } else {
@@ -52,7 +61,8 @@
   }
 
   // The address of a state, without the host.
-  S.linkOf = function ({ base, set, policies, ps, speed }) {
+  S.linkOf = function (state) {
+    const { base, set, policies, ps, speed } = state;
     const query = new URLSearchParams();
     if (base !== S.DEFAULT_STORY) {
       query.set("story", base);
@@ -68,6 +78,12 @@
     }
     if (speed !== "auto") {
       query.set("speed", speed);
+    }
+    for (const [name, { write }] of Object.entries(S.linkFields)) {
+      const text = write(state[name]);
+      if (text !== null) {
+        query.set(name, text);
+      }
     }
     const text = query.toString();
     return text ? `?${text}` : window.location.pathname;

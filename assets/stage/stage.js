@@ -20,8 +20,16 @@
       this.clock = null;
       this.request = null;
       this.toldAt = 0;
+      this.parts = (S.parts || []).map((make) => make(this));
       this.listen();
       this.ask(this.state);
+    }
+
+    // What the parts of the page do at the same moments as the stage itself: shown, resize, draw, tell, changed, progress.
+    each(moment, ...given) {
+      for (const part of this.parts) {
+        part[moment]?.(...given);
+      }
     }
 
     // ---- asking
@@ -114,6 +122,7 @@
       }
       this.clock = new S.Clock(runs, { draw: (ps) => this.draw(ps), changed: () => this.changed() });
       this.chooseSpeed(state.speed);
+      this.each("shown", runs, state);
       this.resize();
       if (state.ps === null) {
         this.clock.seek(0);
@@ -151,6 +160,7 @@
       for (const each of [...this.charts, ...this.loupes, this.ribbon]) {
         each.resize();
       }
+      this.each("resize");
       this.draw(this.clock.now);
     }
 
@@ -170,6 +180,7 @@
       for (const each of [...this.charts, ...this.loupes, this.ribbon]) {
         each.draw(ps);
       }
+      this.each("draw", ps);
       const time = S.timeParts(ps);
       const place = byId("stage-time");
       place.firstChild ? (place.firstChild.textContent = time.value) : place.append(time.value, document.createElement("small"));
@@ -193,6 +204,7 @@
         chart.canvas.setAttribute("aria-label", chart.says(ps));
       }
       this.showSummary(ps);
+      this.each("tell", ps);
     }
 
     showSummary(ps) {
@@ -214,6 +226,7 @@
       play.classList.toggle("playing", playing);
       play.setAttribute("aria-label", playing ? "Pause" : "Play");
       this.tell(this.clock.now);
+      this.each("changed");
       const names = this.runs.map((run) => run.label).join(" | ");
       document.title = `${names} – MMUViz`;
       // An address that is not the moment's would be a wrong one; while it plays it has none.
@@ -281,8 +294,9 @@
           this.resize();
         },
       };
-      if (clock && acts[act]) {
-        acts[act]();
+      const found = acts[act] || this.parts.map((part) => part.acts?.[act]).find(Boolean);
+      if (clock && found) {
+        found();
       }
     }
 
