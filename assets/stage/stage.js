@@ -284,7 +284,10 @@
         "last-call": () => clock.step("call", -1),
         first: () => this.goTo(0),
         last: () => this.goTo(clock.endPs),
-        theme: () => S.nextTheme(),
+        theme: () => {
+          S.nextTheme();
+          byId("stage-live").textContent = `Theme: ${S.THEMES[S.chosenTheme()]}.`;
+        },
         share: () => this.share(),
         help: () => S.showHelp(byId("stage-help")),
         more: () => byId("stage-more").showModal(),

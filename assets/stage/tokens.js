@@ -12,12 +12,14 @@
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
+  let untilLeft = null;
+
   // A browser may keep nothing, and then refuses to be asked.
   function remembered() {
     try {
-      return window.localStorage.getItem(KEY);
+      return untilLeft ?? window.localStorage.getItem(KEY);
     } catch {
-      return null;
+      return untilLeft;
     }
   }
 
@@ -25,20 +27,32 @@
     try {
       window.localStorage.setItem(KEY, theme);
     } catch {
-      // It holds until the page is left.
+      untilLeft = theme;
     }
   }
 
+  // What can be chosen, and what it is called; "system" is light or dark, as the system has it.
+  S.THEMES = { system: "as the system", light: "light", dark: "dark", projector: "projector" };
+
+  // The theme that is seen.
   S.theme = () => root.dataset.theme || "light";
 
+  // What was chosen.
+  S.chosenTheme = () => (Object.hasOwn(S.THEMES, remembered() ?? "") ? remembered() : "system");
+
   function apply() {
-    const chosen = remembered();
-    root.dataset.theme = chosen === "light" || chosen === "dark" ? chosen : dark.matches ? "dark" : "light";
+    const chosen = S.chosenTheme();
+    root.dataset.theme = chosen !== "system" ? chosen : dark.matches ? "dark" : "light";
   }
 
-  S.nextTheme = function () {
-    remember(S.theme() === "dark" ? "light" : "dark");
+  S.chooseTheme = function (theme) {
+    remember(theme);
     apply();
+  };
+
+  S.nextTheme = function () {
+    const names = Object.keys(S.THEMES);
+    S.chooseTheme(names[(names.indexOf(S.chosenTheme()) + 1) % names.length]);
   };
 
   // Each colour by its name in the style sheet, without the hyphens.

@@ -1,4 +1,4 @@
-"""The stage's colours: readable in both themes, each defined in both, each with one meaning."""
+"""The stage's colours in each theme: readable, all defined, one meaning each, and told apart by the colour-blind."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.web.test_styles import READABLE, Palette, contrast
 
+THEMES: Final = ("light", "dark", "projector")
 TEXT: Final = ("--ink", "--ink2", "--map", "--dirtyt", "--stall", "--run", "--ioctl")
 """Colours in which words and numbers are written."""
 GRAPHICS: Final = ("--g2", "--g4", "--dirty", "--stall", "--runf", "--ioctl")
@@ -17,17 +20,61 @@ VISIBLE: Final = 3.0
 """The contrast that WCAG 2.2 asks of graphics (success criterion 1.4.11)."""
 SHARED: Final = {("--dirty", "--dirtyt"), ("--run", "--runf"), ("--g1", "--hole"), ("--on", "--panel")}
 """Pairs of tokens that may be one colour: the same meaning in text and in a picture, and white."""
+PROJECTOR_SHARED: Final = SHARED | {("--ground", "--panel"), ("--ground", "--on")}
 DARK_SHARED: Final = SHARED | {("--on", "--ground"), ("--map", "--focus")}
 
 
+COLOUR_BLINDNESS: Final = {
+    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+"""Matrices in linear RGB at full severity: Machado, Oliveira and Fernandes, IEEE TVCG 15(6), 2009, table 1."""
+BESIDE: Final = (
+    ("--stall", "--ioctl"),
+    ("--stall", "--slowf"),
+    ("--runf", "--slowf"),
+    ("--runf", "--ioctl"),
+    ("--dirty", "--g2"),
+    ("--dirty", "--g4"),
+    ("--stall", "--g2"),
+    ("--stall", "--g4"),
+    ("--ioctl", "--slowf"),
+)
+"""Colours that touch in a drawing: parts of a ribbon or lane, and what stands on the map; levels are told by geometry."""
+APART: Final = 15.0
+"""Difference in CIE 1976 L*a*b*; 2.3 is just noticeable."""
+
+
+def lab(colour: str, blindness: str) -> npt.NDArray[np.float64]:
+    """A colour as seen by somebody, CIE L*a*b* under D65 (sRGB as IEC 61966-2-1 has it), float64[3]."""
+    srgb = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(COLOUR_BLINDNESS[blindness]) @ linear, 0, 1)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    ratio = to_xyz @ seen / np.array([0.9505, 1.0, 1.089])
+    x, y, z = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("blindness", COLOUR_BLINDNESS)
+def test_colours_side_by_side_are_told_apart(repository: Path, theme: str, blindness: str) -> None:
+    palette = palettes(repository)[theme]
+    seen = {name: lab(colour, blindness) for name, colour in palette.items()}
+    apart = {pair: float(np.linalg.norm(seen[pair[0]] - seen[pair[1]])) for pair in BESIDE}
+    assert {pair: round(far, 1) for pair, far in apart.items() if far < APART} == {}
+
+
 def palettes(repository: Path) -> dict[str, Palette]:
-    """The colours of both themes."""
+    """The colours of each theme."""
     text = (repository / "assets" / "stage" / "tokens.css").read_text()
-    light, dark = re.split(r':root\[data-theme="dark"\]', text)
-    return {name: dict(re.findall(r"(--\w+): (#\w{6});", part)) for name, part in (("light", light), ("dark", dark))}
+    light, *others = re.split(r':root\[data-theme="(\w+)"\]', text)
+    parts = {"light": light, **dict(zip(others[::2], others[1::2], strict=True))}
+    return {name: dict(re.findall(r"(--\w+): (#\w{6});", part)) for name, part in parts.items()}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("surface", ["--ground", "--panel"])
 def test_text_and_graphics_stand_out(repository: Path, theme: str, surface: str) -> None:
     palette = palettes(repository)[theme]
@@ -35,12 +82,23 @@ def test_text_and_graphics_stand_out(repository: Path, theme: str, surface: str)
     assert [name for name in GRAPHICS if contrast(palette[name], palette[surface]) < VISIBLE] == []
 
 
-def test_both_themes_have_every_colour(repository: Path) -> None:
-    light, dark = palettes(repository).values()
-    assert light.keys() == dark.keys()
+def test_every_theme_has_every_colour(repository: Path) -> None:
+    found = palettes(repository)
+    assert set(found) == set(THEMES)
+    assert all(each.keys() == found["light"].keys() for each in found.values())
 
 
-@pytest.mark.parametrize(("theme", "shared"), [("light", SHARED), ("dark", DARK_SHARED)])
+def test_a_projector_gets_more_contrast(repository: Path) -> None:
+    """Each text and each fill stands out more than in the light theme, the paler ones at 2 : 1 at least."""
+    light, projector = (palettes(repository)[name] for name in ("light", "projector"))
+    for name in {*TEXT, *GRAPHICS, "--slowf", "--line", "--hair"}:
+        assert contrast(projector[name], projector["--ground"]) > contrast(light[name], light["--ground"]), name
+    assert contrast(projector["--slowf"], projector["--ground"]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("theme", "shared"), [("light", SHARED), ("dark", DARK_SHARED), ("projector", PROJECTOR_SHARED)]
+)
 def test_a_colour_has_one_meaning(repository: Path, theme: str, shared: set[tuple[str, str]]) -> None:
     palette = palettes(repository)[theme]
     names = list(palette)
