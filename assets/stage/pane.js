@@ -51,7 +51,6 @@
         this.map.resize();
       }
       this.box.style.height = `${Math.ceil(this.map.height)}px`;
-      this.sentence.style.paddingLeft = `${this.map.label}px`;
     }
 
     draw(ps) {

@@ -63,4 +63,10 @@
 
   apply();
   dark.addEventListener("change", apply);
+  // Paper is light.
+  window.addEventListener("beforeprint", () => {
+    root.dataset.theme = "light";
+    S.stage?.resize();
+  });
+  window.addEventListener("afterprint", apply);
 })();

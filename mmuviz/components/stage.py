@@ -45,6 +45,7 @@ def bar(stories: Sequence[tuple[str, str]]) -> Component:
     question = html.Div([html.H1("", id="stage-question", className="question"), menu], className="story")
     tools = html.Div(
         [
+            button("Change", "controls", "What is simulated", id="stage-change"),
             button("Share", "share", "Copy a link to this moment", **attributes(data_mmuviz="share")),
             button("◐", "theme", "Theme: light or dark"),
             button("?", "help", "Keys and words"),

@@ -41,7 +41,7 @@ BESIDE: Final = (
     ("--stall", "--g4"),
     ("--ioctl", "--slowf"),
 )
-"""Colours that touch in a drawing: parts of a ribbon or lane, and what stands on the map; levels are told by geometry."""
+"""Colours that touch: parts of a ribbon or lane, and what stands on the map; levels are told by geometry."""
 APART: Final = 15.0
 """Difference in CIE 1976 L*a*b*; 2.3 is just noticeable."""
 

@@ -1,0 +1,50 @@
+// On small screens and in presenter type the controls are a sheet that a button opens.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  // The tools that have no room in a phone's bar, each by its name in full.
+  function otherTools(root) {
+    const place = Object.assign(document.createElement("div"), { className: "sheet-tools" });
+    for (const tool of root.querySelectorAll(".tools [data-act]")) {
+      if (!["controls", "share"].includes(tool.dataset.act)) {
+        const copy = Object.assign(document.createElement("button"), { type: "button", className: "tool" });
+        copy.dataset.act = tool.dataset.act;
+        copy.textContent = (tool.getAttribute("aria-label") || tool.textContent).split(":")[0];
+        place.append(copy);
+      }
+    }
+    return place;
+  }
+
+  (S.parts = S.parts || []).push((stage) => {
+    const button = document.getElementById("stage-change");
+    const sheet = stage.root.querySelector(".controls");
+    sheet.id ||= "stage-controls";
+    button.setAttribute("aria-controls", sheet.id);
+    sheet.append(otherTools(stage.root));
+
+    function open(wanted) {
+      document.body.classList.toggle("controls-open", wanted);
+      button.setAttribute("aria-expanded", String(wanted));
+      if (wanted) {
+        sheet.querySelector("select, button")?.focus();
+      }
+    }
+
+    open(false);
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && document.body.classList.contains("controls-open")) {
+        open(false);
+        button.focus();
+      }
+    });
+    document.addEventListener("pointerdown", (event) => {
+      if (!sheet.contains(event.target) && !button.contains(event.target)) {
+        open(false);
+      }
+    });
+    return { acts: { controls: () => open(!document.body.classList.contains("controls-open")) } };
+  });
+})();
