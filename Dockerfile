@@ -15,6 +15,7 @@ RUN pip install --require-hashes -r requirements.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY assets ./assets
+COPY docs/glossary.md ./docs/glossary.md
 COPY mmuviz ./mmuviz
 RUN pip install --no-deps --no-build-isolation .
 

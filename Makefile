@@ -113,6 +113,12 @@ bench: $(VENV)/.requirements-dev $(VENV)/.warm
 
 # --- upkeep -----------------------------------------------------------------------------------------------------------
 
+# What the page shows as evidence; some twenty minutes.
+evidence := mmuviz/data/evidence/evidence.json
+.PHONY: evidence
+evidence: $(VENV)/.warm
+	@$(python) -m mmuviz.studies.evidence tests/recordings >$(evidence).new && mv $(evidence).new $(evidence)
+
 # Existing pins stay; LOCK_FLAGS=--upgrade moves them.
 .PHONY: lock
 lock: $(VENV)/.python

@@ -34,7 +34,7 @@
       const headers = { "Content-Type": "application/json" };
       const body = JSON.stringify(this.wanted);
       let found = await answer(await fetch("/api/runs", { method: "POST", headers, body }));
-      const scenario = found.scenario;
+      const { scenario, published } = found;
       this.job = found.job || null;
       while (this.job && found.state !== "done" && !this.cancelled) {
         this.progress(found);
@@ -45,6 +45,8 @@
         }
       }
       const runs = this.cancelled ? [] : await Promise.all(found.runs.map((each) => this.fetchRun(each)));
+      // What was measured of the very same, by run; and the address of each Recording's bytes.
+      runs.forEach((run, index) => Object.assign(run, { hash: found.runs[index].hash, published: published?.[index] ?? [] }));
       return { runs, scenario: scenario || found.scenario };
     }
 

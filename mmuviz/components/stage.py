@@ -7,6 +7,7 @@ from dash.development.base_component import Component
 
 from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button, controls
+from mmuviz.components.stage_details import Trust, Word, badge, details_drawer
 from mmuviz.components.stage_fields import Field, fields_dialog
 
 MOST_PANES = 4
@@ -46,6 +47,7 @@ def bar(stories: Sequence[tuple[str, str]]) -> Component:
     tools = html.Div(
         [
             button("Change", "controls", "What is simulated", id="stage-change"),
+            button("Details", "details", "Details: calls, counters, origins, evidence"),
             button("Share", "share", "Copy a link to this moment", **attributes(data_mmuviz="share")),
             button("◐", "theme", "Theme: light or dark"),
             button("?", "help", "Keys and words"),
@@ -96,6 +98,7 @@ def pane(index: int, policies: Sequence[tuple[str, str]]) -> Component:
             html.Div([policy, says, numbers, tables], className="pane-head"),
             html.Div(canvas, className="map-box"),
             sentence,
+            badge(),
         ],
         className="pane",
         hidden=True,
@@ -186,6 +189,8 @@ def stage(
     kernels: Sequence[str],
     hosts: Sequence[str],
     fields: Sequence[Field],
+    words: Sequence[Word],
+    trust: Trust,
 ) -> Component:
     """The whole page.
 
@@ -195,6 +200,8 @@ def stage(
         kernels: releases, oldest first.
         hosts: names of host profiles.
         fields: every field of a Scenario.
+        words: the glossary.
+        trust: how far numbers can be believed.
 
     Returns:
         The tree that the scripts of assets/stage fill.
@@ -220,7 +227,17 @@ def stage(
     help_ = html.Dialog(id="stage-help", className="help", **attributes(aria_label="Keys and words"))
     live = html.P("", id="stage-live", className="unseen", role="status", **attributes(aria_live="polite"))
     return html.Div(
-        [bar(stories), controls(kernels, hosts), panes, lower, transport(), help_, fields_dialog(fields), live],
+        [
+            bar(stories),
+            controls(kernels, hosts),
+            panes,
+            lower,
+            transport(),
+            help_,
+            fields_dialog(fields),
+            details_drawer(words, trust),
+            live,
+        ],
         id="stage",
         className="stage",
     )

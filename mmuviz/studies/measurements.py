@@ -29,6 +29,7 @@ class Measurement:
         unit: of the value.
         value: measured.
         strategy: lazy, eager or how the source calls it.
+        source_url: address of the source.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Measurement:
     unit: str
     value: float
     strategy: str
+    source_url: str = ""
 
 
 def read_measurements(path: Path | None = None) -> list[Measurement]:
@@ -86,7 +88,7 @@ def _number(value: object) -> float | None:
 def _point(name: str, index: int, row: object) -> Measurement:
     if not isinstance(row, dict):
         raise InputError(f"{name}: entry {index} must be an object with the fields {', '.join(FIELDS)}")
-    words = {field: row.get(field, "") for field in ("id", "source_title", "metric", "unit", "strategy")}
+    words = {field: row.get(field, "") for field in ("id", "source_title", "source_url", "metric", "unit", "strategy")}
     for field, word in words.items():
         if not isinstance(word, str):
             raise InputError(f"{name}: entry {index}: {field} must be a text")

@@ -7,7 +7,7 @@ from flask import Flask, Response, jsonify
 
 from mmuviz.components.shell import shell
 from mmuviz.ground.version import __version__
-from mmuviz.web import compression, document, failures, headers, page, routes, run_api
+from mmuviz.web import compression, details_api, document, failures, headers, page, routes, run_api
 from mmuviz.web.run_queue import RunQueue
 from mmuviz.web.shipped import Shelf
 from mmuviz.web.stage_app import OLD_PAGE, PATH, create_stage
@@ -55,6 +55,7 @@ def create_app() -> Dash:
     server.add_url_rule("/healthz", view_func=_healthz)
     stage = create_stage(server)
     run_api.register(server, RunQueue())
+    details_api.register(server)
     failures.register(app)
     # Dash's hashes cover the inline scripts of all callbacks, so this comes after their registration.
     headers.register(server, script_hashes=[*app.csp_hashes(), *stage.csp_hashes()])

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from mmuviz.ground.errors import MmuvizError, one_line
 from mmuviz.recording import gzip_file
+from mmuviz.studies.published_matches import matches_of
 from mmuviz.studies.requests import RequestError, request_of
 from mmuviz.web.result_store import ResultStore
 from mmuviz.web.run_queue import Answer, QueueFullError, RunQueue
@@ -51,7 +52,8 @@ def _ask(queue: RunQueue) -> Response:
     except MmuvizError as error:
         field = error.field if isinstance(error, RequestError) else ""
         return _said(HTTPStatus.BAD_REQUEST, field=field, message=str(error))
-    return _answered(answer, asked.base.as_document())
+    published = [matches_of(each) for each in asked.scenarios]
+    return _answered(answer, asked.base.as_document(), published)
 
 
 def _ask_about(queue: RunQueue, name: str) -> Response:
@@ -133,10 +135,10 @@ def _unavailable(error: Exception) -> Response:
     return response
 
 
-def _answered(answer: Answer, scenario: dict[str, Any]) -> Response:
+def _answered(answer: Answer, scenario: dict[str, Any], published: list[list[dict[str, Any]]]) -> Response:
     status = answer.status
     if status.state == "done":
-        return _said(HTTPStatus.OK, runs=status.runs, scenario=scenario)
+        return _said(HTTPStatus.OK, runs=status.runs, scenario=scenario, published=published)
     cost = answer.estimate
     estimate = {
         "seconds": cost.seconds,
@@ -151,4 +153,5 @@ def _answered(answer: Answer, scenario: dict[str, Any]) -> Response:
         place=status.place,
         runs=status.runs,
         scenario=scenario,
+        published=published,
     )

@@ -1,0 +1,58 @@
+// The line under a pane: where its counts come from, and how far its times may be off.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const RELEASE = /^[0-9]+(\.[0-9]+)*/;
+
+  function trust() {
+    const { exact, recordings, mmus, uncertainty } = document.getElementById("stage-details").dataset;
+    return { exact: Number(exact), recordings: Number(recordings), mmus: mmus.split(" "), hosts: JSON.parse(uncertainty) };
+  }
+
+  function countsOf({ scenario }, { exact, recordings, mmus }) {
+    const { driver = {}, vm = {} } = scenario;
+    const of = exact === recordings ? S.count(recordings) : `${S.count(exact)} of ${S.count(recordings)}`;
+    if (driver.kind === "listed_ops" && driver.recording) {
+      const kernel = RELEASE.exec(vm.kernel || "")?.[0] || vm.kernel;
+      return exact === recordings
+        ? { full: `counts: recorded on kernel ${kernel}, exact`, short: `recorded on ${kernel}` }
+        : { full: `counts: modelled as recorded on kernel ${kernel}`, short: `as on ${kernel}` };
+    }
+    return mmus.includes(vm.mmu)
+      ? { full: `counts: modelled, verified by ${of} recordings`, short: "counts verified" }
+      : { full: "counts: modelled, no recording of this MMU", short: "counts modelled" };
+  }
+
+  function timesOf({ scenario, host }, { hosts }) {
+    const known = hosts[host.profile];
+    const changed = Object.keys(scenario.host?.overrides || {}).length > 0;
+    if (!known || changed) {
+      return { full: `times: modelled, host ${host.profile}, changed`, short: "times modelled", why: "Its costs are changed in this Scenario, so that nothing is known of its error." };
+    }
+    const whose = known.host ? "of this host" : "of all hosts";
+    const why = `Two thirds of ${known.values} published values ${whose}, none of them fitted, are not off by more.`;
+    const beyond = known.extrapolated ? ", extrapolated" : "";
+    return { full: `times: modelled, host ${host.profile} ±${known.percent} %${beyond}`, short: `times ±${known.percent} %${beyond}`, why };
+  }
+
+  // {full, short, title, tab}: `tab` is where the drawer says more.
+  S.badgeOf = function (run) {
+    const known = trust();
+    const counts = countsOf(run.header, known);
+    const times = timesOf(run.header, known);
+    return { full: `${counts.full} · ${times.full}`, short: `${counts.short} · ${times.short}`, title: `${times.why} Opens the evidence.` };
+  };
+
+  (S.parts = S.parts || []).push((stage) => ({
+    shown(runs) {
+      runs.forEach((run, index) => {
+        const place = stage.panes[index].section.querySelector(".badge");
+        const { full, short, title } = S.badgeOf(run);
+        place.replaceChildren(S.el("span", { text: full, class: "badge-full" }), S.el("span", { text: short, class: "badge-short", "aria-hidden": "true" }));
+        place.title = `${full}. ${title}`;
+        place.setAttribute("aria-label", `${full}. Opens the evidence.`);
+      });
+    },
+  }));
+})();

@@ -1,0 +1,61 @@
+// Words of the field: what each means, where it stands. The one source is docs/glossary.md, which the page carries.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const GAP = 6;
+  const byId = (id) => document.getElementById(id);
+
+  // [{ term, says, first }], in the order of the glossary; `first` are those that the help lists.
+  S.glossary = () => [...document.querySelectorAll("#details-glossary dt")].map((dt) => ({
+    term: dt.dataset.term,
+    says: dt.nextElementSibling.textContent,
+    first: dt.dataset.first === "true",
+  }));
+
+  S.meaningOf = function (term) {
+    const wanted = term.toLowerCase();
+    return S.glossary().find((each) => each.term.toLowerCase() === wanted) || null;
+  };
+
+  function place(note, word) {
+    const box = word.getBoundingClientRect();
+    const left = Math.max(8, Math.min(box.left, window.innerWidth - note.offsetWidth - 8));
+    const below = box.bottom + GAP;
+    const fits = below + note.offsetHeight <= window.innerHeight - 8;
+    note.style.left = `${left}px`;
+    note.style.top = `${fits ? below : Math.max(8, box.top - GAP - note.offsetHeight)}px`;
+  }
+
+  function show(word) {
+    const found = S.meaningOf(word.dataset.word);
+    const note = byId("stage-meaning");
+    if (!found) {
+      return;
+    }
+    const all = S.el("button", { text: "Glossary", type: "button", class: "word", data: { all: found.term } });
+    note.replaceChildren(S.el("b", { text: found.term }), S.el("p", { text: found.says }), all);
+    note.showPopover({ source: word });
+    place(note, word);
+    word.setAttribute("aria-expanded", "true");
+    note.addEventListener("toggle", () => word.removeAttribute("aria-expanded"), { once: true });
+    byId("stage-live").textContent = `${found.term}: ${found.says}`;
+  }
+
+  (S.parts = S.parts || []).push((stage) => {
+    const note = byId("stage-meaning");
+    note.popover = "auto";
+    document.addEventListener("click", (event) => {
+      const word = event.target.closest?.(".word");
+      if (word?.dataset.word) {
+        show(word);
+      } else if (word?.dataset.all) {
+        note.hidePopover();
+        stage.act("details-glossary");
+        document.querySelector(`#details-glossary dt[data-term="${CSS.escape(word.dataset.all)}"]`)
+          ?.scrollIntoView({ block: "center" });
+      }
+    });
+    return {};
+  });
+})();

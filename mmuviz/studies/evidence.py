@@ -1,0 +1,195 @@
+"""The evidence that the page shows: published measurements beside what the model says, and recordings answered exactly.
+
+Making it runs every published experiment and replays every recording, some twenty minutes of work, so it is made once
+by `make evidence` and packaged. Tests run a part of it anew and hold it against the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from mmuviz.costs.hosts import PROFILES
+from mmuviz.costs.ledger import ledger_hash
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.ground.compiled import COMPILED_ROOMS, PACKAGE
+from mmuviz.ground.version import __version__
+from mmuviz.mmu.recordings import read_document
+from mmuviz.studies.experiments import experiment_of
+from mmuviz.studies.measurements import read_measurements
+from mmuviz.studies.scenario_files import of_recording
+from mmuviz.studies.validate import Result, each_result, wrong_orders
+from mmuviz.studies.verify import recordings_in, verify_document
+
+PACKAGED: Final = "evidence/evidence.json"
+MADE_FROM: Final = (
+    *COMPILED_ROOMS,
+    "costs",
+    "data/costs",
+    "data/published",
+    "studies/experiments.py",
+    "studies/measurements.py",
+    "studies/validate.py",
+    "studies/verify.py",
+)
+"""What decides the evidence: folders and files of the package."""
+DIGITS: Final = 6
+"""Significant digits of a modelled value; more say nothing."""
+WITHIN: Final = 2 / 3
+"""The share of a host's predicted values that its uncertainty covers."""
+STEP_PERCENT: Final = 5
+FEWEST: Final = 5
+"""A host with fewer predicted values has no uncertainty of its own: that of all hosts stands in."""
+
+
+def model_hash() -> str:
+    """Hash of everything that decides the evidence, 16 hex digits; it depends on no commit and no machine."""
+    digest = hashlib.sha256()
+    for part in MADE_FROM:
+        path = PACKAGE / part
+        files = [path] if path.is_file() else [each for each in path.rglob("*.*") if each.suffix in (".py", ".json")]
+        for each in sorted(files):
+            digest.update(str(each.relative_to(PACKAGE)).encode())
+            digest.update(each.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def row_of(result: Result) -> dict[str, Any]:
+    """One published value as the page shows it."""
+    point = result.point
+    covered = result.modelled is not None
+    profile = experiment_of(point).scenario.host.profile if covered else ""
+    also = result.also and {"says": result.also[0], "modelled": _rounded(result.also[1])}
+    return {
+        "id": point.id,
+        "table": result.table,
+        "source": point.source_title,
+        "url": point.source_url,
+        "workload": {name: value for name, value in point.workload.items() if name != "tool"},
+        "strategy": point.strategy,
+        "metric": point.metric,
+        "unit": point.unit,
+        "measured": point.value,
+        "modelled": _rounded(result.modelled),
+        "error": None if result.error is None else round(result.error, 4),
+        "fitted": result.fitted,
+        "host": profile,
+        "reason": result.reason,
+        "also": also,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS}g}")
+
+
+def uncertainty_of(errors: Iterable[float]) -> int:
+    """The least multiple of 5 % that two thirds of the errors do not exceed, in percent.
+
+    Args:
+        errors: max(modelled / measured, measured / modelled) - 1 of each published value.
+    """
+    found = sorted(errors)
+    error = found[math.ceil(WITHIN * len(found)) - 1]
+    return max(STEP_PERCENT, math.ceil(round(100 * error / STEP_PERCENT, 6)) * STEP_PERCENT)
+
+
+def uncertainties(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """How far modelled times are off, by host.
+
+    Args:
+        rows: as row_of() makes them.
+
+    Returns:
+        By profile: `percent`, the number of published `values` that it comes from, none of them fitted to, and whose
+        they are: those of this `host`, or of all where it has fewer than five.
+    """
+    known = [row for row in rows if row["error"] is not None and not row["fitted"]]
+    found = {}
+    for name, profile in PROFILES.items():
+        base = name.removesuffix("_416")
+        own = [row["error"] for row in known if row["host"] == base]
+        errors = own if len(own) >= FEWEST else [row["error"] for row in known]
+        found[name] = {
+            "percent": uncertainty_of(errors),
+            "values": len(errors),
+            "host": base if len(own) >= FEWEST else "",
+            "extrapolated": profile.extrapolated,
+        }
+    return found
+
+
+def document_of(results: Sequence[Result], recordings: Mapping[str, bool], mmus: Iterable[str]) -> dict[str, Any]:
+    """The evidence.
+
+    Args:
+        results: of every published measurement, in order.
+        recordings: by file name, whether the model answers it exactly.
+        mmus: of their VMs.
+    """
+    rows = [row_of(each) for each in results]
+    pairs = [[low.point.id, high.point.id] for low, high in wrong_orders(list(results))]
+    return {
+        "schema": "mmuviz-evidence/1",
+        "version": __version__,
+        "model": model_hash(),
+        "ledgers": ledgers(),
+        "recordings": {"exact": sum(recordings.values()), "of": len(recordings), "mmus": sorted(mmus)},
+        "wrong_orders": pairs,
+        "uncertainty": uncertainties(rows),
+        "rows": rows,
+    }
+
+
+def ledgers() -> dict[str, str]:
+    """The ledger's hash under each host: what the modelled times were priced by."""
+    return {name: ledger_hash(profile.values) for name, profile in PROFILES.items()}
+
+
+def text_of(document: Mapping[str, Any]) -> str:
+    """The evidence as its file has it: a row a line, so that a change is seen."""
+    fields = {name: value for name, value in document.items() if name != "rows"}
+    lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items()]
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in document["rows"])
+    return "{\n" + ",\n".join([*lines, f' "rows": [\n{rows}\n ]']) + "\n}\n"
+
+
+@cache
+def packaged_evidence() -> dict[str, Any]:
+    """The evidence that the package holds."""
+    found: dict[str, Any] = json.loads(resources.files("mmuviz.data").joinpath(PACKAGED).read_bytes())
+    return found
+
+
+def main(folder: str) -> int:
+    """`python -m mmuviz.studies.evidence FOLDER`: make the evidence anew, on standard output.
+
+    Args:
+        folder: recordings of real KVM.
+
+    Returns:
+        Exit status: 0.
+    """
+    exact, mmus = {}, set()
+    for path in recordings_in([Path(folder)]):
+        document = read_document(path)
+        exact[path.name] = not verify_document(document)
+        mmus.add(Scenario.model_validate(of_recording(document)).vm.mmu)
+    results = list(each_result(read_measurements(), _say))
+    sys.stdout.write(text_of(document_of(results, exact, mmus)))
+    return 0
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(f"{words}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,79 @@
+"""The glossary that people read and the page shows: docs/glossary.md, one line a term."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mmuviz.ground.errors import InputError
+
+FILE: Final = "glossary.md"
+PACKAGE: Final = Path(__file__).resolve().parent.parent
+FIRST: Final = "Needed first"
+_SECTION: Final = re.compile(r"## (.+)")
+_TERM: Final = re.compile(r"- \*\*(.+?)\*\*: (\S.*)")
+
+
+class Term(NamedTuple):
+    """One term.
+
+    Attributes:
+        name: as the field has it.
+        says: what it means.
+        section: where it stands.
+    """
+
+    name: str
+    says: str
+    section: str
+
+    @property
+    def needed_first(self) -> bool:
+        """Whether a newcomer needs it before all others."""
+        return self.section == FIRST
+
+
+def terms_in(text: str) -> list[Term]:
+    """Read a glossary.
+
+    Args:
+        text: Markdown: sections, and in each a list with a term a line.
+
+    Returns:
+        The terms, in order.
+
+    Raises:
+        InputError: a line of a section is none, or a term is there twice.
+    """
+    found: list[Term] = []
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        head, term = _SECTION.fullmatch(line), _TERM.fullmatch(line)
+        if head:
+            section = head[1]
+        elif term and section:
+            found.append(Term(term[1], term[2], section))
+        elif section and line.strip():
+            raise InputError(f"{FILE}:{number} must be '- **term**: what it means', or a section")
+    names = [each.name.casefold() for each in found]
+    twice = [name for at, name in enumerate(names) if name in names[:at]]
+    if twice:
+        raise InputError(f"{FILE} explains {twice[0]} twice; keep one")
+    return found
+
+
+@cache
+def glossary() -> list[Term]:
+    """All terms.
+
+    Raises:
+        FileNotFoundError: the file belongs to the wheel and to a checkout, and is in neither.
+    """
+    for folder in (PACKAGE / "docs", PACKAGE.parent / "docs"):
+        if (folder / FILE).is_file():
+            return terms_in((folder / FILE).read_text(encoding="utf-8"))
+    raise FileNotFoundError(
+        f"no docs/{FILE} beside {PACKAGE}; it belongs to the wheel and to a checkout: install again"
+    )
