@@ -170,7 +170,8 @@
       const columns = window.getComputedStyle(this.root.querySelector(".panes")).gridTemplateColumns.split(" ").length;
       const rows = Math.ceil(this.runs.length / columns);
       const others = heightOf(".bar") + heightOf(".controls") + heightOf(".transport");
-      const lower = window.innerHeight < 480 ? 0 : Math.max((window.innerWidth < 700 ? 0.16 : 0.21) * window.innerHeight, 120);
+      const wanted = Math.max(window.innerWidth < 700 ? 0.16 : 0.21, ...this.parts.map(({ lowerShare = 0 }) => lowerShare));
+      const lower = window.innerHeight < 480 ? 0 : Math.max(wanted * window.innerHeight, 120);
       const frame = heightOf(".pane:not([hidden]) .pane-head") + heightOf(".pane:not([hidden]) .sentence");
       return Math.max(LEAST_MAP, Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
     }

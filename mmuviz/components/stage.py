@@ -48,6 +48,7 @@ def bar(stories: Sequence[tuple[str, str]]) -> Component:
         [
             button("Change", "controls", "What is simulated", id="stage-change"),
             button("Details", "details", "Details: calls, counters, origins, evidence"),
+            button("Expert", "expert", "Expert view: a lane for each vCPU", **attributes(aria_pressed="false")),
             button("Share", "share", "Copy a link to this moment", **attributes(data_mmuviz="share")),
             button("◐", "theme", "Theme: light or dark"),
             button("?", "help", "Keys and words"),

@@ -19,6 +19,7 @@ SCRIPTS: Final = (
     "cell-history.js",
     "clock.js",
     "guest-ram.js",
+    "lane-shares.js",
     "moments.js",
     "recording.js",
     "run.js",

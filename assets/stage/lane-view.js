@@ -1,0 +1,181 @@
+// The expert view: the same maps, and below them a timeline in place of loupes and charts. Key E, and in the address.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const LOWER_SHARE = 0.36;
+
+  (S.moreKeys = S.moreKeys || []).push([["e"], "expert view: a lane for each vCPU", "expert"]);
+  (S.linkFields = S.linkFields || {}).view = {
+    initial: "",
+    read(text, wrong) {
+      if (text !== "expert") {
+        throw wrong("must be expert, or left out");
+      }
+      return text;
+    },
+    write: (value) => value || null,
+  };
+
+  const made = (tag, properties, data = {}) => {
+    const node = Object.assign(document.createElement(tag), properties);
+    Object.assign(node.dataset, data);
+    return node;
+  };
+
+  class LaneView {
+    constructor(stage) {
+      this.stage = stage;
+      this.place = made("section", { className: "timeline", hidden: true });
+      this.place.setAttribute("aria-label", "Timeline: vCPUs, ioctl thread, charts");
+      this.canvas = made("canvas", { className: "timeline-canvas" });
+      this.canvas.setAttribute("aria-hidden", "true");
+      this.lanes = made("div", { className: "timeline-lanes" });
+      this.card = made("div", { className: "why-card", hidden: true });
+      this.card.setAttribute("role", "status");
+      this.place.append(this.canvas, this.lanes, this.card);
+      stage.root.querySelector(".lower").after(this.place);
+      this.lanes.addEventListener("click", (event) => this.clicked(event));
+      this.lanes.addEventListener("keydown", (event) => this.typed(event));
+      this.card.addEventListener("click", (event) => event.target.closest("button") && this.close());
+      document.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
+      // A loupe beside each map: there is no room for one below.
+      this.loupes = stage.panes.map(({ box }) => {
+        const canvas = made("canvas", { className: "pane-loupe" });
+        box.after(canvas);
+        return canvas;
+      });
+      this.loupes.forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
+      this.acts = { expert: () => this.toggle() };
+    }
+
+    get open() {
+      return document.body.classList.contains("expert");
+    }
+
+    get lowerShare() {
+      return this.open ? LOWER_SHARE : 0;
+    }
+
+    toggle(wanted = !this.open) {
+      this.stage.state.view = wanted ? "expert" : "";
+      document.body.classList.toggle("expert", wanted);
+      this.place.hidden = !wanted;
+      this.close();
+      for (const button of this.stage.root.querySelectorAll('[data-act="expert"]')) {
+        button.setAttribute("aria-pressed", String(wanted));
+      }
+      this.stage.resize();
+      this.stage.changed();
+    }
+
+    shown(runs, state) {
+      this.runs = runs;
+      document.body.dataset.panes = String(runs.length);
+      document.body.classList.toggle("expert", state.view === "expert");
+      this.place.hidden = !this.open;
+      this.chart = null;
+      this.close();
+    }
+
+    psPerSecond() {
+      const { clock } = this.stage;
+      return clock && clock.playing ? clock.psPerSecond : 0;
+    }
+
+    resize() {
+      if (!this.open || !this.runs) {
+        return;
+      }
+      if (this.chart === null) {
+        this.chart = new S.Lanes(this.canvas, this.runs);
+        const options = { psPerSecond: () => this.psPerSecond() };
+        this.enlarged = this.runs.map((run, at) => new S.Loupe(this.loupes[at], run, options));
+      }
+      this.chart.resize();
+      this.enlarged.forEach((loupe, at) => {
+        const { box } = this.stage.panes[at];
+        Object.assign(this.loupes[at].style, { top: `${box.offsetTop}px`, height: `${box.offsetHeight}px` });
+        loupe.resize();
+      });
+      this.placeLanes();
+    }
+
+    // A box over each lane, for a pointer, for the keyboard, and for who does not see the canvas.
+    placeLanes() {
+      const { rows } = this.chart;
+      const boxes = this.runs.flatMap((run, at) => {
+        const lanes = rows.runs[at].lanes.map((row, lane) => ({ ...row, lane, name: this.chart.shares[at].name(lane) }));
+        return [...lanes, { ...rows.runs[at].ioctl, lane: -1, name: "ioctl thread" }].map((each) => ({ ...each, at }));
+      });
+      while (this.lanes.children.length > boxes.length) {
+        this.lanes.lastChild.remove();
+      }
+      boxes.forEach(({ y, height, lane, at, name }, index) => {
+        const box = this.lanes.children[index] || this.lanes.appendChild(made("div", { className: "lane" }));
+        Object.assign(box.dataset, { mmuviz: "lane", run: at, lane, name });
+        box.tabIndex = 0;
+        box.setAttribute("role", "button");
+        Object.assign(box.style, {
+          top: `${y}px`, height: `${height}px`, left: `${rows.left}px`, width: `${rows.right - rows.left}px`,
+        });
+      });
+    }
+
+    draw(ps) {
+      if (this.open && this.chart) {
+        this.chart.draw(ps);
+        this.enlarged.forEach((loupe) => loupe.draw(ps));
+      }
+    }
+
+    tell(ps) {
+      if (!this.open || !this.chart) {
+        return;
+      }
+      for (const box of this.lanes.children) {
+        const { run, lane, name } = box.dataset;
+        const each = this.runs[run];
+        box.setAttribute("aria-label", `${each.label}, ${name}: ${S.laneSays(this.chart, run, Number(lane), ps)}`);
+      }
+    }
+
+    clicked(event) {
+      const box = this.canvas.getBoundingClientRect();
+      const hit = this.chart.hit(event.clientX - box.left, event.clientY - box.top);
+      if (hit) {
+        this.explain(hit);
+      }
+    }
+
+    typed(event) {
+      const box = event.target.closest(".lane");
+      if (box && (event.key === "Enter" || event.key === " ")) {
+        event.preventDefault();
+        event.stopPropagation();
+        const lane = Number(box.dataset.lane);
+        this.explain({ run: Number(box.dataset.run), lane: lane < 0 ? null : lane, ps: this.stage.clock.now });
+      }
+    }
+
+    explain(hit) {
+      const run = this.runs[hit.run];
+      const ps = Math.min(hit.ps, run.endPs);
+      this.stage.goTo(ps);
+      const close = made("button", { type: "button", className: "tool", textContent: "Close" });
+      this.card.replaceChildren(...S.whyNodes(this.chart, hit, ps), close);
+      this.card.hidden = false;
+      const { rows } = this.chart;
+      const left = Math.max(8, Math.min(this.chart.xAt(ps) + 12, this.chart.width - 348));
+      const below = rows.runs[hit.run].bottom + 6;
+      this.card.style.left = `${left}px`;
+      this.card.style.top = `${Math.min(below, this.chart.height - this.card.offsetHeight - 4)}px`;
+    }
+
+    close() {
+      this.card.hidden = true;
+    }
+  }
+
+  (S.parts = S.parts || []).push((stage) => new LaneView(stage));
+})();

@@ -1,0 +1,73 @@
+// Why a lane looks as it does: one or two sentences on a stretch of one lane.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  const CAUSES = {
+    exit_and_fault: "in faults", lock_wait: "waiting for mmu_lock", split_or_zap: "splitting or zapping huge pages",
+    allocation: "allocating page tables", tlb_flush: "in TLB flushes", ring_full: "for a full dirty ring",
+    pml_full: "for a full PML buffer", userspace_lock: "for a lock of userspace",
+  };
+
+  // What a lane shows at an instant, in a few words.
+  S.laneSays = function (chart, at, lane, ps) {
+    const run = chart.runs[at];
+    const now = Math.min(ps, run.endPs - 1);
+    if (lane < 0) {
+      const call = run.callAt(now);
+      return call ? `in ${call.kind} since ${S.timeText(now - call.startPs)}` : "in no ioctl";
+    }
+    const bin = run.binAt(now);
+    const shares = S.wholePercents(chart.shares[at].of(lane, run.framePs(bin), run.framePs(bin + 1)));
+    const parts = S.LANE_PARTS.map((name, part) => (shares[part] ? `${shares[part]} % ${S.LANE_WORDS[name]}` : ""));
+    return parts.filter(Boolean).join(", ") || "out of the guest";
+  };
+
+  const text = (tag, words, className = "") => Object.assign(document.createElement(tag), { textContent: words, className });
+
+  // The causes of all vCPUs' stalls in a bin, the largest first: a Recording has them for all vCPUs together.
+  function causesOf(run, bin) {
+    const found = run.header.causes.map((cause) => [cause, run.tables.bins[`stall_${cause}_ps`][bin]]);
+    const total = found.reduce((sum, [, ps]) => sum + ps, 0);
+    return found
+      .filter(([, ps]) => ps > 0.005 * total)
+      .sort((a, b) => b[1] - a[1])
+      .map(([cause, ps]) => `${Math.round((100 * ps) / total)} % ${CAUSES[cause] || cause}`);
+  }
+
+  function callNode(run, call, part, ps) {
+    const words = S.IOCTL_PARTS[part?.walk] ? ` It ${S.IOCTL_PARTS[part.walk]} here.` : "";
+    const lasts = `${call.kind} from ${S.timeText(call.startPs)} to ${S.timeText(call.endPs)}, ${S.timeText(call.endPs - call.startPs)} in all`;
+    const lock = call.holdPs > 0 ? `; it held mmu_lock for at most ${S.timeText(call.holdPs)} at a time` : "";
+    return text("p", `${ps >= call.startPs && ps < call.endPs ? "Meanwhile" : "Here"} ${lasts}${lock}.${words}`);
+  }
+
+  // What the card says of a slice that was clicked.
+  S.whyNodes = function (chart, { run: at, lane, part }, ps) {
+    const run = chart.runs[at];
+    const bin = run.binAt(Math.min(ps, run.endPs - 1));
+    const [from, to] = [run.framePs(bin), run.framePs(bin + 1)];
+    const name = lane === null ? "ioctl thread" : chart.shares[at].name(lane);
+    const nodes = [text("b", `${run.label}, ${name}, ${S.timeText(from)} to ${S.timeText(to)}`)];
+    if (lane !== null) {
+      nodes.push(text("p", `${S.laneSays(chart, at, lane, from)}.`));
+      const causes = causesOf(run, bin);
+      if (causes.length) {
+        nodes.push(text("p", `Stalls of all vCPUs then: ${causes.join(", ")}.`));
+      }
+    }
+    const call = run.callAt(Math.min(ps, run.endPs - 1));
+    const found = part || (call && chart.parts[at].find((each) => ps >= each.startPs && ps < each.endPs));
+    if (call || part) {
+      nodes.push(callNode(run, call || part.call, found, ps));
+    } else if (lane === null) {
+      nodes.push(text("p", "No ioctl is under way."));
+    }
+    const said = S.sentence(run, ps);
+    const sentence = text("p", "", "why-sentence");
+    sentence.append(...S.sentenceNodes(said));
+    nodes.push(sentence);
+    return nodes;
+  };
+})();
