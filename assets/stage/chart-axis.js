@@ -27,8 +27,8 @@
   S.chartFont = (px, weight) => `${weight} ${px}px ${FAMILY}`;
 
   // The first ioctls of all runs, and the window around them: {left, right, over, end} in ps.
-  function opening(runs) {
-    const end = Math.max(...runs.map((run) => run.endPs));
+  function opening(runs, until) {
+    const end = Math.max(until, ...runs.map((run) => run.endPs));
     const firsts = runs.filter((run) => run.calls.length).map((run) => run.calls[0]);
     if (!firsts.length) {
       return { left: 0, right: end, over: end, end };
@@ -43,8 +43,9 @@
   }
 
   // A function of an instant alone, so that a seek shows what playing shows: {from, to} in ps, the instant inside.
-  S.axisWindow = function (runs) {
-    const { left, right, over, end } = opening(runs);
+  // `until` is a time behind the end of the runs up to which there must be room, ps.
+  S.axisWindow = function (runs, until = 0) {
+    const { left, right, over, end } = opening(runs, until);
     const span = right - left;
     const opens = Math.max(right - OPENS_BEFORE * span, Math.min(over, right));
     const lasts = Math.min(Math.max(OPENS_OVER * span, OPENS_SHARE * (end - right)), end - opens);

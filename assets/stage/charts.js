@@ -24,6 +24,8 @@
   // Above the highest line there is room for its label.
   const LABEL_ROOM = 1.6;
   const MOST_ROOM = 0.4;
+  // How far to the right a dot may be that lies behind the end of the run.
+  const DOT_AT = 0.97;
 
   class Chart {
     // options: measure "stall" or "tables"; future: whether what is to come is drawn; presenter: larger type.
@@ -42,7 +44,23 @@
       this.unit = "";
       this.labels = [];
       this.ends = [];
+      this.dots = [];
       this.resize();
+    }
+
+    // Values that others measured, [{ps, value}]: the axes have room for them; who sets them draws them.
+    setDots(dots) {
+      this.dots = dots;
+      this.windowAt = S.axisWindow(this.runs, Math.max(0, ...dots.map(({ ps }) => ps / DOT_AT)));
+      this.seen = null;
+    }
+
+    // Where they are at the last draw: [{x, y, inside}].
+    dotPlaces() {
+      const visible = this.width >= 40 && this.height >= 40;
+      return this.dots.map(({ ps, value }) => ({
+        x: this.xAt(ps), y: this.yAt(value), inside: visible && ps >= this.from && ps <= this.to,
+      }));
     }
 
     get title() {
@@ -147,7 +165,8 @@
     setAxes(from, to) {
       this.from = from;
       this.to = to;
-      const most = Math.max(...this.lines.map((line) => S.lineAt(line, line.most, to)));
+      const seen = this.dots.filter(({ ps }) => ps <= to).map(({ value }) => value);
+      const most = Math.max(...this.lines.map((line) => S.lineAt(line, line.most, to)), ...seen);
       const high = this.plot.bottom - this.plot.top;
       const room = Math.min(MOST_ROOM, (LABEL_ROOM * this.endPx) / high);
       this.most = most / (1 - room) || this.measure.nothing;

@@ -55,8 +55,11 @@
   function rowsOf(run, index) {
     const { calls } = run.tables;
     const seen = new Map();
+    const kinds = run.header.vocabularies.call_kinds;
+    // An op of a list lasts as long as its ioctl.
+    const ioctlOps = new Set(Array.from(calls.op).filter((_, row) => IOCTLS.has(kinds[calls.kind[row]])));
     return Array.from(calls.kind, (code, row) => {
-      const kind = run.header.vocabularies.call_kinds[code];
+      const kind = kinds[code];
       const [slot, iteration] = [calls.slot[row], calls.iteration[row]];
       const key = `${kind} ${iteration} ${slot}`;
       const nth = seen.get(key) || 0;
@@ -68,6 +71,7 @@
         splits: calls.splits[row], zaps: calls.zaps[row], tablesAdded: calls.tables_added[row],
         tlbFlushes: calls.tlb_flushes[row], faults: calls.faults[row], accesses: calls.accesses[row],
       };
+      found.isWhole = kind === "op" && ioctlOps.has(found.op);
       return { ...found, found: foundText(found), published: S.publishedAt ? S.publishedAt(run, kind, iteration, nth) : [] };
     });
   }
@@ -76,8 +80,8 @@
   S.callRows = (runs) =>
     runs.flatMap(rowsOf).sort((a, b) => a.startPs - b.startPs || a.run - b.run || a.row - b.row);
 
-  const nameOf = ({ kind, op, vcpu }) =>
-    (op >= 0 ? `op ${op + 1}: ` : "") + (NAMES[kind] || kind) + (vcpu >= 0 ? `, vCPU ${vcpu}` : "");
+  const nameOf = ({ kind, op, vcpu, isWhole }) =>
+    (op >= 0 ? `op ${op}: ` : "") + (isWhole ? "all of it" : NAMES[kind] || kind) + (vcpu >= 0 ? `, vCPU ${vcpu}` : "");
 
   class CallTable {
     constructor(place, stage) {

@@ -43,27 +43,21 @@
     return Object.assign(document.createElement(tag), { textContent: text, className });
   }
 
-  // The keys, and the words that a newcomer may not know.
-  const WORDS = [
-    ["stall", "time in which a vCPU stands still in KVM: a fault, a lock, a full buffer"],
-    ["slower writes", "writes that the processor logs itself (PML); the vCPU does not stop"],
-    ["split", "a huge page becomes a table of 512 smaller ones"],
-    ["lazy", "huge pages are split when a vCPU writes to them, in its write fault"],
-    ["eager", "huge pages are split before, by the thread that calls the ioctl"],
-    ["drawn order", "a split is one instant; the map opens it over a moment, so that it can be seen"],
-  ];
-
+  // The keys, and the words of the glossary that a newcomer needs first.
   S.showHelp = function (dialog) {
     const list = element("dl", "", "help-list");
     for (const [keys, says] of all()) {
       list.append(element("dt", keys.map((key) => (key === " " ? "Space" : key)).join(" or ")), element("dd", says));
     }
-    for (const [word, says] of WORDS) {
-      list.append(element("dt", word), element("dd", says));
+    for (const { term, says } of S.glossary().filter(({ first }) => first)) {
+      list.append(element("dt", term), element("dd", says));
     }
+    const words = element("button", "All words", "tool");
+    words.dataset.act = "details-glossary";
+    words.addEventListener("click", () => dialog.close());
     const close = element("button", "Close", "tool");
     close.addEventListener("click", () => dialog.close());
-    dialog.replaceChildren(element("h2", "Keys and words"), list, close);
+    dialog.replaceChildren(element("h2", "Keys and words"), list, words, close);
     dialog.showModal();
   };
 })();

@@ -10,6 +10,7 @@
   const KNOB = 6.5;
   const RIGHT = 10;
   const REACH = 5;
+  const DOT = 4.5;
 
   // Shares of [from, to): stalled, slower, running, of all vCPUs; what is left was idle.
   function sharesOf(run, idle, from, to) {
@@ -59,6 +60,7 @@
       this.bars = document.createElement("canvas");
       this.words = document.createElement("canvas");
       this.labels = [];
+      this.dots = [];
       this.resize();
     }
 
@@ -209,6 +211,7 @@
       this.part(this.bars, cut, FUTURE_CALL);
       ctx.drawImage(this.words, 0, 0);
       ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
+      this.dots.forEach((dot) => this.drawDot(dot));
       this.drawPlayhead(x);
     }
 
@@ -222,6 +225,29 @@
         ctx.drawImage(layer, cut, 0, canvas.width - cut, canvas.height, cut, 0, canvas.width - cut, canvas.height);
         ctx.globalAlpha = 1;
       }
+    }
+
+    // A time behind the end of the runs is at the right edge.
+    dotX({ ps }) {
+      return Math.min(this.xAt(ps), this.width - DOT - 1);
+    }
+
+    // When a call would have ended by what others measured.
+    drawDot(dot) {
+      const { ctx, colours } = this;
+      const { bar, barHigh } = this.rows[dot.run];
+      const [x, y] = [this.dotX(dot), bar + barHigh / 2];
+      ctx.beginPath();
+      ctx.moveTo(x, y - DOT);
+      ctx.lineTo(x + DOT, y);
+      ctx.lineTo(x, y + DOT);
+      ctx.lineTo(x - DOT, y);
+      ctx.closePath();
+      ctx.fillStyle = colours.panel;
+      ctx.fill();
+      ctx.lineWidth = 2;
+      ctx.strokeStyle = colours.ink;
+      ctx.stroke();
     }
 
     drawPlayhead(x) {
