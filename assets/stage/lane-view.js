@@ -30,7 +30,10 @@
       this.place.setAttribute("aria-label", "Timeline: vCPUs, ioctl thread, charts");
       this.canvas = made("canvas", { className: "timeline-canvas" });
       this.canvas.setAttribute("aria-hidden", "true");
-      this.lanes = made("div", { className: "timeline-lanes" });
+      this.lanes = made("div", { className: "timeline-lanes", tabIndex: 0 });
+      this.lanes.setAttribute("role", "listbox");
+      this.lanes.setAttribute("aria-label", "Lanes: arrows choose one, Enter says why");
+      this.chosen = 0;
       this.card = made("div", { className: "why-card", hidden: true });
       this.card.setAttribute("role", "status");
       this.place.append(this.canvas, this.lanes, this.card);
@@ -114,12 +117,13 @@
       boxes.forEach(({ y, height, lane, at, name }, index) => {
         const box = this.lanes.children[index] || this.lanes.appendChild(made("div", { className: "lane" }));
         Object.assign(box.dataset, { mmuviz: "lane", run: at, lane, name });
-        box.tabIndex = 0;
-        box.setAttribute("role", "button");
+        box.id = `lane-${index}`;
+        box.setAttribute("role", "option");
         Object.assign(box.style, {
           top: `${y}px`, height: `${height}px`, left: `${rows.left}px`, width: `${rows.right - rows.left}px`,
         });
       });
+      this.choose(Math.min(this.chosen, boxes.length - 1));
     }
 
     draw(ps) {
@@ -148,14 +152,26 @@
       }
     }
 
+    // One stop of the keyboard for all lanes, which are too low for one each.
     typed(event) {
-      const box = event.target.closest(".lane");
-      if (box && (event.key === "Enter" || event.key === " ")) {
-        event.preventDefault();
-        event.stopPropagation();
-        const lane = Number(box.dataset.lane);
-        this.explain({ run: Number(box.dataset.run), lane: lane < 0 ? null : lane, ps: this.stage.clock.now });
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      const lanes = this.lanes.children;
+      if (step && lanes.length) {
+        this.choose((this.chosen + step + lanes.length) % lanes.length);
+      } else if ((event.key === "Enter" || event.key === " ") && lanes[this.chosen]) {
+        const { run, lane } = lanes[this.chosen].dataset;
+        this.explain({ run: Number(run), lane: lane === "-1" ? null : Number(lane), ps: this.stage.clock.now });
+      } else {
+        return;
       }
+      event.preventDefault();
+      event.stopPropagation();
+    }
+
+    choose(chosen) {
+      this.chosen = chosen;
+      [...this.lanes.children].forEach((box, at) => box.setAttribute("aria-selected", String(at === chosen)));
+      this.lanes.setAttribute("aria-activedescendant", `lane-${chosen}`);
     }
 
     explain(hit) {

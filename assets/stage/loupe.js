@@ -91,6 +91,14 @@
       return { who: byIoctl ? "ioctl" : "vCPU 0", colour, gfn, cell, splits };
     }
 
+    // The same in words, for who does not see the canvas.
+    says(ps) {
+      const { who, gfn } = this.targetAt(ps);
+      const where = gfn < 0 ? "is nowhere yet" : `at gfn 0x${gfn.toString(16)}`;
+      const tables = Math.round(this.run.tablesAdded(ps) / TABLE_BYTES);
+      return `Page-table walk, ${this.run.label}: ${who} ${where}; ${counted.format(tables)} new tables`;
+    }
+
     font(px, weight = 500) {
       this.ctx.font = S.fontOf(px, weight);
     }

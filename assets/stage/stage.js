@@ -204,6 +204,9 @@
         chart.canvas.closest(".figure").querySelector(".figure-unit").textContent = chart.unit;
         chart.canvas.setAttribute("aria-label", chart.says(ps));
       }
+      for (const loupe of this.loupes) {
+        loupe.canvas.setAttribute("aria-label", loupe.says(ps));
+      }
       this.showSummary(ps);
       this.each("tell", ps);
     }

@@ -153,7 +153,13 @@ def transport() -> Component:
         tabIndex="0",
         **attributes(data_mmuviz="scrubber", aria_label="Time", aria_valuemin="0", aria_valuenow="0"),
     )
-    return html.Footer([buttons, clock, stepping, slider], className="transport", id="stage-transport")
+    # Dash's own frame has a footer.
+    return html.Section(
+        [buttons, clock, stepping, slider],
+        className="transport",
+        id="stage-transport",
+        **attributes(aria_label="Time"),
+    )
 
 
 def choice(name: str, label: str, values: Sequence[tuple[str, str]]) -> Component:

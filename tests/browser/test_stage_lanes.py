@@ -146,5 +146,8 @@ def test_a_click_on_a_slice_says_why_and_goes_there(page: Page) -> None:
 
 def test_a_slice_is_reached_by_keyboard(page: Page) -> None:
     open_stage(page, EXPERT)
-    page.locator("[data-mmuviz=lane][data-run='1'][data-lane='-1']").press("Enter")
+    lanes = page.locator(".timeline-lanes")
+    lanes.press("ArrowUp")
+    lanes.press("Enter")
     expect(page.locator(".why-card")).to_contain_text("clears dirty bits")
+    expect(page.locator("[data-mmuviz=lane][aria-selected=true]")).to_have_attribute("data-name", "ioctl thread")
