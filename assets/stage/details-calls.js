@@ -88,6 +88,7 @@
       this.stage = stage;
       this.all = S.callRows(stage.runs);
       this.rows = this.all;
+      this.hasWaits = this.all.some(({ waitPs }) => waitPs > 0);
       this.hasPublished = this.all.some(({ published }) => published.length > 0);
       this.body = S.el("tbody");
       this.scroller = S.el("div", { class: "details-scroller", on: { scroll: () => this.render() } }, this.table());
@@ -118,7 +119,7 @@
       const number = { class: "number-cell" };
       const heads = [
         { text: "start", ...number }, "run", "call", { text: "slot", ...number }, { text: "pages", ...number },
-        { text: "took", ...number }, S.word("lock hold"), { text: "waited", ...number }, "what it found",
+        { text: "took", ...number }, S.word("lock hold"), ...(this.hasWaits ? [{ text: "waited", ...number }] : []), "what it found",
       ];
       if (this.hasPublished) {
         heads.splice(6, 0, "published");
@@ -137,7 +138,8 @@
       const cells = [
         go, label, nameOf(row), S.number(row.slot < 0 ? NOT_SAID : S.count(row.slot)),
         S.number(row.pages === null ? NOT_SAID : S.count(row.pages)), S.number(S.timeText(row.endPs - row.startPs)),
-        S.number(row.isIoctl ? S.timeText(row.holdPs) : NOT_SAID), S.number(row.isIoctl ? S.timeText(row.waitPs) : NOT_SAID),
+        S.number(row.isIoctl ? S.timeText(row.holdPs) : NOT_SAID),
+        ...(this.hasWaits ? [S.number(row.isIoctl ? S.timeText(row.waitPs) : NOT_SAID)] : []),
         { text: row.found, title: row.found },
       ];
       if (this.hasPublished) {
@@ -157,7 +159,7 @@
 
     spacer(count) {
       const high = count * this.rowHigh;
-      const made = S.el("tr", { "aria-hidden": "true", class: "spacer" }, S.el("td", { colspan: this.hasPublished ? 10 : 9 }));
+      const made = S.el("tr", { "aria-hidden": "true", class: "spacer" }, S.el("td", { colspan: 8 + this.hasPublished + this.hasWaits }));
       made.firstChild.style.height = `${high}px`;
       return made;
     }

@@ -57,7 +57,12 @@
     words.addEventListener("click", () => dialog.close());
     const close = element("button", "Close", "tool");
     close.addEventListener("click", () => dialog.close());
-    dialog.replaceChildren(element("h2", "Keys and words"), list, words, close);
+    // First, since a dialog opens where its first button is.
+    const head = element("div", "", "dialog-head");
+    const buttons = element("div", "", "tools");
+    buttons.append(words, close);
+    head.append(element("h2", "Keys and words"), buttons);
+    dialog.replaceChildren(head, list);
     dialog.showModal();
   };
 })();

@@ -12,6 +12,8 @@
   const LABEL_OVER = 6;
   const UNITS = { percent: "%", us: "µs" };
   const amount = ({ value, unit }) => `${Number(value.toPrecision(3))} ${UNITS[unit] || unit}`;
+  // In the unit of the times beside it, where its own would begin with zeros.
+  const textOf = (match) => (match.ps && match.value < 1 ? S.timeText(match.ps) : amount(match));
 
   const spansOf = (run) => [...run.calls, ...run.phases];
   const isOf = (match, { kind, iteration }) => match.call === kind && (ONCE.has(kind) || match.iteration === iteration);
@@ -28,8 +30,8 @@
     const what = S.callName(span.kind === "dirty" ? "a pass of writing" : span.kind);
     return {
       run: index, id: match.id, span, url: match.url, percent: match.percent,
-      ps: span.startPs + (match.percent === undefined ? match.ps : tookPs), text: amount(match),
-      says: `Published: ${what} ${match.percent === undefined ? "took" : "stalled"} ${amount(match)}; here ${here}. ${match.source}`,
+      ps: span.startPs + (match.percent === undefined ? match.ps : tookPs), text: textOf(match),
+      says: `Published: ${what} ${match.percent === undefined ? "took" : "stalled"} ${textOf(match)}; here ${here}. ${match.source}`,
     };
   }
 

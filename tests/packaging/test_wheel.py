@@ -56,6 +56,7 @@ def test_the_wheel_has_one_top_level_name_and_all_that_the_page_needs(repository
         files = [str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()]
         assert len(files) > 2
         assert {f"{inside}/{name}" for name in files} <= names
+    assert {"mmuviz/docs/glossary.md", "mmuviz/data/evidence/evidence.json"} <= names
     modules = {str(path.relative_to(repository)) for path in (repository / "mmuviz").rglob("*.py")}
     assert modules == {name for name in names if name.endswith(".py")}
 
