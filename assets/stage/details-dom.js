@@ -54,6 +54,10 @@
       S.el("tbody", {}, ...rows));
   };
 
+  // A table that may be wider than the drawer: it scrolls by itself, also by keys.
+  S.wide = (label, table) =>
+    S.el("div", { class: "details-wide", tabindex: 0, role: "group", "aria-label": label }, table);
+
   // A link to a source, or the text where it is no address.
   S.sourceLink = function (text, address) {
     const [href] = ADDRESS.exec(address || "") || [""];

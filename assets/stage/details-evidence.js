@@ -52,7 +52,7 @@
   }
 
   const resultHeads = () => ["what was measured", { text: "measured", class: "number-cell" }, { text: "modelled", class: "number-cell" },
-    { text: "ratio", class: "number-cell" }, ""];
+    { text: "ratio", class: "number-cell" }, "the model"];
 
   function sources(rows) {
     const seen = new Map(rows.map(({ source, url }) => [source, url]));
@@ -67,7 +67,7 @@
     return S.el("details", { class: "evidence-table", data: { table: name }, open: open ? "" : null },
       S.el("summary", {}, S.el("b", { text: TABLES[name] || name }), ` ${of}`),
       sources(rows),
-      S.el("div", { class: "details-wide" }, S.table({ heads: resultHeads(), rows: rows.map((row) => resultRow(row, shown)) })));
+      S.wide(TABLES[name] || name, S.table({ heads: resultHeads(), rows: rows.map((row) => resultRow(row, shown)) })));
   }
 
   function notCovered(rows) {
@@ -93,7 +93,7 @@
         ` for a memslot of 1.5 TiB; ${rfc.fitted ? "fitted" : "predicted, never fitted"}.`) : null,
       S.table({
         caption: `${covered.length} of ${rows.length} published values are covered; ${S.plural(wrong.length, "pair is", "pairs are")} in the wrong order`,
-        heads: ["", ...["values", "median error", "worst", "within 1.5×"].map((text) => ({ text, class: "number-cell" }))],
+        heads: ["the model", ...["values", "median error", "worst", "within 1.5×"].map((text) => ({ text, class: "number-cell" }))],
         rows: [line("predicted", "predicted", covered.filter(({ fitted }) => !fitted)), line("fitted", "fitted", covered.filter(({ fitted }) => fitted))],
         class: "totals-table",
       }),

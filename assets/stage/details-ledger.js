@@ -49,7 +49,8 @@
   const heads = () => ["cost", { text: "value", class: "number-cell" }, { text: "plausible", class: "number-cell" }, "unit", "source"];
 
   function table(caption, costs, kernel) {
-    return S.el("div", { class: "details-wide" }, S.table({ caption, heads: heads(), rows: costs.map((cost) => row(cost, kernel)), class: "ledger-table" }));
+    const rows = costs.map((cost) => row(cost, kernel));
+    return S.wide(caption, S.table({ caption, heads: heads(), rows, class: "ledger-table" }));
   }
 
   function make(ledger, runs) {
@@ -62,8 +63,8 @@
       ". What rests on an ", S.word("assumption"), " says so. Counted rows are those of ", S.el("code", { text: "mmuviz/data/costs/counted.json" }), ", published values those of ",
       S.el("code", { text: "mmuviz/data/published/measurements.json" }), ".");
     return [note,
-      ...hosts.map((host) => table([`Host ${host}: ${ledger.hosts[host].says}`], S.hostCosts(ledger, host, overrides))),
-      ...kernels.map((kernel) => table([`Code of kernel ${kernel}, in instructions`], S.codeCosts(ledger, kernel, overrides), kernel))];
+      ...hosts.map((host) => table(`Host ${host}: ${ledger.hosts[host].says}`, S.hostCosts(ledger, host, overrides))),
+      ...kernels.map((kernel) => table(`Code of kernel ${kernel}, in instructions`, S.codeCosts(ledger, kernel, overrides), kernel))];
   }
 
   (S.detailTabs = S.detailTabs || {}).ledger = function (place, stage, drawer) {

@@ -79,7 +79,7 @@
       this.stage = stage;
       this.tables = stage.runs.map((run) => this.table(run));
       this.note = S.el("p", { class: "details-note" });
-      place.replaceChildren(this.note, ...this.tables.map(({ table }) => S.el("div", { class: "details-wide" }, table)));
+      place.replaceChildren(this.note, ...this.tables.map(({ run, table }) => S.wide(`Map of ${run.label}`, table)));
     }
 
     table(run) {

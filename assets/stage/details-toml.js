@@ -4,12 +4,12 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const BARE = /^[A-Za-z0-9_-]+$/;
-  // JSON leaves these in a text, TOML must not have them.
-  const ESCAPED = /[\u007f\ud800-\udfff]/gu;
+  // JSON leaves it in a text, TOML must not have it.
+  const DELETE = /\u007f/g;
 
   const isTable = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const isTables = (value) => Array.isArray(value) && value.length > 0 && value.every(isTable);
-  const text = (value) => JSON.stringify(value).replace(ESCAPED, (each) => (each === "\u007f" ? "\\u007F" : "\\uFFFD"));
+  const text = (value) => JSON.stringify(value.toWellFormed()).replace(DELETE, "\\u007F");
   const key = (name) => (BARE.test(name) ? name : text(name));
   // The parts of a Scenario as people write them; in a part, what tells its type comes first.
   const ORDER = ["title", "summary", "look_at", "vm", "memory", "workload", "driver", "host", "kind", "pattern"];

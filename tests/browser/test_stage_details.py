@@ -1,0 +1,570 @@
+"""The drawer of details, the labels of panes and published dots: what they say is what Python says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+import mmuviz
+from mmuviz.costs.hosts import MEANING, PROFILES
+from mmuviz.costs.ledger import COSTS, lookup
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTLS
+from mmuviz.studies.comparison import Comparison
+from mmuviz.studies.evidence import model_hash, packaged_evidence
+from mmuviz.studies.glossary import glossary
+from mmuviz.studies.packaged_scenarios import ORDER
+from mmuviz.studies.scenario_files import read_scenario
+from mmuviz.studies.scenario_text import parsed
+from tests.browser.chooser import chooser
+from tests.browser.conftest import PATIENCE_MS
+from tests.browser.stage_runs import MIB, frame_times, recording_of, replayed
+from tests.browser.stage_scripts import Stage, opened_stage
+from tests.recording.made_recordings import made_recording
+
+pytestmark = pytest.mark.xdist_group("stage")
+
+SCRIPTS: Final = (
+    "numbers",
+    "ribbon-words",
+    "map-layout",
+    "published",
+    "details-dom",
+    "details-calls",
+    "details-counters",
+    "details-map",
+    "details-toml",
+    "details-origins",
+    "details-evidence",
+    "badge",
+)
+PAUSED: Final = "/stage/?ps=45000000000"
+HOSTILE: Final = "<img src=x onerror=document.title='hit'>\"'''\n\\ \x7f \N{GRINNING FACE} </pre><script>1</script>"
+
+
+@pytest.fixture(scope="module")
+def stage(chromium: Browser, repository: Path) -> Iterator[Stage]:
+    with opened_stage(chromium, repository) as stage:
+        for name in SCRIPTS:
+            stage.page.add_script_tag(path=stage.assets / f"{name}.js")
+        evidence = packaged_evidence()
+        stage.run(
+            """known => {
+                const drawer = Object.assign(document.createElement('div'), {id: 'stage-details'});
+                Object.assign(drawer.dataset, known);
+                document.body.append(drawer);
+            }""",
+            {
+                "exact": "1036",
+                "recordings": "1036",
+                "mmus": "direct_shadow tdp",
+                "uncertainty": json.dumps(evidence["uncertainty"]),
+            },
+        )
+        yield stage
+
+
+def random_recordings() -> dict[str, Recording]:
+    """Runs of Scenarios that nobody chose."""
+    chosen, found = chooser("details"), {}
+    for index in range(6):
+        driver: dict[str, Any] = [
+            {"kind": "enable_only", "lead": "1 ms", "tail": "2 ms"},
+            {"kind": "dirty_log_perf_test", "iterations": 2},
+            {
+                "kind": "live_rounds",
+                "lead": "1 ms",
+                "rounds": 2,
+                "interval": "1 ms",
+                "clear_chunk": MIB,
+                "disable": True,
+            },
+        ][index % 3]
+        mode = ("manual", "legacy", "manual_initially_set")[int(chosen.integers(3))]
+        if driver["kind"] == "live_rounds" and mode == "legacy":
+            mode = "manual"
+        made = Scenario.model_validate(
+            {
+                "vm": {
+                    "vcpus": int(chosen.integers(1, 4)),
+                    "kernel": ("6.1", "6.12", "7.3")[int(chosen.integers(3))],
+                    "dirty_log_mode": mode,
+                    "eager_page_split": bool(chosen.integers(2)),
+                },
+                "memory": [{"size": f"{2 * int(chosen.integers(2, 9))} MiB", "backing": "hugetlb_2m"}],
+                "workload": {"pattern": "uniform_random", "rate_hz": 2_000_000, "accesses": 5000},
+                "driver": driver,
+            }
+        )
+        found[f"random {index}"] = mmuviz.run(made)
+    return found
+
+
+RUNS: Final = ("lazy", "eager", "chunks", "ring", "memslots", "eager memslots", "perf test")
+
+
+@pytest.fixture(scope="module")
+def recordings() -> dict[str, Recording]:
+    return {**{name: recording_of(name) for name in RUNS}, **random_recordings()}
+
+
+def open_runs(stage: Stage, *made: Recording) -> None:
+    stage.run("() => { window.runs = []; }")
+    for index, each in enumerate(made):
+        stage.give(each.content())
+        stage.run("label => { runs.push(new S.Run(S.decode(buffer), {label, policy: ''})); }", f"run {index}")
+    stage.run("() => { window.r = runs[0]; }")
+
+
+# ---- calls
+
+
+def test_every_call_of_every_run_is_a_row(stage: Stage, recordings: dict[str, Recording]) -> None:
+    for one, other in (("lazy", "eager"), ("chunks", "ring"), ("random 0", "random 1"), ("random 2", "random 5")):
+        made = [recordings[one], recordings[other]]
+        open_runs(stage, *made)
+        rows = stage.run("() => S.callRows(runs)")
+        expected = sorted(
+            (int(each.calls["start_ps"][row]), run, row)
+            for run, each in enumerate(made)
+            for row in range(len(each.calls["kind"]))
+        )
+        assert [(each["startPs"], each["run"], each["row"]) for each in rows] == expected
+        for each in rows:
+            calls = made[each["run"]].calls
+            row = each["row"]
+            assert each["kind"] == CALL_KINDS[calls["kind"][row]]
+            assert each["isIoctl"] == (calls["kind"][row] < IOCTLS)
+            for name, column in (
+                ("endPs", "end_ps"),
+                ("holdPs", "hold_ps"),
+                ("waitPs", "wait_ps"),
+                ("slot", "slot"),
+                ("reported", "reported_pages"),
+                ("splits", "splits"),
+                ("zaps", "zaps"),
+                ("tablesAdded", "tables_added"),
+                ("tlbFlushes", "tlb_flushes"),
+                ("faults", "faults"),
+            ):
+                assert each[name] == calls[column][row], (one, other, row, name)
+
+
+def test_a_call_s_pages_are_those_of_its_slot_or_chunk(stage: Stage, recordings: dict[str, Recording]) -> None:
+    made = recordings["chunks"]
+    open_runs(stage, made)
+    rows = stage.run("() => S.callRows(runs)")
+    scenario = made.header.document()["scenario"]
+    (slot,), chunk = scenario["memory"], scenario["driver"]["clear_chunk"]
+    clears = [each["pages"] for each in rows if each["kind"] == "clear"]
+    assert clears == [chunk // PAGE_BYTES] * (scenario["driver"]["rounds"] * slot["size"] // chunk)
+    assert {each["pages"] for each in rows if each["kind"] in ("enable", "get")} == {slot["size"] // PAGE_BYTES}
+    assert {each["pages"] for each in rows if not each["isIoctl"]} == {None}
+
+
+def test_what_a_call_found_is_said(stage: Stage, recordings: dict[str, Recording]) -> None:
+    open_runs(stage, recordings["eager"])
+    (enable,) = stage.run("() => S.callRows(runs).filter(({kind}) => kind === 'enable')")
+    calls = recordings["eager"].calls
+    row = enable["row"]
+    assert f"{calls['splits'][row]:,} splits" in enable["found"]
+    assert f"+{calls['tables_added'][row]:,} tables" in enable["found"]
+
+
+MANY: Final = """() => {
+    const place = document.body.appendChild(document.createElement('div'));
+    place.style.cssText = 'height: 400px; display: flex; flex-direction: column';
+    const went = [];
+    const table = S.detailTabs.calls(place, {runs, goTo: (ps) => went.push(ps), clock: {now: 0}});
+    const scroller = place.querySelector('.details-scroller');
+    scroller.style.cssText = 'overflow: auto; flex: 1; min-height: 0';
+    table.render();
+    const rows = () => [...place.querySelectorAll('.call-row')];
+    const most = [rows().length];
+    scroller.scrollTop = scroller.scrollHeight;
+    table.render();
+    most.push(rows().length);
+    const last = rows().at(-1);
+    last.click();
+    const {run, row, startPs} = last.dataset;
+    const count = place.querySelector('table').getAttribute('aria-rowcount');
+    place.remove();
+    return {most, last: [Number(run), Number(row), Number(startPs)], count: Number(count), went};
+}"""
+
+
+def test_of_many_calls_only_those_that_are_seen_exist(stage: Stage) -> None:
+    made = made_recording(7, calls=5000)
+    open_runs(stage, made)
+    found = stage.run(MANY)
+    starts = made.calls["start_ps"]
+    last = max(range(len(starts)), key=lambda row: (int(starts[row]), row))
+    assert max(found["most"]) < 60
+    assert found["count"] == 5001
+    assert found["last"] == [0, last, starts[last]]
+    assert found["went"] == [starts[last]]
+
+
+# ---- counters
+
+
+def test_counters_at_the_ends_of_bins_are_sums_and_states(stage: Stage, recordings: dict[str, Recording]) -> None:
+    for name, made in recordings.items():
+        open_runs(stage, made)
+        times = frame_times(made)[1:]
+        chosen = times[np.unique(np.linspace(0, len(times) - 1, 12).astype(int))]
+        script = """times => {
+            const counters = S.counterGroups(r).flatMap(([, , each]) => each).filter(({column}) => column);
+            return counters.map((each) => [each.of, each.column, times.map((ps) => S.counterAt(r, each, ps))]);
+        }"""
+        found = stage.run(script, chosen.tolist())
+        columns = {column for _, column, _ in found}
+        assert {f"stall_{cause}_ps" for cause in CAUSES} <= columns
+        assert {"pml_full_exits", "faults_not_present", "faults_slow_protected", "slow_write_ps"} <= columns
+        at = np.searchsorted(times, chosen)
+        for of, column, values in found:
+            if of == "call":
+                continue
+            stored = made.bins[column].astype(np.int64)
+            expected = (np.cumsum(stored) if of == "sum" else stored)[at]
+            assert values == expected.tolist(), (name, column)
+
+
+def test_between_the_ends_of_bins_a_counter_is_between_its_sums(stage: Stage, recordings: dict[str, Recording]) -> None:
+    made = recordings["lazy"]
+    open_runs(stage, made)
+    sums = np.concatenate([[0], np.cumsum(made.bins["faults_fast"])])
+    for ps in chooser("between").integers(0, made.header.end_ps, 50).tolist():
+        value = stage.run("ps => S.counterAt(r, {of: 'sum', column: 'faults_fast'}, ps)", ps)
+        at = ps // made.header.bin_ps
+        assert value == int(value)
+        assert sums[at] <= value <= sums[at + 1]
+
+
+def test_kvm_s_own_counters_are_those_of_the_last_call_that_ended(
+    stage: Stage, recordings: dict[str, Recording]
+) -> None:
+    made = recordings["chunks"]
+    open_runs(stage, made)
+    ends = made.calls["end_ps"]
+    for ps in (0, int(ends.min()) - 1, int(ends.min()), int(np.median(ends)), made.header.end_ps):
+        value = stage.run("ps => S.counterAt(r, {of: 'call', column: 'pf_taken'}, ps)", ps)
+        done = [row for row in range(len(ends)) if ends[row] <= ps]
+        last = max(done, key=lambda row: (int(ends[row]), row), default=None)
+        assert value == (0 if last is None else made.calls["pf_taken"][last])
+
+
+# ---- the map
+
+
+def test_the_map_as_a_table_has_the_shares_of_each_memslot(stage: Stage, recordings: dict[str, Recording]) -> None:
+    for name in ("lazy", "memslots", "eager memslots", "random 0", "random 3"):
+        made = recordings[name]
+        open_runs(stage, made)
+        frames = replayed(made)
+        parts = stage.run("() => S.mapParts(r)")
+        slots = [each for each in parts if not each["inside"]]
+        memory = made.header.document()["scenario"]["memory"]
+        assert len(slots) == len(memory)
+        assert sum(each["pages"] for each in slots) == sum(each["size"] for each in memory) // PAGE_BYTES
+        for frame in (0, len(frames) // 2, len(frames) - 1):
+            for each in parts:
+                cells = slice(each["first"], each["last"] + 1)
+                weights = made.cell_map.pages[cells].astype(np.float64)
+                expected = (frames[frame, cells].astype(np.float64) * weights[:, None]).sum(axis=0) / (
+                    255 * weights.sum()
+                )
+                shares = stage.run("([part, frame]) => [...S.partShares(r, part, frame)]", [each, frame])
+                assert shares == pytest.approx(expected.tolist(), abs=1e-9), (name, frame)
+
+
+def test_a_guest_of_four_vcpus_has_their_parts(stage: Stage, recordings: dict[str, Recording]) -> None:
+    open_runs(stage, recordings["lazy"])
+    parts = stage.run("() => S.mapParts(r).filter(({inside}) => inside)")
+    assert [each["name"] for each in parts] == [f"part of vCPU {vcpu}" for vcpu in range(4)]
+    assert len({each["pages"] for each in parts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0 %"), (1e-9, "<1 %"), (0.005, "<1 %"), (0.5, "50 %"), (0.999, ">99 %"), (1, "100 %")]
+)
+def test_a_share_is_nothing_or_all_only_where_it_is(stage: Stage, share: float, text: str) -> None:
+    assert stage.run("share => S.percentText(share)", share) == text
+
+
+# ---- origins
+
+
+def documents() -> list[dict[str, Any]]:
+    found = []
+    for name in ORDER:
+        each = read_scenario(name)
+        found += [one.as_document() for one in (each.scenarios if isinstance(each, Comparison) else (each,))]
+    return found
+
+
+def test_the_scenario_s_text_is_a_file_of_the_same_scenario(stage: Stage, recordings: dict[str, Recording]) -> None:
+    every = [*documents(), *(made.header.document()["scenario"] for made in recordings.values())]
+    texts = stage.run("all => all.map((each) => S.tomlOf(each))", every)
+    for document, text in zip(every, texts, strict=True):
+        again = Scenario.model_validate(parsed(text.encode()))
+        assert again.as_document() == document
+
+
+def test_a_text_of_anything_comes_back(stage: Stage) -> None:
+    text = stage.run("each => S.tomlOf(each)", {**documents()[0], "title": HOSTILE, "look_at": "a\tb"})
+    again = parsed(text.encode())
+    assert again["title"] == HOSTILE
+    assert again["look_at"] == "a\tb"
+    assert parsed(stage.run("() => S.tomlOf({title: '\\ud800'})").encode())["title"] == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_what_a_scenario_says_is_only_text(stage: Stage, recordings: dict[str, Recording]) -> None:
+    open_runs(stage, recordings["random 0"])
+    html = stage.run(
+        """async title => {
+            r.header.scenario.title = title;
+            r.label = title;
+            const place = document.body.appendChild(document.createElement('div'));
+            const ledger = {hosts: {[r.header.host.profile]: {fitted_to: [title]}}};
+            const drawer = {fetchInto: (into, name, make) => into.replaceChildren(...make(ledger))};
+            S.detailTabs.origins(place, {runs}, drawer);
+            S.detailTabs.calls(place.appendChild(document.createElement('div')), {runs, goTo() {}, clock: {now: 0}});
+            S.detailTabs.counters(place.appendChild(document.createElement('div')), {runs}).tell(0);
+            S.detailTabs.map(place.appendChild(document.createElement('div')), {runs}).tell(0);
+            const found = [place.querySelectorAll('img, script').length, place.querySelector('h3').textContent];
+            place.remove();
+            return found;
+        }""",
+        HOSTILE,
+    )
+    assert html == [0, HOSTILE]
+    assert stage.page.title() == ""
+
+
+# ---- labels
+
+
+def header(profile: str = "tdp_eager", **scenario: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of a Scenario
+    return {
+        "scenario": {"vm": {"mmu": "tdp", "kernel": "6.12"}, "driver": {}, "host": {}, **scenario},
+        "host": {"profile": profile},
+    }
+
+
+def label(stage: Stage, made: dict[str, Any]) -> str:
+    return str(stage.run("header => S.badgeOf({header}).full", made))
+
+
+def test_a_label_says_where_counts_and_times_come_from(stage: Stage) -> None:
+    percent = {name: each["percent"] for name, each in packaged_evidence()["uncertainty"].items()}
+    assert label(stage, header()) == (
+        f"counts: modelled, verified by 1,036 recordings · times: modelled, host tdp_eager ±{percent['tdp_eager']} %"
+    )
+    recorded = header(
+        vm={"kernel": "6.12.95+deb12-amd64", "mmu": "tdp"}, driver={"kind": "listed_ops", "recording": "A"}
+    )
+    assert label(stage, recorded).startswith("counts: recorded on kernel 6.12.95, exact · times: modelled, host")
+    assert "no recording of this MMU" in label(stage, header(vm={"mmu": "stage2"}))
+    assert label(stage, header("tdp_eager_416")).endswith("%, extrapolated")
+    changed = label(stage, header(host={"overrides": {"walk_ps": 1}}))
+    assert changed.endswith("host tdp_eager, changed")
+    assert "±" not in changed
+    for name in PROFILES:
+        assert f"{name} ±{percent[name]} %" in label(stage, header(name))
+
+
+# ---- the page
+
+
+def open_stage(page: Page, path: str = PAUSED) -> None:
+    page.goto(path)
+    expect(page.locator("[data-mmuviz=pane]:not([hidden])").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_the_drawer_opens_by_a_key_and_the_page_goes_on(page: Page) -> None:
+    open_stage(page, "/stage/")
+    drawer, opener = page.locator("#stage-details"), page.locator(".bar [data-act=details]")
+    page.keyboard.press("d")
+    expect(drawer).to_be_visible()
+    expect(page.locator("#details-tab-calls")).to_be_focused()
+    assert page.evaluate("mmuvizStage.stage.clock.playing")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#details-counters")).to_be_visible()
+    expect(page.locator("#details-tab-counters")).to_be_focused()
+    page.keyboard.press("End")
+    expect(page.locator("#details-tab-glossary")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    opener.click()
+    expect(drawer).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(opener).to_be_focused()
+
+
+def test_it_asks_the_server_once_and_never_while_it_plays(page: Page) -> None:
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if "/api/" in request.url:
+            asked.append(request.url.rpartition("/")[2])
+
+    open_stage(page)
+    page.on("request", note)
+    assert asked == []
+    for act in ("details-origins", "details-ledger", "details-evidence", "close-details", "details-ledger"):
+        page.evaluate("act => mmuvizStage.stage.act(act)", act)
+        if act == "details-evidence":
+            expect(page.locator("#details-evidence .evidence-table").first).to_be_visible()
+    expect(page.locator("#details-ledger [data-cost]").first).to_be_visible()
+    assert sorted(asked) == ["evidence.json", "ledger.json"]
+    page.evaluate("mmuvizStage.stage.act('details-counters'); mmuvizStage.stage.act('play')")
+    page.wait_for_function("() => mmuvizStage.stage.clock.now > 60e9")
+    assert len(asked) == 2
+
+
+def test_counters_on_the_page_are_those_of_the_recordings(page: Page) -> None:
+    found = read_scenario("running-guest")
+    assert isinstance(found, Comparison)
+    made = [mmuviz.run(each) for each in found.scenarios]
+    end = frame_times(made[0])[60]
+    open_stage(page, f"/stage/?ps={end}")
+    page.evaluate("mmuvizStage.stage.act('details-counters')")
+    for column in (
+        "faults_fast",
+        "faults_slow_protected",
+        "slow_write_ps",
+        "pml_full_exits",
+        "splits_enable",
+        "pages_4k",
+    ):
+        row = page.locator(f"#details-counters tr[data-counter={column}] td")
+        for index, each in enumerate(made):
+            stored = each.bins[column].astype(np.int64)
+            at = int(np.searchsorted(frame_times(each)[1:], end))
+            expected = stored[at] if column.startswith("pages") else stored[: at + 1].sum()
+            assert int(row.nth(index).get_attribute("data-value") or -1) == expected, column
+    hidden = page.locator("#details-counters tr[data-counter=ring_full_exits]")
+    expect(hidden).to_be_hidden()
+    page.get_by_label("show what stays 0").check()
+    expect(hidden).to_be_visible()
+    expect(page.locator("#details-counters")).to_contain_text("slow, not mapped")
+    expect(page.locator("#details-counters")).to_contain_text("slow, write-protected")
+
+
+def test_a_call_s_row_leads_to_its_begin(page: Page) -> None:
+    open_stage(page)
+    page.evaluate("mmuvizStage.stage.act('details-calls')")
+    row = page.locator("#details-calls .call-row", has_text="enable logging").nth(1)
+    row.locator("td").nth(2).click()
+    expect(page.locator("[data-mmuviz=time]")).to_have_attribute("data-ps", row.get_attribute("data-start-ps") or "")
+
+
+def test_the_ledger_lists_every_cost_of_what_is_shown(page: Page) -> None:
+    open_stage(page)
+    page.evaluate("mmuvizStage.stage.act('details-ledger')")
+    expect(page.locator("#details-ledger [data-cost]").first).to_be_visible()
+    rows = page.evaluate(
+        """() => [...document.querySelectorAll('#details-ledger tr[data-cost]')].map((row) =>
+            [row.dataset.cost, row.cells[1].textContent, row.cells[4].textContent])"""
+    )
+    assert sorted(name for name, _, _ in rows) == sorted([*MEANING, *COSTS])
+    host = PROFILES["tdp_eager"]
+    for name, value, source in rows:
+        shown = float(value.replace(",", ""))
+        assert shown == (host[name] if name in MEANING else lookup(name, (6, 12)).value), name
+        assert source
+        if name in MEANING:
+            assert source.startswith("fitted to" if name in host.fitted else "assumption")
+
+
+def test_the_evidence_is_measured_beside_modelled(page: Page) -> None:
+    evidence = packaged_evidence()
+    covered = [row for row in evidence["rows"] if row["modelled"] is not None]
+    open_stage(page)
+    page.locator("[data-mmuviz=badge]").first.click()
+    panel = page.locator("#details-evidence")
+    expect(panel).to_contain_text("1,036 of 1,036 recordings exact")
+    expect(panel.locator("[data-id='rfc-1.5TB']")).to_contain_text("30 s")
+    kinds = page.evaluate(
+        """() => [...document.querySelectorAll('#details-evidence tr[data-id]')].map((row) =>
+            [row.dataset.id, row.dataset.kind, row.cells[4].textContent])"""
+    )
+    assert len(kinds) == len(covered)
+    fitted = {row["id"]: row["fitted"] for row in covered}
+    for name, kind, text in kinds:
+        assert kind == text == ("fitted" if fitted[name] else "predicted"), name
+    uncovered = [row for row in evidence["rows"] if row["modelled"] is None]
+    reasons = panel.locator("[data-table='not covered']").text_content() or ""
+    assert all(row["id"] in reasons and row["reason"] in reasons for row in uncovered)
+    same = evidence["model"] == model_hash()
+    expect(panel).to_contain_text("the one that runs here." if same else "an earlier state of the one that runs here")
+
+
+def test_a_word_says_on_the_spot_what_it_means(page: Page) -> None:
+    open_stage(page)
+    page.evaluate("mmuvizStage.stage.act('details-counters')")
+    words = page.evaluate("[...document.querySelectorAll('#details-counters .word')].map((each) => each.dataset.word)")
+    meanings = {each.name.lower(): each.says for each in glossary()}
+    assert len(words) > 10
+    assert {word.lower() for word in words} <= set(meanings)
+    page.locator("#details-counters .word[data-word='PML-full exit']").click()
+    note = page.locator("#stage-meaning")
+    expect(note).to_contain_text(meanings["pml-full exit"])
+    page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    expect(page.locator("#stage-details")).to_be_visible()
+
+
+def test_the_help_lists_the_words_that_are_needed_first(page: Page) -> None:
+    open_stage(page)
+    page.keyboard.press("?")
+    for each in glossary():
+        if each.needed_first:
+            expect(page.locator("#stage-help")).to_contain_text(each.says)
+
+
+def test_the_rfc_s_thirty_seconds_stand_on_the_chart(page: Page) -> None:
+    open_stage(page, "/stage/?story=rfc-memslot&ps=15000000000000")
+    dot = page.locator(".published-dot")
+    expect(dot).to_have_count(1)
+    expect(dot).to_have_attribute("data-published", "rfc-1.5TB")
+    started = page.evaluate("mmuvizStage.stage.runs[1].enablePs")
+    assert int(dot.get_attribute("data-ps") or 0) == started + 30 * 10**12
+    place = page.evaluate(
+        """() => {
+            const [chart, dot] = [mmuvizStage.stage.charts[1], document.querySelector('.published-dot')];
+            const [inside, box] = [chart.canvas.getBoundingClientRect(), dot.getBoundingClientRect()];
+            return [box.x + box.width / 2 - inside.x - chart.xAt(Number(dot.dataset.ps)),
+                box.y + box.height / 2 - inside.y - chart.yAt(Number(dot.dataset.value)), chart.to];
+        }"""
+    )
+    assert [abs(each) < 1 for each in place[:2]] == [True, True]
+    assert place[2] >= started + 30 * 10**12
+    expect(dot).to_have_attribute("aria-label", re.compile("took 30 s.*Matlack"))
+    assert page.evaluate("mmuvizStage.stage.ribbon.dots.map(({id}) => id)") == ["rfc-1.5TB"]
+    dot.click()
+    expect(page.locator("#details-evidence .shown-now")).to_have_attribute("data-id", "rfc-1.5TB")
+
+
+def test_where_nothing_was_published_there_is_no_dot(page: Page) -> None:
+    open_stage(page)
+    expect(page.locator(".published-dot")).to_have_count(0)
+    assert page.evaluate("mmuvizStage.stage.ribbon.dots.length") == 0
+
+
+def test_a_recorded_story_says_so_and_fits(page: Page) -> None:
+    open_stage(page, "/stage/?story=recorded-2m&ps=300000000")
+    badge = page.locator("[data-mmuviz=badge]").first
+    expect(badge).to_contain_text("counts: recorded on kernel 6.12.95, exact · times: modelled, host")
+    assert badge.evaluate("each => each.scrollWidth <= each.clientWidth && each.offsetHeight < 24")
