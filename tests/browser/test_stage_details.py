@@ -75,20 +75,14 @@ def stage(chromium: Browser, repository: Path) -> Iterator[Stage]:
 
 def random_recordings() -> dict[str, Recording]:
     """Runs of Scenarios that nobody chose."""
-    chosen, found = chooser("details"), {}
-    for index in range(6):
-        driver: dict[str, Any] = [
-            {"kind": "enable_only", "lead": "1 ms", "tail": "2 ms"},
-            {"kind": "dirty_log_perf_test", "iterations": 2},
-            {
-                "kind": "live_rounds",
-                "lead": "1 ms",
-                "rounds": 2,
-                "interval": "1 ms",
-                "clear_chunk": MIB,
-                "disable": True,
-            },
-        ][index % 3]
+    chosen = chooser("details")
+    found: dict[str, Recording] = {}
+    drivers: list[dict[str, Any]] = [
+        {"kind": "enable_only", "lead": "1 ms", "tail": "2 ms"},
+        {"kind": "dirty_log_perf_test", "iterations": 2},
+        {"kind": "live_rounds", "lead": "1 ms", "rounds": 2, "interval": "1 ms", "clear_chunk": MIB, "disable": True},
+    ]
+    for index, driver in enumerate(2 * drivers):
         mode = ("manual", "legacy", "manual_initially_set")[int(chosen.integers(3))]
         if driver["kind"] == "live_rounds" and mode == "legacy":
             mode = "manual"
