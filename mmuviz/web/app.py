@@ -3,17 +3,15 @@
 import os
 
 from dash import Dash
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
 
-from mmuviz.components.shell import shell
 from mmuviz.ground.version import __version__
-from mmuviz.web import compression, details_api, document, failures, headers, page, routes, run_api
+from mmuviz.web import compression, details_api, document, failures, headers, page, run_api
 from mmuviz.web.run_queue import RunQueue
-from mmuviz.web.shipped import Shelf
-from mmuviz.web.stage_app import OLD_PAGE, PATH, create_stage
 
 YEAR_S = 31_536_000
-# Far above any callback of ours, far below what could hurt.
+# Far above any request of ours, far below what could hurt.
 MAX_BODY_BYTES = 1 << 20
 
 
@@ -39,7 +37,6 @@ def create_app() -> Dash:
         update_title="",
         assets_folder=str(document.assets_folder()),
         assets_ignore=document.NOT_WITH_THE_REST,
-        assets_path_ignore=["stage"],
         index_string=document.index(),
         compress=False,  # done above, with a cache
         serve_locally=True,
@@ -47,18 +44,14 @@ def create_app() -> Dash:
         use_async=False,
         enable_mcp=False,
     )
-    shelf = Shelf()
-    shelf.prepare()
-    app.layout = shell(page.menu(), page.layout())
-    page.register(app, shelf)
-    routes.register(server, shelf)
-    server.add_url_rule("/healthz", view_func=_healthz)
-    stage = create_stage(server)
+    app.layout = page.layout()
     run_api.register(server, RunQueue())
     details_api.register(server)
-    failures.register(app)
-    # Dash's hashes cover the inline scripts of all callbacks, so this comes after their registration.
-    headers.register(server, script_hashes=[*app.csp_hashes(), *stage.csp_hashes()])
+    server.add_url_rule("/healthz", view_func=_healthz)
+    for path in ("/stage", "/stage/"):
+        server.add_url_rule(path, f"moved_{path}", _moved)
+    failures.register(server)
+    headers.register(server, script_hashes=app.csp_hashes())
     _finish_setup(app)
     return app
 
@@ -70,14 +63,16 @@ def _healthz() -> Response:
     return response
 
 
+def _moved() -> AnyResponse:
+    """Send an address of the page's former place to where it is now."""
+    query = request.query_string.decode("latin-1")
+    return redirect(f"/?{query}" if query else "/")
+
+
 def _finish_setup(app: Dash) -> None:
     """Let Dash finish its setup alone: it declares itself ready before it is, and threads would meet it half done."""
     with app.server.test_client() as client:
-        for path in (
-            OLD_PAGE,
-            PATH,
-            *(f"{each}_dash-{what}" for each in ("/", PATH) for what in ("layout", "dependencies")),
-        ):
+        for path in ("/", "/_dash-layout", "/_dash-dependencies"):
             status = client.get(path).status_code
             if status != 200:
                 raise RuntimeError(f"{path} answered {status} when the app was made; it must answer 200")
