@@ -231,11 +231,34 @@
       play.setAttribute("aria-label", playing ? "Pause" : "Play");
       this.tell(this.clock.now);
       this.each("changed");
+      document.title = this.tabTitle();
+      this.remember();
+    }
+
+    // What is seen, as tabs and the history tell it; while it plays no moment is told.
+    tabTitle() {
+      const bytes = S.guestBytes(this.scenario);
+      const size = bytes ? `${S.bytesText(bytes).replace(/\.0+ /, " ")}, ` : "";
       const names = this.runs.map((run) => run.label).join(" | ");
-      document.title = `${names} – MMUViz`;
-      // An address that is not the moment's would be a wrong one; while it plays it has none.
-      const ps = playing ? null : this.clock.now;
-      window.history.replaceState(null, "", S.linkOf({ ...this.state, ps }));
+      const moment = this.clock.playing ? "" : `, ${S.timeText(this.clock.now)}`;
+      return `${size}${names}${moment} – MMUViz`;
+    }
+
+    // The address. One that is not the moment's would be a wrong one, so while it plays it has none. Another guest or
+    // policy is a step that Back takes back; another moment is not.
+    remember() {
+      const ps = this.clock.playing ? null : this.clock.now;
+      const { base, set, policies } = this.state;
+      const key = JSON.stringify([base, set, policies]);
+      const how = this.kept === undefined || this.kept === key ? "replaceState" : "pushState";
+      this.kept = key;
+      window.history[how](null, "", S.linkOf({ ...this.state, ps }));
+    }
+
+    goBack() {
+      const state = S.readLink(window.location.search);
+      this.kept = JSON.stringify([state.base, state.set, state.policies]);
+      this.ask(state);
     }
 
     chooseSpeed(speed) {
@@ -263,6 +286,7 @@
       byId("stage-story").addEventListener("change", (event) => this.chooseStory(event.target.value));
       byId("stage-speed").addEventListener("change", (event) => this.chooseSpeed(event.target.value));
       S.listenToKeys((act) => this.act(act));
+      window.addEventListener("popstate", () => this.goBack());
       new ResizeObserver(() => this.resize()).observe(document.body);
       new MutationObserver(() => this.resize()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
       S.listenToScrubber(this.root.querySelector("[data-mmuviz=scrubber]"), this);
@@ -290,9 +314,10 @@
         last: () => this.goTo(clock.endPs),
         theme: () => {
           S.nextTheme();
+          this.state.theme = S.chosenTheme();
+          this.changed();
           byId("stage-live").textContent = `Theme: ${S.THEMES[S.chosenTheme()]}.`;
         },
-        share: () => this.share(),
         help: () => S.showHelp(byId("stage-help")),
         more: () => byId("stage-more").showModal(),
         "close-more": () => byId("stage-more").close(),
@@ -311,18 +336,6 @@
       this.clock.pause();
       this.clock.seek(ps);
       this.changed();
-    }
-
-    async share() {
-      const link = S.linkOf({ ...this.state, ps: this.clock.now });
-      const url = new URL(link, window.location.href).href;
-      try {
-        await navigator.clipboard.writeText(url);
-        byId("stage-live").textContent = "The link to this moment is copied.";
-      } catch {
-        this.clock.pause();
-        byId("stage-live").textContent = "The address of the page is the link to this moment.";
-      }
     }
   }
 

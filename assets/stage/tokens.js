@@ -46,7 +46,14 @@
   }
 
   S.chooseTheme = function (theme) {
+    untilLeft = null;
     remember(theme);
+    apply();
+  };
+
+  // A theme that came with a link holds until the page is left.
+  S.showTheme = function (theme) {
+    untilLeft = theme;
     apply();
   };
 

@@ -9,6 +9,7 @@ from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button, controls
 from mmuviz.components.stage_details import Trust, Word, badge, details_drawer
 from mmuviz.components.stage_fields import Field, fields_dialog
+from mmuviz.components.stage_share import note_card, share_menu
 
 MOST_PANES = 4
 POLICY_NAMES = {
@@ -49,7 +50,7 @@ def bar(stories: Sequence[tuple[str, str]]) -> Component:
             button("Change", "controls", "What is simulated", id="stage-change"),
             button("Details", "details", "Details: calls, counters, origins, evidence"),
             button("Expert", "expert", "Expert view: a lane for each vCPU", **attributes(aria_pressed="false")),
-            button("Share", "share", "Copy a link to this moment", **attributes(data_mmuviz="share")),
+            button("Share", "share", "Share: link, report, files", **attributes(data_mmuviz="share")),
             button("◐", "theme", "Theme: light or dark"),
             button("?", "help", "Keys and words"),
         ],
@@ -243,6 +244,8 @@ def stage(
             help_,
             fields_dialog(fields),
             details_drawer(words, trust),
+            share_menu(),
+            note_card(),
             live,
         ],
         id="stage",

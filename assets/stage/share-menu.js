@@ -1,0 +1,177 @@
+// The Share menu: a link, a report, a Scenario file, a picture, tables; and the title and the note that go with the link.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const LONGEST_LINK = 2000;
+  const LONGEST = { title: 120, note: 400 };
+
+  for (const [name, most] of Object.entries(LONGEST)) {
+    (S.linkFields = S.linkFields || {})[name] = {
+      initial: "",
+      read(text, wrong) {
+        if (text.length > most) {
+          throw wrong(`must have at most ${most} characters`);
+        }
+        return text;
+      },
+      write: (value) => value || null,
+    };
+  }
+  S.linkFields.theme = {
+    initial: "",
+    read(text, wrong) {
+      if (!Object.hasOwn(S.THEMES, text)) {
+        throw wrong(`must be one of ${Object.keys(S.THEMES).join(", ")}`);
+      }
+      return text;
+    },
+    write: (value) => (value && value !== "system" ? value : null),
+  };
+
+  // The address of this moment, or what does not fit into one: {url, tooLong}.
+  S.linkNow = function (stage) {
+    const link = S.linkOf({ ...stage.state, ps: stage.clock.now });
+    const url = new URL(link, window.location.href).href;
+    return { url, tooLong: url.length > LONGEST_LINK };
+  };
+
+  S.download = function (name, content, type) {
+    const blob = content instanceof Blob ? content : new Blob([content], { type });
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    window.setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+
+  // What `mmuviz compare` reads: the Scenario shown, and each pane's policy as a variant.
+  S.scenarioFile = function (stage) {
+    const { title, note } = stage.state;
+    const document = { ...stage.scenario };
+    if (title) {
+      document.title = title;
+    }
+    if (note) {
+      document.summary = note;
+    }
+    if (stage.runs.length > 1) {
+      document.variants = stage.runs.map(({ policy }) => ({ policy }));
+    }
+    return `${JSON.stringify(document, null, 2)}\n`;
+  };
+
+  class ShareMenu {
+    constructor(stage) {
+      this.stage = stage;
+      this.menu = document.getElementById("stage-share-menu");
+      this.said = document.getElementById("stage-share-said");
+      this.note = document.getElementById("stage-note");
+      this.button = stage.root.querySelector('.tools [data-act="share"]');
+      this.button.setAttribute("aria-expanded", "false");
+      this.acts = {
+        share: () => this.open(this.menu.hidden),
+        "copy-link": () => this.copyLink(),
+        "copy-report": () => this.copy(S.report(stage), "The report is copied."),
+        "save-scenario": () => this.save("scenario.json", S.scenarioFile(stage), "application/json"),
+        "save-calls": () => this.save("calls.csv", S.callsCsv(stage.runs), "text/csv"),
+        "save-bins": () => this.save("series.csv", S.binsCsv(stage.runs), "text/csv"),
+        "export-png": async () => this.save("mmuviz.png", await S.picture(stage), "image/png"),
+      };
+      this.fields = Object.keys(LONGEST).map((name) => [name, document.getElementById(`stage-share-${name}`)]);
+      for (const [name, input] of this.fields) {
+        input.addEventListener("blur", () => this.write(name, input.textContent.trim()));
+        input.addEventListener("keydown", (event) => {
+          event.stopPropagation();
+          if (event.key === "Enter") {
+            event.preventDefault();
+            input.blur();
+          }
+        });
+      }
+      document.addEventListener("pointerdown", (event) => {
+        if (!this.menu.contains(event.target) && !this.button.contains(event.target)) {
+          this.open(false);
+        }
+      });
+      document.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false));
+      this.note.addEventListener("click", (event) => event.target.closest("button") && (this.note.hidden = true));
+    }
+
+    open(wanted) {
+      if (wanted === !this.menu.hidden) {
+        return;
+      }
+      this.menu.hidden = !wanted;
+      this.button.setAttribute("aria-expanded", String(wanted));
+      if (wanted) {
+        const { tooLong } = S.linkNow(this.stage);
+        this.say(tooLong ? this.tooLong() : "");
+        this.menu.querySelector("button").focus();
+      } else if (this.menu.contains(document.activeElement)) {
+        this.button.focus();
+      }
+    }
+
+    say(text) {
+      this.said.textContent = text;
+    }
+
+    tooLong() {
+      const longest = Object.entries(this.stage.state.set).sort((a, b) => String(b[1]).length - String(a[1]).length)[0];
+      const what = longest && String(longest[1]).length > 300 ? longest[0] : "what was changed";
+      return `A link has at most ${LONGEST_LINK} characters and ${what} does not fit: save the Scenario file instead.`;
+    }
+
+    copyLink() {
+      const { url, tooLong } = S.linkNow(this.stage);
+      return tooLong ? this.say(this.tooLong()) : this.copy(url, "The link to this moment is copied.");
+    }
+
+    async copy(text, done) {
+      try {
+        await navigator.clipboard.writeText(text);
+        this.say(done);
+      } catch {
+        // A page that is not served over TLS may not write there: the text is shown, to be copied by hand.
+        const box = document.getElementById("stage-share-text");
+        box.hidden = false;
+        box.value = text;
+        box.select();
+        this.say("Copy the selected text.");
+      }
+    }
+
+    save(name, content, type) {
+      S.download(`mmuviz-${this.stage.state.base}-${name.replace(/^mmuviz\./, "view.")}`, content, type);
+      this.say(`${name} is saved.`);
+    }
+
+    write(name, value) {
+      if (value === this.stage.state[name]) {
+        return;
+      }
+      this.stage.state[name] = value.slice(0, LONGEST[name]);
+      this.showTexts();
+      this.stage.changed();
+    }
+
+    shown(_, state) {
+      for (const [name, input] of this.fields) {
+        input.textContent = state[name];
+      }
+      if (state.theme && state.theme !== S.chosenTheme()) {
+        S.showTheme(state.theme);
+      }
+      this.showTexts();
+    }
+
+    showTexts() {
+      const { title, note } = this.stage.state;
+      const own = this.stage.scenario?.title || this.stage.storyTitle();
+      document.getElementById("stage-question").textContent = title || own;
+      this.note.hidden = note === "";
+      this.note.querySelector("p").textContent = note;
+    }
+  }
+
+  (S.parts = S.parts || []).push((stage) => new ShareMenu(stage));
+})();

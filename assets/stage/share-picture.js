@@ -1,0 +1,74 @@
+// The picture of what is seen: every canvas and every text of the first screen on one canvas, twice as large.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const SCALE = 2;
+  const FOOTER = 24;
+  const TEXTS = [
+    ".brand", ".question", ".policy-says", ".number-value", ".number-unit", ".number-label", ".sentence > *", ".badge > *",
+    ".caption > *", ".why-card > *",
+  ].join(", ");
+
+  const seen = (node) => node.getClientRects().length > 0 && window.getComputedStyle(node).visibility === "visible";
+
+  function drawText(ctx, node, text = node.textContent) {
+    const style = window.getComputedStyle(node);
+    const box = node.getBoundingClientRect();
+    ctx.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+    ctx.letterSpacing = style.letterSpacing === "normal" ? "0px" : style.letterSpacing;
+    ctx.fillStyle = style.color;
+    ctx.textAlign = style.textAlign === "center" ? "center" : "left";
+    ctx.textBaseline = "middle";
+    const x = ctx.textAlign === "center" ? box.left + box.width / 2 : box.left;
+    // One line where it was one, else words as they fit.
+    const single = box.height < 2 * Number.parseFloat(style.fontSize);
+    const lines = [""];
+    for (const word of text.trim().split(/\s+/)) {
+      const longer = lines[lines.length - 1] ? `${lines[lines.length - 1]} ${word}` : word;
+      if (!single && lines[lines.length - 1] && ctx.measureText(longer).width > box.width + 2) {
+        lines.push(word);
+      } else {
+        lines[lines.length - 1] = longer;
+      }
+    }
+    lines.forEach((line, at) => ctx.fillText(line, x, box.top + (box.height * (at + 0.5)) / lines.length));
+  }
+
+  // A PNG as a Blob, of the page as it stands.
+  S.picture = function (stage) {
+    const [width, height] = [window.innerWidth, window.innerHeight];
+    const canvas = document.createElement("canvas");
+    canvas.width = SCALE * width;
+    canvas.height = SCALE * (height + FOOTER);
+    const ctx = canvas.getContext("2d");
+    const colours = S.tokens();
+    ctx.scale(SCALE, SCALE);
+    ctx.fillStyle = colours.ground;
+    ctx.fillRect(0, 0, width, height + FOOTER);
+    for (const each of stage.root.querySelectorAll("canvas")) {
+      if (seen(each) && each.width > 1) {
+        const box = each.getBoundingClientRect();
+        ctx.drawImage(each, box.left, box.top, box.width, box.height);
+      }
+    }
+    for (const node of stage.root.querySelectorAll(TEXTS)) {
+      if (seen(node) && node.textContent) {
+        drawText(ctx, node);
+      }
+    }
+    for (const select of stage.root.querySelectorAll(".policy-select")) {
+      if (seen(select)) {
+        drawText(ctx, select, select.selectedOptions[0]?.textContent ?? "");
+      }
+    }
+    drawText(ctx, document.getElementById("stage-time"), S.timeText(stage.clock.now));
+    ctx.letterSpacing = "0px";
+    ctx.font = S.chartFont(12, 500);
+    ctx.fillStyle = colours.ink2;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "middle";
+    ctx.fillText(S.fitText(ctx, `${S.factsOf(stage.runs[0].header.scenario).join(" · ")} · ${S.linkNow(stage).url}`, width - 32), 16, height + FOOTER / 2);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  };
+})();
