@@ -47,7 +47,7 @@ SCRIPTS: Final = (
     "details-evidence",
     "badge",
 )
-PAUSED: Final = "/stage/?ps=45000000000"
+PAUSED: Final = "/?ps=45000000000"
 HOSTILE: Final = "<img src=x onerror=document.title='hit'>\"'''\n\\ \x7f \N{GRINNING FACE} </pre><script>1</script>"
 
 
@@ -386,7 +386,7 @@ def open_stage(page: Page, path: str = PAUSED) -> None:
 
 
 def test_the_drawer_opens_by_a_key_and_the_page_goes_on(page: Page) -> None:
-    open_stage(page, "/stage/")
+    open_stage(page, "/")
     drawer, opener = page.locator("#stage-details"), page.locator(".bar [data-act=details]")
     page.keyboard.press("d")
     expect(drawer).to_be_visible()
@@ -432,7 +432,7 @@ def test_counters_on_the_page_are_those_of_the_recordings(page: Page) -> None:
     assert isinstance(found, Comparison)
     made = [mmuviz.run(each) for each in found.scenarios]
     end = frame_times(made[0])[60]
-    open_stage(page, f"/stage/?ps={end}")
+    open_stage(page, f"/?ps={end}")
     page.evaluate("mmuvizStage.stage.act('details-counters')")
     for column in (
         "faults_fast",
@@ -529,7 +529,7 @@ def test_the_help_lists_the_words_that_are_needed_first(page: Page) -> None:
 
 
 def test_the_rfc_s_thirty_seconds_stand_on_the_chart(page: Page) -> None:
-    open_stage(page, "/stage/?story=rfc-memslot&ps=15000000000000")
+    open_stage(page, "/?story=rfc-memslot&ps=15000000000000")
     dot = page.locator(".published-dot")
     expect(dot).to_have_count(1)
     expect(dot).to_have_attribute("data-published", "rfc-1.5TB")
@@ -558,7 +558,7 @@ def test_where_nothing_was_published_there_is_no_dot(page: Page) -> None:
 
 
 def test_a_recorded_story_says_so_and_fits(page: Page) -> None:
-    open_stage(page, "/stage/?story=recorded-2m&ps=300000000")
+    open_stage(page, "/?story=recorded-2m&ps=300000000")
     badge = page.locator("[data-mmuviz=badge]").first
     expect(badge).to_contain_text("counts: recorded on kernel 6.12.95, exact · times: modelled, host")
     assert badge.evaluate("each => each.scrollWidth <= each.clientWidth && each.offsetHeight < 24")
