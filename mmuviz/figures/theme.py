@@ -1,4 +1,4 @@
-"""What all charts share: sizes, colours that stand on light and on dark ground, the axis of the clock, units."""
+"""What a figure is made of: sizes, colours that stand on light and on dark ground, axes above each other, units."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no types
-
-from mmuviz.recording.columns import I64
-from mmuviz.recording.pair import Pair
 
 ROW_PX: Final = 118
 TITLE_PX: Final = 21
@@ -20,11 +17,6 @@ SPACE_PX: Final = 12
 BOTTOM_PX: Final = 34
 LEFT_PX: Final = 58
 RIGHT_PX: Final = 12
-SAMPLES: Final = 600
-"""Points of a line between ops; a chart is narrower than that in most places."""
-
-LABEL_SHARE: Final = 0.03
-"""Share of the axis that an op's number takes, with room around it."""
 
 # Okabe and Ito's colours that stand out from white and from near-black.
 BLUE: Final = "#0072b2"
@@ -35,8 +27,6 @@ GREEN: Final = "#009e73"
 PURPLE: Final = "#cc79a7"
 GREY: Final = "#8a8f98"
 GRID: Final = "rgba(128,128,128,0.25)"
-SIDES: Final = (RED, BLUE)
-DASHES: Final = ("solid", "dash")
 
 
 class Unit(NamedTuple):
@@ -94,44 +84,6 @@ def unit_for(most: int) -> Unit:
     return next((unit for unit in reversed(units) if most >= 2 * unit.size), units[0])
 
 
-def sampled_positions(pair: Pair) -> I64:
-    """Positions at which lines are drawn: every op's end, and SAMPLES more, evenly over the time of playing.
-
-    Args:
-        pair: not changed.
-
-    Returns:
-        int64[n], ascending and distinct, from 0 to the last position.
-    """
-    timeline = pair.timeline
-    ends = np.concatenate([[0], timeline.op_ends])
-    seconds = np.concatenate([[0.0], np.cumsum(timeline.seconds_by_op())])
-    even = np.interp(np.linspace(0, seconds[-1], SAMPLES), seconds, ends)
-    positions: I64 = np.unique(np.concatenate([ends, even.astype(np.int64)]))
-    return positions
-
-
-def empty_figure(pair: Pair, titles: list[str]) -> go.Figure:
-    """Axes for some charts above each other that share the clock.
-
-    Args:
-        pair: its ops name the clock's ticks.
-        titles: one a chart, with its unit, from the top.
-
-    Returns:
-        A figure without lines: y axes "y", "y2", …
-    """
-    seconds = np.concatenate([[0.0], np.cumsum(pair.timeline.seconds_by_op())])
-    axis = {
-        "range": [0, float(seconds[-1])],
-        "tickvals": seconds[:-1].tolist(),
-        "ticktext": _op_numbers(seconds),
-        "tickangle": 0,
-        "title": {"text": "op", "standoff": 2},
-    }
-    return framed([Row(title) for title in titles], axis)
-
-
 def framed(rows: list[Row], axis: dict[str, Any]) -> go.Figure:
     """Axes for some charts above each other that share an x axis, below the last one.
 
@@ -168,16 +120,6 @@ def framed(rows: list[Row], axis: dict[str, Any]) -> go.Figure:
         _add_row(figure, index, row, domain)
         top -= row.height_px + SPACE_PX + heads[(index + 1) % len(rows)]
     return figure
-
-
-def _op_numbers(seconds: npt.NDArray[np.float64]) -> list[str]:
-    """Numbers of the ops, left out where they would run into the one before."""
-    texts, last = [], -1.0
-    for index, begin in enumerate(seconds[:-1] / seconds[-1]):
-        clear = begin - last >= LABEL_SHARE
-        texts.append(str(index + 1) if clear else "")
-        last = begin if clear else last
-    return texts
 
 
 def _add_row(figure: go.Figure, index: int, row: Row, domain: tuple[float, float]) -> None:
@@ -219,7 +161,7 @@ def add_lines(
     """Draw lines, which hold their value until the next point where no other shape is asked for.
 
     Args:
-        figure: from empty_figure().
+        figure: from framed().
         row: the chart, 0 at the top.
         x: float64[n], on the x axis.
         lines: in the order of the legend.
@@ -242,8 +184,3 @@ def add_lines(
                 **stack,
             )
         )
-
-
-def set_top(figure: go.Figure, row: int, most: float) -> None:
-    """Let a chart reach from 0 to a little above a value, the same on both sides of a comparison."""
-    figure.update_layout({f"yaxis{axis_name(row)}": {"range": [0, most * 1.08 or 1]}})

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from tests.browser.harness import Harness
 from tests.served import Served, clean_environment, serve
 
 # A bound on hanging, not on speed: the machine may have much else to do.
@@ -51,11 +50,6 @@ def chromium(repository: Path) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="session")
-def harness(chromium: Browser, repository: Path) -> Harness:
-    return Harness(chromium, repository / "assets")
 
 
 class Watch:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from playwright.sync_api import Browser, Page, Route
 
-from tests.browser.harness import ORIGIN, PACKED, unpacked
+from tests.browser.packed import PACKED, unpacked
 from tests.browser.stage_runs import recording_of
 
+ORIGIN: Final = "http://harness.test"
 SCRIPTS: Final = (
     "auto-speed.js",
     "cell-history.js",

@@ -23,7 +23,7 @@ from mmuviz.recording.schema import (
     TABLES,
 )
 from tests.browser.chooser import chooser
-from tests.browser.harness import unpacked
+from tests.browser.packed import unpacked
 from tests.browser.stage_runs import ALL, DOCUMENTS, NAMES, frame_times, recording_of, replayed, some_times
 from tests.browser.stage_scripts import Stage, opened_stage
 from tests.recording.made_recordings import made_recording

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 
 from mmuviz.recording.schema import FULL_SHARE
 from tests.browser.chooser import chooser
-from tests.browser.harness import unpacked
+from tests.browser.packed import unpacked
 from tests.browser.stage_maps import opened_maps
 from tests.browser.stage_runs import frame_times, recording_of, replayed
 from tests.browser.stage_scripts import Stage

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mmuviz.web.stage_app import PATH
 from tests.packaging import dockerfile
 from tests.packaging.conftest import run
 from tests.packaging.dockerfile import Image, instructions
@@ -128,12 +127,12 @@ def test_requirements_are_checked_by_their_hashes(repository: Path) -> None:
 
 
 def test_the_container_serves_the_page(served: Served) -> None:
-    page = served.get(PATH)
+    page = served.get("/")
     assert page.status == 200
     assert "<title>MMUViz</title>" in page.text
-    assert served.get("/assets/layout.css").status == 200
+    assert served.get("/assets/tokens.css").status == 200
     assert served.get("/healthz").status == 200
-    assert "shown.children" in served.get("/_dash-dependencies").text
+    assert "stage-transport" in served.get("/_dash-layout").text
 
 
 def test_the_container_listens_on_every_address_on_its_exposed_port(image: Image, served: Served) -> None:

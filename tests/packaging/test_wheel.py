@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from mmuviz import __version__
-from mmuviz.web.stage_app import OLD_PAGE, PATH
 from tests.packaging.conftest import run
 from tests.served import Served, clean_environment, serve
 
@@ -61,17 +60,16 @@ def test_the_wheel_has_one_top_level_name_and_all_that_the_page_needs(repository
     assert modules == {name for name in names if name.endswith(".py")}
 
 
-def test_the_installed_page_is_served_with_its_assets_and_recordings(repository: Path, served: Served) -> None:
-    assert served.get(PATH).status == 200
-    page = served.get(OLD_PAGE)
+def test_the_installed_page_is_served_with_its_assets_and_data(served: Served) -> None:
+    page = served.get("/")
     assert page.status == 200
     assert "<title>MMUViz</title>" in page.text
     (style,) = re.findall(r'href="(/assets/tokens\.css[^"]*)"', page.text)
     asset = served.get(style)
     assert asset.status == 200
-    assert "--surface" in asset.text
+    assert "--ground" in asset.text
     assert served.get("/_dash-layout").status == 200
-    assert served.get("/assets/" + next((repository / "assets").glob("plotly-*")).name).status == 200
+    assert served.get("/api/evidence.json").status == 200
 
 
 def test_the_installed_server_says_its_version(served: Served) -> None:

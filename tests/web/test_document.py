@@ -7,16 +7,16 @@ from mmuviz.web import document
 
 
 def test_a_checkout_serves_its_top_folder(repository: Path) -> None:
-    assert document.assets_folder() == repository / "assets"
+    assert document.assets_folder() == repository / "assets" / "stage"
 
 
 def test_a_package_serves_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "mmuviz"
-    for folder in (package / "assets", tmp_path / "assets"):
+    for folder in (package / "assets" / "stage", tmp_path / "assets" / "stage"):
         folder.mkdir(parents=True)
         (folder / "tokens.css").touch()
     monkeypatch.setattr(mmuviz, "__file__", str(package / "__init__.py"))
-    assert document.assets_folder() == package / "assets"
+    assert document.assets_folder() == package / "assets" / "stage"
 
 
 def test_a_package_without_assets_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

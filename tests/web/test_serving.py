@@ -97,7 +97,7 @@ def test_the_port_is_free_again_at_once(repository: Path) -> None:
 
 
 def test_any_wsgi_server_can_serve_the_module(repository: Path) -> None:
-    code = "import app; client = app.server.test_client(); print(client.get('/stage/').status_code)"
+    code = "import app; client = app.server.test_client(); print(client.get('/').status_code)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=repository, env=clean_environment(), capture_output=True, check=False
     )

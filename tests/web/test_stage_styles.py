@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.web.test_styles import READABLE, Palette, contrast
-
+Palette = dict[str, str]
+READABLE: Final = 4.5
+"""The contrast that WCAG 2.2 asks of text (success criterion 1.4.3)."""
 THEMES: Final = ("light", "dark", "projector")
 TEXT: Final = ("--ink", "--ink2", "--map", "--dirtyt", "--stall", "--run", "--ioctl")
 """Colours in which words and numbers are written."""
@@ -42,8 +43,28 @@ BESIDE: Final = (
     ("--ioctl", "--slowf"),
 )
 """Colours that touch: parts of a ribbon or lane, and what stands on the map; levels are told by geometry."""
+FOLLOWED: Final = ("https://elixir.bootlin.com/", "http://www.w3.org/2000/svg")
+"""Links to the kernel's source, and a namespace."""
 APART: Final = 15.0
 """Difference in CIE 1976 L*a*b*; 2.3 is just noticeable."""
+
+
+def luminance(colour: str) -> float:
+    def linear(part: float) -> float:
+        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (linear(int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_is_what_wcag_says() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 def lab(colour: str, blindness: str) -> npt.NDArray[np.float64]:
@@ -122,4 +143,4 @@ def test_scripts_and_styles_load_nothing_from_elsewhere(repository: Path) -> Non
     """Links to the kernel's source are followed by people, never by the page."""
     for file in (repository / "assets" / "stage").iterdir():
         addresses = re.findall(r"https?://[^\s\"'`)]+", file.read_text())
-        assert [each for each in addresses if not each.startswith("https://elixir.bootlin.com/")] == [], file
+        assert [each for each in addresses if not each.startswith(FOLLOWED)] == [], file
