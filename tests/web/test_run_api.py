@@ -46,6 +46,7 @@ def test_a_quick_result_is_answered_at_once_and_is_what_run_gives(site: Site) ->
     assert answer.headers["Cache-Control"] == "no-store"
     request, found = request_of(asked), answer.get_json()
     assert found["scenario"] == request.base.as_document()
+    assert found["published"] == [[], []]
     for each, scenario, policy in zip(found["runs"], request.scenarios, ("lazy", "eager_at_enable"), strict=True):
         expected = run(scenario)
         assert each == {
@@ -82,7 +83,7 @@ def test_a_long_run_is_a_job_with_estimate_progress_and_result(held: Site) -> No
     answer = held.post(body(1, "lazy", "eager_at_enable"))
     assert answer.status_code == 202
     found = answer.get_json()
-    assert set(found) == {"job", "estimate", "place", "runs", "scenario"}
+    assert set(found) == {"job", "estimate", "place", "runs", "scenario", "published"}
     assert set(found["estimate"]) == {"seconds", "memory_bytes", "accesses", "says"}
     assert found["estimate"]["accesses"] > 0
     until(lambda: held.job(found["job"])["simulated_ns"] == 1_000_000)
