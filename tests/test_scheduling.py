@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.conftest import is_whole
 from tests.served import clean_environment
 
-WHOLE = ("packaging/test_docker.py", "packaging/test_wheel.py", "mmu/test_twins.py", "studies/test_catalogue.py")
+WHOLE = ("packaging/test_docker.py", "packaging/test_wheel.py", "mmu/test_twins.py", "engine/test_one_ledger.py")
 PLAIN = """import pytest
 
 

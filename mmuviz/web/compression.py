@@ -7,8 +7,8 @@ from http import HTTPStatus
 from flask import Flask, Request, Response, g, request
 from flask_compress import Compress
 
-# Dash's scripts, our own files and recordings: the same bytes as long as this process lives.
-_KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/", "/recording/")
+# Dash's scripts and our own files: the same bytes as long as this process lives.
+_KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/")
 _COMPRESSED_TYPES = [
     "text/html",
     "text/css",

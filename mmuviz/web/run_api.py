@@ -98,7 +98,7 @@ def _body() -> object:
         return json.loads(request.get_data(cache=False), parse_constant=_refuse, object_pairs_hook=_object)
     except RequestError:
         raise
-    except (ParseException, ClientDisconnected) as error:  # chunks that are none, or fewer bytes than announced
+    except (ParseException, ClientDisconnected, BlockingIOError) as error:  # odd chunks, too few bytes, or too slow
         raise RequestError("", "the request ended before it was whole; send it again") from error
     except RecursionError as error:
         raise RequestError("", "the request is nested too deep; give dotted names instead") from error

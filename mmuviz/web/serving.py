@@ -2,8 +2,10 @@
 
 import errno
 import http.client
+import logging
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -13,12 +15,12 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
 from mmuviz.ground.compiled import cache_folder
 from mmuviz.ground.errors import InputError
 from mmuviz.studies.loaded import load_engine
 from mmuviz.web.app import create_app
-from mmuviz.web.clients import PatientWorker
 
 THREADS = 8
 MAX_WORKERS = 2
@@ -28,6 +30,11 @@ GRACEFUL_STOP_S = 5
 READY_TIMEOUT_S = 30.0
 # A class that opens the page at once: a hundred browsers with six connections each.
 BACKLOG = 1024
+# A thread waits so long for the next piece of a request, and for a client to take the next piece of an answer.
+REQUEST_S = 10
+ANSWER_S = 20
+# A browser opens connections in advance; the system keeps them so long, and no thread waits for their first byte.
+SILENT_S = 30
 
 
 class CannotListenError(InputError):
@@ -83,6 +90,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListenError(_unknown_host(host)) from error
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _limit_waiting(listener)
     try:
         listener.bind(address)
         # Two sockets with SO_REUSEADDR may both bind; only one may listen.
@@ -91,6 +99,14 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise CannotListenError(_why_not(error, host, port)) from error
     return listener
+
+
+def _limit_waiting(listener: socket.socket) -> None:
+    """Have the system end what waits too long; connections have these settings from the socket that accepts them."""
+    for name, seconds in ((socket.SO_RCVTIMEO, REQUEST_S), (socket.SO_SNDTIMEO, ANSWER_S)):
+        listener.setsockopt(socket.SOL_SOCKET, name, struct.pack("ll", seconds, 0))
+    if hasattr(socket, "TCP_DEFER_ACCEPT"):  # Linux alone has it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_S)
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:
@@ -131,7 +147,19 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{host}:{port}/"
 
 
-class _Worker(PatientWorker):
+def is_news(record: logging.LogRecord) -> bool:
+    """Keep gunicorn's log short: a client that was waited for long enough is no traceback.
+
+    Args:
+        record: a line of the log.
+
+    Returns:
+        Whether it is written.
+    """
+    return record.exc_info is None or not isinstance(record.exc_info[1], BlockingIOError)
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """A worker that can always be stopped at once."""
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - gunicorn's signature
@@ -176,6 +204,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
+        logging.getLogger("gunicorn.error").addFilter(is_news)
 
     def load(self) -> Flask:
         """Return the app, made before the workers were forked and so ready in each from its first request.
