@@ -71,6 +71,22 @@
 
   S.fixedSpeed = (endPs, rate) => new SpeedPlan().add(endPs, rate);
 
+  // A chosen speed, but for a bin of time a second around the first split, the first fault and the end of enable.
+  S.slowedSpeed = function (runs, endPs, rate) {
+    const binPs = Math.max(...runs.map((run) => run.binPs));
+    const plan = new SpeedPlan();
+    if (rate <= binPs) {
+      return plan.add(endPs, rate);
+    }
+    const names = ["first_split", "first_fault"];
+    const moments = names.flatMap((name) => S.stopTimes(runs, name));
+    moments.push(...runs.flatMap(({ calls }) => calls.slice(0, 1)).map((call) => call.endPs));
+    for (const ps of moments.sort((a, b) => a - b)) {
+      plan.add(ps - BINS_BEFORE * binPs, rate).add(Math.min(endPs, ps + BINS_BEHIND * binPs), binPs);
+    }
+    return plan.add(endPs, rate);
+  };
+
   S.autoSpeed = function (runs) {
     const endPs = Math.max(...runs.map((run) => run.endPs));
     const binPs = Math.max(...runs.map((run) => run.binPs));

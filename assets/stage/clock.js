@@ -19,6 +19,7 @@
       this.auto = S.autoSpeed(runs);
       this.plan = this.auto;
       this.chosen = AUTO;
+      this.slows = null; // true or false once somebody chose
       this.stop = null;
       this.looped = null;
       this.request = 0;
@@ -169,9 +170,17 @@
         throw new Error(`speed=${speed} must be "auto" or ps a second above 0`);
       }
       this.chosen = speed;
-      this.plan = speed === AUTO ? this.auto : S.fixedSpeed(this.endPs, speed);
+      this.plan = this.planOf(speed);
       this.rebase();
       this.changed();
+    }
+
+    // Where it slows down by itself a chosen speed does too; where it does not, "auto" is one speed for all of the run.
+    planOf(speed) {
+      if (speed === AUTO) {
+        return this.slows === false ? S.fixedSpeed(this.endPs, this.endPs / this.auto.secondsAt(this.endPs)) : this.auto;
+      }
+      return this.slows ? S.slowedSpeed(this.runs, this.endPs, speed) : S.fixedSpeed(this.endPs, speed);
     }
 
     get psPerSecond() {

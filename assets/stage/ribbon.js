@@ -212,7 +212,22 @@
       ctx.drawImage(this.words, 0, 0);
       ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
       this.dots.forEach((dot) => this.drawDot(dot));
+      this.drawLoop();
       this.drawPlayhead(x);
+    }
+
+    // The stretch that is played again and again.
+    drawLoop() {
+      if (!this.loop) {
+        return;
+      }
+      const [from, to] = this.loop.map((ps) => this.xAt(ps));
+      this.ctx.fillStyle = this.colours.ink;
+      for (const [x, width] of [[from, 6], [to - 6, 6]]) {
+        this.ctx.fillRect(x, this.height - 4, width, 3);
+      }
+      this.ctx.fillRect(from - 1, this.top, 2, this.height - this.top);
+      this.ctx.fillRect(to - 1, this.top, 2, this.height - this.top);
     }
 
     part(layer, cut, alpha) {

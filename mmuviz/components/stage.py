@@ -10,6 +10,7 @@ from mmuviz.components.stage_controls import button, controls
 from mmuviz.components.stage_details import Trust, Word, badge, details_drawer
 from mmuviz.components.stage_fields import Field, fields_dialog
 from mmuviz.components.stage_share import note_card, share_menu
+from mmuviz.components.stage_transport import transport
 
 MOST_PANES = 4
 POLICY_NAMES = {
@@ -121,74 +122,6 @@ def figure(kind: str, name: str, title: str, unit: str) -> Component:
         className=f"figure {kind}",
         **attributes(data_mmuviz=kind, data_name=name),
     )
-
-
-def transport() -> Component:
-    """Buttons, the clock and the scrubber."""
-    buttons = html.Div(
-        [
-            button("", "back", "Step back"),
-            button("", "play", "Play", **attributes(data_mmuviz="play")),
-            button("", "step", "Step"),
-        ],
-        className="buttons",
-    )
-    time = html.Output("", id="stage-time", className="time", **attributes(data_mmuviz="time", aria_live="off"))
-    speeds = [("auto", "auto speed"), ("event", "one event a second")]
-    speeds += [(str(10**power), text) for power, text in SPEEDS]
-    options = [html.Option(text, value=value) for value, text in speeds]
-    speed = html.Select(options, id="stage-speed", className="speed", **attributes(aria_label="Speed: guest time"))
-    clock = html.Div([time, speed], className="clock")
-    stepping = html.Div(
-        [
-            choice("stage-step", "Step", STEPS),
-            choice("stage-stop", "Stop at", STOPS),
-        ],
-        className="options",
-    )
-    canvas = html.Canvas(className="ribbon", **attributes(aria_hidden="true"))
-    slider = html.Div(
-        canvas,
-        className="scrubber",
-        role="slider",
-        tabIndex="0",
-        **attributes(data_mmuviz="scrubber", aria_label="Time", aria_valuemin="0", aria_valuenow="0"),
-    )
-    # Dash's own frame has a footer.
-    return html.Section(
-        [buttons, clock, stepping, slider],
-        className="transport",
-        id="stage-transport",
-        **attributes(aria_label="Time"),
-    )
-
-
-def choice(name: str, label: str, values: Sequence[tuple[str, str]]) -> Component:
-    """A small choice with its label before it."""
-    options = [html.Option(text, value=value) for value, text in values]
-    return html.Label([html.Span(label, className="control-label"), html.Select(options, id=name, className="speed")])
-
-
-STEPS = (("event", "one event"), ("call", "one call"), ("phase", "one phase"))
-STOPS = (
-    ("", "nothing"),
-    ("first_split", "first split"),
-    ("first_fault", "first fault"),
-    ("longest_stall", "longest stall"),
-    ("call_end", "end of a call"),
-    ("differ", "panes differ"),
-)
-SPEEDS = (
-    (6, "1 µs a second"),
-    (7, "10 µs a second"),
-    (8, "100 µs a second"),
-    (9, "1 ms a second"),
-    (10, "10 ms a second"),
-    (11, "100 ms a second"),
-    (12, "1 s a second"),
-    (13, "10 s a second"),
-)
-"""Powers of ten of ps of guest time in a second."""
 
 
 def stage(

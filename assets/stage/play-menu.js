@@ -1,0 +1,149 @@
+// How to play: a time to go to, a loop, and whether it slows down by itself. Step and stop are chosen here too.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const UNITS = { ps: 1, ns: 1e3, us: 1e6, "µs": 1e6, ms: 1e9, s: 1e12 };
+  const TIME = /^([0-9]+(?:\.[0-9]+)?) ?(ps|ns|us|µs|ms|s)$/;
+
+  (S.moreKeys = S.moreKeys || []).push(
+    [["g"], "go to a time", "go-to"],
+    [["a"], "loop from here", "loop-from"],
+    [["b"], "loop to here", "loop-to"],
+    [["x"], "no loop", "loop-off"],
+  );
+  S.linkFields = S.linkFields || {};
+  S.linkFields.loop = {
+    initial: null,
+    read(text, wrong) {
+      const found = /^([0-9]{1,16})-([0-9]{1,16})$/.exec(text);
+      if (!found || Number(found[1]) >= Number(found[2])) {
+        throw wrong("must be two times in ps, the earlier one first, as in 1000-2000");
+      }
+      return [Number(found[1]), Number(found[2])];
+    },
+    write: (loop) => (loop ? loop.map(Math.round).join("-") : null),
+  };
+  S.linkFields.slow = {
+    initial: true,
+    read(text, wrong) {
+      if (text !== "off") {
+        throw wrong("must be off, or left out");
+      }
+      return false;
+    },
+    write: (slow) => (slow ? null : "off"),
+  };
+
+  // A time as people write it, in ps; null where it is none.
+  S.psOf = function (text) {
+    const found = TIME.exec(text.trim());
+    return found ? Math.round(Number(found[1]) * UNITS[found[2]]) : null;
+  };
+
+  class PlayMenu {
+    constructor(stage) {
+      this.stage = stage;
+      this.menu = document.getElementById("stage-play-menu");
+      this.button = document.getElementById("stage-play-more");
+      this.goto = document.getElementById("stage-goto");
+      this.said = document.getElementById("stage-play-said");
+      this.slow = document.getElementById("stage-slow");
+      this.button.setAttribute("aria-expanded", "false");
+      this.from = null;
+      this.acts = {
+        "play-menu": () => this.open(this.menu.hidden),
+        "go-to": () => {
+          this.open(true);
+          this.goto.focus();
+        },
+        "loop-from": () => this.loopFrom(),
+        "loop-to": () => this.loopTo(),
+        "loop-off": () => this.loop(null),
+        slow: () => this.setSlow(!stage.state.slow),
+      };
+      this.goto.addEventListener("keydown", (event) => this.typed(event));
+      document.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false));
+      document.addEventListener("pointerdown", (event) => {
+        if (!this.menu.contains(event.target) && !this.button.contains(event.target)) {
+          this.open(false);
+        }
+      });
+    }
+
+    open(wanted) {
+      this.menu.hidden = !wanted;
+      this.button.setAttribute("aria-expanded", String(wanted));
+    }
+
+    typed(event) {
+      event.stopPropagation();
+      if (event.key === "Escape") {
+        this.goto.blur();
+        this.open(false);
+      }
+      if (event.key !== "Enter") {
+        return;
+      }
+      event.preventDefault();
+      const text = this.goto.textContent;
+      const ps = S.psOf(text);
+      const { endPs } = this.stage.clock;
+      if (ps === null) {
+        this.said.textContent = `${text.slice(0, 20) || "Nothing"} is no time: write it as 45 ms or 1.2 s.`;
+      } else if (ps > endPs) {
+        this.said.textContent = `${text.slice(0, 20)} is behind the end, ${S.timeText(endPs)}.`;
+      } else {
+        this.said.textContent = "";
+        this.stage.goTo(ps);
+      }
+    }
+
+    loopFrom() {
+      this.from = this.stage.clock.now;
+      this.said.textContent = `The loop begins at ${S.timeText(this.from)}: go to its end and choose "to".`;
+    }
+
+    loopTo() {
+      const { now } = this.stage.clock;
+      const from = this.from ?? 0;
+      if (now <= from) {
+        this.said.textContent = `The loop begins at ${S.timeText(from)}; its end must be later.`;
+        return;
+      }
+      this.loop([from, now]);
+    }
+
+    loop(loop) {
+      const { clock, state } = this.stage;
+      state.loop = loop;
+      this.from = loop ? loop[0] : null;
+      clock.loop(...(loop || [null]));
+      this.said.textContent = loop ? `It plays from ${S.timeText(loop[0])} to ${S.timeText(loop[1])} again and again.` : "";
+      this.stage.ribbon.loop = clock.looped;
+      this.stage.draw(clock.now);
+    }
+
+    setSlow(slow) {
+      this.stage.state.slow = slow;
+      this.slow.setAttribute("aria-checked", String(slow));
+      this.slow.textContent = slow ? "on" : "off";
+      this.stage.clock.slows = slow;
+      this.stage.clock.speed = this.stage.clock.speed;
+    }
+
+    // A new clock takes what was chosen.
+    started() {
+      const { clock, state } = this.stage;
+      this.setSlow(state.slow);
+      clock.stopAt = document.getElementById("stage-stop").value || null;
+      if (state.loop && state.loop[1] <= clock.endPs) {
+        this.loop(state.loop);
+      } else {
+        state.loop = null;
+      }
+    }
+  }
+
+  (S.parts = S.parts || []).push((stage) => new PlayMenu(stage));
+})();

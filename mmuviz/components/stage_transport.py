@@ -1,0 +1,114 @@
+"""The transport of the stage: buttons, the clock, the scrubber, and how to play."""
+
+from collections.abc import Sequence
+
+from dash import html
+from dash.development.base_component import Component
+
+from mmuviz.components.attributes import attributes
+from mmuviz.components.stage_controls import button
+
+
+def transport() -> Component:
+    """Buttons, the clock and the scrubber."""
+    buttons = html.Div(
+        [
+            button("", "back", "Step back"),
+            button("", "play", "Play", **attributes(data_mmuviz="play")),
+            button("", "step", "Step"),
+        ],
+        className="buttons",
+    )
+    time = html.Output("", id="stage-time", className="time", **attributes(data_mmuviz="time", aria_live="off"))
+    speeds = [("auto", "auto speed"), ("event", "one event a second")]
+    speeds += [(str(10**power), text) for power, text in SPEEDS]
+    options = [html.Option(text, value=value) for value, text in speeds]
+    speed = html.Select(options, id="stage-speed", className="speed", **attributes(aria_label="Speed: guest time"))
+    more = button("\N{HORIZONTAL ELLIPSIS}", "play-menu", "How to play: step, stop, go to, loop", id="stage-play-more")
+    clock = html.Div([time, html.Div([speed, more], className="clock-options")], className="clock")
+    canvas = html.Canvas(className="ribbon", **attributes(aria_hidden="true"))
+    slider = html.Div(
+        canvas,
+        className="scrubber",
+        role="slider",
+        tabIndex="0",
+        **attributes(data_mmuviz="scrubber", aria_label="Time", aria_valuemin="0", aria_valuenow="0"),
+    )
+    # Dash's own frame has a footer.
+    return html.Section(
+        [buttons, clock, slider, play_menu()],
+        className="transport",
+        id="stage-transport",
+        **attributes(aria_label="Time"),
+    )
+
+
+def play_menu() -> Component:
+    """How to play: what a step is, where playing stops, a time to go to, a loop, and the automatic slow-down."""
+    goto = html.Div(
+        "",
+        id="stage-goto",
+        className="field-input",
+        role="textbox",
+        tabIndex="0",
+        contentEditable="plaintext-only",
+        **attributes(aria_label="Go to a time, e.g. 45 ms"),
+    )
+    loop = html.Div(
+        [
+            button("from", "loop-from", "Loop from this moment"),
+            button("to", "loop-to", "Loop to this moment"),
+            button("off", "loop-off", "No loop"),
+        ],
+        className="play-row-buttons",
+    )
+    slow = html.Button("on", type="button", id="stage-slow", className="tool", role="switch", **SLOW)
+    rows = [
+        choice("stage-step", "Step", STEPS),
+        choice("stage-stop", "Stop at", STOPS),
+        html.Div([html.Span("Go to", className="control-label"), goto], className="play-row"),
+        html.Div([html.Span("Loop", className="control-label"), loop], className="play-row"),
+        html.Div([html.Span("Slow where it splits", className="control-label"), slow], className="play-row"),
+    ]
+    said = html.P("", id="stage-play-said", className="share-said", role="status")
+    return html.Div(
+        [*rows, said],
+        id="stage-play-menu",
+        className="play-menu",
+        hidden=True,
+        role="group",
+        **attributes(aria_label="How to play"),
+    )
+
+
+SLOW = attributes(
+    data_act="slow", aria_checked="true", aria_label="Slow down at the first split, first fault, end of enable"
+)
+
+
+def choice(name: str, label: str, values: Sequence[tuple[str, str]]) -> Component:
+    """A small choice with its label before it."""
+    options = [html.Option(text, value=value) for value, text in values]
+    return html.Label([html.Span(label, className="control-label"), html.Select(options, id=name, className="speed")])
+
+
+STEPS = (("event", "one event"), ("call", "one call"), ("phase", "one phase"))
+STOPS = (
+    ("", "nothing"),
+    ("first_split", "first split"),
+    ("first_fault", "first fault"),
+    ("longest_stall", "longest stall"),
+    ("call_end", "end of a call"),
+    ("differ", "panes differ"),
+)
+SPEEDS = (
+    (6, "1 µs a second"),
+    (7, "10 µs a second"),
+    (8, "100 µs a second"),
+    (9, "1 ms a second"),
+    (10, "10 ms a second"),
+    (11, "100 ms a second"),
+    (12, "1 s a second"),
+    (13, "10 s a second"),
+)
+"""Powers of ten of ps of guest time in a second."""
