@@ -1,1 +1,1 @@
-"""Floor 4: charts: a pair of recordings in, a Plotly figure out."""
+"""Floor 4: a Recording in, a Plotly figure out."""
