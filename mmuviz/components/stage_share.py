@@ -41,12 +41,11 @@ def share_menu() -> Component:
         "", id="stage-share-text", readOnly="readOnly", hidden=True, **attributes(aria_label="To copy")
     )
     said = html.P("", id="stage-share-said", className="share-said", role="status")
-    return html.Div(
+    return html.Section(
         [*items, typed("Title", "title"), typed("Note", "note"), text, said],
         id="stage-share-menu",
         className="share-menu",
         hidden=True,
-        role="group",
         **attributes(aria_label="Share"),
     )
 
@@ -54,4 +53,10 @@ def share_menu() -> Component:
 def note_card() -> Component:
     """The note of a link, until it is closed."""
     close = html.Button("Close", type="button", className="tool")
-    return html.Div([html.P(""), close], id="stage-note", className="note-card", hidden=True, role="note")
+    return html.Section(
+        [html.P(""), close],
+        id="stage-note",
+        className="note-card",
+        hidden=True,
+        **attributes(aria_label="Note of the link"),
+    )
