@@ -3,7 +3,6 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const PAGE_BYTES = 4096;
 
   class Pane {
     // `choose` is told a policy that was chosen, `zoom` a cell that was clicked.
@@ -23,7 +22,6 @@
         unit: section.querySelector(`[data-unit="${name}"]`),
       }));
       this.policy.addEventListener("change", () => choose(this.policy.value));
-      this.canvas.addEventListener("pointermove", (event) => this.hover(event));
     }
 
     show(run, runs) {
@@ -81,23 +79,7 @@
       const words = `${said.text} ${this.run.dirtyPages(ps)} dirty pages, ${tables} of page tables added.`;
       this.canvas.setAttribute("aria-label", `Map, ${this.run.label}, at ${S.timeText(ps)}: ${words}`);
     }
-
-    hover(event) {
-      const box = this.canvas.getBoundingClientRect();
-      const hit = this.map && this.map.hit(event.clientX - box.left, event.clientY - box.top);
-      this.canvas.title = hit ? this.cellText(hit) : "";
-    }
-
-    cellText({ cell, firstGfn, pages }) {
-      const shares = this.run.cellsAt(this.run.frame(this.map.ps ?? 0)).subarray(8 * cell, 8 * cell + 8);
-      const names = ["not mapped", "as 4K", "as 2M", "as 1G", "4K write-protected", "2M write-protected", "1G write-protected", "dirty"];
-      const parts = names.map((name, at) => (shares[at] ? `${percent(shares[at])} ${name}` : "")).filter(Boolean);
-      const first = `0x${(firstGfn * PAGE_BYTES).toString(16)}`;
-      return `gfn 0x${firstGfn.toString(16)}, GPA ${first}, ${S.bytesText(pages * PAGE_BYTES)}: ${parts.join(", ")}`;
-    }
   }
-
-  const percent = (share) => `${share === 255 ? 100 : Math.max(1, Math.min(99, Math.round((100 * share) / 255)))} %`;
 
   function setText(node, text) {
     if (node.textContent !== text) {
