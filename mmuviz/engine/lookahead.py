@@ -15,6 +15,7 @@ from mmuviz.engine.access import (
     peek_access,
     prefetch_leaf,
 )
+from mmuviz.engine.alike_fixes import fix_alike
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.engine.fault_cost import Access, on_core_ps
 from mmuviz.engine.lookahead_fixes import (
@@ -25,7 +26,6 @@ from mmuviz.engine.lookahead_fixes import (
     bin_at,
     close_bin,
     count_cell,
-    fix_alike,
     note_alike,
     open_bin,
     with_hits,
@@ -158,7 +158,8 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
         if why == GO_ON:
             at = after_access(state, clock, vcpu, access, at, run, took)
             if access.write != 0 and access.word & mmu.WRITABLE == 0:
-                at = fix_alike(state, clock, vcpu, access, at, lookahead.high if unseen else FOREVER, (limit, took))
+                private = (lookahead.low, lookahead.high) if unseen else (0, FOREVER)
+                at = fix_alike(state, clock, vcpu, access, at, private, (limit, took))
             why = YIELD if log_is_low(state) else GO_ON
     close_bin(clock, vcpu, at.here)
     note_alike(clock, vcpu, at.fixes)

@@ -8,17 +8,16 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_cost import Access, Whole, note_exemplary_fault, note_long_fault, on_core_ps
-from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G, SHIFT_2M
+from mmuviz.ground.compiled import inlined
+from mmuviz.ground.pages import PAGES_PER_1G, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_4k, count_dirty
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, set_bit, set_bits
+from mmuviz.mmu.dirty_ring import flush_pml_buffer, set_bit
 from mmuviz.mmu.fault import keep_4k_fixed
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
 from mmuviz.mmu.touch import FIXABLE, trace_4k_fixed
-from mmuviz.workloads import stream as program
 
 
 class BinCount(NamedTuple):
@@ -223,84 +222,3 @@ def after_fix(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Prog
     fixes = fix_in_lookahead(state, clock, vcpu, access, at.fixes, at.time, took)
     clock.in_kernel_until[vcpu] = at.time + took
     return Progress(at.time + took, at.position, fixes, with_fix(clock, vcpu, here, at.time, took))
-
-
-@inlined
-def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> int:
-    """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits."""
-    at, pages = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)), 0
-    while pages < most and state.l1[at + pages] == word:
-        pages += 1
-    return pages
-
-
-@inlined
-def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
-    """Whether a sweep's next faults surely leave nothing but an SPTE, a bit and sums, as the last one did."""
-    stream = clock.stream[vcpu]
-    if stream[program.KIND] != program.STEPS or stream[program.STRIDE] != 1:
-        return False
-    plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
-    writes = stream[program.WRITE_PERMILLE] >= program.ALWAYS and access.word & mmu.DIRTY != 0
-    ready = state.pml_count[vcpu] == 0 and clock.pending_kick_ps[vcpu] == 0 and clock.regs[layout.ONE_BY_ONE] == 0
-    short = at.fixes.took_ps == fix_ps(state, clock, vcpu) and at.fixes.took_ps <= at.fixes.short_ps
-    return bool(plain and writes and ready and short)
-
-
-@woven
-def fix_alike(
-    state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, high: int, times: tuple[int, int]
-) -> Progress:  # fmt: skip
-    """After a fault and its access, as many more of a sweep at once as surely are like them.
-
-    Args:
-        state: tables, changed in place.
-        clock: changed in place.
-        vcpu: whose lookahead it is.
-        access: the one that was fixed and made.
-        at: how far the vCPU ran.
-        high: the gfn up to which the first of `times` holds.
-        times: up to which nobody else does anything that may not wait, and what an access takes, ps.
-
-    Returns:
-        How far it ran.
-    """
-    if not may_be_alike(state, clock, vcpu, access, at):
-        return at
-    limit, step_ps = times
-    slot = gfn_to_memslot(state, access.gfn)
-    high = min(high, state.slots[slot, mmu.SLOT_END])
-    gfn, each = access.gfn + 1, at.fixes.took_ps + step_ps
-    most = min((min(limit, at.here.end) - at.time) // each, high - gfn, -gfn & (PAGES_PER_2M - 1))
-    most = min(
-        most, clock.stream[vcpu, program.ACCESSES] - at.position, clock.stream[vcpu, program.PAGES] - at.position
-    )
-    row = int(state.row_of[access.gfn >> SHIFT_1G])
-    pages = pages_alike(state, row, gfn, access.word, most)
-    if pages == 0:
-        return at
-    first = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
-    for page in range(first, first + pages):
-        state.l1[page] |= mmu.WRITABLE
-    marked = 0
-    if state.slots[slot, mmu.SLOT_LOGGING] != 0:
-        marked = set_bits(
-            state, slot, state.slots[slot, mmu.SLOT_DIRTY_AT], gfn - state.slots[slot, mmu.SLOT_BASE], pages
-        )
-    end = at.time + pages * each
-    state.stat[mmu.STAT_STAMP] = end - each
-    clock.in_kernel_until[vcpu] = end - step_ps
-    was, here = at.fixes, at.here
-    fixes = Fixes(
-        was.all + pages,
-        was.longest_ps,
-        was.region,
-        was.fixed + pages,
-        was.marked + marked,
-        was.took_ps,
-        was.alike + pages,
-        was.short_ps,
-    )
-    fixed_ps = here.fixed_ps + pages * was.took_ps
-    here = BinCount(here.number, here.end, here.hits + pages, here.fixed + pages, fixed_ps, here.slow_ps)
-    return Progress(end, at.position + pages, fixes, here)

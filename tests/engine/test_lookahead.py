@@ -35,12 +35,28 @@ IN_TURNS: Final[Document] = {
 }
 """Each page is mapped by a fault of its own, at the lock's cache line; now and then a vCPU exits."""
 
+DRAWN: Final[Document] = {
+    "vm": {"kernel": "6.12", "dirty_log_mode": "manual", "vendor": "amd", "vcpus": 2, "eager_page_split": True},
+    "memory": [
+        {"size": 8 * MIB, "backing": "hugetlb_2m"},
+        {"size": 3 * MIB, "backing": "thp"},
+        {"size": MIB, "backing": "4k", "logged": False},
+    ],
+    "workload": {"pattern": "uniform_random", "accesses": 3000},
+    "driver": {"kind": "dirty_log_perf_test", "iterations": 2},
+}
+"""Protected pages are written in any order, some again, over the border of two slots and one that is not logged."""
+
 EXAMPLES: Final = {
     "torn": TORN,
     "in_turns": IN_TURNS,
     "in_turns_eager": scenario_of(IN_TURNS, vm={"eager_page_split": True}).given(),
     "in_turns_later": scenario_of(IN_TURNS, vm={"kernel": "6.12"}).given(),
     "disabling": scenario_of(IN_TURNS, driver={"runs_while_disabling": True}).given(),
+    "drawn": DRAWN,
+    "drawn_with_pml": scenario_of(DRAWN, vm={"vendor": "intel", "pml": True}).given(),
+    "drawn_by_all": scenario_of(DRAWN, workload={"shared": True, "rate_hz": 9_000_000}).given(),
+    "strided": scenario_of(DRAWN, workload={"pattern": "strided", "stride": 12 << 10}).given(),
     "other_host": {**IN_TURNS, "host": {"profile": "split_on_fault"}},
 }
 

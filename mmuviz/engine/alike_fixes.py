@@ -1,0 +1,169 @@
+"""Faults of a lookahead that are like the last one, so that all that differs between them is a page: fixed at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmuviz.engine import clock as layout
+from mmuviz.engine.access import prefetch_leaf
+from mmuviz.engine.clock import Clock
+from mmuviz.engine.fault_cost import Access
+from mmuviz.engine.lookahead_fixes import BinCount, Fixes, Progress, fix_ps
+from mmuviz.ground.compiled import inlined, woven
+from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G
+from mmuviz.mmu import state as mmu
+from mmuviz.mmu.cells import count_4k
+from mmuviz.mmu.dirty_ring import mark_bit, set_bits
+from mmuviz.mmu.memslot import gfn_to_memslot
+from mmuviz.mmu.state import MmuState
+from mmuviz.mmu.touch import FIXABLE
+from mmuviz.workloads import stream as program
+from mmuviz.workloads.accesses import gfn_at
+
+
+@inlined
+def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
+    """Whether the next faults like the last one surely leave nothing but an SPTE, a bit and sums, as that one did."""
+    plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
+    writes = clock.stream[vcpu, program.WRITE_PERMILLE] >= program.ALWAYS and access.word & mmu.DIRTY != 0
+    ready = state.pml_count[vcpu] == 0 and clock.pending_kick_ps[vcpu] == 0 and clock.regs[layout.ONE_BY_ONE] == 0
+    short = at.fixes.took_ps == fix_ps(state, clock, vcpu) and at.fixes.took_ps <= at.fixes.short_ps
+    return bool(plain and writes and ready and short)
+
+
+@inlined
+def after_alike(
+    state: MmuState, clock: Clock, vcpu: int, at: Progress, fixes: Fixes, times: tuple[int, int], hits: int
+) -> Progress:  # fmt: skip
+    """After accesses of which some were fixed: `times` are when the last of these faults began, and now."""
+    begun, end = times
+    here, fixed = at.here, fixes.all - at.fixes.all
+    state.stat[mmu.STAT_STAMP] = begun
+    clock.in_kernel_until[vcpu] = begun + fixes.took_ps
+    fixed_ps = here.fixed_ps + fixed * fixes.took_ps
+    here = BinCount(here.number, here.end, here.hits + hits, here.fixed + fixed, fixed_ps, here.slow_ps)
+    return Progress(end, at.position + hits, fixes, here)
+
+
+@inlined
+def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
+    """The faults with `more` that took as long; those `in_region`, the last one's, are counted in its cell later."""
+    return Fixes(
+        fixes.all + more,
+        fixes.longest_ps,
+        fixes.region,
+        fixes.fixed + in_region,
+        fixes.marked + marked,
+        fixes.took_ps,
+        fixes.alike + more,
+        fixes.short_ps,
+    )
+
+
+@inlined
+def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> int:
+    """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits."""
+    at, pages = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)), 0
+    while pages < most and state.l1[at + pages] == word:
+        pages += 1
+    return pages
+
+
+@woven
+def fix_alike_in_order(
+    state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, high: int, times: tuple[int, int]
+) -> Progress:  # fmt: skip
+    """fix_alike() of a sweep over pages in a row, up to the end of a 4K table."""
+    limit, step_ps = times
+    slot = gfn_to_memslot(state, access.gfn)
+    high = min(high, state.slots[slot, mmu.SLOT_END])
+    gfn, each = access.gfn + 1, at.fixes.took_ps + step_ps
+    most = min((min(limit, at.here.end) - at.time) // each, high - gfn, -gfn & (PAGES_PER_2M - 1))
+    most = min(
+        most, clock.stream[vcpu, program.ACCESSES] - at.position, clock.stream[vcpu, program.PAGES] - at.position
+    )
+    row = int(state.row_of[access.gfn >> SHIFT_1G])
+    pages = pages_alike(state, row, gfn, access.word, most)
+    if pages == 0:
+        return at
+    first = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
+    for page in range(first, first + pages):
+        state.l1[page] |= mmu.WRITABLE
+    marked = 0
+    if state.slots[slot, mmu.SLOT_LOGGING] != 0:
+        marked = set_bits(
+            state, slot, state.slots[slot, mmu.SLOT_DIRTY_AT], gfn - state.slots[slot, mmu.SLOT_BASE], pages
+        )
+    end = at.time + pages * each
+    return after_alike(state, clock, vcpu, at, with_alike(at.fixes, pages, pages, marked), (end - each, end), pages)
+
+
+@woven
+def fix_alike_anywhere(
+    state: MmuState,
+    clock: Clock,
+    vcpu: int,
+    access: Access,
+    at: Progress,
+    private: tuple[int, int],
+    times: tuple[int, int],
+) -> Progress:
+    """fix_alike() of pages in any order, of one slot; those among them that are writable already are hits."""
+    fix, step_ps = at.fixes.took_ps, times[1]
+    slot, linear, l1 = gfn_to_memslot(state, access.gfn), state.conf[mmu.CONF_LINEAR], state.l1
+    base, words_at = state.slots[slot, mmu.SLOT_BASE], state.slots[slot, mmu.SLOT_DIRTY_AT]
+    low, high = max(private[0], base), min(private[1], state.slots[slot, mmu.SLOT_END])
+    logged = state.slots[slot, mmu.SLOT_LOGGING] != 0
+    accesses, last = clock.stream[vcpu, program.ACCESSES], min(times[0], at.here.end) - fix - step_ps
+    time, position, fixed, begun = at.time, at.position, 0, 0
+    while position < accesses and time <= last:
+        gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
+        if not low <= gfn < high:
+            break
+        prefetch_leaf(state, clock, vcpu, position)
+        page = np.uint64(gfn - linear)
+        if l1[page] == access.word:
+            l1[page] |= mmu.WRITABLE
+            count_4k(state, gfn, 1, FIXABLE, FIXABLE | mmu.WRITABLE)
+            if logged:
+                mark_bit(state, slot, words_at, gfn - base)
+            begun, fixed, time = time, fixed + 1, time + fix
+        elif l1[page] != access.word | mmu.WRITABLE:
+            break
+        time, position = time + step_ps, position + 1
+    if fixed == 0:  # hits alone are counted faster elsewhere
+        return at
+    return after_alike(state, clock, vcpu, at, with_alike(at.fixes, fixed, 0, 0), (begun, time), position - at.position)
+
+
+@inlined
+def fix_alike(
+    state: MmuState,
+    clock: Clock,
+    vcpu: int,
+    access: Access,
+    at: Progress,
+    private: tuple[int, int],
+    times: tuple[int, int],
+) -> Progress:
+    """After a fault and its access, as many more at once as surely are like them.
+
+    Args:
+        state: tables, changed in place.
+        clock: changed in place.
+        vcpu: whose lookahead it is.
+        access: the one that was fixed and made.
+        at: how far the vCPU ran.
+        private: the gfns, from and up to, for which the first of `times` holds.
+        times: up to which nobody else does anything that may not wait, and what an access takes, ps.
+
+    Returns:
+        How far it ran.
+    """
+    if not may_be_alike(state, clock, vcpu, access, at):
+        return at
+    if clock.stream[vcpu, program.KIND] == program.STEPS and clock.stream[vcpu, program.STRIDE] == 1:
+        return fix_alike_in_order(state, clock, vcpu, access, at, private[1], times)
+    if state.conf[mmu.CONF_LINEAR] == mmu.NOT_LINEAR:
+        return at
+    return fix_alike_anywhere(state, clock, vcpu, access, at, private, times)
