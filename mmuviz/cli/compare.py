@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.recording_folder import check_folder, file_names, write_recordings
-from mmuviz.cli.sources import add_arguments, checked_costs, most_memory, say_if_compiling, share_done, source_of
+from mmuviz.cli.sources import (
+    add_arguments,
+    checked_costs,
+    most_memory,
+    overrides_of,
+    say_if_compiling,
+    share_done,
+    source_of,
+)
 from mmuviz.ground.errors import InputError, MmuvizError, one_line
 
 if TYPE_CHECKING:
@@ -67,9 +75,10 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
         InputError: it is refused, or nothing says what is compared.
     """
     from mmuviz.studies.comparison import Comparison
+    from mmuviz.studies.scenario_files import read_base
 
-    found = source_of(arguments)
     if arguments.policies is None and arguments.vary is None:
+        found = source_of(arguments)
         if isinstance(found, Comparison):
             return found
         raise InputError(
@@ -77,7 +86,7 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
             "--vary vm.kernel=6.1,6.12"
         )
     policies = [] if arguments.policies is None else [each.strip() for each in arguments.policies.split(",")]
-    base = found.base if isinstance(found, Comparison) else found
+    base, _ = read_base(arguments.source, overrides_of(arguments.set))
     try:
         return Comparison.of(base, policies, arguments.vary or "")
     except MmuvizError as error:

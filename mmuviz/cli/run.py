@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.progress import Progress
-from mmuviz.cli.sources import add_arguments, checked_costs, say_if_compiling, share_done, source_of
+from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling, share_done
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.recording.quantities import time_text
 
@@ -73,23 +73,26 @@ def _run(arguments: argparse.Namespace) -> int:
 def scenario_of(arguments: argparse.Namespace) -> Scenario:
     """The Scenario of a command line; of a Comparison its base, with a word about the variants.
 
+    No word where --set has chosen: a policy, or just what one of the variants is.
+
     Raises:
         InputError: it is refused.
     """
-    from mmuviz.studies.comparison import Comparison
+    from mmuviz.studies.policies import POLICIES
+    from mmuviz.studies.scenario_files import is_one_of, read_base
 
-    found = source_of(arguments)
-    if not isinstance(found, Comparison):
-        return found
-    if sys.stderr is not None:
-        first = next((each.get("policy") for each in found.variants if "policy" in each), None)
-        remedy = f"; --set policy={first} runs one of them" if first else ""
-        print(
-            f"mmuviz: {arguments.source} has {len(found.scenarios)} variants; this runs what they have in common, "
-            f"mmuviz compare runs them all{remedy}",
-            file=sys.stderr,
-        )
-    return found.base
+    chosen = overrides_of(arguments.set)
+    base, variants = read_base(arguments.source, chosen)
+    if sys.stderr is None or not variants or "policy" in chosen or (chosen and is_one_of(base, variants)):
+        return base
+    first = next((each["policy"] for each in variants if each.get("policy") in list(POLICIES)), None)
+    remedy = f"; --set policy={first} runs one of them" if first else ""
+    print(
+        f"mmuviz: {arguments.source} has {len(variants)} variants; this runs what they have in common, "
+        f"mmuviz compare runs them all{remedy}",
+        file=sys.stderr,
+    )
+    return base
 
 
 def check_output(path: Path, source: str) -> None:

@@ -12,7 +12,7 @@ from mmuviz.engine.choices.scenario import LONGEST_TEXT, Scenario
 from mmuviz.ground.errors import InputError, MmuvizError, shown
 from mmuviz.mmu.recordings import SCHEMA, checked
 from mmuviz.studies.comparison import Comparison
-from mmuviz.studies.overrides import apply_overrides
+from mmuviz.studies.overrides import apply_overrides, overridden
 from mmuviz.studies.packaged_scenarios import ORDER, packaged_document
 from mmuviz.studies.scenario_text import read_text
 
@@ -40,6 +40,52 @@ def read_scenario(source: str | Path, overrides: Mapping[str, Any] | None = None
         return scenario_of(document)
     except MmuvizError as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def read_base(
+    source: str | Path, overrides: Mapping[str, Any] | None = None
+) -> tuple[Scenario, tuple[Mapping[str, Any], ...]]:
+    """Read what the variants of a file have in common, with overrides.
+
+    With overrides the variants need not fit: what is chosen may be one of them, or contradict one.
+
+    Args:
+        source: as read_scenario() takes it.
+        overrides: as read_scenario() takes them.
+
+    Returns:
+        The Scenario, and the file's variants as it gives them; none where it has none.
+
+    Raises:
+        InputError: it is refused: file, field, value, rule, remedy.
+    """
+    if not overrides:
+        found = read_scenario(source)
+        return (found.base, found.variants) if isinstance(found, Comparison) else (found, ())
+    document = scenario_document(source)
+    variants = document.pop("variants", ())
+    try:
+        base = Scenario.model_validate(apply_overrides(document, overrides))
+    except MmuvizError as error:
+        raise InputError(f"{source}: {error}") from error
+    return base, tuple(each for each in variants if isinstance(each, Mapping)) if isinstance(variants, list) else ()
+
+
+def is_one_of(base: Scenario, variants: tuple[Mapping[str, Any], ...]) -> bool:
+    """Whether one of the variants changes nothing of a Scenario.
+
+    Args:
+        base: what they have in common.
+        variants: sets of overrides; one that is refused is none.
+    """
+    for each in variants:
+        try:
+            same = Scenario.model_validate(overridden(base.given(), each)).digest() == base.digest()
+        except MmuvizError:
+            same = False
+        if same:
+            return True
+    return False
 
 
 def scenario_document(source: str | Path) -> dict[str, Any]:

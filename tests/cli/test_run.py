@@ -92,6 +92,40 @@ def test_of_a_comparison_the_base_is_run(tmp_path: Path, capsys: Out) -> None:
     assert "has 2 variants; this runs what they have in common, mmuviz compare runs them" in printed.err
 
 
+MODES = [{"vm.dirty_log_mode": "manual"}, {"vm.dirty_log_mode": "legacy"}]
+
+
+@pytest.mark.parametrize("chosen", ["policy=lazy", "policy=legacy_eager", "vm.dirty_log_mode=manual"])
+def test_no_word_is_said_of_variants_where_one_was_chosen(chosen: str, tmp_path: Path, capsys: Out) -> None:
+    source = str(small_file(tmp_path, variants=MODES))
+    assert main(["run", source, "--set", chosen, "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_another_choice_leaves_the_variants_open(tmp_path: Path, capsys: Out) -> None:
+    source = str(small_file(tmp_path, variants=MODES))
+    assert main(["run", source, "--set", "vm.kernel=6.1", "--json"]) == 0
+    assert "has 2 variants; this runs what they have in common, mmuviz compare runs them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("chosen", "variants"),
+    [
+        ("vm.pml=false", [{"policy": "lazy"}, {"policy": "lazy", "vm.pml": False}]),
+        ("vm.kernel=5.17", [{"policy": "lazy"}, {"policy": "eager_at_enable"}]),
+    ],
+    ids=["two_alike", "one_contradicts"],
+)
+def test_variants_that_are_not_run_may_be_at_odds_with_a_choice(
+    chosen: str, variants: list[dict[str, object]], tmp_path: Path, capsys: Out
+) -> None:
+    source = str(small_file(tmp_path, variants=variants))
+    assert main(["run", source, "--set", chosen, "--json"]) == 0
+    assert main(["compare", source, "--set", chosen, "--policies", "lazy,legacy_lazy", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["compare", source, "--set", chosen]) == 2
+
+
 def test_a_focus_keeps_its_events_alone(tmp_path: Path) -> None:
     out = tmp_path / "out.mmuviz"
     source = str(small_file(tmp_path, driver=PASSES))
