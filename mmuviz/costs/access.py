@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.costs.counted import Counts, NotCounted, first_counted
+from mmuviz.costs.counted import Counts, Recipe, first_counted
 from mmuviz.costs.estimate import Estimate, assumption
-from mmuviz.costs.recipe import FAULT_SPLITS, RECOVERS, Cost
+from mmuviz.costs.recipe import FAULT_SPLITS, RECOVERS, Cost, absent, split_at
 
 CACHE_REFILL: Final = 36
 """Objects that a refill of the vCPU's cache of 40 adds where 4 remain; every 36th table pays for them."""
@@ -43,70 +43,69 @@ def _table(counts: Counts) -> Estimate:
     return counts.value("seq_map4k_newpt") - counts.value("seq_map4k")
 
 
-def _map_4k_of_huge(counts: Counts) -> Estimate:
-    # Before 6.2 that run is the refault of what the fault had zapped, after it a fast fault.
-    label = "lazyrest2m" if counts.release < FAULT_SPLITS else "map4k_log2m_w"
-    return counts.slope(label) - _guest_write(counts)
+# Before 6.2 that run is the refault of what the fault had zapped, after it a fast fault.
+_map_4k_of_huge: Final = split_at(
+    FAULT_SPLITS,
+    before=lambda c: c.slope("lazyrest2m") - _guest_write(c),
+    since=lambda c: c.slope("map4k_log2m_w") - _guest_write(c),
+)
+_initset: Final = split_at(
+    FAULT_SPLITS,
+    before=lambda c: c.slope("lazyrest2m_initset") - c.slope("lazyrest2m"),
+    since=lambda _: Estimate(0, 0, 0, ("lazyrest2m_initset",)),
+)
+_host_1g: Final = split_at(
+    FAULT_SPLITS,
+    before=lambda c: c.slope("lazy1g_rest") - c.slope("lazyrest2m"),
+    since=lambda c: c.slope("lazy1g_rest_initset") - c.slope("lazyrest2m_initset"),
+)
+_slow: Final = split_at(
+    FAULT_SPLITS,
+    before=lambda c: _map_4k_of_huge(c).assumed(),
+    since=lambda c: c.slope("lazyrest2m_initset") - _guest_write(c),
+)
+_split_2m: Final = split_at(
+    FAULT_SPLITS,
+    before=absent("fault_split_2m"),
+    since=lambda c: c.value("seq_lazyfirst2m_legacy") - _guest_write(c) - _slow(c),
+)
+_split_1g: Final = split_at(
+    FAULT_SPLITS,
+    before=absent("fault_split_1g"),
+    since=lambda c: c.value("d_first1g") - c.value("seq_lazyfirst2m_legacy") - _host_1g(c),
+)
 
 
-def _initset(counts: Counts) -> Estimate:
-    if counts.release >= FAULT_SPLITS:
-        return Estimate(0, 0, 0, ("lazyrest2m_initset",))
-    return counts.slope("lazyrest2m_initset") - counts.slope("lazyrest2m")
+def _first_write(whole: Estimate, counts: Counts) -> Estimate:
+    return whole - _guest_write(counts) - _map_4k_of_huge(counts)
 
 
-def _host_1g(counts: Counts) -> Estimate:
-    if counts.release < FAULT_SPLITS:
-        return counts.slope("lazy1g_rest") - counts.slope("lazyrest2m")
-    return counts.slope("lazy1g_rest_initset") - counts.slope("lazyrest2m_initset")
+_zap_2m: Final = split_at(
+    FAULT_SPLITS,
+    before=lambda c: _first_write(c.slope("lazyfirst2m", most=16), c) - _table(c),
+    since=absent("fault_zap_2m"),
+)
+_zap_1g: Final = split_at(
+    FAULT_SPLITS,
+    before=lambda c: _first_write(c.value("d_first1g"), c) - _host_1g(c) - _table(c) * 2,
+    since=absent("fault_zap_1g"),
+)
 
 
-def _slow(counts: Counts) -> Estimate:
-    if counts.release < FAULT_SPLITS:
-        return _map_4k_of_huge(counts).assumed()
-    return counts.slope("lazyrest2m_initset") - _guest_write(counts)
-
-
-def _split_2m(counts: Counts) -> Estimate:
-    if counts.release < FAULT_SPLITS:
-        raise NotCounted("fault_split_2m")
-    return counts.value("seq_lazyfirst2m_legacy") - _guest_write(counts) - _slow(counts)
-
-
-def _split_1g(counts: Counts) -> Estimate:
-    if counts.release < FAULT_SPLITS:
-        raise NotCounted("fault_split_1g")
-    return counts.value("d_first1g") - counts.value("seq_lazyfirst2m_legacy") - _host_1g(counts)
-
-
-def _zap_2m(counts: Counts) -> Estimate:
-    if counts.release >= FAULT_SPLITS:
-        raise NotCounted("fault_zap_2m")
-    first = counts.slope("lazyfirst2m", most=16) - _guest_write(counts)
-    return first - _map_4k_of_huge(counts) - _table(counts)
-
-
-def _zap_1g(counts: Counts) -> Estimate:
-    if counts.release >= FAULT_SPLITS:
-        raise NotCounted("fault_zap_1g")
-    first = counts.value("d_first1g") - _guest_write(counts)
-    return first - _map_4k_of_huge(counts) - _host_1g(counts) - _table(counts) * 2
-
-
-def _fast_huge(label: str, counts: Counts) -> Estimate:
-    if counts.release < RECOVERS:
-        return _fast(counts).assumed()
-    return counts.slope(label) - _guest_write(counts)
+def _fast_huge(label: str) -> Recipe:
+    return split_at(RECOVERS, before=lambda c: _fast(c).assumed(), since=lambda c: c.slope(label) - _guest_write(c))
 
 
 def _host_fault(counts: Counts) -> Estimate:
     return counts.slope("map4k_hostfault") - counts.slope("map4k_w")
 
 
-def _map_1g(counts: Counts) -> Estimate:
-    # Up to 6.12 the refault after disabling maps 1G too, and more of them were counted.
-    label = "retouch1g_aftdisable" if counts.release < RECOVERS else "map1g_w"
-    return counts.slope(label) - _guest_write(counts)
+# Up to 6.12 the refault after disabling maps 1G too, and more of them were counted.
+_map_1g: Final = split_at(
+    RECOVERS,
+    before=lambda c: c.slope("retouch1g_aftdisable") - _guest_write(c),
+    since=lambda c: c.slope("map1g_w") - _guest_write(c),
+)
 
 
 LIKE_FAST: Final = "up to 6.12 from fault_fast: a huge page is seldom fixed there, and was not counted"
@@ -125,7 +124,7 @@ ACCESS: Final = (
         "fault_fast_2m",
         "instructions/fault",
         "the same for a 2M page of a slot that is not logged",
-        lambda c: _fast_huge("retouch2m_aftdisable", c),
+        _fast_huge("retouch2m_aftdisable"),
         (RECOVERS,),
         LIKE_FAST,
     ),
@@ -133,7 +132,7 @@ ACCESS: Final = (
         "fault_fast_1g",
         "instructions/fault",
         "the same for a 1G page",
-        lambda c: _fast_huge("retouch1g_aftdisable", c),
+        _fast_huge("retouch1g_aftdisable"),
         (RECOVERS,),
         LIKE_FAST,
     ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mmuviz.costs.counted import Recipe, Release
+from mmuviz.costs.counted import Counts, NotCounted, Recipe, Release
+from mmuviz.costs.estimate import Estimate
 
 FAULT_SPLITS: Final[Release] = (6, 2)
 """From here on a write fault splits a huge page; before, it zaps it."""
@@ -34,3 +35,30 @@ class Cost:
     recipe: Recipe
     changed: tuple[Release, ...] = ()
     derived: str = ""
+
+
+def split_at(release: Release, *, before: Recipe, since: Recipe) -> Recipe:
+    """A recipe that a release changed.
+
+    Args:
+        release: the first one with the new path.
+        before: what holds on older kernels.
+        since: what holds from it on.
+
+    Returns:
+        The one or the other, by the kernel that was counted.
+    """
+
+    def choose(counts: Counts) -> Estimate:
+        return (since if counts.release >= release else before)(counts)
+
+    return choose
+
+
+def absent(name: str) -> Recipe:
+    """A path that a kernel does not have: asking for it says so."""
+
+    def refuse(_: Counts) -> Estimate:
+        raise NotCounted(name)
+
+    return refuse

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.costs.counted import Counts, NotCounted
+from mmuviz.costs.counted import Counts, Recipe, first_counted
 from mmuviz.costs.estimate import Estimate, assumption
-from mmuviz.costs.recipe import RECOVERS, Cost
+from mmuviz.costs.recipe import RECOVERS, Cost, absent, split_at
 
 WORDS_PER_2M: Final = 8
 WORDS_PER_1G: Final = 4096
@@ -80,16 +80,17 @@ def _empty_share(counts: Counts) -> float:
     return old.value("d_disable_table").value / _collapsed(old).value
 
 
-def _empty_part(whole: Estimate, counts: Counts) -> Estimate:
-    if counts.release == (6, 1):
-        return counts.value("d_disable_table")
-    if counts.release >= RECOVERS:
-        return (whole * RECOVERED_EMPTY).within(0.45, 1.2).assumed()
-    return (whole * _empty_share(counts)).within(0.3, 1.7).assumed()
-
-
-def _table(counts: Counts) -> Estimate:
-    return _empty_part(_collapsed(counts), counts)
+_table: Final = split_at(
+    RECOVERS,
+    # Counted by itself on one kernel; on the others it is taken for the same share of a full one.
+    before=first_counted(
+        [
+            lambda c: c.value("d_disable_table"),
+            lambda c: (_collapsed(c) * _empty_share(c)).within(0.3, 1.7).assumed(),
+        ]
+    ),
+    since=lambda c: (_collapsed(c) * RECOVERED_EMPTY).within(0.45, 1.2).assumed(),
+)
 
 
 def _child(counts: Counts) -> Estimate:
@@ -104,16 +105,12 @@ def _full_less_empty(whole: Estimate, table: Estimate) -> Estimate:
     return Estimate(value, max(0.0, ends[0]), ends[-1], tuple(dict.fromkeys((*whole.sources, *table.sources))))
 
 
-def _zap(part: str, counts: Counts) -> Estimate:
-    if counts.release >= RECOVERS:
-        raise NotCounted(f"zap_{part}")
-    return _table(counts) if part == "table" else _child(counts)
+def _zap(part: str, recipe: Recipe) -> Recipe:
+    return split_at(RECOVERS, before=recipe, since=absent(f"zap_{part}"))
 
 
-def _recover(part: str, counts: Counts) -> Estimate:
-    if counts.release < RECOVERS:
-        raise NotCounted(f"recover_{part}")
-    return _table(counts) if part == "table" else _child(counts)
+def _recover(part: str, recipe: Recipe) -> Recipe:
+    return split_at(RECOVERS, before=absent(f"recover_{part}"), since=recipe)
 
 
 def _delete_table(counts: Counts) -> Estimate:
@@ -171,7 +168,7 @@ TABLES: Final = (
         "zap_table",
         "instructions/table",
         "disable zaps a table: its 512 entries, all empty",
-        lambda c: _zap("table", c),
+        _zap("table", _table),
         (RECOVERS,),
         f"6.12 from {SHARE}",
     ),
@@ -179,7 +176,7 @@ TABLES: Final = (
         "zap_child",
         "instructions/page",
         "the same: what each leaf in it adds",
-        lambda c: _zap("child", c),
+        _zap("child", _child),
         (RECOVERS,),
         REST,
     ),
@@ -187,7 +184,7 @@ TABLES: Final = (
         "recover_table",
         "instructions/table",
         "disable makes a huge page of a table: its 512 entries, all empty but one",
-        lambda c: _recover("table", c),
+        _recover("table", _table),
         (RECOVERS,),
         "four fifths of a full table, which was counted: what 6.13 no longer does was done to leaves",
     ),
@@ -195,7 +192,7 @@ TABLES: Final = (
         "recover_child",
         "instructions/page",
         "the same: what each leaf adds",
-        lambda c: _recover("child", c),
+        _recover("child", _child),
         (RECOVERS,),
         REST,
     ),
