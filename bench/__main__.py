@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import engine, slots, touches
+from bench import engine, page, slots, touches
 from bench.report import machine_name
 
 
@@ -12,7 +12,8 @@ def main() -> None:
     print(f"Medians of {touches.RUNS} and {slots.RUNS} runs; ratios are taken inside one run, on the same indices.\n")
     print(slots.run() + "\n", flush=True)
     print(touches.run() + "\n", flush=True)
-    print(engine.run(), flush=True)
+    print(engine.run() + "\n", flush=True)
+    print(page.run())
 
 
 if __name__ == "__main__":

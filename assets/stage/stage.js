@@ -124,6 +124,7 @@
       this.chooseSpeed(state.speed);
       this.each("shown", runs, state);
       this.resize();
+      this.root.classList.add("ready");
       this.each("started");
       if (state.ps === null) {
         this.clock.seek(0);
