@@ -20,9 +20,9 @@
       this.clock = null;
       this.request = null;
       this.toldAt = 0;
+      this.ask(this.state); // the answer comes when the rest is long there
       this.parts = (S.parts || []).map((make) => make(this));
       this.listen();
-      this.ask(this.state);
     }
 
     // What the parts of the page do at the same moments as the stage itself: shown, resize, draw, tell, changed, progress.
@@ -341,19 +341,8 @@
     }
   }
 
-  function begin() {
-    const root = byId("stage");
-    if (root) {
-      S.stage = new Stage(root);
-    }
-    return Boolean(root);
-  }
-
-  // Dash puts the page in at a time of its own.
-  document.addEventListener("DOMContentLoaded", () => {
-    if (!begin()) {
-      const watch = new MutationObserver(() => begin() && watch.disconnect());
-      watch.observe(document.body, { childList: true, subtree: true });
-    }
-  });
+  // The page stands in the document before this; the last of its scripts calls it.
+  S.begin = function () {
+    S.stage = new Stage(byId("stage"));
+  };
 })();

@@ -2,17 +2,35 @@
 
 import os
 
-from dash import Dash
+from dash import Dash, html
 from flask import Flask, Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from mmuviz.ground.version import __version__
-from mmuviz.web import compression, details_api, document, failures, headers, page, run_api
+from mmuviz.web import bundle, compression, details_api, document, failures, headers, page, run_api
+from mmuviz.web.markup import markup
 from mmuviz.web.run_queue import RunQueue
 
 YEAR_S = 31_536_000
 # Far above any request of ours, far below what could hurt.
 MAX_BODY_BYTES = 1 << 20
+
+
+class Page(Dash):
+    """A Dash app whose page stands in the document, and is drawn before Dash's own scripts are there."""
+
+    def interpolate_index(self, *texts: str, **parts: str) -> str:
+        """Fill the document for one visitor.
+
+        Args:
+            *texts: what Dash puts in.
+            **parts: the same by the name of its place.
+
+        Returns:
+            HTML.
+        """
+        text = str(super().interpolate_index(*texts, **parts))  # type: ignore[no-untyped-call]  # Dash leaves it untyped
+        return text.replace("{%style%}", bundle.address("css")).replace("{%script%}", bundle.address("js"))
 
 
 def create_app() -> Dash:
@@ -30,21 +48,22 @@ def create_app() -> Dash:
     server.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     compression.register(server)
 
-    app = Dash(
+    app = Page(
         "mmuviz",
         server=server,  # type: ignore[arg-type]  # Dash's annotation leaves out what its documentation takes
         title="MMUViz",
         update_title="",
         assets_folder=str(document.assets_folder()),
-        assets_ignore=document.NOT_WITH_THE_REST,
-        index_string=document.index(),
+        assets_ignore=".*",  # they are one file
+        index_string=document.index(markup(page.layout())),
         compress=False,  # done above, with a cache
         serve_locally=True,
         add_log_handler=False,
         use_async=False,
         enable_mcp=False,
     )
-    app.layout = page.layout()
+    app.layout = html.Div()  # the page moves by its own scripts, and waits for no renderer
+    bundle.register(server)
     run_api.register(server, RunQueue())
     details_api.register(server)
     server.add_url_rule("/healthz", view_func=_healthz)

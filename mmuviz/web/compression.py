@@ -8,7 +8,7 @@ from flask import Flask, Request, Response, g, request
 from flask_compress import Compress
 
 # Dash's scripts and our own files: the same bytes as long as this process lives.
-_KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/")
+_KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/", "/page.")
 _COMPRESSED_TYPES = [
     "text/html",
     "text/css",

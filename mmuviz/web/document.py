@@ -10,7 +10,7 @@ DESCRIPTION = "A simulated KVM MMU splits 1G, 2M and 4K pages under dirty loggin
 THEME = "tokens.js"
 """The script that chooses the colours; it stands in the head, so that nothing is painted in others."""
 NOT_WITH_THE_REST = r"^(tokens\.js|failure\.css)$"
-"""Assets that Dash must not load."""
+"""Assets that are no part of the page's one script and one style sheet."""
 
 _INDEX = f"""<!DOCTYPE html>
 <html lang="en">
@@ -22,11 +22,14 @@ _INDEX = f"""<!DOCTYPE html>
     <link rel="icon" type="image/svg+xml" href="{{%icon%}}">
     <script src="{{%theme%}}"></script>
     {{%css%}}
+    <link rel="stylesheet" href="{{%style%}}">
   </head>
   <body>
     <noscript>MMUViz draws in the browser: please allow JavaScript for this page.</noscript>
-    {{%app_entry%}}
-    <footer>
+    {{%tree%}}
+    <script src="{{%script%}}"></script>
+    <div hidden>{{%app_entry%}}</div>
+    <footer hidden>
       {{%config%}}
       {{%scripts%}}
       {{%renderer%}}
@@ -36,13 +39,16 @@ _INDEX = f"""<!DOCTYPE html>
 """
 
 
-def index() -> str:
-    """Write the document around the app.
+def index(tree: str) -> str:
+    """Write the document.
+
+    Args:
+        tree: the page, as HTML.
 
     Returns:
-        HTML, with the places that Dash fills.
+        HTML, with the places that Dash fills, and {%style%} and {%script%}.
     """
-    return _INDEX.replace("{%icon%}", icon()).replace("{%theme%}", address(THEME))
+    return _INDEX.replace("{%icon%}", icon()).replace("{%theme%}", address(THEME)).replace("{%tree%}", tree)
 
 
 def icon() -> str:

@@ -64,7 +64,7 @@ def test_the_installed_page_is_served_with_its_assets_and_data(served: Served) -
     page = served.get("/")
     assert page.status == 200
     assert "<title>MMUViz</title>" in page.text
-    (style,) = re.findall(r'href="(/assets/tokens\.css[^"]*)"', page.text)
+    (style,) = re.findall(r'href="(/page\.css[^"]*)"', page.text)
     asset = served.get(style)
     assert asset.status == 200
     assert "--ground" in asset.text

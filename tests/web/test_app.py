@@ -83,16 +83,17 @@ def test_the_document_names_no_other_host(client: FlaskClient) -> None:
     assert re.findall(r"(?:https?:)?//[\w.-]+\.\w+", document) == []
 
 
-def test_assets_are_kept_for_a_year_under_addresses_that_change_with_them(client: FlaskClient) -> None:
-    address = re.search(r'href="(/assets/tokens\.css\?m=[\d.]+)"', client.get("/").text)
-    assert address is not None
-    assert client.get(address[1]).cache_control.max_age == 31_536_000
+def test_files_are_kept_for_a_year_under_addresses_that_change_with_them(client: FlaskClient) -> None:
+    addresses = re.findall(r'(?:src|href)="(/(?:page|assets)[^"]+\?m=[\d.-]+)"', client.get("/").text)
+    assert [each.partition("?")[0] for each in addresses] == ["/assets/tokens.js", "/page.css", "/page.js"]
+    for each in addresses:
+        assert client.get(each).cache_control.max_age == 31_536_000
 
 
 def test_an_asset_that_did_not_change_is_not_sent_again(client: FlaskClient) -> None:
-    first = encoded(client, "/assets/stage-panes.css", "br")
+    first = encoded(client, "/assets/tokens.css", "br")
     asked = {"Accept-Encoding": "br", "If-None-Match": first.headers["ETag"]}
-    again = client.get("/assets/stage-panes.css", headers=asked)
+    again = client.get("/assets/tokens.css", headers=asked)
     assert again.status_code == 304
     assert again.data == b""
 
@@ -103,13 +104,13 @@ def encoded(client: FlaskClient, path: str, encoding: str) -> TestResponse:
 
 @pytest.mark.parametrize("encoding", ["zstd", "br", "gzip"])
 def test_scripts_and_styles_travel_compressed(client: FlaskClient, encoding: str) -> None:
-    for path in [max(scripts(client), key=lambda path: len(client.get(path).data)), "/assets/stage-panes.css"]:
+    for path in [max(scripts(client), key=lambda path: len(client.get(path).data)), "/page.css"]:
         plain, packed = client.get(path), encoded(client, path, encoding)
         assert packed.headers["Content-Encoding"] == encoding
         assert len(packed.data) < len(plain.data) / 2
 
 
-@pytest.mark.parametrize("path", [None, "/assets/stage-panes.css"])
+@pytest.mark.parametrize("path", [None, "/page.css"])
 def test_a_file_is_compressed_once(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str | None) -> None:
     path = path or scripts(client)[0]
     first = encoded(client, path, "gzip").data

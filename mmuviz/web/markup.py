@@ -1,0 +1,51 @@
+"""Components of Dash as HTML text, so that a page stands in its document before any script has run."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+
+from dash.development.base_component import Component
+
+HTML: Final = "dash_html_components"
+RENAMED: Final = {"className": "class", "htmlFor": "for"}
+"""What React calls otherwise; all other names differ in capitals alone."""
+VOID: Final = frozenset({"br", "hr", "img", "input"})
+"""Elements that have no end."""
+
+
+def markup(tree: object) -> str:
+    """Write a tree down.
+
+    Args:
+        tree: components of dash.html, text, numbers, lists of them, or None.
+
+    Returns:
+        HTML.
+
+    Raises:
+        TypeError: another component, which needs Dash's renderer.
+    """
+    if isinstance(tree, Component):
+        return _element(tree)
+    if isinstance(tree, list | tuple):
+        return "".join(markup(each) for each in tree)
+    return "" if tree is None else escape(str(tree), quote=False)
+
+
+def _element(component: Component) -> str:
+    described = component.to_plotly_json()  # type: ignore[no-untyped-call]  # Dash leaves it untyped
+    if described["namespace"] != HTML:
+        raise TypeError(f"{described['type']} is no element of dash.html; only those stand in the document")
+    tag, properties = described["type"].lower(), dict(described["props"])
+    children = properties.pop("children", None)
+    start = f"<{tag}{''.join(_attribute(name, value) for name, value in properties.items())}>"
+    return start if tag in VOID else f"{start}{markup(children)}</{tag}>"
+
+
+def _attribute(name: str, value: object) -> str:
+    """` name="value"`; nothing where it is off."""
+    if value is None or value is False:
+        return ""
+    text = "" if value is True else str(value)
+    return f' {RENAMED.get(name, name.lower())}="{escape(text)}"'
