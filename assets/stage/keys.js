@@ -3,7 +3,8 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const OWN = "input, select, textarea, button, a, [contenteditable]";
+  const OWN = "input, select, textarea, [contenteditable]";
+  const PRESSED = "button, a, summary";
 
   // One table for the keys and for the help: keys, what they do, the name of the action.
   S.KEYS = [
@@ -30,8 +31,9 @@
       }
       const found = all().find(([keys]) => keys.includes(event.key));
       const target = event.target instanceof Element ? event.target : null;
-      // A focused control keeps its keys; the scrubber is the player's own.
-      if (!found || (target && target.closest(OWN) !== null)) {
+      // A focused control keeps its keys, of which a button has only one here; the scrubber is the player's own.
+      const own = event.key === " " ? `${OWN}, ${PRESSED}` : OWN;
+      if (!found || (target && target.closest(own) !== null)) {
         return;
       }
       event.preventDefault();
