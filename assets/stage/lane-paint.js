@@ -26,34 +26,45 @@
     };
   };
 
-  // One lane into an ImageData: its columns are those of the time from `from`, `perPixel` ps each.
-  S.paintLane = function (image, shares, lane, { from, perPixel, endPs, colours }) {
-    const { width, height, data } = image;
-    const own = new Float64Array(S.LANE_PARTS.length);
-    for (let x = 0; x < width; x += 1) {
+  // A pixel as a Uint32Array over an ImageData has it.
+  S.pixelOf = ([red, green, blue]) => new Uint32Array(new Uint8Array([red, green, blue, 255]).buffer)[0];
+
+  // Columns [first, end) of one lane into pixels of an image `wide` wide, from row `top` on: a column is the time from
+  // `from` + column * `perPixel`.
+  S.paintLane = function (pixels, wide, { shares, lane, top, height, first, end, from, perPixel, colours }) {
+    const { endPs } = shares.run;
+    const stacked = [colours.fault, colours.lock, colours.away, colours.track, colours.slow, colours.run];
+    const own = new Float64Array(stacked.length);
+    let before = shares.timesAt(lane, Math.min(endPs, from + first * perPixel));
+    let after = new Float64Array(S.LANE_PARTS.length);
+    for (let x = first; x < end; x += 1) {
       const begin = from + x * perPixel;
-      const over = begin >= endPs;
-      if (!over) {
-        shares.of(lane, begin, Math.min(endPs, begin + perPixel), own);
-      }
+      const over = Math.min(endPs, begin + perPixel);
+      shares.timesAt(lane, over, after);
+      stackOf(before, after, over - begin, own);
       let y = 0;
-      const fill = (colour, rows) => {
-        for (const end = Math.min(height, y + rows); y < end; y += 1) {
-          const at = 4 * (y * width + x);
-          [data[at], data[at + 1], data[at + 2]] = colour;
-          data[at + 3] = 255;
+      for (let part = 0; part < stacked.length; part += 1) {
+        const last = begin < endPs ? Math.round(own[part] * height) : 0;
+        for (; y < last; y += 1) {
+          pixels[(top + y) * wide + x] = stacked[part];
         }
-      };
-      if (!over) {
-        const [fault, lock, away, slow, run] = own;
-        fill(colours.fault, Math.round(fault * height));
-        fill(colours.lock, Math.round((fault + lock) * height) - y);
-        fill(colours.away, Math.round((fault + lock + away) * height) - y);
-        fill(colours.track, Math.round((1 - slow - run) * height) - y);
-        fill(colours.slow, Math.round((1 - run) * height) - y);
-        fill(colours.run, run > 0 ? height - y : 0);
       }
-      fill(colours.track, height - y);
+      for (; y < height; y += 1) {
+        pixels[(top + y) * wide + x] = colours.track;
+      }
+      [before, after] = [after, before];
     }
   };
+
+  // Where each part of a column ends, as shares from the top: stalls hang there, running stands at the bottom.
+  function stackOf(before, after, span, out) {
+    const share = (part) => (span > 0 ? (after[part] - before[part]) / span : 0);
+    const [slow, run] = [share(3), share(4)];
+    out[0] = share(0);
+    out[1] = out[0] + share(1);
+    out[2] = out[1] + share(2);
+    out[3] = 1 - slow - run;
+    out[4] = 1 - run;
+    out[5] = run > 0 ? 1 : out[4];
+  }
 })();

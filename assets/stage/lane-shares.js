@@ -8,6 +8,10 @@
   const FULL = 255;
   // Places in a lane's shares.
   S.LANE_PARTS = ["fault", "lock", "away", "slow", "run"];
+  const PARTS = S.LANE_PARTS.length;
+  const RUN = PARTS - 1;
+  // A Recording counts shares in steps of 1/255: so much may be left over where nothing was.
+  const GRAIN = 4 / FULL;
 
   // Groups of vCPUs, [first, end): one vCPU each up to eight, else eight groups as equal as can be.
   S.laneGroups = function (vcpus) {
@@ -27,11 +31,13 @@
     constructor(run) {
       this.run = run;
       this.groups = S.laneGroups(run.vcpus);
-      // Times by part, bins and lanes, summed from the start: [lane][part][bin].
-      this.sums = this.groups.map(() => S.LANE_PARTS.map(() => new Float64Array(run.bins + 1)));
+      // Times by part, summed from the start: a row of parts at each edge of bins, for each lane.
+      this.sums = this.groups.map(() => new Float64Array((run.bins + 1) * PARTS));
       for (let bin = 0; bin < run.bins; bin += 1) {
         this.addBin(bin);
       }
+      this.enableBin = run.enablePs === null ? -1 : run.binAt(run.enablePs);
+      this.corners = this.groups.map((_, lane) => this.cornerOf(lane));
     }
 
     addBin(bin) {
@@ -52,20 +58,54 @@
         }
         const [running, fault, lock, away] = own;
         [fault, lock, away, running * slowed, running * (1 - slowed)].forEach((share, part) => {
-          const sums = this.sums[lane][part];
-          sums[bin + 1] = sums[bin] + share * width;
+          const sums = this.sums[lane];
+          sums[(bin + 1) * PARTS + part] = sums[bin * PARTS + part] + share * width;
         });
       });
     }
 
-    // Shares of [from, to) of a lane, by part; what is left of 1 was spent in userspace, waiting for nothing.
-    of(lane, from, to, out = new Float64Array(S.LANE_PARTS.length)) {
+    // Which parts begin with logging: in the bin of the first enable they rise from the call on, since what it causes
+    // cannot come before it. null where none does, or where they would not fit behind it.
+    cornerOf(lane) {
+      const { run, enableBin: bin } = this;
+      if (bin < 1) {
+        return null;
+      }
+      const tookIn = (each, part) => this.sums[lane][(each + 1) * PARTS + part] - this.sums[lane][each * PARTS + part];
+      const begins = [0, 1, 2, 3].map((part) => tookIn(bin, part) > 0 && tookIn(bin - 1, part) === 0);
+      const took = begins.reduce((sum, begun, part) => sum + (begun ? tookIn(bin, part) : 0), 0);
+      const fits = took <= run.framePs(bin + 1) - run.enablePs;
+      return fits && begins.includes(true) ? begins : null;
+    }
+
+    // Time of each part from the start to an instant.
+    timesAt(lane, ps, out = new Float64Array(PARTS)) {
       const { run } = this;
-      const [first, last] = [run.binAt(from), run.binAt(Math.max(from, to - 1))];
-      this.sums[lane].forEach((sums, part) => {
-        const at = (ps, bin) => sums[bin] + (sums[bin + 1] - sums[bin]) * run.shareOf(bin, ps);
-        out[part] = to > from ? (at(to, last) - at(from, first)) / (to - from) : 0;
-      });
+      const sums = this.sums[lane];
+      const bin = run.binAt(ps);
+      const at = bin * PARTS;
+      const share = run.shareOf(bin, ps);
+      for (let part = 0; part < PARTS; part += 1) {
+        out[part] = sums[at + part] + (sums[at + PARTS + part] - sums[at + part]) * share;
+      }
+      if (bin === this.enableBin && this.corners[lane]) {
+        const late = run.shareOf(bin, ps, run.enablePs);
+        this.corners[lane].forEach((begins, part) => {
+          const moved = begins ? (sums[at + PARTS + part] - sums[at + part]) * (late - share) : 0;
+          out[part] += moved;
+          out[RUN] -= moved;
+        });
+      }
+      return out;
+    }
+
+    // Shares of [from, to) of a lane, by part; what is left of 1 was spent in userspace, waiting for nothing.
+    of(lane, from, to, out = new Float64Array(PARTS)) {
+      this.timesAt(lane, from, out);
+      const after = this.timesAt(lane, to);
+      for (let part = 0; part < PARTS; part += 1) {
+        out[part] = to > from ? (after[part] - out[part]) / (to - from) : 0;
+      }
       return out;
     }
 
@@ -90,16 +130,28 @@
 
   S.LaneShares = LaneShares;
 
-  // Shares as whole percents that add up to what they are together: the largest remainders are rounded up.
+  // Shares as whole percents, and behind them what is left of 100: the vCPU was in userspace. The largest remainders
+  // are rounded up, so that they add up to 100.
   S.wholePercents = function (shares) {
-    const floors = Array.from(shares, (share) => Math.floor(100 * share + 1e-9));
-    const total = Math.round(100 * shares.reduce((sum, share) => sum + share, 0));
-    const order = floors.map((floor, at) => [100 * shares[at] - floor, at]).sort((a, b) => b[0] - a[0]);
-    for (let left = total - floors.reduce((sum, floor) => sum + floor, 0), at = 0; left > 0; left -= 1, at += 1) {
-      floors[order[at % order.length][1]] += 1;
+    const sum = shares.reduce((all, share) => all + share, 0);
+    const whole = sum > 1 - GRAIN ? Array.from(shares, (share) => share / sum) : Array.from(shares);
+    const each = [...whole, Math.max(0, 1 - whole.reduce((all, share) => all + share, 0))];
+    const floors = each.map((share) => Math.floor(100 * share + 1e-9));
+    const order = floors.map((floor, at) => [100 * each[at] - floor, at]).sort((a, b) => b[0] - a[0]);
+    const left = 100 - floors.reduce((all, floor) => all + floor, 0);
+    for (let at = 0; at < left; at += 1) {
+      floors[order[at][1]] += 1;
     }
     return floors;
   };
+
+  // Bins tell to a part of them when the splitting was over: the bar says what the sentence says.
+  function splitExactly(run, call, parts) {
+    const found = parts.length === 2 && parts[0].walk === "split" ? S.callParts(run, call) : null;
+    if (found) {
+      parts[0].endPs = parts[1].startPs = call.startPs + found.splitPs;
+    }
+  }
 
   // What the ioctl thread did over a run: {call, startPs, endPs, walk}, a part of a call from bin to bin.
   S.ioctlParts = function (run) {
@@ -119,6 +171,7 @@
           parts.push({ call, startPs, endPs, walk: kind });
         }
       }
+      splitExactly(run, call, parts);
       return parts.length ? parts : [{ call, startPs: call.startPs, endPs: call.endPs, walk: "none" }];
     });
   };

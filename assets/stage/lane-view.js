@@ -39,6 +39,8 @@
       this.place.append(this.canvas, this.lanes, this.card);
       stage.root.querySelector(".lower").after(this.place);
       this.lanes.addEventListener("click", (event) => this.clicked(event));
+      this.canvas.addEventListener("click", (event) => this.clicked(event));
+      this.lanes.addEventListener("pointermove", (event) => this.hovered(event));
       this.lanes.addEventListener("keydown", (event) => this.typed(event));
       this.card.addEventListener("click", (event) => event.target.closest("button") && this.close());
       document.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
@@ -62,23 +64,25 @@
 
     toggle(wanted = !this.open) {
       this.stage.state.view = wanted ? "expert" : "";
+      this.show(wanted);
+      this.stage.resize();
+      this.stage.changed();
+    }
+
+    show(wanted) {
       document.body.classList.toggle("expert", wanted);
       this.place.hidden = !wanted;
       this.close();
       for (const button of this.stage.root.querySelectorAll('[data-act="expert"]')) {
         button.setAttribute("aria-pressed", String(wanted));
       }
-      this.stage.resize();
-      this.stage.changed();
     }
 
     shown(runs, state) {
       this.runs = runs;
       document.body.dataset.panes = String(runs.length);
-      document.body.classList.toggle("expert", state.view === "expert");
-      this.place.hidden = !this.open;
       this.chart = null;
-      this.close();
+      this.show(state.view === "expert");
     }
 
     psPerSecond() {
@@ -144,11 +148,29 @@
       }
     }
 
-    clicked(event) {
+    hitOf(event) {
       const box = this.canvas.getBoundingClientRect();
-      const hit = this.chart.hit(event.clientX - box.left, event.clientY - box.top);
-      if (hit) {
+      return this.chart.hit(event.clientX - box.left, event.clientY - box.top);
+    }
+
+    // A slice says why; elsewhere in the plot the clock goes there, and on a call to where that begins.
+    clicked(event) {
+      const hit = this.hitOf(event);
+      if (hit && hit.run !== undefined) {
         this.explain(hit);
+      } else if (hit) {
+        this.close();
+        this.stage.goTo(hit.calls ? S.lastBeginning(this.runs, hit.ps) : Math.min(hit.ps, this.stage.clock.endPs));
+      }
+    }
+
+    // The same in short, as a browser shows it over what is pointed at.
+    hovered(event) {
+      const box = event.target.closest(".lane");
+      const hit = this.hitOf(event);
+      if (box && hit && hit.run !== undefined) {
+        const lane = hit.lane ?? -1;
+        box.title = hit.ps <= this.stage.clock.now ? S.laneHint(this.chart, hit.run, lane, hit.ps) : "";
       }
     }
 
@@ -180,6 +202,7 @@
       this.stage.goTo(ps);
       const close = made("button", { type: "button", className: "tool", textContent: "Close" });
       this.card.replaceChildren(...S.whyNodes(this.chart, hit, ps), close);
+      Object.assign(this.card.dataset, { run: hit.run, lane: hit.lane ?? -1, bin: run.binAt(Math.min(ps, run.endPs - 1)) });
       this.card.hidden = false;
       const { rows } = this.chart;
       const left = Math.max(8, Math.min(this.chart.xAt(ps) + 12, this.chart.width - 348));

@@ -19,9 +19,15 @@
       return call ? `in ${call.kind} since ${S.timeText(now - call.startPs)}` : "in no ioctl";
     }
     const bin = run.binAt(now);
-    const shares = S.wholePercents(chart.shares[at].of(lane, run.framePs(bin), run.framePs(bin + 1)));
-    const parts = S.LANE_PARTS.map((name, part) => (shares[part] ? `${shares[part]} % ${S.LANE_WORDS[name]}` : ""));
-    return parts.filter(Boolean).join(", ") || "out of the guest";
+    const percents = S.wholePercents(chart.shares[at].of(lane, run.framePs(bin), run.framePs(bin + 1)));
+    const parts = [...S.LANE_PARTS, "rest"].map((name, part) => `${percents[part]} % ${S.LANE_WORDS[name]}`);
+    return parts.filter((_, part) => percents[part]).join(", ");
+  };
+
+  // The same with its place and time.
+  S.laneHint = function (chart, at, lane, ps) {
+    const name = lane < 0 ? "ioctl thread" : chart.shares[at].name(lane);
+    return `${name}, ${S.timeText(ps)}: ${S.laneSays(chart, at, lane, ps)}`;
   };
 
   const text = (tag, words, className = "") => Object.assign(document.createElement(tag), { textContent: words, className });
@@ -36,11 +42,12 @@
       .map(([cause, ps]) => `${Math.round((100 * ps) / total)} % ${CAUSES[cause] || cause}`);
   }
 
-  function callNode(run, call, part, ps) {
+  function callNode(call, part, ps, ofThread) {
     const words = S.IOCTL_PARTS[part?.walk] ? ` It ${S.IOCTL_PARTS[part.walk]} here.` : "";
     const lasts = `${call.kind} from ${S.timeText(call.startPs)} to ${S.timeText(call.endPs)}, ${S.timeText(call.endPs - call.startPs)} in all`;
     const lock = call.holdPs > 0 ? `; it held mmu_lock for at most ${S.timeText(call.holdPs)} at a time` : "";
-    return text("p", `${ps >= call.startPs && ps < call.endPs ? "Meanwhile" : "Here"} ${lasts}${lock}.${words}`);
+    const inside = ps >= call.startPs && ps < call.endPs;
+    return text("p", `${inside ? (ofThread ? "It is in" : "Meanwhile") : "Here"} ${lasts}${lock}.${words}`);
   }
 
   // What the card says of a slice that was clicked.
@@ -60,7 +67,7 @@
     const call = run.callAt(Math.min(ps, run.endPs - 1));
     const found = part || (call && chart.parts[at].find((each) => ps >= each.startPs && ps < each.endPs));
     if (call || part) {
-      nodes.push(callNode(run, call || part.call, found, ps));
+      nodes.push(callNode(call || part.call, found, ps, lane === null));
     } else if (lane === null) {
       nodes.push(text("p", "No ioctl is under way."));
     }

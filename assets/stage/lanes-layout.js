@@ -7,34 +7,52 @@
   const MOST_LANE = 18;
   const MOST_NARROW = 28;
   const LEAST_LANE = 3;
-  const CHART_SHARE = 0.4;
+  const CHART_SHARE = 0.55;
   const LEAST_CHART = 34;
+  const GAP = 6;
+  const AIR = 7;
+  const LOWER = 0.42;
+  const BARE = { charts: [], calls: null };
 
-  // Rows in CSS px for a canvas of this size: {left, right, axis, runs: [{lanes: [{y, height}], ioctl}], charts}.
+  // Rows in CSS px for a canvas of this size: {left, right, axis, runs: [{top, bottom, lanes: [{y, height}], ioctl}],
+  // charts, calls}; no charts and no calls where they have no room.
   S.layLanes = function ({ width, height, runs, px, narrow }) {
-    const left = narrow ? 64 : Math.round(9.4 * px);
-    const right = narrow ? width - 8 : width - Math.round(13.5 * px);
+    const left = narrow ? Math.round(5.3 * px) : 10 * px;
+    const right = width - Math.round(narrow ? 5.2 * px : 14.8 * px);
     const axis = { y: 0, height: px + 6 };
-    const ioctlHigh = px + 3;
-    const gap = 6;
     const lanes = runs.reduce((sum, run) => sum + S.laneGroups(run.vcpus).length, 0);
-    const fixed = axis.height + runs.length * (ioctlHigh + gap);
-    const free = Math.max(0, height - fixed);
+    const free = Math.max(0, height - axis.height - runs.length * (px + 3 + GAP));
     const forCharts = free * CHART_SHARE >= 2 * LEAST_CHART && !narrow ? free * CHART_SHARE : 0;
-    const lane = Math.max(LEAST_LANE, Math.min(narrow ? MOST_NARROW : MOST_LANE, Math.floor((free - forCharts) / lanes)));
-    let y = axis.height;
-    const placed = runs.map((run) => {
-      const own = S.laneGroups(run.vcpus).map((_, at) => ({ y: y + at * lane, height: Math.max(2, lane - 1) }));
-      const ioctl = { y: y + own.length * lane + 1, height: ioctlHigh - 2 };
-      const top = y;
-      y = ioctl.y + ioctl.height + gap;
-      return { top, bottom: ioctl.y + ioctl.height, lanes: own, ioctl };
-    });
-    const rest = height - y - 2;
-    const charts = rest < LEAST_CHART || narrow ? [] : rest < 2 * LEAST_CHART ? [rest] : [0.58 * rest, 0.42 * rest];
-    return {
-      left, right, axis, runs: placed, bottom: y - gap,
-      charts: charts.map((high, at) => ({ y: y + (at ? charts[0] : 0) + 5, height: Math.floor(high) - 7 })),
-    };
+    const each = Math.floor((free - forCharts) / lanes);
+    const lane = Math.max(LEAST_LANE, Math.min(narrow ? MOST_NARROW : MOST_LANE, each));
+    const { placed, bottom } = placeRuns(runs, axis.height, lane, px);
+    return { left, right, axis, runs: placed, bottom, ...(narrow ? BARE : placeCharts(bottom + GAP, height, px, runs.length)) };
   };
+
+  function placeRuns(runs, from, lane, px) {
+    let y = from;
+    const placed = runs.map((run) => {
+      const top = y;
+      const lanes = S.laneGroups(run.vcpus).map((_, at) => ({ y: top + at * lane, height: Math.max(2, lane - 1) }));
+      const ioctl = { y: top + lanes.length * lane + 1, height: px + 1 };
+      y = ioctl.y + ioctl.height + GAP;
+      return { top, bottom: ioctl.y + ioctl.height, lanes, ioctl };
+    });
+    return { placed, bottom: y - GAP };
+  }
+
+  // Two charts where the lower one has room for a figure of each run, and the calls below where they leave some.
+  function placeCharts(top, height, px, runs) {
+    const rest = height - top - 2;
+    if (rest < LEAST_CHART) {
+      return BARE;
+    }
+    const row = px + 6;
+    const both = (runs * px + AIR) / LOWER;
+    const calls = rest - row >= both ? { y: height - row, height: row - 2 } : null;
+    const high = calls ? rest - row - 2 : rest;
+    const highs = high < both ? [high] : [(1 - LOWER) * high, LOWER * high];
+    const charts = highs.map((each, at) => ({ y: top + (at ? highs[0] : 0) + 5, height: Math.floor(each) - AIR }));
+    return { charts, calls };
+  }
 })();

@@ -172,8 +172,9 @@
       const columns = window.getComputedStyle(this.root.querySelector(".panes")).gridTemplateColumns.split(" ").length;
       const rows = Math.ceil(this.runs.length / columns);
       const others = heightOf(".bar") + heightOf(".controls") + heightOf(".transport");
-      const wanted = Math.max(window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, ...this.parts.map(({ lowerShare = 0 }) => lowerShare));
-      const lower = window.innerHeight < 480 ? 0 : Math.max(wanted * window.innerHeight, 120);
+      const own = Math.max(0, ...this.parts.map(({ lowerShare = 0 }) => lowerShare));
+      const wanted = Math.max(window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
+      const lower = window.innerHeight < 480 ? own * window.innerHeight : Math.max(wanted * window.innerHeight, 120);
       const frame = ["pane-head", "sentence", "badge"].reduce((sum, name) => sum + heightOf(`.pane:not([hidden]) .${name}`), 0);
       return Math.max(LEAST_MAP, Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
     }
