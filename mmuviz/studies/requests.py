@@ -20,7 +20,7 @@ from mmuviz.studies.packaged_scenarios import DEFAULT, ORDER
 from mmuviz.studies.policies import POLICIES, policy_name, policy_overrides
 from mmuviz.studies.scenario_files import scenario_document
 
-FIELDS: Final = ("base", "set", "policies", "focus")
+FIELDS: Final = ("base", "document", "set", "policies", "focus")
 MOST_SET: Final = 200
 """Overrides in one request; a Scenario of 32 memslots has fewer fields."""
 LONGEST_NAME: Final = 200
@@ -30,6 +30,7 @@ MOST_DEPTH: Final = 12
 """How deep values may be nested; ops of a list are 6 deep."""
 MOST_SECONDS: Final = 300
 """Of one run that is asked for from elsewhere."""
+DEFAULT_POLICY: Final = "lazy"
 _LEADING: Final = re.compile(r"[a-z_]+(?:\[\d+\])?(?:\.[A-Za-z0-9_]+(?:\[\d+\])?)*")
 _VARIANT: Final = re.compile(r"variants\[(\d+)\]:? ?")
 
@@ -79,7 +80,8 @@ def request_of(body: object) -> Request:
     Args:
         body: a JSON value, as its parser gave it: {"base": name of a packaged entry, "set": overrides by dotted
             name, "policies": one to four names or None, "focus": fields of a Focus or None}. None as policies takes
-            the entry's own variants, or runs the entry alone where it has none.
+            the entry's own variants, or runs the entry alone where it has none. "document" in place of base holds
+            fields of a Scenario, and variants, as a file has them.
 
     Returns:
         The request, checked; nothing was run.
@@ -88,8 +90,9 @@ def request_of(body: object) -> Request:
         RequestError: the first thing that is wrong, at its field.
     """
     fields = _fields(body)
-    document = _document(fields.get("base"))
+    document = _given(fields)
     given = document.pop("variants", [])
+    _check_variants(given)
     overrides = _overrides(fields.get("set"))
     names = _policies(fields.get("policies"))
     variants = list(given) if names is None else [{"policy": name} for name in names]
@@ -143,6 +146,29 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The document that is asked for: that of an entry, or one that stands in the request."""
+    given = fields.get("document")
+    if given is None:
+        return _document(fields.get("base"))
+    if fields.get("base") is not None:
+        raise RequestError("document", "document stands in place of base; give one of them")
+    if not isinstance(given, dict):
+        raise RequestError("document", f"document={shown(given)} must be an object with the fields of a Scenario")
+    return dict(given)
+
+
+def _check_variants(given: object) -> None:
+    """Of a document that somebody else wrote."""
+    if not isinstance(given, list) or len(given) > MOST or not all(isinstance(each, dict) for each in given):
+        raise RequestError("variants", f"variants={shown(given)} must be at most {MOST} sets of overrides")
+    for index, each in enumerate(given):
+        name = each.get("policy", DEFAULT_POLICY)
+        if not isinstance(name, str) or name not in POLICIES:
+            raise RequestError("variants", _no_policy(f"variants[{index}].policy", name))
+        _check_recording({"driver": {"recording": flat(each).get("driver.recording")}})
 
 
 def _document(base: object) -> dict[str, Any]:

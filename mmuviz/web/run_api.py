@@ -13,13 +13,14 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from mmuviz.ground.errors import MmuvizError, one_line
 from mmuviz.recording import gzip_file
+from mmuviz.studies.opened_files import opened
 from mmuviz.studies.published_matches import matches_of
-from mmuviz.studies.requests import RequestError, request_of
+from mmuviz.studies.requests import Request, RequestError, request_of
 from mmuviz.web.result_store import ResultStore
 from mmuviz.web.run_queue import Answer, QueueFullError, RunQueue
 
-MOST_BODY_BYTES: Final = 64 << 10
-"""A request of every field of 32 memslots takes 20 KB."""
+MOST_BODY_BYTES: Final = 256 << 10
+"""A request of every field of 32 memslots takes 20 KB, one of two thousand ops 200 KB."""
 BINARY: Final = "application/octet-stream"
 RETRY_S: Final = 30
 _JOB: Final = re.compile(r"[0-9a-f]{32}")
@@ -36,6 +37,7 @@ def register(server: Flask, queue: RunQueue) -> None:
         queue: makes and keeps the Recordings.
     """
     server.add_url_rule("/api/runs", "api_runs", lambda: _ask(queue), methods=["POST"])
+    server.add_url_rule("/api/scenario-file", "api_scenario_file", _open, methods=["POST"])
     server.add_url_rule("/api/jobs/<name>", "api_job", lambda name: _ask_about(queue, name), methods=["GET", "DELETE"])
     server.add_url_rule("/api/recording/<hash_>.bin", "api_recording", lambda hash_: _fetch(queue.store, hash_))
 
@@ -45,15 +47,40 @@ def _ask(queue: RunQueue) -> Response:
         asked = request_of(_body())
         answer = queue.ask(asked)
     except RequestEntityTooLarge:
-        message = f"a request may have {MOST_BODY_BYTES >> 10} KiB; give fewer fields"
-        return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, field="", message=message)
+        return _too_large("a request", "give fewer fields")
     except (QueueFullError, OSError) as error:
         return _unavailable(error)
     except MmuvizError as error:
         field = error.field if isinstance(error, RequestError) else ""
         return _said(HTTPStatus.BAD_REQUEST, field=field, message=str(error))
     published = [matches_of(each) for each in asked.scenarios]
-    return _answered(answer, asked.base.as_document(), published)
+    return _answered(answer, asked.base.as_document(), published, _file_of(asked))
+
+
+def _file_of(asked: Request) -> dict[str, Any]:
+    """What `mmuviz compare` reads to run the same."""
+    variants = {} if asked.comparison is None else {"variants": [dict(each) for each in asked.comparison.variants]}
+    return {**asked.base.given(), **variants}
+
+
+def _open() -> Response:
+    """A file that somebody opens, as a request for its runs."""
+    try:
+        body = _body()
+        text = body.get("text") if isinstance(body, dict) else None
+        if not isinstance(text, str):
+            raise RequestError("text", "the request must be an object with the file's text")
+        return _said(HTTPStatus.OK, **opened(text)._asdict())
+    except RequestEntityTooLarge:
+        return _too_large("a file", "run it on your own machine: mmuviz compare")
+    except MmuvizError as error:
+        field = error.field if isinstance(error, RequestError) else ""
+        return _said(HTTPStatus.BAD_REQUEST, field=field, message=one_line(str(error)))
+
+
+def _too_large(what: str, remedy: str) -> Response:
+    message = f"{what} may have {MOST_BODY_BYTES >> 10} KiB; {remedy}"
+    return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, field="", message=message)
 
 
 def _ask_about(queue: RunQueue, name: str) -> Response:
@@ -135,10 +162,12 @@ def _unavailable(error: Exception) -> Response:
     return response
 
 
-def _answered(answer: Answer, scenario: dict[str, Any], published: list[list[dict[str, Any]]]) -> Response:
+def _answered(
+    answer: Answer, scenario: dict[str, Any], published: list[list[dict[str, Any]]], file: dict[str, Any]
+) -> Response:
     status = answer.status
     if status.state == "done":
-        return _said(HTTPStatus.OK, runs=status.runs, scenario=scenario, published=published)
+        return _said(HTTPStatus.OK, runs=status.runs, scenario=scenario, published=published, file=file)
     cost = answer.estimate
     estimate = {
         "seconds": cost.seconds,
@@ -154,4 +183,5 @@ def _answered(answer: Answer, scenario: dict[str, Any], published: list[list[dic
         runs=status.runs,
         scenario=scenario,
         published=published,
+        file=file,
     )

@@ -83,7 +83,7 @@ def test_a_long_run_is_a_job_with_estimate_progress_and_result(held: Site) -> No
     answer = held.post(body(1, "lazy", "eager_at_enable"))
     assert answer.status_code == 202
     found = answer.get_json()
-    assert set(found) == {"job", "estimate", "place", "runs", "scenario", "published"}
+    assert set(found) == {"job", "estimate", "place", "runs", "scenario", "published", "file"}
     assert set(found["estimate"]) == {"seconds", "memory_bytes", "accesses", "says"}
     assert found["estimate"]["accesses"] > 0
     until(lambda: held.job(found["job"])["simulated_ns"] == 1_000_000)
@@ -160,9 +160,9 @@ def _check_refusal(answer: TestResponse) -> None:
 def test_only_json_of_a_limited_size_is_read(site: Site) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         _check_refusal(site.client().post("/api/runs", data=json.dumps(body()), content_type=kind))
-    large = site.client().post("/api/runs", data=b" " * (65 << 10), content_type="application/json")
+    large = site.client().post("/api/runs", data=b" " * (257 << 10), content_type="application/json")
     assert large.status_code == 413
-    assert "64 KiB" in large.get_json()["message"]
+    assert "256 KiB" in large.get_json()["message"]
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +190,45 @@ def test_settings_are_read_and_checked(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(InputError, match=f"{name}='much' must be a number"):
             limits_of_settings()
         monkeypatch.delenv(name)
+
+
+# Files that are opened
+
+
+def test_a_file_is_answered_as_a_request_and_saved_as_a_file(site: Site) -> None:
+    asked = body(1, "lazy", "eager_at_enable")
+    saved = site.post(asked).get_json()["file"]
+    answer = site.client().post("/api/scenario-file", json={"text": json.dumps(saved)})
+    assert answer.status_code == 200
+    found = answer.get_json()
+    again = {name: found[name] for name in ("base", "set", "policies")}
+    assert [each.digest() for each in request_of(again).scenarios] == [
+        each.digest() for each in request_of(asked).scenarios
+    ]
+    assert request_of({"document": saved}).scenarios == request_of(asked).scenarios
+    assert site.post({"document": saved}).get_json()["runs"] == site.post(asked).get_json()["runs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("vm.vcpus = ", "is not TOML"),
+        ('{"vm": {"vcpus": 0}}', "vm.vcpus=0 must be"),
+        ('{"nothing": 1}', "nothing is no field"),
+        ('variants = [{policy = "best"}]', "is no policy"),
+        ('driver = {kind = "listed_ops", recording = "/etc/passwd"}', "must be the name of a packaged recording"),
+        ("a." * 20 + "b = 1", "dotted name"),
+        ("\ud800", "UTF-8"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(site: Site, text: str, rule: str) -> None:
+    answer = site.client().post("/api/scenario-file", json={"text": text})
+    _check_refusal(answer)
+    assert rule in answer.get_json()["message"]
+
+
+def test_a_huge_file_is_refused_by_its_size(site: Site) -> None:
+    answer = site.client().post("/api/scenario-file", json={"text": "x" * (257 << 10)})
+    assert answer.status_code == 413
+    assert "256 KiB" in answer.get_json()["message"]
+    _check_refusal(site.client().post("/api/scenario-file", json=["text"]))

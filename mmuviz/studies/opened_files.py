@@ -1,0 +1,126 @@
+"""A file that somebody opens: the same as changes of a catalogue entry, where a link can say it so, else a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from mmuviz.ground.errors import MmuvizError
+from mmuviz.mmu.recordings import SCHEMA
+from mmuviz.studies.comparison import POLICY_FIELDS, differing, flat
+from mmuviz.studies.packaged_scenarios import ORDER
+from mmuviz.studies.policies import POLICIES, policy_name
+from mmuviz.studies.requests import Request, RequestError, request_of
+from mmuviz.studies.scenario_files import of_recording, scenario_document
+from mmuviz.studies.scenario_text import parsed
+
+MOST_CHANGES: Final = 25
+"""Fields that differ from an entry; of more a link would be longer than it may be."""
+
+
+class Opened(NamedTuple):
+    """What is in a file, as a request asks for it.
+
+    Attributes:
+        base: a catalogue entry, or None where none is near; then `document` stands in its place.
+        set: fields in which the file differs from the entry.
+        policies: of the runs, or None for the entry's own variants.
+        document: all of the file.
+        title: the file's own.
+        summary: the same.
+    """
+
+    base: str | None
+    set: dict[str, Any]
+    policies: list[str] | None
+    document: dict[str, Any]
+    title: str
+    summary: str
+
+
+def opened(text: str) -> Opened:
+    """Read a file that is a Scenario, a Comparison, or a recording of real KVM.
+
+    Args:
+        text: TOML or JSON.
+
+    Returns:
+        The same as a request; nothing was run.
+
+    Raises:
+        InputError: it is none of these: line, field, value, rule.
+    """
+    document = parsed(text.encode("utf-8", "surrogatepass"))
+    if document.get("schema") == SCHEMA:
+        document = of_recording(document)
+    found = request_of({"document": document})
+    title, summary = found.base.title, found.base.summary
+    for base, changes, policies in _nearest(found, document):
+        if _is_same(found, base, changes, policies):
+            return Opened(base, changes, policies, document, title, summary)
+    return Opened(None, {}, None, document, title, summary)
+
+
+def _nearest(found: Request, document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[str] | None]]:
+    """Entries with what is changed of them, the fewest changes first; an entry's own variants before policies."""
+    variants = document.get("variants")
+    target = flat(found.base.as_document())
+    ways = []
+    for at, name in enumerate(ORDER):
+        own, before = _entry(name)
+        same = variants == own
+        policies = None if same else _policies_of(found, variants)
+        if same or policies is not None:
+            changes = _changes(before, target, _decided(own if same else policies))
+            ways.append((len(changes), at, name, changes, policies))
+    for count, _, name, changes, policies in sorted(ways, key=lambda way: way[:2]):
+        if count <= MOST_CHANGES:
+            yield name, changes, policies
+
+
+@cache
+def _entry(name: str) -> tuple[list[dict[str, Any]] | None, dict[str, Any]]:
+    """Variants of an entry, and the fields of what they have in common."""
+    return scenario_document(name).get("variants"), flat(request_of({"base": name}).base.as_document())
+
+
+def _policies_of(found: Request, variants: object) -> list[str] | None:
+    """The names of policies where nothing else tells the runs apart."""
+    if variants is None:
+        name = policy_name(found.scenarios[0].vm)
+        return [name] if name in POLICIES else None
+    names = [each.get("policy") if isinstance(each, dict) and len(each) == 1 else None for each in _listed(variants)]
+    return [str(name) for name in names] if all(names) else None
+
+
+def _listed(variants: object) -> Sequence[object]:
+    return variants if isinstance(variants, list) else []
+
+
+def _decided(variants: object) -> set[str]:
+    """Fields that the variants or the policies say for themselves."""
+    found: set[str] = set()
+    for each in _listed(variants):
+        names = {"policy"} if isinstance(each, str) else set(flat(each))
+        found |= names | (set(POLICY_FIELDS) if "policy" in names else set())
+    return found
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any], decided: set[str]) -> dict[str, Any]:
+    names = [name for name in differing([after, before]) if name in after and name not in decided]
+    # What decides which other fields there are comes first.
+    return {
+        name: after[name] for name in sorted(names, key=lambda name: name not in ("workload.pattern", "driver.kind"))
+    }
+
+
+def _is_same(found: Request, base: str, changes: Mapping[str, Any], policies: list[str] | None) -> bool:
+    """Whether the changes give the very same runs."""
+    try:
+        other = request_of({"base": base, "set": dict(changes), "policies": policies})
+    except (RequestError, MmuvizError):
+        return False
+    return [each.digest() for each in other.scenarios] == [each.digest() for each in found.scenarios] and (
+        other.labels == found.labels
+    )
