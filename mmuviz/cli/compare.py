@@ -16,7 +16,6 @@ from mmuviz.cli.sources import (
     most_memory,
     overrides_of,
     say_if_compiling,
-    share_done,
     source_of,
 )
 from mmuviz.ground.errors import InputError, MmuvizError, one_line
@@ -99,6 +98,7 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
     Raises:
         InputError: a run is refused.
     """
+    from mmuviz.studies.estimate import share_done
     from mmuviz.studies.side_by_side import AT_ONCE, run_all
 
     seconds = [max(each.seconds, 1e-3) for each in costs]

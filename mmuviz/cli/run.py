@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.progress import Progress
-from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling, share_done
+from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.recording.quantities import time_text
 
@@ -130,6 +130,7 @@ def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, sou
         InputError: the run is refused.
     """
     from mmuviz.engine.run import run
+    from mmuviz.studies.estimate import share_done
 
     with Progress(label) as progress:
 

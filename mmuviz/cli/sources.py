@@ -114,18 +114,6 @@ def _size(text: str) -> int:
         raise InputError(f"--limit-memory={shown(text)} {error}") from error
 
 
-def share_done(cost: Cost, time_ns: int, accesses: int) -> float:
-    """How much of a run is done, 0 to 1: of its time, where that is estimated, else of its accesses.
-
-    Args:
-        cost: the estimate.
-        time_ns: simulated so far.
-        accesses: of the guest so far.
-    """
-    done, whole = (time_ns, cost.end_ns) if cost.end_ns else (accesses, cost.accesses)
-    return min(done / whole, 1.0) if whole else 0.0
-
-
 def say_if_compiling() -> None:
     """On a terminal, say that the first run compiles the simulation before it begins."""
     from mmuviz.ground.compiled import cache_folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from mmuviz.engine.choices.memory import MemslotChoices
 from mmuviz.engine.choices.phases import PhasesWorkload, Timed
@@ -66,6 +66,30 @@ class Cost(NamedTuple):
             f"about {self.accesses:.2g} accesses, at most {self.faults:.2g} faults, "
             f"{self.memory_bytes / GIB:.1f} GiB of memory and {self.seconds:.3g} s"
         )
+
+
+class Whole(Protocol):
+    """What is known of all of a run: its Cost, or what a queue keeps of that."""
+
+    @property
+    def accesses(self) -> int:
+        """Of the guest, at most."""
+
+    @property
+    def end_ns(self) -> int:
+        """Its simulated time, or 0."""
+
+
+def share_done(whole: Whole, time_ns: int, accesses: int) -> float:
+    """How much of a run is done, 0 to 1: of its time, where that is estimated, else of its accesses.
+
+    Args:
+        whole: the estimate.
+        time_ns: simulated so far.
+        accesses: of the guest so far.
+    """
+    done, all_ = (time_ns, whole.end_ns) if whole.end_ns else (accesses, whole.accesses)
+    return min(done / all_, 1.0) if all_ else 0.0
 
 
 def cost_of(scenario: Scenario) -> Cost:

@@ -23,7 +23,7 @@ from mmuviz.engine.choices.scenario import Focus, Scenario
 from mmuviz.engine.run import run as run_scenario
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.recording.recording import Recording
-from mmuviz.studies.estimate import Cost
+from mmuviz.studies.estimate import Cost, share_done
 from mmuviz.studies.requests import Request, costs_of
 from mmuviz.studies.side_by_side import AbandonedError
 from mmuviz.web.result_store import ResultStore, key_of, program_stamp
@@ -298,19 +298,13 @@ class RunQueue:
                 run = queue.runs.get(key)
                 if run is None or not queue.is_wanted(key):
                     raise AbandonedError
-                run.share, run.simulated_ns = _share(cost, time_ns, accesses), time_ns
+                run.share, run.simulated_ns = share_done(cost, time_ns, accesses), time_ns
 
         recording = self._engine(scenario, focus, progress=told)
         try:
             return self.store.put(key, recording)
         except InputError as error:  # where results are kept is for the log, not for visitors
             raise OSError(str(error)) from error
-
-
-def _share(cost: Run, time_ns: int, accesses: int) -> float:
-    """How much of a run is done: of its time where that is estimated, else of its accesses."""
-    done, whole = (time_ns, cost.end_ns) if cost.end_ns else (accesses, cost.accesses)
-    return min(done / whole, 1.0) if whole else 0.0
 
 
 def _enqueue(queue: Queue, key: str, cost: Cost, stored: str | None) -> None:
