@@ -157,11 +157,13 @@
     }
 
     draw() {
+      if (this.folded) {
+        S.drawMarks(this); // the thread's flag above them: many bars would strike it out
+      }
       if (this.walker) {
         this.drawWalker();
       }
       if (this.folded) {
-        S.drawMarks(this);
         return;
       }
       this.heads.forEach((head) => this.drawTrail(head));

@@ -3,38 +3,17 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const PAGE_BYTES = 4096;
-  const FULL = 255;
-  // Shares of a cell in the Recording's order.
-  const NAMES = [
-    "not mapped", "as 4K", "as 2M", "as 1G", "4K write-protected", "2M write-protected", "1G write-protected", "dirty",
-  ];
+  const [DIRTY, COUNT] = [7, 8];
   const STEPS = { ArrowUp: -1, ArrowDown: 1 };
   const GAP = 14;
-
-  const hex = (number) => `0x${number.toString(16)}`;
-  const percent = (share) => (share === FULL ? "all" : `${Math.max(1, Math.min(99, Math.round((100 * share) / FULL)))} %`);
-
-  // What a cell is at an instant: {where, state, since}, each a line of text.
-  S.cellSays = function (run, { cell, firstGfn, pages }, ps) {
-    const frame = run.frame(ps);
-    const shares = run.cellsAt(frame).subarray(8 * cell, 8 * cell + 8);
-    const last = firstGfn + pages - 1;
-    const changed = run.lastChange(cell, frame);
-    const parts = NAMES.map((name, at) => (shares[at] ? `${percent(shares[at])} ${name}` : "")).filter(Boolean);
-    return {
-      where: `gfn ${hex(firstGfn)} to ${hex(last)}, GPA ${hex(firstGfn * PAGE_BYTES)}, ${S.bytesText(pages * PAGE_BYTES)}`,
-      state: parts.join(", "),
-      since: changed > 0 ? `last changed by ${S.timeText(run.framePs(changed))}` : "as it was at the start",
-    };
-  };
+  const TONES = { stopped: "stall", runs: "run", slower: "run" };
 
   class CellCard {
     constructor(stage) {
       this.stage = stage;
-      this.card = Object.assign(document.createElement("div"), { className: "cell-card", hidden: true });
-      this.ring = Object.assign(document.createElement("div"), { className: "cell-ring", hidden: true });
-      this.card.setAttribute("role", "status");
+      this.card = S.el("div", { class: "cell-card", "aria-hidden": "true" });
+      this.ring = S.el("div", { class: "cell-ring" });
+      this.card.hidden = this.ring.hidden = true;
       stage.root.append(this.card, this.ring);
       stage.panes.forEach((pane, at) => this.listen(pane, at));
       this.at = null;
@@ -52,21 +31,25 @@
       canvas.addEventListener("keydown", (event) => this.typed(event, pane, at));
     }
 
-    // Arrows move a cursor by cells: up and down by one in address order, left and right by a column.
+    // Arrows move a cursor by cells: up and down by one in address order, left and right by a column. Enter zooms in.
     typed(event, pane, at) {
       const { layout, run } = pane.map;
       const step = STEPS[event.key] ?? { ArrowLeft: -layout.rows, ArrowRight: layout.rows }[event.key];
-      if (event.key === "Escape") {
+      const here = this.at && this.at.at === at ? this.at.hit : null;
+      if (event.key === "Escape" && here && !this.stage.zooming.zoom) {
         this.point(null);
+      } else if (event.key === "Enter" && here) {
+        this.stage.zooming.into(at, here);
       }
       if (step === undefined) {
         return;
       }
       event.preventDefault();
       event.stopPropagation();
-      const from = this.at && this.at.at === at ? this.at.hit.cell : -step;
+      const from = here ? here.cell : -step;
       const cell = Math.max(0, Math.min(run.cells - 1, from + step));
       this.point({ at, hit: { cell, firstGfn: run.firstGfn[cell], pages: run.cellPages[cell] } });
+      document.getElementById("stage-live").textContent = `${this.text.replaceAll("\n", ". ")}.`;
     }
 
     point(at) {
@@ -74,19 +57,48 @@
       this.show();
     }
 
+    linesOf(pane, hit, ps) {
+      const { run, map } = pane;
+      const lines = pane.zoomed ? S.pageSays(run, map.frames, hit, ps) : S.cellSays(run, hit, ps);
+      const lost = pane.lostSays ? pane.lostSays(hit, ps) : "";
+      if (lost) {
+        lines.splice(1, 0, lost);
+      }
+      if (hit.vcpu >= 0) {
+        const { state, text } = map.actors.states.at(ps)[hit.vcpu];
+        lines.push(`vCPU ${hit.vcpu} is here and ${state === "runs" ? "runs" : state === "slower" ? "writes slower" : `stands still: ${text}`}`);
+      }
+      return lines;
+    }
+
+    // What of the sentence is the same thing: the vCPU or the ioctl thread that is here, or dirty pages.
+    toneOf({ map }, { cell, vcpu }, ps) {
+      if (vcpu >= 0) {
+        return TONES[map.actors.states.at(ps)[vcpu].state];
+      }
+      if (map.actors.walker && map.actors.walker.cell === cell) {
+        return "ioctl";
+      }
+      return map.frames.at(cell)[cell * COUNT + DIRTY] ? "dirty" : "map";
+    }
+
     show() {
+      const { stage } = this;
       this.card.hidden = this.ring.hidden = this.at === null;
+      stage.panes.forEach((pane, index) => {
+        const here = this.at && this.at.at === index && pane.map;
+        pane.sentence.dataset.lit = here ? this.toneOf(pane, this.at.hit, Math.min(stage.clock.now, pane.run.endPs)) : "";
+      });
       if (this.at === null) {
         return;
       }
       const { at, hit } = this.at;
-      const pane = this.stage.panes[at];
-      const { where, state, since } = S.cellSays(pane.run, hit, Math.min(this.stage.clock.now, pane.run.endPs));
-      const text = `${where}\n${state}\n${since}`;
+      const pane = stage.panes[at];
+      const lines = this.linesOf(pane, hit, Math.min(stage.clock.now, pane.run.endPs));
+      const text = lines.join("\n");
       if (text !== this.text) {
         this.text = text;
-        this.card.replaceChildren(...[where, state, since].map((line, index) =>
-          Object.assign(document.createElement(index ? "p" : "b"), { textContent: line })));
+        this.card.replaceChildren(...lines.map((line, index) => S.el(index ? "p" : "b", { text: line })));
       }
       this.place(pane, hit.cell);
     }
@@ -98,12 +110,20 @@
       const size = layout.pitch / layout.dpr;
       Object.assign(this.ring.style, { left: `${x - 2}px`, top: `${y - 2}px`, width: `${size + 3}px`, height: `${size + 3}px` });
       const { offsetWidth: wide, offsetHeight: high } = this.card;
-      const left = x + size + GAP + wide > window.innerWidth ? x - GAP - wide : x + size + GAP;
-      const top = Math.max(4, Math.min(y - high / 2, window.innerHeight - high - 4));
-      Object.assign(this.card.style, { left: `${Math.max(4, left)}px`, top: `${top}px` });
+      const beside = x + size + GAP + wide > window.innerWidth ? x - GAP - wide : x + size + GAP;
+      // Where neither side has room it stands below or above the cell: never over it.
+      const fits = beside >= 4;
+      const left = fits ? beside : Math.max(4, Math.min(x, window.innerWidth - wide - 4));
+      const wanted = fits ? y - high / 2 : y + size + GAP + high > window.innerHeight ? y - GAP - high : y + size + GAP;
+      const top = Math.max(4, Math.min(wanted, window.innerHeight - high - 4));
+      Object.assign(this.card.style, { left: `${left}px`, top: `${top}px` });
     }
 
     shown() {
+      this.point(null);
+    }
+
+    resize() {
       this.point(null);
     }
 

@@ -93,8 +93,8 @@
   }
 
   // Only pitches that leave at most 1 px beside a cell's dots, so that the mesh goes on from cell to cell.
-  function snapped(pitch, dpr) {
-    let found = Math.min(Math.floor(pitch), Math.round(LARGEST_PITCH * dpr));
+  function snapped(pitch, { dpr, largest = LARGEST_PITCH }) {
+    let found = Math.min(Math.floor(pitch), Math.round(largest * dpr));
     for (; found > 1; found--) {
       const { flat, dots, step } = S.cellGeometry(found, dpr);
       if (flat || found - dots * step <= 1) {
@@ -105,11 +105,12 @@
   }
 
   // How good a pitch is: large cells first, then four tracks of eight rows that fill the width.
-  function score(laid, pitch, columns, rows, room) {
+  function score(laid, pitch, columns, rows, room, space) {
     const used = Math.min(1, (columns * pitch) / room);
     const eight = rows === 8 ? 1.1 : 1;
     const four = laid.tracks.length === 4 && rows === 8 ? 1.2 : 1;
-    return pitch * eight * four * (1 + 0.3 * used) * (laid.broken ? 0.5 : 1);
+    const split = space.single && laid.starts.length > 1 ? 0.5 : 1; // one page table, one track
+    return pitch * eight * four * (1 + 0.3 * used) * (laid.broken ? 0.5 : 1) * split;
   }
 
   function best(stretches, space, perGib) {
@@ -122,9 +123,9 @@
         const laid = lines(stretches, columns, rows, perGib);
         const gaps = gapsOf(laid, space.gap, space.dpr);
         const high = (space.height * space.dpr - 2 - heightOf(laid, gaps)) / (rows * laid.starts.length);
-        const pitch = Math.max(1, snapped(Math.min(room / columns, high), space.dpr));
+        const pitch = Math.max(1, snapped(Math.min(room / columns, high), space));
         const fits = Math.min(room / columns, high) >= 1 ? 1 : 0.01;
-        const points = fits * score(laid, pitch, columns, rows, room);
+        const points = fits * score(laid, pitch, columns, rows, room, space);
         if (!found || points > found.points) {
           found = { ...laid, gaps, pitch, rows, points };
         }
@@ -161,7 +162,7 @@
 
   // Lays out a map.
   //   guest: cells, firstGfn[cells], span (pages that a cell spans), slots [{first, pages}] ascending
-  //   space: width, height, label (column at the left), gap (between tracks), all CSS px; dpr
+  //   space: width, height, label (column at the left), gap (between tracks), largest (pitch), all CSS px; dpr; single (one track, if it fits)
   // Gives pitch, tracks and sizes in device pixels.
   S.mapLayout = function (guest, space) {
     const perGib = Math.max(1, Math.floor(PAGES_PER_1G / guest.span));

@@ -3,7 +3,7 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const [NONE, K4, M2, G1, P1, DIRTY, COUNT] = [0, 1, 2, 3, 6, 7, 8];
+  const [NONE, K4, M2, G1, P2, P1, DIRTY, COUNT] = [0, 1, 2, 3, 5, 6, 7, 8];
   const WHOLE = 255;
   const SIZES = ["4K pages", "2M pages", "1G pages"];
   const NAMES = ["not mapped", ...SIZES, ...SIZES.map((size) => `${size}, dirty`)];
@@ -86,8 +86,11 @@
       this.said = new Set();
       for (const track of this.pane.layout.tracks) {
         if (track.height >= (this.px + 9) * this.pane.layout.dpr) {
-          const middle = track.y + track.height / 2;
           const half = ((this.px + 9) * this.pane.layout.dpr) / 2;
+          // Marks of many vCPUs stand at the middle of a track: names go below them.
+          const low = actors.folded && track.height > 5 * half;
+          const middle = low ? track.y + track.height - half - 2 * this.pane.layout.dpr : track.y + track.height / 2;
+          this.middle = middle;
           this.nameTrack(frames, track, actors.zonesOf(track, middle - half, middle + half));
         }
       }
@@ -104,6 +107,11 @@
           this.nameGigabytes(frames, track, begin, end, zones);
           continue;
         }
+        if (kind === 2 && layout.span === 1) {
+          const first = track.first + begin * layout.rows;
+          this.nameSlab(track, begin, end, zones, "one 2M page", frames.at(first)[first * COUNT + P2] > 0);
+          continue;
+        }
         const text = NAMES[kind];
         const width = S.textWidth(ctx, this.font, text) + 14 * dpr;
         const [left, right] = [track.x + begin * pitch, track.x + end * pitch];
@@ -114,7 +122,7 @@
         if (x !== undefined) {
           this.said.add(kind);
           const colour = kind > 3 ? this.pane.tokens.dirtyt : this.pane.tokens.ink;
-          this.plate(text, x, track.y + track.height / 2, width, colour);
+          this.plate(text, x, this.middle, width, colour);
           zones.push([x - width / 2, x + width / 2]);
         }
       }
@@ -177,7 +185,7 @@
         return;
       }
       this.said.add(3);
-      const y = track.y + track.height / 2;
+      const y = this.middle;
       this.text(text, x + key / 2, y, "rgba(255,255,255,.94)");
       if (shut) {
         ctx.fillStyle = tokens.ground;

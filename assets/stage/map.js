@@ -9,15 +9,16 @@
   const GIB = 1 << 18; // pages
 
   // Options: presenter (large type), psPerSecond() (speed of play, for how long a change counts as new), lost(ps)
-  // (gfns of pages written and never reported), box (the element that gives the room; else the canvas's parent).
+  // (gfns of pages written and never reported), box (the element that gives the room; else the canvas's parent); and of a
+  // zoomed map (S.zoomOptions): frames, slots, label, largest (CSS px of a cell), sheet (what draws a cell).
   S.MapPane = class {
     constructor(canvas, run, options = {}) {
       Object.assign(this, { canvas, run, options });
       this.ctx = canvas.getContext("2d");
       this.layer = document.createElement("canvas");
       this.layerCtx = this.layer.getContext("2d");
-      this.frames = S.cellFrames(run);
-      this.slots = S.slotsOf(run);
+      this.frames = options.frames || S.cellFrames(run);
+      this.slots = options.slots || S.slotsOf(run);
       this.still = this.frames.still;
       this.actors = new S.Actors(this);
       this.names = new S.MapNames(this);
@@ -34,12 +35,14 @@
       const height = Math.max(40, this.options.height || box.clientHeight);
       this.tokens = this.options.tokens || S.tokens();
       this.presenter = Boolean(this.options.presenter);
-      this.label = width < NARROW || this.presenter ? 0 : window.innerWidth >= WIDE_VIEW ? 84 : 40;
+      const column = width < NARROW || this.presenter ? 0 : window.innerWidth >= WIDE_VIEW ? 84 : 40;
+      this.label = this.options.label ?? column;
       const gap = width < NARROW ? 4 : window.innerWidth >= WIDE_VIEW ? 14 : 8;
       const { cells, firstGfn } = this.run;
       const guest = { cells, firstGfn, span: this.run.header.cell_pages, slots: this.slots };
-      this.layout = S.mapLayout(guest, { width, height, label: this.label, gap, dpr });
-      this.sheet = new S.CellSheet(S.cellGeometry(this.layout.pitch, dpr), this.tokens, this.layout.rows);
+      this.layout = S.mapLayout(guest, { width, height, label: this.label, gap, dpr, largest: this.options.largest, single: this.options.single });
+      const Sheet = this.options.sheet || S.CellSheet;
+      this.sheet = new Sheet(S.cellGeometry(this.layout.pitch, dpr), this.tokens, this.layout.rows, this.frames);
       this.over = Math.round(4 * dpr); // the ioctl thread's bar stands out above and below
       this.fit(dpr);
       this.prepare();
@@ -108,10 +111,16 @@
       this.names.marksPill = null;
       this.actors.seek(ps);
       this.names.drawHoles();
-      this.names.draw(this.frames, this.actors);
+      const { folded } = this.actors;
+      if (!folded) {
+        this.names.draw(this.frames, this.actors);
+      }
       this.names.drawMargin(this.actors.states.states);
       this.drawLost(ps);
       this.actors.draw();
+      if (folded) {
+        this.names.draw(this.frames, this.actors); // bars of many vCPUs would strike them out
+      }
       if (this.names.marksPill) {
         this.names.marksPill();
       }
@@ -125,7 +134,7 @@
           const fresh = frames.freshness(cell, this.freshPs);
           const by = fresh ? frames.freshBy(cell) : 0;
           const dirty = frames.dirty(cell);
-          const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell]);
+          const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell], cell);
           if (look !== looks[cell]) {
             looks[cell] = look;
             this.keepPixels(cell, sheet.sprite(look));

@@ -31,6 +31,12 @@
       const known = [...this.policy.options].find((option) => option.value === run.policy);
       this.policy.value = run.policy;
       this.says.textContent = known ? known.dataset.text : run.label;
+      this.map = this.zoomed = null;
+    }
+
+    // Shows a part of memory page by page (S.zoomOptions), or all of it again where `zoomed` is null.
+    zoom(zoomed) {
+      this.zoomed = zoomed;
       this.map = null;
     }
 
@@ -42,13 +48,19 @@
     // `height` is the room for the map, CSS px.
     resize(height, presenter) {
       this.box.style.height = `${height}px`;
+      const above = this.zoomed ? S.ZOOM_BAR : 0;
+      const room = { height: height - above, presenter };
       if (this.map === null) {
-        this.map = new S.MapPane(this.canvas, this.run, { height, presenter, psPerSecond: this.psPerSecond });
+        const { shown, options } = this.zoomed || { shown: this.run };
+        this.map = new S.MapPane(this.canvas, shown, { ...room, ...options, psPerSecond: this.psPerSecond, lost: this.lost });
       } else {
-        Object.assign(this.map.options, { height, presenter });
+        Object.assign(this.map.options, room);
         this.map.resize();
       }
-      this.box.style.height = `${Math.ceil(this.map.height)}px`;
+      this.canvas.style.top = `${above}px`;
+      // A map of another part of memory keeps the place of the whole one: nothing below it moves.
+      this.place = this.zoomed && this.place?.of === height ? this.place : { of: height, is: Math.ceil(this.map.height) + above };
+      this.box.style.height = `${this.place.is}px`;
     }
 
     draw(ps) {

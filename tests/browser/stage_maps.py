@@ -14,7 +14,7 @@ from tests.browser.stage_scripts import Stage, opened_stage
 
 SCRIPTS: Final = (
     *("actors.js", "cells.js", "loupe.js", "map-frames.js", "map-layout.js", "map-marks.js", "map-names.js"),
-    *("map-spte.js", "map-vcpus.js", "map.js"),
+    *("map-spte.js", "map-vcpus.js", "map.js", "page-fold.js", "page-sheet.js", "zoom-view.js"),
 )
 TOKENS: Final = {
     **dict.fromkeys(("ground", "on"), "#ffffff"),

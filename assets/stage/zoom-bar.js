@@ -1,0 +1,39 @@
+// The line above a zoomed map: which part of memory it is, the parts beside it, and the way back.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const hex = (gfn) => `0x${gfn.toString(16)}`;
+  S.ZOOM_BAR = 28; // CSS px
+
+  const button = (text, act, label) => S.el("button", { text, class: "zoom-button", "data-zoom": act, "aria-label": label, title: label });
+
+  // "gfn 0x80200..0x803ff", the words of a window.
+  S.windowText = ({ first, pages }) => `gfn ${hex(first)}..${hex(first + pages - 1)}`;
+
+  // What the signs on single pages mean, where there is room for it.
+  function legend() {
+    const sign = (name, text) => [S.el("i", { class: `zoom-sign zoom-${name}`, "aria-hidden": "true" }), text];
+    const signs = [...sign("dirty", "dirty"), ...sign("shut", "W clear"), ...sign("bit", "D set")];
+    return S.el("span", { class: "zoom-legend" }, ...signs);
+  }
+
+  // `steps`: the windows from the outermost to the one shown.
+  S.zoomBar = function (run, steps, note) {
+    const bytes = S.guestBytes(run.header.scenario) || run.cellPages.reduce((sum, pages) => sum + pages, 0) * 4096;
+    const here = steps[steps.length - 1];
+    const path = [button(S.bytesText(bytes).replace(/\.0+ /, " "), "all", "Show all of memory")];
+    path.push(S.el("span", { text: `GiB ${Math.floor(here.first / S.pagesPer.gib)}`, class: "zoom-place" }));
+    steps.slice(0, -1).forEach((each, index) => path.push(button(S.windowText(each), `step-${index}`, `Show ${S.windowText(each)}`)));
+    path.push(S.el("b", { text: S.windowText(here), "aria-current": "location" }));
+    const crumbs = path.flatMap((each, index) => (index ? [S.el("span", { text: "›", "aria-hidden": "true" }), each] : [each]));
+    return [
+      button("‹", "before", "The memory before"),
+      button("›", "after", "The memory behind"),
+      S.el("span", { class: "zoom-path" }, ...crumbs),
+      ...(note ? [S.el("span", { class: "zoom-note", text: note })] : []),
+      ...(S.zoomStep(here) === 1 ? [legend()] : []),
+      button("×", "out", "Back (Esc)"),
+    ];
+  };
+})();
