@@ -4,6 +4,9 @@
 #   make test   runs every check: floors, lint, types, tests
 #   make check  runs those that take under three minutes: floors, lint, types, fast laws
 #
+# and, for who looks after it, bench (speed, in a table), firefox (the page in another browser), pictures (of the page,
+# for the README), evidence, lock and clean.
+#
 # PYTHON=… names the Python to use, CHROMIUM=… the browser of the tests, ARGS=… what `make tests` hands to pytest.
 
 VENV ?= .venv
@@ -106,6 +109,12 @@ else
 tests: $(VENV)/.requirements-dev $(VENV)/.warm
 	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && exec $(python) -m pytest $(ARGS)
 endif
+
+# In Debian's Firefox, which has to be there: apt-get install firefox-esr, or FIREFOX=/path/to/firefox.
+.PHONY: firefox
+firefox: $(VENV)/.requirements-dev $(VENV)/.warm
+	@$(pip) install --no-compile --require-hashes -r requirements-firefox.txt
+	@exec $(python) -W ignore -m pytest -q -s -W ignore::DeprecationWarning -W ignore::SyntaxWarning tests/firefox/firefox_plays.py
 
 .PHONY: bench
 bench: $(VENV)/.requirements-dev $(VENV)/.warm
