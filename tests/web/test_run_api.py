@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,22 +18,6 @@ from mmuviz.studies.requests import request_of
 from mmuviz.web.run_limits import Limits, limits_of_settings, store_of_settings
 from tests.studies.test_requests import BODIES
 from tests.web.run_site import Engine, Site, body, until
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """One worker, patient enough for the first run of a process, which loads what was compiled."""
-    return Site(tmp_path, Engine(), Limits(answer_s=30.0))
-
-
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[Site]:
-    """Two workers whose runs wait to be let go."""
-    made = Site(tmp_path, Engine(held=True), Limits(answer_s=0.05), workers=2)
-    yield made
-    made.engine.go.set()
-    until(lambda: made.engine.now == 0)
-
 
 # What is answered
 

@@ -6,7 +6,6 @@ import errno
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,22 +22,6 @@ from mmuviz.web.result_store import ResultStore
 from mmuviz.web.run_limits import Limits
 from mmuviz.web.run_states import SharedQueue
 from tests.web.run_site import Engine, Site, body, until
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """One worker, patient enough for the first run of a process, which loads what was compiled."""
-    return Site(tmp_path, Engine(), Limits(answer_s=30.0))
-
-
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[Site]:
-    """Two workers whose runs wait to be let go."""
-    made = Site(tmp_path, Engine(held=True), Limits(answer_s=0.05), workers=2)
-    yield made
-    made.engine.go.set()
-    until(lambda: made.engine.now == 0)
-
 
 # One computation
 
