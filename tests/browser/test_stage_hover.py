@@ -25,8 +25,8 @@ def lines_of(made: Recording, cell: int) -> tuple[str, str]:
     frames = replayed(made)[: PS // made.header.bin_ps + 1, cell]
     changed = np.flatnonzero((frames[1:] != frames[:-1]).any(axis=1))
     at_ms = (changed[-1] + 1) * made.header.bin_ps / 1e9 if len(changed) else 0
-    where = f"gfn {first:#x} to {first + pages - 1:#x}, GPA {first * PAGE_BYTES:#x}"
-    return where, f"last changed by {at_ms:.1f} ms" if at_ms else "as it was at the start"
+    where = f"gfn {first:#x}..{first + pages - 1:#x}, GPA {first * PAGE_BYTES:#x}"
+    return where, f"last change by {at_ms:.1f} ms" if at_ms else "as it was at the start"
 
 
 @pytest.mark.parametrize("cell", [0, 17, 700, 2047])

@@ -93,6 +93,7 @@ class Image:
             if origin.is_dir():
                 shutil.copytree(origin, self.inside(target), ignore=shutil.ignore_patterns("__pycache__"))
             else:
+                self.inside(target).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin, self.inside(target))
 
     def _become(self, name: str) -> None:
