@@ -83,7 +83,8 @@ def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> li
 def overridden(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A document with overrides laid over it.
 
-    `policy` stands for its own overrides and comes first. Another `workload.pattern` or
+    `policy` stands for its own overrides and comes first. A field of the item behind the last one of a list, such as
+    memory[1].size, adds an item. Another `workload.pattern` or
     `driver.kind` keeps those fields of the former one that the new one has as well.
 
     Args:
@@ -125,14 +126,22 @@ def _kept(part: str, word: str, fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in known}
 
 
+def _reach(at: object, step: int, name: str, *, grows: bool) -> None:
+    """Check that a list has an item, or give it one more where a field of the next one is set."""
+    many = len(at) if isinstance(at, list) else 0
+    if isinstance(at, list) and step == many and grows:
+        at.append({})
+    elif step >= many:
+        next_one = f", and a field of {name.rpartition('[')[0]}[{many}] adds one" if many else ""
+        raise InputError(f"{name} is not there: the scenario has {many} of them; count from 0{next_one}")
+
+
 def _put(document: dict[str, Any], path: tuple[str | int, ...], value: object) -> None:
     at: Any = document
     for index, step in enumerate(path):
         name = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path[: index + 1]).lstrip(".")
         if isinstance(step, int):
-            if not isinstance(at, list) or step >= len(at):
-                many = len(at) if isinstance(at, list) else 0
-                raise InputError(f"{name} is not there: the scenario has {many} of them; count from 0")
+            _reach(at, step, name, grows=value is not LEFT_OUT and index < len(path) - 1)
         elif not isinstance(at, dict):
             raise InputError(
                 f"{name} is no field: what it stands in has no fields; mmuviz scenarios --fields lists them"

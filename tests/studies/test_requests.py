@@ -142,7 +142,7 @@ def test_a_kernel_that_has_no_such_policy_is_refused_at_what_was_set() -> None:
 
 
 def test_a_run_over_the_limit_is_refused_with_its_estimate() -> None:
-    huge = ask(set={"memory": [{"size": "6 TiB"}, {"size": "6 TiB"}]})
+    huge = ask(set={"memory": [{"size": "6 TiB"}] * 3})
     with pytest.raises(RequestError, match=r"manual_lazy needs about .* over the limit of 4 GiB of memory") as caught:
         costs_of(huge)
     assert caught.value.field == ""

@@ -172,6 +172,16 @@ def test_overrides_are_laid_over_what_was_given() -> None:
     assert document["vm"] == {"kernel": "6.1"}
 
 
+def test_a_field_of_the_item_behind_the_last_one_adds_it() -> None:
+    document: dict[str, Any] = {"memory": [{"size": "4 GiB"}]}
+    found = apply_overrides(
+        document, {"memory[1].size": "2 GiB", "memory[1].backing": "thp", "memory[2].size": "1 GiB"}
+    )
+    assert found["memory"] == [{"size": "4 GiB"}, {"size": "2 GiB", "backing": "thp"}, {"size": "1 GiB"}]
+    assert document["memory"] == [{"size": "4 GiB"}]
+    assert apply_overrides(document, {"vm.vcpus": 2, "memory[0].size": "1 GiB"})["memory"] == [{"size": "1 GiB"}]
+
+
 def test_another_pattern_keeps_the_fields_that_it_has() -> None:
     document = {"workload": {"pattern": "hot_set", "hot_percent": 5, "seed": 3}}
     found = overridden(document, {"workload": {"pattern": "zipf", "exponent": 1}})
@@ -184,7 +194,10 @@ def test_another_pattern_keeps_the_fields_that_it_has() -> None:
         ({"vm..x": "1"}, "must be names with dots between"),
         ({"": "1"}, "must be names with dots between"),
         ({"vm.kernel.x": "1"}, "vm.kernel.x is no field"),
-        ({"memory[1].size": "1 GiB"}, "memory[1] is not there: the scenario has 1 of them"),
+        (
+            {"memory[2].size": "1 GiB"},
+            "memory[2] is not there: the scenario has 1 of them; count from 0, and a field of memory[1]",
+        ),
         ({"vm.kernal": "6.1"}, "vm.kernal is no field here; did you mean kernel?"),
         ({"vm.vcpus": "many"}, "vm.vcpus='many' must be a whole number"),
         ({"policy": "lasy"}, "policy='lasy' is none; did you mean lazy?"),

@@ -1,0 +1,29 @@
+"""Guests that are offered as a whole: each can be run as it stands, and says where it is extrapolated."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.studies.guests import GUESTS, Guest
+from mmuviz.studies.requests import costs_of, request_of
+
+TIB = 1 << 40
+
+
+@pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.title)
+def test_a_guest_is_within_the_limits_and_of_the_size_that_it_says(guest: Guest) -> None:
+    asked = request_of(guest.request())
+    assert len(costs_of(asked)) == 2
+    vcpus, size = guest.title.split(", ")
+    number, unit = size.split(" ")
+    scale = {"GiB": TIB >> 10, "TiB": TIB}[unit]
+    for each in asked.scenarios:
+        assert f"{each.vm.vcpus} vCPUs" == vcpus
+        assert sum(slot.pages for slot in each.memory) * PAGE_BYTES == int(number) * scale
+
+
+@pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.title)
+def test_a_guest_on_an_extrapolated_host_says_so(guest: Guest) -> None:
+    host = request_of(guest.request()).base.host
+    assert host.profile.endswith("_416") == guest.says.startswith("Extrapolated")
