@@ -9,7 +9,7 @@
   const GIB = 1 << 18; // pages
 
   // Options: presenter (large type), psPerSecond() (speed of play, for how long a change counts as new), lost(ps)
-  // (gfns of pages written and never reported), box (the element that gives the room; else the canvas's parent); and of a
+  // (gfns that a defect of KVM concerns), box (the element that gives the room; else the canvas's parent); and of a
   // zoomed map (S.zoomOptions): frames, slots, label, largest (CSS px of a cell), sheet (what draws a cell).
   S.MapPane = class {
     constructor(canvas, run, options = {}) {

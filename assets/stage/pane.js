@@ -52,7 +52,7 @@
       const room = { height: height - above, presenter };
       if (this.map === null) {
         const { shown, options } = this.zoomed || { shown: this.run };
-        this.map = new S.MapPane(this.canvas, shown, { ...room, ...options, psPerSecond: this.psPerSecond, lost: this.lost });
+        this.map = new S.MapPane(this.canvas, shown, { ...room, ...options, psPerSecond: this.psPerSecond, lost: (ps) => this.lost?.(ps) ?? [] });
       } else {
         Object.assign(this.map.options, room);
         this.map.resize();

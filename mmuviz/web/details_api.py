@@ -1,4 +1,4 @@
-"""What the drawer of details fetches when it is first opened, the same for all: the evidence and the ledger."""
+"""What the page fetches when it is first needed, the same for all: the evidence, the ledger, and lost pages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 
 from mmuviz.studies.evidence import model_hash, packaged_evidence
 from mmuviz.studies.ledger_document import ledger_document
+from mmuviz.studies.lost_pages import lost_document
 
 
 class Served(NamedTuple):
@@ -40,6 +41,7 @@ def evidence_now() -> dict[str, Any]:
 ADDRESSES: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "/api/evidence.json": evidence_now,
     "/api/ledger.json": ledger_document,
+    "/api/lost.json": lost_document,
 }
 
 

@@ -1,0 +1,126 @@
+// Pages that a defect of KVM concerns, where a recording of real KVM shows one: ringed on the map, told in a line, and
+// playing pauses there once.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const COMMIT = "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/commit/?id=";
+  const SAYS = { lost: "LOST: written, never reported", whole: "NOT SPLIT: in the mask of this CLEAR, and left whole" };
+  let known = null;
+
+  // The marks of all recordings: {name: [{kind, cause, commit, op, until, gfns}]}; fetched once.
+  function marks() {
+    known = known || fetch("/api/lost.json").then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
+    return known;
+  }
+
+  // When an op of a list was over, ps; null where it was not carried out.
+  function endOfOp(run, op) {
+    const { calls } = run.tables;
+    const row = Array.from(calls.op).lastIndexOf(op);
+    return row < 0 ? null : calls.end_ps[row];
+  }
+
+  // The marks of a run in its time: {kind, cause, commit, gfns, fromPs, toPs}.
+  S.lostMarks = function (run, all) {
+    const { driver } = run.header.scenario;
+    const found = (driver && driver.kind === "listed_ops" && all[driver.recording]) || [];
+    return found
+      .map((mark) => ({ ...mark, fromPs: endOfOp(run, mark.op), toPs: mark.until === null ? Infinity : endOfOp(run, mark.until) }))
+      .filter(({ fromPs }) => fromPs !== null);
+  };
+
+  class LostPages {
+    constructor(stage) {
+      this.stage = stage;
+      this.stops = true;
+      this.marks = [];
+      this.notes = stage.panes.map((pane) => {
+        const note = S.el("div", { class: "lost-note", role: "note" });
+        note.hidden = true;
+        pane.box.append(note);
+        return note;
+      });
+    }
+
+    async shown(runs) {
+      this.marks = [];
+      this.times = [];
+      this.before = null;
+      this.told = [];
+      this.stage.panes.forEach((pane) => (pane.lost = pane.lostSays = null));
+      this.notes.forEach((note) => (note.hidden = true));
+      if (!runs.some(({ header }) => header.scenario.driver?.recording)) {
+        return;
+      }
+      const all = await marks();
+      if (runs === this.stage.runs) {
+        this.marks = runs.map((run) => S.lostMarks(run, all));
+        this.times = this.marks.flat().map(({ fromPs }) => fromPs).sort((a, b) => a - b);
+        this.stage.panes.forEach((pane, at) => this.tie(pane, at));
+        this.stage.draw(this.stage.clock.now);
+      }
+    }
+
+    tie(pane, at) {
+      if (!this.marks[at] || this.marks[at].length === 0) {
+        return;
+      }
+      pane.lost = (ps) => this.at(at, ps).flatMap(({ gfns }) => gfns);
+      pane.lostSays = ({ firstGfn, pages }, ps) => {
+        const here = this.at(at, ps).find(({ gfns }) => gfns.some((gfn) => gfn >= firstGfn && gfn < firstGfn + pages));
+        return here ? SAYS[here.kind] : "";
+      };
+    }
+
+    // Marks of a run at a time, each kind once: the last one holds.
+    at(at, ps) {
+      const now = (this.marks[at] || []).filter(({ fromPs, toPs }) => fromPs <= ps && ps < toPs);
+      const kinds = [...new Set(now.map(({ kind }) => kind))];
+      return kinds.map((kind) => {
+        const of = now.filter((each) => each.kind === kind);
+        return { ...of[of.length - 1], gfns: [...new Set(of.flatMap(({ gfns }) => gfns))] };
+      });
+    }
+
+    // Playing stops once, where the first page is lost.
+    draw(ps) {
+      const { clock } = this.stage;
+      const first = this.times && this.times[0];
+      const passed = first !== undefined && this.before !== null && this.before < first && first <= ps;
+      this.before = ps;
+      if (passed && clock.playing && this.stops && !this.told.includes(first)) {
+        this.told.push(first);
+        clock.pause();
+        clock.seek(first);
+        this.stage.changed();
+      }
+    }
+
+    tell(ps) {
+      this.notes.forEach((note, at) => {
+        const marks = this.at(at, ps);
+        const key = marks.map(({ kind, op }) => `${kind}${op}`).join();
+        note.hidden = marks.length === 0;
+        if (note.dataset.key !== key) {
+          note.dataset.key = key;
+          note.replaceChildren(...marks.flatMap((mark) => this.lines(mark)));
+        }
+      });
+    }
+
+    lines({ kind, cause, commit, gfns }) {
+      const where = gfns.length === 1 ? `gfn 0x${gfns[0].toString(16)}` : `${gfns.length} pages from gfn 0x${gfns[0].toString(16)}`;
+      const link = commit ? S.el("a", { text: `commit ${commit}`, href: `${COMMIT}${commit}`, target: "_blank", rel: "noopener noreferrer" }) : null;
+      const stop = S.el("label", { class: "lost-stop" }, S.el("input", { type: "checkbox" }), "pause here");
+      stop.firstChild.checked = this.stops;
+      stop.firstChild.addEventListener("change", (event) => (this.stops = event.target.checked));
+      return [
+        S.el("p", { class: "lost-head" }, S.el("b", { text: SAYS[kind] }), ` ${where}`, stop),
+        S.el("p", { text: cause }, link ? " " : null, link),
+      ];
+    }
+  }
+
+  (S.parts = S.parts || []).push((stage) => new LostPages(stage));
+})();
