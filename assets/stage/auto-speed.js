@@ -72,23 +72,37 @@
   S.fixedSpeed = (endPs, rate) => new SpeedPlan().add(endPs, rate);
 
   // A chosen speed, but for a bin of time a second around the first split, the first fault and the end of enable.
-  S.slowedSpeed = function (runs, endPs, rate) {
+  S.slowedSpeed = function (runs, axis, rate) {
+    const endPs = axis.end;
     const binPs = Math.max(...runs.map((run) => run.binPs));
     const plan = new SpeedPlan();
     if (rate <= binPs) {
       return plan.add(endPs, rate);
     }
     const names = ["first_split", "first_fault"];
-    const moments = names.flatMap((name) => S.stopTimes(runs, name));
-    moments.push(...runs.flatMap(({ calls }) => calls.slice(0, 1)).map((call) => call.endPs));
+    const moments = names.flatMap((name) => Array.from(S.stopTimes(runs, name, axis)));
+    moments.push(...placesOf(runs, axis, ({ calls }) => calls.slice(0, 1).map((call) => call.endPs)));
     for (const ps of moments.sort((a, b) => a - b)) {
       plan.add(ps - BINS_BEFORE * binPs, rate).add(Math.min(endPs, ps + BINS_BEHIND * binPs), binPs);
     }
     return plan.add(endPs, rate);
   };
 
-  S.autoSpeed = function (runs) {
-    const endPs = Math.max(...runs.map((run) => run.endPs));
+  // One event a second.
+  S.eventSpeed = function (times, endPs) {
+    const plan = new SpeedPlan();
+    let at = 0;
+    for (const ps of times) {
+      plan.add(ps, ps - at || 1);
+      at = ps;
+    }
+    return plan.add(endPs, endPs - at || 1);
+  };
+
+  const placesOf = (runs, axis, timesOf) => runs.flatMap((run, index) => timesOf(run).map((ps) => axis.placeOf(index, ps)));
+
+  S.autoSpeed = function (runs, axis = S.timeAxis(runs)) {
+    const endPs = axis.end;
     const binPs = Math.max(...runs.map((run) => run.binPs));
     const plan = new SpeedPlan();
     let at = 0;
@@ -96,16 +110,16 @@
       plan.add(to, Math.max(bins * binPs, (to - at) / seconds));
       at = Math.max(at, to);
     };
-    const firstPs = Math.min(...runs.flatMap(({ calls }) => calls.slice(0, 1)).map(({ startPs }) => startPs));
+    const firstPs = Math.min(...placesOf(runs, axis, ({ calls }) => calls.slice(0, 1).map(({ startPs }) => startPs)));
     if (firstPs === Infinity) {
       add(endPs, WITHOUT_CALLS);
       return plan;
     }
     add(Math.max(0, firstPs - BINS_BEFORE * binPs), LEAD);
-    const splitPs = Math.max(firstPs, ...runs.flatMap((run) => S.stopTimes([run], "first_split")));
+    const splitPs = Math.max(firstPs, ...S.stopTimes(runs, "first_split", axis));
     at = Math.min(endPs, splitPs + BINS_BEHIND * binPs, firstPs + MOST_BINS_BEHIND * binPs);
     plan.add(at, binPs);
-    const callPs = Math.max(...runs.map(firstCallsEnd));
+    const callPs = Math.max(...placesOf(runs, axis, (run) => [firstCallsEnd(run)]));
     add(at + Math.max(0, callPs - at) * BEGINNING, FIRST_CALL_BEGINS);
     add(callPs, FIRST_CALL_GOES_ON);
     add(endPs, REST);

@@ -6,21 +6,42 @@
 
   const FUTURE_DASH = [1, 4];
   const BAND = 0.16;
+  const NO_RUN = -1;
 
-  // The chart from x = left to right as it is before the playhead (past), or behind it, with the dotted future.
-  S.paintChart = function (chart, ctx, past, from, to) {
+  // The chart from x = left to right as it is before the playhead (past), or behind it, with the dotted future; of all
+  // runs, of one, or of none but for the calls.
+  S.paintChart = function (chart, ctx, past, from, to, only = null) {
     const { top, bottom } = chart.plot;
     ctx.save();
     ctx.beginPath();
     ctx.rect(from, top - 4, to - from, bottom - top + 8);
     ctx.clip();
-    if (past) {
+    if (past && (only === null || only === NO_RUN)) {
       paintCalls(chart, ctx);
     }
     if (past || chart.future) {
-      chart.runs.forEach((run, i) => paintLine(chart, ctx, i, past, to));
+      chart.runs.forEach((run, i) => (only === null || only === i) && paintLine(chart, ctx, i, past, to));
     }
     ctx.restore();
+  };
+
+  // Where each run has a time of its own (S.times) a line goes up to that of its run.
+  S.drawChartAtTimes = function (chart, latest, times) {
+    const { ctx, plot, dpr } = chart;
+    const { from, to } = chart.windowAt(latest);
+    chart.seen = null;
+    chart.setAxes(from, to);
+    ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
+    ctx.clearRect(0, 0, chart.width, chart.height);
+    S.paintChartAxes(chart, ctx);
+    const cuts = times.map((ps) => Math.round(chart.placeNow(ps, from, to) * dpr) / dpr);
+    S.paintChart(chart, ctx, true, plot.left - 2, Math.max(...cuts), NO_RUN);
+    cuts.forEach((cut, run) => {
+      S.paintChart(chart, ctx, false, cut, plot.right + 2, run);
+      S.paintChart(chart, ctx, true, plot.left - 2, cut, run);
+    });
+    new Set(cuts).forEach((cut) => chart.drawNow(cut));
+    chart.drawEnds(latest, times);
   };
 
   S.paintChartAxes = function (chart, ctx) {

@@ -116,6 +116,10 @@
         this.labels = [];
         return;
       }
+      if (S.times) {
+        S.drawChartAtTimes(this, ps, S.times);
+        return;
+      }
       const { from, to } = this.windowAt(ps);
       const cut = Math.round(this.placeNow(ps, from, to) * this.dpr) / this.dpr;
       const key = `${from} ${to}`;
@@ -196,13 +200,14 @@
       ctx.globalAlpha = 1;
     }
 
-    drawEnds(ps) {
+    drawEnds(ps, times = null) {
+      const timeOf = (run) => times?.[run] ?? ps;
       const at = this.xAt(ps);
-      const nows = this.runs.map((run) => this.measure.of(run, Math.min(ps, run.endPs)));
+      const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(timeOf(i), run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
       this.ends = nows.map((value, run) => {
-                const y = this.yAt(S.lineAt(this.lines[run], this.lines[run].vs, ps));
-        return { run, value, text: S.said(S.partsIn(value, unit)), x: at, y };
+        const y = this.yAt(S.lineAt(this.lines[run], this.lines[run].vs, timeOf(run)));
+        return { run, value, text: S.said(S.partsIn(value, unit)), x: this.xAt(timeOf(run)), y };
       });
       const labels = S.endLabels(this.ends, this.runs);
       labels.forEach((label) => this.measureEnd(label));
@@ -259,7 +264,7 @@
 
     // The same in a sentence, for those who do not see the canvas.
     says(ps) {
-      const nows = this.runs.map((run) => this.measure.of(run, Math.min(ps, run.endPs)));
+      const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(S.times?.[i] ?? ps, run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
       const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit))}`);
       return `${this.measure.says} at ${S.timeText(ps)}: ${ends.join(", ")}`;

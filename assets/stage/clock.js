@@ -6,17 +6,19 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const AUTO = "auto";
+  const EVENT = "event";
   const MS_PER_S = 1000;
 
   class Clock {
-    // `draw` shows a time, `changed` hears of play, pause, speed, loop and stop; `timer` gives milliseconds.
-    constructor(runs, { draw, changed, timer = () => performance.now() }) {
-      Object.assign(this, { runs, draw, changed, timer });
-      this.endPs = Math.max(...runs.map((run) => run.endPs));
+    // `draw` shows a time, `changed` hears of play, pause, speed, loop and stop; `timer` gives milliseconds. All times are
+    // places of the axis, which is simulated time or work.
+    constructor(runs, { draw, changed, axis = S.timeAxis(runs), timer = () => performance.now() }) {
+      Object.assign(this, { runs, draw, changed, axis, timer });
+      this.endPs = axis.end;
       this.now = 0;
       this.playing = false;
       this.times = {};
-      this.auto = S.autoSpeed(runs);
+      this.auto = S.autoSpeed(runs, axis);
       this.plan = this.auto;
       this.chosen = AUTO;
       this.slows = null; // true or false once somebody chose
@@ -164,10 +166,10 @@
       return this.chosen;
     }
 
-    // "auto", or ps of simulated time a second.
+    // "auto", "event" for one event a second, or ps of simulated time a second.
     set speed(speed) {
-      if (speed !== AUTO && !(speed > 0 && speed < Infinity)) {
-        throw new Error(`speed=${speed} must be "auto" or ps a second above 0`);
+      if (speed !== AUTO && speed !== EVENT && !(speed > 0 && speed < Infinity)) {
+        throw new Error(`speed=${speed} must be "auto", "event" or ps a second above 0`);
       }
       this.chosen = speed;
       this.plan = this.planOf(speed);
@@ -180,7 +182,10 @@
       if (speed === AUTO) {
         return this.slows === false ? S.fixedSpeed(this.endPs, this.endPs / this.auto.secondsAt(this.endPs)) : this.auto;
       }
-      return this.slows ? S.slowedSpeed(this.runs, this.endPs, speed) : S.fixedSpeed(this.endPs, speed);
+      if (speed === EVENT) {
+        return S.eventSpeed(this.timesOf("stepTimes", EVENT), this.endPs);
+      }
+      return this.slows ? S.slowedSpeed(this.runs, this.axis, speed) : S.fixedSpeed(this.endPs, speed);
     }
 
     get psPerSecond() {
@@ -202,7 +207,7 @@
 
     // Found when they are first asked for: there may be half a million events.
     timesOf(how, name) {
-      this.times[name] = this.times[name] || S[how](this.runs, name);
+      this.times[name] = this.times[name] || S[how](this.runs, name, this.axis);
       return this.times[name];
     }
   }

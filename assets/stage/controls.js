@@ -28,13 +28,20 @@
     return sent === value || (size !== null && Number(size[1]) * UNITS[size[2]] === value);
   }
 
-  function shownText(field, value) {
+  // A value that is none of those offered. "8 GiB" as a file would say it, and not "8.00 GiB".
+  function shownText(field, value, { memory = [] }) {
     if (field.endsWith(".rate_hz")) {
-      return `${value / 1e6} M/s each`;
+      return value >= 100_000 ? `${value / 1e6} M/s` : `${value / 1000} k/s`;
     }
-    // "8 GiB" as a file would say it, and not "8.00 GiB".
-    return field.endsWith(".size") ? S.bytesText(value).replace(/\.0+ /, " ") : String(value);
+    if (field === "memory[0].size" && memory.length > 1) {
+      return `${S.sizeText(S.guestBytes({ memory }))}, ${memory.length} slots`;
+    }
+    return field.endsWith(".size") ? S.sizeText(value) : String(value).replaceAll("_", " ");
   }
+
+  const MOST_LETTERS = 12; // of several values in the row
+
+  const typedText = (value) => (value === null || typeof value === "object" ? JSON.stringify(value) : String(value));
 
   class Controls {
     // `changed` is told a field and its new value.
@@ -42,7 +49,8 @@
       this.root = root;
       this.changed = changed;
       this.all = [...root.querySelectorAll("[data-mmuviz=control], [data-mmuviz=field]")];
-      this.refused = root.querySelector("#stage-refused");
+      this.refused = document.getElementById("stage-refused");
+      this.refused.querySelector("button").addEventListener("click", () => this.refuse(null, ""));
       for (const control of this.all) {
         control.addEventListener("change", () => this.send(control));
         if (control.isContentEditable) {
@@ -62,7 +70,9 @@
       if (event.key === "Enter") {
         event.preventDefault();
         const text = control.textContent.trim();
-        this.changed(control.dataset.field, S.valueOf(text));
+        if (text !== control.dataset.shown) {
+          this.changed(control.dataset.field, S.valueOf(text));
+        }
       } else if (event.key === "Escape") {
         control.blur();
       }
@@ -84,16 +94,17 @@
       }
     }
 
-    // Show a Scenario.
-    show(document) {
+    // Show the Scenarios that stand beside each other: what is not the same in all of them is said so.
+    show(documents) {
       for (const control of this.all) {
-        const value = S.fieldOf(document, control.dataset.field);
+        const values = documents.map((document) => S.fieldOf(document, control.dataset.field));
+        const mixed = new Set(values.map((value) => JSON.stringify(value))).size > 1;
         if (control.tagName === "SELECT") {
-          this.choose(control, value);
+          this.choose(control, values, mixed, documents[0]);
         } else if (control.isContentEditable) {
-          this.fill(control, value);
+          this.fill(control, mixed ? values.map(typedText).join(" / ") : values[0]);
         } else {
-          control.textContent = String(value);
+          control.textContent = String(values[0]);
         }
       }
       this.refuse(null, "");
@@ -102,35 +113,58 @@
     // Fields that this Scenario has not are not shown.
     fill(control, value) {
       control.closest(".field-row").hidden = value === undefined;
-      control.textContent = value === null || typeof value === "object" ? JSON.stringify(value) : String(value);
+      control.dataset.shown = control.textContent = typedText(value);
     }
 
-    choose(select, value) {
+    choose(select, values, mixed, document) {
       const part = select.closest(".control-part");
-      part.hidden = value === undefined || value === null;
+      const [value] = values;
+      part.hidden = values.some((each) => each === undefined || each === null);
+      select.querySelector("[data-own]")?.remove();
+      select.title = "";
       if (part.hidden) {
         return;
       }
-      let option = [...select.options].find((each) => same(JSON.parse(each.value), value));
+      const others = mixed || (select.dataset.field === "memory[0].size" && document.memory.length > 1);
+      let option = others ? undefined : [...select.options].find((each) => same(JSON.parse(each.value), value));
       if (option === undefined) {
-        option = new Option(shownText(select.dataset.field, value), JSON.stringify(value));
-        select.add(option);
+        const texts = [...new Set(values.map((each) => shownText(select.dataset.field, each, document)))];
+        const all = texts.join(" / ");
+        option = new Option(texts.length > 1 && all.length > MOST_LETTERS ? "mixed" : all, JSON.stringify(value));
+        select.title = all;
+        option.dataset.own = "";
+        select.prepend(option);
       }
-      select.value = option.value;
+      option.selected = true;
     }
 
-    // A line at the field that was refused; null takes it away.
+    // A line at the field that was refused; null takes it away. What stands behind More is said there.
     refuse(field, message) {
+      let place = null;
       for (const frame of this.root.querySelectorAll(".control-frame, .field-row")) {
-        const at = [...frame.querySelectorAll("[data-field]")].some((each) => each.dataset.field === field);
-        frame.classList.toggle("wrong", field !== null && at);
-        const place = frame.querySelector(".field-refused");
-        if (place) {
-          place.textContent = field !== null && at ? message : "";
+        const at = field !== null && [...frame.querySelectorAll("[data-field]")].some((each) => each.dataset.field === field);
+        frame.classList.toggle("wrong", at);
+        const line = frame.querySelector(".field-refused");
+        if (line) {
+          line.textContent = at ? message : "";
+        } else if (at) {
+          place = frame;
         }
       }
-      this.refused.textContent = message;
+      this.refused.firstChild.textContent = message;
       this.refused.hidden = message === "";
+      if (message) {
+        this.placeRefused(place || this.root.querySelector(field === "policies" ? ".pane-head" : ".bar"));
+      }
+    }
+
+    // Under what was changed, inside the window.
+    placeRefused(frame) {
+      const { left, bottom } = frame.getBoundingClientRect();
+      this.refused.style.left = "8px"; // as wide as it may be
+      const most = window.innerWidth - this.refused.getBoundingClientRect().width - 8;
+      this.refused.style.left = `${Math.max(8, Math.min(left, most))}px`;
+      this.refused.style.top = `${bottom + 4}px`;
     }
   }
 

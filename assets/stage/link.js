@@ -3,7 +3,7 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const MOST = 2000;
+  S.LONGEST_LINK = 2000;
   const NAME = /^[a-z0-9_-]{1,60}$/;
   const FIELD = /^[a-z0-9_.[\]]{1,80}$/;
   const INSTANT = /^[0-9]{1,16}$/;
@@ -19,7 +19,7 @@
     for (const [name, { initial }] of Object.entries(S.linkFields)) {
       state[name] = initial;
     }
-    if (search.length > MOST) {
+    if (search.length > S.LONGEST_LINK) {
       return { ...state, complaint: "This address is too long to be one of ours; here is the default story." };
     }
     const query = new URLSearchParams(search);
@@ -43,7 +43,7 @@
       state.ps = Number(value);
     } else if (name === "speed" && (value === "auto" || value === "event" || INSTANT.test(value))) {
       state.speed = value;
-    } else if (S.linkFields[name]) {
+    } else if (Object.hasOwn(S.linkFields, name)) {
       state[name] = S.linkFields[name].read(value, wrong);
     } else if (FIELD.test(name) && name.includes(".")) {
       state.set[name] = jsonOf(value, wrong);

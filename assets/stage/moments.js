@@ -8,13 +8,36 @@
   const SPLITS = new Set(["split_2m", "split_1g"]);
   const NO_PATH = "none";
 
-  const merged = (runs, timesOf) =>
-    Float64Array.from(new Set(runs.flatMap((run) => Array.from(timesOf(run, runs))))).sort();
+  const merged = (runs, timesOf, axis) => {
+    const places = new Set();
+    runs.forEach((run, index) => {
+      for (const ps of timesOf(run, runs)) {
+        places.add(Math.round(axis.placeOf(index, ps)));
+      }
+    });
+    return Float64Array.from(places).sort();
+  };
   const ends = (calls) => calls.flatMap(({ startPs, endPs }) => [startPs, endPs]);
 
-  function* eventsOf({ tables }) {
+  // What is known one by one: events in a Focus, examples elsewhere, begins and ends of calls.
+  function* knownOf({ tables, calls }) {
     yield* tables.examples.time_ps;
     yield* tables.events.time_ps;
+    yield* ends(calls);
+  }
+
+  // The same, and the ends of bins in which none of it is.
+  function* eventsOf(run) {
+    const seen = new Uint8Array(run.bins);
+    for (const ps of knownOf(run)) {
+      seen[run.binAt(ps)] = 1;
+      yield ps;
+    }
+    for (let bin = 0; bin < run.bins; bin += 1) {
+      if (!seen[bin]) {
+        yield run.framePs(bin + 1);
+      }
+    }
   }
 
   // The first example of a kind in the first bin whose sum is not 0, or that bin's end where examples left it out.
@@ -51,18 +74,20 @@
   };
 
   // When the page tables of two runs differ for the first time, at the end of a bin of either.
-  function firstDifference(one, other) {
+  function firstDifference(one, other, axis, index) {
     if (one.cells !== other.cells || one.firstGfn.some((gfn, cell) => gfn !== other.firstGfn[cell])) {
       return [0];
     }
     const cursors = [one.cellCursor(), other.cellCursor()];
-    const endPs = Math.min(one.endPs, other.endPs);
+    const runs = [0, index];
+    const endPs = axis.aligned ? axis.end : Math.min(one.endPs, other.endPs);
     const all = Int32Array.from({ length: one.cells }, (_, cell) => cell);
-    const times = merged([one, other], (run) => Array.from({ length: run.bins + 1 }, (_, frame) => run.framePs(frame)));
-    for (const ps of times.filter((each) => each <= endPs)) {
-      const [a, b] = [one, other].map((run, i) => cursors[i].at(run.frame(ps)));
+    const pair = { ...axis, placeOf: (run, ps) => axis.placeOf(runs[run], ps) };
+    const frames = (run) => Array.from({ length: run.bins + 1 }, (_, frame) => run.framePs(frame));
+    for (const at of merged([one, other], frames, pair).filter((each) => each <= endPs)) {
+      const [a, b] = [one, other].map((run, i) => cursors[i].at(run.frame(axis.timeOf(runs[i], at))));
       if (cursors.some(({ changed }) => !(changed || all).every((cell) => sameCell(a, b, cell)))) {
-        return [ps];
+        return [axis.timeOf(0, at)];
       }
     }
     return [];
@@ -78,7 +103,8 @@
     first_fault: (run) => firstOf(run, run.sums.faults, (kind, path) => path !== NO_PATH),
     longest_stall: longestStall,
     call_end: (run) => run.calls.map(({ endPs }) => endPs),
-    differ: (run, runs) => (run === runs[0] ? [] : firstDifference(runs[0], run)),
+    // In time of the first run.
+    differ: (run, runs, axis) => (run === runs[0] ? runs.slice(1).flatMap((other, i) => firstDifference(run, other, axis, i + 1)) : []),
   };
 
   function known(table, name, what) {
@@ -88,7 +114,12 @@
     return table[name];
   }
 
-  // Both take runs and a name and give times in ps, ascending, each once.
-  S.stepTimes = (runs, kind) => merged(runs, known(STEPS, kind, "step"));
-  S.stopTimes = (runs, name) => merged(runs, known(STOPS, name, "stop"));
+  // Both take runs, a name and an axis, and give places on it (ps of time where there is none), ascending, each once.
+  S.stepTimes = (runs, kind, axis = S.timeAxis(runs)) => merged(runs, known(STEPS, kind, "step"), axis);
+  S.stopTimes = function (runs, name, axis = S.timeAxis(runs)) {
+    const timesOf = known(STOPS, name, "stop");
+    return merged(runs, (run) => timesOf(run, runs, axis), axis);
+  };
+  // How many events are known one by one.
+  S.knownEvents = (runs) => new Set(runs.flatMap((run) => Array.from(knownOf(run)))).size;
 })();

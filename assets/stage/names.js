@@ -3,22 +3,24 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const POLICIES = {
-    lazy: ["Lazy", "Lazy, initially set"],
-    manual_lazy: ["Lazy", "Lazy, manual"],
-    legacy_lazy: ["Lazy", "Lazy, legacy"],
-    eager_at_enable: ["Eager", "Eager at enable"],
-    eager_in_clear: ["Eager in CLEAR", "Eager in CLEAR"],
-    legacy_eager: ["Eager", "Eager, legacy"],
-    ring_lazy: ["Lazy, ring", "Lazy, ring"],
-    ring_eager: ["Eager, ring", "Eager, ring"],
+  // Fields as the server's labels have them, in words.
+  const WORDS = [[/\bclear_chunk /, "CLEARs of "], [/\bsplit_chunk /, "chunks of "], [/\bkernel /, "Linux "], [/\bamd\b/, "AMD"]];
+
+  // Gives each run its name, and says whether it is that of its policy alone.
+  S.nameRuns = function (runs) {
+    const named = (of) => runs.map((run) => nameOf(run, of));
+    const short = named(S.policyShort);
+    const names = new Set(short).size === runs.length ? short : named(S.policyTitle);
+    runs.forEach((run, index) => {
+      run.byPolicy = run.label === run.policy;
+      run.label = names[index];
+    });
   };
 
-  // Gives each run its name; a label of the server's that is no policy's stays as it is.
-  S.nameRuns = function (runs) {
-    const named = (length) => runs.map((run) => (run.label === run.policy && POLICIES[run.policy]?.[length]) || run.label);
-    const short = named(0);
-    const names = new Set(short).size === runs.length ? short : named(1);
-    runs.forEach((run, index) => (run.label = names[index]));
-  };
+  // The server's label begins with the policy where that differs, and goes on with what else does.
+  function nameOf({ label, policy }, of) {
+    const parts = label.split(", ");
+    const first = parts[0] === policy && of(policy) ? of(policy) : parts[0];
+    return [first, ...parts.slice(1)].map((part) => WORDS.reduce((text, [from, to]) => text.replace(from, to), part)).join(", ");
+  }
 })();

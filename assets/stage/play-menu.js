@@ -62,6 +62,9 @@
         "loop-off": () => this.loop(null),
         slow: () => this.setSlow(!stage.state.slow),
       };
+      this.speed = document.getElementById("stage-speed");
+      this.speeds = [...this.speed.options].map(({ text }) => text);
+      this.speed.addEventListener("change", () => this.saySpeed());
       this.goto.addEventListener("keydown", (event) => this.typed(event));
       document.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false));
       document.addEventListener("pointerdown", (event) => {
@@ -88,7 +91,8 @@
       event.preventDefault();
       const text = this.goto.textContent;
       const ps = S.psOf(text);
-      const { endPs } = this.stage.clock;
+      const { clock, runs } = this.stage;
+      const endPs = clock.axis.aligned ? runs[0].endPs : clock.endPs;
       if (ps === null) {
         this.said.textContent = `${text.slice(0, 20) || "Nothing"} is no time: write it as 45 ms or 1.2 s.`;
       } else if (ps > endPs) {
@@ -99,16 +103,20 @@
       }
     }
 
+    text(at) {
+      return S.momentText(this.stage.clock.axis, at);
+    }
+
     loopFrom() {
       this.from = this.stage.clock.now;
-      this.said.textContent = `The loop begins at ${S.timeText(this.from)}: go to its end and choose "to".`;
+      this.said.textContent = `The loop begins at ${this.text(this.from)}: go to its end and choose "to".`;
     }
 
     loopTo() {
       const { now } = this.stage.clock;
       const from = this.from ?? 0;
       if (now <= from) {
-        this.said.textContent = `The loop begins at ${S.timeText(from)}; its end must be later.`;
+        this.said.textContent = `The loop begins at ${this.text(from)}; its end must be later.`;
         return;
       }
       this.loop([from, now]);
@@ -119,7 +127,7 @@
       state.loop = loop;
       this.from = loop ? loop[0] : null;
       clock.loop(...(loop || [null]));
-      this.said.textContent = loop ? `It plays from ${S.timeText(loop[0])} to ${S.timeText(loop[1])} again and again.` : "";
+      this.said.textContent = loop ? `It plays from ${this.text(loop[0])} to ${this.text(loop[1])} again and again.` : "";
       this.stage.ribbon.loop = clock.looped;
       this.stage.draw(clock.now);
     }
@@ -130,6 +138,30 @@
       this.slow.textContent = slow ? "on" : "off";
       this.stage.clock.slows = slow;
       this.stage.clock.speed = this.stage.clock.speed;
+    }
+
+    // What "one event" is in this run.
+    saySpeed() {
+      if (this.speed.value === "event") {
+        const { runs } = this.stage;
+        const known = S.count(S.knownEvents(runs));
+        const bin = S.timeText(Math.max(...runs.map(({ binPs }) => binPs)));
+        this.said.textContent = `${known} events of these runs are known one by one. Where none is, a second is the next ${bin}.`;
+        this.open(true);
+      }
+    }
+
+    // What it plays at now, where it chooses by itself or slows down.
+    tell() {
+      const { clock, state } = this.stage;
+      const { selectedIndex: at, selectedOptions } = this.speed;
+      const now = `${S.timeText(clock.psPerSecond)} a second`;
+      const slowed = clock.psPerSecond < 0.99 * Number(state.speed);
+      const text = state.speed === "auto" ? `auto: ${now}` : slowed ? `${this.speeds[at]}, now ${now}` : this.speeds[at];
+      const shown = clock.playing && state.speed !== "event" ? text : this.speeds[at];
+      if (selectedOptions[0] && selectedOptions[0].text !== shown) {
+        [...this.speed.options].forEach((option, index) => (option.text = index === at ? shown : this.speeds[index]));
+      }
     }
 
     // A new clock takes what was chosen.

@@ -24,6 +24,9 @@
 
   // An ioctl by the name that people use: "enable logging", "GET".
   S.callName = (kind) => CALLS[kind] || kind;
+  const SPANS = { populate: "mapping memory", lead: "the lead", dirty: "the pass", interval: "the interval", tail: "the tail" };
+  // The same in a few letters, of calls and phases.
+  S.spanName = (kind) => SPANS[kind] || { enable: "enable", disable: "disable" }[kind] || S.callName(kind);
   // "16 CLEARs".
   S.callsName = (kind, count) =>
     count === 1 ? S.callName(kind) : MANY[kind] ? `${S.count(count)} ${MANY[kind]}` : `${S.callName(kind)} ×${count}`;

@@ -6,10 +6,10 @@
 
   const FUTURE = 0.3;
   const FUTURE_CALL = 0.5;
-  const LEAST_CALL = 3;
   const KNOB = 6.5;
   const RIGHT = 10;
   const REACH = 5;
+  const OVER = 3;
   const DOT = 4.5;
 
   // Shares of [from, to): stalled, slower, running, of all vCPUs; what is left was idle.
@@ -61,6 +61,9 @@
       this.words = document.createElement("canvas");
       this.labels = [];
       this.dots = [];
+      this.groups = runs.map(() => []);
+      this.loop = null;
+      this.axis = null;
       this.resize();
     }
 
@@ -117,20 +120,25 @@
       return this.endPs * Math.max(0, Math.min(1, share));
     }
 
-    // The ioctl under a point, or the nearest within a few pixels: {run, call}, or null. Without y, of any run.
-    callAtX(x, y = null) {
+    // The run whose row is nearest to a height.
+    rowAt(y) {
+      const away = this.rows.map(({ bar, y: top, high }) => Math.max(bar - y, y - top - high, 0));
+      return away.indexOf(Math.min(...away));
+    }
+
+    // The calls whose bar is at a point or within a few pixels: {run, calls}, or null.
+    callsAt(x, y) {
       let found = null;
       let nearest = REACH;
-      this.runs.forEach((run, row) => {
-        const { bar, y: top, high } = this.rows[row];
-        if (y !== null && (y < bar - 2 || y > top + high + 1)) {
+      this.rows.forEach(({ bar, barHigh }, run) => {
+        if (y < bar - OVER || y > bar + barHigh + OVER) {
           return;
         }
-        for (const call of run.calls) {
-          const away = Math.max(this.xAt(call.startPs) - x, x - this.xAt(call.endPs), 0);
+        for (const group of this.groups[run]) {
+          const away = Math.max(group.x - x, x - group.x - group.width, 0);
           if (away < nearest) {
             nearest = away;
-            found = { run: row, call };
+            found = { run, calls: group.calls };
           }
         }
       });
@@ -165,14 +173,20 @@
       }
     }
 
+    // One bar for each call that can be told from its neighbours, and a notched one for several that cannot.
     paintBars(run, row) {
       const ctx = this.bars.getContext("2d");
       const { bar, barHigh } = this.rows[row];
       ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
-      ctx.fillStyle = this.colours.ioctl;
-      for (const call of run.calls) {
-        const x = this.xAt(call.startPs);
-        ctx.fillRect(x, bar, Math.max(LEAST_CALL, this.xAt(call.endPs) - x), barHigh);
+      this.groups[row] = S.callGroups(this, run);
+      for (const { x, width, calls } of this.groups[row]) {
+        ctx.fillStyle = this.colours.ioctl;
+        ctx.fillRect(x, bar, width, barHigh);
+        ctx.fillStyle = this.colours.panel;
+        const notches = calls.length > 1 ? Math.min(calls.length, Math.floor(width / 4)) : 0;
+        for (let notch = 1; notch < notches; notch += 1) {
+          ctx.fillRect(x + (notch * width) / notches - 0.5, bar, 1, barHigh - 2);
+        }
       }
     }
 
@@ -205,39 +219,55 @@
       if (this.width <= this.left + 20) {
         return;
       }
-      const x = this.xAt(Math.max(0, Math.min(ps, this.endPs)));
-      const cut = Math.round(x * dpr);
-      this.part(this.ribbons, cut, FUTURE);
-      this.part(this.bars, cut, FUTURE_CALL);
+      const xs = this.rows.map((_, row) => this.xAt(Math.max(0, Math.min(S.times?.[row] ?? ps, this.endPs))));
+      xs.forEach((x, row) => this.drawRow(row, Math.round(x * dpr)));
       ctx.drawImage(this.words, 0, 0);
       ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
       this.dots.forEach((dot) => this.drawDot(dot));
       this.drawLoop();
-      this.drawPlayhead(x);
+      if (S.times) {
+        xs.forEach((x, row) => this.drawOwnPlayhead(x, this.rows[row]));
+      } else {
+        this.drawPlayhead(xs[0]);
+      }
     }
 
-    // The stretch that is played again and again.
+    // The ribbon of a run as it was and as it will be.
+    drawRow(row, cut) {
+      const { bar, y, high } = this.rows[row];
+      const top = Math.floor((bar - 1) * this.dpr);
+      const tall = Math.ceil((y + high + 1) * this.dpr) - top;
+      this.part(this.ribbons, cut, FUTURE, top, tall);
+      this.part(this.bars, cut, FUTURE_CALL, top, tall);
+    }
+
+    // The stretch that is played again and again, with its first and its last moment.
     drawLoop() {
-      if (!this.loop) {
+      const { ctx, colours, loop, axis } = this;
+      if (!loop) {
         return;
       }
-      const [from, to] = this.loop.map((ps) => this.xAt(ps));
-      this.ctx.fillStyle = this.colours.ink;
-      for (const [x, width] of [[from, 6], [to - 6, 6]]) {
-        this.ctx.fillRect(x, this.height - 4, width, 3);
-      }
-      this.ctx.fillRect(from - 1, this.top, 2, this.height - this.top);
-      this.ctx.fillRect(to - 1, this.top, 2, this.height - this.top);
+      this.rows.forEach(({ bar, y, high }, row) => {
+        const [from, to] = loop.map((at) => this.xAt(axis ? axis.timeOf(row, at) : at));
+        const last = row === this.rows.length - 1;
+        const below = last ? this.height - 1 : y + high + 2;
+        ctx.fillStyle = colours.ink;
+        ctx.fillRect(from - 1, bar - 1, 2, below - bar);
+        ctx.fillRect(to - 1, bar - 1, 2, below - bar);
+        if (last) {
+          ctx.fillRect(from, this.height - 4, Math.max(2, to - from), 3);
+        }
+      });
     }
 
-    part(layer, cut, alpha) {
+    part(layer, cut, alpha, top, tall) {
       const { ctx, canvas } = this;
       if (cut > 0) {
-        ctx.drawImage(layer, 0, 0, cut, canvas.height, 0, 0, cut, canvas.height);
+        ctx.drawImage(layer, 0, top, cut, tall, 0, top, cut, tall);
       }
       if (cut < canvas.width) {
         ctx.globalAlpha = alpha;
-        ctx.drawImage(layer, cut, 0, canvas.width - cut, canvas.height, cut, 0, canvas.width - cut, canvas.height);
+        ctx.drawImage(layer, cut, top, canvas.width - cut, tall, cut, top, canvas.width - cut, tall);
         ctx.globalAlpha = 1;
       }
     }
@@ -263,6 +293,15 @@
       ctx.lineWidth = 2;
       ctx.strokeStyle = colours.ink;
       ctx.stroke();
+    }
+
+    // Where a run is that has a time of its own.
+    drawOwnPlayhead(x, { bar, y, high }) {
+      const { ctx, colours } = this;
+      ctx.fillStyle = colours.panel;
+      ctx.fillRect(x - 3.5, bar - 2, 7, y + high - bar + 4);
+      ctx.fillStyle = colours.ink;
+      ctx.fillRect(x - 2, bar - 2, 4, y + high - bar + 4);
     }
 
     drawPlayhead(x) {

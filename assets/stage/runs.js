@@ -4,22 +4,36 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const AGAIN_MS = 250;
+  const GONE = 404;
+  const FAULT = 500;
   const later = (ms) => new Promise((resolve) => window.setTimeout(resolve, ms));
 
-  // What the server refused: `field` is where, or null.
+  // What the server refused: `field` is where, or null. What is `gone` can be had by asking anew, what failed for no fault
+  // of the request `again` later.
   class Refused extends Error {
-    constructor({ field = null, message = "The server did not answer as it should." }) {
+    constructor({ field = null, message = "The server did not answer as it should.", gone = false, again = false }) {
       super(message);
-      this.field = field;
+      Object.assign(this, { field, gone, again });
     }
   }
 
   async function answer(response) {
-    const body = await response.json().catch(() => ({}));
+    const body = await response.json().catch(() => ({ again: !response.ok }));
     if (!response.ok) {
-      throw new Refused(body);
+      throw new Refused({ ...body, gone: response.status === GONE, again: body.again || response.status >= FAULT });
     }
     return body;
+  }
+
+  // A hidden tab asks too seldom for the server to think that somebody waits.
+  function visible() {
+    return new Promise((resolve) => {
+      if (!document.hidden) {
+        resolve();
+        return;
+      }
+      document.addEventListener("visibilitychange", resolve, { once: true });
+    });
   }
 
   class Request {
@@ -30,41 +44,63 @@
       this.job = null;
     }
 
+    // Once more where a job or a Recording was dropped meanwhile.
     async send() {
+      try {
+        return await this.sendOnce();
+      } catch (error) {
+        if (!error.gone || this.cancelled) {
+          throw error;
+        }
+        await visible();
+        return this.sendOnce();
+      }
+    }
+
+    async sendOnce() {
       const headers = { "Content-Type": "application/json" };
       const body = JSON.stringify(this.wanted);
       let found = await answer(await fetch("/api/runs", { method: "POST", headers, body }));
-      const { scenario, published } = found;
+      const first = found;
       this.job = found.job || null;
+      if (this.cancelled) {
+        this.drop();
+      }
       while (this.job && found.state !== "done" && !this.cancelled) {
-        this.progress(found);
+        this.progress({ ...found, scenario: first.scenario });
         await later(AGAIN_MS);
-        found = await answer(await fetch(`/api/jobs/${this.job}`));
+        found = this.cancelled ? found : await answer(await fetch(`/api/jobs/${this.job}`));
         if (found.state === "failed" || found.state === "cancelled") {
-          throw new Refused({ message: found.message || "The run was cancelled." });
+          throw new Refused({ message: found.message || "The run was cancelled.", gone: found.state === "cancelled" });
         }
       }
       const runs = this.cancelled ? [] : await Promise.all(found.runs.map((each) => this.fetchRun(each)));
       // What was measured of the very same, by run; and the address of each Recording's bytes.
-      runs.forEach((run, index) => Object.assign(run, { hash: found.runs[index].hash, published: published?.[index] ?? [] }));
-      return { runs, scenario: scenario || found.scenario };
+      runs.forEach((run, index) => Object.assign(run, { hash: found.runs[index].hash, published: first.published?.[index] ?? [] }));
+      return { runs, scenario: first.scenario, file: first.file };
     }
 
     async fetchRun(each) {
       const response = await fetch(each.url);
       if (!response.ok) {
-        throw new Refused({ message: `The Recording of ${each.label} is gone; ask for it again.` });
+        const message = `The Recording of ${each.label} is not there; ask for it again.`;
+        throw new Refused({ message, gone: response.status === GONE, again: true });
       }
       return new S.Run(S.decode(await response.arrayBuffer()), each);
     }
 
     cancel() {
       this.cancelled = true;
+      this.drop();
+    }
+
+    drop() {
       if (this.job) {
-        fetch(`/api/jobs/${this.job}`, { method: "DELETE", keepalive: true });
+        fetch(`/api/jobs/${this.job}`, { method: "DELETE", keepalive: true }).catch(() => {});
       }
     }
   }
 
   S.Request = Request;
+  S.Refused = Refused;
 })();

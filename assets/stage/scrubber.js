@@ -7,29 +7,36 @@
 
   // `stage` has the clock and the ribbon that are shown at the time.
   S.listenToScrubber = function (slider, stage) {
-    const seek = (event) => {
+    let row = 0;
+    const pointAt = (event) => {
       const box = slider.getBoundingClientRect();
-      stage.goTo(stage.ribbon.psAt(event.clientX - box.left));
+      return [event.clientX - box.left, event.clientY - box.top];
     };
-    // A call's bar leads to its beginning, any other place to its own time.
+    // A call's bar leads to its beginning, that of many calls to each of them, any other place to its own time.
     slider.addEventListener("pointerdown", (event) => {
-      if (!stage.ribbon) {
+      if (!stage.ribbon || event.button > 0) {
         return;
       }
-      const box = slider.getBoundingClientRect();
-      const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-      const found = stage.ribbon.callAtX(x, y);
-      const row = found && stage.ribbon.rows[found.run];
-      if (row && y <= row.bar + row.barHigh) {
-        stage.goTo(found.call.startPs);
+      const [x, y] = pointAt(event);
+      const found = stage.ribbon.callsAt(x, y);
+      if (found && found.calls.length > 1) {
+        stage.callStrip.open(found.run, found.calls);
+        event.preventDefault();
         return;
       }
+      stage.callStrip.close();
+      if (found) {
+        stage.goTo(found.calls[0].startPs, found.run);
+        return;
+      }
+      // Where panes stand at the same work the row under the pointer says whose time it is.
+      row = stage.ribbon.rowAt(y);
       slider.setPointerCapture(event.pointerId);
-      seek(event);
+      stage.goTo(stage.ribbon.psAt(x), row);
     });
     slider.addEventListener("pointermove", (event) => {
       if (slider.hasPointerCapture(event.pointerId)) {
-        seek(event);
+        stage.goTo(stage.ribbon.psAt(pointAt(event)[0]), row);
       }
     });
     slider.addEventListener("keydown", (event) => {
@@ -37,7 +44,7 @@
       if (step && stage.clock) {
         event.preventDefault();
         event.stopPropagation();
-        stage.goTo(stage.clock.now + (step * stage.clock.endPs) / 100);
+        stage.goToPlace(stage.clock.now + (step * stage.clock.endPs) / 100);
       }
     });
   };

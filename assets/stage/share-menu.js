@@ -3,7 +3,6 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const LONGEST_LINK = 2000;
   const LONGEST = { title: 120, note: 400 };
 
   for (const [name, most] of Object.entries(LONGEST)) {
@@ -29,11 +28,23 @@
     write: (value) => (value && value !== "system" ? value : null),
   };
 
-  // The address of this moment, or what does not fit into one: {url, tooLong}.
+  const NAMES = { note: "the note", title: "the title" };
+
+  // The address of this moment, and what does not fit into one: {url, tooLong: names}. Where something does not, the
+  // address has the rest.
   S.linkNow = function (stage) {
-    const link = S.linkOf({ ...stage.state, ps: stage.clock.now });
-    const url = new URL(link, window.location.href).href;
-    return { url, tooLong: url.length > LONGEST_LINK };
+    const { file } = stage.state;
+    const tooLong = file ? [`${file.name}, a file`] : [];
+    let state = { ...stage.state, file: null, ps: stage.clock.now };
+    const urlOf = () => new URL(S.linkOf(state), window.location.href).href;
+    while (urlOf().length > S.LONGEST_LINK) {
+      const parts = [...new URLSearchParams(S.linkOf(state))].sort((a, b) => encodeURIComponent(b[1]).length - encodeURIComponent(a[1]).length);
+      const [name] = parts[0];
+      tooLong.push(NAMES[name] ?? name);
+      const { [name]: _, ...set } = state.set;
+      state = Object.hasOwn(state.set, name) ? { ...state, set } : { ...state, [name]: S.linkFields[name].initial };
+    }
+    return { url: urlOf(), tooLong };
   };
 
   S.download = function (name, content, type) {
@@ -43,18 +54,21 @@
     window.setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
 
+  // What a file that is saved is called.
+  S.fileName = ({ state: { base, file } }, name) => {
+    const what = file ? file.name.replace(/\.[a-z.]+$/i, "").replace(/[^\w.-]+/g, "-").slice(0, 40) : base;
+    return `mmuviz-${what}-${name}`;
+  };
+
   // What `mmuviz compare` reads: the Scenario shown, and each pane's policy as a variant.
   S.scenarioFile = function (stage) {
     const { title, note } = stage.state;
-    const document = { ...stage.scenario };
+    const document = { ...stage.file };
     if (title) {
       document.title = title;
     }
     if (note) {
       document.summary = note;
-    }
-    if (stage.runs.length > 1) {
-      document.variants = stage.runs.map(({ policy }) => ({ policy }));
     }
     return `${JSON.stringify(document, null, 2)}\n`;
   };
@@ -104,7 +118,7 @@
       this.button.setAttribute("aria-expanded", String(wanted));
       if (wanted) {
         const { tooLong } = S.linkNow(this.stage);
-        this.say(tooLong ? this.tooLong() : "");
+        this.say(tooLong.length ? this.tooLong(tooLong) : "");
         this.menu.querySelector("button").focus();
       } else if (this.menu.contains(document.activeElement)) {
         this.button.focus();
@@ -115,15 +129,15 @@
       this.said.textContent = text;
     }
 
-    tooLong() {
-      const longest = Object.entries(this.stage.state.set).sort((a, b) => String(b[1]).length - String(a[1]).length)[0];
-      const what = longest && String(longest[1]).length > 300 ? longest[0] : "what was changed";
-      return `A link has at most ${LONGEST_LINK} characters and ${what} does not fit: save the Scenario file instead.`;
+    tooLong(names) {
+      const what = `${names.slice(0, 3).join(", ")}${names.length > 3 ? " and more" : ""}`;
+      const does = names.length > 1 ? "do" : "does";
+      return `A link has at most ${S.LONGEST_LINK} characters, and ${what} ${does} not fit: save the Scenario file instead.`;
     }
 
     copyLink() {
       const { url, tooLong } = S.linkNow(this.stage);
-      return tooLong ? this.say(this.tooLong()) : this.copy(url, "The link to this moment is copied.");
+      return tooLong.length ? this.say(this.tooLong(tooLong)) : this.copy(url, "The link to this moment is copied.");
     }
 
     async copy(text, done) {
@@ -141,7 +155,7 @@
     }
 
     save(name, content, type) {
-      S.download(`mmuviz-${this.stage.state.base}-${name.replace(/^mmuviz\./, "view.")}`, content, type);
+      S.download(S.fileName(this.stage, name.replace(/^mmuviz\./, "view.")), content, type);
       this.say(`${name} is saved.`);
     }
 

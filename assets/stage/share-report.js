@@ -34,8 +34,13 @@
   const quoted = (word) => (/^[\w.,/=:[\]-]+$/.test(word) && !/[[\]]/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
 
   // The command that gives the same numbers.
-  S.compareLine = function ({ state, runs }) {
-    const words = ["mmuviz", runs.length > 1 ? "compare" : "run", state.base];
+  S.compareLine = function (stage) {
+    const { state, runs } = stage;
+    const command = runs.length > 1 ? "compare" : "run";
+    if (state.file) {
+      return ["mmuviz", command, quoted(S.fileName(stage, "scenario.json"))].join(" ");
+    }
+    const words = ["mmuviz", command, state.base];
     for (const [field, value] of Object.entries(state.set)) {
       words.push("--set", quoted(`${field}=${typeof value === "string" ? value : JSON.stringify(value)}`));
     }

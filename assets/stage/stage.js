@@ -12,14 +12,14 @@
       this.root = root;
       this.state = S.readLink(window.location.search);
       this.panes = [...root.querySelectorAll("[data-mmuviz=pane]")].map((section, index) => new S.Pane(section, {
-        choose: (policy) => this.choosePolicy(index, policy),
+        choose: (policy) => this.policies.choose(index, policy),
         psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
       }));
-      this.controls = new S.Controls(root, (field, value) => this.change(field, value));
       this.runs = [];
       this.clock = null;
-      this.request = null;
       this.toldAt = 0;
+      this.asking = new S.Asking(this);
+      this.controls = new S.Controls(root, (field, value) => this.asking.change(field, value));
       this.ask(this.state); // the answer comes when the rest is long there
       this.parts = (S.parts || []).map((make) => make(this));
       this.listen();
@@ -34,94 +34,54 @@
 
     // ---- asking
 
-    change(field, value) {
-      this.ask({ ...this.state, set: { ...this.state.set, [field]: value }, ps: null });
-    }
-
-    choosePolicy(index, policy) {
-      const policies = this.runs.map((run) => run.policy);
-      policies[index] = policy;
-      this.ask({ ...this.state, policies, ps: null });
+    // Resolves when the result is shown, or refused.
+    ask(state) {
+      return this.asking.ask(state);
     }
 
     chooseStory(base) {
-      this.ask({ ...S.readLink(""), base });
-    }
-
-    async ask(state) {
-      if (this.request) {
-        this.request.cancel();
-      }
-      const { base, set, policies } = state;
-      const request = new S.Request({ base, set, policies, focus: null }, (job) => this.progress(job));
-      this.request = request;
-      this.root.classList.toggle("stale", this.runs.length > 0);
-      try {
-        const found = await request.send();
-        if (request === this.request && !request.cancelled) {
-          this.show(state, found);
-        }
-      } catch (error) {
-        if (request === this.request) {
-          this.refuse(state, error);
-        }
-      }
+      return this.ask({ ...S.readLink(""), theme: this.state.theme, base });
     }
 
     // Nothing changes but the line that says why; a story that cannot be shown at all gives way to the default.
     refuse(state, error) {
-      this.root.classList.remove("stale");
       if (this.runs.length === 0 && state.base + Object.keys(state.set).join() !== S.DEFAULT_STORY) {
         this.state = { ...S.readLink(""), complaint: error.message };
         this.ask(this.state);
         return;
       }
-      if (this.scenario) {
-        this.controls.show(this.scenario);
-      }
-      this.runs.forEach((run, index) => (this.panes[index].policy.value = run.policy));
+      this.showControls();
       this.controls.refuse(error.field, error.message);
       byId("stage-waiting").textContent = error.message;
     }
 
-    progress({ place, share, eta_s: left, estimate }) {
-      const parts = [place > 0 ? `Waiting: ${place} before this one.` : "Running the simulation."];
-      if (share > 0) {
-        parts.push(`${Math.round(100 * share)} % done, about ${Math.ceil(left ?? 0)} s left.`);
-      } else if (estimate) {
-        parts.push(estimate.says);
-      }
-      const text = parts.join(" ");
-      byId("stage-waiting").textContent = text;
+    // The controls say what is shown.
+    showControls() {
       if (this.runs.length > 0) {
-        byId("stage-live").textContent = `${text} What is shown is the result before.`;
+        this.controls.show(this.runs.map((run) => run.header.scenario));
+        this.policies.shown(this.runs);
       }
     }
 
     // ---- showing
 
-    show(state, { runs, scenario }) {
+    show(state, { runs, scenario, file }) {
       const { complaint } = state;
-      this.state = state;
+      this.state = { ...state, complaint: "" };
       S.nameRuns(runs);
       this.runs = runs;
       this.scenario = scenario || runs[0].header.scenario;
-      this.root.classList.remove("stale");
+      this.file = file; // what a scenario file of the same holds
       byId("stage-waiting").hidden = true;
       byId("stage-summary").hidden = true;
-      this.controls.show(runs[0].header.scenario);
+      this.showControls();
       this.controls.refuse(null, complaint || "");
       this.root.querySelector(".panes").style.setProperty("--panes", String(Math.min(runs.length, 2)));
       this.panes.forEach((pane, index) => (runs[index] ? pane.show(runs[index], runs) : pane.hide()));
       const title = runs[0].header.scenario.title || this.storyTitle();
       byId("stage-question").textContent = title;
-      byId("stage-story").value = state.base;
       this.makeFigures();
-      if (this.clock) {
-        this.clock.dispose();
-      }
-      this.clock = new S.Clock(runs, { draw: (ps) => this.draw(ps), changed: () => this.changed() });
-      this.chooseSpeed(state.speed);
+      this.newClock();
       this.each("shown", runs, state);
       this.resize();
       this.root.classList.add("ready");
@@ -135,8 +95,17 @@
       this.changed();
     }
 
+    // Its axis is time, or work where panes stand at the same work.
+    newClock() {
+      this.clock?.dispose();
+      const axis = S.axisOf(this.runs, this.state.align);
+      this.clock = new S.Clock(this.runs, { axis, draw: (ps) => this.draw(ps), changed: () => this.changed() });
+      this.ribbon.axis = axis;
+      this.chooseSpeed(this.state.speed);
+    }
+
     storyTitle() {
-      return byId("stage-story").selectedOptions[0]?.textContent ?? "";
+      return this.state.file ? this.state.file.name : S.storyTitle(this.state.base);
     }
 
     makeFigures() {
@@ -179,38 +148,47 @@
       return Math.max(LEAST_MAP, Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
     }
 
-    draw(ps) {
-      this.runs.forEach((_, index) => this.panes[index].draw(ps));
-      for (const each of [...this.charts, ...this.loupes, this.ribbon]) {
+    // `at` is a place of the clock's axis: a time, or a place in the work, where each pane has a time of its own.
+    draw(at) {
+      const ps = this.timesAt(at);
+      this.runs.forEach((_, index) => this.panes[index].draw(S.times?.[index] ?? ps));
+      this.loupes.forEach((loupe, index) => loupe.draw(S.times?.[index] ?? ps));
+      for (const each of [...this.charts, this.ribbon]) {
         each.draw(ps);
       }
       this.each("draw", ps);
-      const time = S.timeParts(ps);
+      const time = S.momentParts(this.clock.axis, at);
       const place = byId("stage-time");
       place.firstChild ? (place.firstChild.textContent = time.value) : place.append(time.value, document.createElement("small"));
       place.lastChild.textContent = time.unit;
       if (!this.clock.playing || performance.now() - this.toldAt > TELL_EVERY_MS) {
-        this.tell(ps);
+        this.tell(at);
       }
     }
 
+    // S.times has the time of each pane where they are not the same; the latest of them is what has only one.
+    timesAt(at) {
+      const { axis } = this.clock;
+      S.times = axis.aligned ? this.runs.map((_, index) => axis.timeOf(index, at)) : null;
+      return S.times ? Math.max(...S.times) : at;
+    }
+
     // What is read, and what others ask for: a few times a second.
-    tell(ps) {
+    tell(at) {
       this.toldAt = performance.now();
-      byId("stage-time").dataset.ps = String(Math.round(ps));
+      const ps = this.timesAt(at);
+      byId("stage-time").dataset.ps = String(Math.round(at));
       const scrubber = this.root.querySelector("[data-mmuviz=scrubber]");
-      scrubber.setAttribute("aria-valuenow", String(Math.round(ps / 1000)));
+      scrubber.setAttribute("aria-valuenow", String(Math.round(at / 1000)));
       scrubber.setAttribute("aria-valuemax", String(Math.round(this.clock.endPs / 1000)));
-      scrubber.setAttribute("aria-valuetext", S.timeText(ps));
-      this.runs.forEach((_, index) => this.panes[index].tell(ps));
+      scrubber.setAttribute("aria-valuetext", S.momentText(this.clock.axis, at));
+      this.runs.forEach((_, index) => this.panes[index].tell(S.times?.[index] ?? ps));
       for (const chart of this.charts) {
         chart.canvas.closest(".figure").querySelector(".figure-unit").textContent = chart.unit;
         chart.canvas.setAttribute("aria-label", chart.says(ps));
       }
-      for (const loupe of this.loupes) {
-        loupe.canvas.setAttribute("aria-label", loupe.says(ps));
-      }
-      this.showSummary(ps);
+      this.loupes.forEach((loupe, index) => loupe.canvas.setAttribute("aria-label", loupe.says(S.times?.[index] ?? ps)));
+      this.showSummary(at);
       this.each("tell", ps);
     }
 
@@ -243,7 +221,7 @@
       const bytes = S.guestBytes(this.scenario);
       const size = bytes ? `${S.bytesText(bytes).replace(/\.0+ /, " ")}, ` : "";
       const names = this.runs.map((run) => run.label).join(" | ");
-      const moment = this.clock.playing ? "" : `, ${S.timeText(this.clock.now)}`;
+      const moment = this.clock.playing ? "" : `, ${S.momentText(this.clock.axis, this.clock.now)}`;
       return `${size}${names}${moment} – MMUViz`;
     }
 
@@ -251,28 +229,28 @@
     // policy is a step that Back takes back; another moment is not.
     remember() {
       const ps = this.clock.playing ? null : this.clock.now;
-      const { base, set, policies } = this.state;
-      const key = JSON.stringify([base, set, policies]);
+      const key = this.historyKey(this.state);
       const how = this.kept === undefined || this.kept === key ? "replaceState" : "pushState";
       this.kept = key;
-      window.history[how](null, "", S.linkOf({ ...this.state, ps }));
+      const link = S.linkOf({ ...this.state, ps });
+      const kept = this.state.file && { file: S.keptFile(this.state) };
+      window.history[how](kept, "", link.length > S.LONGEST_LINK ? window.location.pathname : link);
+    }
+
+    historyKey({ base, set, policies, file, view }) {
+      return JSON.stringify([base, set, policies, file && file.id, view]);
     }
 
     goBack() {
       const state = S.readLink(window.location.search);
-      this.kept = JSON.stringify([state.base, state.set, state.policies]);
+      this.kept = this.historyKey(state);
       this.ask(state);
     }
 
     chooseSpeed(speed) {
       byId("stage-speed").value = speed;
       this.state.speed = speed;
-      this.clock.speed = speed === "auto" ? "auto" : speed === "event" ? this.eventSpeed() : Number(speed);
-    }
-
-    // One event a second where events are known, else a bin a second.
-    eventSpeed() {
-      return Math.max(...this.runs.map((run) => run.binPs)) / 10;
+      this.clock.speed = speed === "auto" || speed === "event" ? speed : Number(speed);
     }
 
     // ---- acting
@@ -286,7 +264,6 @@
       });
       byId("stage-summary").addEventListener("click", (event) => this.changeOneThing(event));
       byId("stage-stop").addEventListener("change", (event) => (this.clock.stopAt = event.target.value || null));
-      byId("stage-story").addEventListener("change", (event) => this.chooseStory(event.target.value));
       byId("stage-speed").addEventListener("change", (event) => this.chooseSpeed(event.target.value));
       S.listenToKeys((act) => this.act(act));
       window.addEventListener("popstate", () => this.goBack());
@@ -298,7 +275,8 @@
     changeOneThing(event) {
       const button = event.target.closest("button");
       if (button && button.dataset.set) {
-        this.ask({ ...this.state, set: { ...this.state.set, ...JSON.parse(button.dataset.set) }, ps: null });
+        const { state } = this.asking;
+        this.ask({ ...state, set: { ...state.set, ...JSON.parse(button.dataset.set) }, ps: null });
       } else if (button) {
         byId("stage-summary").hidden = true;
       }
@@ -314,7 +292,7 @@
         "next-call": () => clock.step("call", 1),
         "last-call": () => clock.step("call", -1),
         first: () => this.goTo(0),
-        last: () => this.goTo(clock.endPs),
+        last: () => this.goToPlace(clock.endPs),
         theme: () => {
           S.nextTheme();
           this.state.theme = S.chosenTheme();
@@ -335,9 +313,14 @@
       }
     }
 
-    goTo(ps) {
+    // To a time of a run; where panes stand at the same work it takes the others with it.
+    goTo(ps, run = 0) {
+      this.goToPlace(this.clock.axis.placeOf(run, ps));
+    }
+
+    goToPlace(at) {
       this.clock.pause();
-      this.clock.seek(ps);
+      this.clock.seek(at);
       this.changed();
     }
   }

@@ -206,8 +206,12 @@
     }
 
     async fetch({ first, pages }) {
-      const { base, set, policies } = this.stage.state;
-      const request = new FocusRequest({ base, set, policies, focus: { first_gfn: first, pages } }, (job) => this.progress(job));
+      const { state } = this.stage;
+      if (S.recordingsOf(state)) {
+        throw new S.Refused({ message: "a Recording from a file knows single pages only in its own Focus; open its Scenario" });
+      }
+      const wanted = S.wantedOf(state, { first_gfn: first, pages });
+      const request = new FocusRequest(wanted, (job) => this.progress(job));
       this.request = request;
       this.progress({});
       const { runs } = await request.send();

@@ -1,6 +1,7 @@
 """The stage: panes side by side, loupes and charts below them, and a clock that all of them follow."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from dash import html
 from dash.development.base_component import Component
@@ -9,43 +10,26 @@ from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button, controls
 from mmuviz.components.stage_details import Trust, Word, badge, details_drawer
 from mmuviz.components.stage_fields import Field, fields_dialog
+from mmuviz.components.stage_more_charts import chart_table, more_charts
+from mmuviz.components.stage_open import drop_veil, opened_card
+from mmuviz.components.stage_policies import PolicyItem, policy_title
 from mmuviz.components.stage_share import note_card, share_menu
+from mmuviz.components.stage_stories import (
+    GuestItem,
+    StoryItem,
+    guests_menu,
+    refused_line,
+    stale_bar,
+    stories_menu,
+    story,
+)
 from mmuviz.components.stage_transport import transport
 
 MOST_PANES = 4
-POLICY_NAMES = {
-    "manual_lazy": "Lazy",
-    "eager_at_enable": "Eager",
-    "eager_in_clear": "Eager in CLEAR",
-    "lazy": "Lazy, all set",
-    "legacy_lazy": "Lazy, legacy log",
-    "legacy_eager": "Eager, legacy log",
-    "ring_lazy": "Lazy, dirty ring",
-    "ring_eager": "Eager, dirty ring",
-}
-"""What a policy is called above a pane; the file's own name stands in the link and in the report."""
-POLICY_TEXTS = {
-    "manual_lazy": "vCPUs split pages in their own write faults",
-    "eager_at_enable": "the ioctl that enables logging splits them all",
-    "eager_in_clear": "each CLEAR splits the pages of its range",
-    "lazy": "nothing is protected before the first CLEAR",
-    "legacy_lazy": "vCPUs split; GET protects again",
-    "legacy_eager": "the ioctl splits; GET protects again",
-    "ring_lazy": "vCPUs split; a ring a vCPU holds what is dirty",
-    "ring_eager": "the ioctl splits; a ring a vCPU holds what is dirty",
-}
-"""The same in two short lines beside the name."""
 
 
-def bar(stories: Sequence[tuple[str, str]]) -> Component:
-    """The question, which is a menu of questions, and the tools.
-
-    Args:
-        stories: name and title of each catalogue entry.
-    """
-    options = [html.Option(title, value=name) for name, title in stories]
-    menu = html.Select(options, id="stage-story", className="story-select", **attributes(aria_label="Story"))
-    question = html.Div([html.H1("", id="stage-question", className="question"), menu], className="story")
+def bar() -> Component:
+    """The question, which is a menu of questions, and the tools."""
     tools = html.Div(
         [
             button("Change", "controls", "What is simulated", id="stage-change"),
@@ -57,7 +41,7 @@ def bar(stories: Sequence[tuple[str, str]]) -> Component:
         ],
         className="tools",
     )
-    return html.Header([html.Span("MMUViz", className="brand"), question, tools], className="bar")
+    return html.Header([html.Span("MMUViz", className="brand"), story(), tools], className="bar")
 
 
 def number(name: str, label: str, **tag: str) -> Component:
@@ -70,20 +54,13 @@ def number(name: str, label: str, **tag: str) -> Component:
     )
 
 
-def pane(index: int, policies: Sequence[tuple[str, str]]) -> Component:
+def pane(index: int, policies: Sequence[PolicyItem]) -> Component:
     """One policy: its name, its figures, its map and a sentence.
 
     Args:
         index: of the pane.
-        policies: name and meaning of each policy.
+        policies: all that may be chosen.
     """
-    options = [
-        html.Option(POLICY_NAMES[name], value=name, title=says, **attributes(data_text=POLICY_TEXTS[name]))
-        for name, says in policies
-    ]
-    policy = html.Select(
-        options, className="policy-select", **attributes(data_mmuviz="policy", aria_label=f"Policy of pane {index + 1}")
-    )
     says = html.P("", className="policy-says")
     numbers = html.Div(
         [
@@ -98,7 +75,7 @@ def pane(index: int, policies: Sequence[tuple[str, str]]) -> Component:
     sentence = html.P("", className="sentence", **attributes(data_mmuviz="sentence"))
     return html.Section(
         [
-            html.Div([policy, says, numbers, tables], className="pane-head"),
+            html.Div([*policy_title(index, policies), says, numbers, tables], className="pane-head"),
             html.Div(canvas, className="map-box"),
             sentence,
             badge(),
@@ -124,23 +101,31 @@ def figure(kind: str, name: str, title: str, unit: str) -> Component:
     )
 
 
-def stage(
-    stories: Sequence[tuple[str, str]],
-    policies: Sequence[tuple[str, str]],
-    kernels: Sequence[str],
-    hosts: Sequence[str],
-    fields: Sequence[Field],
-    words: Sequence[Word],
-    trust: Trust,
-) -> Component:
-    """The whole page.
+class Offered(NamedTuple):
+    """What somebody may choose.
 
-    Args:
-        stories: name and title of each catalogue entry.
-        policies: name and meaning of each policy.
+    Attributes:
+        stories: the catalogue.
+        guests: those that are offered as a whole.
+        policies: all of them.
         kernels: releases, oldest first.
         hosts: names of host profiles.
         fields: every field of a Scenario.
+    """
+
+    stories: Sequence[StoryItem]
+    guests: Sequence[GuestItem]
+    policies: Sequence[PolicyItem]
+    kernels: Sequence[str]
+    hosts: Sequence[str]
+    fields: Sequence[Field]
+
+
+def stage(offered: Offered, words: Sequence[Word], trust: Trust) -> Component:
+    """The whole page.
+
+    Args:
+        offered: what somebody may choose.
         words: the glossary.
         trust: how far numbers can be believed.
 
@@ -149,9 +134,10 @@ def stage(
     """
     panes = html.Main(
         [
-            *(pane(index, policies) for index in range(MOST_PANES)),
+            *(pane(index, offered.policies) for index in range(MOST_PANES)),
             html.Div(id="stage-summary", className="summary-place", hidden=True, **attributes(data_mmuviz="summary")),
             html.P("Running the simulation …", id="stage-waiting", className="waiting", role="status"),
+            stale_bar(),
         ],
         className="panes",
     )
@@ -169,16 +155,23 @@ def stage(
     live = html.P("", id="stage-live", className="unseen", role="status", **attributes(aria_live="polite"))
     return html.Div(
         [
-            bar(stories),
-            controls(kernels, hosts),
+            bar(),
+            controls(offered.kernels, offered.hosts),
             panes,
             lower,
+            more_charts(),
             transport(),
             help_,
-            fields_dialog(fields),
+            chart_table(),
+            fields_dialog(offered.fields),
             details_drawer(words, trust),
+            stories_menu(offered.stories),
+            guests_menu(offered.guests),
+            refused_line(),
             share_menu(),
             note_card(),
+            opened_card(),
+            drop_veil(),
             live,
         ],
         id="stage",

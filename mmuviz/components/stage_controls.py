@@ -38,7 +38,7 @@ GUEST: Final = (
     ),
     Control(
         "memory[0].backing",
-        "in",
+        "",
         (('"hugetlb_1g"', "1G pages"), ('"hugetlb_2m"', "2M pages"), ('"thp"', "THP"), ('"4k"', "4K pages")),
     ),
 )
@@ -65,20 +65,32 @@ WRITES: Final = (
         "workload.rate_hz",
         "",
         (
-            ("100000", "0.1 M/s each"),
-            ("500000", "0.5 M/s each"),
-            ("1000000", "1 M/s each"),
-            ("2000000", "2 M/s each"),
-            ("5000000", "5 M/s each"),
-            ("10000000", "10 M/s each"),
-            ("0", "as fast as it goes"),
+            ("10000", "10 k/s"),
+            ("100000", "0.1 M/s"),
+            ("500000", "0.5 M/s"),
+            ("1000000", "1 M/s"),
+            ("2000000", "2 M/s"),
+            ("5000000", "5 M/s"),
+            ("10000000", "10 M/s"),
+            ("0", "no limit"),
         ),
     ),
 )
+LOG: Final = Control(
+    "vm.dirty_log_mode",
+    "Log",
+    (
+        ('"manual"', "manual"),
+        ('"manual_initially_set"', "all set"),
+        ('"legacy"', "legacy"),
+        ('"ring"', "ring"),
+    ),
+)
+"""Modes that policies have; choosing one takes the same ways of splitting under it."""
 PML: Final = Control("vm.pml", "PML", (("true", "on"), ("false", "off")))
 KERNEL: Final = "vm.kernel"
 HOST: Final = "host.profile"
-SHOWN: Final = {*(each.field for each in (*GUEST, *WRITES, PML)), VCPUS, KERNEL, HOST}
+SHOWN: Final = {*(each.field for each in (*GUEST, *WRITES, LOG, PML)), VCPUS, KERNEL, HOST}
 """Fields that have a control in the row."""
 
 
@@ -90,7 +102,8 @@ def select(control: Control) -> Component:
         className="control-select",
         **attributes(data_mmuviz="control", data_field=control.field, aria_label=f"{control.label} {control.field}"),
     )
-    return html.Label([html.Span(control.label, className="control-label"), chosen], className="control-part")
+    label = [html.Span(control.label, className="control-label")] if control.label else []
+    return html.Label([*label, chosen], className="control-part")
 
 
 def frame(*parts: Component, name: str = "") -> Component:
@@ -136,9 +149,15 @@ def controls(kernels: Sequence[str], hosts: Sequence[str]) -> Component:
         frame(*(select(each) for each in GUEST)),
         frame(vcpus()),
         frame(*(select(each) for each in WRITES)),
-        frame(select(kernel), select(PML)),
+        frame(select(kernel), select(LOG), select(PML), name="control-log"),
         frame(select(host), name="control-host"),
-        button("More …", "more", "Every field of the Scenario"),
+        html.Button(
+            "My guest",
+            id="stage-guest",
+            type="button",
+            className="tool",
+            **attributes(aria_label="My guest: guests of operators", aria_haspopup="true"),
+        ),
+        button("More", "more", "Every field of the Scenario"),
     ]
-    refused = html.P("", id="stage-refused", className="refused", role="alert", hidden=True)
-    return html.Section([*frames, refused], className="controls", **attributes(aria_label="What is simulated"))
+    return html.Section(frames, className="controls", **attributes(aria_label="What is simulated"))

@@ -62,13 +62,17 @@ def play_menu() -> Component:
         ],
         className="play-row-buttons",
     )
+    align = html.Button("moment", type="button", id="stage-align", className="tool", role="switch", **ALIGN)
     slow = html.Button("on", type="button", id="stage-slow", className="tool", role="switch", **SLOW)
+    rest = html.Button("on", type="button", id="stage-rest", className="tool", role="switch", **REST)
     rows = [
         choice("stage-step", "Step", STEPS),
         choice("stage-stop", "Stop at", STOPS),
         html.Div([html.Span("Go to", className="control-label"), goto], className="play-row"),
         html.Div([html.Span("Loop", className="control-label"), loop], className="play-row"),
+        html.Div([html.Span("Same in all", className="control-label"), align], className="play-row"),
         html.Div([html.Span("Slow where it splits", className="control-label"), slow], className="play-row"),
+        html.Div([html.Span("Rest of charts", className="control-label"), rest], className="play-row"),
     ]
     said = html.P("", id="stage-play-said", className="share-said", role="status")
     return html.Div(
@@ -84,6 +88,9 @@ def play_menu() -> Component:
 SLOW = attributes(
     data_act="slow", aria_checked="true", aria_label="Slow down at the first split, first fault, end of enable"
 )
+ALIGN = attributes(data_act="align", aria_checked="false", aria_label="Align the panes at the same work, call by call")
+
+REST = attributes(data_act="rest", aria_checked="true", aria_label="Show what is to come in charts, faintly")
 
 
 def choice(name: str, label: str, values: Sequence[tuple[str, str]]) -> Component:

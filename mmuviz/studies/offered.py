@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.mmu.features import PRESETS
+from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.fields import field_rows
+from mmuviz.studies.guests import GUESTS
 from mmuviz.studies.packaged_scenarios import entries
 from mmuviz.studies.policies import POLICIES
+from mmuviz.studies.scenario_files import read_scenario
 
 PARTS: Final = ("vm", "memory", "workload", "driver", "host")
+TOP: Final = (
+    "running-guest",
+    "clear-in-chunks",
+    "zap-or-split-on-fault",
+    "rfc-memslot",
+    "small-writer",
+    "ring-or-bitmap",
+)
+"""Stories that stand on top of the menu."""
+OTHERS: Final = "Other guests and hosts"
+RECORDINGS: Final = "Recordings of real KVM"
 
 
 def kernels() -> list[str]:
@@ -23,9 +38,9 @@ def hosts() -> list[str]:
     return list(PROFILES)
 
 
-def policies() -> list[tuple[str, str]]:
-    """Name and meaning of each policy."""
-    return [(each.name, each.says) for each in POLICIES.values()]
+def policies() -> list[tuple[str, str, str, bool]]:
+    """Name, meaning, dirty-log mode and eagerness of each policy."""
+    return [(each.name, each.says, str(each.mode), each.eager) for each in POLICIES.values()]
 
 
 def fields() -> list[tuple[str, str, str, str]]:
@@ -47,6 +62,34 @@ def _tags(name: str) -> str:
     return ", ".join(rows[1:]) if len(rows) > 1 else ""
 
 
-def stories() -> list[tuple[str, str]]:
-    """Name and question of each catalogue entry."""
-    return [(each.name, each.title) for each in entries()]
+def stories() -> list[tuple[str, str, str, str]]:
+    """Name, question, group and facts of each catalogue entry: first those on top, then group by group."""
+    found = [(each.name, each.title, _group(each.name), _facts(each.name)) for each in entries()]
+    groups = ["", OTHERS, RECORDINGS]
+    return sorted(found, key=lambda each: (groups.index(each[2]), TOP.index(each[0]) if each[0] in TOP else 0))
+
+
+def _group(name: str) -> str:
+    return "" if name in TOP else RECORDINGS if name.startswith("recorded-") else OTHERS
+
+
+def _facts(name: str) -> str:
+    """What is known of an entry's runs before they are run, as JSON; the same fields as a Scenario's document."""
+    source = read_scenario(name)
+    scenarios = source.scenarios if isinstance(source, Comparison) else (source,)
+    found: list[dict[str, object]] = []
+    for each in scenarios:
+        vm = {
+            "kernel": each.vm.kernel,
+            "vcpus": each.vm.vcpus,
+            "dirty_log_mode": str(each.vm.dirty_log_mode),
+            "pml": each.vm.pml,
+        }
+        slots = [{"size": slot.size, "backing": str(slot.backing)} for slot in each.memory]
+        found.append({"vm": vm, "memory": slots, "host": {"profile": each.host.profile}})
+    return json.dumps([each for at, each in enumerate(found) if each not in found[:at]], separators=(",", ":"))
+
+
+def guests() -> list[tuple[str, str, str]]:
+    """Title, meaning and change of each guest that is offered as a whole."""
+    return [(each.title, each.says, json.dumps(each.request(), separators=(",", ":"))) for each in GUESTS]

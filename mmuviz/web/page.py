@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dash.development.base_component import Component
 
-from mmuviz.components.stage import stage
+from mmuviz.components.stage import Offered, stage
 from mmuviz.components.stage_details import Trust, Word
 from mmuviz.components.stage_fields import Field
+from mmuviz.components.stage_policies import PolicyItem
+from mmuviz.components.stage_stories import GuestItem, StoryItem
 from mmuviz.studies.evidence import packaged_evidence
 from mmuviz.studies.glossary import glossary
-from mmuviz.studies.offered import fields, hosts, kernels, policies, stories
+from mmuviz.studies.offered import fields, guests, hosts, kernels, policies, stories
 
 
 def trust() -> Trust:
@@ -23,4 +25,12 @@ def layout() -> Component:
     """The tree that the scripts of the assets fill; it is the same for every visitor and address."""
     listed = [Field(*each) for each in fields()]
     words = [Word(*each, each.needed_first) for each in glossary()]
-    return stage(stories(), policies(), kernels(), hosts(), listed, words, trust())
+    offered = Offered(
+        [StoryItem(*each) for each in stories()],
+        [GuestItem(*each) for each in guests()],
+        [PolicyItem(*each) for each in policies()],
+        kernels(),
+        hosts(),
+        listed,
+    )
+    return stage(offered, words, trust())

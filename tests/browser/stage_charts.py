@@ -19,6 +19,7 @@ SCRIPTS: Final = (
     "charts",
     "kernel-functions",
     "numbers",
+    "ribbon-calls",
     "ribbon-words",
     "ribbon",
     "sentence-words",

@@ -17,6 +17,7 @@ from tests.browser.stage_runs import recording_of
 ORIGIN: Final = "http://harness.test"
 SCRIPTS: Final = (
     "auto-speed.js",
+    "axis.js",
     "cell-history.js",
     "clock.js",
     "guest-ram.js",

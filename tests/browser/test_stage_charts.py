@@ -277,12 +277,16 @@ def test_each_ioctl_is_found_under_the_pointer(stage: Stage, name: str) -> None:
     found = stage.run(
         """() => r.calls.map(call => {
             const x = made.xAt((call.startPs + call.endPs) / 2);
-            const hit = made.callAtX(x, made.rows[0].bar + 1);
-            const away = Math.max(made.xAt(hit.call.startPs) - x, x - made.xAt(hit.call.endPs), 0);
-            return [hit.run, away, made.callAtX(x, -20)];
+            const hit = made.callsAt(x, made.rows[0].bar + 1);
+            return [hit.run, hit.calls.includes(call), made.callsAt(x, -20)];
         })"""
     )
-    assert found == [[0, 0, None]] * len(found)
+    assert found == [[0, True, None]] * len(found)
+    # Each call is in one bar, and no bar is too near to the next one to be hit.
+    bars = stage.run("() => made.groups[0].map(({x, width, calls}) => [x, width, calls.length])")
+    assert sum(count for _, _, count in bars) == len(found)
+    for (x, width, count), (after, wide, others) in itertools.pairwise(bars):
+        assert after - x - width >= 3 or (width >= 8 and wide >= 8) or (count, others) == (1, 1), bars
     assert len(found) == int((recording_of(name).calls.kind < IOCTLS).sum())
 
 

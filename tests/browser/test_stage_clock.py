@@ -103,17 +103,22 @@ def test_auto_speed_is_slow_where_logging_begins(stage: Stage) -> None:
     assert at < first
 
 
+def events_of(made: Recording) -> set[int]:
+    """Events that are known one by one, begins and ends of ioctls, and the ends of bins in which none of them is."""
+    calls, bin_ps, end = made.calls, made.header.bin_ps, made.header.end_ps
+    edges = [column[calls.kind < IOCTLS] for column in (calls.start_ps, calls.end_ps)]
+    known = np.unique(np.concatenate([made.examples.time_ps, made.events.time_ps, *edges]).astype(np.int64))
+    bins = len(made.bins.accesses)
+    empty = np.setdiff1d(np.arange(bins), np.minimum(known // bin_ps, bins - 1))
+    return {*known.tolist(), *np.minimum((empty + 1) * bin_ps, end).tolist()}
+
+
 @pytest.mark.parametrize("names", [("lazy", "eager"), ("perf test",)])
 def test_steps_go_to_what_is_next_and_back(stage: Stage, names: tuple[str, ...]) -> None:
     open_clock(stage, *names)
     calls = [recording_of(name).calls for name in names]
     edges: dict[str, set[int]] = {
-        "event": {
-            int(ps)
-            for name in names
-            for table in (recording_of(name).examples, recording_of(name).events)
-            for ps in table.time_ps
-        },
+        "event": {ps for name in names for ps in events_of(recording_of(name))},
         "call": {int(ps) for c in calls for column in (c.start_ps, c.end_ps) for ps in column[c.kind < IOCTLS]},
         "phase": {int(ps) for c in calls for column in (c.start_ps, c.end_ps) for ps in column[c.kind >= IOCTLS]},
     }

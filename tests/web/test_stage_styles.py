@@ -43,8 +43,12 @@ BESIDE: Final = (
     ("--ioctl", "--slowf"),
 )
 """Colours that touch: parts of a ribbon or lane, and what stands on the map; levels are told by geometry."""
-FOLLOWED: Final = ("https://elixir.bootlin.com/", "http://www.w3.org/2000/svg")
-"""Links to the kernel's source, and a namespace."""
+FOLLOWED: Final = (
+    "https://elixir.bootlin.com/",
+    "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/commit/",
+    "http://www.w3.org/2000/svg",
+)
+"""Links to the kernel's source and its commits, and a namespace."""
 APART: Final = 15.0
 """Difference in CIE 1976 L*a*b*; 2.3 is just noticeable."""
 

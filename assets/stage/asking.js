@@ -1,0 +1,184 @@
+// What the visitor wants beside what is shown: changes add up, only the last one is run, and the result before stays,
+// marked as such, until the new one is there, is refused, or is given up.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const QUIET_MS = 150; // changes that follow each other faster are one
+  const SLOW_MS = 500; // before that the bar would only flash
+  const SPOKEN_MS = 5000;
+  const MODE = "vm.dirty_log_mode";
+  const SIZE = "memory[0].size";
+  const OTHER_SLOT = /^memory\[[1-9]\d*\]\./;
+  const byId = (id) => document.getElementById(id);
+
+  // What POST /api/runs is asked for by a state.
+  S.wantedOf = ({ base, set, policies, file }, focus = null) => ({ ...(file ? { document: file.document } : { base }), set, policies, focus });
+
+  class Asking {
+    constructor(stage) {
+      this.stage = stage;
+      this.wanted = null; // the state that is asked for and not there yet
+      this.field = null; // what was changed last
+      this.request = null;
+      this.askedAt = -QUIET_MS;
+      this.spokenAt = 0;
+      this.bar = byId("stage-stale");
+      this.text = byId("stage-stale-text");
+      this.share = byId("stage-stale-share");
+      byId("stage-stale-cancel").addEventListener("click", () => this.cancel());
+      byId("stage-stale-again").addEventListener("click", () => this.send());
+      // A closed tab frees its place at once; one that comes back asks again.
+      window.addEventListener("pagehide", () => this.request?.cancel());
+      window.addEventListener("pageshow", (event) => event.persisted && this.wanted && this.send());
+    }
+
+    // ---- what changes
+
+    // What is wanted, on which the next change builds.
+    get state() {
+      return this.wanted || this.stage.state;
+    }
+
+    change(field, value) {
+      const { state } = this;
+      const policies = field === MODE ? S.policiesOfMode(this.policies(), value) : state.policies;
+      const set = { ...state.set };
+      if (field !== MODE) {
+        this.setOne(set, field, value);
+      }
+      this.field = field;
+      this.ask({ ...state, set, policies, ps: null });
+    }
+
+    // The size of a guest is that of its one memslot; what backs it backs all of them.
+    setOne(set, field, value) {
+      for (const other of Object.keys(set).filter((name) => OTHER_SLOT.test(name))) {
+        if (field === SIZE) {
+          delete set[other];
+        } else if (field === "memory[0].backing" && other.endsWith(".backing")) {
+          set[other] = value;
+        }
+      }
+      set[field] = value;
+    }
+
+    policies() {
+      return this.state.policies || this.stage.runs.map((run) => run.policy);
+    }
+
+    compare(policies) {
+      this.field = "policies";
+      this.ask({ ...this.state, policies, ps: null });
+    }
+
+    // ---- asking
+
+    // Resolves when the result is shown, refused, or given way to a later one.
+    async ask(state) {
+      this.wanted = state;
+      this.request?.cancel();
+      const quick = performance.now() - this.askedAt < QUIET_MS;
+      this.askedAt = performance.now();
+      if (quick) {
+        await new Promise((resolve) => window.setTimeout(resolve, QUIET_MS));
+      }
+      if (this.wanted === state) {
+        await this.send();
+      }
+    }
+
+    async send() {
+      const state = this.wanted;
+      this.request?.cancel();
+      const request = new S.Request(S.wantedOf(state), (job) => request === this.request && this.progress(job));
+      this.request = request;
+      this.says = null;
+      byId("stage-stale-again").hidden = true;
+      window.clearTimeout(this.slow);
+      this.slow = window.setTimeout(() => this.progress({}), SLOW_MS);
+      try {
+        const recordings = S.recordingsOf(state);
+        const found = recordings ? { runs: recordings, file: state.file.document } : await request.send();
+        if (request === this.request && !request.cancelled) {
+          this.over();
+          this.stage.show(state, found);
+        }
+      } catch (error) {
+        if (request === this.request && !request.cancelled) {
+          this.failed(state, error);
+        }
+      }
+    }
+
+    over() {
+      window.clearTimeout(this.slow);
+      this.request = this.wanted = this.field = null;
+      this.bar.hidden = true;
+      this.stage.root.classList.remove("stale");
+    }
+
+    // Given up: the controls show again what is seen. Where nothing is seen yet, the default story is.
+    cancel() {
+      this.request?.cancel();
+      this.over();
+      if (this.stage.runs.length === 0) {
+        this.ask(S.readLink(""));
+        return;
+      }
+      this.stage.showControls();
+      byId("stage-live").textContent = "Given up. The controls say what is shown.";
+    }
+
+    failed(state, error) {
+      if (!(error instanceof S.Refused) || error.again) {
+        const what = error instanceof S.Refused ? error.message : "The server cannot be reached.";
+        this.show(this.stage.runs.length ? `${what} This is the result before.` : what, { again: true });
+        byId("stage-live").textContent = what;
+        window.clearTimeout(this.slow);
+        return;
+      }
+      const field = error.field || this.field;
+      this.over();
+      this.stage.refuse(state, Object.assign(error, { field }));
+    }
+
+    // ---- telling
+
+    progress({ place = 0, share = 0, eta_s: left, estimate, scenario, runs }) {
+      this.says = scenario ? S.changeWords(this.stage, this.wanted, scenario, runs || []) : this.says;
+      const [before, next] = this.says || ["", ""];
+      const parts = this.stage.runs.length ? [`This is the result before${before ? `: ${before}` : ""}.`] : [];
+      this.estimate = estimate || this.estimate;
+      if (place > 0) {
+        parts.push(`Place ${place} in the queue.`);
+      } else {
+        const done = share > 0 ? `${Math.floor(100 * share)} %, about ${Math.ceil(left ?? 0)} s left` : this.guess();
+        parts.push(`Running ${[next || "the simulation", done].filter(Boolean).join(": ")}.`);
+      }
+      this.show(parts.join(" "), { share });
+      if (performance.now() - this.spokenAt > SPOKEN_MS) {
+        this.spokenAt = performance.now();
+        byId("stage-live").textContent = parts.join(" ");
+      }
+    }
+
+    guess() {
+      const seconds = this.estimate?.seconds;
+      return seconds ? `estimated ${seconds < 1 ? "less than 1" : Math.round(seconds)} s` : "";
+    }
+
+    show(text, { share = 0, again = false }) {
+      const first = this.stage.runs.length === 0;
+      byId("stage-waiting").hidden = true;
+      this.bar.hidden = false;
+      this.text.textContent = text;
+      this.share.hidden = share === 0;
+      this.share.value = share;
+      byId("stage-stale-again").hidden = !again;
+      this.stage.root.classList.toggle("stale", !first);
+    }
+  }
+
+  S.Asking = Asking;
+})();

@@ -1,0 +1,47 @@
+// The facts of what is simulated, a few words each: of one Scenario, or of several beside each other.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const PAGES = { hugetlb_1g: "1G pages", hugetlb_2m: "2M pages", thp: "THP", "4k": "4K pages" };
+  const MODES = {
+    legacy: "legacy log",
+    manual: "manual log",
+    manual_initially_set: "manual log, all set at first",
+    ring: "dirty ring",
+    ring_initially_set: "dirty ring, all set at first",
+  };
+
+  // Bytes of all memslots; a list of ops makes its own, and has none.
+  S.guestBytes = ({ memory = [] }) => memory.reduce((sum, { size }) => sum + size, 0);
+  S.sizeText = (bytes) => S.bytesText(bytes).replace(/\.0+ /, " ");
+
+  // What has the same value in all of them once, else each value, in their order.
+  function each(scenarios, of) {
+    return [...new Set(scenarios.map(of).filter(Boolean))].join(" / ");
+  }
+
+  const kernelText = (kernel) => (/^[0-9]/.test(kernel) ? `Linux ${kernel.replace(/^(\d+\.\d+(\.\d+)?).*/, "$1")}` : kernel);
+
+  // {size, pages, vcpus, kernel, log, host}, in the order in which they are read; empty where there is none.
+  S.factsOfAll = (scenarios) => ({
+    size: each(scenarios, (one) => S.guestBytes(one) && S.sizeText(S.guestBytes(one))),
+    pages: each(scenarios, ({ memory = [] }) => [...new Set(memory.map(({ backing }) => PAGES[backing]))].join(" and ")),
+    vcpus: each(scenarios, ({ vm }) => `${vm.vcpus} vCPU${vm.vcpus === 1 ? "" : "s"}`),
+    kernel: each(scenarios, ({ vm }) => kernelText(vm.kernel)),
+    log: [
+      each(scenarios, ({ vm }) => MODES[vm.dirty_log_mode]),
+      each(scenarios, ({ vm }) => (vm.pml ? "PML" : scenarios.some((one) => one.vm.pml) ? "no PML" : "")),
+    ].filter(Boolean).join(", "),
+    host: each(scenarios, ({ host = {} }) => host.profile && `host ${host.profile}`),
+  });
+
+  S.chips = (scenarios) =>
+    Object.values(S.factsOfAll(scenarios)).filter(Boolean).map((text) => S.el("span", { class: "chip", text }));
+
+  // The same of one, with what the guest does, for a line of text.
+  S.factsOf = function (scenario) {
+    const { pattern } = scenario.workload || {};
+    return [...Object.values(S.factsOfAll([scenario])), pattern && `${pattern.replaceAll("_", " ")} writes`].filter(Boolean);
+  };
+})();

@@ -1,0 +1,90 @@
+// Which policies stand beside each other: chosen in a pane's title, added, and taken away; two to four of them.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const FEWEST = 2;
+  const MOST = 4;
+  const options = () => [...document.querySelector(".policy-select").options].filter((option) => option.dataset.mode);
+  const optionOf = (policy) => options().find((option) => option.value === policy);
+
+  S.policyTitle = (policy) => optionOf(policy)?.dataset.title ?? "";
+  S.policyShort = (policy) => optionOf(policy)?.dataset.short ?? "";
+
+  // The same ways of splitting under another dirty-log mode; a way that is then there twice gives way to the other one.
+  S.policiesOfMode = function (policies, mode) {
+    const inMode = options().filter((option) => option.dataset.mode === mode);
+    const eagerly = policies.map((policy) => optionOf(policy)?.dataset.eager);
+    const found = eagerly.map((eager) => inMode.find((option) => option.dataset.eager === eager)?.value).filter(Boolean);
+    const both = [...new Set([...found, ...inMode.map((option) => option.value)])];
+    return both.slice(0, Math.max(FEWEST, new Set(found).size));
+  };
+
+  // Policies with another one in place `at`; two that would be the same change places.
+  function replaced(policies, at, policy) {
+    const other = policies.indexOf(policy);
+    return policies.map((each, index) => (index === at ? policy : index === other ? policies[at] : each));
+  }
+
+  class Policies {
+    constructor(stage) {
+      this.stage = stage;
+      stage.panes.forEach(({ section }, at) => {
+        section.querySelector(".pane-remove").addEventListener("click", () => this.remove(at));
+        section.querySelector(".pane-add").addEventListener("click", () => this.add());
+      });
+    }
+
+    // Panes may differ in something else than their policies; those are what the story compares.
+    get apart() {
+      const policies = this.stage.asking.policies();
+      return new Set(policies).size === policies.length && policies.every(optionOf);
+    }
+
+    choose(at, policy) {
+      const { asking } = this.stage;
+      const policies = replaced(asking.policies(), at, policy);
+      asking.compare([...new Set(policies)].filter((each) => optionOf(each)));
+    }
+
+    add() {
+      const policies = this.stage.asking.policies();
+      const next = options().map((option) => option.value).find((policy) => !policies.includes(policy));
+      if (this.apart && policies.length < MOST && next) {
+        this.stage.asking.compare([...policies, next]);
+      }
+    }
+
+    remove(at) {
+      const policies = this.stage.asking.policies();
+      if (this.apart && policies.length > FEWEST) {
+        this.stage.asking.compare(policies.filter((_, index) => index !== at));
+      }
+    }
+
+    shown(runs) {
+      this.stage.panes.slice(0, runs.length).forEach(({ section, policy }, at) => {
+        this.title(policy, runs[at]);
+        section.querySelector(".pane-remove").hidden = !this.apart || runs.length <= FEWEST;
+        section.querySelector(".pane-add").hidden = !this.apart || at !== runs.length - 1 || runs.length >= MOST;
+      });
+    }
+
+    // The title tells a pane from the others: its policy, or what else differs, as the charts call it.
+    title(select, run) {
+      select.querySelector("[data-own]")?.remove();
+      if (!S.policyTitle(run.policy) || !run.byPolicy) {
+        const own = new Option(run.label, run.policy, true, true);
+        own.dataset.own = "";
+        own.dataset.text = "";
+        select.prepend(own);
+        select.value = run.policy;
+        own.selected = true;
+      } else {
+        select.value = run.policy;
+      }
+    }
+  }
+
+  (S.parts = S.parts || []).push((stage) => (stage.policies = new Policies(stage)));
+})();

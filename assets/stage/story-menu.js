@@ -1,0 +1,47 @@
+// The question in the bar: the story that is shown with its facts, and the menu of all stories.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+
+  class Stories {
+    constructor(stage) {
+      this.stage = stage;
+      this.panel = document.getElementById("stage-stories");
+      this.items = [...this.panel.querySelectorAll("[data-story]")];
+      this.facts = document.getElementById("stage-facts");
+      this.popup = new S.Popup(document.getElementById("stage-story"), this.panel, { opening: () => this.opening() });
+      this.panel.addEventListener("click", (event) => {
+        const item = event.target.closest("[data-story]");
+        if (item) {
+          this.popup.open(false);
+          stage.chooseStory(item.dataset.story);
+        }
+      });
+    }
+
+    // The facts of each story, when they are first looked at; and which one is shown.
+    opening() {
+      for (const item of this.items) {
+        const shown = item.dataset.story === this.stage.state.base && !this.stage.state.file;
+        item.setAttribute("aria-current", String(shown));
+        if (shown && item.closest("details")) {
+          item.closest("details").open = true;
+        }
+        if (item.childElementCount === 1) {
+          const facts = S.el("span", { class: "fact-line" }, ...S.chips(JSON.parse(item.dataset.facts)));
+          item.append(facts);
+        }
+      }
+    }
+
+    shown(runs) {
+      this.facts.replaceChildren(...S.chips(runs.map((run) => run.header.scenario)));
+    }
+  }
+
+  // The title of a catalogue entry.
+  S.storyTitle = (name) => document.querySelector(`#stage-stories [data-story="${name}"] .story-title`)?.textContent ?? "";
+
+  (S.parts = S.parts || []).push((stage) => new Stories(stage));
+})();

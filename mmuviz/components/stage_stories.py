@@ -1,0 +1,114 @@
+"""The question in the bar, the menu of stories behind it, and the menu of guests."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dash import html
+from dash.development.base_component import Component
+
+from mmuviz.components.attributes import attributes
+
+
+class StoryItem(NamedTuple):
+    """One entry of the menu.
+
+    Attributes:
+        name: of the catalogue entry.
+        title: a question.
+        group: under which it stands; empty for those on top.
+        facts: of its Scenarios, as JSON, from which a script makes the chips.
+    """
+
+    name: str
+    title: str
+    group: str
+    facts: str
+
+
+class GuestItem(NamedTuple):
+    """One guest that is offered as a whole.
+
+    Attributes:
+        title: what it is.
+        says: what is to be known of it.
+        change: of which catalogue entry, as JSON: {base, set, policies}.
+    """
+
+    title: str
+    says: str
+    change: str
+
+
+OPENS = html.Span("a Scenario or a Recording; or drop it anywhere on the page", className="fact-line")
+
+
+def story() -> Component:
+    """The question that is shown, its facts, and the button that opens the menu; scripts fill it."""
+    opens = html.Button(
+        "",
+        id="stage-story",
+        type="button",
+        className="story-open",
+        **attributes(aria_label="Other stories", aria_haspopup="true"),
+    )
+    facts = html.P("", id="stage-facts", className="fact-line")
+    return html.Div([html.H1("", id="stage-question", className="question"), facts, opens], className="story")
+
+
+def _item(title: str, says: Sequence[Component], **data: str) -> Component:
+    inside = [html.Span(title, className="story-title"), *says]
+    return html.Li(html.Button(inside, type="button", className="story-item", **attributes(**data)))
+
+
+def stories_menu(stories: Sequence[StoryItem]) -> Component:
+    """The menu of all stories: some on top, the others under their groups.
+
+    Args:
+        stories: in order.
+
+    Returns:
+        A panel, closed.
+    """
+    listed = {group: html.Ul([]) for group in dict.fromkeys(each.group for each in stories)}
+    for each in stories:
+        listed[each.group].children.append(_item(each.title, [], data_story=each.name, data_facts=each.facts))
+    groups = [html.Details([html.Summary(group), items]) if group else items for group, items in listed.items()]
+    file = html.Ul([_item("Open a file …", [OPENS], data_act="open-file")], className="story-file")
+    return html.Section(
+        [*groups, file], id="stage-stories", className="popup", hidden=True, **attributes(aria_label="Stories")
+    )
+
+
+def guests_menu(guests: Sequence[GuestItem]) -> Component:
+    """The menu of guests.
+
+    Args:
+        guests: in order.
+
+    Returns:
+        A panel, closed.
+    """
+    items = [
+        _item(each.title, [html.Span(each.says, className="fact-line")], data_preset=each.change) for each in guests
+    ]
+    return html.Section(
+        html.Ul(items), id="stage-guests", className="popup guests", hidden=True, **attributes(aria_label="My guest")
+    )
+
+
+def stale_bar() -> Component:
+    """What is said while another result is being made, with the way back."""
+    buttons = [
+        html.Button("Try again", id="stage-stale-again", type="button", className="tool", hidden=True),
+        html.Button("Cancel", id="stage-stale-cancel", type="button", className="tool"),
+    ]
+    share = html.Progress("", id="stage-stale-share", max="1", **attributes(aria_label="Done"))
+    return html.Div(
+        [html.Span("", id="stage-stale-text"), share, *buttons], id="stage-stale", className="stage-stale", hidden=True
+    )
+
+
+def refused_line() -> Component:
+    """The line that says why something was refused; a script puts it at its field."""
+    close = html.Button("\N{MULTIPLICATION SIGN}", type="button", className="tool", **attributes(aria_label="Close"))
+    return html.Div([html.Span(""), close], id="stage-refused", className="refused", role="alert", hidden=True)
