@@ -4,6 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+  const TIMES = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, min: 60e9 };
   const SIZE = /^([0-9.]+) ([KMGT]iB|B)$/;
 
   // The value of a field such as memory[0].size in a Scenario as a document.
@@ -41,7 +42,15 @@
 
   const MOST_LETTERS = 12; // of several values in the row
 
-  const typedText = (value) => (value === null || typeof value === "object" ? JSON.stringify(value) : String(value));
+  // A size or a time in the largest unit of which it is a whole number, anything else as it stands.
+  function typedText(value, unit) {
+    const units = { size: UNITS, time: TIMES }[unit];
+    if (units && Number.isInteger(value) && value > 0) {
+      const [name, size] = Object.entries(units).reverse().find(([, each]) => value % each === 0);
+      return `${value / size} ${name}`;
+    }
+    return value === null || typeof value === "object" ? JSON.stringify(value) : String(value);
+  }
 
   class Controls {
     // `changed` is told a field and its new value.
@@ -102,7 +111,7 @@
         if (control.tagName === "SELECT") {
           this.choose(control, values, mixed, documents[0]);
         } else if (control.isContentEditable) {
-          this.fill(control, mixed ? values.map(typedText).join(" / ") : values[0]);
+          this.fill(control, mixed ? values : [values[0]]);
         } else {
           control.textContent = String(values[0]);
         }
@@ -111,9 +120,9 @@
     }
 
     // Fields that this Scenario has not are not shown.
-    fill(control, value) {
-      control.closest(".field-row").hidden = value === undefined;
-      control.dataset.shown = control.textContent = typedText(value);
+    fill(control, values) {
+      control.closest(".field-row").hidden = values[0] === undefined;
+      control.dataset.shown = control.textContent = values.map((value) => typedText(value, control.dataset.unit)).join(" / ");
     }
 
     choose(select, values, mixed, document) {

@@ -17,6 +17,9 @@ PARTS: Final = {
     "host": "Host",
 }
 
+UNITS: Final = {"size": "in B, KiB, MiB, GiB, TiB", "time": "in ns, us, ms, s, min"}
+"""How the values of a field end that is a size or a time."""
+
 
 class Field(NamedTuple):
     """One field.
@@ -38,6 +41,11 @@ class Field(NamedTuple):
         """The part of the Scenario that it belongs to."""
         return self.name.partition(".")[0].partition("[")[0]
 
+    @property
+    def unit(self) -> str:
+        """Whether a whole number in it is a size in bytes, a time in ns, or neither."""
+        return next((unit for unit, words in UNITS.items() if self.values.endswith(words)), "")
+
 
 def row(field: Field) -> Component:
     """One field: its name, its value and what may stand there."""
@@ -52,7 +60,10 @@ def row(field: Field) -> Component:
             spellCheck="false",
             # A field has one control: what stands in the row of controls as well is only a place to type here.
             **attributes(
-                data_mmuviz="field" if field.name in SHOWN else "control", data_field=field.name, aria_label=field.name
+                data_mmuviz="field" if field.name in SHOWN else "control",
+                data_field=field.name,
+                data_unit=field.unit,
+                aria_label=field.name,
             ),
         ),
         className="field-box",
