@@ -1,0 +1,121 @@
+"""Zooming into memory: each page's entry and bit at any instant are those of the events, and Back leads out."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+import mmuviz
+from mmuviz.recording.recording import Recording
+from mmuviz.studies.comparison import Comparison
+from mmuviz.studies.scenario_files import read_scenario
+from tests.browser.chooser import chooser
+from tests.browser.conftest import Watch
+from tests.browser.test_stage import PAUSED, forget_answers, open_stage
+from tests.engine.fold import PRESENT, SHIFTS, TABLE, WRITABLE, Fold
+
+pytestmark = pytest.mark.xdist_group("stage")
+
+FIRST, PAGES, WINDOW = 0x118000, 512, 16_384
+ZOOMED = f"{PAUSED}&zoom=0x{FIRST:x}:{PAGES}"
+SHOWN = "() => mmuvizStage.stage.zooming.folds !== null"
+
+
+@pytest.fixture(scope="module")
+def focused() -> list[Recording]:
+    """The default story with the Focus that the page asks for."""
+    found = read_scenario("running-guest")
+    assert isinstance(found, Comparison)
+    return [mmuviz.run(each, mmuviz.Focus(first_gfn=FIRST, pages=WINDOW)) for each in found.scenarios]
+
+
+def folded(made: Recording, ps: int) -> list[list[int]]:
+    """Of each page of the window: level of its leaf, whether it can be written, whether it is in the dirty log."""
+    events, fold = made.events, Fold(FIRST, WINDOW)
+    for row in range(int(np.searchsorted(events.time_ps, ps, side="right"))):
+        gfns = events.gfn[row] + events.stride[row] * np.arange(events.entries[row])
+        kind, level, old, new = (int(events[name][row]) for name in ("kind", "level", "old", "new"))
+        fold.take(kind, level, old, new, gfns)
+    found = []
+    for gfn in range(FIRST, FIRST + PAGES):
+        for level in (3, 2, 1):
+            bits = int(fold.entries[level][(gfn >> SHIFTS[level]) - (FIRST >> SHIFTS[level])])
+            if not bits & TABLE:
+                break
+        mapped = level if bits & PRESENT else 0
+        found.append([mapped, int(bool(bits & WRITABLE)), int(fold.dirty[gfn - FIRST])])
+    return found
+
+
+def test_each_page_is_what_the_events_say(page: Page, focused: list[Recording]) -> None:
+    open_stage(page, ZOOMED)
+    page.wait_for_function(SHOWN)
+    known = [made.events.time_ps[-1] for made in focused]
+    for at, made in enumerate(focused):
+        assert made.header.focus is not None
+        assert page.evaluate("(at) => mmuvizStage.stage.zooming.folds[at].rows", at) == len(made.events.time_ps)
+        times = chooser(at).integers(0, int(known[at]), 12).tolist()
+        for ps in [*times, times[0]]:  # back too
+            told = page.evaluate(
+                """([at, ps, first, pages]) => {
+                    const fold = mmuvizStage.stage.zooming.folds[at].seek(ps);
+                    return Array.from({length: pages}, (_, nth) => {
+                        const { level, bits } = fold.leaf(first + nth);
+                        return [level, Number((bits & 2) !== 0), Number(fold.isDirty(first + nth))];
+                    });
+                }""",
+                [at, ps, FIRST, PAGES],
+            )
+            assert told == folded(made, ps), (at, ps)
+
+
+def test_a_click_zooms_in_and_back_leads_out(page: Page) -> None:
+    open_stage(page)
+    canvas = page.locator("[data-mmuviz=map]").first
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    bar = page.locator(".zoom-bar:visible")
+    expect(bar).to_have_count(2)
+    assert re.search(r"zoom=0x[0-9a-f]+%3A\d+", page.url)
+    ps = page.locator("[data-mmuviz=time]").get_attribute("data-ps")
+    page.go_back()
+    expect(bar).to_have_count(0)
+    assert "zoom" not in page.url
+    page.go_forward()
+    expect(bar).to_have_count(2)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(bar).to_have_count(0)
+    assert page.locator("[data-mmuviz=time]").get_attribute("data-ps") == ps
+
+
+def test_the_card_of_a_page_tells_its_entry_and_what_a_write_would_do(page: Page) -> None:
+    open_stage(page, ZOOMED)
+    page.wait_for_function(SHOWN)
+    canvas = page.locator("[data-mmuviz=map]").first
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    card = page.locator(".cell-card")
+    expect(card).to_contain_text(re.compile(r"gfn 0x118[0-9a-f]{3}, GPA 0x118[0-9a-f]{6}, 4 KiB"))
+    expect(card).to_contain_text(re.compile(r"EPT L[12] entry, (4K|2M): R"))
+    expect(card).to_contain_text(re.compile(r"a write (faults|costs)"))
+
+
+def test_a_window_without_memory_is_refused_in_a_line(page: Page, watch: Watch) -> None:
+    open_stage(page, f"{PAUSED}&zoom=0x999999999:512")
+    expect(page.locator("#stage-refused")).to_be_visible()
+    expect(page.locator("[data-mmuviz=pane]:visible")).to_have_count(2)
+    forget_answers(watch)
+
+
+def test_the_clock_goes_on_while_zoomed(page: Page) -> None:
+    open_stage(page, ZOOMED)
+    page.wait_for_function(SHOWN)
+    page.keyboard.press("Space")
+    page.wait_for_function("() => Number(document.querySelector('[data-mmuviz=time]').dataset.ps) > 46e9")
+    expect(page.locator(".zoom-bar:visible")).to_have_count(2)
