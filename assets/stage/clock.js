@@ -21,6 +21,7 @@
       this.auto = S.autoSpeed(runs, axis);
       this.plan = this.auto;
       this.chosen = AUTO;
+      this.once = []; // places at which playing stops the first time that it comes there
       this.slows = null; // true or false once somebody chose
       this.stop = null;
       this.looped = null;
@@ -78,6 +79,11 @@
 
     // The first stop behind the position up to a time that playing came to, or null.
     stopUpTo(ps, anew) {
+      const once = this.once.find((each) => this.now < each && each <= ps) ?? null;
+      if (once !== null) {
+        this.once = this.once.filter((each) => each !== once);
+        return once;
+      }
       if (this.stop === null) {
         return null;
       }

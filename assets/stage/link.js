@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   S.LONGEST_LINK = 2000;
-  const NAME = /^[a-z0-9_-]{1,60}$/;
+  const NAME = /^[A-Za-z0-9_.-]{1,80}$/; // entries of the catalogue, and recordings of real KVM
   const FIELD = /^[a-z0-9_.[\]]{1,80}$/;
   const INSTANT = /^[0-9]{1,16}$/;
   S.DEFAULT_STORY = "running-guest";

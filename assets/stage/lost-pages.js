@@ -45,9 +45,6 @@
 
     async shown(runs) {
       this.marks = [];
-      this.times = [];
-      this.before = null;
-      this.told = [];
       this.stage.panes.forEach((pane) => (pane.lost = pane.lostSays = null));
       this.notes.forEach((note) => (note.hidden = true));
       if (!runs.some(({ header }) => header.scenario.driver?.recording)) {
@@ -56,7 +53,7 @@
       const all = await marks();
       if (runs === this.stage.runs) {
         this.marks = runs.map((run) => S.lostMarks(run, all));
-        this.times = this.marks.flat().map(({ fromPs }) => fromPs).sort((a, b) => a - b);
+        this.stopOnce();
         this.stage.panes.forEach((pane, at) => this.tie(pane, at));
         this.stage.draw(this.stage.clock.now);
       }
@@ -84,17 +81,14 @@
     }
 
     // Playing stops once, where the first page is lost.
-    draw(ps) {
+    stopOnce() {
       const { clock } = this.stage;
-      const first = this.times && this.times[0];
-      const passed = first !== undefined && this.before !== null && this.before < first && first <= ps;
-      this.before = ps;
-      if (passed && clock.playing && this.stops && !this.told.includes(first)) {
-        this.told.push(first);
-        clock.pause();
-        clock.seek(first);
-        this.stage.changed();
-      }
+      const places = this.marks.flatMap((marks, run) => marks.map(({ fromPs }) => Math.round(clock.axis.placeOf(run, fromPs))));
+      clock.once = this.stops && places.length ? [Math.min(...places)] : [];
+    }
+
+    started() {
+      this.stopOnce();
     }
 
     tell(ps) {
@@ -114,7 +108,10 @@
       const link = commit ? S.el("a", { text: `commit ${commit}`, href: `${COMMIT}${commit}`, target: "_blank", rel: "noopener noreferrer" }) : null;
       const stop = S.el("label", { class: "lost-stop" }, S.el("input", { type: "checkbox" }), "pause here");
       stop.firstChild.checked = this.stops;
-      stop.firstChild.addEventListener("change", (event) => (this.stops = event.target.checked));
+      stop.firstChild.addEventListener("change", (event) => {
+        this.stops = event.target.checked;
+        this.stopOnce();
+      });
       return [
         S.el("p", { class: "lost-head" }, S.el("b", { text: SAYS[kind] }), ` ${where}`, stop),
         S.el("p", { text: cause }, link ? " " : null, link),
