@@ -18,7 +18,10 @@
   };
 
   // The server's label begins with the policy where that differs, and goes on with what else does.
-  function nameOf({ label, policy }, of) {
+  function nameOf({ label, policy, opened }, of) {
+    if (opened) {
+      return label;
+    }
     const parts = label.split(", ");
     const first = parts[0] === policy && of(policy) ? of(policy) : parts[0];
     return [first, ...parts.slice(1)].map((part) => WORDS.reduce((text, [from, to]) => text.replace(from, to), part)).join(", ");

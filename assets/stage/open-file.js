@@ -80,6 +80,7 @@
     }
     const policy = policyOf(found.header.scenario);
     const run = new S.Run(found, { label: name.replace(/\.[a-z.]+$/i, "").slice(0, MOST_NAME), policy });
+    run.opened = true; // it is called as its file is
     run.published = [];
     run.hash = Array.from(new Uint8Array(bytes.buffer, bytes.length - 32), (byte) => byte.toString(16).padStart(2, "0")).join("");
     return run;
@@ -204,8 +205,9 @@
     }
 
     // A link can hold it where it is a catalogue entry with changes.
-    async showScenario(name, { base, set, policies, document, summary }) {
-      const state = { ...S.readLink(""), theme: this.stage.state.theme, note: summary.slice(0, 400) };
+    async showScenario(name, { base, set, policies, document, title, summary }) {
+      const own = base && S.storyTitle(base) === title ? "" : title.slice(0, 120);
+      const state = { ...S.readLink(""), theme: this.stage.state.theme, title: own, note: summary.slice(0, 400) };
       const file = base ? null : { id: nextId++, name, document };
       const fields = base ? { base, set, policies } : { file };
       const before = this.stage.runs;

@@ -291,9 +291,9 @@
     }
 
     travelled(event) {
-      const { base, set, policies } = this.stage.state;
+      const { stage } = this;
       const wanted = S.readLink(window.location.search);
-      if (JSON.stringify([wanted.base, wanted.set, wanted.policies]) === JSON.stringify([base, set, policies]) && !wanted.complaint) {
+      if (stage.historyKey(wanted) === stage.historyKey(stage.state) && !wanted.complaint) {
         event.stopImmediatePropagation();
         this.go(wanted.zoom, "replace");
       }
