@@ -38,8 +38,8 @@ def test_the_menu_has_every_story_with_its_facts(page: Page) -> None:
         item = page.locator(f'#stage-stories [data-story="{name}"]')
         assert item.locator(".story-title").text_content() == title
         chips = item.locator(".chip").all_text_contents()
-        kernels = {each["vm"]["kernel"] for each in json.loads(facts)}
-        assert all(any(re.match(r"\d+\.\d+", kernel)[0] in chip for chip in chips) for kernel in kernels), (name, chips)
+        kernels = {re.sub(r"^(\d+\.\d+).*", r"\1", each["vm"]["kernel"]) for each in json.loads(facts)}
+        assert all(any(kernel in chip for chip in chips) for kernel in kernels), (name, chips)
         assert item.is_visible() == (group == "")
 
 

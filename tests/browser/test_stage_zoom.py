@@ -10,12 +10,13 @@ from playwright.sync_api import Page, expect
 
 import mmuviz
 from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import PRESENT, TABLE, WRITABLE
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.scenario_files import read_scenario
 from tests.browser.chooser import chooser
 from tests.browser.conftest import Watch
 from tests.browser.test_stage import PAUSED, forget_answers, open_stage
-from tests.engine.fold import PRESENT, SHIFTS, TABLE, WRITABLE, Fold
+from tests.engine.fold import SHIFTS, Fold
 
 pytestmark = pytest.mark.xdist_group("stage")
 
@@ -41,12 +42,9 @@ def folded(made: Recording, ps: int) -> list[list[int]]:
         fold.take(kind, level, old, new, gfns)
     found = []
     for gfn in range(FIRST, FIRST + PAGES):
-        for level in (3, 2, 1):
-            bits = int(fold.entries[level][(gfn >> SHIFTS[level]) - (FIRST >> SHIFTS[level])])
-            if not bits & TABLE:
-                break
-        mapped = level if bits & PRESENT else 0
-        found.append([mapped, int(bool(bits & WRITABLE)), int(fold.dirty[gfn - FIRST])])
+        walk = [(each, int(fold.entries[each][(gfn >> SHIFTS[each]) - (FIRST >> SHIFTS[each])])) for each in (3, 2, 1)]
+        level, bits = next((each, entry) for each, entry in walk if not entry & TABLE)
+        found.append([level if bits & PRESENT else 0, int(bool(bits & WRITABLE)), int(fold.dirty[gfn - FIRST])])
     return found
 
 
