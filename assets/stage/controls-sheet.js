@@ -4,6 +4,18 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
+  // What panes' titles have no room for.
+  function paneTools() {
+    const tools = [["add-pane", "Compare one policy more"], ["remove-pane", "Compare one policy less"]].map(([act, text]) => {
+      const tool = Object.assign(document.createElement("button"), { type: "button", className: "tool", textContent: text });
+      tool.dataset.act = act;
+      return tool;
+    });
+    const place = Object.assign(document.createElement("div"), { className: "sheet-panes" });
+    place.append(...tools);
+    return place;
+  }
+
   // The tools that have no room in a phone's bar, each by its name in full.
   function otherTools(root) {
     const place = Object.assign(document.createElement("div"), { className: "sheet-tools" });
@@ -18,12 +30,23 @@
     return place;
   }
 
+  const narrow = window.matchMedia("(max-width: 999px)");
+
+  // Before anything is measured: whether the controls have a row, or are a sheet.
+  S.fitControls = function (root) {
+    const wanted = narrow.matches || document.body.classList.contains("presenter");
+    document.body.classList.toggle("sheet", wanted);
+    root.querySelector(".controls").classList.toggle("floats", wanted);
+  };
+
   (S.parts = S.parts || []).push((stage) => {
     const button = document.getElementById("stage-change");
     const sheet = stage.root.querySelector(".controls");
     sheet.id ||= "stage-controls";
     button.setAttribute("aria-controls", sheet.id);
-    sheet.append(otherTools(stage.root));
+    sheet.append(paneTools(), otherTools(stage.root));
+    S.fitControls(stage.root);
+    narrow.addEventListener("change", () => S.fitControls(stage.root));
 
     function open(wanted) {
       document.body.classList.toggle("controls-open", wanted);

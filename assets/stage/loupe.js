@@ -3,7 +3,7 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const [NONE, K4, M2, G1, P4, P2, P1, COUNT] = [0, 1, 2, 3, 4, 5, 6, 8];
+  const [NONE, K4, M2, P4, P2, P1, COUNT] = [0, 1, 2, 4, 5, 6, 8];
   const WHOLE = 255;
   const PER_TABLE = 512;
   const [WIDTH, HEIGHT] = [236, 146]; // units that everything is drawn in; scaled to the canvas
@@ -28,16 +28,8 @@
       this.states = new S.VcpuStates(run);
       this.format = S.spteFormat(run);
       this.span = run.header.cell_pages;
-      const gib = S.pagesPer.gib;
-      const found = new Set();
-      for (const first of run.firstGfn) {
-        for (let gfn = first; gfn < first + this.span; gfn += gib) {
-          found.add(Math.floor(gfn / gib));
-        }
-      }
-      this.gibs = [...found].sort((a, b) => a - b);
+      this.entries = new S.WalkEntries(run, this.frames);
       this.slots = S.slotsOf(run);
-      this.ranges = new Map();
       this.resize();
     }
 
@@ -135,14 +127,14 @@
     drawWalk(target) {
       const gib = Math.floor(target.gfn / S.pagesPer.gib);
       const x3 = this.drawL3(gib, target.colour);
-      if (this.kindOfGib(gib) === "page") {
+      if (this.entries.kindOfGib(gib) === "page") {
         this.note("one entry maps it all,", ROWS.L2[0] + 8);
         this.note("there is no table below", ROWS.L2[0] + 24);
         return;
       }
       this.fan(x3[0], x3[1], ROWS.L3, ROWS.L2, target.colour);
       const x2 = this.drawL2(target, gib);
-      const kind = this.levelOf(target.cell);
+      const kind = this.entries.levelOf(target.cell);
       if (kind === K4) {
         this.fan(x2[0], x2[1], ROWS.L2, ROWS.L1, target.colour);
         this.drawL1(target);
@@ -179,56 +171,15 @@
       ctx.stroke();
     }
 
-    // What most of a cell is mapped by; of a table with few entries, the table.
-    levelOf(cell) {
-      const shares = this.frames.at(cell);
-      const at = cell * COUNT;
-      const [none, k4, m2, g1] = [shares[at + NONE], shares[at + K4], shares[at + M2], shares[at + G1]];
-      if (k4 > 0 && (this.span === PER_TABLE || k4 >= Math.max(m2, g1, none))) {
-        return K4;
-      }
-      return g1 >= m2 && g1 >= none && g1 > 0 ? G1 : m2 >= none && m2 > 0 ? M2 : NONE;
-    }
-
-    // Cells of a 1 GiB region, first and last; looked up once.
-    cellsOf(gib) {
-      let range = this.ranges.get(gib);
-      if (!range) {
-        const { firstGfn } = this.run;
-        const first = firstGfn.findIndex((gfn) => gfn + this.span > gib * S.pagesPer.gib);
-        let last = first;
-        while (last + 1 < firstGfn.length && firstGfn[last + 1] < (gib + 1) * S.pagesPer.gib) {
-          last++;
-        }
-        range = [first, last];
-        this.ranges.set(gib, range);
-      }
-      return range;
-    }
-
-    // Whether a 1G entry is a page, a table, or nothing.
-    kindOfGib(gib) {
-      const [first, last] = this.cellsOf(gib);
-      let kind = "none";
-      for (let cell = first; cell <= last; cell++) {
-        const level = this.levelOf(cell);
-        if (level === K4 || level === M2) {
-          return "table";
-        }
-        kind = level === G1 ? "page" : kind;
-      }
-      return kind;
-    }
-
     drawL3(gib, colour) {
-      const { ctx, tokens, gibs } = this;
+      const { ctx, tokens, entries: { gibs } } = this;
       const [top, height] = ROWS.L3;
       const here = gibs.indexOf(gib);
       const begin = Math.max(0, Math.min(here - (here % GIBS), gibs.length - GIBS));
       const wide = Math.floor((WALK - 3 * 4) / GIBS);
       for (let at = begin; at < Math.min(gibs.length, begin + GIBS); at++) {
         const x = LEFT + (at - begin) * (wide + 4);
-        const kind = this.kindOfGib(gibs[at]);
+        const kind = this.entries.kindOfGib(gibs[at]);
         S.roundRect(ctx, x, top, wide, height, 4);
         if (kind === "page") {
           ctx.fillStyle = tokens.g1b;
@@ -263,7 +214,7 @@
     drawEntry(region, x, y, width, height) {
       const { ctx, tokens } = this;
       const cell = S.cellOf(this.run.firstGfn, this.span, region * PER_TABLE);
-      const kind = cell < 0 ? NONE : this.levelOf(cell);
+      const kind = cell < 0 ? NONE : this.entries.levelOf(cell);
       if (kind === K4) {
         this.drawMesh(cell, x, y, width, height);
         return;

@@ -29,6 +29,7 @@
   class Policies {
     constructor(stage) {
       this.stage = stage;
+      this.acts = { "add-pane": () => this.add(), "remove-pane": () => this.remove(stage.runs.length - 1) };
       stage.panes.forEach(({ section }, at) => {
         section.querySelector(".pane-remove").addEventListener("click", () => this.remove(at));
         section.querySelector(".pane-add").addEventListener("click", () => this.add());

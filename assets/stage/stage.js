@@ -126,6 +126,7 @@
       if (this.runs.length === 0) {
         return;
       }
+      S.fitControls(this.root);
       const height = this.mapHeight();
       this.runs.forEach((_, index) => this.panes[index].resize(height, this.presenter()));
       for (const each of [...this.charts, ...this.loupes, this.ribbon]) {
@@ -140,7 +141,7 @@
       const heightOf = (selector) => this.root.querySelector(selector)?.getBoundingClientRect().height ?? 0;
       const columns = window.getComputedStyle(this.root.querySelector(".panes")).gridTemplateColumns.split(" ").length;
       const rows = Math.ceil(this.runs.length / columns);
-      const others = heightOf(".bar") + heightOf(".controls") + heightOf(".transport");
+      const others = heightOf(".bar") + heightOf(".controls:not(.floats)") + heightOf(".transport");
       const own = Math.max(0, ...this.parts.map(({ lowerShare = 0 }) => lowerShare));
       const wanted = Math.max(window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
       const lower = window.innerHeight < 480 ? own * window.innerHeight : Math.max(wanted * window.innerHeight, 120);

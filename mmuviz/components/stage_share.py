@@ -44,7 +44,7 @@ def share_menu() -> Component:
     return html.Section(
         [*items, typed("Title", "title"), typed("Note", "note"), text, said],
         id="stage-share-menu",
-        className="share-menu",
+        className="floats share-menu",
         hidden=True,
         **attributes(aria_label="Share"),
     )

@@ -75,7 +75,7 @@ def stories_menu(stories: Sequence[StoryItem]) -> Component:
     groups = [html.Details([html.Summary(group), items]) if group else items for group, items in listed.items()]
     file = html.Ul([_item("Open a file …", [OPENS], data_act="open-file")], className="story-file")
     return html.Section(
-        [*groups, file], id="stage-stories", className="popup", hidden=True, **attributes(aria_label="Stories")
+        [*groups, file], id="stage-stories", className="floats popup", hidden=True, **attributes(aria_label="Stories")
     )
 
 
@@ -92,7 +92,7 @@ def guests_menu(guests: Sequence[GuestItem]) -> Component:
         _item(each.title, [html.Span(each.says, className="fact-line")], data_preset=each.change) for each in guests
     ]
     return html.Section(
-        html.Ul(items), id="stage-guests", className="popup guests", hidden=True, **attributes(aria_label="My guest")
+        html.Ul(items), id="stage-guests", className="floats popup guests", hidden=True, **attributes(aria_label="My guest")
     )
 
 

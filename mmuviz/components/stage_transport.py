@@ -78,7 +78,7 @@ def play_menu() -> Component:
     return html.Div(
         [*rows, said],
         id="stage-play-menu",
-        className="play-menu",
+        className="floats play-menu",
         hidden=True,
         role="group",
         **attributes(aria_label="How to play"),

@@ -13,7 +13,16 @@ from mmuviz.recording.schema import CELL_SHARES, FULL_SHARE
 from tests.browser.stage_scripts import Stage, opened_stage
 
 SCRIPTS: Final = (
-    *("actors.js", "cells.js", "loupe.js", "map-frames.js", "map-layout.js", "map-marks.js", "map-names.js"),
+    *(
+        "actors.js",
+        "cells.js",
+        "loupe-entries.js",
+        "loupe.js",
+        "map-frames.js",
+        "map-layout.js",
+        "map-marks.js",
+        "map-names.js",
+    ),
     *("map-spte.js", "map-vcpus.js", "map.js", "page-fold.js", "page-sheet.js", "zoom-view.js"),
 )
 TOKENS: Final = {

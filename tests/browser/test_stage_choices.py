@@ -238,3 +238,13 @@ def test_more_shows_sizes_and_times_as_a_file_says_them(page: Page) -> None:
     page.locator('.field-input[data-field="driver.tail"]').fill("50 ms")
     page.keyboard.press("Enter")
     page.wait_for_function("() => mmuvizStage.stage.runs[0].header.scenario.driver.tail === 50e6")
+
+
+def test_on_small_screens_the_sheet_adds_panes_and_takes_them_away(page: Page) -> None:
+    page.set_viewport_size({"width": 800, "height": 600})
+    open_stage(page)
+    page.locator("#stage-change").click()
+    page.locator("[data-act=add-pane]").click()
+    page.wait_for_function("() => mmuvizStage.stage.runs.length === 3")
+    page.locator("[data-act=remove-pane]").click()
+    page.wait_for_function("() => mmuvizStage.stage.runs.length === 2")
