@@ -7,10 +7,12 @@
   const FOOTER = 24;
   const TEXTS = [
     ".brand", ".question", ".policy-says", ".number-value", ".number-unit", ".number-label", ".sentence > *", ".badge > *",
-    ".caption > *", ".why-card > *",
+    ".caption > *", ".why-card > *", ".fact-line .chip", ".controls .control-label", ".controls .control-number",
   ].join(", ");
 
-  const seen = (node) => node.getClientRects().length > 0 && window.getComputedStyle(node).visibility === "visible";
+  // More charts lie over the first screen, of which this is the picture.
+  const seen = (node) => node.getClientRects().length > 0 && window.getComputedStyle(node).visibility === "visible"
+    && !node.closest("#stage-charts, .popup, .sheet .controls");
 
   function drawText(ctx, node, text = node.textContent) {
     const style = window.getComputedStyle(node);
@@ -20,9 +22,10 @@
     ctx.fillStyle = style.color;
     ctx.textAlign = style.textAlign === "center" ? "center" : "left";
     ctx.textBaseline = "middle";
-    const x = ctx.textAlign === "center" ? box.left + box.width / 2 : box.left;
     // One line where it was one, else words as they fit.
     const single = box.height < 2 * Number.parseFloat(style.fontSize);
+    const space = single && /^\s/.test(text) ? ctx.measureText(" ").width : 0; // a box has it, words have not
+    const x = ctx.textAlign === "center" ? box.left + box.width / 2 : box.left + space;
     const lines = [""];
     for (const word of text.trim().split(/\s+/)) {
       const longer = lines[lines.length - 1] ? `${lines[lines.length - 1]} ${word}` : word;
@@ -52,12 +55,23 @@
         ctx.drawImage(each, box.left, box.top, box.width, box.height);
       }
     }
+    for (const frame of stage.root.querySelectorAll(".control-frame")) {
+      if (seen(frame)) {
+        const box = frame.getBoundingClientRect();
+        ctx.fillStyle = colours.panel;
+        ctx.strokeStyle = colours.line;
+        ctx.lineWidth = 1;
+        S.roundRect(ctx, box.left + 0.5, box.top + 0.5, box.width - 1, box.height - 1, 10);
+        ctx.fill();
+        ctx.stroke();
+      }
+    }
     for (const node of stage.root.querySelectorAll(TEXTS)) {
       if (seen(node) && node.textContent) {
         drawText(ctx, node);
       }
     }
-    for (const select of stage.root.querySelectorAll(".policy-select")) {
+    for (const select of stage.root.querySelectorAll(".policy-select, .control-select")) {
       if (seen(select)) {
         drawText(ctx, select, select.selectedOptions[0]?.textContent ?? "");
       }
