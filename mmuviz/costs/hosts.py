@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mmuviz.ground.errors import InputError, shown
-
 FITTED: Final = "fitted"
 ASSUMED: Final = "assumption"
 X86: Final = "x86"
@@ -301,23 +299,3 @@ PROFILES: Final[dict[str, HostProfile]] = MEASURED | {
     each.name: each for each in map(_of_416, (MEASURED["tdp_eager"], MEASURED["split_on_fault"]))
 }
 """Every profile; those that are extrapolated say so."""
-
-
-def check_threads(profile: HostProfile, vcpus: int) -> None:
-    """Check that each vCPU can have a hardware thread of its own.
-
-    Args:
-        profile: the host.
-        vcpus: threads that never sleep.
-
-    Raises:
-        InputError: there are more vCPUs than hardware threads.
-    """
-    most = profile["cpus"]
-    if vcpus <= most:
-        return
-    larger = [each for each in PROFILES.values() if each["cpus"] >= vcpus and each.arch == profile.arch]
-    # Of two that are as large, the one that is this host made larger.
-    best = min(larger, key=lambda each: (each["cpus"], not each.name.startswith(profile.name)), default=None)
-    remedy = f"choose host={best.name}, or fewer vCPUs" if best else "choose fewer vCPUs"
-    raise InputError(f"vcpus={shown(vcpus)} must be at most {most}, the hardware threads of {profile.name}; {remedy}")

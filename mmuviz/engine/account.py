@@ -232,12 +232,3 @@ def note_hits(clock: Clock, time: int, count: int, step_ps: int) -> None:
         clock.series[index, ACCESSES] += here
         time += here * step_ps
         count -= here
-
-
-def bucket_end(bucket: int) -> int:
-    """The longest stall that falls in a bucket, ps: see bucket_of()."""
-    octave = 1 << SUB_BITS
-    if bucket < 2 * octave:
-        return bucket
-    exponent = (bucket >> SUB_BITS) - 1
-    return ((octave + (bucket & (octave - 1)) + 1) << exponent) - 1

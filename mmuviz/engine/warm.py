@@ -8,40 +8,20 @@ from multiprocessing import get_context
 from typing import Any, Final
 
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.engine.replayed import record_replay
 from mmuviz.engine.run import run
 from mmuviz.mmu import warm as machine
 
-DOCUMENT: Final[dict[str, Any]] = {
-    "schema": "kvm-recording/1",
-    "name": "warm",
-    "kernel": "6.12",
-    "config": {
-        "dirty_log_mode": "legacy",
-        "eager_page_split": False,
-        "tdp_mmu": True,
-        "vcpus": 1,
-        "ring_entries": None,
-        "vendor": "intel",
-        "pml": True,
-    },
-    "ops": [
-        {
-            "op": "slot",
-            "backing": "hugetlb_2m",
-            "base_gfn": 512,
-            "pages": 512,
-            "hva_offset_pages": 0,
-            "host_populated": True,
-        },
-        {"op": "write", "vcpu": 0, "pages": [0, 1]},
-    ],
-}
-
-
 MEMORY: Final = [{"size": "8 MiB", "backing": "thp"}]
 OPS: Final[list[dict[str, Any]]] = [
-    {**DOCUMENT["ops"][0], "slot": 2},
+    {
+        "op": "slot",
+        "slot": 2,
+        "backing": "hugetlb_2m",
+        "base_gfn": 512,
+        "pages": 512,
+        "hva_offset_pages": 0,
+        "host_populated": True,
+    },
     {"op": "write", "slot": 2, "vcpu": 0, "pages": [0, 1]},
     {"op": "enable", "slot": 2},
     {"op": "parallel_write", "slot": 2, "how": "contig", "start": 0, "stride": 1, "count": 8},
@@ -72,11 +52,6 @@ SCENARIOS: Final[tuple[dict[str, Any], ...]] = (
 """One of everything that is called from Python: drivers, MMUs, kernels and ways to log."""
 
 
-def warm_documents() -> None:
-    """Compile what watches a document's ops without a clock."""
-    record_replay(DOCUMENT)
-
-
 def warm_runs() -> None:
     """Compile what run() needs."""
     for each in SCENARIOS:
@@ -96,10 +71,7 @@ def warm() -> None:
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn"), initializer=gc.disable) as compilers:
         runs, walks = compilers.submit(warm_runs), compilers.submit(machine.warm_walks)
         walks.result()
-        rest = compilers.submit(machine.warm)
-        rest.result()
-        compilers.submit(warm_documents).result()
+        compilers.submit(machine.warm).result()
         runs.result()
     machine.warm()
-    warm_documents()
     warm_runs()

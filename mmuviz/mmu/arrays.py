@@ -138,11 +138,6 @@ class VmArrays:
         self._events = []
         return taken
 
-    def events_logged(self) -> int:
-        """Events since the last take_events()."""
-        waiting = self.state.log[: self.state.stat[layout.STAT_LOG_ENTRIES], layout.LOG_COUNT].sum()
-        return int(waiting) + sum(int(part[:, layout.LOG_COUNT].sum()) for part in self._events)
-
     def log_all(self, mode: int, first_gfn: int, end_gfn: int) -> None:
         """Choose what is logged, and of which pages, from now on.
 

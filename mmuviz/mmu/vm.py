@@ -89,10 +89,6 @@ class Vm:
         """Events since the last call, in order: int64[n, LOG_COLUMNS] runs, see MmuState."""
         return self._arrays.take_events()
 
-    def events_logged(self) -> int:
-        """Events since the last take_events()."""
-        return self._arrays.events_logged()
-
     def drain_log(self) -> None:
         """Make room in the log of compiled code, keeping its events for take_events()."""
         self._arrays.drain_log()

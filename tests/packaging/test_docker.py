@@ -35,7 +35,6 @@ import numpy as np
 import mmuviz.engine
 import mmuviz.mmu
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.engine.replayed import record_file
 from mmuviz.engine.run import run
 from mmuviz.mmu.config import Backing, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.features import features_of, kernel_row
@@ -44,7 +43,6 @@ from mmuviz.mmu.recordings import read_document
 from mmuviz.mmu.replay import replayed
 for name in sys.argv[1:]:
     replayed(read_document(Path(name)))
-    record_file(Path(name))
 pages = np.arange(1 << 18, (1 << 18) + 600)
 for choices in (
     {},
