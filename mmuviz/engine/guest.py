@@ -129,7 +129,8 @@ class Guest:
         while True:
             stop = min(until_ps, self._phase_end, self._reap_time())
             ioctls.run_and_reap(stop)
-            if machine.quiet or stop >= until_ps:
+            # A guest whose phase is idle is quiet, and yet goes on with the next phase.
+            if stop >= until_ps or (machine.quiet and not self._phase_ends_before(until_ps)):
                 return
             machine.wait(max(stop - machine.time, 0))
             if stop == self._phase_end and self._phase + 1 < len(self._streams):
@@ -138,6 +139,9 @@ class Guest:
             if self._reap_ps and machine.time >= self._next_reap:
                 self._next_reap = machine.time + self._reap_ps
                 ioctls.harvest_and_reset_rings()
+
+    def _phase_ends_before(self, until_ps: int) -> bool:
+        return self._phase_end < until_ps and self._phase + 1 < len(self._streams)
 
     def _reap_time(self) -> int:
         if not self._reap_ps:
