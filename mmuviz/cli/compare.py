@@ -102,15 +102,15 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
     from mmuviz.studies.side_by_side import AT_ONCE, run_all
 
     seconds = [max(each.seconds, 1e-3) for each in costs]
-    done = [0.0] * len(costs)
+    done, simulated_ns = [0.0] * len(costs), [0] * len(costs)
     largest = sorted(each.memory_bytes for each in costs)[-AT_ONCE:]
     fits = sum(largest) <= most_memory(arguments)
     with Progress("compare") as progress:
 
         def told(index: int, time_ns: int, accesses: int) -> None:
-            done[index] = share_done(costs[index], time_ns, accesses)
+            done[index], simulated_ns[index] = share_done(costs[index], time_ns, accesses), time_ns
             share = sum(part * took for part, took in zip(done, seconds, strict=True)) / sum(seconds)
-            progress.update(share, time_ns)
+            progress.update(share, sum(simulated_ns))  # of one variant, it would jump to and fro
 
         try:
             return run_all(comparison.scenarios, at_once=AT_ONCE if fits else 1, progress=told)

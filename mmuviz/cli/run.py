@@ -48,16 +48,16 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mmuviz.engine.choices.scenario import Focus
-
     out = output()
-    scenario = scenario_of(arguments)
-    focus = Focus.parse(arguments.focus) if arguments.focus is not None else None
+    scenario, notice = scenario_of(arguments)
+    focus = focus_of(arguments, scenario)
     cost = checked_costs(arguments, (scenario,))[0]
     if arguments.output is not None:
         check_output(arguments.output, arguments.source)
     if arguments.baseline and baseline_of(scenario, 1) is None:
         raise InputError("--baseline needs a guest that runs on: driver.kind enable_only or live_rounds; leave it out")
+    if notice and sys.stderr is not None:
+        print(f"mmuviz: {notice}", file=sys.stderr)
     say_if_compiling()
     recording = watched("run", scenario, cost, focus, arguments.source)
     if focus is not None and focus.start * PS_PER_NS >= recording.header.end_ps and sys.stderr is not None:
@@ -70,10 +70,12 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def scenario_of(arguments: argparse.Namespace) -> Scenario:
-    """The Scenario of a command line; of a Comparison its base, with a word about the variants.
+def scenario_of(arguments: argparse.Namespace) -> tuple[Scenario, str]:
+    """The Scenario of a command line; of a Comparison its base.
 
-    No word where --set has chosen: a policy, or just what one of the variants is.
+    Returns:
+        The Scenario, and what a person should know of the variants. That is nothing where there are none, and where
+        --set has chosen: a policy, or just what one of the variants is.
 
     Raises:
         InputError: it is refused.
@@ -83,16 +85,33 @@ def scenario_of(arguments: argparse.Namespace) -> Scenario:
 
     chosen = overrides_of(arguments.set)
     base, variants = read_base(arguments.source, chosen)
-    if sys.stderr is None or not variants or "policy" in chosen or (chosen and is_one_of(base, variants)):
-        return base
+    if not variants or "policy" in chosen or (chosen and is_one_of(base, variants)):
+        return base, ""
     first = next((each["policy"] for each in variants if each.get("policy") in list(POLICIES)), None)
     remedy = f"; --set policy={first} runs one of them" if first else ""
-    print(
-        f"mmuviz: {arguments.source} has {len(variants)} variants; this runs what they have in common, "
-        f"mmuviz compare runs them all{remedy}",
-        file=sys.stderr,
+    return base, (
+        f"{arguments.source} has {len(variants)} variants; this runs what they have in common, "
+        f"mmuviz compare runs them all{remedy}"
     )
-    return base
+
+
+def focus_of(arguments: argparse.Namespace, scenario: Scenario) -> Focus | None:
+    """The Focus of a command line; None where it names none.
+
+    Raises:
+        InputError: it is refused, or holds no page of the guest.
+    """
+    from mmuviz.engine.choices.scenario import Focus
+    from mmuviz.engine.run import check_focus, spans_of
+
+    if arguments.focus is None:
+        return None
+    focus = Focus.parse(arguments.focus)
+    try:
+        check_focus(focus, spans_of(scenario))
+    except MmuvizError as error:
+        raise InputError(f"{arguments.source}: {error}") from error
+    return focus
 
 
 def check_output(path: Path, source: str) -> None:

@@ -61,7 +61,8 @@ def read_measurements(path: Path | None = None) -> list[Measurement]:
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{name}: {error}; it must be a JSON list of measurements") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"{name}: {reason}; it must be a JSON list of measurements") from error
     if not isinstance(rows, list):
         raise InputError(f"{name}: must be a JSON list of measurements, not {type(rows).__name__}")
     return [_point(name, index, row) for index, row in enumerate(rows)]

@@ -88,8 +88,8 @@ def policy_overrides(name: object, vm: object) -> dict[str, Any]:
     """
     if not isinstance(name, str) or name not in POLICIES:
         near = difflib.get_close_matches(str(name)[:60], POLICIES, 1, 0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"policy={shown(name)} is none; {hint}Choose one of {', '.join(POLICIES)}")
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"policy={shown(name)} must be one of {', '.join(POLICIES)}{hint}")
     policy, given = POLICIES[name], vm if isinstance(vm, Mapping) else {}
     found: dict[str, Any] = {"vm.dirty_log_mode": str(policy.mode)}
     if given.get("vendor") == "arm64" or given.get("mmu") == "stage2":

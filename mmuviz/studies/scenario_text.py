@@ -19,6 +19,8 @@ MOST_PARTS: Final = 16
 """Names in one dotted key; a parser takes time as the square of them."""
 PUNCTUATION: Final = "=,[{\\\n"
 """What each line, entry and escape of TOML has one of."""
+MOST_DIGITS: Final = 400
+"""Digits of a number; reading one takes time as the square of them."""
 MOST_ENTRIES: Final = 10_000
 """Lines and entries of a TOML file, at some 50 us each; JSON is read a hundred times as fast."""
 LOOKED_AT: Final = 4096
@@ -26,7 +28,8 @@ LOOKED_AT: Final = 4096
 _DOTTED: Final = re.compile(
     rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}""", re.ASCII
 )
-_LONG_DIGITS: Final = re.compile(r"[0-9A-Fa-f_]{400}")
+_LONG_DIGITS: Final = re.compile(rf"[0-9][0-9_]{{{MOST_DIGITS - 1}}}")
+TOO_LONG: Final = f"holds a number of {MOST_DIGITS} digits or more; no field takes such a number: leave it out"
 FORMS: Final = "give a scenario as TOML or JSON, or a recording of real KVM"
 
 
@@ -84,7 +87,9 @@ def parsed(data: bytes) -> dict[str, Any]:
 
 def _json(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
+        document = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite, parse_int=_short
+        )
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON: {_why(error)}; {FORMS}") from error
     if not isinstance(document, dict):
@@ -100,7 +105,7 @@ def _toml(text: str) -> dict[str, Any]:
             f"has more than {MOST_ENTRIES} lines and entries; no scenario needs so many: give long lists as JSON"
         )
     if _LONG_DIGITS.search(text):
-        raise InputError("holds a number of more than 400 digits; no field takes such a number: leave it out")
+        raise InputError(TOO_LONG)
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -122,6 +127,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(word: str) -> NoReturn:
     raise InputError(f"holds {word}, which is no JSON; give a number")
+
+
+def _short(digits: str) -> int:
+    if len(digits) >= MOST_DIGITS:
+        raise InputError(TOO_LONG)
+    return int(digits)
 
 
 def _finite(digits: str) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmuviz.cli import main
+from mmuviz.cli.progress import Progress
 from mmuviz.cli.recording_folder import file_names, write_recordings
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
@@ -119,6 +120,15 @@ def test_the_first_failure_ends_the_other_runs(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InputError, match="it fails"):
         run_all(COMPARISON.scenarios)
     assert ended == [None]
+
+
+def test_the_simulated_time_of_the_bar_only_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variants run side by side: the time of one and then of the other would jump to and fro."""
+    shown: list[int] = []
+    monkeypatch.setattr(Progress, "update", lambda _, _share, simulated_ns: shown.append(simulated_ns))
+    assert main(["compare", str(small_file(tmp_path, variants=VARIANTS)), "--json"]) == 0
+    assert len(shown) > 2
+    assert shown == sorted(shown)
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:

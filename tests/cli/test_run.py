@@ -150,7 +150,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "small.json", "--set", "policy=lazzy"], "did you mean lazy?"),
     (["run", "small.json", "--set", "driver.kind=qemu_precopy"], "comes with a later version"),
     (["run", "small.json", "--focus", "all"], "focus='all' must be FIRST:PAGES[@FROM..TO]"),
-    (["run", "small.json", "--focus", "0:99999"], "pages=99999 must be"),
+    (["run", "small.json", "--focus", "0:99999"], "focus='0:99999': pages=99999 must be 1 to 16384"),
     (["run", "small.json", "--limit-seconds", "0"], "--limit-seconds='0' must be a number above 0"),
     (["run", "small.json", "--limit-seconds", "nan"], "--limit-seconds='nan' must be a number above 0"),
     (["run", "small.json", "--limit-memory", "4 gb"], "--limit-memory='4 gb' must be a number with a unit"),
@@ -168,7 +168,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     ),
     (["compare", "small.json", "--policies", "lazy"], "variants=1 must be 2 to 4"),
     (["compare", "small.json", "--policies", "lazy,lazzy"], "did you mean lazy?"),
-    (["compare", "small.json", "--policies", "lazy,"], "policy='' is none"),
+    (["compare", "small.json", "--policies", "lazy,"], "policy='' must be one of lazy"),
     (["compare", "small.json", "--policies", "lazy,lazy"], "is the same as"),
     (["compare", "small.json", "--vary", "vm.kernel"], "must be FIELD=VALUE,VALUE,…"),
     (["compare", "small.json", "--vary", "vm.kernel=6.1,5.0"], "5.0"),
@@ -198,6 +198,26 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     assert said in printed.err
     assert printed.err.count("\n") == 1
     assert sorted(each.name for each in tmp_path.iterdir()) == ["letter.txt", "passes.json", "small.json"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--focus", "all"],
+        ["--focus", "0:512"],
+        ["--focus", "0x100000:512@20ms..10ms"],
+        ["--limit-seconds", "nan"],
+        ["--limit-memory", "4 MiB"],
+        ["--baseline", "--set", "driver.kind=dirty_log_perf_test"],
+        ["-o", "no/out"],
+    ],
+)
+def test_a_mistake_is_one_line_in_a_file_with_variants_too(arguments: list[str], tmp_path: Path, capsys: Out) -> None:
+    """What they have in common is told of a run, and none begins here."""
+    assert main(["run", str(small_file(tmp_path, variants=VARIANTS)), *arguments]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert "variants" not in printed.err
 
 
 def test_an_op_that_is_refused_is_one_line(tmp_path: Path, capsys: Out) -> None:

@@ -104,7 +104,7 @@ def test_recordings_of_other_operations_are_no_variants() -> None:
         (({}, "lazy"), "variants[1]='lazy' must be a table"),
         (({}, {}), "variants[1] is the same as variants[0]"),
         (({}, {"label": "mine"}), "variants[1].label is none: what differs names a variant"),
-        (({}, {"policy": 3}), "variants[1]: policy=3 is none"),
+        (({}, {"policy": 3}), "variants[1]: policy=3 must be one of lazy"),
         (({}, {"vm": {"kernal": "6.1"}}), "variants[1]: vm.kernal is no field here; did you mean kernel?"),
     ],
 )

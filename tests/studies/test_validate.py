@@ -203,6 +203,8 @@ def test_a_bad_file_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_device_is_not_read() -> None:
     with pytest.raises(InputError, match="a device"):
         read_measurements(Path("/dev/zero"))
+    with pytest.raises(InputError, match=r"none\.json: No such file or directory; it must be a JSON list"):
+        read_measurements(Path("none.json"))
 
 
 def test_a_unit_that_a_reading_cannot_have_is_not_covered() -> None:

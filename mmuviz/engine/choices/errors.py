@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mmuviz.engine.choices.annotations import field_at
-from mmuviz.engine.choices.units import size_text, time_text
+from mmuviz.engine.choices.units import limit_text, size_text, time_text
 from mmuviz.ground.errors import InputError, shown
 
 KINDS: Final = {
@@ -66,10 +66,15 @@ def path_of(location: Iterable[int | str]) -> str:
 def _bounds(error: ErrorDetails, root: type[BaseModel]) -> str:
     field = field_at(root, error["loc"])
     low, high = field.low, field.high
-    words = {"size": size_text, "time": time_text}.get(field.unit, str)
+    words = {"size": limit_text, "time": time_text}.get(field.unit, str)
     if low is not None and high is not None:
         return f"must be {words(low)} to {words(high)}"
     return f"must be at least {words(low)}" if low is not None else f"must be at most {words(high or 0)}"
+
+
+def _as_written(value: object) -> str:
+    """A value as files write it: true, where Python says True."""
+    return str(value).lower() if isinstance(value, bool) else shown(value)
 
 
 def _rule(error: ErrorDetails, root: type[BaseModel]) -> str:
@@ -115,7 +120,7 @@ def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
         return f"{name}={shown(context['tag'])} must be one of {words}{_nearest(error)}"
     if kind in ("missing", "too_short", "too_long"):
         return f"{path} {_count(context) or KINDS[kind]}"
-    return f"{path or 'a scenario'}={shown(error['input'])} {_rule(error, root)}"
+    return f"{path or 'a scenario'}={_as_written(error['input'])} {_rule(error, root)}"
 
 
 def refusal(error: ValueError, root: type[BaseModel]) -> InputError:

@@ -58,7 +58,10 @@ class Focus(Choices):
             start_ns, end_ns = (time_of(each.strip()) if each.strip() else None for each in (begin, end))
         except ValueError as error:
             raise InputError(f"{rule}; a time {error}") from error
-        return cls(first_gfn=int(first, 0), pages=int(pages), start=start_ns or 0, end=end_ns)
+        try:
+            return cls(first_gfn=int(first, 0), pages=int(pages), start=start_ns or 0, end=end_ns)
+        except InputError as error:
+            raise InputError(f"focus={shown(text)}: {error}") from error
 
     def text(self) -> str:
         """The same as parse() reads it."""

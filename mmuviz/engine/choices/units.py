@@ -80,6 +80,12 @@ def size_text(size_bytes: int) -> str:
     return _in_units(size_bytes, SIZE_UNITS)
 
 
+def limit_text(size_bytes: int) -> str:
+    """A size as a bound that people can read: one page less than a round size is said so."""
+    plain, more = size_text(size_bytes), size_text(size_bytes + PAGE_BYTES)
+    return f"{more} less {size_text(PAGE_BYTES)}" if len(more) + len("less") < len(plain) else plain
+
+
 def time_text(time_ns: int) -> str:
     """A time in the largest unit that leaves it whole, as time_of() reads it."""
     return _in_units(time_ns, TIME_UNITS)
