@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from mmuviz.cli import compare, export, run, scenarios, show
 from mmuviz.cli.arguments import output, path_argument
+from mmuviz.cli.compiling import Compiling
 from mmuviz.ground.errors import InputError, MmuvizError, one_line
 from mmuviz.ground.version import __version__
 
@@ -162,7 +163,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _warm(_: argparse.Namespace) -> int:
     from mmuviz.engine.warm import warm
 
-    warm()
+    with Compiling():
+        warm()
     return 0
 
 

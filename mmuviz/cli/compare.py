@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from mmuviz.cli.arguments import output, path_argument
+from mmuviz.cli.compiling import Compiling
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.recording_folder import check_folder, file_names, write_recordings
 from mmuviz.cli.sources import (
@@ -105,9 +106,10 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
     done, simulated_ns = [0.0] * len(costs), [0] * len(costs)
     largest = sorted(each.memory_bytes for each in costs)[-AT_ONCE:]
     fits = sum(largest) <= most_memory(arguments)
-    with Progress("compare") as progress:
+    with Compiling() as compiling, Progress("compare") as progress:
 
         def told(index: int, time_ns: int, accesses: int) -> None:
+            compiling.end()
             done[index], simulated_ns[index] = share_done(costs[index], time_ns, accesses), time_ns
             share = sum(part * took for part, took in zip(done, seconds, strict=True)) / sum(seconds)
             progress.update(share, sum(simulated_ns))  # of one variant, it would jump to and fro

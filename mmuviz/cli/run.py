@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from mmuviz.cli.arguments import output, path_argument
+from mmuviz.cli.compiling import Compiling
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling
 from mmuviz.ground.errors import InputError, MmuvizError
@@ -151,9 +152,10 @@ def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, sou
     from mmuviz.engine.run import run
     from mmuviz.studies.estimate import share_done
 
-    with Progress(label) as progress:
+    with Compiling() as compiling, Progress(label) as progress:
 
         def told(time_ns: int, accesses: int) -> None:
+            compiling.end()
             progress.update(share_done(cost, time_ns, accesses), time_ns)
 
         try:

@@ -135,10 +135,13 @@ def names_of(model: type[BaseModel], part: str) -> list[str]:
 FIELDS: Final = [
     (part, tag, name) for part in PARTS for tag, model in types_of(part).items() for name in names_of(model, part)
 ]
-PASS_FIELD: Final = "accesses"
+DEAD_IN_PHASES: Final = "accesses"
 """A phase has a time and no passes: there this field is taken, and changes nothing."""
 OF_PHASES: Final = [
-    (tag, name) for tag, model in phase_types().items() for name in names_of(model, "workload") if name != PASS_FIELD
+    (tag, name)
+    for tag, model in phase_types().items()
+    for name in names_of(model, "workload")
+    if name != DEAD_IN_PHASES
 ]
 
 
