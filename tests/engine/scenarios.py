@@ -147,7 +147,8 @@ def scenarios(draw: st.DrawFn, *, large: bool | None = None, live: bool | None =
     workload: Document = draw(workloads(few=large, shared=shared))
     if live and draw(st.integers(0, 4)) == 0:
         phases = [{**workload, "duration": 30_000}, draw(workloads(few=large, shared=draw(st.booleans())))]
-        workload = {"pattern": "phases", "phases": phases}
+        plain = [{name: value for name, value in phase.items() if name != "accesses"} for phase in phases]
+        workload = {"pattern": "phases", "phases": plain}
     return Scenario.model_validate(
         {
             "vm": vm,

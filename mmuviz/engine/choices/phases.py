@@ -93,7 +93,14 @@ class PhasesWorkload(Choices):
     ]
 
     def _check(self) -> None:
-        """Every phase but the last has an end."""
+        """Every phase but the last has an end, and none has passes."""
+        for index, phase in enumerate(self.phases):
+            accesses = getattr(phase, "accesses", 0)
+            if accesses:
+                raise ContradictionError(
+                    f"phases[{index}].accesses={accesses} must be left out: a phase lasts for a time and has no passes; "
+                    "give its duration"
+                )
         for index, phase in enumerate(self.phases[:-1]):
             if not phase.duration:
                 raise ContradictionError(

@@ -89,7 +89,8 @@ def documents(draw: st.DrawFn) -> Document:
     kind = draw(st.sampled_from(sorted(drivers)))
     if kind in RUNS_ON and draw(st.booleans()):
         first = {"duration": draw(st.sampled_from(TIMES)), "pattern": "idle"}
-        workload = {"pattern": "phases", "phases": [first, workload]}
+        plain = [{name: value for name, value in phase.items() if name != "accesses"} for phase in (first, workload)]
+        workload = {"pattern": "phases", "phases": plain}
     found: Document = {"memory": memory, "workload": workload, "driver": {"kind": kind, **draw(some(drivers[kind]))}}
     if draw(st.booleans()):
         found["title"] = draw(st.text(max_size=20))

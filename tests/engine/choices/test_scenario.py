@@ -133,6 +133,8 @@ def test_phases_follow_each_other() -> None:
     assert "needs a guest that never stops" in refused(workload={"pattern": "phases", "phases": phases})
     assert "phases[0].duration=0" in refused(workload={"pattern": "phases", "phases": phases[1:] * 2})
     assert "must be left out" in refused(workload={"pattern": "phases", "phases": phases[:1] * 2})
+    passes = [phases[0], {**phases[1], "accesses": 5}]
+    assert "phases[1].accesses=5 must be left out" in refused(workload={"pattern": "phases", "phases": passes})
 
 
 def test_a_recording_decides_the_vm_and_what_is_given_comes_first() -> None:
