@@ -319,9 +319,7 @@
       const text = `${tables < 0 ? "−" : ""}${counted.format(Math.abs(tables))} new table${tables === 1 ? "" : "s"}`;
       const wide = this.text(text, x, y, this.tokens.map);
       this.font(12);
-      const kib = bytes / 1024;
-      const size = Math.abs(kib) < 1024 ? `${kib} KiB` : `${(kib / 1024).toFixed(1)} MiB`;
-      this.text(size, x + wide + 8, y + 0.5, this.tokens.ink2);
+      this.text(S.bytesText(bytes), x + wide + 8, y + 0.5, this.tokens.ink2);
     }
 
     // The last example of a changed entry: its bits before and after, as the vendor names them.

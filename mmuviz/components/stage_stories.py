@@ -92,7 +92,11 @@ def guests_menu(guests: Sequence[GuestItem]) -> Component:
         _item(each.title, [html.Span(each.says, className="fact-line")], data_preset=each.change) for each in guests
     ]
     return html.Section(
-        html.Ul(items), id="stage-guests", className="floats popup guests", hidden=True, **attributes(aria_label="My guest")
+        html.Ul(items),
+        id="stage-guests",
+        className="floats popup guests",
+        hidden=True,
+        **attributes(aria_label="My guest"),
     )
 
 

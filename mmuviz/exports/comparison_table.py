@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from mmuviz.exports.setup_words import shares_lock
 from mmuviz.exports.summary import COLUMNS, IOCTL_NAMES, PLACE_NAMES, accesses_per_second
 from mmuviz.ground.errors import one_line
-from mmuviz.recording.quantities import bytes_text, count_text, digits, rate_text, time_text
+from mmuviz.recording.quantities import bytes_text, count_text, digits, quantile_text, rate_text, time_text
 from mmuviz.recording.recording import Recording
 
 NAME_COLUMNS: Final = 20
@@ -105,7 +105,7 @@ def _rows(recordings: Sequence[Recording]) -> list[Row]:
     }
     rows += [Row(name, [each[key] for each in totals], time_text) for key, name in times.items()]
     shares = {"stall_p50_ns": "a fault's stall, p50", "stall_p99_ns": "a fault's stall, p99"}
-    rows += [Row(name, [each[key] for each in totals], _time_or_none) for key, name in shares.items()]
+    rows += [Row(name, [each[key] for each in totals], _quantile_or_none) for key, name in shares.items()]
     rows += _nested(totals, "stall_ns", lambda name: f"  {name.replace('_', ' ')}", time_text)
     rows += _nested(totals, "faults", lambda name: f"faults, {PATHS[name]}", _count)
     rows += _nested(totals, "splits", lambda name: f"splits {PLACE_NAMES[name]}", _count)
@@ -137,9 +137,9 @@ def _ioctl_rows(recordings: Sequence[Recording]) -> list[Row]:
     return rows
 
 
-def _time_or_none(value: float) -> str:
-    """A time, which is 0 only where nothing took any."""
-    return time_text(value) if value else "none"
+def _quantile_or_none(value: float) -> str:
+    """A quantile, which is 0 only where no fault was."""
+    return quantile_text(round(value), 0) if value else "none"
 
 
 def _count(value: float) -> str:

@@ -10,7 +10,7 @@ from mmuviz.exports.setup_words import guest_bytes, mode_of, number, setup_words
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.ground.errors import one_line
 from mmuviz.ground.pages import PAGE_BYTES
-from mmuviz.recording.quantities import bytes_text, count_text, rate_text, share_text, time_text
+from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import SIZES
 
@@ -77,7 +77,7 @@ def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
         "Stall of vCPUs",
     )
     if totals["stall_max_ns"]:
-        p50, p99 = (time_text(totals[key]) for key in ("stall_p50_ns", "stall_p99_ns"))
+        p50, p99 = (quantile_text(totals[key], totals["stall_max_ns"]) for key in ("stall_p50_ns", "stall_p99_ns"))
         of_faults = f"p50 {p50} and p99 {p99} of faults, " if any(totals["faults"].values()) else "no faults, "
         longest = f"longest of any cause {time_text(totals['stall_max_ns'])}"
         yield from _wrapped(of_faults + longest, "  a single stall")

@@ -13,6 +13,20 @@ def time_text(time_ns: float) -> str:
     return _with_unit(time_ns, TIME_UNITS)
 
 
+def quantile_text(quantile_ns: int, longest_ns: int) -> str:
+    """A length that a share of all stalls does not exceed, with the two digits that its bucket allows, e.g. "1.5 µs".
+
+    Args:
+        quantile_ns: the bucket's end, as `totals` has it.
+        longest_ns: the longest stall; a quantile in its bucket is that very stall, known to the nanosecond.
+    """
+    if quantile_ns == longest_ns:
+        return time_text(quantile_ns)
+    size, name = next((unit for unit in reversed(TIME_UNITS) if quantile_ns >= unit[0]), TIME_UNITS[0])
+    value = quantile_ns / size
+    return f"{value:.1f} {name}" if value < 10 and size > 1 else f"{value:.0f} {name}"
+
+
 def bytes_text(size_bytes: float) -> str:
     """An amount of memory, e.g. "8.00 MiB"."""
     return _with_unit(size_bytes, BYTE_UNITS)

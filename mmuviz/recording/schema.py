@@ -182,7 +182,10 @@ def _calls() -> tuple[Column, ...]:
         "pages_4k": ("pages", "4K leaves after the call."),
         "pages_2m": ("pages", "2M leaves after the call."),
         "pages_1g": ("pages", "1G leaves after the call."),
-        "table_pages": ("pages", "Page-table pages after the call."),
+        "table_pages": (
+            "pages",
+            "Page-table pages after the call, without the root and tables of 512G entries: splits add none of these.",
+        ),
         "pf_taken": ("", "Faults that KVM took until the call ended."),
         "pf_fixed": ("", "Faults that KVM fixed until the call ended."),
         "pf_fast": ("", "Faults that fast_page_fault() fixed until the call ended."),
@@ -230,7 +233,7 @@ def _bins() -> tuple[Column, ...]:
         "userspace_exits": "Exits to userspace in the bin.",
     }
     states = {
-        "table_pages": "Page-table pages at the bin's end.",
+        "table_pages": "Page-table pages at the bin's end, without the root and tables of 512G entries.",
         **{f"pages_{size}": f"{size.upper()} leaves at the bin's end." for size in SIZES},
         **{f"protected_{size}": f"Write-protected {size.upper()} leaves at the bin's end." for size in SIZES},
         "dirty_pages": "Pages in KVM's dirty log at the bin's end: set in the bitmap, or in a ring and not yet reset.",

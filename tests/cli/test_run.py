@@ -156,7 +156,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "small.json", "--limit-memory", "4 gb"], "--limit-memory='4 gb' must be a number with a unit"),
     (["run", "small.json", "--limit-memory", "4 MiB"], "or raise the limit: --limit-memory 1GiB"),
     (["run", "small.json", "--set", "driver.tail=9s", "--limit-seconds", ".1"], "raise the limit: --limit-seconds 2"),
-    (["run", "small.json", "--set", "memory[0].size=6 TiB", "--limit-memory", "3GiB"], "GiB of memory and"),
+    (["run", "small.json", "--set", "memory[0].size=6 TiB", "--limit-memory", "2GiB"], "GiB of memory and"),
     (["run", "small.json", "-o", "."], "cannot write .: it is a folder; name a file in it"),
     (["run", "small.json", "-o", "no/out"], "cannot write no/out: there is no folder no"),
     (["run", "small.json", "-o", ""], "'' must name a file"),

@@ -11,7 +11,7 @@ from hypothesis import given
 
 import mmuviz  # noqa: F401 - registers what draws
 from mmuviz.ground.errors import InputError
-from mmuviz.recording.quantities import bytes_text, count_text, rate_text, share_text, time_text
+from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import CAUSES, TABLES
 from tests.recording.made_recordings import made_recording, recordings
@@ -100,6 +100,12 @@ def test_a_run_without_stall_has_a_figure() -> None:
         (time_text(245_400_000), "245 ms"),
         (time_text(1_500_000_000), "1.50 s"),
         (time_text(9_000_000_000_000), "9,000 s"),
+        (quantile_text(1500, 4000), "1.5 µs"),
+        (quantile_text(940, 4000), "940 ns"),
+        (quantile_text(8_400_000, 9_123_456), "8.4 ms"),
+        (quantile_text(86_000, 90_000), "86 µs"),
+        (quantile_text(107_813, 107_813), "108 µs"),
+        (quantile_text(0, 0), "0 ns"),
         (bytes_text(0), "0 B"),
         (bytes_text(8 << 20), "8 MiB"),
         (bytes_text(1536), "1.50 KiB"),

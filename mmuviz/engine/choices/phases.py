@@ -98,8 +98,8 @@ class PhasesWorkload(Choices):
             accesses = getattr(phase, "accesses", 0)
             if accesses:
                 raise ContradictionError(
-                    f"phases[{index}].accesses={accesses} must be left out: a phase lasts for a time and has no passes; "
-                    "give its duration"
+                    f"phases[{index}].accesses={accesses} must be left out: a phase lasts for a time, and has no "
+                    "passes; give its duration"
                 )
         for index, phase in enumerate(self.phases[:-1]):
             if not phase.duration:
