@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -89,8 +91,23 @@ def test_most_recordings_are_small() -> None:
     assert len(SMALL) > len(FILES) // 2
 
 
+def imported(path: Path) -> set[str]:
+    """Every module that a file names in an import, wherever in it that stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
 def test_the_slow_twin_shares_nothing_with_mmuviz() -> None:
+    """Each of its files imports the standard library and its other files, and nothing else."""
     tests = Path(__file__).resolve().parent.parent
-    for name in ("oracle.py", "oracle_host.py", "oracle_replay.py"):
-        imports = [line for line in (tests / name).read_text().splitlines() if line.startswith(("import ", "from "))]
-        assert not [line for line in imports if "mmuviz" in line or "numpy" in line]
+    files = sorted(tests.glob("oracle*.py"))
+    own = {f"tests.{each.stem}" for each in files}
+    assert {"tests.oracle", "tests.oracle_stage2", "tests.oracle_slots"} <= own
+    for path in files:
+        others = {name for name in imported(path) - own if name.split(".")[0] not in sys.stdlib_module_names}
+        assert not others, path.name
