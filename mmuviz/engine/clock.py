@@ -129,7 +129,9 @@ TOP_COUNT: Final = 25
 TURN_LINE_FREE: Final = 26
 """LINE_FREE when the last turn began, and with the next LINE_OWNER: see `Clock.turn`."""
 TURN_LINE_OWNER: Final = 27
-REGS: Final = 28
+ZERO_FREE: Final = 28
+"""When the machine has zeroed all that was asked for so far."""
+REGS: Final = 29
 
 # Columns of `Clock.turn`.
 TURN_NOW: Final = 0
@@ -157,7 +159,9 @@ KICK: Final = 14
 TLBI: Final = 15
 LOCAL_TLBI: Final = 16
 USERSPACE: Final = 17
-PRICES: Final = 18
+ZERO: Final = 18
+"""Zeroing a 4K page: for so long the memory of the machine serves nobody else who zeroes."""
+PRICES: Final = 19
 
 
 class Clock(NamedTuple):
@@ -167,6 +171,7 @@ class Clock(NamedTuple):
         now: int64[vcpus], when each vCPU goes on.
         phase: int64[vcpus], what it goes on with.
         began: int64[vcpus], when the fault under way began; `asked` when it asked for mmu_lock.
+        host_ps: int64[vcpus], how long the host took for the memory that the fault under way is about.
         pending_kick_ps: int64[vcpus], time that kicks took and that the vCPU has still to lose.
         in_kernel_until: int64[vcpus], until when it is in KVM or in userspace: no kick reaches it there.
         idle_since: int64[vcpus], when it last left the guest for good; FOREVER while it has a pass.
@@ -195,6 +200,7 @@ class Clock(NamedTuple):
     phase: I64
     began: I64
     asked: I64
+    host_ps: I64
     pending_kick_ps: I64
     in_kernel_until: I64
     idle_since: I64
@@ -249,6 +255,7 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
         phase=np.full(vcpus, FINISHED, dtype=np.int64),
         began=zero.copy(),
         asked=zero.copy(),
+        host_ps=zero.copy(),
         pending_kick_ps=zero.copy(),
         in_kernel_until=zero.copy(),
         idle_since=zero.copy(),

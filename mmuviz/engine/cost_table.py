@@ -10,7 +10,7 @@ from mmuviz.costs.counted import OFF
 from mmuviz.costs.hosts import HostProfile
 from mmuviz.costs.ledger import SCALE, lookup
 from mmuviz.engine import clock as layout
-from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
+from mmuviz.ground.pages import PAGES_PER_2M, SPTE_ENT_PER_PAGE
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Mmu, VmConfig
 from mmuviz.mmu.state import I64
@@ -18,6 +18,10 @@ from mmuviz.mmu.state import I64
 PS_PER_NS: Final = 10**3
 EXITS: Final = (*range(work.WORK_PATHS_END), work.WORK_PML_FULL, work.WORK_RUN)
 """Entries that are a VM exit or an entry of the guest as well: the host's world switch comes on top."""
+
+
+ZEROED: Final = {work.WORK_HOST_FAULT_4K: 1, work.WORK_HOST_FAULT_2M: PAGES_PER_2M}
+"""Entries of a host page that is zeroed, and its 4K pages: each takes the longer of its instructions and of that."""
 
 
 class CostTable(NamedTuple):
@@ -56,7 +60,7 @@ def hundredths_of(config: VmConfig) -> I64:
 
 
 def fault_costs(hundredths: I64, host: HostProfile) -> I64:
-    """Entries in a fault: cold code, and a world switch with each exit.
+    """Entries in a fault: cold code, and a world switch with each exit; a host page at least its zeroing.
 
     Args:
         hundredths: from hundredths_of().
@@ -67,6 +71,8 @@ def fault_costs(hundredths: I64, host: HostProfile) -> I64:
     """
     found = hundredths * host["path_ps"] // SCALE
     found[list(EXITS)] += host["world_switch_ns"] * PS_PER_NS
+    for entry, pages in ZEROED.items():
+        found[entry] = max(found[entry], pages * host["zero_ps"])
     return found
 
 
@@ -84,6 +90,8 @@ def step_costs(hundredths: I64, host: HostProfile) -> I64:
         int64[WORK_ENTRIES], hundredths of a ps.
     """
     found = hundredths * host["walk_ps"]
+    for entry, pages in ZEROED.items():
+        found[entry] = max(found[entry], pages * host["zero_ps"] * SCALE)
     page = work.WORK_BITMAP_PAGE
     found[page] = max(found[page], host["page_alloc_ns"] * PS_PER_NS * SCALE)
     found[work.WORK_RECOVERED] = host["recover_ns"] * PS_PER_NS * SCALE
@@ -154,6 +162,7 @@ def cost_table(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Cost
     price[layout.ENTER] = faults[work.WORK_RUN]
     for entry, name in NANOSECONDS.items():
         price[entry] = host[name] * PS_PER_NS
+    price[layout.ZERO] = host["zero_ps"]
     price[layout.HANDOFF] = (host["handoff_ns"] + int(crossing * host["cross_ns"])) * PS_PER_NS
     if config.mmu in (Mmu.DIRECT_SHADOW, Mmu.SHADOW_PAGING, Mmu.NESTED):
         # Of a slow fault, what lies under mmu_lock takes the time of the host's own constant.

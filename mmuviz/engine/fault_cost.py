@@ -13,6 +13,8 @@ from mmuviz.mmu import work
 from mmuviz.mmu.counting import count_map_4k, count_slow
 from mmuviz.mmu.examples import EX_PATH, EX_SEEN, EX_STALL, EX_STAMP, EX_WHO, LONGEST, NO_PATH, write_example
 from mmuviz.mmu.fault import page_fault
+from mmuviz.mmu.host import allocate_host_page
+from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
 from mmuviz.mmu.state import I64, MmuState
 
 
@@ -161,7 +163,8 @@ def handle_fault(
         vcpu: who faulted.
         access: what it touched.
         begin: when the fault began.
-        before: from then until it asked for mmu_lock, where that is held for write, ps.
+        before: from then until it asked for mmu_lock: for host memory, and for the exit where that is held for
+            write, ps.
         wait: for mmu_lock and its cache line, ps.
 
     Returns:
@@ -176,10 +179,11 @@ def handle_fault(
         of_path = clock.price[layout.HOLD]
     handling = on_core_ps(clock, vcpu, of_path + now.beside - was.beside)
     change, alloc = on_core_ps(clock, vcpu, now.change - was.change), on_core_ps(clock, vcpu, now.alloc - was.alloc)
-    at = begin + before + wait
+    at, host = begin + before + wait, take_host_ps(clock, vcpu)
     flushed = flushed_ps(clock, vcpu, flushes, flushes_after, at + handling)
     path = path_of(access, ended)
-    charge_exit(clock, vcpu, begin, before, at, handling)
+    charge(clock, vcpu, layout.ALLOC, begin, host)
+    charge_exit(clock, vcpu, begin + host, before - host, at, handling)
     charge(clock, vcpu, layout.LOCK_WAIT, begin + before, wait)
     charge(clock, vcpu, layout.SPLIT, at + handling, change)
     charge(clock, vcpu, layout.ALLOC, at + handling + change, alloc)
@@ -190,9 +194,49 @@ def handle_fault(
     clock.series[index, layout.FLUSHES] += flushes_after.all - flushes.all
     took = handling + change + alloc + flushed
     note_fault(clock, vcpu, path, begin, before + wait + took)
-    cause = cause_of(before + handling, wait, change, alloc, flushed)
+    cause = cause_of(before - host + handling, wait, change, host + alloc, flushed)
     note_whole_fault(state, clock, vcpu, access, Whole(path, cause, begin, before + wait + took, examples))
     return took
+
+
+@inlined
+def take_host_ps(clock: Clock, vcpu: int) -> int:
+    """How long the host took for the memory of the fault under way; from now on it is accounted for."""
+    took = clock.host_ps[vcpu]
+    clock.host_ps[vcpu] = 0
+    return int(took)
+
+
+@compiled
+def host_memory_ps(state: MmuState, clock: Clock, vcpu: int, gfn: int, write: int, time: int) -> int:
+    """Allocate the host page behind a fault, where there is none: how long that takes, and mmu_lock is not held.
+
+    The processor is busy with a page for as long as its instructions or the zeroing take, whichever is longer. The
+    memory of the machine zeroes one page after the other, in the order in which they are asked for.
+
+    Args:
+        state: host pages, changed in place.
+        clock: changed in place.
+        vcpu: who faulted.
+        gfn: what it touched.
+        write: 1 for a write.
+        time: when the fault begins.
+
+    Returns:
+        ps, 0 where the page is there or nothing is allocated.
+    """
+    slot = gfn_to_memslot(state, gfn)
+    if state.slots[slot, mmu.SLOT_HOST_PRESENT] != 0:
+        return 0
+    was = priced(state.work, clock.price, work.WORK_HOST_FAULT_4K, work.WORK_PML_FULL)
+    pages = allocate_host_page(state, slot, host_page_of(state, slot, gfn), write)
+    if pages == 0:
+        return 0
+    now = priced(state.work, clock.price, work.WORK_HOST_FAULT_4K, work.WORK_PML_FULL)
+    own = on_core_ps(clock, vcpu, now - was)
+    free = max(clock.regs[layout.ZERO_FREE], time) + pages * clock.price[layout.ZERO]
+    clock.regs[layout.ZERO_FREE] = free
+    return int(max(own, free - time))
 
 
 @inlined

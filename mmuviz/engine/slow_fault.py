@@ -5,7 +5,17 @@ from __future__ import annotations
 from mmuviz.engine import clock as layout
 from mmuviz.engine.account import charge, note_fault
 from mmuviz.engine.clock import Clock, drop_first
-from mmuviz.engine.fault_cost import Access, Whole, charge_exit, handle_fault, note_whole_fault, on_core_ps
+from mmuviz.engine.fault_cost import (
+    Access,
+    Whole,
+    cause_of,
+    charge_exit,
+    handle_fault,
+    host_memory_ps,
+    note_whole_fault,
+    on_core_ps,
+    take_host_ps,
+)
 from mmuviz.engine.lock import (
     enqueue,
     grant_next,
@@ -44,10 +54,12 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = now, vcpu
     examples = state.stat[mmu.STAT_EXAMPLES]
     note_example(state, SPURIOUS, 0, access.word, access.word, access.gfn)
-    charge_exit(clock, vcpu, begin, asked - begin, now, took)
+    host = take_host_ps(clock, vcpu)
+    charge(clock, vcpu, layout.ALLOC, begin, host)
+    charge_exit(clock, vcpu, begin + host, asked - begin - host, now, took)
     charge(clock, vcpu, layout.LOCK_WAIT, asked, now - asked)
     note_fault(clock, vcpu, layout.SPURIOUS_FAULT, begin, now + took - begin)
-    cause = layout.LOCK_WAIT if now - asked > asked - begin + took else layout.EXIT
+    cause = cause_of(asked - begin - host + took, now - asked, 0, host, 0)
     note_whole_fault(
         state, clock, vcpu, access, Whole(layout.SPURIOUS_FAULT, cause, begin, now + took - begin, examples)
     )
@@ -71,10 +83,11 @@ def release_after_fault(clock: Clock, vcpu: int, now: int, took: int) -> None:
 
 
 @inlined
-def enter_lock(clock: Clock, vcpu: int, time: int) -> int:
+def enter_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int) -> int:
     """Take mmu_lock for a slow fault, as it is held on this MMU.
 
-    Where it is held for write, the vCPU first exits and asks when it gets there.
+    The host's page comes first, and is waited for. Where the lock is held for write, the vCPU exits and asks
+    when it gets there.
 
     Returns:
         LOCK_HELD; YIELD to ask at `clock.asked`; BLOCKED_ON_LOCK where it has to wait.
@@ -83,10 +96,12 @@ def enter_lock(clock: Clock, vcpu: int, time: int) -> int:
     if phase == layout.GRANTED:
         return LOCK_HELD
     if phase == layout.RUNNING:
-        clock.began[vcpu] = time
-        clock.asked[vcpu] = time
+        host = host_memory_ps(state, clock, vcpu, access.gfn, access.write, time)
+        clock.began[vcpu], clock.host_ps[vcpu] = time, host
+        clock.asked[vcpu] = time + host
         if writes:
-            clock.asked[vcpu] = time + on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK])
+            clock.asked[vcpu] += on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK])
+        if writes or host > 0:
             clock.phase[vcpu] = layout.ASKING
             return YIELD
     if open_to_writers(clock, time) if writes else open_to_readers(clock, time):

@@ -267,6 +267,7 @@ class TimedMachine:
             flush_pml_buffer(self.guest_tables, int(vcpu))
             clock.idle_since[vcpu] = self.time
         clock.pending_kick_ps[:] = 0
+        clock.host_ps[:] = 0
         clock.phase[:] = layout.FINISHED
         for entry in (layout.HEAP_SIZE, layout.RUNNING_VCPUS, layout.QUEUE_COUNT, layout.READERS_GRANTED):
             regs[entry] = 0

@@ -42,14 +42,15 @@ ZAP_OTHERS: Final = 4
 
 @woven
 def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Slice, others: int) -> Slice:
-    """Ask for mmu_lock, or find once it is granted that another vCPU was faster.
+    """Ask for mmu_lock, or find once it is had that another vCPU was faster.
 
     Returns:
         The slice: LOCK_HELD, or it continues at another time, or ends.
     """
-    if clock.phase[vcpu] == layout.GRANTED and access.hits:
+    waited = clock.phase[vcpu] != layout.RUNNING
+    why = enter_lock(state, clock, vcpu, access, turn.time)
+    if why == LOCK_HELD and waited and access.hits:
         return Slice(CONTINUE, spurious_fault(state, clock, vcpu, access, turn.time), turn.position, turn.dequeued_at)
-    why = enter_lock(clock, vcpu, turn.time)
     if why == YIELD:
         asked = clock.asked[vcpu]
         return Slice(CONTINUE, asked, turn.position, asked if asked < others else turn.dequeued_at)

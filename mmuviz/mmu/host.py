@@ -19,6 +19,7 @@ from mmuviz.mmu.state import (
     SLOT_HOST_PAGE_AT,
     SLOT_HOST_PRESENT,
     SLOT_HOST_REGION_AT,
+    SLOT_READ_ONLY,
     MmuState,
 )
 
@@ -147,6 +148,36 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     count_host(state, work.WORK_HOST_FAULT_4K, 1)
     set_host_page(state, slot, hpage, HOST_PRESENT)
     return PG_LEVEL_4K | FAULT_WRITABLE | (FAULT_INVALIDATES if page == HOST_ZERO else 0)
+
+
+@compiled
+def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
+    """fault_host_page() where a page is allocated and nothing was there: no MMU notifier has anything to say.
+
+    KVM does this before it asks for mmu_lock. Everything else that fault_host_page() may do is left to the fault.
+
+    Args:
+        state: the host's pages, changed in place.
+        slot: index of the memslot.
+        hpage: page of the host mapping.
+        write: 1 for a write.
+
+    Returns:
+        4K pages that were allocated and zeroed, 0 for none.
+
+    Kernel: kvm_faultin_pfn(), arch/x86/kvm/mmu/mmu.c
+    """
+    row = state.slots[slot]
+    if row[SLOT_HOST_PRESENT] != 0 or (write != 0 and row[SLOT_READ_ONLY] != 0):
+        return 0
+    region = state.host_region[row[SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
+    by_pages = region == REGION_PAGES
+    absent = host_page_state(state, slot, hpage) == HOST_NONE if by_pages else region == HOST_NONE
+    # A read finds the zero page, but of hugetlb, which has none.
+    if not absent or (write == 0 and row[SLOT_HOST_HUGETLB] == 0):
+        return 0
+    fault_host_page(state, slot, hpage, write)
+    return 1 if by_pages else 1 << region_shift(state, slot)
 
 
 @inlined
