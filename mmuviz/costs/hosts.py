@@ -47,20 +47,47 @@ MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
     "line_ns": ("ns", 40, 400, "mmu_lock's cache line and the VM's counters at one core for one fault"),
     "hold_ns": ("ns", 100, 1500, "a fault under mmu_lock held for write, uncontended"),
     "hold_paging_ns": ("ns", 100, 1500, "the same where guest page tables are shadowed (ept=N, or an L2)"),
-    "handoff_ns": ("ns", 0, 500, "a queued lock passes to a waiter on the same socket"),
+    "handoff_ns": (
+        "ns",
+        0,
+        1000,
+        "a lock passes to a waiter on the same socket, where three or more wait",
+    ),
+    "handoff_few_ns": ("ns", 0, 500, "the same where one or two wait, who watch the lock itself"),
     "cross_ns": ("ns", 0, 1500, "what lock and data cost more when they come from the other socket"),
+    "guest_walk_ns": (
+        "ns",
+        0,
+        1000,
+        "walking the guest's page tables before mmu_lock (ept=N, or an L2)",
+    ),
     "smt_percent": ("percent", 100, 200, "time of a thread whose core's other thread runs too, against alone"),
+    "spin_percent": (
+        "percent",
+        100,
+        300,
+        "time of an ioctl's instructions while a vCPU spins on the core's other thread; 100 where walk_ps holds it",
+    ),
     "read_ns": ("ns", 2, 200, "first access to a 4K page: TLB and cache miss, several under way at once"),
     "touch_ps": ("ps", 100, 5000, "memory bandwidth: a socket serves one such access after the other"),
     "dirty_log_ns": ("ns", 20, 500, "processor sets a dirty bit and writes the PML entry"),
-    "page_alloc_ns": ("ns", 100, 5000, "allocating and zeroing a page where counting says instructions only"),
+    "page_alloc_ns": (
+        "ns",
+        100,
+        5000,
+        "a page of the dirty bitmap, or of userspace's buffer for it, is faulted in, allocated and zeroed",
+    ),
     "zero_ps": (
         "ps",
         20_000,
         2_000_000,
-        "zeroing a 4K page that the host allocates; the machine's memory serves one who zeroes after the other. "
-        "Fitted to populating 96 GiB of 1G pages on a Skylake in 2021, and taken over by every other host; an assumption "
-        "there: a host of 2022 needed a quarter of it",
+        "zeroing a 4K page that the host allocates: the machine's memory zeroes one after the other",
+    ),
+    "copy_ps": (
+        "ps",
+        1_000,
+        100_000,
+        "a GET copies a cache line of the dirty bitmap, which other cores wrote last, to userspace",
     ),
     "miss_ps": (
         "ps",
@@ -102,16 +129,20 @@ TYPICAL: Final[dict[str, int]] = {
     "walk_ps": 183,
     "world_switch_ns": 540,
     "line_ns": 200,
-    "hold_ns": 565,
-    "hold_paging_ns": 680,
-    "handoff_ns": 90,
+    "hold_ns": 220,
+    "hold_paging_ns": 330,
+    "handoff_ns": 420,
+    "handoff_few_ns": 180,
     "cross_ns": 400,
+    "guest_walk_ns": 200,
     "smt_percent": 150,
+    "spin_percent": 100,
     "read_ns": 13,
     "touch_ps": 1160,
     "dirty_log_ns": 200,
     "page_alloc_ns": 900,
     "zero_ps": 457_000,
+    "copy_ps": 12_000,
     "miss_ps": 33_800,
     "cache_mib": 64,
     "cpus": 96,
@@ -190,10 +221,12 @@ def _of_416(profile: HostProfile) -> HostProfile:
         "measured. cpus, cores, socket_cores and sockets are that shape, an assumption. cross_ns is half as long "
         "again, since most sockets are two hops apart, an assumption. line_ns is half as long again, since the lock's "
         "cache line makes the same way, an assumption. ack_ns is half as long again, since an acknowledgement does, "
-        "an assumption. All other constants are those of the host that was measured: an assumption too"
+        "an assumption. zero_ps is a quarter, since four times as many sockets have memory, an assumption. "
+        "All other constants are those of the host that was measured: an assumption too"
     )
     shape = {"cpus": 416, "cores": 208, "socket_cores": 26, "sockets": 8}
     far = {name: profile[name] * FAR_PERCENT // 100 for name in SCALED}
+    far["zero_ps"] = profile["zero_ps"] * profile["sockets"] // shape["sockets"]
     fitted = tuple(name for name in profile.fitted if name not in far)
     values = {**profile.values, **shape, **far}
     return HostProfile(f"{profile.name}_416", says, fitted, values, profile.rows_used, profile.arch, extrapolated=True)
@@ -234,31 +267,41 @@ MEASURED: Final[dict[str, HostProfile]] = {
             "shadow_eager",
             "host of the shadow MMU's eager split series v1 and v3 (Feb to Apr 2022); not named there",
             {
-                "hold_ns": 565,
-                "hold_paging_ns": 700,
-                "handoff_ns": 90,
-                "cross_ns": 400,
+                "hold_ns": 220,
+                "hold_paging_ns": 350,
+                "handoff_ns": 420,
+                "cross_ns": 660,
                 "rmap_head_ps": 3_000,
                 "rmap_arm_ps": 26_700,
                 "rmap_add_ps": 11_000,
                 "topup_ns": 27_500,
             },
             ("shadow-v3", "shadow-v1-tdpN-iteration1_clear"),
+            spin_percent=206,
+            cache_mib=512,
         ),
         _profile(
             "nested_eager",
             "host of the nested eager split series v4 to v6 (Apr to May 2022); not named there",
             {
-                "hold_paging_ns": 620,
-                "handoff_ns": 60,
-                "cross_ns": 500,
+                "hold_paging_ns": 330,
+                "cross_ns": 560,
                 "rmap_head_ps": 2_500,
                 "rmap_arm_ps": 14_600,
                 "rmap_add_ps": 9_700,
-                "miss_ps": 28_000,
+                "guest_walk_ns": 200,
+                "spin_percent": 206,
                 "socket_cores": 10,
             },
             ("nested-v4-w100", "nested-v4-enable", "nested-v4-iteration2"),
+            cache_mib=512,
+        ),
+        _profile(
+            "skylake_2021",
+            "Intel Skylake of the series on disabling (Nov 2021); taken as two sockets, 96 threads. What zeroing and "
+            "GET's copy take was fitted here, and every other profile takes it over",
+            {"zero_ps": 457_000, "copy_ps": 12_000},
+            ("gardon21-tdp-populate", "gardon21-tdp-iteration2_get"),
         ),
         _profile(
             "ampere_one",

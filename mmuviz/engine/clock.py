@@ -161,7 +161,8 @@ LOCAL_TLBI: Final = 16
 USERSPACE: Final = 17
 ZERO: Final = 18
 """Zeroing a 4K page: for so long the memory of the machine serves nobody else who zeroes."""
-PRICES: Final = 19
+HANDOFF_FEW: Final = 19
+PRICES: Final = 20
 
 
 class Clock(NamedTuple):

@@ -30,6 +30,7 @@ class CostTable(NamedTuple):
     Attributes:
         guest: int64[layout.PRICES + WORK_ENTRIES]: of what vCPUs do, then of the machine's work in a fault.
         steps: int64[WORK_ENTRIES], of the machine's work in an ioctl, in hundredths of a ps.
+        beside_spinner: int64[WORK_ENTRIES], the same while the core's other thread is a vCPU's that spins.
         slow: int64[vcpus], each vCPU's time against a core of its own, 1/1024.
         host: the profile.
         config: the VM.
@@ -37,9 +38,15 @@ class CostTable(NamedTuple):
 
     guest: I64
     steps: I64
+    beside_spinner: I64
     slow: I64
     host: HostProfile
     config: VmConfig
+
+    @property
+    def topup_ps(self) -> int:
+        """Filling a VM-wide split cache that a call frees again (shadow-eager-v1), at full speed."""
+        return self.host["topup_ns"] * PS_PER_NS if self.config.kernel.split_caches_last_a_call else 0
 
     def step(self, entry: int) -> int:
         """One of an entry, in an ioctl."""
@@ -94,10 +101,36 @@ def step_costs(hundredths: I64, host: HostProfile) -> I64:
         found[entry] = max(found[entry], pages * host["zero_ps"] * SCALE)
     page = work.WORK_BITMAP_PAGE
     found[page] = max(found[page], host["page_alloc_ns"] * PS_PER_NS * SCALE)
+    found[work.WORK_GET_LINE] = host["copy_ps"] * SCALE
+    found[work.WORK_GET_BUFFER] = host["page_alloc_ns"] * PS_PER_NS * SCALE
     found[work.WORK_RECOVERED] = host["recover_ns"] * PS_PER_NS * SCALE
     found[[work.WORK_RMAP_WALKED, work.WORK_RMAP_HEADS]] = host["rmap_head_ps"] * SCALE
     _price_rmaps(found, host)
     return found
+
+
+def beside_spinner(steps: I64, hundredths: I64, host: HostProfile) -> I64:
+    """The entries of an ioctl while the thread that calls it shares its core with a vCPU's thread that spins.
+
+    vCPUs of dirty_log_perf_test spin in userspace from the end of a pass to the beginning of the next one. That
+    slows instructions down, and the walk past rmap heads, which is nothing else; it does not slow down what memory
+    takes: host["rmap_arm_ps"] and host["rmap_add_ps"] are cache misses, as are lines of the bitmap.
+
+    Args:
+        steps: from step_costs().
+        hundredths: from hundredths_of().
+        host: where it runs.
+
+    Returns:
+        int64[WORK_ENTRIES], hundredths of a ps.
+    """
+    busy = np.minimum(steps, hundredths * host["walk_ps"])
+    heads = [work.WORK_RMAP_WALKED, work.WORK_RMAP_HEADS]
+    busy[heads] = steps[heads]
+    shadow = work.WORK_SHADOW
+    busy[[each + shadow for each in ARMED]] = 0
+    slower: I64 = steps + busy * (host["spin_percent"] - 100) // 100
+    return slower
 
 
 def _price_rmaps(found: I64, host: HostProfile) -> None:
@@ -105,13 +138,14 @@ def _price_rmaps(found: I64, host: HostProfile) -> None:
     shadow = work.WORK_SHADOW
     found[work.WORK_VISIT_HUGE + shadow : work.WORK_SPLIT_ENABLE_2M + shadow] = 0
     found[work.WORK_CLEAR_WALK_DOWN + shadow :] = 0
-    armed = [work.WORK_PROTECT_4K, *(word + work.PAGE for word in WORDS)]
-    found[[each + shadow for each in armed]] = host["rmap_arm_ps"] * SCALE
+    found[[each + shadow for each in ARMED]] = host["rmap_arm_ps"] * SCALE
     splits = slice(work.WORK_SPLIT_ENABLE_2M + shadow, work.WORK_SPLIT_CLEAR_1G + shadow + 1)
     found[splits] += SPTE_ENT_PER_PAGE * host["rmap_add_ps"] * SCALE
 
 
 WORDS: Final = (work.WORK_GET_WORD, work.WORK_CLEAR_WORD, work.WORK_CLEAR_INITSET_WORD, work.WORK_RING_WORD)
+ARMED: Final = (work.WORK_PROTECT_4K, *(word + work.PAGE for word in WORDS))
+"""Entries of a 4K leaf that is armed."""
 
 
 def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
@@ -163,14 +197,19 @@ def cost_table(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> Cost
     for entry, name in NANOSECONDS.items():
         price[entry] = host[name] * PS_PER_NS
     price[layout.ZERO] = host["zero_ps"]
-    price[layout.HANDOFF] = (host["handoff_ns"] + int(crossing * host["cross_ns"])) * PS_PER_NS
+    for entry, name in ((layout.HANDOFF, "handoff_ns"), (layout.HANDOFF_FEW, "handoff_few_ns")):
+        price[entry] = (host[name] + int(crossing * host["cross_ns"])) * PS_PER_NS
     if config.mmu in (Mmu.DIRECT_SHADOW, Mmu.SHADOW_PAGING, Mmu.NESTED):
         # Of a slow fault, what lies under mmu_lock takes the time of the host's own constant.
         whole = faults[work.WORK_FAULT_MAP_4K_OF_HUGE] + faults[work.WORK_FAULT_HOST_1G]
-        hold = host["hold_ns" if config.mmu is Mmu.DIRECT_SHADOW else "hold_paging_ns"] * PS_PER_NS
+        direct = config.mmu is Mmu.DIRECT_SHADOW
+        hold = host["hold_ns" if direct else "hold_paging_ns"] * PS_PER_NS
         price[layout.BEFORE_LOCK] = max(whole - hold, host["world_switch_ns"] * PS_PER_NS)
+        if not direct:  # the guest's own tables are walked first: walk_addr()
+            price[layout.BEFORE_LOCK] += host["guest_walk_ns"] * PS_PER_NS
         price[[layout.HOLD, layout.SPURIOUS]] = hold
-    return CostTable(np.concatenate([price, faults]), steps, slow, host, config)
+    spun = beside_spinner(steps, hundredths, host)
+    return CostTable(np.concatenate([price, faults]), steps, spun, slow, host, config)
 
 
 NANOSECONDS: Final = {

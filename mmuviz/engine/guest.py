@@ -79,6 +79,7 @@ class Guest:
             machine.start_pass()
             self.run_to(LAST)
             machine.let_finish()
+        machine.spin_when_done()
 
     @contextmanager
     def phase(self, kind: str, iteration: int) -> Iterator[None]:

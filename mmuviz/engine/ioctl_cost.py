@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from mmuviz.costs.ledger import SCALE
-from mmuviz.engine.cost_table import PS_PER_NS, WORDS, CostTable
+from mmuviz.engine.cost_table import ARMED, WORDS, CostTable
 from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, SPTE_ENT_PER_PAGE
 from mmuviz.mmu import work
 from mmuviz.mmu.state import I64
@@ -26,7 +26,7 @@ def _moved_bytes() -> I64:
     """Bytes of tables and reverse maps that each entry moves between memory and cache: int64[WORK_ENTRIES]."""
     moved, shadow = np.zeros(work.WORK_ENTRIES, dtype=np.int64), work.WORK_SHADOW
     leaf = TABLE_MOVES * SPTE_BYTES
-    for entry in (work.WORK_PROTECT_4K, work.WORK_VISIT_4K, *(word + work.PAGE for word in WORDS)):
+    for entry in (work.WORK_VISIT_4K, *ARMED):
         moved[[entry, entry + shadow]] = leaf
     splits = slice(work.WORK_SPLIT_ENABLE_2M, work.WORK_SPLIT_CLEAR_1G + 1)
     moved[splits] = TABLE_MOVES * PAGE_BYTES
@@ -53,8 +53,3 @@ def miss_hundredths(costs: CostTable, pages: int) -> int:
     footprint = pages * (SPTE_BYTES + (RMAP_BYTES if costs.config.mmu.shadows else 0))
     lost = max(footprint - (costs.host["cache_mib"] << 20), 0)
     return SCALE * costs.host["miss_ps"] * lost // footprint if lost else 0
-
-
-def topup_ps(costs: CostTable) -> int:
-    """Filling a VM-wide split cache that a call frees again (shadow-eager-v1)."""
-    return costs.host["topup_ns"] * PS_PER_NS if costs.config.kernel.split_caches_last_a_call else 0

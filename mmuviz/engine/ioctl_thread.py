@@ -49,7 +49,9 @@ PLACE: Final = 9
 PHASE: Final = 10
 LOCKS_EACH: Final = 11
 """Whether mmu_lock is taken anew for each part of a walk."""
-THREAD_ENTRIES: Final = 12
+BESIDE_SPINNER: Final = 12
+"""Whether its core's other thread is a vCPU's that spins in userspace."""
+THREAD_ENTRIES: Final = 13
 NOWHERE: Final = -1
 LAST_TIME: Final = FOREVER - 1
 """As a time to run to: until the pass is over, or whatever is waited for has come."""
@@ -78,12 +80,14 @@ class IoctlThread(NamedTuple):
         at: int64[THREAD_ENTRIES].
         seen: int64[WORK_ENTRIES], the machine's work that is paid for.
         steps: int64[WORK_ENTRIES], what each entry of it costs in an ioctl, in hundredths of a ps.
+        beside_spinner: int64[WORK_ENTRIES], the same while its core's other thread spins.
         moved: int64[WORK_ENTRIES], bytes that it moves between memory and cache.
     """
 
     at: I64
     seen: I64
     steps: I64
+    beside_spinner: I64
     moved: I64
 
 
@@ -96,7 +100,7 @@ def new_thread(costs: CostTable, counts: I64) -> IoctlThread:
     """
     at = np.zeros(THREAD_ENTRIES, dtype=np.int64)
     at[PLACE] = NOWHERE
-    return IoctlThread(at, counts.copy(), costs.steps, MOVED_BYTES)
+    return IoctlThread(at, counts.copy(), costs.steps, costs.beside_spinner, MOVED_BYTES)
 
 
 # mmu_lock
@@ -175,10 +179,10 @@ def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
         counts: int64[WORK_ENTRIES], the machine's own.
         first: entry to begin with: WORK_GUEST_END, or 0 where the thread itself came by what faults count.
     """
-    cost, moved = 0, 0
+    cost, moved, spins = 0, 0, thread.at[BESIDE_SPINNER] != 0
     for entry in range(first, work.WORK_ENTRIES):
         did = counts[entry] - thread.seen[entry]
-        cost += did * thread.steps[entry]
+        cost += did * (thread.beside_spinner[entry] if spins else thread.steps[entry])
         moved += did * thread.moved[entry]
     for entry in range(work.WORK_ENTRIES):
         thread.seen[entry] = counts[entry]

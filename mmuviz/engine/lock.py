@@ -4,14 +4,30 @@ Readers do not exclude each other, but each must have the lock's cache line for 
 so their rate has a ceiling though none of them waits for another. The line goes from core to core:
 two threads of one core share its visit. Writers exclude everybody, first come first served.
 
-Kernel: kernel/locking/qrwlock.c
+How long it takes until the next writer has the lock depends on how many wait. One waiter watches the lock, a second
+one the pending bit of the spinlock behind which waiters queue, and both see at once that it is free. From the third on
+they stand in its MCS queue: each has to be let in by the one before, and all pull at the same cache lines.
+
+Kernel: queued_write_lock_slowpath(), kernel/locking/qrwlock.c; kernel/locking/qspinlock.c
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock, push
 from mmuviz.ground.compiled import compiled, inlined
+
+FEW: Final = 2
+"""So many may wait for a lock without anybody standing in a queue."""
+
+
+@inlined
+def handoff_ps(clock: Clock) -> int:
+    """How long the lock is under way to the writer who waits first."""
+    few = clock.regs[layout.QUEUE_COUNT] <= FEW
+    return int(clock.price[layout.HANDOFF_FEW if few else layout.HANDOFF])
 
 
 @inlined
@@ -82,11 +98,8 @@ def grant_next(clock: Clock) -> None:
                 return
             at[layout.PENDING] = 1
             free = max(at[layout.FREE_AT], at[layout.READERS_END])
-            grant(
-                clock,
-                who,
-                max(free, clock.asked[who] if who < clock.now.shape[0] else free) + clock.price[layout.HANDOFF],
-            )
+            asked = clock.asked[who] if who < clock.now.shape[0] else free
+            grant(clock, who, max(free, asked) + handoff_ps(clock))
         at[layout.QUEUE_HEAD] = (at[layout.QUEUE_HEAD] + 1) % clock.queue.shape[0]
         at[layout.QUEUE_COUNT] -= 1
 

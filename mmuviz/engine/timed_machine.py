@@ -13,7 +13,7 @@ from mmuviz.engine.account import charge_rarely, spread
 from mmuviz.engine.clock import FOREVER, Clock, push
 from mmuviz.engine.cost_table import CostTable
 from mmuviz.engine.frame_buffer import next_stop, no_buffer
-from mmuviz.engine.ioctl_cost import miss_hundredths, topup_ps
+from mmuviz.engine.ioctl_cost import miss_hundredths
 from mmuviz.engine.ioctl_thread import (
     acquire,
     advance,
@@ -123,6 +123,11 @@ class TimedMachine:
         """Whether no vCPU runs or waits."""
         return not self.clock.regs[layout.RUNNING_VCPUS]
 
+    @property
+    def beside_spinner(self) -> bool:
+        """Whether the core of the thread that calls ioctls has a vCPU on its other thread, which spins in userspace."""
+        return bool(self.thread.at[thread_layout.BESIDE_SPINNER])
+
     # Time
 
     @property
@@ -224,7 +229,7 @@ class TimedMachine:
         """
         at, host = self.thread.at, self.costs.host
         at[thread_layout.MISS] = miss_hundredths(self.costs, pages)
-        at[thread_layout.TOPUP] = topup_ps(self.costs)
+        at[thread_layout.TOPUP] = self.costs.topup_ps * (host["spin_percent"] if self.beside_spinner else 100) // 100
         at[thread_layout.DUMMY_FAULT] = host["pre_split_ns"] * PS_PER_NS
         at[thread_layout.PLACE] = place
         at[thread_layout.PHASE] = thread_layout.TO_LOCK
@@ -256,8 +261,13 @@ class TimedMachine:
         self.run_until(self.time)
         self.mark()
 
+    def spin_when_done(self) -> None:
+        """The pass is over, and vCPUs spin in userspace until the next one: there may be one on every core."""
+        self.thread.at[thread_layout.BESIDE_SPINNER] = self.vm.config.vcpus >= self.costs.host["cores"]
+
     def start_pass(self) -> None:
         """All vCPUs begin their streams."""
+        self.thread.at[thread_layout.BESIDE_SPINNER] = 0
         start_all(self.clock, self.time)
 
     def halt(self) -> None:

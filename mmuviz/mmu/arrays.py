@@ -32,6 +32,7 @@ class VmArrays:
         state: L1's tables and all else that compiled code reads.
         l2: the tables of an L2, if there is one.
         memslots: userspace's memslots by id.
+        got: slots whose bitmap userspace has asked for: it has written to its buffer for it.
         rounds: of a logged slot, in how many GETs in succession each 2M region was dirty.
     """
 
@@ -46,6 +47,7 @@ class VmArrays:
         ring_entries = (config.ring_entries or 0) if config.dirty_log_mode.ring else 0
         self.state = layout.new_state(config.vcpus, ring_entries, record=record)
         self.memslots: dict[int, Memslot] = {}
+        self.got: set[int] = set()
         self.rounds: dict[int, I64] = {}
         self._events: list[I64] = []
         self._peak = MemoryOverhead(0, 0, 0, 0, 0, 0, 0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from mmuviz.ground.errors import KvmEinval, KvmEnoent, KvmEnxio
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, SHIFT_2M
+from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, PAGES_PER_2M, SHIFT_2M
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.arrays import VmArrays
@@ -15,6 +17,9 @@ from mmuviz.mmu.state import I64
 from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, walking
 from mmuviz.mmu.tracking import note_round
 from mmuviz.mmu.walks import new_walk
+
+WORDS_PER_LINE: Final = 8
+WORDS_PER_PAGE: Final = 8 * PAGE_BYTES // BITS_PER_LONG
 
 
 def logged_row(vm: VmArrays, slot_id: int) -> int:
@@ -66,6 +71,7 @@ def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
         note_round(vm.bitmap(row, 0, words), base, pages, rounds)
     if vm.config.dirty_log_mode.manual:
         vm.state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
+        _count_copy(vm, slot_id, words)
         return vm.bitmap(row, 0, words).copy()
     yield lock(Path.GET)
     armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
@@ -74,7 +80,22 @@ def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
     chosen = {walks.SLOT: row, walks.UNIT: BITS_PER_LONG}
     yield walking(new_walk(walks.GET_WORDS, 0, words, chosen, tables=len(vm.tables) - 1, buffer=buffer))
     yield from _end_of_words(vm, armed)
+    _count_copy(vm, slot_id, words)
     return buffer
+
+
+def _count_copy(vm: VmArrays, slot_id: int, words: int) -> None:
+    """The bitmap goes to userspace, whose buffer for it faults page by page at the first GET of a slot.
+
+    It is the last thing that a GET does. Userspace is taken to keep the buffer as long as the slot is there, as QEMU
+    and dirty_log_perf_test do.
+
+    Kernel: copy_to_user() in kvm_get_dirty_log_protect(), virt/kvm/kvm_main.c
+    """
+    vm.state.work[work.WORK_GET_LINE] += -(-words // WORDS_PER_LINE)
+    if slot_id not in vm.got:
+        vm.got.add(slot_id)
+        vm.state.work[work.WORK_GET_BUFFER] += -(-words // WORDS_PER_PAGE)
 
 
 def _sync(vm: VmArrays) -> Steps[None]:

@@ -57,7 +57,8 @@ WORK_GUEST_READ: Final = 29
 WORK_VCPU_THREAD: Final = 30
 WORK_GUEST_END: Final = 31
 
-# Calls of userspace. RECOVERED, RMAP_WALKED and RMAP_HEADS have no entry in the ledger: the host alone prices them.
+# Calls of userspace. RECOVERED, RMAP_WALKED, RMAP_HEADS, GET_LINE and GET_BUFFER have no entry in the ledger: the host
+# alone prices them.
 WORK_ENABLE: Final = 31
 WORK_ENABLE_EAGER: Final = 32
 WORK_ENABLE_INITSET: Final = 33
@@ -100,41 +101,45 @@ WORK_COLLECT_ENTRY: Final = 69
 WORK_COLLECT_FIRST: Final = 70
 WORK_RMAP_WALKED: Final = 71
 WORK_RMAP_HEADS: Final = 72
+WORK_GET_LINE: Final = 73
+"""A cache line of the dirty bitmap that GET hands to userspace."""
+WORK_GET_BUFFER: Final = 74
+"""A page of userspace's buffer that GET writes to for the first time."""
 
 # Walks over tables. The same entries follow once more, for the shadow MMU: it walks by reverse maps.
-WORK_VISIT_HUGE: Final = 73
-WORK_PROTECT_4K: Final = 74
-WORK_VISIT_4K: Final = 75
-WORK_SPLIT_ENABLE_2M: Final = 76
-WORK_SPLIT_ENABLE_1G: Final = 77
-WORK_SPLIT_CLEAR_2M: Final = 78
-WORK_SPLIT_CLEAR_1G: Final = 79
-WORK_CLEAR_WALK_DOWN: Final = 80
-WORK_CLEAR_HUGE_WORD_2M: Final = 81
-WORK_CLEAR_HUGE_WORD_1G: Final = 82
-WORK_GET_WORD: Final = 83
-WORK_GET_PAGE: Final = 84
-WORK_GET_PAST: Final = 85
-WORK_GET_HOLE: Final = 86
-WORK_CLEAR_WORD: Final = 87
-WORK_CLEAR_PAGE: Final = 88
-WORK_CLEAR_PAST: Final = 89
-WORK_CLEAR_HOLE: Final = 90
-WORK_CLEAR_INITSET_WORD: Final = 91
-WORK_CLEAR_INITSET_PAGE: Final = 92
-WORK_CLEAR_INITSET_PAST: Final = 93
-WORK_CLEAR_INITSET_HOLE: Final = 94
-WORK_RING_WORD: Final = 95
-WORK_RING_PAGE: Final = 96
-WORK_RING_PAST: Final = 97
-WORK_RING_HOLE: Final = 98
+WORK_VISIT_HUGE: Final = 75
+WORK_PROTECT_4K: Final = 76
+WORK_VISIT_4K: Final = 77
+WORK_SPLIT_ENABLE_2M: Final = 78
+WORK_SPLIT_ENABLE_1G: Final = 79
+WORK_SPLIT_CLEAR_2M: Final = 80
+WORK_SPLIT_CLEAR_1G: Final = 81
+WORK_CLEAR_WALK_DOWN: Final = 82
+WORK_CLEAR_HUGE_WORD_2M: Final = 83
+WORK_CLEAR_HUGE_WORD_1G: Final = 84
+WORK_GET_WORD: Final = 85
+WORK_GET_PAGE: Final = 86
+WORK_GET_PAST: Final = 87
+WORK_GET_HOLE: Final = 88
+WORK_CLEAR_WORD: Final = 89
+WORK_CLEAR_PAGE: Final = 90
+WORK_CLEAR_PAST: Final = 91
+WORK_CLEAR_HOLE: Final = 92
+WORK_CLEAR_INITSET_WORD: Final = 93
+WORK_CLEAR_INITSET_PAGE: Final = 94
+WORK_CLEAR_INITSET_PAST: Final = 95
+WORK_CLEAR_INITSET_HOLE: Final = 96
+WORK_RING_WORD: Final = 97
+WORK_RING_PAGE: Final = 98
+WORK_RING_PAST: Final = 99
+WORK_RING_HOLE: Final = 100
 WORK_SHADOW: Final = 26
 """What is added to an entry of a walk where the shadow MMU does it."""
 PAGE: Final = 1
 PAST: Final = 2
 HOLE: Final = 3
 """From the entry of a word to that of its pages that are armed, of the present ones walked past, of the empty ones."""
-WORK_ENTRIES: Final = 125
+WORK_ENTRIES: Final = 127
 
 WALK_NAMES: Final = (
     "visit_huge",
@@ -237,6 +242,8 @@ WORK_NAMES: Final = (
     "ring_flush",
     "collect_entry",
     "collect_first",
+    "",
+    "",
     "",
     "",
     *WALK_NAMES,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from mmuviz.engine.choices.driver import Driver
-from mmuviz.engine.choices.host import Host
-from mmuviz.engine.choices.memory import MemslotChoices
 from mmuviz.engine.choices.phases import Workload
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.choices.vm import VmChoices
@@ -24,132 +21,20 @@ from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.ground.errors import MmuvizError, shown
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_1G, PAGES_PER_2M
+from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.mmu.config import Backing, DirtyLogMode
 from mmuviz.studies.measurements import Measurement
-
-GIB: Final = PAGES_PER_1G * PAGE_BYTES
-MOST: Final = 1_000_000
-MOST_GIB: Final = 4096
-SECONDS: Final = {"s": 1e-12, "ms": 1e-9, "us": 1e-6, "ns": 1e-3}
-
-
-class NotCoveredError(Exception):
-    """The model has no experiment for a point; the message says why."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A Scenario and what is read off its Recording.
-
-    Attributes:
-        table: the published table.
-        scenario: what is run.
-        metric: what is read off, see validate.modelled().
-        iteration: of the driver's loop.
-        beside: another Scenario that the reading compares with.
-        read_otherwise: where the source can be read in two ways, the other one in words, and its Scenario.
-    """
-
-    table: str
-    scenario: Scenario
-    metric: str
-    iteration: int = 0
-    beside: Scenario | None = None
-    read_otherwise: tuple[str, Scenario] | None = None
-
-    @property
-    def scenarios(self) -> tuple[Scenario, ...]:
-        """All that are run for it."""
-        others = (self.beside, self.read_otherwise and self.read_otherwise[1])
-        return (self.scenario, *(each for each in others if each))
-
-
-def whole(workload: dict[str, Any], field: str, default: int | None = None) -> int:
-    """A count in a workload.
-
-    Raises:
-        NotCoveredError: it is missing, or no count.
-    """
-    value = workload.get(field, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
-        raise NotCoveredError(f"{field} is {shown(value)}, not a count up to {MOST}")
-    return value
-
-
-def mode_of(workload: dict[str, Any]) -> DirtyLogMode:
-    """The dirty-log mode as a workload words it."""
-    words = str(workload.get("mode", ""))
-    if "initially_set" in words:
-        return DirtyLogMode.MANUAL_INITIALLY_SET
-    return DirtyLogMode.LEGACY if "legacy" in words or not words else DirtyLogMode.MANUAL
-
-
-BACKINGS: Final = {
-    "hugetlb_1g": Backing.HUGETLB_1G,
-    "hugetlb_2m": Backing.HUGETLB_2M,
-    "thp": Backing.THP,
-    "4k": Backing.PAGES_4K,
-}
-TIMED: Final = re.compile(r"iteration(\d{1,3})_(dirty_memory|get_dirty_log|clear_dirty_log)_time", re.ASCII)
-SINGLE: Final = {
-    "enable_dirty_logging_time": "enable",
-    "disable_dirty_logging_time": "disable",
-    "populate_memory_time": "populate",
-    "tlb_flushes_while_disabling": "disable_flushes",
-    "kvm_page_fault_total": "faults",
-}
-READ_AS: Final = {"dirty_memory": "dirty", "get_dirty_log": "get", "clear_dirty_log": "clear"}
-
-
-def metric_of(metric: str) -> tuple[str, int]:
-    """What a metric of dirty_log_perf_test reads off, and of which iteration.
-
-    Raises:
-        NotCoveredError: the model has no such reading.
-    """
-    found = TIMED.fullmatch(metric)
-    if found:
-        return READ_AS[found[2]], int(found[1])
-    if metric in SINGLE:
-        return SINGLE[metric], 0
-    raise NotCoveredError(f"the model has no reading for {shown(metric)}")
-
-
-def bounded_gib(gib: int) -> int:
-    """Guest memory, times the passes over it, that is simulated in minutes.
-
-    Raises:
-        NotCoveredError: it is more than that, or none.
-    """
-    if not 0 < gib <= MOST_GIB:
-        raise NotCoveredError(f"{gib} GiB of guest memory, all passes together, are not within 1 to {MOST_GIB}")
-    return gib
-
-
-def scenario_of(vm: VmChoices, gib: int, backing: Backing, workload: Workload, driver: Driver, host: str) -> Scenario:
-    """A Scenario of one memslot at guest physical address 0."""
-    slot = MemslotChoices(base=0, size=gib * GIB, backing=backing)
-    return Scenario(vm=vm, memory=(slot,), workload=workload, driver=driver, host=Host(profile=host))
-
-
-def perf_test(
-    point: Measurement, vm: VmChoices, host: str, *, table: str, runs_while_disabling: bool = False
-) -> Experiment:
-    """A point of dirty_log_perf_test."""
-    work = point.workload
-    metric, iteration = metric_of(point.metric)
-    gib = whole(work, "mem_per_vcpu_gib", 1)
-    backing = BACKINGS.get(str(work.get("backing", "hugetlb_1g")))
-    if backing is None:
-        raise NotCoveredError(f"backing={shown(work.get('backing'))} is none of {', '.join(BACKINGS)}")
-    bounded_gib(gib * vm.vcpus * max(iteration, 1))
-    share = whole(work, "write_pct", 100)
-    if share > 100:
-        raise NotCoveredError(f"write_pct={share} is no percentage")
-    driver = DirtyLogPerfTest(iterations=max(iteration, 1), runs_while_disabling=runs_while_disabling)
-    scenario = scenario_of(vm, gib * vm.vcpus, backing, SequentialWorkload(write_percent=share), driver, host)
-    return Experiment(table, scenario, metric, iteration)
+from mmuviz.studies.point_scenarios import (
+    GIB,
+    SECONDS,
+    Experiment,
+    NotCoveredError,
+    bounded_gib,
+    mode_of,
+    perf_test,
+    scenario_of,
+    whole,
+)
 
 
 def tdp_series(point: Measurement) -> Experiment:
@@ -227,6 +112,45 @@ def disabling(point: Measurement) -> Experiment:
         pml=True,
     )
     return perf_test(point, vm, "disabling", table="disable", runs_while_disabling=True)
+
+
+def whole_run(point: Measurement) -> Experiment:
+    """Whole runs of dirty_log_perf_test, with its two iterations: zap on fault, and the shadow MMU."""
+    shadow = "legacy" in str(point.workload.get("mmu", ""))
+    if "promotes in place" in point.strategy and point.metric == "disable_dirty_logging_time":
+        raise NotCoveredError("code that no release has")
+    vm = VmChoices(
+        kernel="5.17",
+        dirty_log_mode=mode_of(point.workload),
+        mmu="direct_shadow" if shadow else "tdp",
+        vcpus=whole(point.workload, "vcpus"),
+        pml=True,
+    )
+    return perf_test(point, vm, "shadow_eager" if shadow else "skylake_2021", table="whole_runs", iterations=2)
+
+
+CHUNKS: Final = {"2M": PAGES_PER_2M * PAGE_BYTES, "1G": GIB}
+
+
+def arm_chunks(point: Measurement) -> Experiment:
+    """arm64: eager splitting of 1G pages in chunks of either size."""
+    chunk = CHUNKS.get(str(point.workload.get("split_chunk")))
+    if chunk is None:
+        raise NotCoveredError(f"split_chunk={shown(point.workload.get('split_chunk'))} is none of {', '.join(CHUNKS)}")
+    vm = VmChoices(
+        kernel="6.5",
+        dirty_log_mode=mode_of(point.workload),
+        mmu="stage2",
+        vcpus=whole(point.workload, "vcpus"),
+        split_chunk=chunk,
+    )
+    return perf_test(_with_backing(point), vm, "ampere_one", table="arm64_chunks")
+
+
+def _with_backing(point: Measurement) -> Measurement:
+    """A point whose backing has a comment behind it, without the comment."""
+    backing = str(point.workload.get("backing", "hugetlb_1g")).split(" ")[0]
+    return replace(point, workload={**point.workload, "backing": backing})
 
 
 def arm_splitting(point: Measurement) -> Experiment:
@@ -310,6 +234,8 @@ TABLES: Final[tuple[tuple[str, Callable[[Measurement], Experiment]], ...]] = (
     ("TDP MMU on fault", on_fault),
     ("Fast page fault support for the TDP MMU", fast_fault),
     ("huge page recovery during disable-dirty-log", disabling),
+    ("Optimize disabling dirty logging", whole_run),
+    ("arm64: Add kvm_pgtable_stage2_split()", arm_chunks),
     ("arm64: Eager", arm_splitting),
     ("enable dirty log gradually in small chunks", start_cost),
     ("enabling dirty log gradually in small chunks", start_cost),

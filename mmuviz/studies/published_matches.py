@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from mmuviz.engine.choices.scenario import TEXTS, Scenario
 from mmuviz.mmu.features import KernelFeatures, kernel_row
-from mmuviz.studies.experiments import SECONDS, Experiment, NotCoveredError, experiment_of
+from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import Measurement, read_measurements
+from mmuviz.studies.point_scenarios import SECONDS, Experiment, NotCoveredError
 
 PS_PER_S: Final = 10**12
 CALLS: Final = ("enable", "disable", "get", "clear", "pre_split", "dirty", "populate")

@@ -19,8 +19,9 @@ from mmuviz.ground.errors import one_line
 from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import CALL_KINDS
-from mmuviz.studies.experiments import SECONDS, Experiment, NotCoveredError, experiment_of
+from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import Measurement, read_measurements
+from mmuviz.studies.point_scenarios import SECONDS, Experiment, NotCoveredError
 
 PS_PER_S: Final = 10**12
 CLOSE: Final = 1.5

@@ -29,7 +29,7 @@ POINTS = read_measurements()
 ROWS: list[dict[str, Any]] = packaged_evidence()["rows"]
 CHEAP = ("tdp96-initset", "tdp96-cpu-lazy", "rfc-1.5TB", "initset-x86-before", "initset-arm-2M-before")
 """Of tables that have no row of few vCPUs."""
-NOT_MADE_ANEW = {"fast_page_fault", "disable", "pre_split"}
+NOT_MADE_ANEW = {"fast_page_fault", "disable", "pre_split", "whole_runs", "arm64_chunks"}
 """Tables whose every row takes half a minute; what they rest on is held by the others and by the ledgers."""
 
 

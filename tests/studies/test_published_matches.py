@@ -8,9 +8,10 @@ import pytest
 
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.studies.comparison import Comparison
-from mmuviz.studies.experiments import NotCoveredError, experiment_of
+from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import read_measurements
 from mmuviz.studies.packaged_scenarios import ORDER
+from mmuviz.studies.point_scenarios import NotCoveredError
 from mmuviz.studies.published_matches import CALLS, matches_of
 from mmuviz.studies.scenario_files import read_scenario
 

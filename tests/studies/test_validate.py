@@ -15,8 +15,9 @@ from mmuviz.costs import hosts
 from mmuviz.costs.hosts import MEANING, PROFILES
 from mmuviz.ground.errors import InputError
 from mmuviz.studies import validate
-from mmuviz.studies.experiments import NotCoveredError, experiment_of
+from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import Measurement, read_measurements
+from mmuviz.studies.point_scenarios import NotCoveredError
 from mmuviz.studies.validate import lines_of, results_of, summary, validate_command, wrong_orders
 
 POINTS = read_measurements()

@@ -1,0 +1,161 @@
+"""What a point of published measurements may have been: words of its workload, and the Scenario that they make."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mmuviz.engine.choices.driver import Driver
+from mmuviz.engine.choices.host import Host
+from mmuviz.engine.choices.memory import MemslotChoices
+from mmuviz.engine.choices.phases import Workload
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.choices.vm import VmChoices
+from mmuviz.engine.choices.workload import (
+    SequentialWorkload,
+)
+from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
+from mmuviz.ground.errors import shown
+from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_1G
+from mmuviz.mmu.config import Backing, DirtyLogMode
+from mmuviz.studies.measurements import Measurement
+
+GIB: Final = PAGES_PER_1G * PAGE_BYTES
+MOST: Final = 1_000_000
+MOST_GIB: Final = 4096
+SECONDS: Final = {"s": 1e-12, "ms": 1e-9, "us": 1e-6, "ns": 1e-3}
+
+
+class NotCoveredError(Exception):
+    """The model has no experiment for a point; the message says why."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A Scenario and what is read off its Recording.
+
+    Attributes:
+        table: the published table.
+        scenario: what is run.
+        metric: what is read off, see validate.modelled().
+        iteration: of the driver's loop.
+        beside: another Scenario that the reading compares with.
+        read_otherwise: where the source can be read in two ways, the other one in words, and its Scenario.
+    """
+
+    table: str
+    scenario: Scenario
+    metric: str
+    iteration: int = 0
+    beside: Scenario | None = None
+    read_otherwise: tuple[str, Scenario] | None = None
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """All that are run for it."""
+        others = (self.beside, self.read_otherwise and self.read_otherwise[1])
+        return (self.scenario, *(each for each in others if each))
+
+
+def whole(workload: dict[str, Any], field: str, default: int | None = None) -> int:
+    """A count in a workload.
+
+    Raises:
+        NotCoveredError: it is missing, or no count.
+    """
+    value = workload.get(field, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+        raise NotCoveredError(f"{field} is {shown(value)}, not a count up to {MOST}")
+    return value
+
+
+def mode_of(workload: dict[str, Any]) -> DirtyLogMode:
+    """The dirty-log mode as a workload words it."""
+    words = str(workload.get("mode", ""))
+    if "initially_set" in words:
+        return DirtyLogMode.MANUAL_INITIALLY_SET
+    return DirtyLogMode.LEGACY if "legacy" in words or not words else DirtyLogMode.MANUAL
+
+
+BACKINGS: Final = {
+    "hugetlb_1g": Backing.HUGETLB_1G,
+    "hugetlb_2m": Backing.HUGETLB_2M,
+    "thp": Backing.THP,
+    "4k": Backing.PAGES_4K,
+}
+TIMED: Final = re.compile(r"iteration(\d{1,3})_(dirty_memory|get_dirty_log|clear_dirty_log)_time", re.ASCII)
+SINGLE: Final = {
+    "enable_dirty_logging_time": "enable",
+    "disable_dirty_logging_time": "disable",
+    "populate_memory_time": "populate",
+    "tlb_flushes_while_disabling": "disable_flushes",
+    "kvm_page_fault_total": "faults",
+}
+READ_AS: Final = {"dirty_memory": "dirty", "get_dirty_log": "get", "clear_dirty_log": "clear"}
+
+
+def metric_of(metric: str) -> tuple[str, int]:
+    """What a metric of dirty_log_perf_test reads off, and of which iteration.
+
+    Raises:
+        NotCoveredError: the model has no such reading.
+    """
+    found = TIMED.fullmatch(metric)
+    if found:
+        return READ_AS[found[2]], int(found[1])
+    if metric in SINGLE:
+        return SINGLE[metric], 0
+    raise NotCoveredError(f"the model has no reading for {shown(metric)}")
+
+
+def bounded_gib(gib: int) -> int:
+    """Guest memory, times the passes over it, that is simulated in minutes.
+
+    Raises:
+        NotCoveredError: it is more than that, or none.
+    """
+    if not 0 < gib <= MOST_GIB:
+        raise NotCoveredError(f"{gib} GiB of guest memory, all passes together, are not within 1 to {MOST_GIB}")
+    return gib
+
+
+def scenario_of(
+    vm: VmChoices,
+    gib: int,
+    backing: Backing,
+    workload: Workload,
+    driver: Driver,
+    host: str,
+    *,
+    host_populated: bool = True,
+) -> Scenario:
+    """A Scenario of one memslot at guest physical address 0."""
+    slot = MemslotChoices(base=0, size=gib * GIB, backing=backing, host_populated=host_populated)
+    return Scenario(vm=vm, memory=(slot,), workload=workload, driver=driver, host=Host(profile=host))
+
+
+def perf_test(
+    point: Measurement,
+    vm: VmChoices,
+    host: str,
+    *,
+    table: str,
+    runs_while_disabling: bool = False,
+    iterations: int = 1,
+) -> Experiment:
+    """A point of dirty_log_perf_test, which makes so many iterations at least; its host populates nothing before."""
+    work = point.workload
+    metric, iteration = metric_of(point.metric)
+    gib = whole(work, "mem_per_vcpu_gib", 1)
+    backing = BACKINGS.get(str(work.get("backing", "hugetlb_1g")))
+    if backing is None:
+        raise NotCoveredError(f"backing={shown(work.get('backing'))} is none of {', '.join(BACKINGS)}")
+    bounded_gib(gib * vm.vcpus * max(iteration, 1))
+    share = whole(work, "write_pct", 100)
+    if share > 100:
+        raise NotCoveredError(f"write_pct={share} is no percentage")
+    driver = DirtyLogPerfTest(iterations=max(iteration, iterations), runs_while_disabling=runs_while_disabling)
+    workload = SequentialWorkload(write_percent=share)
+    scenario = scenario_of(vm, gib * vm.vcpus, backing, workload, driver, host, host_populated=False)
+    return Experiment(table, scenario, metric, iteration)
