@@ -114,7 +114,7 @@ def beside_spinner(steps: I64, hundredths: I64, host: HostProfile) -> I64:
 
     vCPUs of dirty_log_perf_test spin in userspace from the end of a pass to the beginning of the next one. That
     slows instructions down, and the walk past rmap heads, which is nothing else; it does not slow down what memory
-    takes: host["rmap_arm_ps"] and host["rmap_add_ps"] are cache misses, as are lines of the bitmap.
+    takes: lines of the bitmap, and all but host["rmap_busy_percent"] of arming and adding by reverse maps.
 
     Args:
         steps: from step_costs().
@@ -127,8 +127,10 @@ def beside_spinner(steps: I64, hundredths: I64, host: HostProfile) -> I64:
     busy = np.minimum(steps, hundredths * host["walk_ps"])
     heads = [work.WORK_RMAP_WALKED, work.WORK_RMAP_HEADS]
     busy[heads] = steps[heads]
-    shadow = work.WORK_SHADOW
-    busy[[each + shadow for each in ARMED]] = 0
+    share, shadow = host["rmap_busy_percent"], work.WORK_SHADOW
+    armed = [each + shadow for each in ARMED]
+    busy[armed] = steps[armed] * share // 100
+    busy[SHADOW_SPLITS] += SPTE_ENT_PER_PAGE * host["rmap_add_ps"] * SCALE * share // 100
     slower: I64 = steps + busy * (host["spin_percent"] - 100) // 100
     return slower
 
@@ -139,13 +141,15 @@ def _price_rmaps(found: I64, host: HostProfile) -> None:
     found[work.WORK_VISIT_HUGE + shadow : work.WORK_SPLIT_ENABLE_2M + shadow] = 0
     found[work.WORK_CLEAR_WALK_DOWN + shadow :] = 0
     found[[each + shadow for each in ARMED]] = host["rmap_arm_ps"] * SCALE
-    splits = slice(work.WORK_SPLIT_ENABLE_2M + shadow, work.WORK_SPLIT_CLEAR_1G + shadow + 1)
-    found[splits] += SPTE_ENT_PER_PAGE * host["rmap_add_ps"] * SCALE
+    found[SHADOW_SPLITS] += SPTE_ENT_PER_PAGE * host["rmap_add_ps"] * SCALE
 
 
 WORDS: Final = (work.WORK_GET_WORD, work.WORK_CLEAR_WORD, work.WORK_CLEAR_INITSET_WORD, work.WORK_RING_WORD)
 ARMED: Final = (work.WORK_PROTECT_4K, *(word + work.PAGE for word in WORDS))
 """Entries of a 4K leaf that is armed."""
+SHADOW_SPLITS: Final = slice(
+    work.WORK_SPLIT_ENABLE_2M + work.WORK_SHADOW, work.WORK_SPLIT_CLEAR_1G + work.WORK_SHADOW + 1
+)
 
 
 def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:

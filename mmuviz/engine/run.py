@@ -13,7 +13,8 @@ The order inside a step:
    fast_page_fault() fixes, and writes that set a dirty bit, take no lock; inside the private range they are
    executed ahead as well, but not while a TLB flush may come, which reaches only vCPUs that are in the guest.
 4. Every other fault is one event: VM exit; acquire mmu_lock, queueing if it is contended; change the tables
-   when it is acquired; charge the path and the work done; VM entry. Faults that install one 4K leaf each and
+   when it is acquired; charge the path and the work done; VM entry. Where the host has no page yet, it allocates
+   one at the VM exit, and the vCPU asks for mmu_lock once that is zeroed. Faults that install one 4K leaf each and
    meet nowhere but at the lock's cache line are executed in a loop of their own, in the order of time.
 5. Who waits for mmu_lock gets it in the order of asking.
 6. The ioctl thread walks in parts of 2 MiB, of 1 GiB while no vCPU runs. Each part changes the tables at its

@@ -36,6 +36,7 @@ MADE_FROM: Final = (
     "data/published",
     "studies/experiments.py",
     "studies/measurements.py",
+    "studies/point_scenarios.py",
     "studies/validate.py",
     "studies/verify.py",
 )

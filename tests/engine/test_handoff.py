@@ -50,7 +50,7 @@ def test_nobody_who_is_alone_pays_for_a_handoff() -> None:
 @pytest.mark.parametrize("name", ["handoff_ns", "handoff_few_ns"])
 def test_a_dearer_handoff_makes_no_pass_faster(name: str) -> None:
     for vcpus in (2, 4, 8):
-        times = [fault_ps(lazy(vcpus, **{name: ns}), vcpus) for ns in (100, 200, 300, 500)]
+        times = [fault_ps(lazy(vcpus, "direct_shadow", **{name: ns}), vcpus) for ns in (100, 200, 300, 500)]
         assert times == sorted(times)
 
 
