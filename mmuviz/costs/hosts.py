@@ -307,8 +307,13 @@ MEASURED: Final[dict[str, HostProfile]] = {
             "skylake_2021",
             "Intel Skylake of the series on disabling (Nov 2021); taken as two sockets, 96 threads. What zeroing and "
             "GET's copy take was fitted here, and every other profile takes it over",
-            {"zero_ps": 457_000, "copy_ps": 12_000},
-            ("gardon21-tdp-populate", "gardon21-tdp-iteration2_get"),
+            {"zero_ps": 457_000, "copy_ps": 12_000, "touch_ps": 2040, "line_ns": 290},
+            (
+                "gardon21-tdp-populate",
+                "gardon21-tdp-iteration2_get",
+                "gardon21-tdp-iteration1_dirty",
+                "gardon21-tdp-iteration2_dirty",
+            ),
         ),
         _profile(
             "ampere_one",
