@@ -105,7 +105,7 @@ def sequences_of(kernel: str) -> None:
     """Draw sequences for one kernel, each kernel others, and hold the twins against each other."""
 
     @seed(KERNELS.index(kernel))
-    @settings(reproducible, max_examples=36)
+    @settings(reproducible, max_examples=40)
     @given(documents(small_slots(), kernel))
     def agree(document: dict[str, Any]) -> None:
         run_both(document)
