@@ -291,7 +291,7 @@ MEASURED: Final[dict[str, HostProfile]] = {
             "nested_eager",
             "host of the nested eager split series v4 to v6 (Apr to May 2022); not named there",
             {
-                "hold_paging_ns": 330,
+                "hold_paging_ns": 310,
                 "rmap_head_ps": 2_500,
                 "rmap_arm_ps": 14_600,
                 "rmap_add_ps": 9_700,
