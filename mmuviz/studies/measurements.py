@@ -56,7 +56,7 @@ def read_measurements(path: Path | None = None) -> list[Measurement]:
     """
     name = "the shipped measurements" if path is None else str(path)
     try:
-        text = resources.files("mmuviz.data").joinpath(SHIPPED).read_bytes() if path is None else _text_of(path)
+        text = resources.files("mmuviz.data").joinpath(SHIPPED).read_bytes() if path is None else text_of(path)
         rows = json.loads(text)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
@@ -68,7 +68,13 @@ def read_measurements(path: Path | None = None) -> list[Measurement]:
     return [_point(name, index, row) for index, row in enumerate(rows)]
 
 
-def _text_of(path: Path) -> bytes:
+def text_of(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        InputError: it is no regular file, or too long.
+        OSError: it cannot be read.
+    """
     with open_regular(path) as file:
         text = file.read(MAX_FILE_BYTES + 1)
     if len(text) > MAX_FILE_BYTES:

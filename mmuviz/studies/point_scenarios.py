@@ -23,6 +23,8 @@ from mmuviz.studies.measurements import Measurement
 
 GIB: Final = PAGES_PER_1G * PAGE_BYTES
 MOST: Final = 1_000_000
+MIB: Final = 1 << 20
+MIB_PER_GIB: Final = 1024
 MOST_GIB: Final = 4096
 SECONDS: Final = {"s": 1e-12, "ms": 1e-9, "us": 1e-6, "ns": 1e-3}
 
@@ -42,6 +44,7 @@ class Experiment:
         iteration: of the driver's loop.
         beside: another Scenario that the reading compares with.
         read_otherwise: where the source can be read in two ways, the other one in words, and its Scenario.
+        assumed: what was taken where the row does not say, in words.
     """
 
     table: str
@@ -50,6 +53,7 @@ class Experiment:
     iteration: int = 0
     beside: Scenario | None = None
     read_otherwise: tuple[str, Scenario] | None = None
+    assumed: str = ""
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
@@ -120,9 +124,19 @@ def bounded_gib(gib: int) -> int:
     return gib
 
 
+def bounded_mib(mib: int, passes: int = 1) -> int:
+    """Guest memory that is simulated in minutes, with all passes over it.
+
+    Raises:
+        NotCoveredError: it is more than that, or none.
+    """
+    bounded_gib(-(-mib * passes // MIB_PER_GIB))
+    return mib
+
+
 def scenario_of(
     vm: VmChoices,
-    gib: int,
+    mib: int,
     backing: Backing,
     workload: Workload,
     driver: Driver,
@@ -131,7 +145,7 @@ def scenario_of(
     host_populated: bool = True,
 ) -> Scenario:
     """A Scenario of one memslot at guest physical address 0."""
-    slot = MemslotChoices(base=0, size=gib * GIB, backing=backing, host_populated=host_populated)
+    slot = MemslotChoices(base=0, size=mib * MIB, backing=backing, host_populated=host_populated)
     return Scenario(vm=vm, memory=(slot,), workload=workload, driver=driver, host=Host(profile=host))
 
 
@@ -157,5 +171,5 @@ def perf_test(
         raise NotCoveredError(f"write_pct={share} is no percentage")
     driver = DirtyLogPerfTest(iterations=max(iteration, iterations), runs_while_disabling=runs_while_disabling)
     workload = SequentialWorkload(write_percent=share)
-    scenario = scenario_of(vm, gib * vm.vcpus, backing, workload, driver, host, host_populated=False)
+    scenario = scenario_of(vm, gib * vm.vcpus * MIB_PER_GIB, backing, workload, driver, host, host_populated=False)
     return Experiment(table, scenario, metric, iteration)

@@ -39,6 +39,7 @@ class Result:
         modelled: in the point's unit; None where not covered.
         reason: why it is not covered, else empty.
         fitted: whether the host's profile was fitted to it.
+        assumed: what was taken where the row does not say, in words.
         also: what comes out where the point is read in another way, in its unit; and that way in words.
     """
 
@@ -48,6 +49,7 @@ class Result:
     reason: str
     fitted: bool = False
     also: tuple[str, float] | None = None
+    assumed: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -76,6 +78,7 @@ class Result:
             "modelled": self.modelled,
             "ratio": self.ratio,
             "reason": self.reason,
+            "assumed": self.assumed,
         }
 
 
@@ -248,9 +251,8 @@ def _result(point: Measurement, experiment: Experiment | NotCoveredError, runs: 
         also = other and (other[0], modelled(replace(experiment, scenario=other[1]), point.unit, runs))
     except NotCoveredError as reason:
         return Result(point, "", None, str(reason))
-    return Result(
-        point, experiment.table, value, "", content_of(point) in fitted_rows(experiment.scenario.host.profile), also
-    )
+    fitted = content_of(point) in fitted_rows(experiment.scenario.host.profile)
+    return Result(point, experiment.table, value, "", fitted, also, experiment.assumed)
 
 
 def content_of(point: Measurement) -> str:
@@ -302,6 +304,11 @@ def lines_of_point(result: Result) -> Iterator[str]:
         yield f"    {words:<62} {point.value:>14.6g} {value:>14.6g} {point.unit:<8}{also}".rstrip()
 
 
+def _assumed_line(result: Result) -> Iterator[str]:
+    if result.assumed:
+        yield f"    {result.assumed}"
+
+
 def summary_lines(results: list[Result]) -> Iterator[str]:
     """Errors by table, of the points that the host's profile was fitted to and of all others."""
     covered = [each for each in results if each.modelled is not None]
@@ -329,6 +336,7 @@ def lines_of(results: Iterable[Result]) -> Iterator[str]:
             table = each.table
             yield table
         yield from lines_of_point(each)
+        yield from _assumed_line(each)
     yield ""
     yield from summary_lines(seen)
     wrong = wrong_orders(seen)

@@ -131,7 +131,9 @@ def test_the_report_and_its_json_say_the_same(tmp_path: Path) -> None:
     out = io.StringIO()
     assert validate_command(path, out, json_form=True) == 0
     found = json.loads(out.getvalue())
-    assert [set(each) for each in found] == [{"id", "covered", "measured", "modelled", "ratio", "reason"}] * len(rows)
+    assert [set(each) for each in found] == [
+        {"id", "covered", "measured", "modelled", "ratio", "reason", "assumed"}
+    ] * len(rows)
     text = "\n".join(lines_of(results_of(read_measurements(path))))
     for each in found:
         assert each["ratio"] == pytest.approx(each["modelled"] / each["measured"])

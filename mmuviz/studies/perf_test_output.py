@@ -1,0 +1,253 @@
+"""What dirty_log_perf_test prints, as measurements: plain, quoted in a mail, or in a log of kselftest."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mmuviz.ground.errors import InputError, one_line, shown
+
+TOOL: Final = "dirty_log_perf_test"
+_PREFIX: Final = re.compile(r"^(?:\s*(?:>|\||#(?!\s*selftests)|\[ *\d+\.\d+\]))*\s*")
+"""Quotes of a mail, comments of TAP, and times of a console."""
+_TIME: Final = re.compile(
+    r"(?P<what>Populate memory|Enabling dirty logging|Disabling dirty logging|"
+    r"Iteration (?P<iteration>\d+) (?:dirty memory|get dirty log|clear dirty log)) time: (?P<s>\d+\.\d+)s$"
+)
+_STARTS: Final = re.compile(r"(?:Test iterations: (?P<iterations>\d+)|Testing guest mode: (?P<mode>.+))$")
+_MEMORY: Final = re.compile(r"guest physical test memory:? \[(?P<low>0x[0-9a-f]+), (?P<high>0x[0-9a-f]+)\)$")
+_COMMAND: Final = re.compile(r"(?:^|[\s/$])dirty_log_perf_test((?:\s+-\S.*)?)$")
+_OTHER_TEST: Final = re.compile(r"selftests: kvm: (?P<name>\w+)$")
+_SIZE: Final = re.compile(r"(?P<count>\d+)(?P<unit>[kKmMgGtT]?)")
+METRICS: Final = {
+    "Populate memory": "populate_memory_time",
+    "Enabling dirty logging": "enable_dirty_logging_time",
+    "Disabling dirty logging": "disable_dirty_logging_time",
+}
+BACKINGS: Final = {
+    "anonymous": "4k",
+    "anonymous_thp": "thp",
+    "anonymous_hugetlb_2mb": "hugetlb_2m",
+    "anonymous_hugetlb_1gb": "hugetlb_1g",
+}
+"""Sources of memory (-s) that the model has, by the tool's names; THP is off for memory that is merely anonymous."""
+FLAGS: Final = "aeghnoc"
+WITH_VALUE: Final = "bfimprsvwxc"
+MANUAL: Final = "manual_protect+initially_set"
+LEGACY: Final = "legacy(no manual protect)"
+MIB: Final = 1 << 20
+NEEDED: Final = {
+    "kernel": "the host's, e.g. --set kernel=6.12",
+    "strategy": "whether KVM splits eagerly: --set strategy=eager or lazy",
+    "vcpus": "-v of the command",
+    "backing": f"-s of the command: --set backing={', '.join(sorted(set(BACKINGS.values())))}",
+    "mem_per_vcpu_mib": "-b of the command",
+    "mode": "with -g legacy, else manual",
+    "write_pct": "-w of the command, by default 100",
+    "access": "with -a random, else sequential",
+    "mmu": "tdp, legacy shadow MMU, shadow paging, or nested",
+}
+"""What an experiment is made of, and where it is to be had."""
+ASSUMED: Final = {"mmu": "tdp"}
+"""What is taken where nobody says; the rows' notes say so."""
+OPTIONAL: Final = ("host", "arch", "vendor", "pml", "split_chunk", "source_title", "source_url", "cmd")
+
+
+@dataclass
+class _Run:
+    """One run of the tool, as far as its lines tell.
+
+    Attributes:
+        fields: of the workload.
+        times: metric -> seconds.
+        memory_bytes: of all vCPUs; 0 where it is not told.
+    """
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+    memory_bytes: int = 0
+
+
+def rows_of(text: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Read output of dirty_log_perf_test.
+
+    Args:
+        text: with one or several runs in it, and anything else around them.
+        given: fields of the workload that the output does not say, by name; `cmd` is a whole command.
+
+    Returns:
+        Rows of the measurements' schema, one a time, in order.
+
+    Raises:
+        InputError: there is none of its lines, a field is missing, or one is wrong.
+    """
+    _check_names(given)
+    runs = list(_runs(text))
+    if not runs:
+        raise InputError(f"has no line of {TOOL} in it; give its output, e.g. 'Populate memory time: 0.201452560s'")
+    rows = []
+    for number, run in enumerate(runs, 1):
+        work, notes = _workload(run, given)
+        where = f"{TOOL}-{number}" if len(runs) > 1 else TOOL
+        rows += [
+            {
+                "id": f"{where}-{metric}",
+                "source_title": given.get("source_title", ""),
+                "source_url": given.get("source_url", ""),
+                "workload": {name: value for name, value in work.items() if name != "strategy"},
+                "metric": metric,
+                "unit": "s",
+                "value": seconds,
+                "strategy": work["strategy"],
+                "notes": notes,
+            }
+            for metric, seconds in run.times.items()
+        ]
+    return rows
+
+
+def _check_names(given: Mapping[str, str]) -> None:
+    for name in given:
+        if name not in (*NEEDED, *OPTIONAL):
+            raise InputError(f"--set {shown(name)} is no field of a run; fields are {', '.join((*NEEDED, *OPTIONAL))}")
+
+
+def _runs(text: str) -> Iterator[_Run]:
+    run, command, ours = _Run(), {}, True
+    for line in text.splitlines():
+        words = _PREFIX.sub("", line).rstrip()
+        other, asked = _OTHER_TEST.search(words), _COMMAND.search(words)
+        if other:
+            ours = other["name"] == TOOL
+        elif (asked and not words.endswith("s")) or (asked and " -" in words):
+            command = command_fields(asked[1])
+        started, memory, time = (each.match(words) for each in (_STARTS, _MEMORY, _TIME))
+        if started and run.times:
+            yield run
+            run = _Run()
+        if ours and memory:
+            run.memory_bytes = int(memory["high"], 16) - int(memory["low"], 16)
+        if ours and time:
+            run.fields = run.fields or command
+            run.times[_metric(time)] = float(time["s"])
+    if run.times:
+        yield run
+
+
+def _metric(found: re.Match[str]) -> str:
+    what = found["what"]
+    if found["iteration"] is None:
+        return METRICS[what]
+    kind = what.split(" ", 2)[2].replace(" ", "_")
+    return f"iteration{int(found['iteration'])}_{kind}_time"
+
+
+def command_fields(words: str) -> dict[str, Any]:
+    """What a command of the tool says, its defaults among it.
+
+    Args:
+        words: behind its name, e.g. "-v 96 -b 1G -s anonymous_hugetlb_1gb -g".
+
+    Returns:
+        Fields of a workload.
+
+    Raises:
+        InputError: an option is none, or is not modelled.
+    """
+    options = _options(words)
+    if "n" in options or "o" in options or "x" in options:
+        name = next(each for each in "nox" if each in options)
+        raise InputError(f"{TOOL} -{name}: the model has no such experiment; give a run without it")
+    source = options.get("s", "anonymous")
+    backing = BACKINGS.get(source.replace("shared_hugetlb", "anonymous_hugetlb_2mb"))
+    if backing is None:
+        raise InputError(f"{TOOL} -s {shown(source)}: the model has {', '.join(BACKINGS)}")
+    return {
+        "vcpus": _count(options.get("v", "1"), "-v"),
+        "mem_per_vcpu_mib": _mib(options.get("b", "1G"), "-b"),
+        "backing": backing,
+        "mode": LEGACY if "g" in options else MANUAL,
+        "write_pct": _percent(options),
+        "access": "random" if "a" in options else "sequential",
+        "runs_while_disabling": "e" in options,
+    }
+
+
+def _options(words: str) -> dict[str, str]:
+    try:
+        left = shlex.split(words, comments=True)
+    except ValueError as error:
+        raise InputError(f"{TOOL} {shown(words.strip())}: {one_line(str(error))}") from error
+    found: dict[str, str] = {}
+    while left and left[0].startswith("-"):
+        word = left.pop(0)
+        name, rest = word[1:2], word[2:]
+        if name in WITH_VALUE and (rest or (left and not left[0].startswith("-"))):
+            found[name] = rest or left.pop(0)
+        elif name in FLAGS and name:
+            found[name] = ""
+            if rest:
+                left.insert(0, f"-{rest}")
+        else:
+            raise InputError(f"{TOOL} {shown(word)}: it has no such option, or its value is missing")
+    return found
+
+
+def _percent(options: Mapping[str, str]) -> int:
+    if "f" in options:  # older ones: one access in f writes
+        return 100 // max(_count(options["f"], "-f"), 1)
+    return _count(options.get("w", "100"), "-w")
+
+
+def _count(text: str, where: str) -> int:
+    if not re.fullmatch(r"\d{1,7}", text):
+        raise InputError(f"{where}={shown(text)} must be a whole number")
+    return int(text)
+
+
+def _mib(text: str, where: str) -> int:
+    found = _SIZE.fullmatch(text)
+    size = int(found["count"]) << {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}[found["unit"].lower()] if found else 0
+    if not MIB <= size <= 1 << 43 or size % MIB:
+        raise InputError(f"{where}={shown(text)} must be a size in whole MiB, e.g. 512M or 1G")
+    return size // MIB
+
+
+def _workload(run: _Run, given: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """The workload's fields, and what was taken where nobody says."""
+    work: dict[str, Any] = {"tool": TOOL, **run.fields}
+    if "cmd" in given:
+        asked = _COMMAND.search(given["cmd"].strip())
+        if asked is None:
+            raise InputError(f"cmd={shown(given['cmd'])} must be a command of {TOOL}")
+        work |= command_fields(asked[1])
+    if "mode" not in work and any("get_dirty_log" in each for each in run.times):
+        work["mode"] = MANUAL if any("clear_dirty_log" in each for each in run.times) else LEGACY
+    work |= {name: _typed(name, value) for name, value in given.items() if name not in ("cmd", "source_title")}
+    work.pop("source_url", None)
+    if run.memory_bytes and "vcpus" in work and "mem_per_vcpu_mib" not in work:
+        work["mem_per_vcpu_mib"] = run.memory_bytes // MIB // max(work["vcpus"], 1)
+    taken = {name: value for name, value in ASSUMED.items() if name not in work}
+    work |= taken
+    missing = [name for name in NEEDED if name not in work]
+    if missing:
+        asked_for = "; ".join(f"{name} ({NEEDED[name]})" for name in missing)
+        raise InputError(f"does not say {asked_for}; give --set cmd='{TOOL} -v …' or each with --set")
+    return work, ", ".join(f"{name}={value} is assumed" for name, value in taken.items())
+
+
+def _typed(name: str, value: str) -> Any:  # noqa: ANN401 - a count, a switch, or text
+    if name in ("vcpus", "mem_per_vcpu_mib", "write_pct"):
+        return _count(value, name)
+    if name == "pml" and value in ("true", "false"):
+        return value == "true"
+    if name == "mode" and value in ("legacy", "manual"):
+        return LEGACY if value == "legacy" else MANUAL
+    if name == "backing" and value not in BACKINGS.values():
+        raise InputError(f"backing={shown(value)} must be one of {', '.join(BACKINGS.values())}")
+    if name == "strategy" and value not in ("eager", "lazy"):
+        raise InputError(f"strategy={shown(value)} must be eager or lazy")
+    return value

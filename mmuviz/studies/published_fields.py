@@ -1,0 +1,157 @@
+"""The experiment that a row of measurements was, by its fields alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mmuviz.costs.hosts import PROFILES
+from mmuviz.engine.choices.phases import Workload
+from mmuviz.engine.choices.units import size_of
+from mmuviz.engine.choices.vm import VmChoices
+from mmuviz.engine.choices.workload import SequentialWorkload, UniformRandomWorkload
+from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
+from mmuviz.ground.errors import shown
+from mmuviz.studies.measurements import Measurement
+from mmuviz.studies.point_scenarios import (
+    BACKINGS,
+    Experiment,
+    NotCoveredError,
+    bounded_mib,
+    metric_of,
+    mode_of,
+    scenario_of,
+    whole,
+)
+
+TOOL: Final = "dirty_log_perf_test"
+ITERATIONS: Final = 2
+"""The tool's default, where the row does not say."""
+NEEDED: Final = ("tool", "kernel", "vcpus", "backing", "mode")
+"""Fields without which nothing is run, beside `strategy` and the memory."""
+MMUS: Final = (
+    ("nested", "nested"),
+    ("paging", "shadow_paging"),
+    ("ept=n", "shadow_paging"),
+    ("npt=n", "shadow_paging"),
+    ("legacy", "direct_shadow"),
+    ("tdp_mmu=n", "direct_shadow"),
+    ("direct_shadow", "direct_shadow"),
+    ("stage2", "stage2"),
+    ("tdp", "tdp"),
+)
+"""A part of how a row words the MMU, and which one it is; the first that fits."""
+NEAREST: Final = {
+    "nested": "nested_eager",
+    "shadow_paging": "shadow_eager",
+    "direct_shadow": "shadow_eager",
+    "stage2": "ampere_one",
+    "tdp": "tdp_eager",
+}
+"""The profile that was fitted to most measurements of an MMU."""
+
+
+def from_fields(point: Measurement) -> Experiment:
+    """The experiment of a row whose source nobody knows.
+
+    Args:
+        point: with `workload.tool` dirty_log_perf_test.
+
+    Returns:
+        What to run and what to read off; `assumed` says what the row left open.
+
+    Raises:
+        NotCoveredError: a field is missing or names what the model has not.
+    """
+    work = point.workload
+    missing = [name for name in NEEDED if work.get(name) in (None, "")]
+    missing += ["strategy"] if not point.strategy else []
+    missing += ["mem_per_vcpu_gib"] if not any(name in work for name in MEMORIES) else []
+    if work.get("tool") not in (None, "", TOOL):
+        raise NotCoveredError(f"tool={shown(work['tool'])} is none of {TOOL}")
+    if missing:
+        raise NotCoveredError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    vm, (host, assumed) = _vm(point), _host(work)
+    metric, iteration = metric_of(point.metric)
+    iterations = max(iteration, whole(work, "iterations", ITERATIONS))
+    mib = bounded_mib(_mib(work, vm.vcpus), iterations)
+    driver = DirtyLogPerfTest(iterations=iterations, runs_while_disabling=bool(work.get("runs_while_disabling", False)))
+    backing = _one_of("backing", str(work["backing"]).split(" ")[0], BACKINGS)
+    scenario = scenario_of(vm, mib, backing, _workload(work), driver, host, host_populated=False)
+    return Experiment("other sources", scenario, metric, iteration, assumed=assumed)
+
+
+MEMORIES: Final = {"mem_per_vcpu_gib": 1024, "mem_per_vcpu_mib": 1, "mem_gib": 1024}
+"""How a row says the memory, in MiB of each; mem_gib is that of all vCPUs."""
+
+
+def _mib(work: dict[str, Any], vcpus: int) -> int:
+    name = next(name for name in MEMORIES if name in work)
+    return whole(work, name) * MEMORIES[name] * (1 if name == "mem_gib" else vcpus)
+
+
+def _one_of(name: str, value: str, known: dict[str, Any]) -> Any:  # noqa: ANN401 - of the table's values
+    if value not in known:
+        raise NotCoveredError(f"{name}={shown(value)} is none of {', '.join(known)}")
+    return known[value]
+
+
+def _vm(point: Measurement) -> VmChoices:
+    work, mmu = point.workload, mmu_of(point.workload)
+    eager = point.strategy.startswith("eager")
+    if not eager and not point.strategy.startswith("lazy"):
+        raise NotCoveredError(f"strategy={shown(point.strategy)} must begin with eager or lazy")
+    fields: dict[str, Any] = {"kernel": str(work["kernel"]), "mmu": mmu, "dirty_log_mode": mode_of(work)}
+    fields["vcpus"] = whole(work, "vcpus")
+    if mmu == "stage2":
+        chunk = str(work.get("split_chunk", "2M")).replace("M", " MiB").replace("G", " GiB")
+        fields["split_chunk"] = size_of(chunk) if eager else 0
+    else:
+        fields["eager_page_split"] = eager
+    for name in ("vendor", "pml"):
+        if name in work:
+            fields[name] = work[name]
+    if mmu == "stage2":
+        fields["vendor"] = "arm64"
+    return VmChoices.model_validate(fields)
+
+
+def mmu_of(work: dict[str, Any]) -> str:
+    """Which MMU a row speaks of; tdp where it says nothing.
+
+    Raises:
+        NotCoveredError: none of the model's.
+    """
+    words = str(work.get("mmu", "")).lower()
+    if work.get("arch") == "arm64":
+        return "stage2"
+    if not words:
+        return "tdp"
+    found = next((mmu for part, mmu in MMUS if part in words), None)
+    if found is None:
+        raise NotCoveredError(f"mmu={shown(work['mmu'])} is none of {', '.join(sorted(NEAREST))}")
+    return found
+
+
+def _host(work: dict[str, Any]) -> tuple[str, str]:
+    """The profile, and what is to be said of it where the row names none."""
+    named = work.get("host")
+    if named is not None:
+        if named not in PROFILES:
+            raise NotCoveredError(f"host={shown(named)} is none of {', '.join(PROFILES)}")
+        return str(named), ""
+    vcpus, mmu = whole(work, "vcpus"), mmu_of(work)
+    nearest = NEAREST[mmu]
+    wide = f"{nearest}_416"
+    if wide in PROFILES and vcpus > PROFILES[nearest]["cpus"]:
+        nearest = wide
+    return nearest, f"host {nearest}, the nearest profile: the row names none"
+
+
+def _workload(work: dict[str, Any]) -> Workload:
+    share = whole(work, "write_pct", 100)
+    if share > 100:
+        raise NotCoveredError(f"write_pct={share} is no percentage")
+    access = str(work.get("access", "sequential"))
+    if access not in ("sequential", "random"):
+        raise NotCoveredError(f"access={shown(access)} is none of sequential, random")
+    return UniformRandomWorkload(write_percent=share) if access == "random" else SequentialWorkload(write_percent=share)

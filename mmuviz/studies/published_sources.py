@@ -1,0 +1,310 @@
+"""What the published sources leave unsaid in their rows, source by source: kernel, host, mode, which MMU."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Final
+
+from mmuviz.engine.choices.driver import Driver
+from mmuviz.engine.choices.phases import Workload
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.choices.vm import VmChoices
+from mmuviz.engine.choices.workload import (
+    IdleWorkload,
+    SequentialWorkload,
+    StridedWorkload,
+    UniformRandomWorkload,
+)
+from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
+from mmuviz.engine.drivers.enable_only import EnableOnly
+from mmuviz.engine.drivers.pre_split import PreSplit
+from mmuviz.ground.errors import shown
+from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M
+from mmuviz.mmu.config import Backing, DirtyLogMode
+from mmuviz.studies.measurements import Measurement, read_measurements
+from mmuviz.studies.point_scenarios import (
+    GIB,
+    MIB_PER_GIB,
+    Experiment,
+    NotCoveredError,
+    bounded_gib,
+    mode_of,
+    perf_test,
+    scenario_of,
+    whole,
+)
+
+
+def tdp_series(point: Measurement) -> Experiment:
+    """Eager page splitting for the TDP MMU, v1 and v2: 5.18 against what was before."""
+    lazy = point.strategy.startswith("lazy")
+    mode, vcpus = mode_of(point.workload), whole(point.workload, "vcpus")
+    before = VmChoices(kernel="5.17", dirty_log_mode=mode, vcpus=vcpus, pml=True)
+    since = VmChoices(kernel="5.18", dirty_log_mode=mode, eager_page_split=True, vcpus=vcpus, pml=True)
+    vm, other = (before, since) if lazy else (since, before)
+    if point.metric != "cpu_time_to_split":
+        return perf_test(point, vm, "tdp_eager", table="tdp_eager")
+    gib = bounded_gib(vcpus)
+    scenario, beside = (
+        scenario_of(
+            each,
+            gib * MIB_PER_GIB,
+            Backing.HUGETLB_1G,
+            SequentialWorkload(),
+            DirtyLogPerfTest(iterations=1),
+            "tdp_eager",
+        )
+        for each in (vm, other)
+    )
+    return Experiment("cpu_time_to_split", scenario, "cpu_dirty" if lazy else "cpu_enable", 1, beside)
+
+
+def on_fault(point: Measurement) -> Experiment:
+    """Zap on fault, split on fault, and eager, over vCPUs."""
+    strategy = point.strategy
+    if "nx_huge_pages" in point.workload:
+        raise NotCoveredError("execution under nx_huge_pages is not modelled")
+    vm = VmChoices(
+        kernel="6.1" if "zap" in strategy else "6.2",
+        dirty_log_mode=mode_of(point.workload),
+        eager_page_split=strategy.startswith("eager"),
+        vcpus=whole(point.workload, "vcpus"),
+        pml=True,
+    )
+    return perf_test(point, vm, "split_on_fault", table="split_on_fault")
+
+
+def shadow_series_v1(point: Measurement) -> Experiment:
+    """Eager page splitting for the shadow MMU, v1 (never merged)."""
+    return _shadow_series(point, "shadow-eager-v1", "shadow_v1")
+
+
+def shadow_series_v3(point: Measurement) -> Experiment:
+    """The same, v3 (never merged), and v4 for nested."""
+    return _shadow_series(point, "shadow-eager-v3", "shadow_v3")
+
+
+def _shadow_series(point: Measurement, kernel: str, table: str) -> Experiment:
+    words = str(point.workload.get("mmu", ""))
+    nested, paging = "nested" in words, "ept=N" in words
+    vm = VmChoices(
+        kernel="nested-eager-v4" if nested else kernel,
+        dirty_log_mode=mode_of(point.workload),
+        eager_page_split=point.strategy.startswith("eager"),
+        mmu="nested" if nested else "shadow_paging" if paging else "direct_shadow",
+        vcpus=whole(point.workload, "vcpus"),
+        pml=not nested and not paging,
+    )
+    host = "nested_eager" if nested else "shadow_eager"
+    return perf_test(point, vm, host, table="nested" if nested else table)
+
+
+def fast_fault(point: Measurement) -> Experiment:
+    """Lockless fast_page_fault() in the TDP MMU, 5.15, and in the shadow MMU."""
+    if "before" in point.strategy:
+        raise NotCoveredError("a kernel before 5.15: fast_page_fault() under mmu_lock is not modelled")
+    vm = VmChoices(
+        kernel="5.15",
+        dirty_log_mode=DirtyLogMode.LEGACY,
+        mmu="direct_shadow" if "legacy" in point.strategy else "tdp",
+        vcpus=whole(point.workload, "vcpus"),
+        pml=False,
+    )
+    if point.metric != "iteration2_dirty_memory_time":
+        raise NotCoveredError(f"{point.metric}: another test than dirty_log_perf_test")
+    return perf_test(point, vm, "split_on_fault", table="fast_page_fault")
+
+
+def disabling(point: Measurement) -> Experiment:
+    """Disabling with vCPUs running: zap up to 6.12, recover in place from 6.13."""
+    vm = VmChoices(
+        kernel="6.13" if "recover" in point.strategy else "6.12",
+        dirty_log_mode=DirtyLogMode.MANUAL_INITIALLY_SET,
+        eager_page_split=True,
+        vcpus=whole(point.workload, "vcpus"),
+        pml=True,
+    )
+    return perf_test(point, vm, "disabling", table="disable", runs_while_disabling=True)
+
+
+def whole_run(point: Measurement) -> Experiment:
+    """Whole runs of dirty_log_perf_test, with its two iterations: zap on fault, and the shadow MMU."""
+    shadow = "legacy" in str(point.workload.get("mmu", ""))
+    if "promotes in place" in point.strategy and point.metric == "disable_dirty_logging_time":
+        raise NotCoveredError("code that no release has")
+    vm = VmChoices(
+        kernel="5.17",
+        dirty_log_mode=mode_of(point.workload),
+        mmu="direct_shadow" if shadow else "tdp",
+        vcpus=whole(point.workload, "vcpus"),
+        pml=True,
+    )
+    return perf_test(point, vm, "shadow_eager" if shadow else "skylake_2021", table="whole_runs", iterations=2)
+
+
+CHUNKS: Final = {"2M": PAGES_PER_2M * PAGE_BYTES, "1G": GIB}
+
+
+def arm_chunks(point: Measurement) -> Experiment:
+    """arm64: eager splitting of 1G pages in chunks of either size."""
+    chunk = CHUNKS.get(str(point.workload.get("split_chunk")))
+    if chunk is None:
+        raise NotCoveredError(f"split_chunk={shown(point.workload.get('split_chunk'))} is none of {', '.join(CHUNKS)}")
+    vm = VmChoices(
+        kernel="6.5",
+        dirty_log_mode=mode_of(point.workload),
+        mmu="stage2",
+        vcpus=whole(point.workload, "vcpus"),
+        split_chunk=chunk,
+    )
+    return perf_test(_with_backing(point), vm, "ampere_one", table="arm64_chunks")
+
+
+def _with_backing(point: Measurement) -> Measurement:
+    """A point whose backing has a comment behind it, without the comment."""
+    backing = str(point.workload.get("backing", "hugetlb_1g")).split(" ")[0]
+    return replace(point, workload={**point.workload, "backing": backing})
+
+
+def arm_splitting(point: Measurement) -> Experiment:
+    """arm64: dirty_log_perf_test with a stride of 2M, or one write in ten."""
+    work = point.workload
+    if point.metric != "guest_dirty_time":
+        raise NotCoveredError(f"the model has no reading for {point.metric}")
+    workload: Workload = SequentialWorkload(write_percent=10)
+    if "sparse" in str(work.get("cmd", "")):
+        workload = StridedWorkload()
+    vm = VmChoices(
+        kernel="6.5",
+        dirty_log_mode=DirtyLogMode.MANUAL_INITIALLY_SET,
+        mmu="stage2",
+        vcpus=whole(work, "vcpus"),
+        split_chunk=PAGES_PER_2M * PAGE_BYTES if point.strategy.startswith("eager") else 0,
+    )
+    gib = bounded_gib(vm.vcpus * whole(work, "mem_per_vcpu_gib", 1))
+    scenario = scenario_of(
+        vm, gib * MIB_PER_GIB, Backing.HUGETLB_2M, workload, DirtyLogPerfTest(iterations=2), "ampere_one"
+    )
+    return Experiment("arm64", scenario, "dirty", 2)
+
+
+def start_cost(point: Measurement) -> Experiment:
+    """What starting to log costs with and without initially-all-set."""
+    work = point.workload
+    arm = work.get("arch") == "arm64"
+    initset = point.strategy.startswith("initially_set")
+    if initset and "huge pages WP" in point.strategy:
+        raise NotCoveredError("a kernel before 5.14, where initially-all-set still protected huge pages at enable")
+    mode = DirtyLogMode.MANUAL_INITIALLY_SET if initset else DirtyLogMode.LEGACY
+    vm = VmChoices(kernel="5.15", dirty_log_mode=mode, mmu="stage2" if arm else "direct_shadow", pml=False)
+    sizes = {"4K": Backing.PAGES_4K, "2M": Backing.HUGETLB_2M, "1G": Backing.HUGETLB_1G}
+    # Where the source names no page size: QEMU asks for transparent huge pages.
+    backing = sizes.get(str(work["page_size"])) if "page_size" in work else Backing.THP
+    gib = whole(work, "pressure_gib", whole(work, "mem_gib", 0))
+    if backing is None:
+        raise NotCoveredError(f"page_size={shown(work.get('page_size'))} is none of {', '.join(sizes)}")
+    host = "kunpeng_920" if arm else "xeon_6152"
+    scenario = scenario_of(vm, bounded_gib(gib) * MIB_PER_GIB, backing, IdleWorkload(), EnableOnly(), host)
+    return Experiment("start_cost", scenario, "enable")
+
+
+def pre_split(point: Measurement) -> Experiment:
+    """The pre-split of 2020: every page faulted by a dummy vCPU before logging starts."""
+    if point.metric not in ("hypervisor_cost", "pre_split_time"):
+        raise NotCoveredError(f"{point.metric}: NUMA balancing of the host is not modelled")
+    timed = point.metric == "pre_split_time"
+    vcpus, gib = whole(point.workload, "vcpus"), bounded_gib(whole(point.workload, "mem_gib"))
+    vm = VmChoices(kernel="5.15", dirty_log_mode=DirtyLogMode.LEGACY, mmu="direct_shadow", vcpus=vcpus, pml=not timed)
+    if timed:
+        scenario = scenario_of(
+            vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, IdleWorkload(), PreSplit(iterations=0), "xeon_6161"
+        )
+        return Experiment("pre_split", scenario, "pre_split")
+    driver: Driver = DirtyLogPerfTest(iterations=1) if point.strategy == "lazy" else PreSplit(iterations=1)
+    workload = UniformRandomWorkload(shared=True, accesses=20_000)
+    scenario = scenario_of(vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, workload, driver, "xeon_6161")
+    return Experiment("pre_split", scenario, "stall_share", 1)
+
+
+def by_slot(point: Measurement) -> Experiment:
+    """The memslot of 1.5 TB that takes 30 s to split: never fitted, always predicted."""
+    tib = point.workload.get("memslot_tib")
+    if not isinstance(tib, int | float) or point.metric != "eager_split_time" or not 0 < tib <= 4:
+        raise NotCoveredError("a statement on the design, not a measurement")
+    tebi, tera = _split_at_enable(tib * 2**40), _split_at_enable(tib * 10**12)
+    words = f"read as {tib:g}e12 bytes, {tera.memory[0].size // GIB} GiB"
+    return Experiment("rfc_1.5TB", tebi, "enable", read_otherwise=(words, tera))
+
+
+def _split_at_enable(size_bytes: float) -> Scenario:
+    vm = VmChoices(kernel="5.18", dirty_log_mode=DirtyLogMode.LEGACY, eager_page_split=True, pml=True)
+    gib = math.ceil(size_bytes / GIB)
+    return scenario_of(vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, IdleWorkload(), EnableOnly(), "tdp_eager")
+
+
+KNOWN: Final[tuple[tuple[str, Callable[[Measurement], Experiment]], ...]] = (
+    ("20211213225918.672507-1-dmatlack", tdp_series),
+    ("20220119230739.2234394-1-dmatlack", tdp_series),
+    ("a3fe5dbda0a4", tdp_series),
+    ("c9bd3bca-f901-d8db-c23d-5292ab7bd247", by_slot),
+    ("20220203010051.2813563-1-dmatlack", shadow_series_v1),
+    ("20220401175554.1931568-1-dmatlack", shadow_series_v3),
+    ("20220422210546.458943-1-dmatlack", shadow_series_v3),
+    ("20221109185905.486172-3-dmatlack", on_fault),
+    ("20210611235701.3941724-1-dmatlack", fast_fault),
+    ("20240805233114.4060019-1-dmatlack", disabling),
+    ("20211110223010.1392399-1-bgardon", whole_run),
+    ("CAOHnOry-RG=nyvbWkSV5pCh--9pp=DtcXXNL=bguAW3o+XV0Pw", arm_chunks),
+    ("20230113035000.480021-1-ricarkol", arm_splitting),
+    ("20221112081714.2169495-1-ricarkol", arm_splitting),
+    ("3c9bd4006bfc", start_cost),
+    ("c862626e19ef", start_cost),
+    ("B2D15215269B544CADD246097EACE7474BAF9AB6", pre_split),
+    ("20200220181708.GE2905@xz-x1", pre_split),
+)
+"""The Message-ID or commit in a source's address, and what its rows leave unsaid: kernel, host, mode, MMU."""
+
+
+VARIES: Final = ("vcpus", "write_pct", "mem_per_vcpu_gib", "mem_gib", "note")
+"""Fields of a workload in which rows of one table differ."""
+Maker = Callable[[Measurement], Experiment]
+
+
+def known_source(point: Measurement) -> Maker | None:
+    """What makes the experiment of a row of a source that is known; None for another source.
+
+    By the source's address, else, where a row names no kernel, by its other fields: they are those of one table alone.
+
+    Args:
+        point: a row; its title counts for nothing.
+    """
+    found = _by_address(point)
+    if found is not None or "kernel" in point.workload:
+        return found
+    alike = _tables().get(_signature(point), set())
+    return next(iter(alike)) if len(alike) == 1 else None
+
+
+def _by_address(point: Measurement) -> Maker | None:
+    return next((make for key, make in KNOWN if key in point.source_url), None)
+
+
+def _signature(point: Measurement) -> str:
+    """What the rows of one table have in common."""
+    work = {name: value for name, value in point.workload.items() if name not in VARIES}
+    return json.dumps([work, point.strategy], sort_keys=True)
+
+
+@cache
+def _tables() -> dict[str, set[Maker]]:
+    """The sources of each table that is shipped."""
+    found: dict[str, set[Maker]] = {}
+    for point in read_measurements():
+        make = _by_address(point)
+        if make is not None:
+            found.setdefault(_signature(point), set()).add(make)
+    return found

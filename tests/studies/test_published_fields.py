@@ -1,0 +1,117 @@
+"""The experiment of a row: by its fields, whatever its title; what it leaves open is named or said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.mmu.config import Backing, DirtyLogMode
+from mmuviz.studies.experiments import experiment_of
+from mmuviz.studies.measurements import Measurement, read_measurements
+from mmuviz.studies.point_scenarios import Experiment, NotCoveredError
+
+GIB = 1 << 30
+WORK: dict[str, Any] = {
+    "tool": "dirty_log_perf_test",
+    "kernel": "6.12",
+    "vcpus": 8,
+    "mem_per_vcpu_gib": 1,
+    "backing": "hugetlb_1g",
+    "mode": "manual_protect+initially_set",
+}
+
+
+def row(metric: str = "iteration1_dirty_memory_time", strategy: str = "lazy", **changes: object) -> Measurement:
+    work = {name: value for name, value in {**WORK, **changes}.items() if value is not None}
+    return Measurement("mine", "A blog post", work, metric, "s", 1.0, strategy)
+
+
+def of(**changes: object) -> Experiment:
+    return experiment_of(row(**changes))  # type: ignore[arg-type]  # fields of a workload, or of row()
+
+
+def outcome(point: Measurement) -> Experiment | str:
+    try:
+        return experiment_of(point)
+    except NotCoveredError as reason:
+        return str(reason)
+
+
+def test_a_title_decides_nothing() -> None:
+    for point in read_measurements():
+        for title in ("", "Eager Page Splitting for the TDP MMU", "v1 the shadow MMU arm64: Eager"):
+            assert outcome(replace(point, source_title=title, id="x")) == outcome(point), point.id
+
+
+def test_fields_make_the_scenario() -> None:
+    made = of(strategy="eager", write_pct=5, host="skylake_2021", pml=False, iterations=3)
+    scenario = made.scenario
+    assert (scenario.vm.kernel, scenario.vm.vcpus, scenario.vm.eager_page_split) == ("6.12", 8, True)
+    assert scenario.vm.dirty_log_mode is DirtyLogMode.MANUAL_INITIALLY_SET
+    assert (scenario.memory[0].size, scenario.memory[0].backing) == (8 * GIB, Backing.HUGETLB_1G)
+    assert scenario.ram_pages * PAGE_BYTES == 8 * GIB
+    assert (scenario.host.profile, made.assumed) == ("skylake_2021", "")
+    assert scenario.vm.pml is False
+    assert getattr(scenario.driver, "iterations", None) == 3
+    assert getattr(scenario.workload, "write_percent", None) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "profile"),
+    [
+        ({}, "tdp_eager"),
+        ({"vcpus": 400}, "tdp_eager_416"),
+        ({"mmu": "nested MMU (L2), tdp_mmu=Y", "pml": False}, "nested_eager"),
+        ({"mmu": "legacy shadow MMU, ept=Y tdp_mmu=N"}, "shadow_eager"),
+        ({"mmu": "shadow paging ept=N", "pml": False}, "shadow_eager"),
+        ({"arch": "arm64", "mode": "legacy"}, "ampere_one"),
+    ],
+)
+def test_a_host_that_nobody_names_gets_the_nearest_profile_which_is_said(
+    changes: dict[str, object], profile: str
+) -> None:
+    made = of(**changes)
+    assert made.scenario.host.profile == profile
+    assert made.assumed == f"host {profile}, the nearest profile: the row names none"
+
+
+@pytest.mark.parametrize("name", ["tool", "kernel", "vcpus", "backing", "mode"])
+def test_a_missing_field_is_named(name: str) -> None:
+    left = {other: value for other, value in WORK.items() if other != name}
+    assert outcome(replace(row(), workload=left)) == f"{name} is missing"
+
+
+def test_several_missing_fields_are_named_at_once() -> None:
+    said = outcome(row(kernel=None, mem_per_vcpu_gib=None, strategy=""))
+    assert said == "kernel and strategy and mem_per_vcpu_gib are missing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tool": "netperf"}, "tool='netperf' is none of dirty_log_perf_test"),
+        ({"kernel": "4.4"}, "4.4"),
+        ({"backing": "hugetlb_64k"}, "backing='hugetlb_64k' is none of"),
+        ({"vcpus": "eight"}, "vcpus is 'eight', not a count"),
+        ({"mmu": "something"}, "mmu='something' is none of"),
+        ({"host": "mine"}, "host='mine' is none of tdp_eager"),
+        ({"write_pct": 101}, "write_pct=101 is no percentage"),
+        ({"access": "backwards"}, "access='backwards' is none of sequential, random"),
+        ({"mem_per_vcpu_gib": 4000}, "are not within 1 to 4096"),
+        ({"strategy": "magic"}, "must begin with eager or lazy"),
+        ({"kernel": "5.15", "strategy": "eager"}, "the parameter first exists in"),
+        ({"metric": "smiles"}, "no reading for 'smiles'"),
+    ],
+)
+def test_what_the_model_has_not_is_refused_by_name(changes: dict[str, Any], said: str) -> None:
+    found = outcome(row(**changes))
+    assert isinstance(found, str)
+    assert said in found
+    assert "\n" not in found
+
+
+def test_iterations_before_a_disable_are_those_of_the_tool() -> None:
+    assert getattr(of(metric="disable_dirty_logging_time").scenario.driver, "iterations", None) == 2
