@@ -13,6 +13,8 @@ from mmuviz.mmu.answers import COUNTER_NAMES, TRACEPOINTS
 from mmuviz.mmu.extended import plain_document
 from mmuviz.mmu.recordings import MAX_PAGE, checked, read_document
 from mmuviz.mmu.replay import TOO_LARGE, ZAPS_ALL, replay_of, slot_of
+from mmuviz.studies.migrations.document import is_migration
+from mmuviz.studies.migrations.verify import verify_migration
 from mmuviz.studies.recorded_events import (
     MAX_EVENTS,
     EventClass,
@@ -315,25 +317,57 @@ def recordings_in(paths: list[Path]) -> list[Path]:
     return found
 
 
+BAD_MIGRATION: Final = 2
+"""Exit status for a migration that cannot be read as one; a bad recording of KVM alone counts as one not exact."""
+
+
+@dataclass
+class Tally:
+    """How many files of one kind there are, and how many of them are exact.
+
+    Attributes:
+        kind: the word for them.
+        files: how many.
+        exact: how many are exact.
+    """
+
+    kind: str
+    files: int = 0
+    exact: int = 0
+
+
+def _lines_of(document: dict[str, Any], file: str) -> list[str]:
+    """A line for each difference."""
+    if is_migration(document):
+        return [difference.line(file) + "\n" for difference in verify_migration(document)]
+    return [difference.line(file) + "\n" for difference in verify_document(document)]
+
+
 def verify_command(paths: list[Path], out: TextIO) -> int:
-    """`mmuviz verify PATH...`: print each difference, then how many recordings are exact.
+    """`mmuviz verify PATH...`: print each difference, then how many recordings and how many migrations are exact.
 
     Args:
-        paths: recordings, or folders of them.
+        paths: recordings of KVM or of QEMU's migrations, or folders of them.
         out: where the lines go.
 
     Returns:
-        Exit status: 0 only when every recording is exact.
+        Exit status: 0 only when every one is exact, 2 when a migration was bad.
     """
-    files = recordings_in(paths)
-    exact = 0
-    for path in files:
+    recordings, migrations, status = Tally("recordings"), Tally("migrations"), 0
+    for path in recordings_in(paths):
+        tally = recordings
         try:
-            differences = verify_document(read_document(path))
+            document = read_document(path)
+            tally = migrations if is_migration(document) else recordings
+            found = _lines_of(document, str(path))
         except (MmuvizError, MemoryError) as error:
-            out.write(f"{one_line(str(path))}: {error if isinstance(error, MmuvizError) else TOO_LARGE}\n")
-            continue
-        out.writelines(difference.line(str(path)) + "\n" for difference in differences)
-        exact += not differences
-    out.write(f"{exact} of {len(files)} recordings exact\n")
-    return 0 if exact == len(files) else 1
+            status = max(status, BAD_MIGRATION if tally is migrations else 1)
+            found = [f"{one_line(str(path))}: {error if isinstance(error, MmuvizError) else TOO_LARGE}\n"]
+        out.writelines(found)
+        tally.files += 1
+        tally.exact += not found
+        status = max(status, int(bool(found)))
+    for tally in (recordings, migrations):
+        if tally.files:
+            out.write(f"{tally.exact} of {tally.files} {tally.kind} exact\n")
+    return status

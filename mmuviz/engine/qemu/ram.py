@@ -1,0 +1,185 @@
+"""RAM in the migration stream: migration/ram.c."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from mmuviz.engine.qemu.calls import Call, ClearChunk, Room, SendPages, Sent, Steps, SyncEnd, SyncStart
+from mmuviz.engine.qemu.kvm_all import kvm_physical_log_clear
+from mmuviz.engine.qemu.memory import (
+    memory_global_dirty_log_start,
+    memory_global_dirty_log_stop,
+    memory_global_dirty_log_sync,
+)
+from mmuviz.engine.qemu.state import (
+    BIG_LOCK,
+    BITMAP_MUTEX,
+    GLOBAL_DIRTY_MIGRATION,
+    RAM_LIST_MUTEX,
+    Qemu,
+    RamBlock,
+    RamState,
+    Thread,
+)
+from mmuviz.ground.pages import round_up
+
+
+def ram_save_setup(qemu: Qemu, thread: Thread) -> Steps:
+    """Everything is to be sent; logging is enabled and read once.
+
+    QEMU: ram_save_setup() > ram_init_all() > ram_init_bitmaps()
+    """
+    qemu.ram = RamState()
+    with thread.holding(BIG_LOCK, RAM_LIST_MUTEX):
+        ram_list_init_bitmaps(qemu)
+        yield from memory_global_dirty_log_start(qemu, thread, GLOBAL_DIRTY_MIGRATION)
+        yield from migration_bitmap_sync(qemu, thread)
+
+
+def ram_list_init_bitmaps(qemu: Qemu) -> None:
+    """Every page of every block is to be sent; no chunk waits to be cleared before the first sync.
+
+    QEMU: ram_list_init_bitmaps()
+    """
+    for block in qemu.blocks:
+        block.bmap.add_all()
+        block.chunk_shift = qemu.chunk_shift
+        block.clear_bmap = np.zeros(-(-block.pages >> block.chunk_shift) or 1, np.bool_)
+        qemu.ram.dirty_pages += block.pages
+
+
+def migration_bitmap_sync(qemu: Qemu, thread: Thread) -> Steps:
+    """Read the log and merge it into what is to be sent.
+
+    QEMU: migration_bitmap_sync()
+    """
+    ram = qemu.ram
+    ram.sync_count += 1
+    yield SyncStart(*thread.held)
+    yield from memory_global_dirty_log_sync(qemu, thread)
+    with thread.holding(BITMAP_MUTEX):
+        for block in qemu.blocks:
+            yield from ramblock_sync_dirty_bitmap(qemu, thread, block)
+    ram.left_at_sync = ram.dirty_pages
+    if (yield SyncEnd(*thread.held, ram.period_pages)):
+        ram.period_pages = 0
+
+
+def ramblock_sync_dirty_bitmap(qemu: Qemu, thread: Thread, block: RamBlock) -> Steps:
+    """Merge what became dirty in one block; pages that wait to be sent already are not counted again.
+
+    Every chunk of the block is armed, dirty or not. In a block that is no number of whole words the
+    pages are looked at one by one and cleared at once, and no chunk is armed.
+
+    QEMU: ramblock_sync_dirty_bitmap() > cpu_physical_memory_sync_dirty_bitmap()
+    """
+    fresh = block.bmap.add(0, block.dirty_memory)
+    block.dirty_memory.drop(0, block.pages)
+    qemu.ram.dirty_pages += fresh
+    qemu.ram.period_pages += fresh
+    if block.in_whole_words and block.clear_bmap is not None:
+        block.clear_bmap[:] = True
+        return
+    for page in range(block.pages):
+        yield from kvm_physical_log_clear(qemu, thread, block, page, page + 1)
+
+
+def migration_clear_memory_region_dirty_bitmap(qemu: Qemu, thread: Thread, block: RamBlock, page: int) -> Steps:
+    """Clear the chunk of a page that is about to be sent, once a sync.
+
+    QEMU: migration_bitmap_clear_dirty() > migration_clear_memory_region_dirty_bitmap()
+    """
+    chunk = page >> block.chunk_shift
+    if block.clear_bmap is None or not block.clear_bmap[chunk]:
+        return
+    block.clear_bmap[chunk] = False
+    pages = 1 << block.chunk_shift
+    first = chunk * pages
+    yield ClearChunk(*thread.held, block, first, pages, page)
+    yield from kvm_physical_log_clear(qemu, thread, block, first, first + pages)
+
+
+def find_dirty_block(qemu: Qemu) -> tuple[RamBlock, int] | None:
+    """The next page to be sent, from where the last search ended, round all blocks once.
+
+    QEMU: find_dirty_block() > pss_find_next_dirty()
+    """
+    ram, count = qemu.ram, len(qemu.blocks)
+    for step in range(count + 1):
+        index = (ram.block + step) % count
+        block = qemu.blocks[index]
+        page = block.bmap.next_page(0 if step else ram.page)
+        if page is not None and (step < count or page < ram.page):
+            ram.block = index
+            return block, page
+    return None
+
+
+def ram_find_and_save_block(qemu: Qemu, thread: Thread, room: int | None) -> Generator[Call, Any, int]:
+    """Send the next pages, up to the end of their chunk and at most room; how many were sent.
+
+    QEMU sends one host page at a time; nothing happens between those of one chunk that the calls would show.
+
+    QEMU: ram_find_and_save_block() > ram_save_host_page()
+    """
+    found = find_dirty_block(qemu)
+    if found is None:
+        return 0
+    block, page = found
+    yield from migration_clear_memory_region_dirty_bitmap(qemu, thread, block, page)
+    stop = min(((page >> block.chunk_shift) + 1) << block.chunk_shift, block.pages)
+    sent: Sent | None = block.bmap.take(page, stop, room)
+    if sent is None:
+        return 0
+    qemu.ram.dirty_pages -= sent.pages
+    qemu.ram.page = min(round_up(sent.last + 1, block.host_pages), block.pages)
+    yield SendPages(*thread.held, block, sent)
+    return sent.pages
+
+
+def ram_save_iterate(qemu: Qemu, thread: Thread) -> Steps:
+    """Send pages until the rate limit or 50 ms end it.
+
+    QEMU: ram_save_iterate()
+    """
+    with thread.holding(BITMAP_MUTEX):
+        room: int | None = yield Room(*thread.held)
+        while room is None or room > 0:
+            sent = yield from ram_find_and_save_block(qemu, thread, room)
+            if not sent:
+                return
+            room = None if room is None else room - sent
+
+
+def ram_save_complete(qemu: Qemu, thread: Thread) -> Steps:
+    """The guest is stopped: sync once more, unless the destination runs already, and send all that is left.
+
+    QEMU: ram_save_complete(), called with the big lock held.
+    """
+    if not qemu.ram.postcopy:
+        yield from migration_bitmap_sync(qemu, thread)
+    mutexes = (BITMAP_MUTEX,) if qemu.features.bitmap_mutex_in_completion else ()
+    with thread.holding(*mutexes):
+        while (yield from ram_find_and_save_block(qemu, thread, None)):
+            pass
+
+
+def ram_postcopy_send_discard_bitmap(qemu: Qemu, thread: Thread) -> Steps:
+    """Before the destination runs: the last sync; the search begins again at the first page of the first block.
+
+    QEMU: ram_postcopy_send_discard_bitmap()
+    """
+    yield from migration_bitmap_sync(qemu, thread)
+    qemu.ram.block = qemu.ram.page = 0
+
+
+def ram_save_cleanup(qemu: Qemu, thread: Thread) -> Steps:
+    """The migration is over or cancelled: logging is disabled.
+
+    QEMU: ram_save_cleanup(), in the main thread with the big lock held.
+    """
+    with thread.holding(BIG_LOCK):
+        yield from memory_global_dirty_log_stop(qemu, thread, GLOBAL_DIRTY_MIGRATION)

@@ -1,0 +1,1 @@
+"""Recordings of real QEMU migrating, and the model's loop held against them."""

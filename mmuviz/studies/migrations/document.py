@@ -1,0 +1,186 @@
+"""Reading qemu-migration/1 documents: their form is checked at the door."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmuviz.engine.qemu.state import FEATURES
+from mmuviz.ground.errors import InputError, shown
+
+SCHEMA: Final = "qemu-migration/1"
+MAX_PAGES: Final = 1 << 28
+"""1 TiB: a bound on memory; the largest recording has 5 GiB."""
+
+FIELDS: Final[dict[str, type | tuple[type, ...]]] = {
+    "schema": str,
+    "name": str,
+    "kernel": str,
+    "qemu": str,
+    "config": dict,
+    "kvm_caps": list,
+    "boot_memslot_changes": dict,
+    "memslots_before_migration": list,
+    "ram_blocks_in_stream": (list, type(None)),
+    "rounds": list,
+    "checks": dict,
+    "events": list,
+    "kvm_stats": list,
+    "userspace_exits": dict,
+}
+BY_THREAD: Final[dict[str, type]] = {"by": str, "bql": int, "locks": int}
+EVENT_FIELDS: Final[dict[str, dict[str, type]]] = {
+    "QMP": {"cmd": str},
+    "EVENT": {"event": str},
+    "QUERY_MIGRATE": {"status": str, "ram": dict},
+    "QMP_RETURN": {},
+    "STDERR": {"text": str},
+    "WAITMIG": {"text": str},
+    "TRACE": {"ev": str, "a": str},
+    "SET_MEM": {**BY_THREAD, "l": list, "n": int},
+    "GET": {**BY_THREAD, "l": list, "n": int},
+    "CLEAR": {**BY_THREAD, "l": list, "n": int},
+    "CHUNK": {"v": list},
+    "SEND": {**BY_THREAD, "writes": int, "bytes": int, "normal": int, "zero": int},
+    "BW_UPDATE": {"v": list},
+    "RESET_RINGS": {**BY_THREAD, "ret": int},
+    "EXIT": {"by": str, "vcpu": int, "exit_reason": str},
+    "ELIDED": {
+        "chunks": int,
+        "clears": int,
+        "bits": int,
+        "d4k": int,
+        "d2m": int,
+        "sent_normal": int,
+        "sent_zero": int,
+        "clear_args_as0": list,
+    },
+}
+ROW_NUMBERS: Final = {"SET_MEM": 8, "GET": 3, "CLEAR": 5}
+"""How many whole numbers begin a row of each kind of call."""
+
+
+def is_migration(document: dict[str, Any]) -> bool:
+    """Whether a document says that it is one of these."""
+    return isinstance(document.get("schema"), str) and document["schema"].startswith("qemu-migration/")
+
+
+def checked(document: dict[str, Any]) -> dict[str, Any]:
+    """Check a document's form.
+
+    Returns:
+        The document.
+
+    Raises:
+        InputError: what it breaks first.
+    """
+    if document.get("schema") != SCHEMA:
+        raise InputError(f"schema={shown(document.get('schema'))} must be {SCHEMA}")
+    for name, kind in FIELDS.items():
+        _typed(document, name, kind, "recording")
+    unknown = sorted(set(document) - set(FIELDS))
+    if unknown:
+        raise InputError(f"recording has no field {shown(unknown[0])}; fields are {', '.join(FIELDS)}")
+    if document["qemu"] not in FEATURES:
+        raise InputError(f"qemu={shown(document['qemu'])} must be one of {', '.join(FEATURES)}")
+    _check_config(document)
+    for index, event in enumerate(document["events"]):
+        _check_event(event, f"event {index}")
+    for index, found in enumerate(document["rounds"]):
+        if not isinstance(found, dict):
+            raise InputError(f"round {index} must be an object, not {type(found).__name__}")
+    return document
+
+
+def _typed(holder: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> None:
+    value = holder.get(name, ...)
+    if value is ... or not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        found = "missing" if value is ... else shown(value)
+        raise InputError(f"{where}: {name} is {found}; it must be {' or '.join(each.__name__ for each in kinds)}")
+
+
+def _check_config(document: dict[str, Any]) -> None:
+    config = document["config"]
+    for name, kind in {"mem": int, "guest": str, "accel": str, "machine": str, "back": str}.items():
+        _typed(config, name, kind, "config")
+    rows = [*document["memslots_before_migration"], *([0, 0, 0, block, 0] for block in [config["mem"] << 8])]
+    for row in rows:
+        if not _numbers(row, 5) or not 0 < row[3] <= MAX_PAGES or row[0] not in (0, 1):
+            raise InputError(f"memslot {shown(row)} must be [0 or 1, slot, base_gfn, pages, flags]")
+    for block in document["ram_blocks_in_stream"] or []:
+        if not (isinstance(block, list) and len(block) == 2 and isinstance(block[0], str) and _numbers(block[1:], 1)):
+            raise InputError(f"RAM block {shown(block)} must be [idstr, pages]")
+        if not 0 < block[1] <= MAX_PAGES:
+            raise InputError(f"RAM block {shown(block)} must have 1 to {MAX_PAGES} pages")
+    for cap in document["kvm_caps"]:
+        if not isinstance(cap, list) or len(cap) != 5:
+            raise InputError(f"kvm_caps row {shown(cap)} must be [who, call, cap, args, ret]")
+
+
+def _check_event(event: object, where: str) -> None:
+    if not isinstance(event, dict) or event.get("op") not in EVENT_FIELDS:
+        raise InputError(f"{where} must be an object whose op is one of {', '.join(EVENT_FIELDS)}")
+    op = event["op"]
+    for name, kind in EVENT_FIELDS[op].items():
+        _typed(event, name, kind, f"{where} ({op})")
+    if op in ROW_NUMBERS:
+        for row in event["l"]:
+            if not _numbers(row[: ROW_NUMBERS[op]] if isinstance(row, list) else row, ROW_NUMBERS[op]):
+                raise InputError(f"{where} ({op}): row {shown(row)} must begin with {ROW_NUMBERS[op]} whole numbers")
+            if op != "SET_MEM":
+                Runs(row[ROW_NUMBERS[op]] if len(row) > ROW_NUMBERS[op] else None, row[ROW_NUMBERS[op] - 1], where)
+    _check_places(event, where)
+
+
+def _check_places(event: dict[str, Any], where: str) -> None:
+    op = event["op"]
+    if op == "CHUNK" and not (len(event["v"]) == 4 and isinstance(event["v"][0], str) and _numbers(event["v"][1:], 3)):
+        raise InputError(f"{where} (CHUNK): v={shown(event['v'])} must be [RAM block, first, pages, page]")
+    window = event["v"] if op == "BW_UPDATE" else event.get("bw_last", [0] * 4)
+    if not _numbers(window, 4):
+        raise InputError(f"{where} ({op}): {shown(window)} must be [bytes, ms, bytes a ms, threshold]")
+    for name in ("first", "last"):
+        place = event.get(name, ["", 0])
+        if not (isinstance(place, list) and len(place) == 2 and isinstance(place[0], str) and _numbers(place[1:], 1)):
+            raise InputError(f"{where} ({op}): {name}={shown(place)} must be [RAM block, page]")
+
+
+def _numbers(row: object, count: int) -> bool:
+    return (
+        isinstance(row, list) and len(row) == count and all(type(each) is int and abs(each) < 1 << 62 for each in row)
+    )
+
+
+class Runs:
+    """The bits of a row: runs of pages, all of them, none, or the first few and how many more runs.
+
+    Args:
+        runs: as the row has them.
+        bits: how many bits are set.
+        where: for a message.
+
+    Raises:
+        InputError: they have another form.
+    """
+
+    def __init__(self, runs: object, bits: int, where: str = "") -> None:
+        self.bits = bits
+        self.all = runs == "all"
+        self.complete = True
+        rows = runs if isinstance(runs, list) else []
+        if rows and isinstance(rows[-1], str):
+            self.complete, rows = False, rows[:-1]
+        pairs = all(_numbers(each, 2) and 0 <= each[0] < MAX_PAGES and 0 < each[1] <= MAX_PAGES for each in rows)
+        if not (runs is None or self.all or isinstance(runs, list)) or not pairs:
+            raise InputError(f'{where}: runs {shown(runs)} must be null, "all" or a list of [start, length]')
+        self.rows: list[list[int]] = rows
+
+    def known(self, pages: int) -> NDArray[np.bool_]:
+        """The bits that are listed, among so many pages."""
+        found = np.full(pages, fill_value=self.all, dtype=np.bool_)
+        for start, length in self.rows:
+            found[start : start + length] = True
+        return found

@@ -1,0 +1,135 @@
+"""The QEMU of a recording: its RAM blocks, and which memslot maps what of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mmuviz.engine.qemu.page_set import PageSet
+from mmuviz.engine.qemu.state import FEATURES, LOG_DIRTY_PAGES, READONLY, KvmSlot, Qemu, RamBlock
+from mmuviz.ground.errors import InputError, shown
+from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M
+
+CAP_MANUAL_DIRTY_LOG_PROTECT2: Final = 168
+FOUR_GIB: Final = 4 * PAGES_PER_1G
+BIOS_END: Final = 0x100
+"""The first MiB ends with a copy of the end of the BIOS."""
+OPTION_ROMS: Final = 0xC0
+BIOS_COPY_PAGES: Final = 32
+DEFAULT_SHIFT: Final = 18
+SHIFT_OPTION: Final = "x-clear-bitmap-shift="
+FIRMWARE_BLOCKS: Final = (
+    ("/rom@etc/acpi/tables", 32),
+    ("pc.bios", 64),
+    ("pc.rom", 32),
+    ("/rom@etc/table-loader", 1),
+    ("/rom@etc/acpi/rsdp", 1),
+)
+"""What a machine without devices has beside its RAM, for recordings whose stream was not read."""
+
+
+def machine_of(document: dict[str, Any], page_set: Callable[[int], PageSet]) -> GuestMap:
+    """The QEMU of a checked document, before its first migration, and its guest's memory map."""
+    blocks = [_block(document, name, pages, page_set) for name, pages in block_list(document)]
+    spaces = 1 + max((row[0] for row in document["memslots_before_migration"]), default=0)
+    qemu = Qemu(
+        FEATURES[document["qemu"]],
+        blocks,
+        [[] for _ in range(spaces)],
+        manual_protect=_manual_protect(document),
+        ring="dirty-ring-size" in document["config"]["accel"],
+        chunk_shift=_chunk_shift(document),
+        page_set=page_set,
+    )
+    guest = GuestMap(qemu, ram_below_4g(document["config"]["machine"], blocks[0].pages))
+    for address_space, number, base, pages, flags in document["memslots_before_migration"]:
+        slot = guest.slot_at(address_space, base, pages, flags)
+        slot.number, slot.shown = number, bool(flags & LOG_DIRTY_PAGES)
+        qemu.slots[address_space].append(slot)
+    for slots in qemu.slots:
+        slots.sort(key=lambda slot: slot.base_gfn)
+    return guest
+
+
+def block_list(document: dict[str, Any]) -> list[tuple[str, int]]:
+    """Names and pages of the RAM blocks, in the stream's order."""
+    listed = document["ram_blocks_in_stream"]
+    if listed:
+        return [(name, pages) for name, pages in listed]
+    config = document["config"]
+    main = "ram0" if config["back"] == "hugetlb" else "pc.ram"
+    return [(main, config["mem"] << 8), *FIRMWARE_BLOCKS]
+
+
+def _block(document: dict[str, Any], name: str, pages: int, page_set: Callable[[int], PageSet]) -> RamBlock:
+    huge = document["config"]["back"] == "hugetlb" and name == block_list(document)[0][0]
+    return RamBlock(name, pages, PAGES_PER_2M if huge else 1, page_set(pages), page_set(pages))
+
+
+def _manual_protect(document: dict[str, Any]) -> bool:
+    enabled = [cap for cap in document["kvm_caps"] if cap[1] == "ENABLE_CAP"]
+    return any(cap[2] == CAP_MANUAL_DIRTY_LOG_PROTECT2 and cap[4] == 0 for cap in enabled)
+
+
+def _chunk_shift(document: dict[str, Any]) -> int:
+    options = document["config"].get("glob", "")
+    if not isinstance(options, str) or SHIFT_OPTION not in options:
+        return DEFAULT_SHIFT
+    word = options.split(SHIFT_OPTION)[1].split()[0]
+    if not word.isdigit() or not 6 <= int(word) <= 31:
+        raise InputError(f"config.glob={shown(options)} must give a shift of 6 to 31")
+    return int(word)
+
+
+def ram_below_4g(machine: str, pages: int) -> int:
+    """Pages of RAM below 4 GiB: all of a small guest, else those below the hole for devices.
+
+    QEMU: pc_init1() of hw/i386/pc_piix.c, pc_q35_init() of hw/i386/pc_q35.c
+    """
+    limit, low = (0xB0000, 0x80000) if machine.startswith("q35") else (0xE0000, 0xC0000)
+    return pages if pages < limit else low
+
+
+@dataclass(frozen=True)
+class GuestMap:
+    """Where RAM blocks lie in the guest's memory map.
+
+    Attributes:
+        qemu: whose blocks.
+        below_4g: pages of RAM below 4 GiB.
+    """
+
+    qemu: Qemu
+    below_4g: int
+
+    def slot_at(self, address_space: int, base_gfn: int, pages: int, flags: int) -> KvmSlot:
+        """A memslot at a place, not yet among the others.
+
+        Raises:
+            InputError: no RAM block can lie there.
+        """
+        block, offset = self._mapped(base_gfn, pages, flags)
+        if offset < 0 or offset + pages > block.pages:
+            raise InputError(f"memslot at gfn {base_gfn} with {pages} pages must lie in a RAM block; none is so large")
+        return KvmSlot(address_space, 0, base_gfn, pages, flags, block, offset, self.qemu.page_set(pages))
+
+    def _mapped(self, base_gfn: int, pages: int, flags: int) -> tuple[RamBlock, int]:
+        """RAM from 0 on and from 4 GiB on; the BIOS ends at 4 GiB, its end seen below 1 MiB until it is copied.
+
+        Anything else is a device's block, known by its size.
+        """
+        main, named = self.qemu.blocks[0], {block.name: block for block in self.qemu.blocks}
+        if base_gfn >= FOUR_GIB:
+            return main, base_gfn - FOUR_GIB + self.below_4g
+        bios = named.get("pc.bios", main)
+        if base_gfn + pages == FOUR_GIB:
+            return bios, bios.pages - pages
+        if base_gfn < BIOS_END and flags & READONLY:
+            if base_gfn >= BIOS_END - BIOS_COPY_PAGES:
+                return bios, bios.pages - BIOS_END + base_gfn
+            return named.get("pc.rom", main), base_gfn - OPTION_ROMS
+        if base_gfn + pages <= self.below_4g:
+            return main, base_gfn
+        same = [block for block in self.qemu.blocks[1:] if block.pages == pages]
+        return (same[0], 0) if same else (main, base_gfn)

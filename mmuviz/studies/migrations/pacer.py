@@ -1,0 +1,122 @@
+"""Answers the loop's questions about timing from a recording: how much a pass sent, when it synced, when it ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmuviz.engine.qemu.calls import Call, Pending, PostcopyAsked, Room, SendPages
+from mmuviz.engine.qemu.state import Qemu
+from mmuviz.studies.migrations.plan import Event, Migration, Pass
+from mmuviz.studies.migrations.stream import Stream
+from mmuviz.studies.migrations.unlisted import pages_of_pass
+
+NEVER: Final = 0
+ALWAYS: Final = 1 << 62
+"""Thresholds: nothing is below the one, everything below the other."""
+
+
+MOST_IDLE: Final = 4
+"""Turns of the loop in which nothing is sent and no sync ends; the third one would find the same again."""
+
+
+class StuckError(Exception):
+    """The loop goes on for ever: the recording has pages left that nothing sends."""
+
+
+class Pacer:
+    """The timing of one migration.
+
+    Args:
+        qemu: the QEMU that migrates.
+        migration: the passes.
+        events: of the recording.
+    """
+
+    def __init__(self, qemu: Qemu, migration: Migration, events: list[Event]) -> None:
+        self.stream = Stream()
+        self.threshold: int | None = None
+        self.early_sync: tuple[int, int] | None = None
+        """A sync with more left than the threshold: the bytes left and the threshold."""
+        self.sent_pages = 0
+        self._idle = 0
+        self._qemu = qemu
+        self._migration = migration
+        self._events = events
+        self._index = 0
+        self._size: int | None = None
+
+    @property
+    def current(self) -> Pass:
+        """The pass that goes on."""
+        return self._migration.passes[self._index]
+
+    @property
+    def number(self) -> int:
+        """How many syncs have ended."""
+        return self._index
+
+    @property
+    def last_pages(self) -> int | None:
+        """During the last sync of a migration that is completed: pages sent after it, which is all that are dirty."""
+        passes = self._migration.passes
+        last = self._index == len(passes) - 2 and not self._migration.cancelled and passes[-1].listed
+        return passes[-1].pages if last else None
+
+    def sync_ended(self) -> None:
+        """The next pass begins."""
+        self._idle = 0
+        self._index = min(self._index + 1, len(self._migration.passes) - 1)
+        self._size = None
+        self.stream.taken = 0
+
+    def answer(self, call: Call) -> object:
+        """The answer to a call that no recording shows."""
+        if isinstance(call, SendPages):
+            self.stream.add(call)
+            self.sent_pages += call.sent.pages
+            self._idle = 0
+            return None
+        if isinstance(call, Room):
+            return self._left()
+        if isinstance(call, Pending):
+            self._idle += 1
+            if self._idle > MOST_IDLE:
+                raise StuckError
+            return self._threshold(call)
+        if isinstance(call, PostcopyAsked):
+            return self._migration.postcopy and self.current.stops and self._left() == 0
+        return None
+
+    def _left(self) -> int | None:
+        """Pages still to be sent before the sync that ends the pass; None when no sync does."""
+        current = self.current
+        if current.open_ended:
+            return None if current.before_tail is None else max(current.before_tail - self.stream.taken, 0)
+        if self._size is None:
+            self._size = current.pages if current.listed else self._unlisted(current)
+        return max(self._size - self.stream.taken, 0)
+
+    def _unlisted(self, current: Pass) -> int:
+        if current.stops and not self._migration.postcopy:  # the sync before found less than the threshold
+            return 0
+        return pages_of_pass(self._qemu, self._events, current)
+
+    def _threshold(self, call: Pending) -> int:
+        current, left = self.current, self._left()
+        if current.open_ended:
+            return ALWAYS if left == 0 else NEVER
+        if call.exact:
+            return ALWAYS if current.stops and left == 0 and not self._migration.postcopy else NEVER
+        if left or current.stops:
+            return NEVER
+        if self.threshold is not None and call.left_bytes >= self.threshold:
+            self.early_sync = (call.left_bytes, self.threshold)
+        return ALWAYS
+
+    def saw(self, event: Event) -> None:
+        """Note the threshold that a bandwidth update told, or that the update may have been left out."""
+        if event["op"] == "ELIDED":
+            self.threshold = None
+        value = event["v"] if event["op"] == "BW_UPDATE" else event.get("bw_last")
+        if isinstance(value, list) and len(value) == 4:
+            self.threshold = value[3]

@@ -1,0 +1,147 @@
+"""Where timing cut a migration's passes: what the loop cannot know by itself is read off the recording here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+MIGRATION_THREADS: Final = ("live_migration", "mig/src/main")
+MAIN_THREAD: Final = "main"
+SYNC: Final = "migration_bitmap_sync_"
+STOPPED: Final = "running 0 reason 7 (finish-migrate)"
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Pass:
+    """What is sent between two syncs, or from the last sync to the end.
+
+    Attributes:
+        sends: SEND and ELIDED events of the migration thread that hold pages.
+        listed: whether the recording says how many pages each write had.
+        before_tail: pages sent before the big lock is taken for the tail of a post-copy; None without one.
+        stops: the guest is stopped at its end.
+        by_timer: the sync at its end is the main thread's.
+        open_ended: no sync follows.
+        sync_at: index of the event at which the sync at its end begins; the number of events without one.
+    """
+
+    sends: list[Event] = field(default_factory=list)
+    listed: bool = True
+    before_tail: int | None = None
+    stops: bool = False
+    by_timer: bool = False
+    open_ended: bool = True
+    sync_at: int = 0
+
+    @property
+    def pages(self) -> int:
+        """Pages in the writes."""
+        return sum(pages_in(each) for each in self.sends)
+
+
+@dataclass
+class Migration:
+    """One migration of a recording.
+
+    Attributes:
+        at: index of the event that starts it.
+        passes: before its first sync, between its syncs, and after its last.
+        postcopy: it switched to post-copy.
+        cancelled: it was cancelled.
+    """
+
+    at: int
+    passes: list[Pass]
+    postcopy: bool = False
+    cancelled: bool = False
+
+
+def pages_in(event: Event) -> int:
+    """Pages in a SEND or an ELIDED."""
+    kinds = ("sent_normal", "sent_zero") if event["op"] == "ELIDED" else ("normal", "zero")
+    return int(event[kinds[0]]) + int(event[kinds[1]])
+
+
+def has_traces(events: list[Event]) -> bool:
+    """Whether QEMU's own tracepoints were recorded."""
+    return any(event["op"] == "TRACE" and not event["ev"].startswith(SYNC) for event in events)
+
+
+def with_syncs(document: dict[str, Any]) -> list[Event]:
+    """The events; where QEMU's tracepoints were off, a sync is put before and after each GET of all logged slots."""
+    events: list[Event] = document["events"]
+    if has_traces(events):
+        return events
+    count, seen, found = len(document["memslots_before_migration"]), 0, list[Event]()
+    for event in events:
+        if event["op"] == "GET" and event["by"] in MIGRATION_THREADS:
+            if seen == 0:
+                found.append({"op": "TRACE", "ev": "migration_bitmap_sync_start", "a": ""})
+            found.append(event)
+            seen = (seen + event["n"]) % count
+            if seen == 0:
+                found.append({"op": "TRACE", "ev": "migration_bitmap_sync_end", "a": ""})
+        else:
+            found.append(event)
+    return found
+
+
+def migrations_of(events: list[Event], config: dict[str, Any]) -> list[Migration]:
+    """The migrations of a recording.
+
+    Args:
+        events: from with_syncs().
+        config: the recording's.
+    """
+    starts = [index for index, event in enumerate(events) if event["op"] == "QMP" and event["cmd"] == "migrate"]
+    found = []
+    listed = "SHIM_NOHEX" not in str(config.get("env", "")) and "multifd" not in config.get("caps", ())
+    for start, stop in pairwise([*starts, len(events)]):
+        found.append(_migration(events, start, stop, listed=listed))
+    return found
+
+
+def _migration(events: list[Event], start: int, stop: int, *, listed: bool) -> Migration:
+    migration = Migration(start, [Pass(listed=listed)])
+    statuses = [_status(event) for event in events[start:stop]]
+    migration.postcopy = "postcopy-active" in statuses
+    migration.cancelled = "cancelling" in statuses
+    for index in range(start, stop):
+        event, current = events[index], migration.passes[-1]
+        if event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_start":
+            current.open_ended, current.sync_at = False, index
+            current.by_timer = sync_thread(events, index) == MAIN_THREAD
+            migration.passes.append(Pass(listed=listed))
+        elif event["op"] == "TRACE" and event["a"] == STOPPED:
+            current.stops = True
+        elif pages_in(event) if event["op"] == "ELIDED" else _has_pages(event):
+            current.sends.append(event)
+    last = migration.passes[-1]
+    last.sync_at = stop
+    if not has_traces(events) and "completed" in statuses and len(migration.passes) > 1:
+        migration.passes[-2].stops = True
+    if migration.postcopy:
+        last.before_tail = sum(pages_in(each) for each in last.sends if not each.get("bql"))
+    return migration
+
+
+def _status(event: Event) -> object:
+    data = event.get("data")
+    return data.get("status") if event["op"] == "EVENT" and "who" not in event and isinstance(data, dict) else None
+
+
+def _has_pages(event: Event) -> bool:
+    return event["op"] == "SEND" and event["by"] in MIGRATION_THREADS and pages_in(event) > 0
+
+
+def sync_thread(events: list[Event], index: int) -> str | None:
+    """Which thread makes the sync that begins at an event: the main thread or, None, the migration's."""
+    for event in events[index:]:
+        if event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_end":
+            return None
+        if event["op"] in ("GET", "RESET_RINGS") and event["by"] == MAIN_THREAD:
+            return MAIN_THREAD
+    return None

@@ -1,0 +1,394 @@
+"""A recording of a migration played back through the model's loop, call by call."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from mmuviz.engine.qemu.acpi import acpi_build_update
+from mmuviz.engine.qemu.calls import (
+    Call,
+    ClearChunk,
+    ClearDirtyLog,
+    GetDirtyLog,
+    Harvest,
+    HarvestRings,
+    ResetRings,
+    SetMemslot,
+    SyncEnd,
+    SyncStart,
+    WaitForMeasure,
+)
+from mmuviz.engine.qemu.migration import migration_thread
+from mmuviz.engine.qemu.page_set import Pages, PageSet
+from mmuviz.engine.qemu.ram import ram_save_cleanup
+from mmuviz.engine.qemu.state import KvmSlot, Thread
+from mmuviz.studies.migrations import compared
+from mmuviz.studies.migrations.actors import Actor, Row, Starter, shown_calls
+from mmuviz.studies.migrations.difference import Derailed, Difference
+from mmuviz.studies.migrations.document import Runs
+from mmuviz.studies.migrations.hints import RecordedHints
+from mmuviz.studies.migrations.machine import machine_of
+from mmuviz.studies.migrations.pacer import Pacer, StuckError
+from mmuviz.studies.migrations.partly_known import PartlyKnown
+from mmuviz.studies.migrations.partly_recorded import Bitmaps, lacks_bits
+from mmuviz.studies.migrations.plan import (
+    MAIN_THREAD,
+    MIGRATION_THREADS,
+    Event,
+    migrations_of,
+    pages_in,
+    sync_thread,
+    with_syncs,
+)
+from mmuviz.studies.migrations.rounds import Rounds
+
+Wanted = TypeVar("Wanted", bound=Call)
+MIGRATION: Final = "migration"
+"""The name under which the migration thread acts, whatever the release calls it."""
+
+
+class Playback:
+    """One recording, played back.
+
+    Args:
+        document: a checked recording.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.events = with_syncs(document)
+        partly = lacks_bits(document)
+        self.guest = machine_of(document, PartlyKnown.none_of if partly else Pages.none_of)
+        self.qemu = self.guest.qemu
+        self.differences: list[Difference] = []
+        self._bitmaps = Bitmaps(document, self.qemu) if partly else None
+        self._hints = RecordedHints(self.qemu, self.events, self.differ) if partly else None
+        for block in self.qemu.blocks:
+            if isinstance(block.bmap, PartlyKnown):
+                block.bmap.hints = self._hints
+        self.rounds = Rounds(document, self.qemu)
+        self._starter = Starter(self.guest, self.events)
+        self._shown = shown_calls(self.events)
+        self._actors: dict[str, Actor] = {}
+        self._migrations = {each.at: each for each in migrations_of(self.events, document["config"])}
+        self._pacer: Pacer | None = None
+        self._index = 0
+        self._completed = False
+        self._syncing = ""
+        self._period_base = self._found_before = 0
+        limit = document["config"].get("dl")
+        self._downtime_limits: tuple[int, ...] = (limit if type(limit) is int else compared.DEFAULT_DOWNTIME_MS,)
+
+    def run(self) -> None:
+        """Play every event; what differs is in `differences` afterwards."""
+        handlers = {
+            "QMP": self._qmp,
+            "EVENT": self._status,
+            "TRACE": self._trace,
+            "SET_MEM": self._set_mem,
+            "GET": self._get,
+            "CLEAR": self._clear,
+            "CHUNK": self._chunk,
+            "SEND": self._send,
+            "BW_UPDATE": self._bandwidth,
+            "RESET_RINGS": self._reset_rings,
+            "EXIT": self._exit,
+            "ELIDED": self._elided,
+            "QUERY_MIGRATE": self._query,
+        }
+        try:
+            for index, event in enumerate(self.events):
+                self._index = index
+                if self._hints is not None:
+                    self._hints.index, self._hints.pacer = self._index, self._pacer
+                handler = handlers.get(event["op"])
+                if handler is not None:
+                    handler(event)
+            self._end()
+        except Derailed:
+            return
+        except StuckError:
+            self.differ("call", self._told(), "a loop in which nothing is sent")
+            return
+        for field, expected, got, number in self.rounds.compared():
+            self.differences.append(Difference(f"round {number}", field, expected, got))
+
+    def differ(self, field: str, expected: object, got: object) -> None:
+        """Note a difference of the event that is played."""
+        if expected != got:
+            op = self.events[self._index]["op"]
+            self.differences.append(Difference(f"event {self._index} ({op})", field, expected, got))
+
+    def _differ_in(self, found: compared.Found) -> None:
+        for field, expected, got in found:
+            self.differ(field, expected, got)
+
+    def _derail(self, expected: str, got: str) -> Derailed:
+        self.differ("call", expected, got)
+        return Derailed()
+
+    # --- threads --------------------------------------------------------------------------------------------------
+
+    def _actor(self, name: str, row: Row | None = None) -> Actor:
+        """The actor that makes a thread's next call."""
+        key = MIGRATION if name in MIGRATION_THREADS else name
+        actor = self._actors.get(key)
+        while actor is None or actor.peek() is None:
+            steps = None if key == MIGRATION else self._starter.steps_of(self._index, row)
+            if steps is None:
+                raise self._derail(self._told(), f"nothing more from thread {name}")
+            actor = self._actors[key] = Actor(name, steps, self._answer, self._shown)
+            if actor.peek() is None:
+                raise self._derail(self._told(), f"no call of thread {name}")
+        return actor
+
+    def _told(self) -> str:
+        event = self.events[self._index]
+        return f"{event['op']} {event.get('ev', event.get('by', ''))}".strip()
+
+    def _expect(self, name: str, kind: type[Wanted], row: Row | None = None) -> tuple[Actor, Wanted]:
+        actor = self._actor(name, row)
+        call = actor.peek()
+        if not isinstance(call, kind):
+            raise self._derail(f"{kind.__name__} {row[:4] if row else ''}".strip(), compared.told(call))
+        return actor, call
+
+    def _answer(self, actor: Actor, call: Call) -> object:
+        if isinstance(call, HarvestRings):
+            return self._harvest(actor)
+        if isinstance(call, WaitForMeasure):
+            return None
+        return None if self._pacer is None else self._pacer.answer(call)
+
+    def _harvest(self, actor: Actor) -> Harvest:
+        """Entries that the rings held: those that the thread's next call resets, if that call is a reset."""
+        for event in self.events[self._index :]:
+            ends = event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_end"
+            if ends and actor.name in (*MIGRATION_THREADS, MAIN_THREAD):
+                break
+            if event.get("by") == actor.name and event["op"] != "EXIT":
+                entries = event["ret"] if event["op"] == "RESET_RINGS" else 0
+                return Harvest(0, []) if self._bitmaps is None else self._bitmaps.harvested(self.qemu, entries)
+        return Harvest(0, [])
+
+    # --- what the driver of the recording did ---------------------------------------------------------------------
+
+    def _qmp(self, event: Event) -> None:
+        command, arguments = event["cmd"], event.get("args") or {}
+        if command == "migrate" and self._index in self._migrations:
+            self._finish()
+            self._pacer = Pacer(self.qemu, self._migrations[self._index], self.events)
+            name = next((each["by"] for each in self.events[self._index :] if each.get("by") in MIGRATION_THREADS), "")
+            steps = lambda thread: migration_thread(self.qemu, thread)  # noqa: E731  # shorter than a method
+            self._actors[MIGRATION] = Actor(name, steps, self._answer, self._shown)
+            self._period_base = self._found_before = 0
+        elif command == "calc-dirty-rate":
+            self._starter.measuring = str(arguments.get("mode", ""))
+            self._actors.pop("get_dirtyrate", None)
+        elif command in ("set-vcpu-dirty-limit", "cancel-vcpu-dirty-limit"):
+            self._starter.limit_wanted = command.startswith("set")
+        elif command == "migrate-set-parameters" and type(arguments.get("downtime-limit")) is int:
+            self._downtime_limits = (arguments["downtime-limit"], self._downtime_limits[0])
+        elif command == "cont":
+            self._finish()
+            self.qemu.running = True
+
+    def _status(self, event: Event) -> None:
+        data = event.get("data")
+        if event["event"] == "MIGRATION" and "who" not in event and isinstance(data, dict):
+            self._starter.cancelled |= data.get("status") == "cancelling"
+            self._completed |= data.get("status") == "completed"
+        elif event["event"] == "RESET":
+            acpi_build_update(self.qemu)
+
+    def _finish(self) -> None:
+        """The main thread cleans up after a migration that is complete: no call yet, as the guest is stopped."""
+        if self._completed:
+            self._completed = False
+            for _ in ram_save_cleanup(self.qemu, Thread()):
+                raise self._derail("no call", "a call of the clean-up")
+
+    # --- calls ----------------------------------------------------------------------------------------------------
+
+    def _set_mem(self, event: Event) -> None:
+        self.differ("n", event["n"], len(event["l"]))
+        for row in event["l"]:
+            actor, call = self._expect(event["by"], SetMemslot, row)
+            slot = call.slot
+            got = [slot.address_space, slot.number, call.flags, slot.base_gfn, call.pages]
+            self.differ("SET_MEM [as, slot, flags, base_gfn, pages]", row[:5], got)
+            self._differ_in(compared.locks(event, call))
+            actor.went_on()
+
+    def _get(self, event: Event) -> None:
+        rows = list(event["l"])
+        for _ in range(event["n"]):
+            actor, call = self._expect(event["by"], GetDirtyLog)
+            slot = call.slot
+            row = rows.pop(0) if rows and rows[0][:2] == [slot.address_space, slot.number] else None
+            bits = self._bits(slot, row)
+            self._differ_in(compared.locks(event, call))
+            self.rounds.got(event, slot, bits)
+            actor.went_on(bits)
+        if rows:
+            self.differ("GET [as, slot]", rows[0][:2], "no such call here")
+
+    def _bits(self, slot: KvmSlot, row: Row | None) -> PageSet:
+        """The bits that a GET answered."""
+        if row is None:
+            return self.qemu.page_set(slot.pages)
+        runs = Runs(row[3], row[2])
+        found = Pages(runs.known(slot.pages)) if self._bitmaps is None else self._bitmaps.got(slot, runs)
+        self.differ("GET bits", row[2], found.count())
+        return found
+
+    def _clear(self, event: Event) -> None:
+        rows = list(event["l"])
+        for _ in range(event["n"]):
+            actor, call = self._expect(event["by"], ClearDirtyLog)
+            slot = call.slot
+            listed = rows and rows[0][:2] == [slot.address_space, slot.number]
+            row = rows.pop(0) if listed else [slot.address_space, slot.number, call.first_page, call.num_pages, 0, None]
+            self._differ_in(compared.clear(row, call))
+            self._differ_in(compared.locks(event, call))
+            self.rounds.cleared(event, call, row)
+            actor.went_on()
+        if rows:
+            self.differ("CLEAR [as, slot, first_page, num_pages]", rows[0][:4], "no such call here")
+
+    def _chunk(self, event: Event) -> None:
+        actor, call = self._expect(MIGRATION_THREADS[0], ClearChunk)
+        got = [call.block.name, call.first, call.pages, call.page]
+        self.differ("CHUNK [RAM block, first, pages, page]", event["v"], got)
+        actor.went_on()
+
+    def _reset_rings(self, event: Event) -> None:
+        actor, call = self._expect(event["by"], ResetRings)
+        self._differ_in(compared.locks(event, call))
+        self.rounds.reset(event)
+        actor.went_on()
+
+    def _exit(self, event: Event) -> None:
+        self.rounds.ring_full(event)
+
+    # --- syncs and the stream -------------------------------------------------------------------------------------
+
+    def _trace(self, event: Event) -> None:
+        name, text = event["ev"], event["a"]
+        by = sync_thread(self.events, self._index) or MIGRATION_THREADS[0]
+        if name == "migration_bitmap_sync_start":
+            if by == MAIN_THREAD:
+                self._send_up_to_here()
+            self._syncing = by
+            actor, _ = self._expect(by, SyncStart)
+            self.rounds.sync_starts(running=self.qemu.running)
+            actor.went_on()
+        elif name == "migration_bitmap_sync_end":
+            actor, call = self._expect(self._syncing, SyncEnd)
+            self._compare_found(text, call)
+            actor.went_on(reply=False)
+            if self._pacer is not None:
+                self._pacer.sync_ended()
+            if self._hints is not None:
+                self._hints.pass_begins()
+        else:
+            self._differ_in(compared.pending(event, self.qemu))
+
+    def _compare_found(self, text: str, call: SyncEnd) -> None:
+        """New dirty pages of this period, which began anew after the last sync if that was over a second long."""
+        told_pages = compared.DIRTY_PAGES.match(text)
+        if told_pages is not None:
+            recorded, found = int(told_pages.group(1)), call.period_pages
+            bases = (self._period_base, self._found_before)
+            fitting = [base for base in bases if found - base == recorded]
+            self.differ("new dirty pages", recorded, recorded if fitting else found - self._found_before)
+            self._period_base = fitting[0] if fitting else self._found_before
+            self._found_before = found
+        self.rounds.sync_ends(None if told_pages is None else int(told_pages.group(1)))
+
+    def _send_up_to_here(self) -> None:
+        """Before the main thread syncs, the migration thread has sent what this pass has."""
+        pacer, actor = self._pacer, self._actors.get(MIGRATION)
+        if pacer is not None and actor is not None and pacer.current.listed:
+            actor.peek(lambda: pacer.stream.taken >= pacer.current.pages)
+
+    def _bandwidth(self, event: Event) -> None:
+        if self._pacer is not None:
+            self._pacer.saw(event)
+        self.rounds.bandwidth(event)
+        self._differ_in(compared.bandwidth(event, self._downtime_limits))
+
+    def _send(self, event: Event) -> None:
+        self._bandwidth(event)
+        self.rounds.sent(event)
+        if event["by"] in MIGRATION_THREADS and pages_in(event):
+            self._write(event, pages_in(event))
+
+    def _write(self, event: Event, pages: int) -> None:
+        pacer, actor = self._pacer, self._actors.get(MIGRATION)
+        if pacer is None or actor is None:
+            raise self._derail("a migration", "none")
+        call = actor.peek(lambda: pacer.stream.waiting >= pages)
+        written = pacer.stream.write(pages)
+        if written is None:
+            raise self._derail(f"{pages} pages sent", f"{pacer.stream.waiting} pages, then {compared.told(call)}")
+        if self._hints is not None:
+            self._hints.wrote(event)
+        elif event["op"] == "SEND":
+            self._differ_in(compared.write(event, written))
+
+    def _elided(self, event: Event) -> None:
+        """A stretch that the recording sums up."""
+        chunks = clears = bits = 0
+        samples = [list(each) for each in event["clear_args_as0"]]
+        while chunks < event["chunks"] or clears < event["clears"]:
+            actor = self._actor(MIGRATION_THREADS[0])
+            call = actor.peek()
+            if isinstance(call, ClearChunk):
+                chunks += 1
+            elif isinstance(call, ClearDirtyLog):
+                clears, bits = clears + 1, bits + call.bits.count()
+                slot = call.slot
+                row = [slot.number, call.first_page, call.num_pages, call.bits.count()]
+                if samples and slot.address_space == 0 and row == samples[0]:
+                    samples.pop(0)
+                self.rounds.cleared(event, call, None)
+            else:
+                break
+            actor.went_on()
+        for name, got in (("chunks", chunks), ("clears", clears), ("bits", bits)):
+            self.differ(name, event[name], got)
+        self.differ("clear_args_as0", samples[:1], [])
+        self._bandwidth(event)
+        self.rounds.sent(event)
+        if pages_in(event):
+            self._write(event, pages_in(event))
+
+    def _query(self, event: Event) -> None:
+        if self._pacer is not None and event["status"] == "completed":
+            ram = event["ram"]
+            self._drain()
+            sent = self._pacer.sent_pages
+            self.differ("normal and duplicate", ram.get("normal", 0) + ram.get("duplicate", 0), sent)
+            self.differ("dirty-sync-count", ram.get("dirty-sync-count"), self.qemu.ram.sync_count)
+            self.differ("remaining", ram.get("remaining"), self.qemu.ram.dirty_pages)
+
+    def _drain(self) -> None:
+        """The migration is complete: nothing more may come of its thread."""
+        actor, pacer = self._actors.get(MIGRATION), self._pacer
+        if actor is None or pacer is None:
+            return
+        call = actor.peek()
+        if call is not None:
+            raise self._derail("the end of the migration", compared.told(call))
+        if pacer.current.listed:
+            self.differ("pages that no write shows", 0, pacer.stream.waiting)
+        if pacer.early_sync is not None:
+            left, threshold = pacer.early_sync
+            self.differ("a sync's threshold", threshold, f"{left} bytes left, which is not less")
+
+    def _end(self) -> None:
+        """Every thread has made all its calls, apart from a migration that was cancelled and what goes on for ever."""
+        for name, actor in self._actors.items():
+            call = actor.peek() if name not in (MIGRATION, "dirtyrate-stat") else None
+            if call is not None:
+                raise self._derail(f"nothing more from thread {name}", compared.told(call))

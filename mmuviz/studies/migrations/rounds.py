@@ -1,0 +1,139 @@
+"""The table of rounds, summed up from the calls that the model made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmuviz.engine.qemu.calls import ClearDirtyLog
+from mmuviz.engine.qemu.page_set import PageSet
+from mmuviz.engine.qemu.state import KvmSlot, Qemu
+from mmuviz.studies.migrations.plan import MIGRATION_THREADS, Event, pages_in
+
+Round = dict[str, Any]
+COMPARED = (
+    "sync",
+    "gets",
+    "get_bits_as0",
+    "get_bits_as1",
+    "get_by",
+    "vm_running",
+    "clears",
+    "clears_zero_bits",
+    "clear_bits_as0",
+    "clear_bits_as1",
+    "clear_by",
+    "clear_4k_delta",
+    "clear_2m_delta",
+    "resets",
+    "reset_entries",
+    "ring_full_exits",
+    "sent_normal",
+    "sent_zero",
+    "clear_before_first_send",
+    "new_dirty_pages_period",
+    "last_threshold_size",
+)
+
+
+class Rounds:
+    """Sums of each round: from a sync's GETs to the next sync.
+
+    Args:
+        document: the recording.
+        qemu: the QEMU that is played back.
+    """
+
+    def __init__(self, document: dict[str, Any], qemu: Qemu) -> None:
+        self._recorded: list[Round] = document["rounds"]
+        self._qemu = qemu
+        self.made: list[Round] = []
+        self._elided: set[int] = set()
+        self._counters_unknown: set[int] = set()
+
+    def sync_starts(self, *, running: bool) -> None:
+        """A round begins."""
+        self.made.append({"sync": len(self.made) + 1, "gets": 0, "clears": 0, "sent_normal": 0, "vm_running": running})
+
+    def sync_ends(self, period_pages: int | None) -> None:
+        """The sync found so many pages in this period."""
+        self._add("new_dirty_pages_period", period_pages or 0)
+
+    def _add(self, name: str, value: int) -> None:
+        if self.made:
+            self.made[-1][name] = self.made[-1].get(name, 0) + value
+
+    def _set(self, name: str, value: object) -> None:
+        if self.made:
+            self.made[-1][name] = value
+
+    def got(self, event: Event, slot: KvmSlot, bits: PageSet) -> None:
+        """A GET."""
+        self._add("gets", 1)
+        self._add(f"get_bits_as{slot.address_space}", bits.count())
+        self._set("get_by", _by(event))
+
+    def cleared(self, event: Event, call: ClearDirtyLog, row: list[Any] | None) -> None:
+        """A CLEAR; the counters around those without bits are not listed."""
+        bits = call.bits.count()
+        self._add("clears", 1)
+        self._add("clears_zero_bits", int(bits == 0))
+        self._add(f"clear_bits_as{call.slot.address_space}", bits)
+        if row is None:
+            self._elided.add(len(self.made))
+        else:
+            self._set("clear_by", _by(event))
+            if len(row) > 6:
+                self._add("clear_4k_delta", row[6])
+                self._add("clear_2m_delta", row[7])
+            else:
+                self._counters_unknown.add(len(self.made))
+        if self.made and not any(self.made[-1].get(name) for name in ("sent_normal", "sent_zero")):
+            self._set("clear_before_first_send", value=True)
+
+    def reset(self, event: Event) -> None:
+        """A RESET."""
+        self._add("resets", 1)
+        self._add("reset_entries", event["ret"])
+
+    def ring_full(self, event: Event) -> None:
+        """A vCPU left the guest because its ring is full."""
+        self._add("ring_full_exits", int(event["exit_reason"] == "DIRTY_RING_FULL"))
+
+    def sent(self, event: Event) -> None:
+        """A SEND or an ELIDED."""
+        if event["op"] == "ELIDED":
+            self._elided.add(len(self.made))
+            self._add("clear_4k_delta", event["d4k"])
+            self._add("clear_2m_delta", event["d2m"])
+            self._add("sent_normal", event["sent_normal"])
+            self._add("sent_zero", event["sent_zero"])
+        elif event["by"] in MIGRATION_THREADS and pages_in(event):
+            self._add("sent_normal", event["normal"])
+            self._add("sent_zero", event["zero"])
+
+    def bandwidth(self, event: Event) -> None:
+        """An update of the bandwidth."""
+        value = event["v"] if event["op"] == "BW_UPDATE" else event.get("bw_last")
+        if isinstance(value, list) and len(value) == 4:
+            self._set("last_threshold_size", value[3])
+
+    def compared(self) -> Iterator[tuple[str, object, object, int]]:
+        """Differences as (field, recorded, made, number of the round)."""
+        if not self._recorded:
+            return
+        if len(self._recorded) != len(self.made):
+            yield "number of syncs", len(self._recorded), len(self.made), len(self.made)
+        for number, (recorded, made) in enumerate(zip(self._recorded, self.made, strict=False), 1):
+            for name in COMPARED:
+                wanted, got = recorded.get(name, 0), made.get(name, 0)
+                if number in self._elided and name == "last_threshold_size":
+                    continue
+                if number in self._counters_unknown and name in ("clear_4k_delta", "clear_2m_delta"):
+                    continue
+                if wanted != got:
+                    yield name, wanted, got, number
+
+
+def _by(event: Event) -> list[Any]:
+    return [event["by"], "BQL" if event["bql"] else "no BQL", event["locks"]]

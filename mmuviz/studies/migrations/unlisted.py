@@ -1,0 +1,129 @@
+"""How many pages a pass sent, where the recording has the stream's bytes only: from what the syncs found."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmuviz.engine.qemu.page_set import Pages
+from mmuviz.engine.qemu.state import KvmSlot, Qemu
+from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.studies.migrations.document import Runs
+from mmuviz.studies.migrations.plan import MIGRATION_THREADS, Event, Pass
+
+DIRTY_PAGES = re.compile(r"dirty_pages (\d+)")
+PENDING = re.compile(r"exact pending size (\d+)")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a recording tells of a sync that ends a pass.
+
+    Attributes:
+        left: pages left after it.
+        fresh: how many new pages it may have found: those told, or those more than at the last sync.
+        page: the page that is sent next.
+    """
+
+    left: int | None
+    fresh: tuple[int, ...]
+    page: int | None
+
+
+def pages_of_pass(qemu: Qemu, events: list[Event], current: Pass) -> int:
+    """Pages sent between two syncs.
+
+    What the second sync finds new depends on it: a page that was sent and written again is new, one
+    that was not sent is not. And QEMU says how much is left after the sync, or goes on at a page.
+
+    Args:
+        qemu: as it is after the first of the syncs.
+        events: of the recording.
+        current: the pass between the two.
+    """
+    order, dirty = _order(qemu), _flat(qemu)
+    found = _found(qemu, events, current.sync_at)
+    sizes = np.arange(len(order) + 1)
+    again = np.concatenate(([0], np.cumsum(found[order], dtype=np.int64)))
+    fresh = again + np.count_nonzero(found & ~dirty)
+    told = _told(qemu, events, current.sync_at)
+    fits = np.ones(len(sizes), np.bool_)
+    for wanted, holds in (
+        (told.left is not None, len(order) - sizes + fresh == told.left),
+        (bool(told.fresh), np.isin(fresh, told.fresh)),
+        (told.page is not None, _next_pages(order, found) == told.page),
+    ):
+        if wanted and (fits & holds).any():
+            fits &= holds
+    return int(np.flatnonzero(fits)[-1])
+
+
+def _next_pages(order: Any, found: Any) -> Any:  # noqa: ANN401  # arrays
+    """For each number of pages sent, the page that comes next once the found ones are added; -1 for none."""
+    total = len(found)
+    ends = np.concatenate(([order[0] if len(order) else 0], order + 1))
+    unsent = np.concatenate((order, [-1]))
+    ahead = np.where(unsent < 0, total, (unsent - ends) % total)
+    pages = np.flatnonzero(found)
+    if not len(pages):
+        return unsent
+    near = pages[np.searchsorted(pages, ends) % len(pages)]
+    return np.where((near - ends) % total < ahead, near, unsent)
+
+
+def _starts(qemu: Qemu) -> dict[str, int]:
+    sizes = np.cumsum([0, *(block.pages for block in qemu.blocks)])
+    return {block.name: int(start) for block, start in zip(qemu.blocks, sizes[:-1], strict=True)}
+
+
+def _flat(qemu: Qemu) -> Any:  # noqa: ANN401  # an array of bool
+    return np.concatenate([block.bmap.bits for block in qemu.blocks if isinstance(block.bmap, Pages)])
+
+
+def _order(qemu: Qemu) -> Any:  # noqa: ANN401  # an array of numbers
+    """Pages in the order in which they will be sent, those of all blocks in one row."""
+    begin = list(_starts(qemu).values())[qemu.ram.block] + qemu.ram.page
+    pages = np.flatnonzero(_flat(qemu))
+    return np.concatenate((pages[pages >= begin], pages[pages < begin]))
+
+
+def _found(qemu: Qemu, events: list[Event], sync_at: int) -> Any:  # noqa: ANN401  # an array of bool
+    """What the next sync's GETs report."""
+    starts, found = _starts(qemu), np.zeros(sum(block.pages for block in qemu.blocks), np.bool_)
+    slots: dict[tuple[int, int], KvmSlot] = {
+        (slot.address_space, slot.number): slot for each in qemu.slots for slot in each
+    }
+    for event in events[sync_at:]:
+        if event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_end":
+            break
+        for row in event["l"] if event["op"] == "GET" and event["by"] in MIGRATION_THREADS else ():
+            slot = slots.get((row[0], row[1]))
+            if slot is not None:
+                at = starts[slot.block.name] + slot.offset
+                found[at : at + slot.pages] |= Runs(row[3], row[2]).known(slot.pages)
+    return found
+
+
+def _told(qemu: Qemu, events: list[Event], sync_at: int) -> Told:
+    starts, left, found = _starts(qemu), None, list[int]()
+    for event in events[:sync_at]:
+        text = DIRTY_PAGES.match(event["a"]) if event["op"] == "TRACE" else None
+        found += [int(text.group(1))] if text else []
+    before, fresh = found[-1] if found else 0, tuple[int, ...]()
+    for event in events[sync_at + 1 :]:
+        if event["op"] == "CHUNK":
+            page = starts[event["v"][0]] + int(event["v"][3]) if event["v"][0] in starts else None
+            return Told(left, fresh, page)
+        if event["op"] != "TRACE":
+            continue
+        text, exact = DIRTY_PAGES.match(event["a"]), PENDING.match(event["a"])
+        if text and not fresh:
+            fresh = (int(text.group(1)), int(text.group(1)) - before)
+        if exact and left is None:
+            left = int(exact.group(1)) // PAGE_BYTES
+        elif event["ev"] == "migration_thread_low_pending" and event["a"].isdigit() and left is None:
+            left = int(event["a"]) // PAGE_BYTES
+    return Told(left, fresh, None)
