@@ -99,6 +99,7 @@ class Starter:
         self.measuring = ""
         self.cancelled = False
         self.limit_wanted = False
+        self.throttles = False
 
     def steps_of(self, index: int, row: Row | None) -> Callable[[Thread], Steps] | None:
         """What begins with an event.
@@ -170,6 +171,8 @@ class Starter:
 
     def _main(self, qemu: Qemu, op: str) -> Callable[[Thread], Steps] | None:
         if op in ("GET", "TRACE", "RESET_RINGS"):
+            if not (qemu.features.syncs_while_throttling and self.throttles):
+                return None
             return lambda thread: migration_bitmap_sync_by_timer(qemu, thread)
         if op == "SET_MEM" and self.cancelled:
             self.cancelled = False

@@ -81,6 +81,26 @@ def write(event: Event, written: Written) -> Found:
         yield "locks", event["locks"], written.call.locks
 
 
+def section(event: Event, qemu: Qemu, phase: str) -> Found:
+    """Which mutexes are held where something else than pages is written.
+
+    Args:
+        event: the write.
+        qemu: the QEMU that is played back.
+        phase: "setup" until pages are sent, "running", "stopping" and after it; "unlisted" before that where
+            the recording does not tell writes of pages from others.
+    """
+    early = int(qemu.features.setup_under_big_lock)
+    allowed = {
+        "setup": [(early, early)],
+        "unlisted": [(early, early), (0, 0), (0, 1)],
+        "running": [(0, 0), (0, 1)],
+    }.get(phase, [(1, 1), (1, 1 + qemu.features.bitmap_mutex_in_completion)])
+    got = (event["bql"], event["locks"])
+    if got not in allowed and not qemu.ram.postcopy:
+        yield f"[big lock, locks] in {phase}", list(got), list(allowed[0])
+
+
 def pending(event: Event, qemu: Qemu) -> Found:
     """What QEMU's tracepoints say is left."""
     left = qemu.ram.left_at_sync * PAGE_BYTES

@@ -62,6 +62,15 @@ class Pacer:
         last = self._index == len(passes) - 2 and not self._migration.cancelled and passes[-1].listed
         return passes[-1].pages if last else None
 
+    @property
+    def phase(self) -> str:
+        """Where the migration is: see compared.section()."""
+        if not self._qemu.running or (self.current.stops and self._left() == 0):
+            return "stopping"
+        if not self.current.listed:
+            return "unlisted"
+        return "running" if self.sent_pages else "setup"
+
     def sync_ended(self) -> None:
         """The next pass begins."""
         self._idle = 0

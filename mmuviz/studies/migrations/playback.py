@@ -31,6 +31,7 @@ from mmuviz.studies.migrations.machine import machine_of
 from mmuviz.studies.migrations.pacer import Pacer, StuckError
 from mmuviz.studies.migrations.partly_known import PartlyKnown
 from mmuviz.studies.migrations.partly_recorded import Bitmaps, lacks_bits
+from mmuviz.studies.migrations.period import Period, told_pages
 from mmuviz.studies.migrations.plan import (
     MAIN_THREAD,
     MIGRATION_THREADS,
@@ -40,7 +41,10 @@ from mmuviz.studies.migrations.plan import (
     sync_thread,
     with_syncs,
 )
+from mmuviz.studies.migrations.rings import Rings
 from mmuviz.studies.migrations.rounds import Rounds
+from mmuviz.studies.migrations.throttle import ThrottleSteps
+from mmuviz.studies.migrations.tracking import Tracking
 
 Wanted = TypeVar("Wanted", bound=Call)
 MIGRATION: Final = "migration"
@@ -74,7 +78,10 @@ class Playback:
         self._index = 0
         self._completed = False
         self._syncing = ""
-        self._period_base = self._found_before = 0
+        self._rings, self._tracking = Rings(), Tracking(self.qemu)
+        self._period, self._throttle = Period(), ThrottleSteps(document["config"])
+        self._config = document["config"]
+        self._starter.throttles = "auto-converge" in self._config.get("caps", ())
         limit = document["config"].get("dl")
         self._downtime_limits: tuple[int, ...] = (limit if type(limit) is int else compared.DEFAULT_DOWNTIME_MS,)
 
@@ -180,7 +187,8 @@ class Playback:
             name = next((each["by"] for each in self.events[self._index :] if each.get("by") in MIGRATION_THREADS), "")
             steps = lambda thread: migration_thread(self.qemu, thread)  # noqa: E731  # shorter than a method
             self._actors[MIGRATION] = Actor(name, steps, self._answer, self._shown)
-            self._period_base = self._found_before = 0
+            self._period, self._throttle = Period(), ThrottleSteps(self._config)
+            self.rounds.migration_starts(listed=self._migrations[self._index].passes[0].listed)
         elif command == "calc-dirty-rate":
             self._starter.measuring = str(arguments.get("mode", ""))
             self._actors.pop("get_dirtyrate", None)
@@ -213,6 +221,7 @@ class Playback:
         self.differ("n", event["n"], len(event["l"]))
         for row in event["l"]:
             actor, call = self._expect(event["by"], SetMemslot, row)
+            self._differ_in(self._tracking.compared())
             slot = call.slot
             got = [slot.address_space, slot.number, call.flags, slot.base_gfn, call.pages]
             self.differ("SET_MEM [as, slot, flags, base_gfn, pages]", row[:5], got)
@@ -264,10 +273,12 @@ class Playback:
     def _reset_rings(self, event: Event) -> None:
         actor, call = self._expect(event["by"], ResetRings)
         self._differ_in(compared.locks(event, call))
+        self._differ_in(self._rings.reset(event))
         self.rounds.reset(event)
         actor.went_on()
 
     def _exit(self, event: Event) -> None:
+        self._rings.left_guest(event)
         self.rounds.ring_full(event)
 
     # --- syncs and the stream -------------------------------------------------------------------------------------
@@ -284,26 +295,19 @@ class Playback:
             actor.went_on()
         elif name == "migration_bitmap_sync_end":
             actor, call = self._expect(self._syncing, SyncEnd)
-            self._compare_found(text, call)
+            self._differ_in(self._period.compared(text, call.period_pages))
+            self.rounds.sync_ends(told_pages(text))
             actor.went_on(reply=False)
             if self._pacer is not None:
                 self._pacer.sync_ended()
             if self._hints is not None:
                 self._hints.pass_begins()
+        elif name == "global_dirty_changed":
+            self._differ_in(self._tracking.changed(text))
         else:
             self._differ_in(compared.pending(event, self.qemu))
-
-    def _compare_found(self, text: str, call: SyncEnd) -> None:
-        """New dirty pages of this period, which began anew after the last sync if that was over a second long."""
-        told_pages = compared.DIRTY_PAGES.match(text)
-        if told_pages is not None:
-            recorded, found = int(told_pages.group(1)), call.period_pages
-            bases = (self._period_base, self._found_before)
-            fitting = [base for base in bases if found - base == recorded]
-            self.differ("new dirty pages", recorded, recorded if fitting else found - self._found_before)
-            self._period_base = fitting[0] if fitting else self._found_before
-            self._found_before = found
-        self.rounds.sync_ends(None if told_pages is None else int(told_pages.group(1)))
+            self._differ_in(self._rings.traced(event))
+            self._differ_in(self._throttle.traced(event))
 
     def _send_up_to_here(self) -> None:
         """Before the main thread syncs, the migration thread has sent what this pass has."""
@@ -322,6 +326,8 @@ class Playback:
         self.rounds.sent(event)
         if event["by"] in MIGRATION_THREADS and pages_in(event):
             self._write(event, pages_in(event))
+        elif event["by"] in MIGRATION_THREADS and self._pacer is not None:
+            self._differ_in(compared.section(event, self.qemu, self._pacer.phase))
 
     def _write(self, event: Event, pages: int) -> None:
         pacer, actor = self._pacer, self._actors.get(MIGRATION)

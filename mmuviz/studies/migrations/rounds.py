@@ -8,6 +8,7 @@ from typing import Any
 from mmuviz.engine.qemu.calls import ClearDirtyLog
 from mmuviz.engine.qemu.page_set import PageSet
 from mmuviz.engine.qemu.state import KvmSlot, Qemu
+from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.studies.migrations.plan import MIGRATION_THREADS, Event, pages_in
 
 Round = dict[str, Any]
@@ -30,6 +31,7 @@ COMPARED = (
     "ring_full_exits",
     "sent_normal",
     "sent_zero",
+    "bytes",
     "clear_before_first_send",
     "new_dirty_pages_period",
     "last_threshold_size",
@@ -50,14 +52,30 @@ class Rounds:
         self.made: list[Round] = []
         self._elided: set[int] = set()
         self._counters_unknown: set[int] = set()
+        self._listed = True
+        self._sent = {"normal": 0, "duplicate": 0}
+        self._bounds: list[dict[str, tuple[int, int]]] = []
+
+    def migration_starts(self, *, listed: bool) -> None:
+        """Syncs are numbered through all migrations of a recording, pages counted in each anew.
+
+        Args:
+            listed: whether the recording says how many pages each write had.
+        """
+        self._listed = listed
+        self._sent = {"normal": 0, "duplicate": 0}
 
     def sync_starts(self, *, running: bool) -> None:
         """A round begins."""
+        self._bounds.append({name: (count, count) for name, count in self._sent.items()} if self._listed else {})
         self.made.append({"sync": len(self.made) + 1, "gets": 0, "clears": 0, "sent_normal": 0, "vm_running": running})
 
     def sync_ends(self, period_pages: int | None) -> None:
         """The sync found so many pages in this period."""
         self._add("new_dirty_pages_period", period_pages or 0)
+        ram = self._qemu.ram
+        self._bounds[-1] |= {"dirty-sync-count": (ram.sync_count, ram.sync_count)}
+        self._bounds[-1] |= {"remaining": (0, ram.left_at_sync * PAGE_BYTES)}
 
     def _add(self, name: str, value: int) -> None:
         if self.made:
@@ -108,9 +126,19 @@ class Rounds:
             self._add("clear_2m_delta", event["d2m"])
             self._add("sent_normal", event["sent_normal"])
             self._add("sent_zero", event["sent_zero"])
-        elif event["by"] in MIGRATION_THREADS and pages_in(event):
+        else:
+            self._add("bytes", event["bytes"])
+        if event["op"] == "SEND" and event["by"] in MIGRATION_THREADS and pages_in(event):
             self._add("sent_normal", event["normal"])
             self._add("sent_zero", event["zero"])
+        self._count("normal", event["sent_normal" if event["op"] == "ELIDED" else "normal"])
+        self._count("duplicate", event["sent_zero" if event["op"] == "ELIDED" else "zero"])
+
+    def _count(self, name: str, pages: int) -> None:
+        """Pages sent so far, as query-migrate counts them."""
+        self._sent[name] += pages
+        if self._bounds and name in self._bounds[-1]:
+            self._bounds[-1][name] = (self._bounds[-1][name][0], self._sent[name])
 
     def bandwidth(self, event: Event) -> None:
         """An update of the bandwidth."""
@@ -127,12 +155,23 @@ class Rounds:
         for number, (recorded, made) in enumerate(zip(self._recorded, self.made, strict=False), 1):
             for name in COMPARED:
                 wanted, got = recorded.get(name, 0), made.get(name, 0)
-                if number in self._elided and name == "last_threshold_size":
+                if number in self._elided and name in ("last_threshold_size", "bytes"):
                     continue
                 if number in self._counters_unknown and name in ("clear_4k_delta", "clear_2m_delta"):
                     continue
                 if wanted != got:
                     yield name, wanted, got, number
+            for name, wanted, got in _queried(recorded.get("query"), self._bounds[number - 1]):
+                yield name, wanted, got, number
+
+
+def _queried(query: object, bounds: dict[str, tuple[int, int]]) -> Iterator[tuple[str, object, object]]:
+    """Figures of a query-migrate that was sent during a round: they lie between those at its begin and its end."""
+    for name, (least, most) in bounds.items() if isinstance(query, dict) else ():
+        found = query.get(name) if isinstance(query, dict) else None
+        whole = type(found) is int and (name != "remaining" or found % PAGE_BYTES == 0)
+        if found is not None and not (whole and least <= found <= most):
+            yield f"query.{name}", found, str(least) if least == most else f"{least} to {most}"
 
 
 def _by(event: Event) -> list[Any]:

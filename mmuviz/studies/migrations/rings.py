@@ -1,0 +1,52 @@
+"""Dirty rings: exits of vCPUs, resets and QEMU's own words on them must fit each other."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mmuviz.studies.migrations.compared import Found
+from mmuviz.studies.migrations.plan import Event
+
+REAPED: Final = re.compile(r"reaped (\d+) pages")
+
+
+class Rings:
+    """What has happened to the rings so far."""
+
+    def __init__(self) -> None:
+        self._told: list[int] = []
+        self._full: list[tuple[str, int]] = []
+        self._awake = False
+
+    def left_guest(self, event: Event) -> None:
+        """A vCPU left the guest because its ring is full."""
+        self._full.append((event["by"], event["vcpu"]))
+
+    def reset(self, event: Event) -> Found:
+        """A reset: a vCPU's own comes after its exit, the reaper's when it has woken up; only of rings with entries."""
+        by = event["by"]
+        self._told.append(event["ret"])
+        if event["ret"] <= 0:
+            yield "entries reset", event["ret"], "more than 0, as an empty ring is not reset"
+        if by.startswith("CPU "):
+            mine = [each for each in self._full if each[0] == by]
+            if not mine:
+                yield "reset", by, "no ring of this vCPU is full"
+            else:
+                self._full.remove(mine[0])
+        if by == "kvm-reaper" and not self._awake:
+            yield "reset", by, "the reaper sleeps"
+
+    def traced(self, event: Event) -> Found:
+        """QEMU's tracepoints about rings."""
+        name, text = event["ev"], event["a"]
+        reaped = REAPED.match(text) if name == "kvm_dirty_ring_reap" else None
+        if reaped is not None:
+            pages = int(reaped.group(1))
+            yield "entries reaped", pages, pages if pages in self._told else self._told[-1:]
+            self._told = [each for each in self._told if each != pages]
+        elif name == "kvm_dirty_ring_full" and text not in [f"vcpu {vcpu}" for _, vcpu in self._full]:
+            yield "full ring", text, "another vCPU's, or none"
+        elif name == "kvm_dirty_ring_reaper":
+            self._awake = text == "wakeup"

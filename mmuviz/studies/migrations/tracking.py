@@ -1,0 +1,53 @@
+"""Who wants the dirty log: QEMU tells each change, with calls or, if somebody else wants it too, without."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from mmuviz.engine.qemu.calls import Steps
+from mmuviz.engine.qemu.dirtyrate import vcpu_dirty_rate_stat_finish, vcpu_dirty_rate_stat_start
+from mmuviz.engine.qemu.ram import ram_save_cleanup
+from mmuviz.engine.qemu.state import GLOBAL_DIRTY_LIMIT, GLOBAL_DIRTY_MIGRATION, Qemu, Thread
+from mmuviz.studies.migrations.compared import Found
+
+BITMASK: Final = re.compile(r"bitmask 0x([0-9a-f]+)$")
+
+
+class Tracking:
+    """The last change that QEMU told, compared when the model has made it too.
+
+    Args:
+        qemu: the QEMU that is played back.
+    """
+
+    def __init__(self, qemu: Qemu) -> None:
+        self._qemu = qemu
+        self._told: int | None = None
+
+    def changed(self, text: str) -> Found:
+        """QEMU told a change; one that needs no calls is made here."""
+        mask = BITMASK.match(text)
+        if mask is None:
+            yield "dirty tracking", text, f"bitmask {self._qemu.dirty_tracking:#x}"
+            return
+        self._told = int(mask.group(1), 16)
+        if self._told and self._qemu.dirty_tracking:
+            self._without_calls(self._told ^ self._qemu.dirty_tracking, self._told)
+            yield from self.compared()
+
+    def compared(self) -> Found:
+        """At the first call after a change."""
+        if self._told is not None:
+            yield "dirty tracking", f"{self._told:#x}", f"{self._qemu.dirty_tracking:#x}"
+            self._told = None
+
+    def _without_calls(self, bits: int, told: int) -> None:
+        change: Callable[[Qemu, Thread], Steps] | None = None
+        if bits == GLOBAL_DIRTY_LIMIT:
+            change = vcpu_dirty_rate_stat_start if told & bits else vcpu_dirty_rate_stat_finish
+        elif bits == GLOBAL_DIRTY_MIGRATION and not told & bits:
+            change = ram_save_cleanup
+        for _ in change(self._qemu, Thread()) if change is not None else ():
+            return
