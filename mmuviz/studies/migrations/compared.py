@@ -70,12 +70,16 @@ def clear_bits(row: list[Any], call: ClearDirtyLog) -> Found:
 
 
 def write(event: Event, written: Written) -> Found:
-    """First and last page of a write, and which mutexes the writing thread holds.
+    """First and last page of a write."""
+    yield "first page", event.get("first"), written.first
+    yield "last page", event.get("last"), written.last
+
+
+def write_locks(event: Event, written: Written) -> Found:
+    """Which mutexes a thread holds that writes pages.
 
     Outside the big lock an iteration's last write comes when bitmap_mutex has been released.
     """
-    yield "first page", event.get("first"), written.first
-    yield "last page", event.get("last"), written.last
     yield "big lock", bool(event["bql"]), written.call.big_lock
     if written.call.big_lock or event["locks"] != written.call.locks - 1:
         yield "locks", event["locks"], written.call.locks

@@ -36,6 +36,7 @@ class RecordedHints:
         self._qemu = qemu
         self._events = events
         self._sends = SendsInBounds(qemu)
+        self._first: list[Any] | None = None
 
     def fresh(self, least: int, most: int) -> int:
         """See Hints; from what is left after the sync, else from what the sync says it found."""
@@ -104,10 +105,19 @@ class RecordedHints:
     def pass_begins(self) -> None:
         """A sync has ended."""
         self.flexible = 0
+        self._first = None
         self._sends.snapshot()
+
+    def chunk_cleared(self, event: Event) -> None:
+        """A chunk is cleared; the pass's first page is always in a chunk that is."""
+        if self.pacer is not None and self.pacer.stream.waiting == 0 and self._first is None:
+            self._first = [event["v"][0], event["v"][3]]
 
     def wrote(self, event: Event) -> None:
         """The migration thread wrote pages into the stream."""
+        if self._first and "first" in event:
+            self.differ("first page", event["first"], self._first)
+            self._first = []
         for field, expected, got in self._sends.wrote(event):
             self.differ(field, expected, got)
 

@@ -26,6 +26,7 @@ from mmuviz.studies.migrations import compared
 from mmuviz.studies.migrations.actors import Actor, Row, Starter, shown_calls
 from mmuviz.studies.migrations.difference import Derailed, Difference
 from mmuviz.studies.migrations.document import Runs
+from mmuviz.studies.migrations.elided import Elided
 from mmuviz.studies.migrations.hints import RecordedHints
 from mmuviz.studies.migrations.machine import machine_of
 from mmuviz.studies.migrations.pacer import Pacer, StuckError
@@ -268,6 +269,8 @@ class Playback:
         actor, call = self._expect(MIGRATION_THREADS[0], ClearChunk)
         got = [call.block.name, call.first, call.pages, call.page]
         self.differ("CHUNK [RAM block, first, pages, page]", event["v"], got)
+        if self._hints is not None:
+            self._hints.chunk_cleared(event)
         actor.went_on()
 
     def _reset_rings(self, event: Event) -> None:
@@ -337,6 +340,8 @@ class Playback:
         written = pacer.stream.write(pages)
         if written is None:
             raise self._derail(f"{pages} pages sent", f"{pacer.stream.waiting} pages, then {compared.told(call)}")
+        if event["op"] == "SEND":
+            self._differ_in(compared.write_locks(event, written))
         if self._hints is not None:
             self._hints.wrote(event)
         elif event["op"] == "SEND":
@@ -344,26 +349,16 @@ class Playback:
 
     def _elided(self, event: Event) -> None:
         """A stretch that the recording sums up."""
-        chunks = clears = bits = 0
-        samples = [list(each) for each in event["clear_args_as0"]]
-        while chunks < event["chunks"] or clears < event["clears"]:
+        elided = Elided(event)
+        while not elided.ended:
             actor = self._actor(MIGRATION_THREADS[0])
             call = actor.peek()
-            if isinstance(call, ClearChunk):
-                chunks += 1
-            elif isinstance(call, ClearDirtyLog):
-                clears, bits = clears + 1, bits + call.bits.count()
-                slot = call.slot
-                row = [slot.number, call.first_page, call.num_pages, call.bits.count()]
-                if samples and slot.address_space == 0 and row == samples[0]:
-                    samples.pop(0)
-                self.rounds.cleared(event, call, None)
-            else:
+            if not elided.add(call):
                 break
+            if isinstance(call, ClearDirtyLog):
+                self.rounds.cleared(event, call, None)
             actor.went_on()
-        for name, got in (("chunks", chunks), ("clears", clears), ("bits", bits)):
-            self.differ(name, event[name], got)
-        self.differ("clear_args_as0", samples[:1], [])
+        self._differ_in(elided.compared())
         self._bandwidth(event)
         self.rounds.sent(event)
         if pages_in(event):

@@ -167,8 +167,12 @@ class Rounds:
 
 def _queried(query: object, bounds: dict[str, tuple[int, int]]) -> Iterator[tuple[str, object, object]]:
     """Figures of a query-migrate that was sent during a round: they lie between those at its begin and its end."""
-    for name, (least, most) in bounds.items() if isinstance(query, dict) else ():
-        found = query.get(name) if isinstance(query, dict) else None
+    if not isinstance(query, dict):
+        return
+    for name, bound in bounds.items():
+        found, (least, most) = query.get(name), bound
+        if query.get("status") == "completed":
+            least, most = (0, 0) if name == "remaining" else (most, most)
         whole = type(found) is int and (name != "remaining" or found % PAGE_BYTES == 0)
         if found is not None and not (whole and least <= found <= most):
             yield f"query.{name}", found, str(least) if least == most else f"{least} to {most}"

@@ -25,9 +25,10 @@ class ThrottleSteps:
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        given = config.get("params") if isinstance(config.get("params"), dict) else {}
-        self._throttle = CpuThrottle(**{name: given[key] for name, key in PARAMETERS.items() if key in (given or {})})
-        self._tail_slow = bool((given or {}).get("cpu-throttle-tailslow"))
+        given: object = config.get("params")
+        given = given if isinstance(given, dict) else {}
+        self._throttle = CpuThrottle(**{name: given[key] for name, key in PARAMETERS.items() if key in given})
+        self._tail_slow = bool(given.get("cpu-throttle-tailslow"))
         self._percentage = 0
 
     def traced(self, event: Event) -> Found:
