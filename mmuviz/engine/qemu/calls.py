@@ -144,6 +144,11 @@ class PostcopyAsked(Call):
 
 
 @dataclass(frozen=True)
+class QueuedPage(Call):
+    """In post-copy: the page that the destination waits for, as (RamBlock, page), or None."""
+
+
+@dataclass(frozen=True)
 class Room(Call):
     """How many pages may be sent before the rate limit or 50 ms end the iteration; None: as many as there are."""
 

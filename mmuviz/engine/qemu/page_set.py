@@ -34,6 +34,9 @@ class PageSet(Protocol):
     def count(self) -> int:
         """How many pages."""
 
+    def widen(self, group: int) -> int:
+        """Add the rest of each group of pages of which some are in it; how many pages are new."""
+
 
 class Pages:
     """A set of pages of which every bit is known.
@@ -88,3 +91,11 @@ class Pages:
     def count(self) -> int:
         """See PageSet."""
         return int(np.count_nonzero(self.bits))
+
+    def widen(self, group: int) -> int:
+        """See PageSet."""
+        before = self.count()
+        whole = len(self.bits) // group * group
+        groups = self.bits[:whole].reshape(-1, group)
+        groups |= groups.any(axis=1, keepdims=True)
+        return self.count() - before

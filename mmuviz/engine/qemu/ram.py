@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmuviz.engine.qemu.calls import Call, ClearChunk, Room, SendPages, Sent, Steps, SyncEnd, SyncStart
+from mmuviz.engine.qemu.calls import Call, ClearChunk, QueuedPage, Room, SendPages, Sent, Steps, SyncEnd, SyncStart
 from mmuviz.engine.qemu.kvm_all import kvm_physical_log_clear
 from mmuviz.engine.qemu.memory import (
     memory_global_dirty_log_start,
@@ -118,6 +118,15 @@ def find_dirty_block(qemu: Qemu) -> tuple[RamBlock, int] | None:
     return None
 
 
+def get_queued_page(qemu: Qemu, block: RamBlock, page: int) -> tuple[RamBlock, int]:
+    """A page that the destination waits for is sent first, and the search goes on behind it.
+
+    QEMU: get_queued_page()
+    """
+    qemu.ram.block = qemu.blocks.index(block)
+    return block, page
+
+
 def ram_find_and_save_block(qemu: Qemu, thread: Thread, room: int | None) -> Generator[Call, Any, int]:
     """Send the next pages, up to the end of their chunk and at most room; how many were sent.
 
@@ -125,7 +134,8 @@ def ram_find_and_save_block(qemu: Qemu, thread: Thread, room: int | None) -> Gen
 
     QEMU: ram_find_and_save_block() > ram_save_host_page()
     """
-    found = find_dirty_block(qemu)
+    found = (yield QueuedPage(*thread.held)) if qemu.ram.postcopy else None
+    found = find_dirty_block(qemu) if found is None else get_queued_page(qemu, *found)
     if found is None:
         return 0
     block, page = found
@@ -170,10 +180,15 @@ def ram_save_complete(qemu: Qemu, thread: Thread) -> Steps:
 def ram_postcopy_send_discard_bitmap(qemu: Qemu, thread: Thread) -> Steps:
     """Before the destination runs: the last sync; the search begins again at the first page of the first block.
 
-    QEMU: ram_postcopy_send_discard_bitmap()
+    The destination discards and waits for whole pages of its host, so that these are sent whole.
+
+    QEMU: ram_postcopy_send_discard_bitmap(), postcopy_chunk_hostpages_pass()
     """
     yield from migration_bitmap_sync(qemu, thread)
     qemu.ram.block = qemu.ram.page = 0
+    for block in qemu.blocks:
+        if block.host_pages > 1:
+            qemu.ram.dirty_pages += block.bmap.widen(block.host_pages)
 
 
 def ram_save_cleanup(qemu: Qemu, thread: Thread) -> Steps:

@@ -101,10 +101,11 @@ class Starter:
         self.limit_wanted = False
         self.throttles = False
 
-    def steps_of(self, index: int, row: Row | None) -> Callable[[Thread], Steps] | None:
+    def steps_of(self, name: str, index: int, row: Row | None) -> Callable[[Thread], Steps] | None:
         """What begins with an event.
 
         Args:
+            name: of the thread.
             index: of the event.
             row: of a SET_MEM, the row that begins it.
         """
@@ -113,7 +114,7 @@ class Starter:
             change = self._memory_change(index, row)
             if change is not None:
                 return change
-        return self._by_thread(event)
+        return self._by_thread(name, event["op"])
 
     def _memory_change(self, index: int, row: Row | None) -> Callable[[Thread], Steps] | None:
         """A slot that is deleted or created, when the memory map changes."""
@@ -148,8 +149,8 @@ class Starter:
                 return bool(event["ev"] == "migration_bitmap_sync_start")
         return False
 
-    def _by_thread(self, event: Event) -> Callable[[Thread], Steps] | None:
-        qemu, by, op = self._guest.qemu, event["by"], event["op"]
+    def _by_thread(self, by: str, op: str) -> Callable[[Thread], Steps] | None:
+        qemu = self._guest.qemu
         if by in ("get_dirtyrate", "mig/dirtyrate"):
             measure = calculate_dirtyrate_dirty_ring if "ring" in self.measuring else calculate_dirtyrate_dirty_bitmap
             return lambda thread: measure(qemu, thread)

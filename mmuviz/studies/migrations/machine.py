@@ -17,6 +17,7 @@ BIOS_END: Final = 0x100
 """The first MiB ends with a copy of the end of the BIOS."""
 OPTION_ROMS: Final = 0xC0
 BIOS_COPY_PAGES: Final = 32
+BIOS_PAGES: Final = 64
 DEFAULT_SHIFT: Final = 18
 SHIFT_OPTION: Final = "x-clear-bitmap-shift="
 FIRMWARE_BLOCKS: Final = (
@@ -59,7 +60,10 @@ def block_list(document: dict[str, Any]) -> list[tuple[str, int]]:
         return [(name, pages) for name, pages in listed]
     config = document["config"]
     main = "ram0" if config["back"] == "hugetlb" else "pc.ram"
-    return [(main, config["mem"] << 8), *FIRMWARE_BLOCKS]
+    pages = config["mem"] << 8
+    hole = range(ram_below_4g(config["machine"], pages), FOUR_GIB - BIOS_PAGES)
+    devices = {row[2]: row[3] for row in document["memslots_before_migration"] if row[2] in hole}
+    return [(main, pages), *((f"device at gfn {base}", size) for base, size in devices.items()), *FIRMWARE_BLOCKS]
 
 
 def _block(document: dict[str, Any], name: str, pages: int, page_set: Callable[[int], PageSet]) -> RamBlock:

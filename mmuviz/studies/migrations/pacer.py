@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.engine.qemu.calls import Call, Pending, PostcopyAsked, Room, SendPages
-from mmuviz.engine.qemu.state import Qemu
+from mmuviz.engine.qemu.calls import Call, Pending, PostcopyAsked, QueuedPage, Room, SendPages
+from mmuviz.engine.qemu.state import Qemu, RamBlock
 from mmuviz.studies.migrations.plan import Event, Migration, Pass
 from mmuviz.studies.migrations.stream import Stream
 from mmuviz.studies.migrations.unlisted import pages_of_pass
@@ -39,6 +39,8 @@ class Pacer:
         """A sync with more left than the threshold: the bytes left and the threshold."""
         self.sent_pages = 0
         self._idle = 0
+        self.index = 0
+        """Of the event that is played."""
         self._qemu = qemu
         self._migration = migration
         self._events = events
@@ -51,9 +53,9 @@ class Pacer:
         return self._migration.passes[self._index]
 
     @property
-    def number(self) -> int:
-        """How many syncs have ended."""
-        return self._index
+    def in_order(self) -> bool:
+        """Whether pages are sent in order: after a switch to post-copy the destination asks for some first."""
+        return not (self._migration.postcopy and self.current.open_ended)
 
     @property
     def last_pages(self) -> int | None:
@@ -71,6 +73,11 @@ class Pacer:
             return "unlisted"
         return "running" if self.sent_pages else "setup"
 
+    def merges_before(self, index: int) -> bool:
+        """Whether what the main thread's sync found counts from this event on."""
+        current = self.current
+        return current.by_timer and not current.open_ended and index >= current.merged_at
+
     def sync_ended(self) -> None:
         """The next pass begins."""
         self._idle = 0
@@ -87,6 +94,8 @@ class Pacer:
             return None
         if isinstance(call, Room):
             return self._left()
+        if isinstance(call, QueuedPage):
+            return self._queued()
         if isinstance(call, Pending):
             self._idle += 1
             if self._idle > MOST_IDLE:
@@ -104,6 +113,22 @@ class Pacer:
         if self._size is None:
             self._size = current.pages if current.listed else self._unlisted(current)
         return max(self._size - self.stream.taken, 0)
+
+    def _queued(self) -> tuple[RamBlock, int] | None:
+        """In post-copy the destination decides what comes next; the recording shows it where a chunk is cleared."""
+        blocks = {block.name: block for block in self._qemu.blocks}
+        event = self._events[self.index]
+        if event["op"] == "CHUNK":
+            block, page = blocks.get(event["v"][0]), event["v"][3]
+            dirty = block is not None and block.bmap.next_page(page) == page
+            return (block, page) if block is not None and dirty else None
+        for block in self._qemu.blocks:
+            for chunk, armed in enumerate([] if block.clear_bmap is None else block.clear_bmap):
+                first = chunk << block.chunk_shift
+                page = None if armed else block.bmap.next_page(first)
+                if page is not None and page >> block.chunk_shift == chunk:
+                    return block, page
+        return None
 
     def _unlisted(self, current: Pass) -> int:
         if current.stops and not self._migration.postcopy:  # the sync before found less than the threshold

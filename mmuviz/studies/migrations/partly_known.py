@@ -116,6 +116,15 @@ class PartlyKnown:
         """See PageSet; those that may be in it count as far as their number is known."""
         return int(np.count_nonzero(self.sure)) + (self.owed or 0)
 
+    def widen(self, group: int) -> int:
+        """See PageSet; only where every bit is known."""
+        whole = len(self.sure) // group * group
+        before = int(np.count_nonzero(self.sure))
+        if not self.maybe.any():
+            groups = self.sure[:whole].reshape(-1, group)
+            groups |= groups.any(axis=1, keepdims=True)
+        return int(np.count_nonzero(self.sure)) - before
+
     def next_page(self, first: int) -> int | None:
         """See PageSet; where a page may be dirty or not, the recording's chunks tell."""
         while True:

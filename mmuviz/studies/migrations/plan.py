@@ -11,6 +11,9 @@ MAIN_THREAD: Final = "main"
 SYNC: Final = "migration_bitmap_sync_"
 STOPPED: Final = "running 0 reason 7 (finish-migrate)"
 
+MOST_QUEUED: Final = 64
+"""Pages that wait for a write at most: the stream's iovecs, of which each page takes one or two."""
+
 Event = dict[str, Any]
 
 
@@ -26,6 +29,7 @@ class Pass:
         by_timer: the sync at its end is the main thread's.
         open_ended: no sync follows.
         sync_at: index of the event at which the sync at its end begins; the number of events without one.
+        merged_at: index of the event before which that sync merges what it found.
     """
 
     sends: list[Event] = field(default_factory=list)
@@ -35,6 +39,7 @@ class Pass:
     by_timer: bool = False
     open_ended: bool = True
     sync_at: int = 0
+    merged_at: int = 0
 
     @property
     def pages(self) -> int:
@@ -108,17 +113,19 @@ def _migration(events: list[Event], start: int, stop: int, *, listed: bool) -> M
     migration = Migration(start, [Pass(listed=listed)])
     statuses = [_status(event) for event in events[start:stop]]
     migration.postcopy = "postcopy-active" in statuses
-    migration.cancelled = "cancelling" in statuses
+    migration.cancelled = bool({"cancelling", "failed"} & set(statuses))
     for index in range(start, stop):
         event, current = events[index], migration.passes[-1]
         if event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_start":
             current.open_ended, current.sync_at = False, index
             current.by_timer = sync_thread(events, index) == MAIN_THREAD
+            current.merged_at = _merged_at(events, migration, index) if current.by_timer else index
             migration.passes.append(Pass(listed=listed))
         elif event["op"] == "TRACE" and event["a"] == STOPPED:
             current.stops = True
         elif pages_in(event) if event["op"] == "ELIDED" else _has_pages(event):
-            current.sends.append(event)
+            before = migration.passes[-2] if len(migration.passes) > 1 else current
+            (before if index < before.merged_at else current).sends.append(event)
     last = migration.passes[-1]
     last.sync_at = stop
     if not has_traces(events) and "completed" in statuses and len(migration.passes) > 1:
@@ -126,6 +133,28 @@ def _migration(events: list[Event], start: int, stop: int, *, listed: bool) -> M
     if migration.postcopy:
         last.before_tail = sum(pages_in(each) for each in last.sends if not each.get("bql"))
     return migration
+
+
+def _merged_at(events: list[Event], migration: Migration, sync_at: int) -> int:
+    """Where what the main thread's sync found counts: the migration thread goes on until then.
+
+    The first page that it sends afterwards has its chunk cleared, be it for the second time. Only what
+    an iteration had queued may be written later still.
+    """
+    begin = max((each.sync_at for each in migration.passes[:-1]), default=migration.at)
+    chunks = {tuple(each["v"][:2]) for each in events[begin:sync_at] if each["op"] == "CHUNK"}
+    ended = False
+    for index in range(sync_at + 1, len(events)):
+        event = events[index]
+        if event["op"] == "CHUNK" and (ended or tuple(event["v"][:2]) in chunks):
+            return index
+        if event["op"] == "TRACE" and event["ev"].startswith(SYNC):
+            if ended:
+                return index
+            ended = True
+        if ended and _has_pages(event) and event["normal"] > MOST_QUEUED:
+            return index
+    return len(events)
 
 
 def _status(event: Event) -> object:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any
 
 from mmuviz.engine.qemu.acpi import acpi_build_update
 from mmuviz.engine.qemu.calls import (
-    Call,
     ClearChunk,
     ClearDirtyLog,
     GetDirtyLog,
-    Harvest,
-    HarvestRings,
     ResetRings,
     SetMemslot,
     SyncEnd,
     SyncStart,
-    WaitForMeasure,
 )
 from mmuviz.engine.qemu.migration import migration_thread
 from mmuviz.engine.qemu.page_set import Pages, PageSet
 from mmuviz.engine.qemu.ram import ram_save_cleanup
 from mmuviz.engine.qemu.state import KvmSlot, Thread
 from mmuviz.studies.migrations import compared
-from mmuviz.studies.migrations.actors import Actor, Row, Starter, shown_calls
+from mmuviz.studies.migrations.actors import Row, Starter
+from mmuviz.studies.migrations.cast import MIGRATION, Cast
 from mmuviz.studies.migrations.difference import Derailed, Difference
 from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.elided import Elided
@@ -47,10 +44,6 @@ from mmuviz.studies.migrations.rounds import Rounds
 from mmuviz.studies.migrations.throttle import ThrottleSteps
 from mmuviz.studies.migrations.tracking import Tracking
 
-Wanted = TypeVar("Wanted", bound=Call)
-MIGRATION: Final = "migration"
-"""The name under which the migration thread acts, whatever the release calls it."""
-
 
 class Playback:
     """One recording, played back.
@@ -72,13 +65,12 @@ class Playback:
                 block.bmap.hints = self._hints
         self.rounds = Rounds(document, self.qemu)
         self._starter = Starter(self.guest, self.events)
-        self._shown = shown_calls(self.events)
-        self._actors: dict[str, Actor] = {}
+        self._cast = Cast(self.qemu, self.events, self._starter, self._bitmaps, self.differ)
         self._migrations = {each.at: each for each in migrations_of(self.events, document["config"])}
         self._pacer: Pacer | None = None
         self._index = 0
         self._completed = False
-        self._syncing = ""
+        self._syncing, self._merged = "", False
         self._rings, self._tracking = Rings(), Tracking(self.qemu)
         self._period, self._throttle = Period(), ThrottleSteps(document["config"])
         self._config = document["config"]
@@ -105,17 +97,19 @@ class Playback:
         }
         try:
             for index, event in enumerate(self.events):
-                self._index = index
+                self._index = self._cast.index = index
                 if self._hints is not None:
                     self._hints.index, self._hints.pacer = self._index, self._pacer
+                if self._pacer is not None and self._pacer.merges_before(index):
+                    self._merge()
                 handler = handlers.get(event["op"])
                 if handler is not None:
                     handler(event)
-            self._end()
+            self._cast.end()
         except Derailed:
             return
         except StuckError:
-            self.differ("call", self._told(), "a loop in which nothing is sent")
+            self.differ("call", self._cast.told(), "a loop in which nothing is sent")
             return
         for field, expected, got, number in self.rounds.compared():
             self.differences.append(Difference(f"round {number}", field, expected, got))
@@ -130,69 +124,18 @@ class Playback:
         for field, expected, got in found:
             self.differ(field, expected, got)
 
-    def _derail(self, expected: str, got: str) -> Derailed:
-        self.differ("call", expected, got)
-        return Derailed()
-
-    # --- threads --------------------------------------------------------------------------------------------------
-
-    def _actor(self, name: str, row: Row | None = None) -> Actor:
-        """The actor that makes a thread's next call."""
-        key = MIGRATION if name in MIGRATION_THREADS else name
-        actor = self._actors.get(key)
-        while actor is None or actor.peek() is None:
-            steps = None if key == MIGRATION else self._starter.steps_of(self._index, row)
-            if steps is None:
-                raise self._derail(self._told(), f"nothing more from thread {name}")
-            actor = self._actors[key] = Actor(name, steps, self._answer, self._shown)
-            if actor.peek() is None:
-                raise self._derail(self._told(), f"no call of thread {name}")
-        return actor
-
-    def _told(self) -> str:
-        event = self.events[self._index]
-        return f"{event['op']} {event.get('ev', event.get('by', ''))}".strip()
-
-    def _expect(self, name: str, kind: type[Wanted], row: Row | None = None) -> tuple[Actor, Wanted]:
-        actor = self._actor(name, row)
-        call = actor.peek()
-        if not isinstance(call, kind):
-            raise self._derail(f"{kind.__name__} {row[:4] if row else ''}".strip(), compared.told(call))
-        return actor, call
-
-    def _answer(self, actor: Actor, call: Call) -> object:
-        if isinstance(call, HarvestRings):
-            return self._harvest(actor)
-        if isinstance(call, WaitForMeasure):
-            return None
-        return None if self._pacer is None else self._pacer.answer(call)
-
-    def _harvest(self, actor: Actor) -> Harvest:
-        """Entries that the rings held: those that the thread's next call resets, if that call is a reset."""
-        for event in self.events[self._index :]:
-            ends = event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_end"
-            if ends and actor.name in (*MIGRATION_THREADS, MAIN_THREAD):
-                break
-            if event.get("by") == actor.name and event["op"] != "EXIT":
-                entries = event["ret"] if event["op"] == "RESET_RINGS" else 0
-                return Harvest(0, []) if self._bitmaps is None else self._bitmaps.harvested(self.qemu, entries)
-        return Harvest(0, [])
-
     # --- what the driver of the recording did ---------------------------------------------------------------------
 
     def _qmp(self, event: Event) -> None:
         command, arguments = event["cmd"], event.get("args") or {}
         if command == "migrate" and self._index in self._migrations:
             self._finish()
-            self._pacer = Pacer(self.qemu, self._migrations[self._index], self.events)
-            name = next((each["by"] for each in self.events[self._index :] if each.get("by") in MIGRATION_THREADS), "")
-            steps = lambda thread: migration_thread(self.qemu, thread)  # noqa: E731  # shorter than a method
-            self._actors[MIGRATION] = Actor(name, steps, self._answer, self._shown)
+            self._pacer = self._cast.pacer = Pacer(self.qemu, self._migrations[self._index], self.events)
+            self._cast.begin(MIGRATION, lambda thread: migration_thread(self.qemu, thread))
             self._period, self._throttle = Period(), ThrottleSteps(self._config)
             self.rounds.migration_starts(listed=self._migrations[self._index].passes[0].listed)
         elif command == "calc-dirty-rate":
             self._starter.measuring = str(arguments.get("mode", ""))
-            self._actors.pop("get_dirtyrate", None)
         elif command in ("set-vcpu-dirty-limit", "cancel-vcpu-dirty-limit"):
             self._starter.limit_wanted = command.startswith("set")
         elif command == "migrate-set-parameters" and type(arguments.get("downtime-limit")) is int:
@@ -204,7 +147,7 @@ class Playback:
     def _status(self, event: Event) -> None:
         data = event.get("data")
         if event["event"] == "MIGRATION" and "who" not in event and isinstance(data, dict):
-            self._starter.cancelled |= data.get("status") == "cancelling"
+            self._starter.cancelled |= data.get("status") in ("cancelling", "failed")
             self._completed |= data.get("status") == "completed"
         elif event["event"] == "RESET":
             acpi_build_update(self.qemu)
@@ -214,14 +157,14 @@ class Playback:
         if self._completed:
             self._completed = False
             for _ in ram_save_cleanup(self.qemu, Thread()):
-                raise self._derail("no call", "a call of the clean-up")
+                raise self._cast.derail("no call", "a call of the clean-up")
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
     def _set_mem(self, event: Event) -> None:
         self.differ("n", event["n"], len(event["l"]))
         for row in event["l"]:
-            actor, call = self._expect(event["by"], SetMemslot, row)
+            actor, call = self._cast.expect(event["by"], SetMemslot, row)
             self._differ_in(self._tracking.compared())
             slot = call.slot
             got = [slot.address_space, slot.number, call.flags, slot.base_gfn, call.pages]
@@ -232,7 +175,7 @@ class Playback:
     def _get(self, event: Event) -> None:
         rows = list(event["l"])
         for _ in range(event["n"]):
-            actor, call = self._expect(event["by"], GetDirtyLog)
+            actor, call = self._cast.expect(event["by"], GetDirtyLog)
             slot = call.slot
             row = rows.pop(0) if rows and rows[0][:2] == [slot.address_space, slot.number] else None
             bits = self._bits(slot, row)
@@ -254,7 +197,7 @@ class Playback:
     def _clear(self, event: Event) -> None:
         rows = list(event["l"])
         for _ in range(event["n"]):
-            actor, call = self._expect(event["by"], ClearDirtyLog)
+            actor, call = self._cast.expect(event["by"], ClearDirtyLog)
             slot = call.slot
             listed = rows and rows[0][:2] == [slot.address_space, slot.number]
             row = rows.pop(0) if listed else [slot.address_space, slot.number, call.first_page, call.num_pages, 0, None]
@@ -266,7 +209,7 @@ class Playback:
             self.differ("CLEAR [as, slot, first_page, num_pages]", rows[0][:4], "no such call here")
 
     def _chunk(self, event: Event) -> None:
-        actor, call = self._expect(MIGRATION_THREADS[0], ClearChunk)
+        actor, call = self._cast.expect(MIGRATION_THREADS[0], ClearChunk)
         got = [call.block.name, call.first, call.pages, call.page]
         self.differ("CHUNK [RAM block, first, pages, page]", event["v"], got)
         if self._hints is not None:
@@ -274,7 +217,7 @@ class Playback:
         actor.went_on()
 
     def _reset_rings(self, event: Event) -> None:
-        actor, call = self._expect(event["by"], ResetRings)
+        actor, call = self._cast.expect(event["by"], ResetRings)
         self._differ_in(compared.locks(event, call))
         self._differ_in(self._rings.reset(event))
         self.rounds.reset(event)
@@ -288,23 +231,21 @@ class Playback:
 
     def _trace(self, event: Event) -> None:
         name, text = event["ev"], event["a"]
-        by = sync_thread(self.events, self._index) or MIGRATION_THREADS[0]
         if name == "migration_bitmap_sync_start":
-            if by == MAIN_THREAD:
-                self._send_up_to_here()
-            self._syncing = by
-            actor, _ = self._expect(by, SyncStart)
+            self._syncing = sync_thread(self.events, self._index) or MIGRATION_THREADS[0]
+            actor, _ = self._cast.expect(self._syncing, SyncStart)
             self.rounds.sync_starts(running=self.qemu.running)
             actor.went_on()
         elif name == "migration_bitmap_sync_end":
-            actor, call = self._expect(self._syncing, SyncEnd)
+            if self._syncing == MAIN_THREAD and not self._merged:
+                self._merge()
+            actor, call = self._cast.expect(self._syncing, SyncEnd)
             self._differ_in(self._period.compared(text, call.period_pages))
             self.rounds.sync_ends(told_pages(text))
             actor.went_on(reply=False)
-            if self._pacer is not None:
-                self._pacer.sync_ended()
-            if self._hints is not None:
-                self._hints.pass_begins()
+            if not self._merged:
+                self._pass_ends()
+            self._merged = False
         elif name == "global_dirty_changed":
             self._differ_in(self._tracking.changed(text))
         else:
@@ -312,11 +253,22 @@ class Playback:
             self._differ_in(self._rings.traced(event))
             self._differ_in(self._throttle.traced(event))
 
-    def _send_up_to_here(self) -> None:
-        """Before the main thread syncs, the migration thread has sent what this pass has."""
-        pacer, actor = self._pacer, self._actors.get(MIGRATION)
-        if pacer is not None and actor is not None and pacer.current.listed:
+    def _merge(self) -> None:
+        """The main thread merges what its sync found, when the migration thread has sent what this pass has."""
+        pacer, actor = self._pacer, self._cast.of(MIGRATION)
+        if pacer is None or actor is None or self._merged or self._syncing != MAIN_THREAD:
+            return
+        if pacer.current.listed:
             actor.peek(lambda: pacer.stream.taken >= pacer.current.pages)
+        self._cast.expect(MAIN_THREAD, SyncEnd)
+        self._merged = True
+        self._pass_ends()
+
+    def _pass_ends(self) -> None:
+        if self._pacer is not None:
+            self._pacer.sync_ended()
+        if self._hints is not None:
+            self._hints.pass_begins()
 
     def _bandwidth(self, event: Event) -> None:
         if self._pacer is not None:
@@ -333,25 +285,25 @@ class Playback:
             self._differ_in(compared.section(event, self.qemu, self._pacer.phase))
 
     def _write(self, event: Event, pages: int) -> None:
-        pacer, actor = self._pacer, self._actors.get(MIGRATION)
+        pacer, actor = self._pacer, self._cast.of(MIGRATION)
         if pacer is None or actor is None:
-            raise self._derail("a migration", "none")
+            raise self._cast.derail("a migration", "none")
         call = actor.peek(lambda: pacer.stream.waiting >= pages)
         written = pacer.stream.write(pages)
         if written is None:
-            raise self._derail(f"{pages} pages sent", f"{pacer.stream.waiting} pages, then {compared.told(call)}")
+            raise self._cast.derail(f"{pages} pages sent", f"{pacer.stream.waiting} pages, then {compared.told(call)}")
         if event["op"] == "SEND":
             self._differ_in(compared.write_locks(event, written))
         if self._hints is not None:
             self._hints.wrote(event)
-        elif event["op"] == "SEND":
+        elif event["op"] == "SEND" and pacer.in_order:
             self._differ_in(compared.write(event, written))
 
     def _elided(self, event: Event) -> None:
         """A stretch that the recording sums up."""
         elided = Elided(event)
         while not elided.ended:
-            actor = self._actor(MIGRATION_THREADS[0])
+            actor = self._cast.actor(MIGRATION_THREADS[0])
             call = actor.peek()
             if not elided.add(call):
                 break
@@ -375,21 +327,14 @@ class Playback:
 
     def _drain(self) -> None:
         """The migration is complete: nothing more may come of its thread."""
-        actor, pacer = self._actors.get(MIGRATION), self._pacer
+        actor, pacer = self._cast.of(MIGRATION), self._pacer
         if actor is None or pacer is None:
             return
         call = actor.peek()
         if call is not None:
-            raise self._derail("the end of the migration", compared.told(call))
+            raise self._cast.derail("the end of the migration", compared.told(call))
         if pacer.current.listed:
             self.differ("pages that no write shows", 0, pacer.stream.waiting)
         if pacer.early_sync is not None:
             left, threshold = pacer.early_sync
             self.differ("a sync's threshold", threshold, f"{left} bytes left, which is not less")
-
-    def _end(self) -> None:
-        """Every thread has made all its calls, apart from a migration that was cancelled and what goes on for ever."""
-        for name, actor in self._actors.items():
-            call = actor.peek() if name not in (MIGRATION, "dirtyrate-stat") else None
-            if call is not None:
-                raise self._derail(f"nothing more from thread {name}", compared.told(call))
