@@ -169,7 +169,7 @@ def _warm(_: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from mmuviz.mmu.replay import replay_command
+    from mmuviz.studies.replay import replay_command
 
     return replay_command(arguments.paths, output())
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Final, Generic, NamedTuple, TextIO, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from mmuviz.mmu.drivable import Drivable
 from mmuviz.mmu.events import traced
 from mmuviz.mmu.extended import plain_document
 from mmuviz.mmu.page_sets import bitmap_of, bitmap_ranges, pages_of, parallel_turns, ranges_of
-from mmuviz.mmu.recordings import TEST_SLOT, Replayable, checked, memslot_of, read_document
+from mmuviz.mmu.recordings import TEST_SLOT, Replayable, checked, memslot_of
 from mmuviz.mmu.state import I64, LOG_ALL
 from mmuviz.mmu.vm import Vm
 
@@ -371,27 +369,3 @@ def replayed(document: dict[str, Any]) -> dict[str, Any]:
     ops = [{key: value for key, value in op.items() if key != "after"} for op in recording.ops]
     afters = replay_of(recording).steps()
     return {**document, "ops": [{**op, "after": after} for op, after in zip(ops, afters, strict=True)]}
-
-
-def replay_command(paths: list[Path], out: TextIO) -> int:
-    """`mmuviz replay FILE...`: one JSON document a line; a bad file has its error in its place.
-
-    Args:
-        paths: recordings.
-        out: where the lines go.
-
-    Returns:
-        Exit status: 1 if any file was bad.
-    """
-    status = 0
-    for path in paths:
-        try:
-            line = json.dumps(replayed(read_document(path)), separators=(",", ":"), allow_nan=False)
-        except MmuvizError as error:
-            line = json.dumps({"file": str(path), "error": str(error)})
-            status = 1
-        except MemoryError:
-            line = json.dumps({"file": str(path), "error": TOO_LARGE})
-            status = 1
-        out.write(line + "\n")
-    return status

@@ -117,6 +117,18 @@ def pending(event: Event, qemu: Qemu) -> Found:
         yield "bytes left, pre and post together", pre + post, left
 
 
+def pending_text(event: Event, qemu: Qemu) -> str:
+    """A tracepoint's text with what the model has left."""
+    left = qemu.ram.left_at_sync * PAGE_BYTES
+    if event["ev"] == "migration_thread_low_pending":
+        return str(left)
+    numbers = EXACT.match(event["a"]) if event["ev"] == "migrate_pending_exact" else None
+    if numbers is None:
+        return str(event["a"])
+    before, after = (0, left) if numbers.group(2) == "0" else (left, 0)
+    return f"exact pending size {left} (pre = {before} post={after})"
+
+
 def bandwidth(event: Event, downtime_limits: tuple[int, ...]) -> Found:
     """Bandwidth and threshold of a window; the limit may be set while the window ends.
 

@@ -39,6 +39,11 @@ class Elided:
             return False
         return True
 
+    @property
+    def sums(self) -> dict[str, int]:
+        """Chunks, CLEARs and bits."""
+        return dict(self._sums)
+
     def compared(self) -> Found:
         """The sums, and CLEARs that the recording gives as samples and the model did not make."""
         for name, got in self._sums.items():

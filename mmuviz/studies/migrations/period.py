@@ -9,6 +9,8 @@ class Period:
     """Counts on through a migration; whether a period ended at a sync shows in what the next sync tells."""
 
     def __init__(self) -> None:
+        self.told = 0
+        """What the model would have told at the last sync."""
         self._base = 0
         self._before = 0
 
@@ -18,7 +20,8 @@ class Period:
         if told is None:
             return
         fitting = [base for base in (self._base, self._before) if found - base == told]
-        yield "new dirty pages", told, told if fitting else found - self._before
+        self.told = told if fitting else found - self._before
+        yield "new dirty pages", told, self.told
         self._base = fitting[0] if fitting else self._before
         self._before = found
 

@@ -84,11 +84,11 @@ def with_syncs(document: dict[str, Any]) -> list[Event]:
     for event in events:
         if event["op"] == "GET" and event["by"] in MIGRATION_THREADS:
             if seen == 0:
-                found.append({"op": "TRACE", "ev": "migration_bitmap_sync_start", "a": ""})
+                found.append({"op": "TRACE", "ev": "migration_bitmap_sync_start", "a": "", "made": True})
             found.append(event)
             seen = (seen + event["n"]) % count
             if seen == 0:
-                found.append({"op": "TRACE", "ev": "migration_bitmap_sync_end", "a": ""})
+                found.append({"op": "TRACE", "ev": "migration_bitmap_sync_end", "a": "", "made": True})
         else:
             found.append(event)
     return found

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmuviz.engine.qemu.acpi import acpi_build_update
 from mmuviz.engine.qemu.calls import (
+    Call,
     ClearChunk,
     ClearDirtyLog,
     GetDirtyLog,
@@ -20,6 +21,7 @@ from mmuviz.engine.qemu.ram import ram_save_cleanup
 from mmuviz.engine.qemu.state import KvmSlot, Thread
 from mmuviz.studies.migrations import compared
 from mmuviz.studies.migrations.actors import Row, Starter
+from mmuviz.studies.migrations.answers import Answers, bits_of
 from mmuviz.studies.migrations.cast import MIGRATION, Cast
 from mmuviz.studies.migrations.difference import Derailed, Difference
 from mmuviz.studies.migrations.document import Runs
@@ -58,6 +60,7 @@ class Playback:
         self.guest = machine_of(document, PartlyKnown.none_of if partly else Pages.none_of)
         self.qemu = self.guest.qemu
         self.differences: list[Difference] = []
+        self.answers = Answers(self.events)
         self._bitmaps = Bitmaps(document, self.qemu) if partly else None
         self._hints = RecordedHints(self.qemu, self.events, self.differ) if partly else None
         for block in self.qemu.blocks:
@@ -78,8 +81,12 @@ class Playback:
         limit = document["config"].get("dl")
         self._downtime_limits: tuple[int, ...] = (limit if type(limit) is int else compared.DEFAULT_DOWNTIME_MS,)
 
-    def run(self) -> None:
-        """Play every event; what differs is in `differences` afterwards."""
+    def run(self) -> bool:
+        """Play every event; what differs is in `differences` afterwards.
+
+        Returns:
+            Whether the model made the recording's calls to the end.
+        """
         handlers = {
             "QMP": self._qmp,
             "EVENT": self._status,
@@ -107,12 +114,13 @@ class Playback:
                     handler(event)
             self._cast.end()
         except Derailed:
-            return
+            return False
         except StuckError:
             self.differ("call", self._cast.told(), "a loop in which nothing is sent")
-            return
+            return False
         for field, expected, got, number in self.rounds.compared():
             self.differences.append(Difference(f"round {number}", field, expected, got))
+        return True
 
     def differ(self, field: str, expected: object, got: object) -> None:
         """Note a difference of the event that is played."""
@@ -163,25 +171,34 @@ class Playback:
 
     def _set_mem(self, event: Event) -> None:
         self.differ("n", event["n"], len(event["l"]))
+        mine = list[Row]()
         for row in event["l"]:
             actor, call = self._cast.expect(event["by"], SetMemslot, row)
             self._differ_in(self._tracking.compared())
             slot = call.slot
             got = [slot.address_space, slot.number, call.flags, slot.base_gfn, call.pages]
             self.differ("SET_MEM [as, slot, flags, base_gfn, pages]", row[:5], got)
-            self._differ_in(compared.locks(event, call))
+            self._compare_locks(event, call)
+            mine.append([*got, *row[5:]])
             actor.went_on()
+        self.answers.put(self._index, l=mine)
+
+    def _compare_locks(self, event: Event, call: Call) -> None:
+        self._differ_in(compared.locks(event, call))
+        self.answers.locks(self._index, call)
 
     def _get(self, event: Event) -> None:
-        rows = list(event["l"])
+        rows, mine = list(event["l"]), list[Row]()
         for _ in range(event["n"]):
             actor, call = self._cast.expect(event["by"], GetDirtyLog)
             slot = call.slot
             row = rows.pop(0) if rows and rows[0][:2] == [slot.address_space, slot.number] else None
             bits = self._bits(slot, row)
-            self._differ_in(compared.locks(event, call))
+            self._compare_locks(event, call)
+            mine += [] if row is None else [[*row[:2], *bits_of(bits, row, 2)]]
             self.rounds.got(event, slot, bits)
             actor.went_on(bits)
+        self.answers.put(self._index, l=mine)
         if rows:
             self.differ("GET [as, slot]", rows[0][:2], "no such call here")
 
@@ -195,16 +212,19 @@ class Playback:
         return found
 
     def _clear(self, event: Event) -> None:
-        rows = list(event["l"])
+        rows, mine = list(event["l"]), list[Row]()
         for _ in range(event["n"]):
             actor, call = self._cast.expect(event["by"], ClearDirtyLog)
             slot = call.slot
             listed = rows and rows[0][:2] == [slot.address_space, slot.number]
             row = rows.pop(0) if listed else [slot.address_space, slot.number, call.first_page, call.num_pages, 0, None]
             self._differ_in(compared.clear(row, call))
-            self._differ_in(compared.locks(event, call))
+            self._compare_locks(event, call)
+            answer = [slot.address_space, slot.number, call.first_page, call.num_pages, *bits_of(call.bits, row, 4)]
+            mine += [[*answer, *row[6:]]] if listed or answer[4] else []
             self.rounds.cleared(event, call, row)
             actor.went_on()
+        self.answers.put(self._index, l=mine)
         if rows:
             self.differ("CLEAR [as, slot, first_page, num_pages]", rows[0][:4], "no such call here")
 
@@ -212,13 +232,14 @@ class Playback:
         actor, call = self._cast.expect(MIGRATION_THREADS[0], ClearChunk)
         got = [call.block.name, call.first, call.pages, call.page]
         self.differ("CHUNK [RAM block, first, pages, page]", event["v"], got)
+        self.answers.put(self._index, v=got)
         if self._hints is not None:
             self._hints.chunk_cleared(event)
         actor.went_on()
 
     def _reset_rings(self, event: Event) -> None:
         actor, call = self._cast.expect(event["by"], ResetRings)
-        self._differ_in(compared.locks(event, call))
+        self._compare_locks(event, call)
         self._differ_in(self._rings.reset(event))
         self.rounds.reset(event)
         actor.went_on()
@@ -241,7 +262,9 @@ class Playback:
                 self._merge()
             actor, call = self._cast.expect(self._syncing, SyncEnd)
             self._differ_in(self._period.compared(text, call.period_pages))
-            self.rounds.sync_ends(told_pages(text))
+            if told_pages(text) is not None:
+                self.answers.put(self._index, a=f"dirty_pages {self._period.told}")
+            self.rounds.sync_ends(None if told_pages(text) is None else self._period.told)
             actor.went_on(reply=False)
             if not self._merged:
                 self._pass_ends()
@@ -250,6 +273,7 @@ class Playback:
             self._differ_in(self._tracking.changed(text))
         else:
             self._differ_in(compared.pending(event, self.qemu))
+            self.answers.put(self._index, a=compared.pending_text(event, self.qemu))
             self._differ_in(self._rings.traced(event))
             self._differ_in(self._throttle.traced(event))
 
@@ -298,6 +322,7 @@ class Playback:
             self._hints.wrote(event)
         elif event["op"] == "SEND" and pacer.in_order:
             self._differ_in(compared.write(event, written))
+            self.answers.written(self._index, written)
 
     def _elided(self, event: Event) -> None:
         """A stretch that the recording sums up."""
@@ -311,6 +336,7 @@ class Playback:
                 self.rounds.cleared(event, call, None)
             actor.went_on()
         self._differ_in(elided.compared())
+        self.answers.put(self._index, **elided.sums)
         self._bandwidth(event)
         self.rounds.sent(event)
         if pages_in(event):

@@ -36,6 +36,7 @@ COMPARED = (
     "new_dirty_pages_period",
     "last_threshold_size",
 )
+ALWAYS = ("sync", "gets", "clears", "sent_normal")
 
 
 class Rounds:
@@ -146,6 +147,23 @@ class Rounds:
         if isinstance(value, list) and len(value) == 4:
             self._set("last_threshold_size", value[3])
 
+    def recorded_form(self) -> list[Round]:
+        """The model's sums as a recording has them: 0 left out, apart from counts that always stand there."""
+        found = list[Round]()
+        for number, made in enumerate(self.made, 1):
+            recorded = self._recorded[number - 1] if number <= len(self._recorded) else {}
+            unknown = {name for name in COMPARED if name in recorded and not self._known(number, name)}
+            mine = {name: made[name] for name in COMPARED if made.get(name) or name in ALWAYS}
+            rest = {name: value for name, value in recorded.items() if name not in COMPARED or name in unknown}
+            found.append({name: value for name, value in mine.items() if self._known(number, name)} | rest)
+        return found if self._recorded else []
+
+    def _known(self, number: int, name: str) -> bool:
+        """Whether all parts of a sum are in the recording."""
+        if number in self._elided and name in ("last_threshold_size", "bytes"):
+            return False
+        return number not in self._counters_unknown or name not in ("clear_4k_delta", "clear_2m_delta")
+
     def compared(self) -> Iterator[tuple[str, object, object, int]]:
         """Differences as (field, recorded, made, number of the round)."""
         if not self._recorded:
@@ -155,11 +173,7 @@ class Rounds:
         for number, (recorded, made) in enumerate(zip(self._recorded, self.made, strict=False), 1):
             for name in COMPARED:
                 wanted, got = recorded.get(name, 0), made.get(name, 0)
-                if number in self._elided and name in ("last_threshold_size", "bytes"):
-                    continue
-                if number in self._counters_unknown and name in ("clear_4k_delta", "clear_2m_delta"):
-                    continue
-                if wanted != got:
+                if wanted != got and self._known(number, name):
                     yield name, wanted, got, number
             for name, wanted, got in _queried(recorded.get("query"), self._bounds[number - 1]):
                 yield name, wanted, got, number
