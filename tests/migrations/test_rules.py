@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmuviz.studies.migrations.verify import verify_migration
-from tests.migrations.files import FOLDER, read
+from tests.migrations.files import FILES, FOLDER, read, short_name
 
 Document = dict[str, Any]
 Event = dict[str, Any]
@@ -190,3 +191,13 @@ def test_post_copy_begins_again_at_the_first_page() -> None:
     chunk = max(at for at, event in enumerate(document["events"]) if event["op"] == "CHUNK")
     document["events"][chunk]["v"][3] = 100  # a clean page, which nobody can ask for
     assert any(f"event {chunk} (CHUNK)" in line for line in lines(document))
+
+
+@pytest.mark.parametrize("guest", ["g_rnd", "another"])
+@pytest.mark.parametrize(
+    "path", [each for each in FILES if "ring" in each.name or "spaced" in each.name], ids=short_name
+)
+def test_bits_that_nobody_knows_are_no_difference(path: Path, guest: str) -> None:
+    document = read(path)
+    document["config"]["guest"] = guest
+    assert lines(document) == []

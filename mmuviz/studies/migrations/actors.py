@@ -110,7 +110,7 @@ class Starter:
             row: of a SET_MEM, the row that begins it.
         """
         event = self._events[index]
-        if event["op"] in ("SET_MEM", "GET"):
+        if event["op"] in ("SET_MEM", "GET") or (event["op"] == "RESET_RINGS" and deletes_next(self._events, index)):
             change = self._memory_change(index, row)
             if change is not None:
                 return change
@@ -119,7 +119,7 @@ class Starter:
     def _memory_change(self, index: int, row: Row | None) -> Callable[[Thread], Steps] | None:
         """A slot that is deleted or created, when the memory map changes."""
         qemu, event = self._guest.qemu, self._events[index]
-        if event["op"] == "GET":
+        if event["op"] in ("GET", "RESET_RINGS"):
             row = next((each for each in self._rows_after(index) if each[4] == 0), None)
             if row is None or (event["by"] == MAIN_THREAD and self._syncs(index)):
                 return None
@@ -179,6 +179,13 @@ class Starter:
             self.cancelled = False
             return lambda thread: ram_save_cleanup(qemu, thread)
         return lambda thread: _locked(thread, memory_vm_change_state_handler(qemu, thread))
+
+
+def deletes_next(events: list[Event], index: int) -> bool:
+    """Whether the thread of an event deletes a slot with its next call; rings are reaped before."""
+    by = events[index]["by"]
+    later = next((each for each in events[index + 1 :] if each.get("by") == by), None)
+    return later is not None and later["op"] == "SET_MEM" and any(row[4] == 0 for row in later["l"])
 
 
 def _locked(thread: Thread, steps: Steps) -> Steps:

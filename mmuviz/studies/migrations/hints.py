@@ -25,16 +25,19 @@ class RecordedHints:
     Args:
         qemu: the QEMU that is played back.
         events: of the recording.
+        rounds: of the recording.
         differ: notes a difference of that event.
     """
 
-    def __init__(self, qemu: Qemu, events: list[Event], differ: Differ) -> None:
+    def __init__(self, qemu: Qemu, events: list[Event], rounds: list[dict[str, Any]], differ: Differ) -> None:
         self.flexible = 0
         self.index = 0
         self.pacer: Pacer | None = None
         self.differ = differ
         self._qemu = qemu
         self._events = events
+        self._rounds = rounds
+        self._syncs = 0
         self._sends = SendsInBounds(qemu)
         self._first: list[Any] | None = None
 
@@ -64,9 +67,17 @@ class RecordedHints:
             if number and found:
                 left = int(number.group(1)) // PAGE_BYTES - self._qemu.ram.dirty_pages
                 break
-        if left is None and self.pacer is not None and self.pacer.last_pages is not None:
+        if left is None:
+            left = self._queried()
+        if left not in found and self.pacer is not None and self.pacer.last_pages is not None:
             left = self.pacer.last_pages - self._qemu.ram.dirty_pages
         return found if left is None or left not in found else [left]
+
+    def _queried(self) -> int | None:
+        """New pages by what query-migrate said was left a little after the sync; 7.2 says what was left at it."""
+        query = self._rounds[self._syncs].get("query") if self._syncs < len(self._rounds) else None
+        found = query.get("remaining") if isinstance(query, dict) and query.get("status") == "active" else None
+        return found // PAGE_BYTES - self._qemu.ram.dirty_pages if type(found) is int else None
 
     def _block_of(self, pages: PartlyKnown) -> RamBlock | None:
         return next((block for block in self._qemu.blocks if block.bmap is pages), None)
@@ -105,6 +116,7 @@ class RecordedHints:
     def pass_begins(self) -> None:
         """A sync has ended."""
         self.flexible = 0
+        self._syncs += 1
         self._first = None
         self._sends.snapshot()
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 MIGRATION_THREADS: Final = ("live_migration", "mig/src/main")
+CHANNEL_THREADS: Final = ("multifdsend_", "mig/src/send_")
 MAIN_THREAD: Final = "main"
 SYNC: Final = "migration_bitmap_sync_"
 STOPPED: Final = "running 0 reason 7 (finish-migrate)"

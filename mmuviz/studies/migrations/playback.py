@@ -20,7 +20,7 @@ from mmuviz.engine.qemu.page_set import Pages, PageSet
 from mmuviz.engine.qemu.ram import ram_save_cleanup
 from mmuviz.engine.qemu.state import KvmSlot, Thread
 from mmuviz.studies.migrations import compared
-from mmuviz.studies.migrations.actors import Row, Starter
+from mmuviz.studies.migrations.actors import Row, Starter, deletes_next
 from mmuviz.studies.migrations.answers import Answers, bits_of
 from mmuviz.studies.migrations.cast import MIGRATION, Cast
 from mmuviz.studies.migrations.difference import Derailed, Difference
@@ -33,6 +33,7 @@ from mmuviz.studies.migrations.partly_known import PartlyKnown
 from mmuviz.studies.migrations.partly_recorded import Bitmaps, lacks_bits
 from mmuviz.studies.migrations.period import Period, told_pages
 from mmuviz.studies.migrations.plan import (
+    CHANNEL_THREADS,
     MAIN_THREAD,
     MIGRATION_THREADS,
     Event,
@@ -62,7 +63,7 @@ class Playback:
         self.differences: list[Difference] = []
         self.answers = Answers(self.events)
         self._bitmaps = Bitmaps(document, self.qemu) if partly else None
-        self._hints = RecordedHints(self.qemu, self.events, self.differ) if partly else None
+        self._hints = RecordedHints(self.qemu, self.events, document["rounds"], self.differ) if partly else None
         for block in self.qemu.blocks:
             if isinstance(block.bmap, PartlyKnown):
                 block.bmap.hints = self._hints
@@ -240,7 +241,7 @@ class Playback:
     def _reset_rings(self, event: Event) -> None:
         actor, call = self._cast.expect(event["by"], ResetRings)
         self._compare_locks(event, call)
-        self._differ_in(self._rings.reset(event))
+        self._differ_in(self._rings.reset(event, deletes=deletes_next(self.events, self._index)))
         self.rounds.reset(event)
         actor.went_on()
 
@@ -305,6 +306,8 @@ class Playback:
         self.rounds.sent(event)
         if event["by"] in MIGRATION_THREADS and pages_in(event):
             self._write(event, pages_in(event))
+        elif event["by"].startswith(CHANNEL_THREADS):
+            self._differ_in(compared.channel(event))
         elif event["by"] in MIGRATION_THREADS and self._pacer is not None:
             self._differ_in(compared.section(event, self.qemu, self._pacer.phase))
 

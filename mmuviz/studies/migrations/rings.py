@@ -23,13 +23,18 @@ class Rings:
         """A vCPU left the guest because its ring is full."""
         self._full.append((event["by"], event["vcpu"]))
 
-    def reset(self, event: Event) -> Found:
-        """A reset: a vCPU's own comes after its exit, the reaper's when it has woken up; only of rings with entries."""
+    def reset(self, event: Event, *, deletes: bool) -> Found:
+        """A reset: a vCPU's own comes after its exit, the reaper's when it has woken up; only of rings with entries.
+
+        Args:
+            event: the reset.
+            deletes: the thread deletes a slot next, before which rings are reaped too.
+        """
         by = event["by"]
         self._told.append(event["ret"])
         if event["ret"] <= 0:
             yield "entries reset", event["ret"], "more than 0, as an empty ring is not reset"
-        if by.startswith("CPU "):
+        if by.startswith("CPU ") and not deletes:
             mine = [each for each in self._full if each[0] == by]
             if not mine:
                 yield "reset", by, "no ring of this vCPU is full"
