@@ -19,6 +19,7 @@ OF_RAM = 10
 """Slots that map pc.ram, in both address spaces; the BIOS has the other two."""
 STACK, RANGE = 232, range(4096, 20480)
 GUEST = [STACK, *RANGE]
+PARTLY_RECORDED = [each for each in FILES if "ring" in each.name or "spaced" in each.name]
 BASE = {3: 232, 2: 232, 5: 256}
 
 
