@@ -15,7 +15,8 @@ import pytest
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.mmu import replay
 from mmuviz.mmu.recordings import MAX_ACCESSES, checked, read_document
-from mmuviz.mmu.replay import replay_command, replayed
+from mmuviz.mmu.replay import replayed
+from mmuviz.studies.replay import replay_command
 from mmuviz.studies.verify import verify_command
 from tests.mmu.test_errors import change, small
 

@@ -103,13 +103,13 @@ class RecordedHints:
     def last_page(self, pages: PartlyKnown) -> int | None:
         """See Hints."""
         block = self._block_of(pages)
-        sends = self.pacer.current.sends if self.pacer is not None else []
+        sends = self.pacer.current.sends if self.pacer is not None and self.pacer.in_order else []
         place = next((each["last"] for each in reversed(sends) if "last" in each), None)
         return int(place[1]) if place is not None and block is not None and place[0] == block.name else None
 
     def left_in_pass(self) -> int | None:
         """See Hints."""
-        if self.pacer is None or not self.pacer.current.listed:
+        if self.pacer is None or not (self.pacer.current.listed and self.pacer.in_order):
             return None
         return self.pacer.current.pages - self.pacer.stream.taken
 
@@ -126,7 +126,9 @@ class RecordedHints:
             self._first = [event["v"][0], event["v"][3]]
 
     def wrote(self, event: Event) -> None:
-        """The migration thread wrote pages into the stream."""
+        """The migration thread wrote pages into the stream; in post-copy those that were asked for come first."""
+        if self.pacer is not None and not self.pacer.in_order:
+            return
         if self._first and "first" in event:
             self.differ("first page", event["first"], self._first)
             self._first = []

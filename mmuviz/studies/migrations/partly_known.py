@@ -145,13 +145,18 @@ class PartlyKnown:
                 return page
             first = chunk[1]  # nothing of this chunk is sent in this pass
 
+    def _stop_of(self, first: int, stop: int, room: int | None) -> int:
+        """Where room ends, if so many pages are in it for sure."""
+        pages = np.flatnonzero(self.sure[first:stop])
+        return stop if room is None or len(pages) <= room else first + int(pages[room - 1]) + 1
+
     def take(self, first: int, stop: int, room: int | None) -> Sent | None:
         """See PageSet; which pages of those that may be dirty are taken is not told, only how many."""
         hints = self.hints
         last = None if hints is None else hints.last_page(self)
         left = None if hints is None else hints.left_in_pass()
         ends = last is not None and first <= last < stop
-        stop = last + 1 if ends and last is not None else stop
+        stop = last + 1 if ends and last is not None else self._stop_of(first, stop, room)
         sure, maybe = (int(np.count_nonzero(each[first:stop])) for each in (self.sure, self.maybe))
         owed = self.owed or 0
         if hints is not None and ends and left is not None:

@@ -158,7 +158,7 @@ class Playback:
         if event["event"] == "MIGRATION" and "who" not in event and isinstance(data, dict):
             self._starter.cancelled |= data.get("status") in ("cancelling", "failed")
             self._completed |= data.get("status") == "completed"
-        elif event["event"] == "RESET":
+        elif event["event"] == "RESET" and "who" not in event:
             acpi_build_update(self.qemu)
 
     def _finish(self) -> None:
