@@ -131,7 +131,8 @@ class Starter:
         same = [slot for slot in qemu.slots[address_space] if slot.number == number]
         if pages == 0 and same:
             return lambda thread: _locked(thread, kvm_all.kvm_set_phys_mem_delete(qemu, thread, same[0]))
-        if pages and not any(slot.base_gfn == base for slot in qemu.slots[address_space]):
+        near = [each for each in qemu.slots[address_space] if each.base_gfn < base + pages]
+        if pages and not any(base < each.base_gfn + each.pages for each in near):  # KVM has no two slots in one place
             slot = self._guest.slot_at(address_space, base, pages, flags & READONLY)
             return lambda thread: _locked(thread, kvm_all.kvm_set_phys_mem_add(qemu, thread, slot))
         return None

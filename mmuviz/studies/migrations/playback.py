@@ -346,12 +346,13 @@ class Playback:
             self._write(event, pages_in(event))
 
     def _query(self, event: Event) -> None:
+        ram = event["ram"]
+        if self._pacer is not None and "dirty-sync-count" in ram:
+            self.differ("dirty-sync-count", ram["dirty-sync-count"], self.qemu.ram.sync_count)
         if self._pacer is not None and event["status"] == "completed":
-            ram = event["ram"]
             self._drain()
             sent = self._pacer.sent_pages
             self.differ("normal and duplicate", ram.get("normal", 0) + ram.get("duplicate", 0), sent)
-            self.differ("dirty-sync-count", ram.get("dirty-sync-count"), self.qemu.ram.sync_count)
             self.differ("remaining", ram.get("remaining"), self.qemu.ram.dirty_pages)
 
     def _drain(self) -> None:

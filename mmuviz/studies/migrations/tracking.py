@@ -33,6 +33,8 @@ class Tracking:
             yield "dirty tracking", text, f"bitmask {self._qemu.dirty_tracking:#x}"
             return
         self._told = int(mask.group(1), 16)
+        if self._told == self._qemu.dirty_tracking:
+            yield "dirty tracking", text, "no change"
         if self._told and self._qemu.dirty_tracking:
             self._without_calls(self._told ^ self._qemu.dirty_tracking, self._told)
             yield from self.compared()
