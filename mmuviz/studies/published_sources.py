@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -277,16 +278,21 @@ Maker = Callable[[Measurement], Experiment]
 def known_source(point: Measurement) -> Maker | None:
     """What makes the experiment of a row of a source that is known; None for another source.
 
-    By the source's address, else, where a row names no kernel, by its other fields: they are those of one table alone.
+    By the source's address. A row without one, and without a kernel, is read as a row of the shipped table whose rows
+    have the same other fields: of several that of the most rows, and the experiment says so.
 
     Args:
         point: a row; its title counts for nothing.
     """
     found = _by_address(point)
-    if found is not None or "kernel" in point.workload:
+    if found is not None or point.source_url or "kernel" in point.workload:
         return found
-    alike = _tables().get(_signature(point), set())
-    return next(iter(alike)) if len(alike) == 1 else None
+    alike = _tables().get(_signature(point))
+    if not alike:
+        return None
+    make, _ = alike.most_common(1)[0]
+    assumed = f"read as a row of {next(key for key, each in KNOWN if each is make)}: the row has no source_url"
+    return lambda row: replace(make(row), assumed=assumed)
 
 
 def _by_address(point: Measurement) -> Maker | None:
@@ -300,11 +306,11 @@ def _signature(point: Measurement) -> str:
 
 
 @cache
-def _tables() -> dict[str, set[Maker]]:
-    """The sources of each table that is shipped."""
-    found: dict[str, set[Maker]] = {}
+def _tables() -> dict[str, Counter[Maker]]:
+    """How many rows of each source have the same fields."""
+    found: dict[str, Counter[Maker]] = {}
     for point in read_measurements():
         make = _by_address(point)
         if make is not None:
-            found.setdefault(_signature(point), set()).add(make)
+            found.setdefault(_signature(point), Counter())[make] += 1
     return found
