@@ -13,7 +13,7 @@ from mmuviz.ground.pages import PAGES_PER_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.touch import guest_access
+from mmuviz.mmu.guest_access import guest_access
 from mmuviz.mmu.vm import Vm
 
 SIZES_GIB = (4, 96, 1536)

@@ -10,7 +10,7 @@
   const WALKS = {
     split: ["ioctl splits", "ioctl splits"],
     pre_split: ["ioctl splits ahead", "ioctl splits"],
-    split_restless: ["ioctl splits", "ioctl splits"],
+    split_non_converging: ["ioctl splits", "ioctl splits"],
     write_protect: ["ioctl write-protects", "ioctl protects"],
     clear_dirty: ["ioctl clears dirty bits", "ioctl clears"],
     get: ["GET reads the dirty bitmap", "GET"],

@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const PARTS = {
-    split: "splits", pre_split: "splits ahead", split_restless: "splits", write_protect: "write-protects",
+    split: "splits", pre_split: "splits ahead", split_non_converging: "splits", write_protect: "write-protects",
     clear_dirty: "clears dirty bits", get: "reads the bitmap", clear: "clears", arm: "write-protects", reset: "resets",
     collapse_tables: "recovers", collapse_leaves: "recovers", none: "",
   };

@@ -13,9 +13,9 @@ from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, WORD_SHIFT
 from mmuviz.ground.prefetch import prefetch
 from mmuviz.mmu import state as mmu
+from mmuviz.mmu.guest_access import is_4k, leaf_word
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
-from mmuviz.mmu.touch import is_4k, leaf_word
 from mmuviz.workloads import stream as program
 from mmuviz.workloads.accesses import gfn_at, is_write_at, ram_row_of_gfn
 

@@ -14,9 +14,9 @@ from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k
 from mmuviz.mmu.dirty_ring import mark_bit, set_bits
+from mmuviz.mmu.guest_access import FIXABLE
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
-from mmuviz.mmu.touch import FIXABLE
 from mmuviz.workloads import stream as program
 from mmuviz.workloads.accesses import gfn_at
 

@@ -37,7 +37,7 @@ from mmuviz.mmu.events import (
 )
 from mmuviz.mmu.examples import MAP_4K, SLOW_FIX, note_example
 from mmuviz.mmu.fault import CACHE_MINIMUM
-from mmuviz.mmu.host import is_host_page_had
+from mmuviz.mmu.host import host_backs_writable_huge_page
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
 from mmuviz.mmu.state import I64, MmuState
 from mmuviz.workloads import stream as program
@@ -84,7 +84,7 @@ def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int
     tables = state.l3[page >> SHIFT_1G] & mmu.TABLE != 0 and state.l2[page >> SHIFT_2M] & mmu.TABLE != 0
     if not tables or state.cache[vcpu] < CACHE_MINIMUM or word & (mmu.WRITABLE | mmu.MMU_WRITABLE) != 0:
         return False
-    return is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn))
+    return host_backs_writable_huge_page(state, part.slot, host_page_of(state, part.slot, gfn))
 
 
 @inlined

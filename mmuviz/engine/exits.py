@@ -10,7 +10,7 @@ from mmuviz.engine.fault_cost import Access, exits_now, on_core_ps, tell_example
 from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice
 from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, pml_is_on, write_to_clean
+from mmuviz.mmu.dirty_ring import flush_pml_buffer, pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.examples import PML_FULL, USERSPACE_EXIT, note_example
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
@@ -25,7 +25,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     """
     state.stat[mmu.STAT_STAMP] = time
     before = exits_now(state.work, clock.price)
-    if write_to_clean(state, vcpu, access.gfn):
+    if set_dirty_or_pml_full(state, vcpu, access.gfn):
         extra = on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if pml_is_on(state) else 0
         index = bin_of(clock, time)
         clock.series[index, layout.ACCESSES] += 1

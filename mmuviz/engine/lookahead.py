@@ -34,10 +34,10 @@ from mmuviz.engine.vcpu_slice import CONTINUE, YIELD, Slice
 from mmuviz.ground.compiled import inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import pml_is_on, write_to_clean
+from mmuviz.mmu.dirty_ring import pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.events import log_is_low
+from mmuviz.mmu.guest_access import count_fixes, is_4k
 from mmuviz.mmu.state import MmuState
-from mmuviz.mmu.touch import count_fixes, is_4k
 from mmuviz.workloads import stream as program
 
 GO_ON: Final = -1
@@ -77,7 +77,7 @@ def with_slow_write(here: BinCount, extra: int) -> BinCount:
 def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: int) -> int:
     """A write that sets the dirty bit of a 4K leaf, but for the bins; returns what logging makes it slower, ps."""
     state.stat[mmu.STAT_STAMP] = time
-    write_to_clean(state, vcpu, gfn)
+    set_dirty_or_pml_full(state, vcpu, gfn)
     return on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if pml_is_on(state) else 0
 
 

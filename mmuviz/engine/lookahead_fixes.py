@@ -15,9 +15,9 @@ from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_4k, count_dirty
 from mmuviz.mmu.dirty_ring import flush_pml_buffer, set_bit
 from mmuviz.mmu.fault import keep_4k_fixed
+from mmuviz.mmu.guest_access import FIXABLE, trace_4k_fixed
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
-from mmuviz.mmu.touch import FIXABLE, trace_4k_fixed
 
 
 class BinCount(NamedTuple):

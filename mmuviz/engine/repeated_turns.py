@@ -20,7 +20,7 @@ from mmuviz.ground.pages import PAGES_PER_2M, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k, count_dirty
 from mmuviz.mmu.dirty_ring import set_bits
-from mmuviz.mmu.host import is_host_page_had
+from mmuviz.mmu.host import host_backs_writable_huge_page
 from mmuviz.mmu.memslot import host_page_of
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
@@ -114,7 +114,7 @@ def pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int
     if state.slots[part.slot, mmu.SLOT_HOST_PRESENT] != 0:
         return pages
     had = 0
-    while had < pages and is_host_page_had(state, part.slot, host_page_of(state, part.slot, gfn + had)):
+    while had < pages and host_backs_writable_huge_page(state, part.slot, host_page_of(state, part.slot, gfn + had)):
         had += 1
     return had
 

@@ -11,10 +11,10 @@ from mmuviz.ground.errors import KvmEinval, KvmEnoent
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.cell_count import count_all
 from mmuviz.mmu.cells import CELL_COLUMNS
+from mmuviz.mmu.conf import shadow_of_l2, write_conf
 from mmuviz.mmu.config import Memslot, Mmu, VmConfig
 from mmuviz.mmu.examples import EXAMPLE_COLUMNS, EXAMPLES
 from mmuviz.mmu.fault import unmap_gfn_range
-from mmuviz.mmu.settings import settle, shadow_of_l2
 from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.stats import MemoryOverhead, overhead_peak
 
@@ -51,7 +51,7 @@ class VmArrays:
         self.rounds: dict[int, I64] = {}
         self._events: list[I64] = []
         self._peak = MemoryOverhead(0, 0, 0, 0, 0, 0, 0)
-        settle(self.state.conf, config)
+        write_conf(self.state.conf, config)
         self.state.conf[layout.CONF_LOG] = layout.LOG_TRACED if record else layout.LOG_NOTHING
         self.l2 = shadow_of_l2(self.state, config) if config.mmu is Mmu.NESTED else None
         self.reset_tables_above(self.state)

@@ -216,7 +216,7 @@ def pml_is_on(state: MmuState) -> bool:
 
 
 @inlined
-def write_to_clean(state: MmuState, vcpu: int, gfn: int) -> bool:
+def set_dirty_or_pml_full(state: MmuState, vcpu: int, gfn: int) -> bool:
     """A write through a writable leaf whose dirty bit is clear: the processor sets it, PML logs it.
 
     Returns:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mmuviz.ground.errors import InputError, shown
 from mmuviz.mmu.answers import COUNTER_NAMES
-from mmuviz.mmu.recordings import OF_NO_SLOT, SCHEMA, TEST_SLOT, field_of
+from mmuviz.mmu.kvm_recording import OF_NO_SLOT, SCHEMA, TEST_SLOT, field_of
 
 EXTENDED_SCHEMA: Final = "kvm-recording/1x"
 Document = dict[str, Any]

@@ -1,7 +1,7 @@
 """The host's side of a fault: which host page stands behind a guest page, and at what level.
 
 A region is 2 MiB of host memory (1 GiB for hugetlb_1g). Its state says that one huge host page
-maps it, or that its 4K pages each have a state of their own (REGION_PAGES).
+maps it, or that its 4K pages each have a state of their own (MAPPED_BY_4K).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOST_NONE: Final = 0
 HOST_ZERO: Final = 1
 HOST_READ_ONLY: Final = 2
 HOST_PRESENT: Final = 3
-REGION_PAGES: Final = 4
+MAPPED_BY_4K: Final = 4
 
 FAULT_LEVEL: Final = 7
 FAULT_WRITABLE: Final = 8
@@ -67,7 +67,7 @@ def fill_host_pages(state: MmuState, slot: int, hpage: int, value: int) -> None:
     for each in range(hpage, hpage + PAGES_PER_2M):
         set_host_page(state, slot, each, value)
     region = state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> SHIFT_2M)
-    state.host_region[region] = REGION_PAGES
+    state.host_region[region] = MAPPED_BY_4K
 
 
 @inlined
@@ -77,7 +77,7 @@ def host_pfn_mapping_level(state: MmuState, slot: int, hpage: int) -> int:
     Kernel: host_pfn_mapping_level(), arch/x86/kvm/mmu/mmu.c
     """
     region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
-    if region in (HOST_NONE, REGION_PAGES):
+    if region in (HOST_NONE, MAPPED_BY_4K):
         return PG_LEVEL_4K
     return int(state.slots[slot, SLOT_HOST_LEVEL])
 
@@ -135,7 +135,7 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
         return int(state.slots[slot, SLOT_HOST_LEVEL]) | FAULT_WRITABLE
     region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
-    if region != REGION_PAGES:
+    if region != MAPPED_BY_4K:
         return fault_host_region(state, slot, hpage, write)
     page = host_page_state(state, slot, hpage)
     if page == HOST_PRESENT:
@@ -171,7 +171,7 @@ def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> in
     if row[SLOT_HOST_PRESENT] != 0 or (write != 0 and row[SLOT_READ_ONLY] != 0):
         return 0
     region = state.host_region[row[SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
-    by_pages = region == REGION_PAGES
+    by_pages = region == MAPPED_BY_4K
     absent = host_page_state(state, slot, hpage) == HOST_NONE if by_pages else region == HOST_NONE
     # A read finds the zero page, but of hugetlb, which has none.
     if not absent or (write == 0 and row[SLOT_HOST_HUGETLB] == 0):
@@ -181,7 +181,7 @@ def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> in
 
 
 @inlined
-def is_host_page_had(state: MmuState, slot: int, hpage: int) -> bool:
+def host_backs_writable_huge_page(state: MmuState, slot: int, hpage: int) -> bool:
     """Whether a huge host page stands behind a page already, so that a fault of KVM's finds it writable."""
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
         return True
@@ -203,7 +203,7 @@ def drop_host_pages(state: MmuState, slot: int, start: int, end: int) -> None:
     frees = state.conf[CONF_DONTNEED_FREES_TABLES] != 0 and state.slots[slot, SLOT_HOST_LEVEL] == PG_LEVEL_2M
     for region in range(start >> shift, ((end - 1) >> shift) + 1):
         low, high = max(start, region << shift), min(end, (region + 1) << shift)
-        if state.host_region[base + region] == REGION_PAGES:
+        if state.host_region[base + region] == MAPPED_BY_4K:
             for hpage in range(low, high):
                 state.work[work.WORK_DONTNEED_PAGE] += 1 if host_page_state(state, slot, hpage) != HOST_NONE else 0
                 set_host_page(state, slot, hpage, HOST_NONE)

@@ -13,7 +13,7 @@ from mmuviz.mmu.config import Backing, Memslot, Mmu
 from mmuviz.mmu.fault import host_write_pages
 from mmuviz.mmu.features import KernelFeatures
 from mmuviz.mmu.host import drop_host_pages, split_host_region
-from mmuviz.mmu.hostmap import materialise_host_pages
+from mmuviz.mmu.memslot_layout import materialise_host_pages
 from mmuviz.mmu.state import I64
 
 

@@ -14,8 +14,8 @@ from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.counting import count_run
 from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.fault import CACHE_MINIMUM, CACHE_OBJECTS
+from mmuviz.mmu.guest_access import guest_access
 from mmuviz.mmu.state import I64, STOP_INVALIDATED, STOP_LOG_FULL, STOP_RING_FULL, MmuState
-from mmuviz.mmu.touch import guest_access
 
 AccessLoop = Callable[[MmuState, I64, I64, int, int], tuple[int, int]]
 """(tables, vcpus, gfns, write, start) to what it stopped for (DONE or STOP_RING_FULL) and the access not retired."""

@@ -23,7 +23,7 @@ from mmuviz.mmu.counting import count_gone, count_map_4k, count_slow, leaves_of
 from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
 from mmuviz.mmu.events import SPTE, note_untraced, trace_spte_changed
 from mmuviz.mmu.examples import LINK_TABLE, MAP_1G, MAP_2M, MAP_4K, SLOW_FIX, note_example
-from mmuviz.mmu.host import HOST_PRESENT, REGION_PAGES, host_page_state, region_shift
+from mmuviz.mmu.host import HOST_PRESENT, MAPPED_BY_4K, host_page_state, region_shift
 from mmuviz.mmu.memslot import host_page_of, max_mapping_level
 from mmuviz.mmu.split import account_table, account_table_above, split_1g, split_2m
 from mmuviz.mmu.state import (
@@ -319,7 +319,7 @@ def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
         return True
     region = state.host_region[state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
-    if region == REGION_PAGES:
+    if region == MAPPED_BY_4K:
         return host_page_state(state, slot, hpage) == HOST_PRESENT
     return int(region) == HOST_PRESENT
 

@@ -12,12 +12,12 @@ from mmuviz.mmu import state as layout
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.collapse import log_rows_zapped
+from mmuviz.mmu.conf import mmu_pages_of, share_memslots
 from mmuviz.mmu.config import Memslot, Mmu
 from mmuviz.mmu.counting import count_deleted
 from mmuviz.mmu.dirty_bitmap import log_bitmap
-from mmuviz.mmu.hostmap import lay_host_memory, without_slot
 from mmuviz.mmu.logging_steps import begin_logging
-from mmuviz.mmu.settings import beside, mmu_pages_of
+from mmuviz.mmu.memslot_layout import append_memslot, without_slot
 from mmuviz.mmu.state import MmuState
 from mmuviz.mmu.tracking import regions_of
 
@@ -31,7 +31,7 @@ def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot, *, logged: bool) -
     last = (memslot.base_gfn + memslot.pages - 1) >> SHIFT_1G
     try:
         grown = layout.with_regions(vm.state, memslot.base_gfn >> SHIFT_1G, last)
-        grown = lay_host_memory(grown, slot_id, memslot)
+        grown = append_memslot(grown, slot_id, memslot)
         l2 = _grown_l2(vm, grown, memslot.base_gfn >> SHIFT_1G, last)
     except (MemoryError, ValueError) as error:
         raise KvmEnomem(
@@ -57,7 +57,7 @@ def _check_overlap(vm: VmArrays, slot_id: int, memslot: Memslot) -> None:
 
 def _grown_l2(vm: VmArrays, grown: MmuState, first: int, last: int) -> MmuState | None:
     """The tables of an L2, if there is one, with rows for the regions first to last."""
-    return None if vm.l2 is None else layout.with_regions(beside(vm.l2, grown), first, last)
+    return None if vm.l2 is None else layout.with_regions(share_memslots(vm.l2, grown), first, last)
 
 
 def _limit_mmu_pages(vm: VmArrays) -> None:
@@ -169,7 +169,7 @@ def _without(vm: VmArrays, row: int) -> tuple[MmuState, MmuState | None]:
 def _emptied(vm: VmArrays, rest: MmuState) -> tuple[MmuState, MmuState | None]:
     """All tables with nothing mapped, and rows for the regions of the slots in `rest`."""
     rest = layout.without_tables(rest)
-    l2 = None if vm.l2 is None else layout.without_tables(beside(vm.l2, rest))
+    l2 = None if vm.l2 is None else layout.without_tables(share_memslots(vm.l2, rest))
     for row, (base, end) in enumerate(rest.slots[:, [layout.SLOT_BASE, layout.SLOT_END]].tolist()):
         rest = _with_slot(rest, row)
         l2 = None if l2 is None else layout.with_regions(l2, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)

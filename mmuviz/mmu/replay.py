@@ -15,8 +15,8 @@ from mmuviz.mmu.counters import Counters
 from mmuviz.mmu.drivable import Drivable
 from mmuviz.mmu.events import traced
 from mmuviz.mmu.extended import plain_document
+from mmuviz.mmu.kvm_recording import TEST_SLOT, CheckedRecording, memslot_of, parse
 from mmuviz.mmu.page_sets import bitmap_of, bitmap_ranges, pages_of, parallel_turns, ranges_of
-from mmuviz.mmu.recordings import TEST_SLOT, Replayable, checked, memslot_of
 from mmuviz.mmu.state import I64, LOG_ALL
 from mmuviz.mmu.vm import Vm
 
@@ -62,7 +62,7 @@ class Replay(Generic[D]):
         memslots: the recording's slots by id, as they are now.
     """
 
-    def __init__(self, recording: Replayable, vm: D, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
+    def __init__(self, recording: CheckedRecording, vm: D, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
         """Give the VM the recording program's own slot.
 
         Args:
@@ -340,7 +340,7 @@ def slot_of(op: Op) -> int:
     return slot_id
 
 
-def replay_of(recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> Replay[Vm]:
+def replay_of(recording: CheckedRecording, tracepoints: frozenset[str] = TRACEPOINTS) -> Replay[Vm]:
     """A replay on a VM of its own.
 
     Args:
@@ -352,7 +352,7 @@ def replay_of(recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) 
     return Replay(recording, vm, tracepoints)
 
 
-def replayed(document: dict[str, Any]) -> dict[str, Any]:
+def replay_document(document: dict[str, Any]) -> dict[str, Any]:
     """Replay a recording.
 
     Args:
@@ -365,7 +365,7 @@ def replayed(document: dict[str, Any]) -> dict[str, Any]:
         MmuvizError: the document or one of its ops is refused.
     """
     document = plain_document(document)
-    recording = checked(document)
+    recording = parse(document)
     ops = [{key: value for key, value in op.items() if key != "after"} for op in recording.ops]
     afters = replay_of(recording).steps()
     return {**document, "ops": [{**op, "after": after} for op, after in zip(ops, afters, strict=True)]}

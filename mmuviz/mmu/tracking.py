@@ -39,7 +39,7 @@ def any_page(masks: I64, low: int, high: int) -> bool:
 
 
 @compiled
-def note_round(masks: I64, base: int, pages: int, rounds: I64) -> None:
+def count_dirty_round(masks: I64, base: int, pages: int, rounds: I64) -> None:
     """Count a GET: regions it found dirty go up by one, the others start again.
 
     Args:
@@ -56,7 +56,7 @@ def note_round(masks: I64, base: int, pages: int, rounds: I64) -> None:
 
 
 @compiled
-def split_restless(state: MmuState, base: int, masks: I64, rounds: I64, limit: int, start: int) -> int:
+def split_non_converging(state: MmuState, base: int, masks: I64, rounds: I64, limit: int, start: int) -> int:
     """Split to 4K the regions that do not converge and have a page in the masks.
 
     Args:

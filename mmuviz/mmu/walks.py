@@ -47,7 +47,7 @@ from mmuviz.mmu.state import (
     WRITABLE,
     MmuState,
 )
-from mmuviz.mmu.tracking import split_restless
+from mmuviz.mmu.tracking import split_non_converging
 
 ALL_LEVELS: Final = (1 << PG_LEVEL_4K) | (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
 HUGE_LEVELS: Final = (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
@@ -257,7 +257,7 @@ def change_words(state: MmuState, walk: Walk) -> None:
     elif kind == ARM_WORDS:
         at[AT] = arm_words(state, at[SLOT], at[FIRST_WORD], words[: at[HIGH]], at[AT])
     elif kind == SPLIT_RESTLESS:
-        at[AT] = split_restless(state, at[FIRST_WORD], words, walk.rounds[: at[HIGH]], at[LEVEL], at[AT])
+        at[AT] = split_non_converging(state, at[FIRST_WORD], words, walk.rounds[: at[HIGH]], at[LEVEL], at[AT])
     else:
         at[AT] = dirty_ring_reset(state, at[VCPU], at[AT], ALL_MASKS if at[HIGH] > at[LOW] + 1 else 1)
         if at[MOVES_INDEX] != 0:

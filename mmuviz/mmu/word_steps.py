@@ -15,7 +15,7 @@ from mmuviz.mmu.locks import Path
 from mmuviz.mmu.logging_steps import always_drops_lock
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.steps import FLUSH, KICK, UNLOCK, WORK, Steps, lock, walking
-from mmuviz.mmu.tracking import note_round
+from mmuviz.mmu.tracking import count_dirty_round
 from mmuviz.mmu.walks import new_walk
 
 WORDS_PER_LINE: Final = 8
@@ -68,7 +68,7 @@ def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
     yield from _sync(vm)
     rounds = vm.rounds.get(slot_id)
     if rounds is not None:
-        note_round(vm.bitmap(row, 0, words), base, pages, rounds)
+        count_dirty_round(vm.bitmap(row, 0, words), base, pages, rounds)
     if vm.config.dirty_log_mode.manual:
         vm.state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
         _count_copy(vm, slot_id, words)

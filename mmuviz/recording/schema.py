@@ -119,7 +119,7 @@ WALKS: Final = (
     "reset",
     "pre_split",
     "arm",
-    "split_restless",
+    "split_non_converging",
     "clear_dirty",
 )
 """Values of `bins.walk`: what the thread that calls ioctls goes over; "arm" is a GET or CLEAR in tables of an L2."""

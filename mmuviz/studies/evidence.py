@@ -21,7 +21,7 @@ from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.ground.compiled import COMPILED_ROOMS, PACKAGE
 from mmuviz.ground.version import __version__
-from mmuviz.mmu.recordings import read_document
+from mmuviz.mmu.kvm_recording import read_document
 from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import read_measurements
 from mmuviz.studies.scenario_files import of_recording

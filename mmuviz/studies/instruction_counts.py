@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmuviz.mmu.recordings import checked
+from mmuviz.mmu.kvm_recording import parse
 from mmuviz.mmu.replay import Replay
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.vm import Vm
@@ -46,7 +46,7 @@ def counts_of_ops(document: dict[str, Any]) -> Iterator[Counter[str]]:
     Raises:
         MmuvizError: the document or one of its ops is refused.
     """
-    recording = checked(document)
+    recording = parse(document)
     replay = Replay(recording, Vm(recording.config), frozenset())
     before = replay.vm.state.work.copy()
     for op, _ in zip(recording.ops, replay.steps(), strict=True):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mmuviz.ground.errors import InputError
 from mmuviz.ground.regular_file import open_regular
-from mmuviz.mmu.recordings import MAX_FILE_BYTES
+from mmuviz.mmu.kvm_recording import MAX_FILE_BYTES
 
 SHIPPED: Final = "published/measurements.json"
 FIELDS: Final = ("id", "source_title", "source_url", "workload", "metric", "unit", "value", "strategy", "notes")

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from mmuviz.ground.errors import MmuvizError
-from mmuviz.mmu.recordings import SCHEMA
+from mmuviz.mmu.kvm_recording import SCHEMA
 from mmuviz.studies.comparison import POLICY_FIELDS, differing, flat
 from mmuviz.studies.packaged_scenarios import ORDER
 from mmuviz.studies.policies import POLICIES, policy_name

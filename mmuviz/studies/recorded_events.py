@@ -8,7 +8,7 @@ import numpy as np
 
 from mmuviz.ground.errors import InputError, shown
 from mmuviz.mmu.events import expand, merged_runs
-from mmuviz.mmu.recordings import MAX_PAGE
+from mmuviz.mmu.kvm_recording import MAX_PAGE
 from mmuviz.mmu.state import I64
 
 EventClass = tuple[str | int, ...]

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mmuviz.ground.errors import MmuvizError
-from mmuviz.mmu.recordings import read_document
-from mmuviz.mmu.replay import TOO_LARGE, replayed
+from mmuviz.mmu.kvm_recording import read_document
+from mmuviz.mmu.replay import TOO_LARGE, replay_document
 from mmuviz.studies.migrations.document import is_migration
 from mmuviz.studies.migrations.replay import replayed_migration
 
 
 def _answered(document: dict[str, Any]) -> dict[str, Any]:
-    return replayed_migration(document) if is_migration(document) else replayed(document)
+    return replayed_migration(document) if is_migration(document) else replay_document(document)
 
 
 def replay_command(paths: list[Path], out: TextIO) -> int:

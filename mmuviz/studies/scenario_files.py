@@ -10,7 +10,7 @@ from typing import Any, Final
 from mmuviz.engine.choices.recorded import bare_ops, packaged_recordings, vm_of_recording
 from mmuviz.engine.choices.scenario import LONGEST_TEXT, Scenario
 from mmuviz.ground.errors import InputError, MmuvizError, shown
-from mmuviz.mmu.recordings import SCHEMA, checked
+from mmuviz.mmu.kvm_recording import SCHEMA, parse
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.overrides import apply_overrides, overridden
 from mmuviz.studies.packaged_scenarios import ORDER, packaged_document
@@ -124,7 +124,7 @@ def of_recording(document: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: it is none.
     """
-    recording = checked(document).document
+    recording = parse(document).document
     return {
         "title": str(recording["name"])[:LONGEST_TEXT],
         "vm": vm_of_recording(recording),

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from mmuviz.ground.errors import InputError, shown
 from mmuviz.ground.regular_file import open_regular
-from mmuviz.mmu.recordings import SCHEMA, read_document
+from mmuviz.mmu.kvm_recording import SCHEMA, read_document
 
 MAX_FILE_BYTES: Final = 1 << 20
 MOST_PARTS: Final = 16

@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 from mmuviz.ground.errors import InputError, MmuvizError, one_line, shown
 from mmuviz.mmu.answers import COUNTER_NAMES, TRACEPOINTS
 from mmuviz.mmu.extended import plain_document
-from mmuviz.mmu.recordings import MAX_PAGE, checked, read_document
+from mmuviz.mmu.kvm_recording import MAX_PAGE, parse, read_document
 from mmuviz.mmu.replay import TOO_LARGE, ZAPS_ALL, replay_of, slot_of
 from mmuviz.studies.migrations.document import is_migration
 from mmuviz.studies.migrations.verify import verify_migration
@@ -271,7 +271,7 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
         MmuvizError: the recording is refused.
     """
     document = plain_document(document)
-    recording = checked(document)
+    recording = parse(document)
     replay = replay_of(recording, recorded_tracepoints(document))
     found: list[Difference] = []
     parallel, bases, several = False, dict[int, int](), recording.several

@@ -16,7 +16,7 @@ from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.engine.timed_vm import ListedAccesses, TimedVm
 from mmuviz.mmu.answers import TRACEPOINTS
 from mmuviz.mmu.config import VmConfig
-from mmuviz.mmu.recordings import Replayable, read_document
+from mmuviz.mmu.kvm_recording import CheckedRecording, read_document
 from mmuviz.mmu.replay import Replay
 from mmuviz.mmu.vm import Vm
 from mmuviz.studies import verify
@@ -38,7 +38,7 @@ def free(config: VmConfig) -> CostTable:
     return costs._replace(host=type(costs.host)("free", "", (), nothing))
 
 
-def free_replay_of(recording: Replayable, tracepoints: frozenset[str] = TRACEPOINTS) -> Replay[TimedVm]:
+def free_replay_of(recording: CheckedRecording, tracepoints: frozenset[str] = TRACEPOINTS) -> Replay[TimedVm]:
     """A replay that drives the timed machine."""
     config, accesses = recording.config, ListedAccesses()
     costs = free(config)

@@ -10,8 +10,8 @@ from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.mmu.config import DirtyLogMode, Mmu, Tracking, VmConfig
 from mmuviz.mmu.counters import Counters
 from mmuviz.mmu.features import kernel_row
+from mmuviz.mmu.kvm_recording import TEST_SLOT, CheckedRecording
 from mmuviz.mmu.page_sets import pages_of
-from mmuviz.mmu.recordings import TEST_SLOT, Replayable
 from mmuviz.mmu.replay import Replay
 from mmuviz.mmu.vm import Vm
 from tests.mmu.sequences import (
@@ -152,7 +152,7 @@ class FamilyReplay(Replay[Vm]):
 
     def __init__(self, document: Document) -> None:
         self.machine = Vm(vm_config(document), record=True)
-        super().__init__(Replayable(document, vm_config(document), document["ops"]), self.machine)
+        super().__init__(CheckedRecording(document, vm_config(document), document["ops"]), self.machine)
         self.before: Counters = self.machine.counters()
 
     def slot(self, op: Op) -> None:

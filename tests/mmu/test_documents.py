@@ -14,8 +14,8 @@ import pytest
 
 from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.mmu import replay
-from mmuviz.mmu.recordings import MAX_ACCESSES, checked, read_document
-from mmuviz.mmu.replay import replayed
+from mmuviz.mmu.kvm_recording import MAX_ACCESSES, parse, read_document
+from mmuviz.mmu.replay import replay_document
 from mmuviz.studies.replay import replay_command
 from mmuviz.studies.verify import verify_command
 from tests.mmu.test_errors import change, small
@@ -23,7 +23,7 @@ from tests.mmu.test_errors import change, small
 
 def refusal(path: tuple[Any, ...], value: object) -> str:
     with pytest.raises(MmuvizError) as refused:
-        replayed(change(path, value))
+        replay_document(change(path, value))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
     return str(refused.value)
@@ -103,12 +103,12 @@ def test_a_value_its_rule_and_its_remedy(path: tuple[Any, ...], value: object, s
 
 def test_a_ring_size_may_stand_where_there_is_no_ring() -> None:
     for entries in (None, 16_384):
-        assert checked(change(("config", "ring_entries"), entries)).config.ring_entries is None
+        assert parse(change(("config", "ring_entries"), entries)).config.ring_entries is None
 
 
 def test_the_accesses_of_all_vcpus_count_together() -> None:
     fine = {"op": "parallel_write", "start": 0, "stride": 0, "count": MAX_ACCESSES // 2, "how": "same"}
-    checked(change(("ops", 4), fine))
+    parse(change(("ops", 4), fine))
     said = refusal(("ops", 4), {**fine, "count": MAX_ACCESSES // 2 + 1})
     assert f"must be 0 to {MAX_ACCESSES // 2} for each of 2 vCPUs; make several ops" in said
 
@@ -134,7 +134,9 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path) -> 
 
 def test_a_guest_of_many_terabytes_is_allowed() -> None:
     slot = {**small()["ops"][0], "pages": (1 << 31) - 1}
-    after = replayed({**small(), "ops": [slot, {"op": "enable"}, {"op": "get"}, {"op": "delslot"}]})["ops"][2]["after"]
+    after = replay_document({**small(), "ops": [slot, {"op": "enable"}, {"op": "get"}, {"op": "delslot"}]})["ops"][2][
+        "after"
+    ]
     assert after["dirty_ranges"] == []
 
 

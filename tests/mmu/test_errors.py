@@ -19,8 +19,8 @@ from mmuviz.cli import main
 from mmuviz.ground.errors import InputError, KvmError, MmuvizError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.recordings import checked
-from mmuviz.mmu.replay import replay_of, replayed
+from mmuviz.mmu.kvm_recording import parse
+from mmuviz.mmu.replay import replay_document, replay_of
 from mmuviz.mmu.vm import Vm
 from tests.mmu.machines import REGION_1G, gfns, machine, with_slot
 from tests.mmu.recording_files import FOLDER, read
@@ -205,14 +205,14 @@ BAD: list[tuple[str, tuple[Any, ...], object, str]] = [
 @pytest.mark.parametrize(("path", "value", "said"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 def test_a_bad_document_is_refused_in_one_line(path: tuple[Any, ...], value: object, said: str) -> None:
     with pytest.raises(MmuvizError) as refused:
-        replayed(change(path, value))
+        replay_document(change(path, value))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
 
 
 def test_the_small_document_is_good() -> None:
-    assert all("after" in op for op in replayed(small())["ops"])
+    assert all("after" in op for op in replay_document(small())["ops"])
 
 
 def bad_files(folder: Path) -> list[Path]:
@@ -268,7 +268,7 @@ def test_verify_goes_on_after_a_bad_file(tmp_path: Path, capsys: pytest.CaptureF
 def test_replay_needs_no_answers() -> None:
     document = read(GOOD)
     bare = {**document, "ops": [{key: op[key] for key in op if key != "after"} for op in document["ops"]]}
-    assert replayed(bare) == replayed(document)
+    assert replay_document(bare) == replay_document(document)
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -304,7 +304,7 @@ def test_replay_raises_nothing_but_its_own_errors(changes: list[tuple[tuple[Any,
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took this place away
     try:
-        for _ in replay_of(checked(document)).steps():
+        for _ in replay_of(parse(document)).steps():
             pass
     except MmuvizError as error:
         assert "\n" not in str(error)  # noqa: PT017  # no raise is right as well

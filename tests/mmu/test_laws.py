@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmuviz.mmu.config import Backing
+from mmuviz.mmu.kvm_recording import parse
 from mmuviz.mmu.page_sets import pages_of
-from mmuviz.mmu.recordings import checked
 from mmuviz.mmu.replay import replay_of
 from mmuviz.mmu.state import IN_1G, LEAF_BITS, PRESENT, TABLE, MmuState
 from tests.mmu.machines import REGION_1G, gfns, machine, with_slot
@@ -46,7 +46,7 @@ def test_dirty_is_written_or_read_while_not_present(document: dict[str, Any]) ->
     """What is reported was touched by the guest since logging began; all ones under initially-all-set apart."""
     if document["config"]["dirty_log_mode"].endswith("initially_set"):
         return
-    replay, logging, may_be_dirty = replay_of(checked(document)), False, set[int]()
+    replay, logging, may_be_dirty = replay_of(parse(document)), False, set[int]()
     for op in document["ops"]:
         after = replay.step(op)
         if op["op"] in ("read", "write", "parallel_write"):
@@ -63,7 +63,7 @@ def test_dirty_is_written_or_read_while_not_present(document: dict[str, Any]) ->
 @given(any_document)
 def test_huge_leaves_never_grow_while_logging(document: dict[str, Any]) -> None:
     """A split turns one 1G leaf into 512 2M leaves; apart from that no huge leaf appears."""
-    replay, logging, before = replay_of(checked(document)), False, (0, 0)
+    replay, logging, before = replay_of(parse(document)), False, (0, 0)
     for op in document["ops"]:
         was_logging = logging
         after = replay.step(op)
@@ -92,7 +92,7 @@ def writable_pages(state: MmuState, base: int, pages: int) -> set[int]:
 @given(any_document)
 def test_only_a_fault_grants_write(document: dict[str, Any]) -> None:
     """Enabling, CLEAR with its splits, GET, reset and host changes leave no page writable that was not."""
-    replay, slot = replay_of(checked(document)), document["ops"][0]
+    replay, slot = replay_of(parse(document)), document["ops"][0]
     before: set[int] = set()
     for op in document["ops"]:
         replay.step(op)
@@ -125,7 +125,7 @@ def tables_implied(state: MmuState) -> tuple[int, int, int, int]:
 @laws
 @given(any_document)
 def test_counters_are_what_the_levels_imply(document: dict[str, Any]) -> None:
-    replay = replay_of(checked(document))
+    replay = replay_of(parse(document))
     for op in document["ops"]:
         replay.step(op)
         now, state = replay.vm.counters(), replay.vm.state
@@ -145,7 +145,7 @@ def all_bytes(state: MmuState) -> list[bytes]:
 @settings(laws, max_examples=15)
 @given(any_document)
 def test_the_same_ops_give_the_same_bytes(document: dict[str, Any]) -> None:
-    first, second = replay_of(checked(document)), replay_of(checked(document))
+    first, second = replay_of(parse(document)), replay_of(parse(document))
     for op in document["ops"]:
         assert first.step(op) == second.step(op)
     assert all_bytes(first.vm.state) == all_bytes(second.vm.state)
@@ -154,7 +154,7 @@ def test_the_same_ops_give_the_same_bytes(document: dict[str, Any]) -> None:
 @laws
 @given(any_document)
 def test_a_1g_leaf_is_repeated_below_and_flags_do_not_mix(document: dict[str, Any]) -> None:
-    replay = replay_of(checked(document))
+    replay = replay_of(parse(document))
     for op in document["ops"]:
         replay.step(op)
     state = replay.vm.state

@@ -27,7 +27,7 @@ def test_a_slot_without_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(memslots, "lay_host_memory", no_memory)
+        patched.setattr(memslots, "append_memslot", no_memory)
         with pytest.raises(KvmEnomem, match=r"pages=1000 hva_offset_pages=77: .* 1077 pages; give less") as refused:
             vm.add_memslot(0, Memslot(REGION_1G, 1000, Backing.PAGES_4K, hva_offset_pages=77))
     assert refused.value.errno == errno.ENOMEM

@@ -8,7 +8,7 @@ import pytest
 from mmuviz.ground.errors import KvmEinval, KvmEnoent
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
-from mmuviz.mmu.recordings import checked
+from mmuviz.mmu.kvm_recording import parse
 from mmuviz.mmu.replay import replay_of
 from mmuviz.mmu.vm import Vm
 
@@ -50,7 +50,7 @@ def test_rings_are_collected_and_reset_after_their_slot_is_gone() -> None:
     ]
     config = {"dirty_log_mode": "ring", "eager_page_split": True, "tdp_mmu": True, "vcpus": 1, "ring_entries": 1024}
     document = {"schema": "kvm-recording/1", "name": "x", "kernel": "6.12", "ops": ops}
-    afters = list(replay_of(checked({**document, "config": {**config, "vendor": "amd", "pml": False}})).steps())
+    afters = list(replay_of(parse({**document, "config": {**config, "vendor": "amd", "pml": False}})).steps())
     assert afters[5]["dirty_ranges"] == [[1, 1], [3, 1]]
 
 

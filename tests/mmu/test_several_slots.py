@@ -12,8 +12,8 @@ import pytest
 
 from mmuviz.ground.errors import InputError
 from mmuviz.mmu.extended import plain_document
-from mmuviz.mmu.recordings import checked, read_document
-from mmuviz.mmu.replay import replay_of, replayed
+from mmuviz.mmu.kvm_recording import parse, read_document
+from mmuviz.mmu.replay import replay_document, replay_of
 from mmuviz.studies.verify import verify_document
 
 FOLDER = Path(__file__).resolve().parent.parent / "recordings_extended"
@@ -83,7 +83,7 @@ def test_an_op_that_kvm_did_not_refuse_is_found() -> None:
 
 def test_the_answers_of_a_replay_are_exact() -> None:
     document = of("M_qemu_layout_ring_eager")
-    assert verify_document(replayed(document)) == []
+    assert verify_document(replay_document(document)) == []
 
 
 def test_a_recording_of_one_slot_has_no_several_slots_fields() -> None:
@@ -91,7 +91,7 @@ def test_a_recording_of_one_slot_has_no_several_slots_fields() -> None:
     for op in document["ops"]:
         op.pop("slot", None)
     with pytest.raises(InputError, match=r"op 1 \(slot\): 'read_only' is unknown"):
-        checked(document)
+        parse(document)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_what_is_not_modelled_is_refused_by_name(change: Document, message: str)
 def test_slots_of_one_vm_are_apart() -> None:
     """The same ops on two slots in turn give each the answers that it has alone."""
     document = of("M_neighbours_manual_initset_eager")
-    whole = [op["after"].get("dirty_ranges") for op in replayed(document)["ops"]]
+    whole = [op["after"].get("dirty_ranges") for op in replay_document(document)["ops"]]
     for slot_id in (1, 2):
         alone = copy.deepcopy(document)
         mine = [index for index, op in enumerate(document["ops"]) if op.get("slot", slot_id) == slot_id]
         alone["ops"] = [alone["ops"][index] for index in mine]
-        answers = list(replay_of(checked(alone)).steps())
+        answers = list(replay_of(parse(alone)).steps())
         assert [each.get("dirty_ranges") for each in answers] == [whole[index] for index in mine]

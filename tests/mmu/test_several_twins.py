@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, seed, settings
 
 from mmuviz.mmu.extended import plain_document
-from mmuviz.mmu.recordings import checked, read_document
+from mmuviz.mmu.kvm_recording import parse, read_document
 from mmuviz.mmu.replay import ZAPS_ALL, replay_of
 from tests.mmu.sequences import KERNELS, Document
 from tests.mmu.several import several_documents
@@ -41,7 +41,7 @@ def same_leaves(document: Document, vm: Any, twin: SeveralOracle) -> None:  # no
 
 
 def run_both(document: dict[str, Any]) -> None:
-    replay, driver = replay_of(checked(document)), SeveralDriver(document)
+    replay, driver = replay_of(parse(document)), SeveralDriver(document)
     for op in document["ops"]:
         with all_events:
             mine = replay.step(op)

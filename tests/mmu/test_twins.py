@@ -14,7 +14,7 @@ from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G,
 from mmuviz.mmu import answers
 from mmuviz.mmu.events import spte_word
 from mmuviz.mmu.features import PRESETS
-from mmuviz.mmu.recordings import checked
+from mmuviz.mmu.kvm_recording import parse
 from mmuviz.mmu.replay import replay_of
 from mmuviz.mmu.state import LEAF_BITS, PRESENT, TABLE, MmuState
 from tests.mmu.sequences import BACKINGS, KERNELS, MODES, Document, documents, gigantic_slots, op_kinds, small_slots
@@ -89,7 +89,7 @@ def same_answer(op: Document, mine: Document, twin: Document) -> None:
 
 def run_both(document: dict[str, Any]) -> None:
     config, slot = document["config"], document["ops"][0]
-    machine, twin = replay_of(checked(document)), Driver(document)
+    machine, twin = replay_of(parse(document)), Driver(document)
     for op in document["ops"]:
         if op["op"] == "delslot":
             same_leaves(machine.vm.state, twin.vm)

@@ -39,10 +39,10 @@ from mmuviz.engine.run import run
 from mmuviz.mmu.config import Backing, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.features import features_of, kernel_row
 from mmuviz.mmu.vm import Vm
-from mmuviz.mmu.recordings import read_document
-from mmuviz.mmu.replay import replayed
+from mmuviz.mmu.kvm_recording import read_document
+from mmuviz.mmu.replay import replay_document
 for name in sys.argv[1:]:
-    replayed(read_document(Path(name)))
+    replay_document(read_document(Path(name)))
 pages = np.arange(1 << 18, (1 << 18) + 600)
 for choices in (
     {},

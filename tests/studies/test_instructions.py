@@ -11,7 +11,7 @@ import pytest
 
 from mmuviz.cli import main
 from mmuviz.costs.ledger import COSTS, lookup
-from mmuviz.mmu.recordings import read_document
+from mmuviz.mmu.kvm_recording import read_document
 from mmuviz.studies.instruction_counts import counts_of_ops
 from mmuviz.studies.instructions import instructions, total
 from tests.costs.micro_runs import clear, logged, touch

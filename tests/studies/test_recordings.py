@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmuviz.cli import main
-from mmuviz.mmu.recordings import read_document
+from mmuviz.mmu.kvm_recording import read_document
 from mmuviz.studies.verify import verify_command, verify_document
 from tests.mmu.recording_files import FILES, short_name
 

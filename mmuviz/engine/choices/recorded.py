@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmuviz.ground.errors import InputError, shown
-from mmuviz.mmu.recordings import checked, read_document
+from mmuviz.mmu.kvm_recording import parse, read_document
 
 SUFFIX: Final = ".json.gz"
 
@@ -37,8 +37,8 @@ def recording_document(name: str) -> dict[str, Any]:
     try:
         if name in packaged_recordings():
             with as_file(files("mmuviz") / "data" / "recordings" / f"{name}{SUFFIX}") as path:
-                return checked(read_document(path)).document
-        return checked(read_document(Path(name))).document
+                return parse(read_document(path)).document
+        return parse(read_document(Path(name))).document
     except InputError as error:
         near = difflib.get_close_matches(name[:80], packaged_recordings(), 1, 0.5)
         hint = f"; or did you mean {near[0]}?" if near else ""

@@ -20,7 +20,7 @@ from mmuviz.engine.choices.vm import VmChoices
 from mmuviz.engine.choices.workload import IdleWorkload, SequentialWorkload
 from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.engine.drivers.listed_ops import ListedOps
-from mmuviz.mmu.recordings import ops_of
+from mmuviz.mmu.kvm_recording import ops_of
 
 __all__ = ["TEXTS", "Focus", "Scenario"]
 

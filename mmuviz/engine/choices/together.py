@@ -21,7 +21,7 @@ from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.without_logging import WithoutLogging
 from mmuviz.ground.errors import MmuvizError
 from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES
-from mmuviz.mmu.recordings import ops_of
+from mmuviz.mmu.kvm_recording import ops_of
 from mmuviz.workloads.pattern import PS_PER_S
 
 LONGEST_PS: Final = 1 << 61

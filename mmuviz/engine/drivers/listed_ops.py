@@ -10,7 +10,7 @@ from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.drivers.base import Drives
 from mmuviz.engine.timed_vm import TimedVm
 from mmuviz.ground.errors import InputError, MmuvizError
-from mmuviz.mmu.recordings import Replayable
+from mmuviz.mmu.kvm_recording import CheckedRecording
 from mmuviz.mmu.replay import ZAPS_ALL, Replay
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ListedOps(Drives):
     def drive(self, session: Session) -> None:
         """Carry the ops out; the clock begins when the first memslot is there."""
         ops, log = session.scenario.ops(), session.log
-        recording = Replayable({}, session.machine.vm.config, ops)
+        recording = CheckedRecording({}, session.machine.vm.config, ops)
         replay = Replay(recording, TimedVm(session.ioctls, session.accesses), frozenset())
         begun = False
         for index, op in enumerate(ops):

@@ -284,7 +284,7 @@ def _check_pages(spec: object, where: str, vcpus: int = 1) -> None:
 
 
 @dataclass(frozen=True)
-class Replayable:
+class CheckedRecording:
     """A checked recording.
 
     Attributes:
@@ -303,7 +303,7 @@ class Replayable:
         return has_several_slots(self.ops)
 
 
-def checked(document: dict[str, Any]) -> Replayable:
+def parse(document: dict[str, Any]) -> CheckedRecording:
     """Check a document's form.
 
     Raises:
@@ -315,4 +315,4 @@ def checked(document: dict[str, Any]) -> Replayable:
     _refuse_unknown(document, FIELDS, "recording")
     if "note" in document:
         field_of(document, "note", str, "recording")
-    return Replayable(document, config, ops_of(document, config.vcpus))
+    return CheckedRecording(document, config, ops_of(document, config.vcpus))

@@ -16,7 +16,7 @@ MMU_PAGES_OF_MEMORY: Final = 50
 """One shadow page for 50 pages of memslots. Kernel: KVM_PERMILLE_MMU_PAGES."""
 
 
-def settle(conf: I64, config: VmConfig) -> None:
+def write_conf(conf: I64, config: VmConfig) -> None:
     """Write down a VM's choices for L1's tables.
 
     Args:
@@ -95,7 +95,7 @@ def shadow_of_l2(state: MmuState, config: VmConfig) -> MmuState:
     return state._replace(row_of=np.full_like(state.row_of, -1), l4=np.zeros_like(state.l4), conf=conf)
 
 
-def beside(l2: MmuState, l1: MmuState) -> MmuState:
+def share_memslots(l2: MmuState, l1: MmuState) -> MmuState:
     """The tables of an L2, sharing what memslots added to L1's arrays."""
     return l2._replace(slots=l1.slots, dirty=l1.dirty, host_region=l1.host_region, host_page=l1.host_page)
 

@@ -10,7 +10,7 @@ from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_4k
-from mmuviz.mmu.dirty_ring import mark_bit, ring_soft_full, write_to_clean
+from mmuviz.mmu.dirty_ring import mark_bit, ring_soft_full, set_dirty_or_pml_full
 from mmuviz.mmu.events import (
     FAST_FIXED,
     SPTE,
@@ -67,7 +67,7 @@ def leaf_word(state: MmuState, gfn: int) -> int:
 
 
 @woven
-def skip_retiring(state: MmuState, gfns: I64, need: int, start: int) -> int:
+def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
     """The first access from `start` on that does not simply retire.
 
     Where the rows follow each other as the regions do, a page's place is its gfn less a constant;
@@ -213,9 +213,9 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
         word = leaf_word(state, gfn)
         if word & need == need:
             # With rings and turns each vCPU is asked before each access whether it may run at all.
-            index = index + 1 if ring and in_turns else skip_retiring(state, gfns, need, index + 1)
+            index = index + 1 if ring and in_turns else skip_hits(state, gfns, need, index + 1)
         elif write and word & WRITABLE:
-            if write_to_clean(state, vcpu, gfn):
+            if set_dirty_or_pml_full(state, vcpu, gfn):
                 index += 1
         elif log_is_low(state):
             return STOP_LOG_FULL, index

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M, round_up
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, Memslot
-from mmuviz.mmu.host import HOST_NONE, HOST_PRESENT, REGION_PAGES
+from mmuviz.mmu.host import HOST_NONE, HOST_PRESENT, MAPPED_BY_4K
 from mmuviz.mmu.state import I64, MmuState
 
 T = TypeVar("T", bound=np.generic)
@@ -19,7 +19,7 @@ ALL_PRESENT: Final = 0xFF
 """Four host pages of two bits each, all HOST_PRESENT."""
 
 
-def lay_host_memory(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState:
+def append_memslot(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState:
     """Append a memslot to the slot table, with room for its dirty bitmap and host pages.
 
     The host mapping starts at a multiple of 1 GiB and ends with the slot (rounded up to the huge
@@ -53,7 +53,7 @@ def lay_host_memory(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState
     row[layout.SLOT_ID] = slot_id
     row[layout.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
     row[layout.SLOT_READ_ONLY] = memslot.read_only
-    host_region = np.full(regions, REGION_PAGES, dtype=np.uint8)
+    host_region = np.full(regions, MAPPED_BY_4K, dtype=np.uint8)
     huge = regions if backing.hugetlb else (mapped // PAGES_PER_2M if backing is Backing.THP else 0)
     host_region[:huge] = HOST_PRESENT if memslot.host_populated else HOST_NONE
     host_bytes = round_up(mapped, PAGES_PER_2M) // HOST_PAGES_PER_BYTE if paged else 0
