@@ -14,6 +14,7 @@ from bench.plain import I64, plain_loop, random_pages
 from bench.report import middle, peak_kib, seconds, table
 from bench.simpy_peer import PeerGuest
 from bench.touches import MOST_TOUCHES, RUNS, SIZES_GIB
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_1G, PAGES_PER_2M
 from mmuviz.engine import clock as layout
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Scenario
@@ -22,7 +23,6 @@ from mmuviz.engine.run import run as run_scenario
 from mmuviz.engine.run import session_of
 from mmuviz.engine.session import Session
 from mmuviz.engine.timed_machine import TimedMachine
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_1G, PAGES_PER_2M
 from mmuviz.mmu import work
 from mmuviz.mmu.state import STAT_PF_TAKEN
 from mmuviz.recording import gzip_file

@@ -8,7 +8,7 @@ from typing import Any
 
 import simpy
 
-from mmuviz.ground.pages import PAGES_PER_2M
+from mmuviz.core.pages import PAGES_PER_2M
 
 Steps = Generator[Any, Any, None]
 

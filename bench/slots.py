@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.report import middle, peak_kib, seconds, table
 from bench.touches import BASE_GFN, new_machine, touch
-from mmuviz.ground.pages import PAGES_PER_1G
+from mmuviz.core.pages import PAGES_PER_1G
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.vm import Vm

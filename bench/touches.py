@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.plain import I64, plain_loop, random_pages
 from bench.report import middle, seconds, table
-from mmuviz.ground.pages import PAGES_PER_1G
+from mmuviz.core.pages import PAGES_PER_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of

@@ -11,7 +11,7 @@ Each name is imported when it is first used, so that a command that needs no sim
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mmuviz.ground.version import __version__ as __version__
+from mmuviz.core.version import __version__ as __version__
 from mmuviz.recording import drawing
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 from tests.oracle import RingFullError, Rules
 from tests.oracle_host import HostMemory
 from tests.oracle_replay import Document, Driver, pages_of, parallel_turns, ranges
-from tests.oracle_rest import RestOracle
 from tests.oracle_tables import PML_ENTRIES, Leaf, RingEntry, Vcpu
+from tests.oracle_unrecorded import RestOracle
 
 OF_A_SLOT = ("base", "pages", "hva_offset", "host", "logging", "dirty", "read_only")
 CONTROL, CONTROL_PAGES = 0, 65

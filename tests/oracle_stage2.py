@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.oracle import Rules
 from tests.oracle_host import SPAN
-from tests.oracle_rest import RestOracle
 from tests.oracle_tables import Leaf
+from tests.oracle_unrecorded import RestOracle
 
 
 class Stage2Oracle(RestOracle):

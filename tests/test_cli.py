@@ -7,7 +7,7 @@ import pytest
 
 from mmuviz import __version__
 from mmuviz.cli import main, parse_port
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from tests.served import clean_environment
 
 

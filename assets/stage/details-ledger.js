@@ -16,7 +16,7 @@
     return S.el("td", { class: assumed ? "source assumed" : "source", text: words });
   }
 
-  // Entries of counted code that a kernel uses: [{name, says, kernel, value, low, high, unit, source, changed}].
+  // Entries of counted code that a kernel uses: [{name, description, kernel, value, low, high, unit, source, changed}].
   S.codeCosts = function (ledger, kernel, overrides = {}) {
     const stands = ledger.kernels[kernel] || {};
     return Object.entries(stands).map(([name, counted]) => {
@@ -36,10 +36,10 @@
     });
   };
 
-  function row({ name, says, value, low, high, unit, source, derived, counted, changed }, kernel) {
+  function row({ name, description, value, low, high, unit, source, derived, counted, changed }, kernel) {
     const stands = counted && counted !== kernel ? `, counted on ${counted}` : "";
     return S.el("tr", { data: { cost: name }, class: changed ? "changed" : "" },
-      S.el("th", { scope: "row" }, S.el("code", { text: name }), S.el("span", { text: `${says}${stands}`, class: "says" })),
+      S.el("th", { scope: "row" }, S.el("code", { text: name }), S.el("span", { text: `${description}${stands}`, class: "says" })),
       S.el("td", { text: plain(value), class: "number-cell" }),
       S.el("td", { text: `${plain(low)} to ${plain(high)}`, class: "number-cell range" }),
       S.el("td", { text: unit }),
@@ -63,7 +63,7 @@
       ". What rests on an ", S.word("assumption"), " says so. Counted rows are those of ", S.el("code", { text: "mmuviz/data/costs/counted.json" }), ", published values those of ",
       S.el("code", { text: "mmuviz/data/published/measurements.json" }), ".");
     return [note,
-      ...hosts.map((host) => table(`Host ${host}: ${ledger.hosts[host].says}`, S.hostCosts(ledger, host, overrides))),
+      ...hosts.map((host) => table(`Host ${host}: ${ledger.hosts[host].description}`, S.hostCosts(ledger, host, overrides))),
       ...kernels.map((kernel) => table(`Code of kernel ${kernel}, in instructions`, S.codeCosts(ledger, kernel, overrides), kernel))];
   }
 

@@ -14,8 +14,8 @@ from typing import NoReturn
 from mmuviz.cli import compare, export, import_perf_test, run, scenarios, show
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.compiling import Compiling
-from mmuviz.ground.errors import InputError, MmuvizError, one_line
-from mmuviz.ground.version import __version__
+from mmuviz.core.errors import InputError, MmuvizError, one_line
+from mmuviz.core.version import __version__
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "8050"

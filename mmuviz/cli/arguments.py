@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 
 
 def path_argument(value: str) -> Path:

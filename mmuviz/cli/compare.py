@@ -19,7 +19,7 @@ from mmuviz.cli.sources import (
     say_if_compiling,
     source_of,
 )
-from mmuviz.ground.errors import InputError, MmuvizError, one_line
+from mmuviz.core.errors import InputError, MmuvizError, one_line
 
 if TYPE_CHECKING:
     from mmuviz.recording.recording import Recording

@@ -24,7 +24,7 @@ class Compiling:
         self._ticker: Thread | None = None
 
     def __enter__(self) -> Self:
-        from mmuviz.ground.compiled import cache_folder
+        from mmuviz.core.jit import cache_folder
 
         if sys.stderr is not None and sys.stderr.isatty() and not any(cache_folder().rglob(INDEX)):
             self._ticker = Thread(target=self._tick, daemon=True)
@@ -44,7 +44,7 @@ class Compiling:
             self._ticker = None
 
     def _tick(self) -> None:
-        from mmuviz.ground.compiled import cache_folder
+        from mmuviz.core.jit import cache_folder
 
         with StatusLine() as line:
             while not self._over.wait(EVERY_S):

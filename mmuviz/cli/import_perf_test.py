@@ -8,7 +8,7 @@ from typing import Any
 
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.sources import overrides_of
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 
 
 def add_commands(commands: argparse._SubParsersAction[Any]) -> None:

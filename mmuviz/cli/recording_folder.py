@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 
 if TYPE_CHECKING:
     from mmuviz.recording.recording import Recording
@@ -45,8 +45,8 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
     others = sorted(each.name for each in folder.iterdir() if each.name not in names) if folder.exists() else []
     if others:
         raise InputError(
-            f"{folder} holds other things, e.g. {shown(others[0])}; name a new or empty folder, or one of the same "
-            "comparison before"
+            f"{folder} holds other things, e.g. {short_repr(others[0])}; name a new or empty folder, or one of the "
+            "same comparison before"
         )
 
 
@@ -71,5 +71,5 @@ def write_recordings(folder: Path, recordings: Mapping[str, Recording]) -> None:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else shown(str(error))
+        reason = error.strerror if isinstance(error, OSError) else short_repr(str(error))
         raise InputError(f"cannot write {folder}: {reason}; name a folder that you may write") from None

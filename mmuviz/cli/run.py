@@ -12,7 +12,7 @@ from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.compiling import Compiling
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling
-from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.recording.quantities import time_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 
 if TYPE_CHECKING:
     from mmuviz.engine.choices.scenario import Scenario
@@ -52,7 +52,7 @@ def overrides_of(words: list[str]) -> dict[str, str]:
     for word in words:
         field, equals, value = word.partition("=")
         if not equals or not field:
-            raise InputError(f"--set {shown(word)} must be FIELD=VALUE, e.g. --set vm.kernel=6.1")
+            raise InputError(f"--set {short_repr(word)} must be FIELD=VALUE, e.g. --set vm.kernel=6.1")
         found[field.strip()] = value
     return found
 
@@ -101,7 +101,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise InputError(f"--limit-seconds={shown(text)} must be a number above 0, at most {LONGEST_SECONDS}")
+        raise InputError(f"--limit-seconds={short_repr(text)} must be a number above 0, at most {LONGEST_SECONDS}")
     return seconds
 
 
@@ -111,12 +111,12 @@ def _size(text: str) -> int:
     try:
         return int(size_of(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text))
     except ValueError as error:
-        raise InputError(f"--limit-memory={shown(text)} {error}") from error
+        raise InputError(f"--limit-memory={short_repr(text)} {error}") from error
 
 
 def say_if_compiling() -> None:
     """On a terminal, say that the first run compiles the simulation before it begins."""
-    from mmuviz.ground.compiled import cache_folder
+    from mmuviz.core.jit import cache_folder
 
     if sys.stderr is not None and sys.stderr.isatty() and not cache_folder().exists():
         print(

@@ -27,7 +27,7 @@ class Constant:
         low: below this it is not plausible.
         high: above this it is not plausible.
         basis: "fitted", "assumption", or an address.
-        says: what it covers, and where it comes from.
+        description: what it covers, and where it comes from.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Constant:
     low: int
     high: int
     basis: str
-    says: str
+    description: str
 
 
 # name, unit, low, high, what it covers; the value of each belongs to a profile.
@@ -181,16 +181,16 @@ class HostProfile:
 
     Attributes:
         name: of the profile.
-        says: which host and which tables.
+        description: which host and which tables.
         fitted: names of the constants that were fitted to them; all others are facts or assumptions.
         values: every constant of MEANING.
         rows_used: ids, or beginnings of ids, of the published points that the fit looked at.
         arch: x86 or arm64.
-        extrapolated: it is larger than any host that was measured; `says` tells what was scaled.
+        extrapolated: it is larger than any host that was measured; `description` tells what was scaled.
     """
 
     name: str
-    says: str
+    description: str
     fitted: tuple[str, ...]
     values: dict[str, int]
     rows_used: tuple[str, ...] = ()
@@ -204,16 +204,16 @@ class HostProfile:
     def constants(self) -> list[Constant]:
         """All constants, for the ledger."""
         rows = []
-        for name, (unit, low, high, says) in MEANING.items():
+        for name, (unit, low, high, description) in MEANING.items():
             basis = FITTED if name in self.fitted else ASSUMED
-            rows.append(Constant(name, unit, self.values[name], low, high, basis, says))
+            rows.append(Constant(name, unit, self.values[name], low, high, basis, description))
         return rows
 
 
 def _profile(
-    name: str, says: str, fitted: dict[str, int], rows: tuple[str, ...], arch: str = X86, **known: int
+    name: str, description: str, fitted: dict[str, int], rows: tuple[str, ...], arch: str = X86, **known: int
 ) -> HostProfile:
-    return HostProfile(name, says, tuple(fitted), {**TYPICAL, **known, **fitted}, rows, arch)
+    return HostProfile(name, description, tuple(fitted), {**TYPICAL, **known, **fitted}, rows, arch)
 
 
 FAR_PERCENT: Final = 150
@@ -223,7 +223,7 @@ SCALED: Final = ("cross_ns", "line_ns", "ack_ns")
 
 def _of_416(profile: HostProfile) -> HostProfile:
     """A profile scaled to 416 hardware threads; what is measured on it is measured nowhere."""
-    says = (
+    description = (
         f"extrapolated: {profile.name} scaled to 416 hardware threads, 208 cores in 8 sockets of 26; nothing of it is "
         "measured. cpus, cores, socket_cores and sockets are that shape, an assumption. cross_ns is half as long "
         "again, since most sockets are two hops apart, an assumption. line_ns is half as long again, since the lock's "
@@ -236,7 +236,9 @@ def _of_416(profile: HostProfile) -> HostProfile:
     far["zero_ps"] = profile["zero_ps"] * profile["sockets"] // shape["sockets"]
     fitted = tuple(name for name in profile.fitted if name not in far)
     values = {**profile.values, **shape, **far}
-    return HostProfile(f"{profile.name}_416", says, fitted, values, profile.rows_used, profile.arch, extrapolated=True)
+    return HostProfile(
+        f"{profile.name}_416", description, fitted, values, profile.rows_used, profile.arch, extrapolated=True
+    )
 
 
 MEASURED: Final[dict[str, HostProfile]] = {

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from mmuviz.costs.access import ACCESS
 from mmuviz.costs.counted import COUNTED, OFF, Counts, NotCounted, Release, release_name
+from mmuviz.costs.dirty_log_walks import WORDS_AND_RINGS
 from mmuviz.costs.estimate import ASSUMPTION, Estimate
+from mmuviz.costs.guest_faults import ACCESS
 from mmuviz.costs.recipe import Cost
-from mmuviz.costs.tables import TABLES
-from mmuviz.costs.words import WORDS_AND_RINGS
+from mmuviz.costs.slot_ioctls import TABLES
 
 COSTS: Final[dict[str, Cost]] = {cost.name: cost for cost in (*ACCESS, *TABLES, *WORDS_AND_RINGS)}
 ORIGIN: Final = "mmuviz/data/costs/counted.json"
@@ -40,7 +40,7 @@ class Entry:
         source: the counted rows that it comes from, and the word "assumption" where it rests on one.
         kernel: the counted kernel that it is of.
         mitigations: off or auto.
-        says: what it covers.
+        description: what it covers.
         derived: where it was not counted as such: from what it is derived.
     """
 
@@ -52,7 +52,7 @@ class Entry:
     source: str
     kernel: Release
     mitigations: str
-    says: str
+    description: str
     derived: str
 
     @property
@@ -75,7 +75,7 @@ def _entry(cost: Cost, estimate: Estimate, release: Release, mitigations: str) -
         source="; ".join(parts),
         kernel=release,
         mitigations=mitigations,
-        says=cost.says,
+        description=cost.description,
         derived=cost.derived if ASSUMPTION in estimate.sources else "",
     )
 

@@ -32,7 +32,13 @@ def source_of(profile: HostProfile, constant: Constant) -> str:
 def host_cells(profile: HostProfile, constant: Constant) -> tuple[str, ...]:
     """A host's constant as the cells of HOST_HEADS."""
     numbers = (f"{number:,}" for number in (constant.value, constant.low, constant.high))
-    return (constant.name, profile.name, *numbers, constant.unit, f"{source_of(profile, constant)} ({constant.says})")
+    return (
+        constant.name,
+        profile.name,
+        *numbers,
+        constant.unit,
+        f"{source_of(profile, constant)} ({constant.description})",
+    )
 
 
 def table_lines(heads: tuple[str, ...], rows_of_cells: Iterable[tuple[str, ...]]) -> Iterator[str]:

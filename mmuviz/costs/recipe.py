@@ -23,7 +23,7 @@ class Cost:
     Attributes:
         name: its name in the ledger.
         unit: what it is a cost of, e.g. "instructions/fault".
-        says: what it covers.
+        description: what it covers.
         recipe: how it is worked out from the runs of one kernel.
         changed: releases that changed this path; a counted kernel stands only for its own side of them.
         derived: where it was not counted as such: from what it is derived, and how.
@@ -31,7 +31,7 @@ class Cost:
 
     name: str
     unit: str
-    says: str
+    description: str
     recipe: Recipe
     changed: tuple[Release, ...] = ()
     derived: str = ""

@@ -6,12 +6,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmuviz.core.jit import jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, WORD_SHIFT
+from mmuviz.core.prefetch import prefetch
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.engine.fault_cost import Access
-from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, WORD_SHIFT
-from mmuviz.ground.prefetch import prefetch
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.guest_access import is_4k, leaf_word
 from mmuviz.mmu.memslot import gfn_to_memslot
@@ -27,7 +27,7 @@ CACHED_LEAVES: Final = 1 << 24
 """Up to so many, at a byte each, a server's last-level cache holds them all, and prefetching gains nothing."""
 
 
-@inlined
+@jit_inline_llvm
 def fixed_without_lock(state: MmuState, access: Access) -> bool:
     """Whether fast_page_fault() will fix this access."""
     if access.write == 0 or access.word & mmu.MMU_WRITABLE == 0 or state.conf[mmu.CONF_FAST_FAULT] == 0:
@@ -38,7 +38,7 @@ def fixed_without_lock(state: MmuState, access: Access) -> bool:
     return not logged and state.conf[mmu.CONF_FAST_FIXES_HUGE] != 0
 
 
-@inlined
+@jit_inline_llvm
 def peek_access(state: MmuState, clock: Clock, vcpu: int, position: int) -> Access:
     """The access at a position, as the tables are now."""
     gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
@@ -48,7 +48,7 @@ def peek_access(state: MmuState, clock: Clock, vcpu: int, position: int) -> Acce
     return Access(gfn, write, word, word & need == need)
 
 
-@inlined
+@jit_inline_llvm
 def prefetch_leaf(state: MmuState, clock: Clock, vcpu: int, position: int) -> None:
     """Ask memory for what an access some way behind a position will need, where pages are drawn or listed."""
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
@@ -63,7 +63,7 @@ def prefetch_leaf(state: MmuState, clock: Clock, vcpu: int, position: int) -> No
             prefetch(state.dirty, state.slots[0, mmu.SLOT_DIRTY_AT] + word)
 
 
-@inlined
+@jit_inline_llvm
 def slot_end(clock: Clock, row: int) -> int:
     """The gfn behind the last of a row of `Clock.ram`."""
     if row + 1 >= clock.ram.shape[0]:
@@ -71,7 +71,7 @@ def slot_end(clock: Clock, row: int) -> int:
     return int(clock.ram[row + 1, program.RAM_FIRST] + clock.ram[row, program.RAM_MOVE])
 
 
-@inlined
+@jit_inline_llvm
 def private_range(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
     """The leaves around a gfn that surely belong to this vCPU alone: the first gfn, and the one behind the last.
 
@@ -87,7 +87,7 @@ def private_range(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
     return int(((first + (1 << shift) - 1) >> shift) << shift), int((end >> shift) << shift)
 
 
-@inlined
+@jit_inline_llvm
 def tables_give_way(state: MmuState, slot: int) -> bool:
     """Whether a fault may map a huge page over a table of a slot: it is not logged, and its backing is huge."""
     row = state.slots[slot]
@@ -110,7 +110,7 @@ class Change(NamedTuple):
     replaces: bool
 
 
-@inlined
+@jit_inline_llvm
 def changes_by_others(state: MmuState) -> Change:
     """What faults may change of leaves that map other pages than the faulting one."""
     huge = state.stat[mmu.STAT_PAGES + PG_LEVEL_2M] + state.stat[mmu.STAT_PAGES + PG_LEVEL_1G] != 0
@@ -121,7 +121,7 @@ def changes_by_others(state: MmuState) -> Change:
     return Change(splits, replaces)
 
 
-@inlined
+@jit_inline_llvm
 def kick_may_come(state: MmuState, clock: Clock, change: Change) -> bool:
     """Whether a fault may flush the TLBs of other vCPUs: a zap, or a huge page over a table; arm64 broadcasts."""
     zaps = change.splits and clock.regs[layout.FAULT_ZAPS] != 0
@@ -145,7 +145,7 @@ class Lookahead(NamedTuple):
     exits: bool
 
 
-@inlined
+@jit_inline_llvm
 def hits_anywhere(lookahead: Lookahead, access: Access) -> bool:
     """Whether an access that hits is seen by nobody wherever it is.
 
@@ -154,19 +154,19 @@ def hits_anywhere(lookahead: Lookahead, access: Access) -> bool:
     return bool(lookahead.anywhere or (lookahead.writes and access.write != 0))
 
 
-@inlined
+@jit_inline_llvm
 def lookahead_allowed(state: MmuState, clock: Clock) -> bool:
     """Whether any vCPU may: not while an ioctl waits for mmu_lock, nor with rings, of which a full one stops all."""
     return bool(state.conf[mmu.CONF_RING] == 0 and clock.regs[layout.VMM_WAITS] == 0)
 
 
-@inlined
+@jit_inline_llvm
 def has_own_cpu(clock: Clock, vcpu: int) -> bool:
     """Whether a vCPU shares its CPU with nobody now; else its elapsed time must be stretched."""
     return bool(vcpu != clock.now.shape[0] - 1 or clock.now[vcpu] >= clock.regs[layout.SHARED_UNTIL])
 
 
-@inlined
+@jit_inline_llvm
 def lookahead_of(state: MmuState, clock: Clock, vcpu: int, gfn: int) -> Lookahead:
     """A vCPU's lookahead around a gfn, as the tables are now."""
     allowed, change = lookahead_allowed(state, clock) and has_own_cpu(clock, vcpu), changes_by_others(state)
@@ -177,7 +177,7 @@ def lookahead_of(state: MmuState, clock: Clock, vcpu: int, gfn: int) -> Lookahea
     return Lookahead(low, high, allowed and stay, allowed and not kicks and not change.replaces, allowed and not kicks)
 
 
-@inlined
+@jit_inline_llvm
 def count_hits_random(
     state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, lookahead: Lookahead, room: int
 ) -> int:  # fmt: skip
@@ -201,7 +201,7 @@ def count_hits_random(
     return run
 
 
-@woven
+@jit_inline_source
 def count_hits_in_leaf(
     state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, need: int, room: int
 ) -> int:  # fmt: skip
@@ -223,7 +223,7 @@ def count_hits_in_leaf(
     return run
 
 
-@woven
+@jit_inline_source
 def count_hits(
     state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, lookahead: Lookahead, room: int
 ) -> int:  # fmt: skip
@@ -242,13 +242,13 @@ def count_hits(
     return count_hits_random(state, clock, vcpu, position, access, lookahead, room)
 
 
-@inlined
+@jit_inline_llvm
 def access_ps(clock: Clock, vcpu: int, kind: int) -> int:
     """What a hit of a kind takes, at the pace that the workload asks for."""
     return int(max(clock.price[kind], clock.stream[vcpu, program.PERIOD], 1))
 
 
-@inlined
+@jit_inline_llvm
 def kind_of(state: MmuState, gfn: int, write: int) -> int:
     """The price of a hit: by whether it writes, and through a leaf of 4K or a huge one."""
     small = is_4k(state, gfn)

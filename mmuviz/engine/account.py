@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from mmuviz.core.jit import jit, jit_inline_llvm
 from mmuviz.engine.clock import (
     ACCESSES,
     BIN_SHIFT,
@@ -30,7 +31,6 @@ from mmuviz.engine.clock import (
     TOP_VCPU,
     Clock,
 )
-from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu.state import I64
 
 FRACTION_BITS: Final = 52
@@ -38,7 +38,7 @@ EXPONENT_BIAS: Final = 1023
 """Of a 64-bit float (IEEE 754)."""
 
 
-@compiled
+@jit
 def widen_bins(series: I64, lanes: I64, regs: I64, time: int) -> None:
     """Make bins twice as wide, two by two, until they reach a time."""
     half, vcpus = BINS >> 1, lanes.shape[1]
@@ -54,7 +54,7 @@ def widen_bins(series: I64, lanes: I64, regs: I64, time: int) -> None:
         regs[BIN_SHIFT] += 1
 
 
-@inlined
+@jit_inline_llvm
 def bin_of(clock: Clock, time: int) -> int:
     """The bin of a time."""
     if time >> clock.regs[BIN_SHIFT] >= BINS:
@@ -62,7 +62,7 @@ def bin_of(clock: Clock, time: int) -> int:
     return int(time >> clock.regs[BIN_SHIFT])
 
 
-@inlined
+@jit_inline_llvm
 def bucket_of(stall_ps: int) -> int:
     """The bucket of a stall: eight to an octave above 8 ps, one to a ps below.
 
@@ -74,7 +74,7 @@ def bucket_of(stall_ps: int) -> int:
     return int((bits >> (FRACTION_BITS - SUB_BITS)) - ((EXPONENT_BIAS + SUB_BITS - 1) << SUB_BITS))
 
 
-@inlined
+@jit_inline_llvm
 def lane_of(cause: int) -> int:
     """What a vCPU does during a stall of a cause."""
     if cause == LOCK_WAIT:
@@ -82,7 +82,7 @@ def lane_of(cause: int) -> int:
     return LANE_BLOCKED if cause >= RING else LANE_FAULT
 
 
-@compiled
+@jit
 def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time: int, took: int) -> None:
     """Add a stretch of time to each bin that it touches, as much as lies in it.
 
@@ -108,7 +108,7 @@ def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time
         took -= here
 
 
-@compiled
+@jit
 def spread_column(series: I64, lanes: I64, regs: I64, column: int, time: int, took: int) -> None:
     """spread() of a stretch that is no vCPU's."""
     if took > 0 and time + took - 1 >> regs[BIN_SHIFT] >= BINS:
@@ -122,7 +122,7 @@ def spread_column(series: I64, lanes: I64, regs: I64, column: int, time: int, to
         took -= here
 
 
-@inlined
+@jit_inline_llvm
 def add_stretch(clock: Clock, vcpu: int, cause: int, time: int, took: int) -> None:
     """spread(), which is seldom needed: most stalls lie inside one bin."""
     index = time >> clock.regs[BIN_SHIFT]
@@ -133,14 +133,14 @@ def add_stretch(clock: Clock, vcpu: int, cause: int, time: int, took: int) -> No
         spread(clock.series, clock.lanes, clock.regs, (cause, vcpu, lane_of(cause)), time, took)
 
 
-@inlined
+@jit_inline_llvm
 def note_length(clock: Clock, cause: int, stall_ps: int, times: int) -> None:
     """As many stalls of one length, in the histogram."""
     clock.hist[cause, bucket_of(stall_ps)] += times
     clock.longest[cause] = max(clock.longest[cause], stall_ps)
 
 
-@inlined
+@jit_inline_llvm
 def charge(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> None:
     """Add a stall of one cause that begins at a time to the vCPU's total, to the bins and to the histogram."""
     if stall_ps > 0:  # most causes are none of most faults
@@ -149,7 +149,7 @@ def charge(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> Non
         note_length(clock, cause, stall_ps, 1)
 
 
-@compiled
+@jit
 def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int, gfn: int) -> None:
     """charge() of a stall that is no fault, where it is not worth being compiled into its caller."""
     charge(clock, vcpu, cause, time, stall_ps)
@@ -159,7 +159,7 @@ def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int,
         note_top(clock.top, clock.regs, stall_ps, (time, vcpu, gfn, cause))
 
 
-@inlined
+@jit_inline_llvm
 def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> None:
     """A fault of a path, which began at a time and took so long in all."""
     clock.series[bin_of(clock, time), FAULTS + path] += 1
@@ -168,7 +168,7 @@ def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> 
     clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], whole_ps)
 
 
-@inlined
+@jit_inline_llvm
 def is_top(top: I64, regs: I64, stall_ps: int, time: int, vcpu: int) -> bool:
     """Whether a stall is among the longest; of equal ones the earlier goes first, then the lower vCPU."""
     if regs[TOP_COUNT] < TOP or stall_ps > top[0, TOP_STALL]:
@@ -178,7 +178,7 @@ def is_top(top: I64, regs: I64, stall_ps: int, time: int, vcpu: int) -> bool:
     return bool(time < top[0, TOP_TIME] or (time == top[0, TOP_TIME] and vcpu < top[0, TOP_VCPU]))
 
 
-@inlined
+@jit_inline_llvm
 def is_shorter(top: I64, first: int, second: int) -> bool:
     """Whether one kept stall goes before another one does: the shorter; of two the later, then the higher vCPU."""
     if top[first, TOP_STALL] != top[second, TOP_STALL]:
@@ -188,14 +188,14 @@ def is_shorter(top: I64, first: int, second: int) -> bool:
     return bool(top[first, TOP_VCPU] > top[second, TOP_VCPU])
 
 
-@inlined
+@jit_inline_llvm
 def swap_rows(top: I64, first: int, second: int) -> None:
     """Exchange two kept stalls."""
     for column in range(TOP_COLUMNS):
         top[first, column], top[second, column] = top[second, column], top[first, column]
 
 
-@compiled
+@jit
 def note_top(top: I64, regs: I64, stall_ps: int, what: tuple[int, int, int, int]) -> None:
     """Keep a stall (time, vCPU, gfn, cause), for which is_top() holds.
 
@@ -221,7 +221,7 @@ def note_top(top: I64, regs: I64, stall_ps: int, what: tuple[int, int, int, int]
         at = child
 
 
-@compiled
+@jit
 def note_hits(clock: Clock, time: int, count: int, step_ps: int) -> None:
     """Accesses that retire one after the other, each in the bin in which it begins."""
     bin_of(clock, time + (count - 1) * step_ps)

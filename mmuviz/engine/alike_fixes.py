@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmuviz.core.jit import jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G
 from mmuviz.engine import clock as layout
 from mmuviz.engine.access import prefetch_leaf
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_cost import Access
 from mmuviz.engine.lookahead_fixes import BinCount, Fixes, Progress, fix_ps
-from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, SHIFT_1G
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k
-from mmuviz.mmu.dirty_ring import mark_bit, set_bits
+from mmuviz.mmu.dirty_bitmap import mark_bit, set_bits
 from mmuviz.mmu.guest_access import FIXABLE
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
@@ -21,7 +21,7 @@ from mmuviz.workloads import stream as program
 from mmuviz.workloads.accesses import gfn_at
 
 
-@inlined
+@jit_inline_llvm
 def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
     """Whether the next faults like the last one surely leave nothing but an SPTE, a bit and sums, as that one did."""
     plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
@@ -31,7 +31,7 @@ def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: P
     return bool(plain and writes and ready and short)
 
 
-@inlined
+@jit_inline_llvm
 def after_alike(
     state: MmuState, clock: Clock, vcpu: int, at: Progress, fixes: Fixes, times: tuple[int, int], hits: int
 ) -> Progress:  # fmt: skip
@@ -45,7 +45,7 @@ def after_alike(
     return Progress(end, at.position + hits, fixes, here)
 
 
-@inlined
+@jit_inline_llvm
 def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
     """The faults with `more` that took as long; those `in_region`, the last one's, are counted in its cell later."""
     return Fixes(
@@ -60,7 +60,7 @@ def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
     )
 
 
-@inlined
+@jit_inline_llvm
 def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> int:
     """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits."""
     at, pages = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)), 0
@@ -69,7 +69,7 @@ def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> in
     return pages
 
 
-@woven
+@jit_inline_source
 def fix_alike_in_order(
     state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, high: int, times: tuple[int, int]
 ) -> Progress:  # fmt: skip
@@ -98,7 +98,7 @@ def fix_alike_in_order(
     return after_alike(state, clock, vcpu, at, with_alike(at.fixes, pages, pages, marked), (end - each, end), pages)
 
 
-@woven
+@jit_inline_source
 def fix_alike_anywhere(
     state: MmuState,
     clock: Clock,
@@ -136,7 +136,7 @@ def fix_alike_anywhere(
     return after_alike(state, clock, vcpu, at, with_alike(at.fixes, fixed, 0, 0), (begun, time), position - at.position)
 
 
-@inlined
+@jit_inline_llvm
 def fix_alike(
     state: MmuState,
     clock: Clock,

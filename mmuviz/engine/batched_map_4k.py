@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mmuviz.core.jit import jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.engine import clock as layout
 from mmuviz.engine.access import access_ps, has_own_cpu, lookahead_allowed, private_range
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
@@ -22,12 +24,10 @@ from mmuviz.engine.repeated_turns import (
     note_turn,
     repeat_turns,
 )
-from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k
 from mmuviz.mmu.counting import count_map_4k, count_slow
-from mmuviz.mmu.dirty_ring import mark_bit
+from mmuviz.mmu.dirty_bitmap import mark_bit
 from mmuviz.mmu.events import (
     FAST_DECLINED,
     log_is_low,
@@ -44,7 +44,7 @@ from mmuviz.workloads import stream as program
 from mmuviz.workloads.accesses import gfn_at
 
 
-@inlined
+@jit_inline_llvm
 def can_batch_map_4k(state: MmuState, clock: Clock) -> bool:
     """Whether faults of this VM hold mmu_lock for read, and leave nothing but an SPTE, a bit and counters."""
     conf = state.conf
@@ -53,7 +53,7 @@ def can_batch_map_4k(state: MmuState, clock: Clock) -> bool:
     return bool(plain and tdp and clock.regs[layout.EXCLUSIVE] != 0 and clock.regs[layout.ONE_BY_ONE] == 0)
 
 
-@inlined
+@jit_inline_llvm
 def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool:
     """Whether the vCPU's next action is simply the next write of a sweep: no kick, exit, lock or PML entry pending."""
     row = clock.stream[vcpu]
@@ -63,7 +63,7 @@ def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool
     return bool(writes and ready and row[program.POSITION] < row[program.ACCESSES])
 
 
-@inlined
+@jit_inline_llvm
 def slot_range_of(state: MmuState, price: I64, gfn: int) -> SlotRange:
     """The memslot of a gfn; one that is not logged has no such faults, nor has one that is read-only."""
     slot = gfn_to_memslot(state, gfn)
@@ -74,7 +74,7 @@ def slot_range_of(state: MmuState, price: I64, gfn: int) -> SlotRange:
     return SlotRange(slot, row[mmu.SLOT_BASE], row[mmu.SLOT_END], row[mmu.SLOT_DIRTY_AT], mapping, fixing)
 
 
-@inlined
+@jit_inline_llvm
 def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> bool:
     """Whether a write fault installs one 4K leaf of a logged slot in a table that stands, and fills no cache.
 
@@ -87,7 +87,7 @@ def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int
     return host_backs_writable_huge_page(state, part.slot, host_page_of(state, part.slot, gfn))
 
 
-@inlined
+@jit_inline_llvm
 def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> None:
     """page_fault() of such a page, but for KVM's counters."""
     present = word & mmu.PRESENT
@@ -117,13 +117,13 @@ class BinTotals(NamedTuple):
     hits: int
 
 
-@inlined
+@jit_inline_llvm
 def open_totals(clock: Clock, time: int) -> BinTotals:
     """The bin of a time, with nothing in it."""
     return BinTotals((bin_of(clock, time) + 1) << clock.regs[layout.BIN_SHIFT], 0, 0, 0)
 
 
-@inlined
+@jit_inline_llvm
 def close_totals(state: MmuState, clock: Clock, part: SlotRange, here: BinTotals) -> None:
     """Note what happened in a bin."""
     if here.pages == 0:
@@ -141,13 +141,13 @@ def close_totals(state: MmuState, clock: Clock, part: SlotRange, here: BinTotals
     clock.regs[layout.RETIRED_ALL] += here.hits
 
 
-@inlined
+@jit_inline_llvm
 def with_fault(here: BinTotals, mapped: int, hits: int) -> BinTotals:
     """The bin with one more fault in it."""
     return BinTotals(here.end, here.pages + 1, here.mapped + mapped, here.hits + hits)
 
 
-@inlined
+@jit_inline_llvm
 def time_of_fault(
     state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, what: tuple[int, int]
 ) -> int:  # fmt: skip
@@ -179,7 +179,7 @@ def time_of_fault(
     return end
 
 
-@inlined
+@jit_inline_llvm
 def hit(clock: Clock, vcpu: int, time: int) -> int:
     """The access hits; returns when the next one follows."""
     clock.stream[vcpu, program.POSITION] += 1
@@ -187,13 +187,13 @@ def hit(clock: Clock, vcpu: int, time: int) -> int:
     return time + access_ps(clock, vcpu, layout.WRITE_4K)
 
 
-@inlined
+@jit_inline_llvm
 def with_turns(here: BinTotals, done: Repeated) -> BinTotals:
     """The bin with faults in it, after each of which the access hits in it too."""
     return BinTotals(here.end, here.pages + done.faults, here.mapped + done.mapped, here.hits + done.faults)
 
 
-@woven
+@jit_inline_source
 def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
     """Let vCPUs map page after page, in the order of time, until the next event is any other.
 

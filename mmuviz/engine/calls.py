@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmuviz.core.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 from mmuviz.engine import clock as layout
 from mmuviz.engine.timed_machine import TimedMachine
-from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.state import I64
 

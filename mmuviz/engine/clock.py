@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined
+from mmuviz.core.jit import jit, jit_inline_llvm
 from mmuviz.mmu.state import I64
 
 FOREVER: Final = 1 << 62
@@ -286,14 +286,14 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
     )
 
 
-@inlined
+@jit_inline_llvm
 def before(now: I64, first: int, second: int) -> bool:
     """Whether one vCPU's turn comes before another's; ties by number."""
     early, late = now[first], now[second]
     return early < late or (early == late and first < second)
 
 
-@compiled
+@jit
 def sift_down(heap: I64, now: I64, size: int) -> None:
     """Bring the heap in order again after the time of its first entry grew."""
     at = 0
@@ -309,7 +309,7 @@ def sift_down(heap: I64, now: I64, size: int) -> None:
         at = child
 
 
-@compiled
+@jit
 def push(heap: I64, now: I64, regs: I64, vcpu: int) -> None:
     """Give a vCPU its place in time."""
     place = regs[HEAP_SIZE]
@@ -323,7 +323,7 @@ def push(heap: I64, now: I64, regs: I64, vcpu: int) -> None:
         place = parent
 
 
-@compiled
+@jit
 def drop_first(heap: I64, now: I64, regs: I64) -> None:
     """Take the first vCPU out of time: it waits, or it is done."""
     size = regs[HEAP_SIZE] - 1
@@ -332,7 +332,7 @@ def drop_first(heap: I64, now: I64, regs: I64) -> None:
     sift_down(heap, now, size)
 
 
-@inlined
+@jit_inline_llvm
 def next_of_others(clock: Clock) -> int:
     """When the next vCPU but the first goes on."""
     size, heap = clock.regs[HEAP_SIZE], clock.heap

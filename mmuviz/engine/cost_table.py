@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmuviz.core.pages import PAGES_PER_2M, SPTE_ENT_PER_PAGE
 from mmuviz.costs.counted import OFF
 from mmuviz.costs.hosts import HostProfile
 from mmuviz.costs.ledger import SCALE, lookup
 from mmuviz.engine import clock as layout
-from mmuviz.ground.pages import PAGES_PER_2M, SPTE_ENT_PER_PAGE
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Mmu, VmConfig
 from mmuviz.mmu.state import I64

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmuviz.ground.pages import (
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
     PG_LEVEL_1G,

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from mmuviz.core.jit import jit, jit_inline_llvm
 from mmuviz.engine import clock as layout
 from mmuviz.engine.access import access_ps, kind_of
 from mmuviz.engine.account import bin_of, charge_rarely
 from mmuviz.engine.clock import Clock, drop_first
 from mmuviz.engine.fault_cost import Access, exits_now, on_core_ps, tell_example
 from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice
-from mmuviz.ground.compiled import compiled, inlined
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.examples import PML_FULL, USERSPACE_EXIT, note_example
+from mmuviz.mmu.pml import flush_pml_buffer, pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
 
 
-@inlined
+@jit_inline_llvm
 def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int) -> tuple[int, int]:
     """A write through a writable leaf whose dirty bit is clear, or the exit that a full PML buffer makes of it.
 
@@ -40,7 +40,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     return time + took, 0
 
 
-@compiled
+@jit
 def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
     """KVM empties the PML buffer at every exit; returns the time after it."""
     if state.pml_count[vcpu] == 0:
@@ -53,7 +53,7 @@ def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
     return time + took
 
 
-@compiled
+@jit
 def pay_pending_kick(state: MmuState, clock: Clock, vcpu: int, time: int, gfn: int) -> int:
     """A vCPU loses the time of the kicks that came since it last left the guest; returns the time after them.
 
@@ -65,7 +65,7 @@ def pay_pending_kick(state: MmuState, clock: Clock, vcpu: int, time: int, gfn: i
     return int(time + owed)
 
 
-@compiled
+@jit
 def finish(state: MmuState, clock: Clock, vcpu: int, time: int) -> None:
     """The pass is over: the vCPU exits to userspace."""
     clock.now[vcpu] = empty_pml(state, clock, vcpu, time)
@@ -75,7 +75,7 @@ def finish(state: MmuState, clock: Clock, vcpu: int, time: int) -> None:
     drop_first(clock.heap, clock.now, clock.regs)
 
 
-@compiled
+@jit
 def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
     """An exit to userspace is served under the program's big lock; returns when the vCPU is in the guest again."""
     regs, took = clock.regs, on_core_ps(clock, vcpu, clock.price[layout.USERSPACE])
@@ -89,7 +89,7 @@ def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
     return int(begin + took)
 
 
-@inlined
+@jit_inline_llvm
 def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Slice, others: int) -> Slice:
     """The vCPU exits to userspace, which empties its PML buffer; while an ioctl is under way there it waits."""
     if turn.time != turn.dequeued_at and turn.time >= others:

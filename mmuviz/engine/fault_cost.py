@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
 from mmuviz.engine import clock as layout
 from mmuviz.engine.account import add_stretch, bin_of, charge, is_top, note_fault, note_length, note_top
 from mmuviz.engine.clock import SPEED_SHIFT, Clock
-from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.counting import count_map_4k, count_slow
@@ -50,13 +50,13 @@ class Spent(NamedTuple):
     alloc: int
 
 
-@inlined
+@jit_inline_llvm
 def on_core_ps(clock: Clock, vcpu: int, ps: int) -> int:
     """A time on this vCPU's core."""
     return int((ps * clock.slowdown_1024[vcpu]) >> SPEED_SHIFT)
 
 
-@inlined
+@jit_inline_llvm
 def priced(counts: I64, price: I64, first: int, end: int) -> int:
     """The work of entries [first, end), priced."""
     found = 0
@@ -65,7 +65,7 @@ def priced(counts: I64, price: I64, first: int, end: int) -> int:
     return found
 
 
-@inlined
+@jit_inline_llvm
 def spent_now(counts: I64, price: I64) -> Spent:
     """The work in faults so far."""
     return Spent(
@@ -76,13 +76,13 @@ def spent_now(counts: I64, price: I64) -> Spent:
     )
 
 
-@inlined
+@jit_inline_llvm
 def exits_now(counts: I64, price: I64) -> int:
     """The work so far of exits that are no faults: of PML buffers, and what their pages go to."""
     return priced(counts, price, work.WORK_PML_FULL, work.WORK_BESIDE_END)
 
 
-@inlined
+@jit_inline_llvm
 def price_of_map(state: MmuState, price: I64, slot: int) -> int:
     """A fault that maps 4K of a slot whose host pages stand, in a table that stands: counted once, and taken back."""
     level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
@@ -93,7 +93,7 @@ def price_of_map(state: MmuState, price: I64, slot: int) -> int:
     return after - before
 
 
-@inlined
+@jit_inline_llvm
 def price_of_slow_fix(state: MmuState, price: I64, slot: int) -> int:
     """A fault that changes a 4K leaf of such a slot, likewise."""
     level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
@@ -104,7 +104,7 @@ def price_of_slow_fix(state: MmuState, price: I64, slot: int) -> int:
     return after - before
 
 
-@compiled
+@jit
 def kick_others(clock: Clock, vcpu: int, time: int) -> int:
     """A remote TLB flush: every other vCPU in the guest loses the time of a kick. Returns how many there are.
 
@@ -128,13 +128,13 @@ class Flushes(NamedTuple):
     local: int
 
 
-@inlined
+@jit_inline_llvm
 def flushes_now(stat: I64) -> Flushes:
     """The counters now."""
     return Flushes(stat[mmu.STAT_TLB_FLUSHES], stat[mmu.STAT_TLBIS], stat[mmu.STAT_LOCAL_TLBIS])
 
 
-@inlined
+@jit_inline_llvm
 def flushed_ps(clock: Clock, vcpu: int, was: Flushes, now: Flushes, asked: int) -> int:
     """TLB flushes of the fault; arm64 broadcasts them, and the whole machine does one at a time."""
     price = clock.price
@@ -149,7 +149,7 @@ def flushed_ps(clock: Clock, vcpu: int, was: Flushes, now: Flushes, asked: int) 
     return int(took)
 
 
-@woven
+@jit_inline_source
 def handle_fault(
     state: MmuState, clock: Clock, vcpu: int, access: Access, begin: int, before: int, wait: int
 ) -> int:  # fmt: skip
@@ -199,7 +199,7 @@ def handle_fault(
     return took
 
 
-@inlined
+@jit_inline_llvm
 def take_host_ps(clock: Clock, vcpu: int) -> int:
     """How long the host took for the memory of the fault under way; from now on it is accounted for."""
     took = clock.host_ps[vcpu]
@@ -207,7 +207,7 @@ def take_host_ps(clock: Clock, vcpu: int) -> int:
     return int(took)
 
 
-@compiled
+@jit
 def host_memory_ps(state: MmuState, clock: Clock, vcpu: int, gfn: int, write: int, time: int) -> int:
     """Allocate the host page behind a fault, where there is none: how long that takes, and mmu_lock is not held.
 
@@ -239,7 +239,7 @@ def host_memory_ps(state: MmuState, clock: Clock, vcpu: int, gfn: int, write: in
     return int(max(own, free - time))
 
 
-@inlined
+@jit_inline_llvm
 def charge_exit(clock: Clock, vcpu: int, begin: int, before: int, at: int, handling: int) -> None:
     """One stall in two parts: before mmu_lock is asked for, and from when it is had."""
     clock.stall[vcpu, layout.EXIT] += before + handling
@@ -249,7 +249,7 @@ def charge_exit(clock: Clock, vcpu: int, begin: int, before: int, at: int, handl
     add_stretch(clock, vcpu, layout.EXIT, at, handling)
 
 
-@inlined
+@jit_inline_llvm
 def path_of(access: Access, ended: int) -> int:
     """A fault's path, as `Clock.faults` counts them; `ended` is what page_fault() said."""
     if access.word & mmu.PRESENT == 0:
@@ -257,7 +257,7 @@ def path_of(access: Access, ended: int) -> int:
     return layout.FAST_FIX if ended == work.PATH_FAST else layout.SLOW_PROTECTED
 
 
-@inlined
+@jit_inline_llvm
 def cause_of(work: int, wait: int, change: int, alloc: int, flushed: int) -> int:
     """What a fault took most of its time for."""
     most = max(work, wait, change, alloc, flushed)
@@ -288,14 +288,14 @@ class Whole(NamedTuple):
     examples: int
 
 
-@inlined
+@jit_inline_llvm
 def note_whole_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, whole: Whole) -> None:
     """Keep a fault among the longest stalls and among the examples, where it belongs there."""
     note_long_fault(clock, vcpu, access.gfn, whole)
     note_exemplary_fault(state, vcpu, access, whole)
 
 
-@inlined
+@jit_inline_llvm
 def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
     """Keep a fault among the longest stalls, where it belongs there; whether it does."""
     belongs = is_top(clock.top, clock.regs, whole.took, whole.begin, vcpu)
@@ -304,7 +304,7 @@ def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
     return belongs
 
 
-@inlined
+@jit_inline_llvm
 def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whole) -> None:
     """Fill in what a fault's examples leave open, and keep it as the longest one where it is."""
     if state.examples.shape[0] > 0:
@@ -314,7 +314,7 @@ def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whol
             keep_longest(state.examples, state.stat, access.word, access.gfn, (whole.path, whole.took))
 
 
-@inlined
+@jit_inline_llvm
 def is_longest(examples: I64, took: int, stamp: int, vcpu: int) -> bool:
     """Whether a fault stalled longer than the one that is kept; of equal ones the earlier, the lower vCPU."""
     row = examples[LONGEST]
@@ -324,14 +324,14 @@ def is_longest(examples: I64, took: int, stamp: int, vcpu: int) -> bool:
     return bool(took == row[EX_STALL] and earlier)
 
 
-@compiled
+@jit
 def keep_longest(examples: I64, stat: I64, word: int, gfn: int, what: tuple[int, int]) -> None:
     """Keep a fault (path, stall) as the longest."""
     write_example(examples, stat, LONGEST, 0, word, word, gfn)
     examples[LONGEST, EX_PATH], examples[LONGEST, EX_STALL] = what[0], what[1]
 
 
-@compiled
+@jit
 def tell_examples(examples: I64, vcpu: int, stamp: int, path: int, took: int) -> None:
     """Fill in a fault's path and stall where events of it are kept."""
     for kind in range(LONGEST):
@@ -340,7 +340,7 @@ def tell_examples(examples: I64, vcpu: int, stamp: int, path: int, took: int) ->
             row[EX_PATH], row[EX_STALL] = path, took
 
 
-@inlined
+@jit_inline_llvm
 def tell_example(state: MmuState, kind: int, vcpu: int, stamp: int, took: int) -> None:
     """Fill in the stall of an exit that is no fault."""
     if state.examples.shape[0] > 0:

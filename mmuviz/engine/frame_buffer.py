@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import PAGES_PER_1G, PAGES_PER_2M
 from mmuviz.engine import clock as layout
 from mmuviz.engine.account import widen_bins
 from mmuviz.engine.clock import FOREVER, Clock
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M
 from mmuviz.mmu.cells import CELL_1G, CELL_2M, CELL_4K, CELL_DIRTY, CELL_PROTECTED
 from mmuviz.mmu.examples import EX_SEEN, EXAMPLE_COLUMNS, EXAMPLES
 from mmuviz.mmu.state import (
@@ -49,7 +49,7 @@ STATES: Final = (
 """What is noted of the whole guest in each frame."""
 
 
-@inlined
+@jit_inline_llvm
 def share_of(pages: int, whole: int) -> int:
     """A part as a share of 255: 0 only where there is nothing, 255 only where it is all."""
     if pages <= 0:
@@ -153,7 +153,7 @@ def no_buffer() -> FrameBuffer:
     return new_buffer(np.zeros(0, dtype=np.int64), 0, rings=False)
 
 
-@woven
+@jit_inline_source
 def changed_share(cells: I64, buffer: FrameBuffer, cell: int, every: int) -> bool:
     """Bring the shares of a cell up to date; whether they are others now, or all are wanted."""
     whole, differs = buffer.pages[cell], every != 0
@@ -168,7 +168,7 @@ def changed_share(cells: I64, buffer: FrameBuffer, cell: int, every: int) -> boo
     return differs
 
 
-@woven
+@jit_inline_source
 def changed_shares(cells: I64, changed: U8, buffer: FrameBuffer, every: int) -> None:
     """Bring the shares of all cells that changed up to date, and keep those that are others now.
 
@@ -196,7 +196,7 @@ def changed_shares(cells: I64, changed: U8, buffer: FrameBuffer, every: int) -> 
     buffer.at[CELLS] = found
 
 
-@woven
+@jit_inline_source
 def states_now(state: MmuState, totals: I64, rings: int, out: I64) -> None:
     """Fill in STATES of the tables that the guest runs on.
 
@@ -221,7 +221,7 @@ def states_now(state: MmuState, totals: I64, rings: int, out: I64) -> None:
             out[8] += state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_HARVEST_INDEX]
 
 
-@woven
+@jit_inline_source
 def take_examples(examples: I64, buffer: FrameBuffer) -> None:
     """Take the rows of examples that are filled, the kind behind them."""
     found = buffer.at[ROWS]
@@ -235,7 +235,7 @@ def take_examples(examples: I64, buffer: FrameBuffer) -> None:
     buffer.at[ROWS] = found
 
 
-@woven
+@jit_inline_source
 def note_places(clock: Clock, buffer: FrameBuffer, number: int) -> None:
     """Note where the vCPUs and the thread that calls ioctls are."""
     buffer.walks[number, 0], buffer.walks[number, 1] = buffer.at[WALK], buffer.at[WALK_GFN]
@@ -246,7 +246,7 @@ def note_places(clock: Clock, buffer: FrameBuffer, number: int) -> None:
         buffer.gfns[number, vcpu] = gfn
 
 
-@compiled
+@jit
 def take_frame(state: MmuState, clock: Clock, buffer: FrameBuffer, end_ps: int, every: int) -> None:
     """Look at the tables that the guest runs on, and at who is where; has_room() holds.
 
@@ -270,7 +270,7 @@ def take_frame(state: MmuState, clock: Clock, buffer: FrameBuffer, end_ps: int, 
     at[FRAMES] = number + 1
 
 
-@inlined
+@jit_inline_llvm
 def has_room(buffer: FrameBuffer) -> bool:
     """Whether another frame fits in, whatever changed."""
     at, most = buffer.at, buffer.pages.shape[0]
@@ -278,14 +278,14 @@ def has_room(buffer: FrameBuffer) -> bool:
     return bool(rows and at[FRAMES] < FRAMES_KEPT and at[CELLS] + most <= buffer.cells.shape[0])
 
 
-@compiled
+@jit
 def make_room(clock: Clock, time: int) -> None:
     """Make bins as wide as they must be to reach a time, also where nothing is noted there."""
     if time - 1 >> clock.regs[layout.BIN_SHIFT] >= layout.BINS:
         widen_bins(clock.series, clock.lanes, clock.regs, time - 1)
 
 
-@compiled
+@jit
 def next_stop(clock: Clock, at: I64) -> int:
     """When somebody next wants to look."""
     if at[LAST] == FOREVER:
@@ -296,13 +296,13 @@ def next_stop(clock: Clock, at: I64) -> int:
     return int(min(((at[LAST] >> shift) + 1) << shift, at[ALARM]))
 
 
-@compiled
+@jit
 def ends_bin(clock: Clock, time: int) -> int:
     """1 where a bin ends at a time, else 0."""
     return int(time & ((1 << clock.regs[layout.BIN_SHIFT]) - 1) == 0)
 
 
-@woven
+@jit_inline_source
 def looks_itself(state: MmuState, clock: Clock, buffer: FrameBuffer, time: int) -> bool:
     """Take a frame at the end of a bin; False where Python is to be asked instead."""
     if buffer.at[LEFT] <= 0 or time >= buffer.at[ALARM] or not has_room(buffer):

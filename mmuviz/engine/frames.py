@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmuviz.core.pages import GFN_BITS, PAGES_PER_1G, SHIFT_1G, SHIFT_2M
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.frame_buffer import (
     CELLS,
@@ -16,7 +17,6 @@ from mmuviz.engine.frame_buffer import (
     new_buffer,
     take_frame,
 )
-from mmuviz.ground.pages import GFN_BITS, PAGES_PER_1G, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu.state import I64, STAT_TABLE_PAGES, MmuState
 from mmuviz.recording.schema import MAX_CELLS
 

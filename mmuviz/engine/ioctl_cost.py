@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES, SPTE_ENT_PER_PAGE
 from mmuviz.costs.ledger import SCALE
 from mmuviz.engine.cost_table import ARMED, WORDS, CostTable
-from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, SPTE_ENT_PER_PAGE
 from mmuviz.mmu import work
 from mmuviz.mmu.state import I64
 

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmuviz.core.jit import jit, jit_inline_source
+from mmuviz.core.pages import PAGES_PER_1G, PAGES_PER_2M, PG_LEVEL_2M, SHIFT_2M
 from mmuviz.costs.ledger import SCALE
 from mmuviz.engine import clock as layout
 from mmuviz.engine.account import spread_column, widen_bins
@@ -16,8 +18,6 @@ from mmuviz.engine.frame_buffer import WALK, WALK_GFN, FrameBuffer, looks_itself
 from mmuviz.engine.ioctl_cost import LINE_BYTES, MOVED_BYTES
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
-from mmuviz.ground.compiled import compiled, woven
-from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M, PG_LEVEL_2M, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.state import I64, USERSPACE, MmuState
@@ -106,7 +106,7 @@ def new_thread(costs: CostTable, counts: I64) -> IoctlThread:
 # mmu_lock
 
 
-@compiled
+@jit
 def acquire(clock: Clock, at: I64) -> int:
     """Ask for mmu_lock as the path at hand holds it; 1 where the thread has it at once, or does not take it."""
     time, reads = at[TIME], 1 if at[WANTED] == READS else 0
@@ -122,7 +122,7 @@ def acquire(clock: Clock, at: I64) -> int:
     return 1
 
 
-@compiled
+@jit
 def hold(clock: Clock, at: I64) -> None:
     """The thread has mmu_lock from now on."""
     if at[WANTED] == READS:
@@ -133,7 +133,7 @@ def hold(clock: Clock, at: I64) -> None:
     at[HELD], at[SINCE] = at[WANTED], at[TIME]
 
 
-@compiled
+@jit
 def release(clock: Clock, at: I64) -> None:
     """The thread gives mmu_lock back, if it has it."""
     if at[HELD] == FREE:
@@ -153,7 +153,7 @@ def release(clock: Clock, at: I64) -> None:
 # What it does, and what that takes
 
 
-@compiled
+@jit
 def note(clock: Clock, time: int, column: int, count: int) -> None:
     """Add to a sum over time."""
     if time >> clock.regs[layout.BIN_SHIFT] >= layout.BINS:
@@ -161,14 +161,14 @@ def note(clock: Clock, time: int, column: int, count: int) -> None:
     clock.series[time >> clock.regs[layout.BIN_SHIFT], column] += count
 
 
-@compiled
+@jit
 def advance(clock: Clock, at: I64, took: int) -> None:
     """The thread works for a time; the vCPUs have still to run up to its end."""
     spread_column(clock.series, clock.lanes, clock.regs, layout.IOCTL, at[TIME], took)
     at[TIME] += took
 
 
-@compiled
+@jit
 def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
     """What the machine's work takes that is not paid for yet: now it is.
 
@@ -189,7 +189,7 @@ def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
     return int(cost // SCALE + moved // LINE_BYTES * thread.at[MISS] // SCALE)
 
 
-@compiled
+@jit
 def broadcast_ps(clock: Clock, time: int, times: int) -> int:
     """What TLBIs of arm64 take; the whole machine does one at a time."""
     free = max(clock.regs[layout.TLBI_FREE], time) + times * clock.price[layout.TLBI]
@@ -197,7 +197,7 @@ def broadcast_ps(clock: Clock, time: int, times: int) -> int:
     return int(free - time)
 
 
-@compiled
+@jit
 def kick_ps(clock: Clock, time: int, times: int) -> int:
     """What it takes to kick every vCPU in the guest; each leaves it, which empties its PML buffer.
 
@@ -211,7 +211,7 @@ def kick_ps(clock: Clock, time: int, times: int) -> int:
     return int(times * kicked * clock.price[layout.FLUSH_VCPU])
 
 
-@compiled
+@jit
 def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
     """What TLB flushes take; every vCPU in the guest is kicked, but on arm64, which broadcasts."""
     note(clock, time, layout.FLUSHES, times)
@@ -220,7 +220,7 @@ def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
     return int(times * clock.price[layout.FLUSH_BASE] + kick_ps(clock, time, times))
 
 
-@compiled
+@jit
 def let_run(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: int, reaps: int) -> int:
     """Let the vCPUs run up to a time, or until the thread has the lock that it waits for; take frames meanwhile.
 
@@ -254,7 +254,7 @@ def let_run(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: int, rea
 # Walks in time
 
 
-@woven
+@jit_inline_source
 def after_change(clock: Clock, at: I64, walk: I64) -> None:
     """A part of a walk has changed the tables: count it; mmu_lock may be dropped for memory."""
     if at[PLACE] != NOWHERE and walk[walks.DID + walks.SPLITS] != 0:
@@ -268,7 +268,7 @@ def after_change(clock: Clock, at: I64, walk: I64) -> None:
         release(clock, at)
 
 
-@woven
+@jit_inline_source
 def part_ps(tables: MmuState, clock: Clock, thread: IoctlThread, walk: I64) -> int:
     """What a part of a walk takes."""
     at, took, kind = thread.at, 0, walk[walks.KIND]
@@ -284,7 +284,7 @@ def part_ps(tables: MmuState, clock: Clock, thread: IoctlThread, walk: I64) -> i
     return int(took + work_ps(thread, tables.work, work.WORK_GUEST_END))
 
 
-@woven
+@jit_inline_source
 def change_part(tables: MmuState, clock: Clock, at: I64, walk: Walk) -> int:
     """The next part of a walk changes the tables; 0, or what has to be done before: ENDED, WAITS or LOG_IS_LOW."""
     if at[PHASE] == TO_LOCK:
@@ -304,7 +304,7 @@ def change_part(tables: MmuState, clock: Clock, at: I64, walk: Walk) -> int:
     return 0
 
 
-@woven
+@jit_inline_source
 def end_of_part(tables: MmuState, clock: Clock, at: I64, walk: I64) -> None:
     """The time of a part has come: it flushes, and takes time again; else the next one follows."""
     tables.stat[mmu.STAT_STAMP], tables.stat[mmu.STAT_WHO] = at[TIME], USERSPACE
@@ -318,7 +318,7 @@ def end_of_part(tables: MmuState, clock: Clock, at: I64, walk: I64) -> None:
     at[PHASE] = TO_LOCK
 
 
-@compiled
+@jit
 def walk_in_time(
     tables: MmuState, guests: MmuState, clock: Clock, thread: IoctlThread, frames: FrameBuffer, walk: Walk
 ) -> int:  # fmt: skip

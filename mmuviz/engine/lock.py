@@ -15,22 +15,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmuviz.core.jit import jit, jit_inline_llvm
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock, push
-from mmuviz.ground.compiled import compiled, inlined
 
 FEW: Final = 2
 """So many may wait for a lock without anybody standing in a queue."""
 
 
-@inlined
+@jit_inline_llvm
 def handoff_ps(clock: Clock) -> int:
     """How long the lock is under way to the writer who waits first."""
     few = clock.regs[layout.QUEUE_COUNT] <= FEW
     return int(clock.price[layout.HANDOFF_FEW if few else layout.HANDOFF])
 
 
-@inlined
+@jit_inline_llvm
 def line_visit(clock: Clock, vcpu: int, time: int) -> int:
     """When the lock's cache line comes to a vCPU's core; the atomics of one fault then keep it for a while.
 
@@ -46,14 +46,14 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
     return comes
 
 
-@inlined
+@jit_inline_llvm
 def open_to_readers(clock: Clock, time: int) -> bool:
     """Whether a reader gets the lock at once."""
     at = clock.regs
     return bool(at[layout.FREE_AT] <= time and at[layout.PENDING] == 0 and at[layout.QUEUE_COUNT] == 0)
 
 
-@inlined
+@jit_inline_llvm
 def open_to_writers(clock: Clock, time: int) -> bool:
     """Whether a writer gets the lock at once."""
     at = clock.regs
@@ -61,7 +61,7 @@ def open_to_writers(clock: Clock, time: int) -> bool:
     return open_to_readers(clock, time) and not readers
 
 
-@inlined
+@jit_inline_llvm
 def enqueue(clock: Clock, who: int, reads: int) -> None:
     """Wait for the lock, behind all who wait already."""
     room = clock.queue.shape[0]
@@ -70,7 +70,7 @@ def enqueue(clock: Clock, who: int, reads: int) -> None:
     clock.regs[layout.QUEUE_COUNT] += 1
 
 
-@inlined
+@jit_inline_llvm
 def grant(clock: Clock, who: int, time: int) -> None:
     """Let one who waited have the lock from a time on."""
     if who == clock.now.shape[0]:
@@ -81,7 +81,7 @@ def grant(clock: Clock, who: int, time: int) -> None:
     push(clock.heap, clock.now, clock.regs, who)
 
 
-@compiled
+@jit
 def grant_next(clock: Clock) -> None:
     """Let in who waits first, if the time at which it may enter is known: a writer alone, or readers in a row."""
     at = clock.regs
@@ -104,7 +104,7 @@ def grant_next(clock: Clock) -> None:
         at[layout.QUEUE_COUNT] -= 1
 
 
-@inlined
+@jit_inline_llvm
 def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
     """A writer that has the lock from `time` on keeps it so long; then the next one has it."""
     clock.regs[layout.PENDING] = 0
@@ -112,7 +112,7 @@ def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
     grant_next(clock)
 
 
-@inlined
+@jit_inline_llvm
 def hold_for_read(clock: Clock, end: int) -> None:
     """A reader keeps the lock until `end`."""
     clock.regs[layout.READERS_END] = max(clock.regs[layout.READERS_END], end)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmuviz.core.jit import jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import PG_LEVEL_4K
 from mmuviz.engine import clock as layout
 from mmuviz.engine.access import (
     Lookahead,
@@ -31,12 +33,10 @@ from mmuviz.engine.lookahead_fixes import (
     with_hits,
 )
 from mmuviz.engine.vcpu_slice import CONTINUE, YIELD, Slice
-from mmuviz.ground.compiled import inlined, woven
-from mmuviz.ground.pages import PG_LEVEL_4K
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.dirty_ring import pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.guest_access import count_fixes, is_4k
+from mmuviz.mmu.pml import pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
 
@@ -44,7 +44,7 @@ GO_ON: Final = -1
 """Beside what a slice ends with: the next access is carried out."""
 
 
-@inlined
+@jit_inline_llvm
 def is_fixable(state: MmuState, access: Access) -> bool:
     """Whether fast_page_fault() fixes an access, and all that it does is one bit of a 4K leaf and one of the bitmap."""
     conf, bits = state.conf, access.word & (mmu.WRITABLE | mmu.MMU_WRITABLE)
@@ -53,7 +53,7 @@ def is_fixable(state: MmuState, access: Access) -> bool:
     return bool(conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K and is_4k(state, access.gfn))
 
 
-@inlined
+@jit_inline_llvm
 def is_clean(state: MmuState, vcpu: int, access: Access) -> bool:
     """Whether an access only sets the dirty bit of a 4K leaf, which a PML buffer that is not full may log."""
     if access.write == 0 or access.word & (mmu.WRITABLE | mmu.DIRTY) != mmu.WRITABLE:
@@ -61,19 +61,19 @@ def is_clean(state: MmuState, vcpu: int, access: Access) -> bool:
     return bool(state.pml_count[vcpu] < mmu.PML_ENTITY_NUM and is_4k(state, access.gfn))
 
 
-@inlined
+@jit_inline_llvm
 def runs_ahead(state: MmuState, vcpu: int, access: Access) -> bool:
     """Whether run_lookahead() carries an access out."""
     return bool(access.hits or is_fixable(state, access) or is_clean(state, vcpu, access))
 
 
-@inlined
+@jit_inline_llvm
 def with_slow_write(here: BinCount, extra: int) -> BinCount:
     """The bin after a write that logging made slower."""
     return BinCount(here.number, here.end, here.hits + 1, here.fixed, here.fixed_ps, here.slow_ps + extra)
 
 
-@inlined
+@jit_inline_llvm
 def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: int) -> int:
     """A write that sets the dirty bit of a 4K leaf, but for the bins; returns what logging makes it slower, ps."""
     state.stat[mmu.STAT_STAMP] = time
@@ -81,7 +81,7 @@ def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: i
     return on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if pml_is_on(state) else 0
 
 
-@inlined
+@jit_inline_llvm
 def is_unseen(state: MmuState, vcpu: int, lookahead: Lookahead, access: Access) -> bool:
     """Whether no other vCPU can observe an access.
 
@@ -93,7 +93,7 @@ def is_unseen(state: MmuState, vcpu: int, lookahead: Lookahead, access: Access) 
     return bool((private or hits_anywhere(lookahead, access)) if access.hits else (private and lookahead.exits))
 
 
-@inlined
+@jit_inline_llvm
 def after_access(
     state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, run: int, took: int
 ) -> Progress:
@@ -106,7 +106,7 @@ def after_access(
     return Progress(at.time + run * took, at.position + run, at.fixes, here)
 
 
-@inlined
+@jit_inline_llvm
 def goes_on(owed_ps: int, turn: Slice, time: int, limit: int) -> int:
     """GO_ON, YIELD where somebody else comes first, or CONTINUE where kicks have to be paid before."""
     if owed_ps > 0:
@@ -114,7 +114,7 @@ def goes_on(owed_ps: int, turn: Slice, time: int, limit: int) -> int:
     return YIELD if time != turn.dequeued_at and time >= limit else GO_ON
 
 
-@woven
+@jit_inline_source
 def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vcpu_ps: int, horizon_ps: int) -> Slice:
     """Hits, faults that fast_page_fault() fixes and writes that set a dirty bit, one after the other; at least one.
 

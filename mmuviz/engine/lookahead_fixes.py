@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from mmuviz.core.jit import jit_inline_llvm
+from mmuviz.core.pages import PAGES_PER_1G, SHIFT_1G, SHIFT_2M
 from mmuviz.engine import clock as layout
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_cost import Access, Whole, note_exemplary_fault, note_long_fault, on_core_ps
-from mmuviz.ground.compiled import inlined
-from mmuviz.ground.pages import PAGES_PER_1G, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_4k, count_dirty
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, set_bit
+from mmuviz.mmu.dirty_bitmap import set_bit
 from mmuviz.mmu.fault import keep_4k_fixed
 from mmuviz.mmu.guest_access import FIXABLE, trace_4k_fixed
 from mmuviz.mmu.memslot import gfn_to_memslot
+from mmuviz.mmu.pml import flush_pml_buffer
 from mmuviz.mmu.state import MmuState
 
 
@@ -39,14 +40,14 @@ class BinCount(NamedTuple):
     slow_ps: int
 
 
-@inlined
+@jit_inline_llvm
 def open_bin(clock: Clock, time: int) -> BinCount:
     """The bin of a time, with nothing in it."""
     number = bin_of(clock, time)
     return BinCount(number, (number + 1) << clock.regs[layout.BIN_SHIFT], 0, 0, 0, 0)
 
 
-@inlined
+@jit_inline_llvm
 def close_bin(clock: Clock, vcpu: int, here: BinCount) -> None:
     """Note what happened in a bin."""
     clock.series[here.number, layout.ACCESSES] += here.hits
@@ -59,7 +60,7 @@ def close_bin(clock: Clock, vcpu: int, here: BinCount) -> None:
         note_fixes(clock, vcpu, here.number, here.fixed, here.fixed_ps)
 
 
-@inlined
+@jit_inline_llvm
 def note_fixes(clock: Clock, vcpu: int, index: int, times: int, whole_ps: int) -> None:
     """As many faults that fast_page_fault() fixed and that began in one bin, all but their time in the bins."""
     clock.stall[vcpu, layout.EXIT] += whole_ps
@@ -67,7 +68,7 @@ def note_fixes(clock: Clock, vcpu: int, index: int, times: int, whole_ps: int) -
     clock.faults[vcpu, layout.FAST_FIX] += times
 
 
-@inlined
+@jit_inline_llvm
 def bin_at(clock: Clock, vcpu: int, here: BinCount, time: int) -> BinCount:
     """The bin of a later time."""
     if time < here.end:
@@ -76,7 +77,7 @@ def bin_at(clock: Clock, vcpu: int, here: BinCount, time: int) -> BinCount:
     return open_bin(clock, time)
 
 
-@inlined
+@jit_inline_llvm
 def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took: int) -> BinCount:
     """The bin after accesses that hit one after the other from a time in it on."""
     if time + (run - 1) * took < here.end:
@@ -86,7 +87,7 @@ def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took
     return open_bin(clock, time + run * took)
 
 
-@inlined
+@jit_inline_llvm
 def with_fix(clock: Clock, vcpu: int, here: BinCount, time: int, work: int) -> BinCount:
     """The bin after a fault that began in it; what reaches into the next ones is noted at once."""
     if time + work < here.end:
@@ -97,7 +98,7 @@ def with_fix(clock: Clock, vcpu: int, here: BinCount, time: int, work: int) -> B
     return open_bin(clock, time)
 
 
-@inlined
+@jit_inline_llvm
 def fix_ps(state: MmuState, clock: Clock, vcpu: int) -> int:
     """What such a fault takes: the exit empties the PML buffer first."""
     entry = clock.price[layout.PRICES + work.WORK_PML_ENTRY]
@@ -128,7 +129,7 @@ class Fixes(NamedTuple):
 NO_FIXES: Final = Fixes(0, 0, 0, 0, 0, 0, 0, 0)
 
 
-@inlined
+@jit_inline_llvm
 def note_alike(clock: Clock, vcpu: int, fixes: Fixes) -> None:
     """Note the length of the last faults."""
     if fixes.alike > 0:
@@ -137,7 +138,7 @@ def note_alike(clock: Clock, vcpu: int, fixes: Fixes) -> None:
         note_length(clock, layout.CAUSES, fixes.took_ps, fixes.alike)
 
 
-@inlined
+@jit_inline_llvm
 def with_length(clock: Clock, vcpu: int, fixes: Fixes, took: int, short_ps: int) -> Fixes:
     """The faults with one more of a length."""
     longest, alike = max(fixes.longest_ps, took), fixes.alike + 1
@@ -147,7 +148,7 @@ def with_length(clock: Clock, vcpu: int, fixes: Fixes, took: int, short_ps: int)
     return Fixes(fixes.all + 1, longest, fixes.region, fixes.fixed, fixes.marked, took, alike, short_ps)
 
 
-@inlined
+@jit_inline_llvm
 def in_region(state: MmuState, fixes: Fixes, region: int) -> Fixes:
     """The faults, the last ones of which lie in a 2M region."""
     if region == fixes.region:
@@ -156,14 +157,14 @@ def in_region(state: MmuState, fixes: Fixes, region: int) -> Fixes:
     return Fixes(fixes.all, fixes.longest_ps, region, 0, 0, fixes.took_ps, fixes.alike, fixes.short_ps)
 
 
-@inlined
+@jit_inline_llvm
 def with_page(fixes: Fixes, marked: int) -> Fixes:
     """The faults with one more page of the same region, which they brought into the dirty log or not."""
     fixed, marked = fixes.fixed + 1, fixes.marked + marked
     return Fixes(fixes.all, fixes.longest_ps, fixes.region, fixed, marked, fixes.took_ps, fixes.alike, fixes.short_ps)
 
 
-@inlined
+@jit_inline_llvm
 def count_cell(state: MmuState, fixes: Fixes) -> None:
     """Count the last faults in their cell."""
     if fixes.fixed > 0:
@@ -172,7 +173,7 @@ def count_cell(state: MmuState, fixes: Fixes) -> None:
         count_dirty(state, fixes.region << SHIFT_2M, fixes.marked)
 
 
-@inlined
+@jit_inline_llvm
 def fix_in_lookahead(
     state: MmuState, clock: Clock, vcpu: int, access: Access, fixes: Fixes, time: int, took: int
 ) -> Fixes:  # fmt: skip
@@ -215,7 +216,7 @@ class Progress(NamedTuple):
     here: BinCount
 
 
-@inlined
+@jit_inline_llvm
 def after_fix(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> Progress:
     """After a fault that fast_page_fault() fixes; the access is tried again."""
     took, here = fix_ps(state, clock, vcpu), bin_at(clock, vcpu, at.here, at.time)

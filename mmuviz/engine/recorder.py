@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine import frame_buffer
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Focus
@@ -16,7 +17,6 @@ from mmuviz.engine.event_rows import standing_rows
 from mmuviz.engine.frame_buffer import ends_bin, make_room
 from mmuviz.engine.frames import CellMap, Frames, cell_map, cell_rows
 from mmuviz.engine.timed_machine import TimedMachine
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.stats import overhead_now

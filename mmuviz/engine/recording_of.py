@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmuviz.core.version import __version__
 from mmuviz.costs.hosts import HostProfile
 from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine import clock as layout
@@ -16,7 +17,6 @@ from mmuviz.engine.frame_buffer import FULL, SHARES, STATES, U8
 from mmuviz.engine.frames import CellMap, Seen
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
-from mmuviz.ground.version import __version__
 from mmuviz.mmu.config import Mmu
 from mmuviz.mmu.examples import EX_GFN, EX_LEVEL, EX_NEW, EX_OLD, EX_PATH, EX_STALL, EX_STAMP, EX_WHO, LONGEST
 from mmuviz.mmu.state import LOG_COLUMNS
@@ -89,7 +89,7 @@ def host_document(host: HostProfile) -> dict[str, Any]:
     """The host, as the header has it."""
     return {
         "profile": host.name,
-        "says": host.says,
+        "says": host.description,
         "extrapolated": host.extrapolated,
         "stlb_entries": host["stlb_entries"],
         "stlb_1g_entries": host["stlb_1g_entries"],

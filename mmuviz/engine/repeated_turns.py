@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import PAGES_PER_2M, SHIFT_1G, SHIFT_2M
 from mmuviz.engine import clock as layout
 from mmuviz.engine.access import private_range
 from mmuviz.engine.account import bucket_of, is_top
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.fault_cost import on_core_ps
 from mmuviz.engine.lock import hold_for_read
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import PAGES_PER_2M, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k, count_dirty
-from mmuviz.mmu.dirty_ring import set_bits
+from mmuviz.mmu.dirty_bitmap import set_bits
 from mmuviz.mmu.host import host_backs_writable_huge_page
 from mmuviz.mmu.memslot import host_page_of
 from mmuviz.mmu.state import MmuState
@@ -68,13 +68,13 @@ class SlotRange(NamedTuple):
     fix_ps: int
 
 
-@inlined
+@jit_inline_llvm
 def note_turn(clock: Clock, vcpu: int, wait: int, word: int) -> None:
     """Note a fault: how long it waited for mmu_lock's cache line, and what leaf it found."""
     clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_WORD] = wait, word
 
 
-@compiled
+@jit
 def note_times(clock: Clock) -> None:
     """Keep the times of all vCPUs and of the cache line, for turns_repeat()."""
     for vcpu in range(clock.now.shape[0]):
@@ -84,7 +84,7 @@ def note_times(clock: Clock) -> None:
     clock.regs[layout.TURN_LINE_OWNER] = clock.regs[layout.LINE_OWNER]
 
 
-@compiled
+@jit
 def turn_ps(clock: Clock, leader: int) -> int:
     """How long the last turn took, if everything is as far apart as it was before it; else 0."""
     took, size = clock.now[leader] - clock.turn[leader, layout.TURN_NOW], clock.regs[layout.HEAP_SIZE]
@@ -101,7 +101,7 @@ def turn_ps(clock: Clock, leader: int) -> int:
     return int(took)
 
 
-@compiled
+@jit
 def pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int) -> int:
     """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits and have a host page."""
     at = gfn - state.conf[mmu.CONF_LINEAR]
@@ -119,7 +119,7 @@ def pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int
     return had
 
 
-@compiled
+@jit
 def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: int) -> int:
     """How many more turns surely are like the last one.
 
@@ -155,13 +155,13 @@ def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: 
     return int(turns)
 
 
-@inlined
+@jit_inline_llvm
 def work_ps(clock: Clock, vcpu: int, part: SlotRange, word: int) -> int:
     """What a fault at a leaf with these bits takes on a vCPU's core, under mmu_lock."""
     return on_core_ps(clock, vcpu, part.fix_ps if word & mmu.PRESENT else part.map_ps)
 
 
-@inlined
+@jit_inline_llvm
 def add_stalls(clock: Clock, vcpu: int, cause: int, stall_ps: int, times: int, index: int) -> None:
     """charge() of stalls of one length that lie inside one bin."""
     if stall_ps > 0:
@@ -172,13 +172,13 @@ def add_stalls(clock: Clock, vcpu: int, cause: int, stall_ps: int, times: int, i
         clock.lanes[index, vcpu, lane] += times * stall_ps
 
 
-@inlined
+@jit_inline_llvm
 def begins_turn(clock: Clock, vcpu: int, turns: Turns) -> bool:
     """Whether every vCPU had one fault since the turn of this one, or it is time to wait for another one."""
     return bool(turns.leader < 0 or vcpu == turns.leader or turns.faults > clock.regs[layout.HEAP_SIZE])
 
 
-@compiled
+@jit
 def carry_out(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: int, index: int) -> Repeated:
     """So many turns, each as long as the last one, but for what close_totals() notes.
 
@@ -224,7 +224,7 @@ def carry_out(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: 
     return Repeated(turns * size, mapped)
 
 
-@inlined
+@jit_inline_llvm
 def repeat_turns(state: MmuState, clock: Clock, part: SlotRange, vcpu: int, turns: Turns, end: int) -> Repeated:
     """Where it is a vCPU's turn again, carry out as many turns as are sure to be like the last one.
 

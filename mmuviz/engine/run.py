@@ -35,6 +35,8 @@ from typing import Final
 
 import numpy as np
 
+from mmuviz.core.errors import InputError
+from mmuviz.core.pages import SPTE_ENT_SHIFT
 from mmuviz.engine import clock as layout
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Focus, Scenario
@@ -47,8 +49,6 @@ from mmuviz.engine.session import Session
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.engine.timed_vm import ListedAccesses
-from mmuviz.ground.errors import InputError
-from mmuviz.ground.pages import SPTE_ENT_SHIFT
 from mmuviz.mmu.config import Mmu
 from mmuviz.mmu.replay import slot_of
 from mmuviz.mmu.state import I64
@@ -174,7 +174,7 @@ def ram_table(scenario: Scenario) -> I64:
 def notes_of(scenario: Scenario, session: Session) -> tuple[str, ...]:
     """Where the numbers come from, in sentences."""
     host = session.machine.costs.host
-    notes = [f"Times are modelled on host profile {host.name}: {host.says}."]
+    notes = [f"Times are modelled on host profile {host.name}: {host.description}."]
     if isinstance(scenario.driver, ListedOps):
         kernel = session.machine.vm.config.kernel.label
         notes.insert(0, f"Operations as they were recorded on real KVM; counts are those of kernel {kernel}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
 from mmuviz.engine import clock as layout
 from mmuviz.engine.account import charge, note_fault
 from mmuviz.engine.clock import Clock, drop_first
@@ -26,14 +27,13 @@ from mmuviz.engine.lock import (
     open_to_writers,
 )
 from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, LOCK_HELD, YIELD
-from mmuviz.ground.compiled import compiled, inlined, woven
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.examples import SPURIOUS, note_example
 from mmuviz.mmu.state import MmuState
 
 
-@compiled
+@jit
 def wait_for_lock(clock: Clock, vcpu: int, reads: int) -> None:
     """Queue for mmu_lock; the vCPU leaves the heap."""
     clock.phase[vcpu] = layout.WAITING
@@ -43,7 +43,7 @@ def wait_for_lock(clock: Clock, vcpu: int, reads: int) -> None:
     grant_next(clock)
 
 
-@woven
+@jit_inline_source
 def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now: int) -> int:
     """A vCPU that waited for the lock finds that another one has mapped the page; returns when it is over."""
     state.stat[mmu.STAT_PF_TAKEN] += 1
@@ -68,7 +68,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     return now + took
 
 
-@inlined
+@jit_inline_llvm
 def release_after_fault(clock: Clock, vcpu: int, now: int, took: int) -> None:
     """A vCPU that has mmu_lock since `now` keeps it for what it does, and lets the next one in."""
     granted = clock.phase[vcpu] == layout.GRANTED
@@ -82,7 +82,7 @@ def release_after_fault(clock: Clock, vcpu: int, now: int, took: int) -> None:
             grant_next(clock)
 
 
-@inlined
+@jit_inline_llvm
 def enter_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int) -> int:
     """Take mmu_lock for a slow fault, as it is held on this MMU.
 
@@ -110,7 +110,7 @@ def enter_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, time: i
     return BLOCKED_ON_LOCK
 
 
-@woven
+@jit_inline_source
 def fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, lockless: int) -> int:
     """A fault: under mmu_lock, which the vCPU has, or fixed without; returns when it is over."""
     before, wait, begin = 0, 0, time

@@ -8,13 +8,13 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from mmuviz.core.jit import jit
 from mmuviz.engine import clock as layout
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.clock import Clock, push
 from mmuviz.engine.exits import use_big_lock
 from mmuviz.engine.ioctl_thread import NOWHERE
 from mmuviz.engine.timed_machine import TimedMachine, resume_after_ring_full
-from mmuviz.ground.compiled import compiled
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.examples import RING_FULL, note_example
 from mmuviz.mmu.state import I64, MmuState
@@ -31,7 +31,7 @@ PLACES: Final = {
 """Where the splits of an ioctl count; GET and a reset split as CLEAR does, in the few modes in which they split."""
 
 
-@compiled
+@jit
 def serve_exit(clock: Clock, vcpu: int) -> None:
     """A vCPU that waited for the big lock has it now, and goes back to the guest."""
     clock.now[vcpu] = use_big_lock(clock, vcpu, clock.now[vcpu])
@@ -39,7 +39,7 @@ def serve_exit(clock: Clock, vcpu: int) -> None:
     push(clock.heap, clock.now, clock.regs, vcpu)
 
 
-@compiled
+@jit
 def note_ring_full(state: MmuState, vcpu: int) -> None:
     """Keep an example of a vCPU that left the guest because its ring was full."""
     state.stat[mmu.STAT_WHO] = vcpu

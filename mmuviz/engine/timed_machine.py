@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from mmuviz.core.jit import jit
 from mmuviz.engine import clock as layout
 from mmuviz.engine import ioctl_thread as thread_layout
 from mmuviz.engine.account import charge_rarely, spread
@@ -28,12 +29,11 @@ from mmuviz.engine.ioctl_thread import (
     work_ps,
 )
 from mmuviz.engine.vcpu import STOPPED_RING, ZAP_OTHERS
-from mmuviz.ground.compiled import compiled
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Mmu
-from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.locks import Lock, Path, lock_of
+from mmuviz.mmu.pml import flush_pml_buffer
 from mmuviz.mmu.state import USERSPACE, MmuState
 from mmuviz.mmu.vm import Vm
 from mmuviz.mmu.walks import Walk
@@ -44,7 +44,7 @@ HOLDS: Final = {Lock.NONE: thread_layout.FREE, Lock.READ: thread_layout.READS, L
 LAST: Final = thread_layout.LAST_TIME
 
 
-@compiled
+@jit
 def start_all(clock: Clock, time: int) -> None:
     """All vCPUs begin a pass at a time."""
     clock.regs[layout.HEAP_SIZE] = 0
@@ -65,7 +65,7 @@ def start_all(clock: Clock, time: int) -> None:
         push(clock.heap, clock.now, clock.regs, vcpu)
 
 
-@compiled
+@jit
 def resume_after_ring_full(clock: Clock, vcpu: int, time: int) -> None:
     """A vCPU whose ring was full goes on; how long it stood is its stall."""
     enters = time + clock.price[layout.ENTER]

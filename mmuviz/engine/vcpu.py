@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmuviz.core.jit import jit, jit_inline_source
 from mmuviz.engine import clock as layout
 from mmuviz.engine.access import fixed_without_lock, has_own_cpu, hits_anywhere, lookahead_of, peek_access
 from mmuviz.engine.batched_map_4k import batch_map_4k_faults, can_batch_map_4k
@@ -25,7 +26,6 @@ from mmuviz.engine.vcpu_slice import (
     note_slice,
     take_part,
 )
-from mmuviz.ground.compiled import compiled, woven
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.events import log_is_low
@@ -40,7 +40,7 @@ STOPPED_RING: Final = 3
 ZAP_OTHERS: Final = 4
 
 
-@woven
+@jit_inline_source
 def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Slice, others: int) -> Slice:
     """Ask for mmu_lock, or find once it is had that another vCPU was faster.
 
@@ -57,7 +57,7 @@ def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Sli
     return Slice(why, turn.time, turn.position, turn.dequeued_at)
 
 
-@woven
+@jit_inline_source
 def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int, others: int) -> Slice:
     """The next access: `stop` is when the ioctl thread does something, `others` when any other vCPU or it does."""
     time = turn.time
@@ -93,7 +93,7 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int
     return turn
 
 
-@woven
+@jit_inline_source
 def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> Slice:
     """One access, or a run of accesses that hit, or one fault.
 
@@ -121,7 +121,7 @@ def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> S
     return access_step(state, clock, vcpu, turn, stop, others)
 
 
-@woven
+@jit_inline_source
 def run_slice(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) -> Slice:
     """What a vCPU does until somebody else acts; see run_guests()."""
     turn = Slice(CONTINUE, began, clock.stream[vcpu, program.POSITION], began)
@@ -133,7 +133,7 @@ def run_slice(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) 
     return turn
 
 
-@compiled
+@jit
 def run_guests(state: MmuState, clock: Clock, until: int) -> int:
     """Let the vCPUs run, each event at its time, ties by vCPU.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from mmuviz.core.jit import jit_inline_llvm
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock
-from mmuviz.ground.compiled import inlined
 from mmuviz.workloads import stream as program
 
 # What a slice ends with.
@@ -36,7 +36,7 @@ class Slice(NamedTuple):
     dequeued_at: int
 
 
-@inlined
+@jit_inline_llvm
 def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
     """The end of a stretch of work where the vCPU shares its CPU with the spinning ioctl thread for a while."""
     shared_until = clock.regs[layout.SHARED_UNTIL]
@@ -47,7 +47,7 @@ def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
     return since + SHARED_SPEED * done if done <= left else now + left
 
 
-@inlined
+@jit_inline_llvm
 def note_slice(clock: Clock, vcpu: int, hits: int) -> None:
     """Note the accesses of a slice."""
     clock.stream[vcpu, program.POSITION] += hits

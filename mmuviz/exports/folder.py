@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.recording.flat import FlatColumn, flat_columns
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import TABLES
@@ -47,7 +47,7 @@ def write_folder(recording: Recording, folder: Path, suffix: str, write: WriteTa
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else shown(str(error))
+        reason = error.strerror if isinstance(error, OSError) else short_repr(str(error))
         raise InputError(f"cannot write {folder}: {reason}; name a folder that you may write") from None
 
 
@@ -57,8 +57,8 @@ def _check_free(folder: Path, names: set[str]) -> None:
     others = sorted(each.name for each in folder.iterdir() if each.name not in names) if folder.exists() else []
     if others:
         raise InputError(
-            f"{folder} holds other things, e.g. {shown(others[0])}; name a new or empty folder, or one of an export "
-            "before"
+            f"{folder} holds other things, e.g. {short_repr(others[0])}; name a new or empty folder, or one of an "
+            "export before"
         )
 
 

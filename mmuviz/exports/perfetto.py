@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import FULL_SHARE, IOCTLS, SIZES, VCPU_SHARES
 from mmuviz.recording.whole_file import write

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from mmuviz.core.errors import one_line
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.exports.setup_words import guest_bytes, mode_of, number, setup_words, shares_lock
 from mmuviz.exports.tlb_reach import reach_bytes
-from mmuviz.ground.errors import one_line
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import SIZES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, pages_per_hpage
+from mmuviz.core.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, pages_per_hpage
 
 
 def reach_bytes(leaves: dict[str, int], stlb_entries: int, stlb_1g_entries: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no types
 
+from mmuviz.core.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
 from mmuviz.figures.theme import (
     BLUE,
     GREEN,
@@ -21,7 +22,6 @@ from mmuviz.figures.theme import (
     framed,
     unit_for,
 )
-from mmuviz.ground.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.table import Array
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmuviz.ground.errors import KvmEinval, KvmEnoent
+from mmuviz.core.errors import KvmEinval, KvmEnoent
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.cell_count import count_all
 from mmuviz.mmu.cells import CELL_COLUMNS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
-from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_ENT_PER_PAGE
+from mmuviz.core.jit import jit
+from mmuviz.core.pages import BITS_PER_LONG, SHIFT_1G, SHIFT_2M, SPTE_ENT_PER_PAGE
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k, count_dirty_word
 from mmuviz.mmu.counting import bits_of
 from mmuviz.mmu.state import (
@@ -17,7 +17,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@jit
 def count_all(state: MmuState) -> None:
     """Count every cell anew.
 
@@ -39,7 +39,7 @@ def count_all(state: MmuState) -> None:
         state.cell_changed[cell] = 1
 
 
-@compiled
+@jit
 def count_row(state: MmuState, row: int, first: int) -> None:
     """The 2M entries of one row, and the 4K entries below them."""
     for index in range(SPTE_ENT_PER_PAGE):
@@ -53,7 +53,7 @@ def count_row(state: MmuState, row: int, first: int) -> None:
                     count_4k(state, gfn + each, 1, 0, bits)
 
 
-@compiled
+@jit
 def count_bitmap(state: MmuState, slot: int) -> None:
     """The dirty pages of one slot."""
     base, end, at = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END], state.slots[slot, SLOT_DIRTY_AT]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
     PAGES_PER_2M,
@@ -29,26 +29,26 @@ CELL_COLUMNS: Final = 8
 """One more than are used: a row is a cache line."""
 
 
-@inlined
+@jit_inline_llvm
 def leaf(bits: int) -> int:
     """1 for a leaf, 0 for a table and for nothing."""
     return int(bits) & PRESENT
 
 
-@inlined
+@jit_inline_llvm
 def protected(bits: int) -> int:
     """1 for a leaf without write access."""
     return 1 if int(bits) & (PRESENT | WRITABLE) == PRESENT else 0
 
 
-@inlined
+@jit_inline_llvm
 def cell_of(state: MmuState, gfn: int) -> int:
     """The cell of a gfn."""
     row = int(state.cell_row[gfn >> SHIFT_1G])
     return int(((row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))) >> state.conf[CONF_CELL_SHIFT])
 
 
-@inlined
+@jit_inline_llvm
 def add_pages(state: MmuState, cell: int, column: int, leaves: int, without_write: int) -> None:
     """Add pages that leaves of one level map, and how many of them lack write access."""
     state.cells[cell, column] += leaves
@@ -56,7 +56,7 @@ def add_pages(state: MmuState, cell: int, column: int, leaves: int, without_writ
     state.cell_changed[cell] = 1
 
 
-@inlined
+@jit_inline_llvm
 def count_4k(state: MmuState, gfn: int, count: int, old: int, new: int) -> None:
     """`count` 4K entries in a row, in one 2M region, changed alike."""
     if state.cells.shape[0] > 0:
@@ -65,7 +65,7 @@ def count_4k(state: MmuState, gfn: int, count: int, old: int, new: int) -> None:
             add_pages(state, cell_of(state, gfn), CELL_4K, count * leaves, count * without)
 
 
-@inlined
+@jit_inline_llvm
 def count_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
     """A 2M entry changed; what becomes of its children is counted by whoever changes them."""
     if state.cells.shape[0] > 0:
@@ -74,7 +74,7 @@ def count_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
             add_pages(state, cell_of(state, gfn), CELL_2M, PAGES_PER_2M * leaves, PAGES_PER_2M * without)
 
 
-@inlined
+@jit_inline_llvm
 def count_1g(state: MmuState, gfn: int, old: int, new: int) -> None:
     """A 1G entry changed."""
     if state.cells.shape[0] > 0:
@@ -82,7 +82,7 @@ def count_1g(state: MmuState, gfn: int, old: int, new: int) -> None:
         count_over_1g(state, cell_of(state, gfn), CELL_1G, leaves, without)
 
 
-@compiled
+@jit
 def count_over_1g(state: MmuState, first: int, column: int, leaves: int, without: int) -> None:
     """Add 1 GiB of pages, times `leaves` and `without`, to the cells from `first` on that they lie in."""
     shift = state.conf[CONF_CELL_SHIFT]
@@ -91,7 +91,7 @@ def count_over_1g(state: MmuState, first: int, column: int, leaves: int, without
         add_pages(state, cell, column, each * leaves, each * without)
 
 
-@inlined
+@jit_inline_llvm
 def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
     """All 512 2M entries below a 1G entry changed alike."""
     if state.cells.shape[0] > 0:
@@ -99,7 +99,7 @@ def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
         count_over_1g(state, cell_of(state, gfn), CELL_2M, leaves, without)
 
 
-@inlined
+@jit_inline_llvm
 def count_dirty(state: MmuState, gfn: int, pages: int) -> None:
     """Pages of one 2M region that came into KVM's dirty log, or left it (negative)."""
     if state.dirty_cells.shape[0] > 0:
@@ -108,7 +108,7 @@ def count_dirty(state: MmuState, gfn: int, pages: int) -> None:
         state.cell_changed[cell] = 1
 
 
-@compiled
+@jit
 def count_dirty_range(state: MmuState, gfn: int, end: int, sign: int) -> None:
     """count_dirty() of every page of [gfn, end)."""
     while gfn < end:
@@ -117,7 +117,7 @@ def count_dirty_range(state: MmuState, gfn: int, end: int, sign: int) -> None:
         gfn = stop
 
 
-@inlined
+@jit_inline_llvm
 def count_dirty_word(state: MmuState, gfn: int, mask: int, pages: int) -> None:
     """The pages of a mask of 64 from gfn on came into the dirty log, or left it.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import (
     PAGES_PER_1G,
     PAGES_PER_2M,
     PG_LEVEL_1G,
@@ -38,7 +38,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@inlined
+@jit_inline_llvm
 def zap_4k(state: MmuState, at: int, gfn: int) -> None:
     """Zap one 4K leaf."""
     old = int(state.l1[at])
@@ -50,7 +50,7 @@ def zap_4k(state: MmuState, at: int, gfn: int) -> None:
         trace_spte_changed(state, PG_LEVEL_4K, old, 0, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def zap_2m_leaf(state: MmuState, row: int, index: int) -> None:
     """Zap one 2M leaf."""
     at = (row << SHIFT_2M) | index
@@ -63,7 +63,7 @@ def zap_2m_leaf(state: MmuState, row: int, index: int) -> None:
     trace_spte_changed(state, PG_LEVEL_2M, old & LEAF_BITS, 0, gfn)
 
 
-@compiled
+@jit
 def zap_1g_leaf(state: MmuState, row: int) -> None:
     """Zap one 1G leaf."""
     old = int(state.l3[row])
@@ -77,7 +77,7 @@ def zap_1g_leaf(state: MmuState, row: int) -> None:
     trace_spte_changed(state, PG_LEVEL_1G, old & LEAF_BITS, 0, gfn)
 
 
-@compiled
+@jit
 def replace_2m_table(state: MmuState, row: int, index: int, word: int) -> None:
     """Put `word` where a 2M entry points to a table: the entry changes first, then its children go.
 
@@ -97,7 +97,7 @@ def replace_2m_table(state: MmuState, row: int, index: int, word: int) -> None:
         state.stat[STAT_PAGES + PG_LEVEL_2M] += 1
 
 
-@compiled
+@jit
 def replace_1g_table(state: MmuState, row: int, word: int) -> None:
     """Put `word` where a 1G entry points to a table; its children go, tables among them.
 
@@ -120,7 +120,7 @@ def replace_1g_table(state: MmuState, row: int, word: int) -> None:
         state.l2[row << SHIFT_2M : (row + 1) << SHIFT_2M] = IN_1G | word
 
 
-@inlined
+@jit_inline_llvm
 def takes_tables(state: MmuState) -> bool:
     """Whether zapping a range takes the tables that lie whole inside it: the TDP MMU before 5.18.
 
@@ -129,7 +129,7 @@ def takes_tables(state: MmuState) -> bool:
     return int(state.conf[CONF_ZAPS_LEAVES_ONLY]) == 0 and int(state.conf[CONF_TDP_MMU]) != 0
 
 
-@compiled
+@jit
 def zap_leafs(state: MmuState, start: int, end: int) -> int:
     """Zap the leaves that map any page of [start, end); tables stay, before 5.18 only those not whole inside.
 
@@ -156,7 +156,7 @@ def zap_leafs(state: MmuState, start: int, end: int) -> int:
     return end
 
 
-@compiled
+@jit
 def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
     """The part of zap_leafs() inside one 1 GiB row: pages [low, high) of it."""
     base = state.region_of[row] << SHIFT_1G
@@ -176,7 +176,7 @@ def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
         page = stop
 
 
-@compiled
+@jit
 def first_child_word(state: MmuState, row: int, index: int) -> int:
     """Bits of the first leaf under a table; index -1 means the table of the whole row. 0: none.
 
@@ -194,7 +194,7 @@ def first_child_word(state: MmuState, row: int, index: int) -> int:
     return 0
 
 
-@compiled
+@jit
 def collapse_table(state: MmuState, row: int, index: int) -> bool:
     """Zap a table, or make the huge page again where the kernel recovers it in place.
 
@@ -221,7 +221,7 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
     return True
 
 
-@compiled
+@jit
 def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
     """On disabling: collapse each table in [start, end) that slot, alignment and host let be a huge page.
 
@@ -256,7 +256,7 @@ def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
     return end
 
 
-@compiled
+@jit
 def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> None:
     """The 2M tables of one 1 GiB row in [start, end): see collapse_slot()."""
     for index in range(SPTE_ENT_PER_PAGE):
@@ -267,7 +267,7 @@ def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> 
             state.work[work.WORK_DISABLE_LOOKUP] += 1
 
 
-@compiled
+@jit
 def zap_collapsible_leaves(state: MmuState, slot: int, start: int, end: int) -> int:
     """On disabling, where tables stay: zap each leaf in [start, end) that could be mapped at a higher level.
 
@@ -293,7 +293,7 @@ def zap_collapsible_leaves(state: MmuState, slot: int, start: int, end: int) -> 
     return end
 
 
-@compiled
+@jit
 def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: int) -> None:
     """The part of zap_collapsible_leaves() inside one 1 GiB row."""
     gfn = start
@@ -312,7 +312,7 @@ def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: i
         gfn = stop
 
 
-@compiled
+@jit
 def log_rows_zapped(state: MmuState, row: int) -> int:
     """Log that the 1G entries of all rows from `row` on go, with everything below them.
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import MAX_GFN, MIN_MMU_PAGES, Mmu, VmConfig
 from mmuviz.mmu.events import L2_EVENT

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from mmuviz.ground.errors import InputError, KvmE2big, KvmEinval
-from mmuviz.ground.pages import (
+from mmuviz.core.errors import InputError, KvmE2big, KvmEinval
+from mmuviz.core.pages import (
     GFN_BITS,
     PAGE_BYTES,
     PAGES_PER_1G,

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, exported, inlined, woven
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_exported, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGE_BYTES,
     PAGES_PER_2M,
@@ -44,7 +44,7 @@ BITMAPS: Final = 2
 """KVM allocates the dirty bitmap twice over. Kernel: kvm_alloc_dirty_bitmap(), virt/kvm/kvm_main.c."""
 
 
-@inlined
+@jit_inline_llvm
 def shadow_of(state: MmuState) -> int:
     """What is added to an entry of a walk: the shadow MMU's walks have entries of their own."""
     return work.WORK_SHADOW if state.conf[CONF_TDP_MMU] == 0 else 0
@@ -53,7 +53,7 @@ def shadow_of(state: MmuState) -> int:
 # Faults
 
 
-@inlined
+@jit_inline_llvm
 def count_map_4k(state: MmuState, slot: int, level: int, faults: int) -> None:
     """Faults that map 4K where nothing was, by the level of the host page behind it and by logging."""
     logged, counts = state.slots[slot, SLOT_LOGGING] != 0, state.work
@@ -70,7 +70,7 @@ def count_map_4k(state: MmuState, slot: int, level: int, faults: int) -> None:
         counts[work.WORK_FAULT_HOST_1G] += faults
 
 
-@inlined
+@jit_inline_llvm
 def count_slow(state: MmuState, level: int, faults: int) -> None:
     """Faults that change the 4K leaf that stands; `level` is that of the host page."""
     state.work[work.WORK_FAULT_SLOW] += faults
@@ -81,20 +81,20 @@ def count_slow(state: MmuState, level: int, faults: int) -> None:
 # What goes: told from KVM's own statistics
 
 
-@inlined
+@jit_inline_llvm
 def leaves_of(stat: I64) -> int:
     """Leaves of all levels."""
     return int(stat[STAT_PAGES + PG_LEVEL_4K] + stat[STAT_PAGES + PG_LEVEL_2M] + stat[STAT_PAGES + PG_LEVEL_1G])
 
 
-@inlined
+@jit_inline_llvm
 def count_gone(state: MmuState, leaves: int, tables: int, entry: int) -> None:
     """Count tables and leaves that went since they were so many: tables at `entry`, leaves at the next."""
     state.work[entry] += tables - state.stat[STAT_TABLE_PAGES]
     state.work[entry + 1] += leaves - leaves_of(state.stat)
 
 
-@inlined
+@jit_inline_llvm
 def count_host_of_collapsed(state: MmuState, slot: int, leaves: int) -> None:
     """What the host's pages add to leaves that disable zaps or recovers."""
     if state.slots[slot, SLOT_HOST_LEVEL] == PG_LEVEL_1G:
@@ -103,13 +103,13 @@ def count_host_of_collapsed(state: MmuState, slot: int, leaves: int) -> None:
         state.work[work.WORK_ZAP_HOST_LRU] += leaves
 
 
-@inlined
+@jit_inline_llvm
 def entries_2m_of(start: int, end: int) -> int:
     """Entries at 2M over gfns [start, end)."""
     return ((end + PAGES_PER_2M - 1) >> SHIFT_2M) - (start >> SHIFT_2M)
 
 
-@compiled
+@jit
 def count_deleted(state: MmuState, slot: int) -> None:
     """The tables and leaves that go with a slot; the walk of the whole VM is in the fixed part."""
     start, end = int(state.slots[slot, SLOT_BASE]), int(state.slots[slot, SLOT_END])
@@ -143,7 +143,7 @@ def count_deleted(state: MmuState, slot: int) -> None:
 # Enable and disable
 
 
-@inlined
+@jit_inline_llvm
 def bitmap_pages_of(state: MmuState, slot: int) -> int:
     """Pages of the dirty bitmap that cost something: the first comes with the slab, and a ring needs none."""
     if state.conf[CONF_RING] != 0:
@@ -152,7 +152,7 @@ def bitmap_pages_of(state: MmuState, slot: int) -> int:
     return max(BITMAPS * pages // (8 * PAGE_BYTES) - 1, 0)
 
 
-@exported
+@jit_inline_exported
 def count_enable(state: MmuState, slot: int) -> None:
     """The fixed part of KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
     counts, conf = state.work, state.conf
@@ -167,7 +167,7 @@ def count_enable(state: MmuState, slot: int) -> None:
         counts[work.WORK_BITMAP_FILL] += (pages + BITS_PER_LONG - 1) // BITS_PER_LONG
 
 
-@exported
+@jit_inline_exported
 def count_disable(state: MmuState, slot: int) -> None:
     """The fixed part of the same call without the flag."""
     state.work[work.WORK_DISABLE] += 1
@@ -177,21 +177,21 @@ def count_disable(state: MmuState, slot: int) -> None:
 # The words of GET, CLEAR and ring reset
 
 
-@inlined
+@jit_inline_llvm
 def has_4k_table(state: MmuState, gfn: int) -> bool:
     """Whether a 4K table covers a gfn."""
     row = int(state.row_of[gfn >> SHIFT_1G])
     return row >= 0 and state.l2[(row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)] & TABLE != 0
 
 
-@inlined
+@jit_inline_llvm
 def maps_1g(state: MmuState, gfn: int) -> bool:
     """Whether there is a leaf or a table in the GiB of a gfn: over nothing every walk ends at its top."""
     row = int(state.row_of[gfn >> SHIFT_1G])
     return row >= 0 and state.l3[row] & (TABLE | PRESENT) != 0
 
 
-@compiled
+@jit
 def count_huge_word(state: MmuState, gfn: int, shadow: int) -> None:
     """A word of CLEAR under initially-all-set where no 4K table is, from its first dirty page on."""
     below_1g = state.l3[int(state.row_of[gfn >> SHIFT_1G])] & TABLE != 0
@@ -199,7 +199,7 @@ def count_huge_word(state: MmuState, gfn: int, shadow: int) -> None:
     state.work[entry + shadow] += 1
 
 
-@inlined
+@jit_inline_llvm
 def verb_now(state: MmuState, verb: int) -> int:
     """The first entry of a word: CLEAR under initially-all-set has entries of its own where it splits."""
     splitter = state.conf[CONF_SPLITTER]
@@ -209,7 +209,7 @@ def verb_now(state: MmuState, verb: int) -> int:
     return verb
 
 
-@woven
+@jit_inline_source
 def count_word(state: MmuState, slot: int, gfn: int, low: int, high: int, verb: int) -> None:
     """A word with dirty pages: what it costs by the tables that cover it, and the entries walked past.
 
@@ -241,7 +241,7 @@ def count_word(state: MmuState, slot: int, gfn: int, low: int, high: int, verb: 
         count_walk(state, gfn + low, gfn + high + 1, gfn + end, verb + shadow)
 
 
-@compiled
+@jit
 def count_walk(state: MmuState, page: int, behind: int, end: int, verb: int) -> None:
     """Present entries and holes from a page to the next present one not before `behind`, at most to `end`."""
     present, holes, found = 0, 0, False
@@ -269,7 +269,7 @@ def count_walk(state: MmuState, page: int, behind: int, end: int, verb: int) -> 
     state.work[verb + work.HOLE] += holes
 
 
-@inlined
+@jit_inline_llvm
 def bits_of(mask: int) -> int:
     """Number of set bits of 64. Kernel: hweight64()."""
     each = np.uint64(mask)

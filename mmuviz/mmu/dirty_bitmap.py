@@ -1,12 +1,17 @@
-"""A slot's dirty bitmap as a whole: filled when logging begins, given to userspace, freed when logging ends."""
+"""A slot's dirty bitmap: bits set one by one, and all of it filled, given to userspace, freed."""
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled
-from mmuviz.ground.pages import BITS_PER_LONG, PG_LEVEL_4K
-from mmuviz.mmu.cells import count_dirty_range
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import (
+    BITS_PER_LONG,
+    PG_LEVEL_4K,
+    WORD_SHIFT,
+)
+from mmuviz.mmu.cells import count_dirty, count_dirty_range
+from mmuviz.mmu.counting import bits_of
 from mmuviz.mmu.dirty_log import count_cleared
-from mmuviz.mmu.events import DIRTY_LOG, UNTRACED, log_change, log_is_low, spte_code
+from mmuviz.mmu.events import DIRTY_LOG, UNTRACED, log_change, log_is_low, note_untraced, spte_code
 from mmuviz.mmu.state import (
     CONF_LOG,
     LOG_ALL,
@@ -19,7 +24,50 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@jit_inline_llvm
+def set_bit(state: MmuState, slot: int, words_at: int, offset: int) -> int:
+    """Set the bit of one page in the bitmap that begins at a word; 1 where it was clear. No cell is changed yet."""
+    at, bit = words_at + (offset >> WORD_SHIFT), 1 << (offset & (BITS_PER_LONG - 1))
+    if state.dirty[at] & bit == 0:
+        state.dirty[at] |= bit
+        state.slots[slot, SLOT_DIRTY_PAGES] += 1
+        state.slots[slot, SLOT_UNREPORTED_PAGES] += 1
+        note_untraced(state, DIRTY_LOG, PG_LEVEL_4K, 0, 1, state.slots[slot, SLOT_BASE] + offset, 1)
+        return 1
+    return 0
+
+
+@jit_inline_llvm
+def set_bits(state: MmuState, slot: int, words_at: int, offset: int, pages: int) -> int:
+    """set_bit() of pages in a row, where no event of them is logged; how many were clear."""
+    end, came = offset + pages, 0
+    while offset < end:
+        bit = offset & (BITS_PER_LONG - 1)
+        here = min(BITS_PER_LONG - bit, end - offset)
+        mask = -1 if here == BITS_PER_LONG else ((1 << here) - 1) << bit
+        at = words_at + (offset >> WORD_SHIFT)
+        came += bits_of(mask & ~state.dirty[at])
+        state.dirty[at] |= mask
+        offset += here
+    state.slots[slot, SLOT_DIRTY_PAGES] += came
+    state.slots[slot, SLOT_UNREPORTED_PAGES] += came
+    return came
+
+
+@jit_inline_llvm
+def mark_bit(state: MmuState, slot: int, words_at: int, offset: int) -> None:
+    """Set the bit of one page in the bitmap that begins at a word. Kernel: set_bit_le()."""
+    if set_bit(state, slot, words_at, offset):
+        count_dirty(state, state.slots[slot, SLOT_BASE] + offset, 1)
+
+
+@jit_inline_llvm
+def mark_page(state: MmuState, slot: int, offset: int) -> None:
+    """Set the bit of one page of a slot."""
+    mark_bit(state, slot, state.slots[slot, SLOT_DIRTY_AT], offset)
+
+
+@jit
 def empty_bitmap(state: MmuState, slot: int, word: int) -> int:
     """Clear every bit of a slot's bitmap.
 
@@ -44,7 +92,7 @@ def empty_bitmap(state: MmuState, slot: int, word: int) -> int:
     return int(words)
 
 
-@compiled
+@jit
 def log_bitmap(state: MmuState, slot: int, old: int, new: int, word: int) -> int:
     """Log that every page of a slot's bitmap left the dirty log, or came into it, with the slot itself.
 
@@ -73,7 +121,7 @@ def log_bitmap(state: MmuState, slot: int, old: int, new: int, word: int) -> int
     return int(words)
 
 
-@compiled
+@jit
 def fill_bitmap(state: MmuState, slot: int) -> None:
     """Set every bit of a slot's bitmap, which is empty, as KVM_DIRTY_LOG_INITIALLY_SET does.
 

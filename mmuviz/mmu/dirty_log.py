@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_dirty_word
 from mmuviz.mmu.counting import bits_of, count_word, shadow_of, verb_now
@@ -37,7 +37,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@inlined
+@jit_inline_llvm
 def lowest_bit(mask: int) -> int:
     """Number of the lowest set bit of a mask that is not 0. Kernel: __ffs()."""
     bit = 0
@@ -46,7 +46,7 @@ def lowest_bit(mask: int) -> int:
     return bit
 
 
-@inlined
+@jit_inline_llvm
 def highest_bit(mask: int) -> int:
     """Number of the highest set bit of a mask that is not 0. Kernel: __fls()."""
     bit = BITS_PER_LONG - 1
@@ -55,7 +55,7 @@ def highest_bit(mask: int) -> int:
     return bit
 
 
-@woven
+@jit_inline_source
 def split_masked(state: MmuState, start: int, end: int) -> None:
     """The eager split inside CLEAR, by whoever splits these tables.
 
@@ -68,7 +68,7 @@ def split_masked(state: MmuState, start: int, end: int) -> None:
         shadow_try_split_huge_pages(state, start, end)
 
 
-@compiled
+@jit
 def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: int, verb: int) -> None:
     """Arm the pages of one mask: under initially-all-set split or protect their huge pages first.
 
@@ -108,7 +108,7 @@ def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: in
         state.work[work.WORK_RMAP_HEADS] += bits_of(mask)
 
 
-@inlined
+@jit_inline_llvm
 def count_cleared(state: MmuState, slot: int, offset: int, mask: int) -> None:
     """The pages of one word left the bitmap."""
     pages, gfn = bits_of(mask), state.slots[slot, SLOT_BASE] + offset
@@ -118,7 +118,7 @@ def count_cleared(state: MmuState, slot: int, offset: int, mask: int) -> None:
         log_cleared(state.log, state.stat, state.conf, gfn, mask)
 
 
-@compiled
+@jit
 def log_cleared(log: I64, stat: I64, conf: I64, gfn: int, mask: int) -> None:
     """Log that each page of a mask left the bitmap."""
     code = spte_code(conf, DIRTY_LOG, PG_LEVEL_4K, 1, 0) | UNTRACED
@@ -127,7 +127,7 @@ def log_cleared(log: I64, stat: I64, conf: I64, gfn: int, mask: int) -> None:
             log_change(log, stat, conf, code, gfn + bit, 1)
 
 
-@compiled
+@jit
 def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) -> int:
     """Legacy GET: give each word to userspace, clear it and arm its pages.
 
@@ -158,7 +158,7 @@ def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) ->
     return len(buffer)
 
 
-@compiled
+@jit
 def arm_words(state: MmuState, slot: int, first_word: int, masks: I64, word: int) -> int:
     """Arm the pages of these masks in other tables of the same slot; the bitmap is not touched.
 
@@ -183,14 +183,14 @@ def arm_words(state: MmuState, slot: int, first_word: int, masks: I64, word: int
     return len(masks)
 
 
-@inlined
+@jit_inline_llvm
 def count_clear(state: MmuState, words: int, clean: int) -> None:
     """Count words that CLEAR went over, and those of them that were asked for but clean."""
     state.work[work.WORK_CLEAR_IDLE_WORD] += words
     state.work[work.WORK_CLEAR_CLEAN_WORD] += clean
 
 
-@compiled
+@jit
 def clear_dirty_log_protect(state: MmuState, slot: int, first_word: int, buffer: I64, word: int) -> int:
     """CLEAR: of the bits that userspace gives, clear and arm those that KVM's own bitmap still holds.
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import PG_LEVEL_4K, SPTE_ENT_SHIFT
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import PG_LEVEL_4K, SPTE_ENT_SHIFT
 from mmuviz.mmu.state import (
     CONF_FOCUS_END,
     CONF_FOCUS_FIRST,
@@ -69,14 +69,14 @@ FAST_DECLINED: Final = 1
 FAST_RESULTS: Final = ("fixed", "declined")
 
 
-@inlined
+@jit_inline_llvm
 def continues(log: I64, stat: I64, last: int, code: int) -> bool:
     """Whether the last run is of the same code, stamp and actor."""
     same = log[last, LOG_CODE] == code and log[last, LOG_STAMP] == stat[STAT_STAMP]
     return bool(same and log[last, LOG_WHO] == stat[STAT_WHO])
 
 
-@inlined
+@jit_inline_llvm
 def begin_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
     """Write a new row."""
     rows = stat[STAT_LOG_ENTRIES]
@@ -89,7 +89,7 @@ def begin_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
     stat[STAT_LOG_ENTRIES] = rows + 1
 
 
-@compiled
+@jit
 def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
     """Append an event; the run before it grows where it continues it, so order in time is kept."""
     last = stat[STAT_LOG_ENTRIES] - 1
@@ -105,7 +105,7 @@ def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
     begin_run(log, stat, code, gfn, 1)
 
 
-@compiled
+@jit
 def log_event_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
     """Append the same event at `count` gfns in a row; the run before it grows where it continues it."""
     last = stat[STAT_LOG_ENTRIES] - 1
@@ -118,7 +118,7 @@ def log_event_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
     begin_run(log, stat, code, gfn, count)
 
 
-@compiled
+@jit
 def log_change(log: I64, stat: I64, conf: I64, code: int, gfn: int, count: int) -> None:
     """Append a change of `count` entries in a row, as far as they map pages of the focus.
 
@@ -138,21 +138,21 @@ def log_change(log: I64, stat: I64, conf: I64, code: int, gfn: int, count: int) 
         log_event_run(log, stat, code, gfn + skipped, kept)
 
 
-@inlined
+@jit_inline_llvm
 def log_is_low(state: MmuState) -> bool:
     """Whether the next step might not find room in the log."""
     rows = int(state.log.shape[0])
     return rows > 0 and rows - int(state.stat[STAT_LOG_ENTRIES]) < LOG_ROOM
 
 
-@inlined
+@jit_inline_llvm
 def spte_code(conf: I64, kind: int, level: int, old: int, new: int) -> int:
     """The code of a change of an entry; the shadow MMU has no tracepoint for it."""
     unseen = UNTRACED if conf[CONF_TDP_MMU] == 0 else 0
     return int(kind | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT) | unseen | conf[CONF_L2])
 
 
-@inlined
+@jit_inline_llvm
 def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int) -> None:
     """An SPTE changed.
 
@@ -162,7 +162,7 @@ def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int
         log_change(state.log, state.stat, state.conf, spte_code(state.conf, SPTE, level, old, new), gfn, 1)
 
 
-@inlined
+@jit_inline_llvm
 def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count: int) -> None:
     """trace_spte_changed() of `count` 4K SPTEs in a row."""
     if state.conf[CONF_LOG] != LOG_NOTHING:
@@ -170,7 +170,7 @@ def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count:
         log_change(state.log, state.stat, state.conf, code, gfn, count)
 
 
-@inlined
+@jit_inline_llvm
 def note_untraced(state: MmuState, kind: int, level: int, old: int, new: int, gfn: int, count: int) -> None:
     """An SPTE changed, or a page's place in the dirty log, of which no tracepoint of KVM tells.
 
@@ -188,7 +188,7 @@ def note_untraced(state: MmuState, kind: int, level: int, old: int, new: int, gf
         log_change(state.log, state.stat, state.conf, code, gfn, count)
 
 
-@inlined
+@jit_inline_llvm
 def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> None:
     """A huge page was split, eagerly or in a fault.
 
@@ -199,7 +199,7 @@ def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> No
         log_change(state.log, state.stat, state.conf, code, gfn, 1)
 
 
-@inlined
+@jit_inline_llvm
 def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
     """A nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
     if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
@@ -208,14 +208,14 @@ def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
         )
 
 
-@inlined
+@jit_inline_llvm
 def trace_fast_page_fault(state: MmuState, vcpu: int, result: int, gfn: int) -> None:
     """fast_page_fault() returned; result is an index of FAST_RESULTS."""
     if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
         log_event(state.log, state.stat, FAST | (result << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
 
 
-@inlined
+@jit_inline_llvm
 def in_focus(conf: I64, gfn: int) -> bool:
     """Whether events of a page are logged."""
     return bool(conf[CONF_FOCUS_FIRST] <= gfn < conf[CONF_FOCUS_END])
@@ -279,7 +279,7 @@ def traced(runs: I64) -> I64:
     return kept
 
 
-@inlined
+@jit_inline_llvm
 def append_to_runs(out: I64, rows: int, gfn: int) -> int:
     """Append one gfn to runs [first, stride, count], greedily; returns how many there are."""
     if rows > 0:
@@ -297,7 +297,7 @@ def append_to_runs(out: I64, rows: int, gfn: int) -> int:
     return rows + 1
 
 
-@compiled
+@jit
 def fold_runs(runs: I64, out: I64) -> int:
     """Fold runs as if their gfns came one by one: see merged_runs()."""
     rows = 0

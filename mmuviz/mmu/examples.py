@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import inlined
+from mmuviz.core.jit import jit_inline_llvm
 from mmuviz.mmu.state import I64, STAT_EXAMPLES, STAT_STAMP, STAT_WHO, MmuState
 
 # Rows of `MmuState.examples`.
@@ -78,7 +78,7 @@ NO_PATH: Final = -1
 """EX_PATH of what is no fault."""
 
 
-@inlined
+@jit_inline_llvm
 def is_earlier(examples: I64, kind: int, stamp: int, who: int) -> bool:
     """Whether a row is empty, or of a later stamp, or of one as late and a higher actor."""
     row = examples[kind]
@@ -87,7 +87,7 @@ def is_earlier(examples: I64, kind: int, stamp: int, who: int) -> bool:
     return bool(stamp == row[EX_STAMP] and who < row[EX_WHO])
 
 
-@inlined
+@jit_inline_llvm
 def write_example(examples: I64, stat: I64, kind: int, level: int, old: int, new: int, gfn: int) -> None:
     """Fill a row; what it took is filled in by whoever knows it."""
     row = examples[kind]
@@ -97,7 +97,7 @@ def write_example(examples: I64, stat: I64, kind: int, level: int, old: int, new
     stat[STAT_EXAMPLES] += 1
 
 
-@inlined
+@jit_inline_llvm
 def note_example(state: MmuState, kind: int, level: int, old: int, new: int, gfn: int) -> None:
     """Keep an event, if it is the first of its kind since the rows were last taken."""
     if state.examples.shape[0] > 0 and is_earlier(state.examples, kind, state.stat[STAT_STAMP], state.stat[STAT_WHO]):

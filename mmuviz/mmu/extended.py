@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.mmu.answers import COUNTER_NAMES
 from mmuviz.mmu.kvm_recording import OF_NO_SLOT, SCHEMA, TEST_SLOT, field_of
 
@@ -98,18 +98,20 @@ def _refuse_what_is_not_modelled(ops: list[Any]) -> None:
     for index, op in enumerate(ops):
         kind = op.get("op") if isinstance(op, dict) else None
         if kind == "vm" and op.get("nested"):
-            why = NESTED.get(op["nested"], f"has nested={shown(op['nested'])}")
+            why = NESTED.get(op["nested"], f"has nested={short_repr(op['nested'])}")
             raise InputError(f"it {why}; only recordings of guests on the TDP MMU can be read in schema 1x")
         if kind == "slot" and op.get("backing") not in BACKINGS:
-            raise InputError(f"op {index}: backing={shown(op.get('backing'))} must be one of {', '.join(BACKINGS)}")
+            raise InputError(
+                f"op {index}: backing={short_repr(op.get('backing'))} must be one of {', '.join(BACKINGS)}"
+            )
         if kind != "vm" and kind not in KINDS:
-            raise InputError(f"op {index}: {shown(kind)} is not modelled; ops are {', '.join(KINDS)}")
+            raise InputError(f"op {index}: {short_repr(kind)} is not modelled; ops are {', '.join(KINDS)}")
 
 
 def _config(config: Document) -> Document:
     mode = config.get("mode")
     if mode not in MODES:
-        raise InputError(f"config: mode={shown(mode)} must be one of {', '.join(MODES)}")
+        raise InputError(f"config: mode={short_repr(mode)} must be one of {', '.join(MODES)}")
     return {
         "dirty_log_mode": MODES[mode],
         "eager_page_split": bool(config.get("eager")),
@@ -152,7 +154,7 @@ def _plain_op(op: Document, read_only: set[int], where: str) -> Document:
     if kind == "slot":
         flags = op.get("flags", "none")
         if flags not in FLAGS:
-            raise InputError(f"{where}: flags={shown(flags)} must be one of {', '.join(FLAGS)}")
+            raise InputError(f"{where}: flags={short_repr(flags)} must be one of {', '.join(FLAGS)}")
         plain |= _slot(op, where) | FLAGS[flags]
         read_only |= {slot} if flags == "ro" else set()
     elif kind in ("read", "write"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import (
     PG_LEVEL_1G,
     PG_LEVEL_2M,
     PG_LEVEL_4K,
@@ -18,7 +18,7 @@ from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
 from mmuviz.mmu.collapse import zap_leafs
 from mmuviz.mmu.counting import count_gone, leaves_of
-from mmuviz.mmu.dirty_ring import flush_pml_buffer, mark_page_dirty_in_slot
+from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
 from mmuviz.mmu.events import (
     FAST_DECLINED,
     FAST_FIXED,
@@ -32,6 +32,7 @@ from mmuviz.mmu.examples import FIX_4K, FIX_HUGE, note_example
 from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_LEVEL, FAULT_WRITABLE, fault_host_page
 from mmuviz.mmu.mapping import map_page
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
+from mmuviz.mmu.pml import flush_pml_buffer
 from mmuviz.mmu.stage2_fault import stage2_unmap, user_mem_abort
 from mmuviz.mmu.state import (
     CONF_FAST_FAULT,
@@ -71,7 +72,7 @@ CACHE_MINIMUM: Final = 5
 """Objects that a slow fault needs before it begins. Kernel: PT64_ROOT_MAX_LEVEL."""
 
 
-@inlined
+@jit_inline_llvm
 def topup_memory_caches(state: MmuState, vcpu: int) -> None:
     """Fill the vCPU's caches where fewer objects remain than one fault may need.
 
@@ -82,7 +83,7 @@ def topup_memory_caches(state: MmuState, vcpu: int) -> None:
         state.cache[vcpu] = CACHE_OBJECTS
 
 
-@woven
+@jit_inline_source
 def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
     """Handle one page fault of KVM's own tables (EPT violation).
 
@@ -132,7 +133,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> i
     return path
 
 
-@woven
+@jit_inline_source
 def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> bool:
     """Fix a write-protection fault without mmu_lock, if the SPTE allows it.
 
@@ -175,7 +176,7 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
     return True
 
 
-@inlined
+@jit_inline_llvm
 def note_4k_fixed(state: MmuState, word: int, gfn: int) -> None:
     """fast_page_fault() made a 4K leaf writable."""
     old = word & LEAF_BITS
@@ -184,13 +185,13 @@ def note_4k_fixed(state: MmuState, word: int, gfn: int) -> None:
     note_untraced(state, SPTE, PG_LEVEL_4K, old, old | WRITABLE, gfn, 1)
 
 
-@inlined
+@jit_inline_llvm
 def keep_4k_fixed(state: MmuState, old: int, gfn: int) -> None:
     """Keep it as an example, if it is the first."""
     note_example(state, FIX_4K, PG_LEVEL_4K, old, old | WRITABLE, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def note_huge_fixed(state: MmuState, level: int, word: int, gfn: int) -> None:
     """The same of a huge leaf."""
     old, shift = word & LEAF_BITS, SPTE_ENT_SHIFT * (level - 1)
@@ -203,7 +204,7 @@ def note_huge_fixed(state: MmuState, level: int, word: int, gfn: int) -> None:
     note_untraced(state, SPTE, level, old, old | WRITABLE, first, 1)
 
 
-@compiled
+@jit
 def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
     """Zap what the MMU notifier names: the host region of a level that stands behind a gfn.
 
@@ -225,7 +226,7 @@ def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
         state.stat[STAT_ZAP_END] = end
 
 
-@compiled
+@jit
 def unmap_gfn_range(state: MmuState, start: int, end: int) -> int:
     """The MMU notifier for gfns [start, end); x86 flushes once where anything was mapped.
 
@@ -243,7 +244,7 @@ def unmap_gfn_range(state: MmuState, start: int, end: int) -> int:
     return at
 
 
-@compiled
+@jit
 def host_write_pages(state: MmuState, slot: int, offsets: I64, start: int) -> int:
     """The host process writes to pages of a slot; what that replaces on the host is zapped here.
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 
 Release = tuple[int, int]
 

@@ -6,11 +6,12 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_4k
-from mmuviz.mmu.dirty_ring import mark_bit, ring_soft_full, set_dirty_or_pml_full
+from mmuviz.mmu.dirty_bitmap import mark_bit
+from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.events import (
     FAST_FIXED,
     SPTE,
@@ -22,6 +23,7 @@ from mmuviz.mmu.events import (
 )
 from mmuviz.mmu.fault import keep_4k_fixed, page_fault
 from mmuviz.mmu.memslot import gfn_to_memslot
+from mmuviz.mmu.pml import set_dirty_or_pml_full
 from mmuviz.mmu.state import (
     CONF_FAST_FAULT,
     CONF_LINEAR,
@@ -56,7 +58,7 @@ FIXABLE: Final = PRESENT | MMU_WRITABLE | DIRTY
 """A leaf with these bits is writable or can be made so without mmu_lock, and stays dirty."""
 
 
-@inlined
+@jit_inline_llvm
 def leaf_word(state: MmuState, gfn: int) -> int:
     """Bits of the leaf that maps a gfn, 0 for none."""
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
@@ -66,7 +68,7 @@ def leaf_word(state: MmuState, gfn: int) -> int:
     return word
 
 
-@woven
+@jit_inline_source
 def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
     """The first access from `start` on that does not simply retire.
 
@@ -90,21 +92,21 @@ def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
     return index
 
 
-@inlined
+@jit_inline_llvm
 def is_4k(state: MmuState, gfn: int) -> bool:
     """Whether a 4K leaf maps a gfn that some leaf maps."""
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
     return int(state.l2[at]) & TABLE != 0
 
 
-@inlined
+@jit_inline_llvm
 def may_batch(state: MmuState) -> bool:
     """Whether fix_write_protected() serves this VM."""
     fast = int(state.conf[CONF_FAST_FAULT]) != 0
     return fast and int(state.conf[CONF_PML]) == 0 and int(state.conf[CONF_LINEAR]) != NOT_LINEAR
 
 
-@inlined
+@jit_inline_llvm
 def trace_4k_fixed(state: MmuState, vcpu: int, word: int, gfn: int) -> None:
     """Log that fast_page_fault() makes a 4K leaf writable that write protection alone stops."""
     old = word & LEAF_BITS
@@ -113,7 +115,7 @@ def trace_4k_fixed(state: MmuState, vcpu: int, word: int, gfn: int) -> None:
     note_untraced(state, SPTE, PG_LEVEL_4K, old, old | WRITABLE, gfn, 1)
 
 
-@inlined
+@jit_inline_llvm
 def fix_4k(state: MmuState, vcpu: int, gfn: int, at: int | np.uint64) -> None:
     """What fast_page_fault() does to a 4K leaf, `at` in l1, that write protection alone stops; no counter yet."""
     state.stat[STAT_WHO] = vcpu
@@ -123,7 +125,7 @@ def fix_4k(state: MmuState, vcpu: int, gfn: int, at: int | np.uint64) -> None:
     state.l1[at] |= WRITABLE
 
 
-@inlined
+@jit_inline_llvm
 def count_fixes(state: MmuState, fixed: int) -> None:
     """KVM's counters of as many faults that fast_page_fault() fixed."""
     state.stat[STAT_PF_TAKEN] += fixed
@@ -132,7 +134,7 @@ def count_fixes(state: MmuState, fixed: int) -> None:
     state.work[work.WORK_FAULT_FAST] += fixed
 
 
-@woven
+@jit_inline_source
 def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> int:
     """Writes that retire or that fast_page_fault() fixes at 4K, one after the other.
 
@@ -168,7 +170,7 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
     return index
 
 
-@woven
+@jit_inline_source
 def fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
     """page_fault(), and whether userspace did what the access does: 1 for a write to a read-only slot, else 0."""
     mmio_exits = int(state.stat[STAT_MMIO_EXITS])
@@ -176,7 +178,7 @@ def fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
     return int(state.stat[STAT_MMIO_EXITS]) - mmio_exits
 
 
-@compiled
+@jit
 def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
     """Touch pages in order, faulting until each access retires.
 

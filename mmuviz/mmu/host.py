@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import work
 from mmuviz.mmu.state import (
     CONF_DONTNEED_FREES_TABLES,
@@ -34,26 +34,26 @@ FAULT_WRITABLE: Final = 8
 FAULT_INVALIDATES: Final = 16
 
 
-@inlined
+@jit_inline_llvm
 def count_host(state: MmuState, entry: int, times: int) -> None:
     """Count the host's own part of a fault; a 1G page is zeroed as so many of 2M."""
     state.work[entry] += times
 
 
-@inlined
+@jit_inline_llvm
 def region_shift(state: MmuState, slot: int) -> int:
     """Bits of a host page's number inside its region."""
     return SHIFT_1G if state.slots[slot, SLOT_HOST_LEVEL] == PG_LEVEL_1G else SHIFT_2M
 
 
-@inlined
+@jit_inline_llvm
 def host_page_state(state: MmuState, slot: int, hpage: int) -> int:
     """State of a 4K host page of a region that single pages map."""
     at = int(state.slots[slot, SLOT_HOST_PAGE_AT]) + hpage
     return (int(state.host_page[at >> 2]) >> ((at & 3) * 2)) & 3
 
 
-@compiled
+@jit
 def set_host_page(state: MmuState, slot: int, hpage: int, value: int) -> None:
     """Set the state of a 4K host page of a region that single pages map."""
     at = state.slots[slot, SLOT_HOST_PAGE_AT] + hpage
@@ -61,7 +61,7 @@ def set_host_page(state: MmuState, slot: int, hpage: int, value: int) -> None:
     state.host_page[at >> 2] = (int(state.host_page[at >> 2]) & ~(3 << shift)) | (value << shift)
 
 
-@compiled
+@jit
 def fill_host_pages(state: MmuState, slot: int, hpage: int, value: int) -> None:
     """Set the state of each page of the 2 MiB region that starts at hpage, and map it by pages."""
     for each in range(hpage, hpage + PAGES_PER_2M):
@@ -70,7 +70,7 @@ def fill_host_pages(state: MmuState, slot: int, hpage: int, value: int) -> None:
     state.host_region[region] = MAPPED_BY_4K
 
 
-@inlined
+@jit_inline_llvm
 def host_pfn_mapping_level(state: MmuState, slot: int, hpage: int) -> int:
     """The level at which the host maps a page; 4K where it maps nothing.
 
@@ -82,7 +82,7 @@ def host_pfn_mapping_level(state: MmuState, slot: int, hpage: int) -> int:
     return int(state.slots[slot, SLOT_HOST_LEVEL])
 
 
-@compiled
+@jit
 def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int:
     """Fault in a region that one huge host page maps, or may map. See fault_host_page()."""
     level = int(state.slots[slot, SLOT_HOST_LEVEL])
@@ -110,7 +110,7 @@ def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int
     return level | FAULT_WRITABLE | (FAULT_INVALIDATES if region == HOST_ZERO else 0)
 
 
-@inlined
+@jit_inline_llvm
 def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     """Fault one host page in, as get_user_pages() does for KVM or as a host write does.
 
@@ -150,7 +150,7 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     return PG_LEVEL_4K | FAULT_WRITABLE | (FAULT_INVALIDATES if page == HOST_ZERO else 0)
 
 
-@compiled
+@jit
 def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     """fault_host_page() where a page is allocated and nothing was there: no MMU notifier has anything to say.
 
@@ -180,7 +180,7 @@ def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> in
     return 1 if by_pages else 1 << region_shift(state, slot)
 
 
-@inlined
+@jit_inline_llvm
 def host_backs_writable_huge_page(state: MmuState, slot: int, hpage: int) -> bool:
     """Whether a huge host page stands behind a page already, so that a fault of KVM's finds it writable."""
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
@@ -189,7 +189,7 @@ def host_backs_writable_huge_page(state: MmuState, slot: int, hpage: int) -> boo
     return bool(state.host_region[at] == HOST_PRESENT)
 
 
-@compiled
+@jit
 def drop_host_pages(state: MmuState, slot: int, start: int, end: int) -> None:
     """Unmap host pages [start, end); a huge page that is only partly in the range was split before.
 
@@ -214,7 +214,7 @@ def drop_host_pages(state: MmuState, slot: int, start: int, end: int) -> None:
             state.host_region[base + region] = HOST_NONE
 
 
-@compiled
+@jit
 def split_host_region(state: MmuState, slot: int, hpage: int) -> bool:
     """Split the transparent huge page that maps hpage, if one does.
 

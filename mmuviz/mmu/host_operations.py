@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError, KvmEinval
-from mmuviz.ground.pages import SPTE_INDEX_MASK, pages_per_hpage, round_up
+from mmuviz.core.errors import InputError, KvmEinval
+from mmuviz.core.pages import SPTE_INDEX_MASK, pages_per_hpage, round_up
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays

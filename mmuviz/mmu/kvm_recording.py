@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from mmuviz.ground.errors import InputError, shown
-from mmuviz.ground.pages import PAGES_PER_1G
-from mmuviz.ground.regular_file import open_regular
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.pages import PAGES_PER_1G
+from mmuviz.core.regular_file import open_regular
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
 
@@ -108,7 +108,7 @@ def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise InputError(f"the field {shown(twice)} stands twice in one object; keep one of them")
+        raise InputError(f"the field {short_repr(twice)} stands twice in one object; keep one of them")
     return found
 
 
@@ -126,7 +126,7 @@ def _finite_number(digits: str) -> float:
 def _refuse_unknown(holder: Document, known: tuple[str, ...], where: str) -> None:
     unknown = sorted(set(holder) - set(known))
     if unknown:
-        raise InputError(f"{where}: {shown(unknown[0])} is unknown; fields are {', '.join(sorted(known))}")
+        raise InputError(f"{where}: {short_repr(unknown[0])} is unknown; fields are {', '.join(sorted(known))}")
 
 
 def field_of(holder: Document, name: str, kind: type, where: str) -> Any:  # noqa: ANN401  # JSON has any type until checked here
@@ -139,13 +139,13 @@ def field_of(holder: Document, name: str, kind: type, where: str) -> Any:  # noq
     if name not in holder:
         raise InputError(f"{where}: {name} is missing; it must be {kind.__name__}")
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InputError(f"{where}: {name}={shown(value)} must be {kind.__name__}")
+        raise InputError(f"{where}: {name}={short_repr(value)} must be {kind.__name__}")
     return value
 
 
 def _one_of(value: str, allowed: tuple[str, ...], where: str) -> str:
     if value not in allowed:
-        raise InputError(f"{where}={shown(value)} must be one of {', '.join(allowed)}")
+        raise InputError(f"{where}={short_repr(value)} must be one of {', '.join(allowed)}")
     return value
 
 
@@ -157,7 +157,7 @@ def config_of(document: Document) -> VmConfig:
         KvmError: a choice that KVM refuses.
     """
     if document.get("schema") != SCHEMA:
-        raise InputError(f"schema={shown(document.get('schema'))} must be {SCHEMA!r}")
+        raise InputError(f"schema={short_repr(document.get('schema'))} must be {SCHEMA!r}")
     config = field_of(document, "config", dict, "recording")
     kernel = features_of(field_of(document, "kernel", str, "recording"))
     mode = _one_of(field_of(config, "dirty_log_mode", str, "config"), tuple(DirtyLogMode), "config: dirty_log_mode")
@@ -188,8 +188,8 @@ def memslot_of(op: Document) -> Memslot:
     """
     if not 0 <= op["hva_offset_pages"] < PAGES_PER_1G:
         raise InputError(
-            f"op 'slot': hva_offset_pages={shown(op['hva_offset_pages'])} must be 0 to {PAGES_PER_1G - 1}: a mapping "
-            "begins at a multiple of 1 GiB; leave out whole GiBs before the slot"
+            f"op 'slot': hva_offset_pages={short_repr(op['hva_offset_pages'])} must be 0 to {PAGES_PER_1G - 1}: a "
+            "mapping begins at a multiple of 1 GiB; leave out whole GiBs before the slot"
         )
     backing = _one_of(op["backing"], tuple(Backing), "op 'slot': backing")
     return Memslot(
@@ -265,7 +265,7 @@ def _check_pages(spec: object, where: str, vcpus: int = 1) -> None:
     if isinstance(spec, list):
         wrong = [page for page in spec if type(page) is not int or not 0 <= page <= MAX_PAGE][:1]
         if wrong:
-            raise InputError(f"{where}: page {shown(wrong[0])} must be a whole number from 0 to {MAX_PAGE}")
+            raise InputError(f"{where}: page {short_repr(wrong[0])} must be a whole number from 0 to {MAX_PAGE}")
         if len(spec) > MAX_ACCESSES:
             raise InputError(f"{where}: {len(spec)} pages must be at most {MAX_ACCESSES}; make several ops of it")
         return
@@ -276,11 +276,14 @@ def _check_pages(spec: object, where: str, vcpus: int = 1) -> None:
     if not 0 <= spec["count"] <= MAX_ACCESSES // vcpus:
         each = f" for each of {vcpus} vCPUs" if vcpus > 1 else ""
         raise InputError(
-            f"{where}: count={shown(spec['count'])} must be 0 to {MAX_ACCESSES // vcpus}{each}; make several ops of it"
+            f"{where}: count={short_repr(spec['count'])} must be 0 to {MAX_ACCESSES // vcpus}{each}; make "
+            "several ops of it"
         )
     for name in ("start", "stride"):
         if abs(spec[name]) > MAX_PAGE:
-            raise InputError(f"{where}: {name}={shown(spec[name])} must be {-MAX_PAGE} to {MAX_PAGE}, as pages are")
+            raise InputError(
+                f"{where}: {name}={short_repr(spec[name])} must be {-MAX_PAGE} to {MAX_PAGE}, as pages are"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError, KvmEinval, shown
+from mmuviz.core.errors import InputError, KvmEinval, short_repr
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.counting import count_run
-from mmuviz.mmu.dirty_ring import flush_pml_buffer
 from mmuviz.mmu.fault import CACHE_MINIMUM, CACHE_OBJECTS
 from mmuviz.mmu.guest_access import guest_access
+from mmuviz.mmu.pml import flush_pml_buffer
 from mmuviz.mmu.state import I64, STOP_INVALIDATED, STOP_LOG_FULL, STOP_RING_FULL, MmuState
 
 AccessLoop = Callable[[MmuState, I64, I64, int, int], tuple[int, int]]
@@ -108,7 +108,7 @@ def check_vcpus(vm: VmArrays, vcpus: int | I64, accesses: int) -> I64:
     last = vm.config.vcpus - 1
     if isinstance(vcpus, int):  # of any size; an array holds none that is too large for it
         if not 0 <= vcpus <= last:
-            raise KvmEinval(f"vcpu={shown(vcpus)} must be 0 to {last}")
+            raise KvmEinval(f"vcpu={short_repr(vcpus)} must be 0 to {last}")
         return np.array([vcpus], dtype=np.int64)
     each = np.atleast_1d(np.asarray(vcpus, dtype=np.int64))
     if len(each) not in (1, accesses):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from mmuviz.core.errors import InputError
+from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.arrays import VmArrays

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import (
     PG_LEVEL_1G,
     PG_LEVEL_2M,
     PG_LEVEL_4K,
@@ -57,7 +57,7 @@ PTE_PREFETCH_NUM: Final = 8
 """Kernel: arch/x86/kvm/mmu/mmu.c."""
 
 
-@woven
+@jit_inline_source
 def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_level: int) -> int:
     """Install a leaf for a gfn at the highest level allowed: 4K where the slot is logged.
 
@@ -105,7 +105,7 @@ def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_le
     return work.PATH_SPLIT if split else path
 
 
-@inlined
+@jit_inline_llvm
 def count_huge(state: MmuState, entry: int, old: int) -> int:
     """Count a fault that maps a huge page, or changes the one that stands; returns its path."""
     if old & PRESENT:
@@ -115,7 +115,7 @@ def count_huge(state: MmuState, entry: int, old: int) -> int:
     return work.PATH_MAP_1G if entry == work.WORK_FAULT_MAP_1G else work.PATH_MAP_2M
 
 
-@inlined
+@jit_inline_llvm
 def count_small(state: MmuState, slot: int, row: int, gfn: int, host_level: int) -> int:
     """Count a fault that maps 4K, or changes the leaf that stands; returns its path."""
     if state.l1[(row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))] & PRESENT:
@@ -125,7 +125,7 @@ def count_small(state: MmuState, slot: int, row: int, gfn: int, host_level: int)
     return work.PATH_MAP_4K
 
 
-@inlined
+@jit_inline_llvm
 def goal_level(state: MmuState, slot: int, row: int, gfn: int) -> int:
     """The level at which a fault maps a gfn.
 
@@ -145,7 +145,7 @@ def goal_level(state: MmuState, slot: int, row: int, gfn: int) -> int:
     return min(most, max_mapping_level(state, slot, gfn))
 
 
-@inlined
+@jit_inline_llvm
 def take_table(state: MmuState, vcpu: int) -> None:
     """Take one table page from the vCPU's cache. Kernel: tdp_mmu_alloc_sp()."""
     state.cache[vcpu] -= 1
@@ -153,7 +153,7 @@ def take_table(state: MmuState, vcpu: int) -> None:
     account_table(state, 1)
 
 
-@inlined
+@jit_inline_llvm
 def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
     """Link the table that covers this 512 GiB. The first one and the root stand from the start."""
     at = gfn >> SHIFT_512G
@@ -168,7 +168,7 @@ def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
         trace_spte_changed(state, PG_LEVEL_512G, 0, TABLE, at << SHIFT_512G)
 
 
-@woven
+@jit_inline_source
 def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
     """Go below the 1G entry of a row: split or zap its leaf, link a table where none is."""
     entry = int(state.l3[row])
@@ -195,7 +195,7 @@ def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
         relink_2m_tables(state, row)
 
 
-@woven
+@jit_inline_source
 def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
     """Go below a 2M entry: split or zap its leaf, link an empty table where none is."""
     at = (row << SHIFT_2M) | index
@@ -222,7 +222,7 @@ def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
     trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, gfn)
 
 
-@compiled
+@jit
 def relink_2m_tables(state: MmuState, row: int) -> None:
     """A 1G table is linked again: the 2M tables that it still points to come with it, empty."""
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
@@ -232,7 +232,7 @@ def relink_2m_tables(state: MmuState, row: int) -> None:
             note_untraced(state, SPTE, PG_LEVEL_2M, 0, TABLE, gfn, 1)
 
 
-@compiled
+@jit
 def orphan_2m(state: MmuState, at: int) -> None:
     """Unlink the table of a 2M entry, with nothing in it.
 
@@ -244,7 +244,7 @@ def orphan_2m(state: MmuState, at: int) -> None:
     state.l2[at] = ORPHAN
 
 
-@compiled
+@jit
 def map_1g(state: MmuState, row: int, word: int) -> None:
     """Install a 1G leaf, over a table if one stands there."""
     entry = was = int(state.l3[row])
@@ -273,7 +273,7 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
         state.l2[at] = (int(state.l2[at]) & (ORPHAN | LINKED)) | IN_1G | word
 
 
-@compiled
+@jit
 def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
     """Install a 2M leaf, over a table if one stands there."""
     at = (row << SHIFT_2M) | index
@@ -295,7 +295,7 @@ def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
     state.l2[at] = (entry & ORPHAN) | word
 
 
-@inlined
+@jit_inline_llvm
 def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
     """Install a 4K leaf in a table that stands."""
     at = (row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))
@@ -308,7 +308,7 @@ def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
     state.l1[at] = word
 
 
-@compiled
+@jit
 def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
     """Whether the host maps a page writable now, so that it can be had without a fault; never of a read-only slot.
 
@@ -324,7 +324,7 @@ def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
     return int(region) == HOST_PRESENT
 
 
-@compiled
+@jit
 def prefetch_ptes(state: MmuState, slot: int, row: int, gfn: int) -> None:
     """Map the neighbours of a 4K page that the shadow MMU just mapped, 8 entries in all.
 

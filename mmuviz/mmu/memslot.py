@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import inlined
-from mmuviz.ground.pages import PG_LEVEL_4K, SPTE_ENT_SHIFT
+from mmuviz.core.jit import jit_inline_llvm
+from mmuviz.core.pages import PG_LEVEL_4K, SPTE_ENT_SHIFT
 from mmuviz.mmu.host import host_pfn_mapping_level
 from mmuviz.mmu.state import (
     SLOT_ALIGNED_LEVEL,
@@ -16,7 +16,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@inlined
+@jit_inline_llvm
 def gfn_to_memslot(state: MmuState, gfn: int) -> int:
     """Index of the memslot that holds a gfn, or -1.
 
@@ -28,13 +28,13 @@ def gfn_to_memslot(state: MmuState, gfn: int) -> int:
     return -1
 
 
-@inlined
+@jit_inline_llvm
 def host_page_of(state: MmuState, slot: int, gfn: int) -> int:
     """Page of the slot's host mapping that stands behind a gfn."""
     return gfn - int(state.slots[slot, SLOT_BASE]) + int(state.slots[slot, SLOT_HVA_OFFSET])
 
 
-@inlined
+@jit_inline_llvm
 def max_mapping_level(state: MmuState, slot: int, gfn: int) -> int:
     """The highest level at which KVM may map a gfn: whole inside the slot, congruent, huge on the host.
 

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M, round_up
+from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M, round_up
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.host import HOST_NONE, HOST_PRESENT, MAPPED_BY_4K

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from mmuviz.ground.errors import KvmEexist, KvmEinval, KvmEnomem
-from mmuviz.ground.pages import BITS_PER_LONG, SHIFT_1G
+from mmuviz.core.errors import KvmEexist, KvmEinval, KvmEnomem
+from mmuviz.core.pages import BITS_PER_LONG, SHIFT_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmuviz.ground.pages import BITS_PER_LONG
+from mmuviz.core.pages import BITS_PER_LONG
 from mmuviz.mmu.state import I64
 
 

@@ -7,8 +7,8 @@ Follows the mail, not recordings. What a fault does to a huge page (zap or split
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M, SPTE_INDEX_MASK
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.fault import invalidate_gfn, topup_memory_caches
 from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_LEVEL, fault_host_page
@@ -25,7 +25,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@jit
 def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int, end: int) -> int:
     """Fault one page of each entry at a level, for writing, from `start` to `end`.
 
@@ -49,7 +49,7 @@ def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int, e
     return gfn
 
 
-@compiled
+@jit
 def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> None:
     """One call of the fault handler, outside of any guest: no exit, no count of page faults."""
     topup_memory_caches(state, vcpu)
@@ -68,7 +68,7 @@ def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> N
         map_page(state, vcpu, slot, gfn, SPTE_WRITABLE, host & FAULT_LEVEL)
 
 
-@inlined
+@jit_inline_llvm
 def maps_writable(state: MmuState, row: int, at: int, gfn: int, level: int) -> bool:
     """Whether a leaf at most of this level maps a gfn writable: then the fault was spurious."""
     if state.l2[at] & TABLE:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
     PG_LEVEL_1G,
@@ -40,7 +40,7 @@ from mmuviz.mmu.state import (
 )
 
 
-@compiled
+@jit
 def set_1g(state: MmuState, row: int, word: int) -> None:
     """Write a 1G leaf, and the bits that its 2M entries repeat."""
     keep = ~LEAF_BITS
@@ -49,7 +49,7 @@ def set_1g(state: MmuState, row: int, word: int) -> None:
         state.l2[at] = (int(state.l2[at]) & keep) | word
 
 
-@inlined
+@jit_inline_llvm
 def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
     """Clear bits of a 1G leaf and trace the change, if it is one."""
     old = int(state.l3[row]) & LEAF_BITS
@@ -62,7 +62,7 @@ def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
         trace_spte_changed(state, PG_LEVEL_1G, old, old & ~bits, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
     """Clear bits of a 2M leaf and trace the change, if it is one."""
     at = (row << SHIFT_2M) | index
@@ -77,7 +77,7 @@ def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
         trace_spte_changed(state, PG_LEVEL_2M, was, now, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) -> int:
     """Clear bits of `count` 4K entries from l1[first], which maps `gfn`; only leaves change.
 
@@ -105,13 +105,13 @@ def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) 
     return changed
 
 
-@inlined
+@jit_inline_llvm
 def note_4k_armed(state: MmuState, old: int, bits: int, gfn: int) -> None:
     """Keep an example of a 4K leaf that lost write access or its dirty bit."""
     note_example(state, PROTECT_4K if bits & WRITABLE else CLEAR_DIRTY_4K, PG_LEVEL_4K, old, old & ~bits, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def clear_4k_bits_unlogged(state: MmuState, first: int, count: int, bits: int, gfn: int) -> int:
     """clear_4k_bits() where nobody logs events."""
     keep, changed, lost = 255 & ~bits, 0, 0
@@ -128,7 +128,7 @@ def clear_4k_bits_unlogged(state: MmuState, first: int, count: int, bits: int, g
     return changed
 
 
-@compiled
+@jit
 def clear_leaf_bits(
     state: MmuState, start: int, end: int, levels: int, bits: int, entry: int = work.WORK_PROTECT_4K
 ) -> int:
@@ -166,7 +166,7 @@ def clear_leaf_bits(
     return end
 
 
-@compiled
+@jit
 def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, bits: int, entry: int) -> None:
     """The part of clear_leaf_bits() inside one 1 GiB row: pages [low, high) of it."""
     base, counts, shadow = state.region_of[row] << SHIFT_1G, state.work, shadow_of(state)
@@ -190,7 +190,7 @@ def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, 
         counts[work.WORK_VISIT_HUGE + shadow] += visited - (counts[work.WORK_PROTECT_HUGE] - huge)
 
 
-@inlined
+@jit_inline_llvm
 def write_protect_gfn(state: MmuState, gfn: int) -> None:
     """Write-protect the huge leaf that maps a gfn for CLEAR: MMU_WRITABLE goes too.
 
@@ -210,20 +210,20 @@ def write_protect_gfn(state: MmuState, gfn: int) -> None:
             clear_2m_bits(state, row, index, WRITABLE | MMU_WRITABLE)
 
 
-@inlined
+@jit_inline_llvm
 def low_bits(count: int) -> int:
     """A mask of the lowest `count` bits of 64, as int64."""
     return -1 if count == BITS_PER_LONG else (1 << count) - 1
 
 
-@compiled
+@jit
 def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int) -> None:
     """Arm a 2M leaf that logging tracks whole, if the mask names any page of it. Never merged."""
     if mask != 0 and state.l3[row] & TABLE and state.l2[(row << SHIFT_2M) | index] & PRESENT:
         clear_2m_bits(state, row, index, bits)
 
 
-@woven
+@jit_inline_source
 def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> int:
     """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
 

@@ -7,8 +7,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError, KvmError, MmuvizError
-from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES
+from mmuviz.core.errors import InputError, KvmError, MmuvizError
+from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES
 from mmuviz.mmu.answers import COUNTER_NAMES, TRACEPOINTS, event_fields
 from mmuviz.mmu.config import MAX_GFN, Backing, Memslot
 from mmuviz.mmu.counters import Counters

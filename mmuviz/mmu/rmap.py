@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, exported, inlined
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_exported, jit_inline_llvm
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
     PAGES_PER_2M,
@@ -47,7 +47,7 @@ MIN_FREE_MMU_PAGES: Final = 5
 """Kernel: KVM_MIN_FREE_MMU_PAGES, arch/x86/include/asm/kvm_host.h."""
 
 
-@inlined
+@jit_inline_llvm
 def may_split(state: MmuState) -> bool:
     """Whether shadow pages are left; where not, the split ends with -ENOSPC and the page stays huge.
 
@@ -59,7 +59,7 @@ def may_split(state: MmuState) -> bool:
     return True
 
 
-@compiled
+@jit
 def shadow_split_2m(state: MmuState, row: int, index: int) -> None:
     """Split a 2M leaf of the shadow MMU; a table that was unlinked there is used again, empty.
 
@@ -84,7 +84,7 @@ def shadow_split_2m(state: MmuState, row: int, index: int) -> None:
     trace_split_huge_page(state, PG_LEVEL_2M, old, gfn)
 
 
-@compiled
+@jit
 def shadow_split_1g(state: MmuState, row: int) -> None:
     """Split a 1G leaf of the shadow MMU.
 
@@ -121,7 +121,7 @@ def shadow_split_1g(state: MmuState, row: int) -> None:
     trace_split_huge_page(state, PG_LEVEL_1G, old, gfn)
 
 
-@compiled
+@jit
 def split_rmaps_of_level(
     state: MmuState, start: int, end: int, level: int, entry: int = work.WORK_SPLIT_ENABLE_2M
 ) -> int:
@@ -162,7 +162,7 @@ def split_rmaps_of_level(
                     state.work[entry + work.WORK_SHADOW] += 1
 
 
-@exported
+@jit_inline_exported
 def end_split_call(state: MmuState) -> None:
     """A call of kvm_mmu_try_split_huge_pages() ends: shadow-eager-v1 frees its caches."""
     if state.conf[CONF_SPLIT_CACHES] == CACHES_A_CALL:
@@ -170,7 +170,7 @@ def end_split_call(state: MmuState) -> None:
         state.stat[STAT_SPLIT_DESCS] = 0
 
 
-@compiled
+@jit
 def shadow_try_split_huge_pages(state: MmuState, start: int, end: int) -> None:
     """Both passes over a short range, as CLEAR has it: first every 1G leaf, then every 2M leaf.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
     PAGES_PER_2M,
@@ -48,7 +48,7 @@ SPLIT_DESC_CACHE_OBJECTS: Final = SPTE_ENT_PER_PAGE + 1 + SPLIT_CACHE_OBJECTS
 """pte_list_descs that split_desc_cache holds: 553, filled again below 513."""
 
 
-@inlined
+@jit_inline_llvm
 def account_table(state: MmuState, tables: int) -> None:
     """Count table pages that were linked (or freed, where negative).
 
@@ -60,7 +60,7 @@ def account_table(state: MmuState, tables: int) -> None:
     state.stat[STAT_TABLE_PAGES_PEAK] = max(state.stat[STAT_TABLE_PAGES_PEAK], state.stat[STAT_TABLE_PAGES])
 
 
-@inlined
+@jit_inline_llvm
 def account_table_above(state: MmuState) -> None:
     """Count a root, or a table that covers the first 512 GiB: the recordings leave them out."""
     state.stat[STAT_TABLES_ABOVE] += 1
@@ -68,7 +68,7 @@ def account_table_above(state: MmuState) -> None:
         state.stat[STAT_SHADOW_PAGES] += 1
 
 
-@compiled
+@jit
 def split_2m(state: MmuState, row: int, index: int) -> None:
     """Split the 2M leaf of a row's entry: 512 4K leaves inherit its bits, so none becomes writable.
 
@@ -93,7 +93,7 @@ def split_2m(state: MmuState, row: int, index: int) -> None:
     trace_split_huge_page(state, PG_LEVEL_2M, old, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def note_split_2m(state: MmuState, old: int, gfn: int) -> None:
     """Count a split of a 2M leaf and what its cell has now."""
     state.stat[STAT_SPLITS] += 1
@@ -102,7 +102,7 @@ def note_split_2m(state: MmuState, old: int, gfn: int) -> None:
     note_example(state, SPLIT_2M, PG_LEVEL_2M, old, TABLE, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def note_split_1g(state: MmuState, old: int, gfn: int) -> None:
     """Count a split of a 1G leaf and what its cells have now."""
     state.stat[STAT_SPLITS] += 1
@@ -111,7 +111,7 @@ def note_split_1g(state: MmuState, old: int, gfn: int) -> None:
     note_example(state, SPLIT_1G, PG_LEVEL_1G, old, TABLE, gfn)
 
 
-@compiled
+@jit
 def split_1g(state: MmuState, row: int) -> None:
     """Split the 1G leaf of a row into 512 2M leaves with its bits.
 
@@ -131,7 +131,7 @@ def split_1g(state: MmuState, row: int) -> None:
     trace_split_huge_page(state, PG_LEVEL_1G, old, gfn)
 
 
-@inlined
+@jit_inline_llvm
 def take_split_cache(state: MmuState) -> None:
     """Take one table from the VM-wide caches of eager splitting, if the kernel row has them.
 
@@ -149,7 +149,7 @@ def take_split_cache(state: MmuState) -> None:
     state.stat[STAT_SPLIT_CACHE] -= 1
 
 
-@compiled
+@jit
 def try_split_huge_pages(
     state: MmuState, start: int, end: int, target: int, entry: int = work.WORK_SPLIT_ENABLE_2M
 ) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, exported
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_exported
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGES_PER_1G,
     PAGES_PER_2M,
@@ -42,13 +42,13 @@ TABLES_OF_1G: Final = SPTE_ENT_PER_PAGE + 1
 """Tables that split a 1G block straight down to 4K."""
 
 
-@exported
+@jit_inline_exported
 def cache_capacity(chunk_pages: int) -> int:
     """Tables that the split cache holds for a chunk. Kernel: kvm_mmu_split_nr_page_tables()."""
     return -(-chunk_pages // PAGES_PER_1G) + -(-chunk_pages // PAGES_PER_2M)
 
 
-@compiled
+@jit
 def stage2_split(state: MmuState, start: int, end: int, entry: int = work.WORK_SPLIT_ENABLE_2M) -> int:
     """Split every block of [start, end), chunk by chunk; the cache is filled before a chunk if it lacks any.
 
@@ -80,7 +80,7 @@ def stage2_split(state: MmuState, start: int, end: int, entry: int = work.WORK_S
     return end
 
 
-@compiled
+@jit
 def split_chunk(state: MmuState, row: int, first: int, last: int, entry: int) -> None:
     """Split the blocks that map pages first to last of one 1 GiB row.
 
@@ -110,7 +110,7 @@ def split_chunk(state: MmuState, row: int, first: int, last: int, entry: int) ->
                 state.stat[STAT_SPLIT_CACHE] -= 1
 
 
-@compiled
+@jit
 def stage2_enable_log_dirty_pt_masked(state: MmuState, start: int, end: int, verb: int) -> None:
     """Arm the pages of one mask: protect all from its first to its last, whole blocks among them.
 

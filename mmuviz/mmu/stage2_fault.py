@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import (
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import (
     PAGES_PER_1G,
     PG_LEVEL_1G,
     PG_LEVEL_2M,
@@ -53,7 +53,7 @@ STAGE2_WRITABLE: Final = PRESENT | WRITABLE | DIRTY
 STAGE2_READ_ONLY: Final = PRESENT
 
 
-@compiled
+@jit
 def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, write: int) -> tuple[int, int]:
     """Handle one stage-2 abort.
 
@@ -104,7 +104,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
     return host, path
 
 
-@inlined
+@jit_inline_llvm
 def level_of(state: MmuState, gfn: int) -> int:
     """Level of the leaf that maps a gfn which some leaf maps."""
     row = int(state.row_of[gfn >> SHIFT_1G])
@@ -114,7 +114,7 @@ def level_of(state: MmuState, gfn: int) -> int:
     return PG_LEVEL_2M if huge else PG_LEVEL_4K
 
 
-@woven
+@jit_inline_source
 def relax_perms(state: MmuState, gfn: int, level: int) -> None:
     """Make the leaf of a level that maps a gfn writable where it stands; a local TLBI follows.
 
@@ -130,7 +130,7 @@ def relax_perms(state: MmuState, gfn: int, level: int) -> None:
         map_1g(state, row, STAGE2_WRITABLE)
 
 
-@compiled
+@jit
 def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word: int, host_level: int) -> int:
     """Map a gfn at a level: blocks on the way and what stands there are broken first; returns the PATH.
 
@@ -175,7 +175,7 @@ def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word:
     return path
 
 
-@compiled
+@jit
 def stage2_unmap(state: MmuState, start: int, end: int) -> int:
     """Unmap [start, end): blocks go whole, and a table that is empty then goes too; a TLBI each.
 
@@ -206,7 +206,7 @@ def stage2_unmap(state: MmuState, start: int, end: int) -> int:
     return end
 
 
-@compiled
+@jit
 def unmap_row(state: MmuState, row: int, low: int, high: int) -> None:
     """The part of stage2_unmap() inside one 1 GiB row: pages [low, high) of it."""
     base = state.region_of[row] << SHIFT_1G
@@ -230,7 +230,7 @@ def unmap_row(state: MmuState, row: int, low: int, high: int) -> None:
         page = stop
 
 
-@inlined
+@jit_inline_llvm
 def is_empty_2m(state: MmuState, at: int) -> bool:
     """Whether a 4K table maps nothing."""
     entry, end = at << SHIFT_2M, (at + 1) << SHIFT_2M
@@ -239,7 +239,7 @@ def is_empty_2m(state: MmuState, at: int) -> bool:
     return entry == end
 
 
-@inlined
+@jit_inline_llvm
 def is_empty_row(state: MmuState, row: int) -> bool:
     """Whether a 1G table maps nothing."""
     entry, end = row << SHIFT_2M, (row + 1) << SHIFT_2M
@@ -248,7 +248,7 @@ def is_empty_row(state: MmuState, row: int) -> bool:
     return entry == end
 
 
-@compiled
+@jit
 def free_512g(state: MmuState, at: int) -> None:
     """Free the table of a 512 GiB that maps nothing any more."""
     for row in range(state.region_of.shape[0]):

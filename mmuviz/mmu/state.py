@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmuviz.ground.pages import GFN_BITS, PAGES_PER_1G, SHIFT_1G, SPTE_ENT_PER_PAGE
+from mmuviz.core.pages import GFN_BITS, PAGES_PER_1G, SHIFT_1G, SPTE_ENT_PER_PAGE
 from mmuviz.mmu.work import WORK_ENTRIES
 
 I64 = npt.NDArray[np.int64]

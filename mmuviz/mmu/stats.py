@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mmuviz.ground.pages import (
+from mmuviz.core.pages import (
     BITS_PER_LONG,
     PAGE_BYTES,
     PAGE_HEADER_BYTES,

@@ -8,8 +8,8 @@ all-ones bitmap of initially-all-set counts like any other.
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import compiled, inlined
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K, SHIFT_2M, WORD_SHIFT
+from mmuviz.core.jit import jit, jit_inline_llvm
+from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_4K, SHIFT_2M, WORD_SHIFT
 from mmuviz.mmu import work
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.split import try_split_huge_pages
@@ -21,7 +21,7 @@ def regions_of(base_gfn: int, pages: int) -> int:
     return ((base_gfn + pages - 1) >> SHIFT_2M) - (base_gfn >> SHIFT_2M) + 1
 
 
-@inlined
+@jit_inline_llvm
 def any_page(masks: I64, low: int, high: int) -> bool:
     """Whether a bitmap has any bit of pages [low, high)."""
     page = low
@@ -38,7 +38,7 @@ def any_page(masks: I64, low: int, high: int) -> bool:
     return False
 
 
-@compiled
+@jit
 def count_dirty_round(masks: I64, base: int, pages: int, rounds: I64) -> None:
     """Count a GET: regions it found dirty go up by one, the others start again.
 
@@ -55,7 +55,7 @@ def count_dirty_round(masks: I64, base: int, pages: int, rounds: I64) -> None:
         rounds[region] = rounds[region] + 1 if any_page(masks, low, high) else 0
 
 
-@compiled
+@jit
 def split_non_converging(state: MmuState, base: int, masks: I64, rounds: I64, limit: int, start: int) -> int:
     """Split to 4K the regions that do not converge and have a page in the masks.
 

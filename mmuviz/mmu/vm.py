@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.mmu import host_operations, logging_steps, memslots, word_steps, work
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.compiled import compiled, inlined, woven
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
+from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
+from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_1G, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.collapse import collapse_slot, zap_collapsible_leaves
@@ -175,7 +175,7 @@ def new_walk(
     return Walk(tables, at, buffer, rounds)
 
 
-@woven
+@jit_inline_source
 def count_now(stat: I64, at: I64, first: int) -> None:
     """Write KVM's counters to the entries from one on."""
     at[first + SPLITS], at[first + ZAPS] = stat[STAT_SPLITS], stat[STAT_ZAPS]
@@ -184,7 +184,7 @@ def count_now(stat: I64, at: I64, first: int) -> None:
     at[first + LEAVES], at[first + FLUSHED] = leaves_of(stat), stat[STAT_TLB_FLUSHES]
 
 
-@inlined
+@jit_inline_llvm
 def gfn_of(state: MmuState, at: I64) -> int:
     """The page at which a walk is; -1 of one that goes over a ring."""
     kind = at[KIND]
@@ -197,14 +197,14 @@ def gfn_of(state: MmuState, at: I64) -> int:
     return int(at[AT])
 
 
-@inlined
+@jit_inline_llvm
 def is_1g_leaf(state: MmuState, gfn: int) -> bool:
     """Whether a 1G leaf maps a gfn."""
     row = int(state.row_of[gfn >> SHIFT_1G])
     return row >= 0 and int(state.l3[row]) & PRESENT != 0
 
 
-@woven
+@jit_inline_source
 def begin_part(state: MmuState, at: I64, pages: int) -> None:
     """The next part: it ends where its size divides the place, or with the walk."""
     at[INSIDE], at[LOW] = 1, at[AT]
@@ -218,14 +218,14 @@ def begin_part(state: MmuState, at: I64, pages: int) -> None:
     count_now(state.stat, at, WAS)
 
 
-@compiled
+@jit
 def clear_dirty(state: MmuState, start: int, end: int) -> int:
     """Clear dirty bits of leaves; returns where to go on. Kernel: kvm_mmu_slot_leaf_clear_dirty()."""
     levels = ALL_LEVELS if state.conf[CONF_TDP_MMU] != 0 else 1 << PG_LEVEL_4K
     return clear_leaf_bits(state, start, end, levels, DIRTY, work.WORK_PROTECT_4K)
 
 
-@compiled
+@jit
 def write_protect(state: MmuState, start: int, end: int) -> int:
     """Clear write access of leaves; returns where to go on. Kernel: kvm_mmu_slot_remove_write_access()."""
     levels = ALL_LEVELS
@@ -234,7 +234,7 @@ def write_protect(state: MmuState, start: int, end: int) -> int:
     return clear_leaf_bits(state, start, end, levels, WRITABLE, work.WORK_PROTECT_4K)
 
 
-@compiled
+@jit
 def split(state: MmuState, at: I64) -> None:
     """Split by whoever splits these tables."""
     splitter, entry = state.conf[CONF_SPLITTER], work.WORK_SPLIT_ENABLE_2M
@@ -246,7 +246,7 @@ def split(state: MmuState, at: I64) -> None:
         at[AT] = try_split_huge_pages(state, at[AT], at[HIGH], state.conf[CONF_TRACK_LEVEL], entry)
 
 
-@woven
+@jit_inline_source
 def change_words(state: MmuState, walk: Walk) -> None:
     """Go on with a part of GET, CLEAR, a reset of a ring, or what comes before them."""
     at, kind, words = walk.at, walk.at[KIND], walk.buffer
@@ -264,7 +264,7 @@ def change_words(state: MmuState, walk: Walk) -> None:
             state.ring_at[at[VCPU], RING_RESET_INDEX] = at[AT]
 
 
-@woven
+@jit_inline_source
 def change_some(state: MmuState, walk: Walk) -> None:
     """Go on with the part, to its end or until the event log wants emptying."""
     at, kind = walk.at, walk.at[KIND]
@@ -284,7 +284,7 @@ def change_some(state: MmuState, walk: Walk) -> None:
         change_words(state, walk)
 
 
-@woven
+@jit_inline_source
 def end_part(state: MmuState, at: I64) -> None:
     """The part is over: what it did to KVM's counters, and what comes of that."""
     kind = at[KIND]
@@ -307,7 +307,7 @@ def end_part(state: MmuState, at: I64) -> None:
             state.stat[STAT_TLB_FLUSHES] += gone
 
 
-@compiled
+@jit
 def change_next(state: MmuState, walk: Walk, pages: int) -> int:
     """Carry out the next part of a walk, or go on with the one under way.
 

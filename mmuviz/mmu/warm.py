@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M, PG_LEVEL_2M
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M, PG_LEVEL_2M
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.events import runs_of
 from mmuviz.mmu.features import features_of

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.errors import KvmEinval, KvmEnoent, KvmEnxio
-from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, PAGES_PER_2M, SHIFT_2M
+from mmuviz.core.errors import KvmEinval, KvmEnoent, KvmEnxio
+from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES, PAGES_PER_2M, SHIFT_2M
 from mmuviz.mmu import state as layout
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.arrays import VmArrays

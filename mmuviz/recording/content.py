@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.recording.header import Header, header_of
 from mmuviz.recording.json_values import canonical_json
 from mmuviz.recording.schema import SCHEMA, TABLES, Column
@@ -161,9 +161,9 @@ def read_start(data: bytes) -> Start:
     except (ValueError, RecursionError, TypeError, KeyError, IndexError) as error:
         raise InputError(f"the Recording's header is damaged: {type(error).__name__}; {REMEDY}") from None
     if not isinstance(header, dict):
-        raise InputError(f"the Recording's header is damaged: {shown(header)}; {REMEDY}")
+        raise InputError(f"the Recording's header is damaged: {short_repr(header)}; {REMEDY}")
     if header.get("schema") != SCHEMA:
-        raise InputError(f"the Recording has schema {shown(header.get('schema'))}; it must be {SCHEMA}")
+        raise InputError(f"the Recording has schema {short_repr(header.get('schema'))}; it must be {SCHEMA}")
     _check_entries(entries)
     size = _aligned(end) + sum(_aligned(entry.size) for entry in entries) + DIGEST_BYTES
     if size > MAX_CONTENT_BYTES:
@@ -181,7 +181,7 @@ def _check_entries(entries: list[ColumnEntry]) -> None:
     for entry in entries:
         lengths = entry.shape
         if not all(type(length) is int and 0 <= length < MAX_CONTENT_BYTES for length in lengths):
-            raise InputError(f"the Recording's header is damaged: shape {shown(lengths)}; {REMEDY}")
+            raise InputError(f"the Recording's header is damaged: shape {short_repr(lengths)}; {REMEDY}")
         found.append(
             (entry.table, entry.name, entry.dtype, entry.coding, lengths[1] if len(lengths) == 2 else -len(lengths) + 1)
         )

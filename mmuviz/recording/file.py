@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.recording import content, gzip_file, whole_file
 from mmuviz.recording.recording import Recording
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.recording.schema import TABLES, VCPU_SHARES, Column
 from mmuviz.recording.stall_buckets import bucket_end_ps, bucket_start_ps
 from mmuviz.recording.table import Array
@@ -51,7 +51,7 @@ def flat_columns(recording: Recording, table: str) -> dict[str, FlatColumn]:
         InputError: there is no such table.
     """
     if table not in TABLES:
-        raise InputError(f"table {shown(table)} must be one of {', '.join(TABLES)}")
+        raise InputError(f"table {short_repr(table)} must be one of {', '.join(TABLES)}")
     if table == "stalls":
         return _histogram(recording)
     columns = _places(recording, table)

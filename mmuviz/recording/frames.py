@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.recording.flat import FlatColumn, flat_columns
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def frame_of(recording: Recording, table: str, kind: str = "pandas") -> Any:  # 
         InputError: there is no such table or kind, or the package is not installed.
     """
     if kind not in KINDS:
-        raise InputError(f"frame kind {shown(kind)} must be one of {', '.join(KINDS)}")
+        raise InputError(f"frame kind {short_repr(kind)} must be one of {', '.join(KINDS)}")
     columns = flat_columns(recording, table)
     package = required(KINDS[kind])
     return _pandas(package, columns) if kind == "pandas" else arrow_of(columns)

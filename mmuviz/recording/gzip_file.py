@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import Final
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.recording.content import DIGEST_BYTES, PREFIX, REMEDY, read_start, text_end
 
 LEVEL: Final = 6

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from pydantic import ValidationError as PydanticError
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.recording.json_values import freeze, thaw
 from mmuviz.recording.schema import CALL_KINDS, CAUSES, MAX_BINS, MAX_COUNT, MAX_VCPUS, SCHEMA
 
@@ -159,13 +159,13 @@ def header_of(document: Mapping[str, Any]) -> Header:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "header"
         rule = f"{first['msg'].removeprefix('Value error, ')}; see docs/recording-file.md"
-        raise InputError(f"recording header: {where}={shown(first['input'])}: {rule}") from None
+        raise InputError(f"recording header: {where}={short_repr(first['input'])}: {rule}") from None
     for name, found, must in (
         ("causes", header.causes, CAUSES),
         ("vocabularies.call_kinds", header.vocabularies.call_kinds, CALL_KINDS),
     ):
         if found != must:
-            raise InputError(f"recording header: {name}={shown(found)} must be {', '.join(must)}")
+            raise InputError(f"recording header: {name}={short_repr(found)} must be {', '.join(must)}")
     if not (header.bins - 1) * header.bin_ps <= header.end_ps <= header.bins * header.bin_ps:
         raise InputError(
             f"recording header: end_ps={header.end_ps} must lie in the last of {header.bins} bins of {header.bin_ps} ps"

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy.typing as npt
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.recording import content, gzip_file, whole_file
 from mmuviz.recording.checks import check_tables
 from mmuviz.recording.drawing import draw
@@ -62,7 +62,7 @@ class Recording:
 
     def __init__(self, header: Header, tables: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
         if unknown := sorted(set(tables) - set(TABLES)):
-            raise InputError(f"recording: {shown(unknown[0])} is no table; there are {', '.join(TABLES)}")
+            raise InputError(f"recording: {short_repr(unknown[0])} is no table; there are {', '.join(TABLES)}")
         if missing := [name for name in TABLES if name not in tables]:
             raise InputError(f"recording: table {missing[0]} is missing; there must be {', '.join(TABLES)}")
         checked = {name: Table(name, tables[name]) for name in TABLES}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.recording.schema import MAX_COUNT, TABLES, Column
 
 Array = npt.NDArray[Any]
@@ -31,7 +31,7 @@ class Table(Mapping[str, Array]):
     def __init__(self, name: str, columns: Mapping[str, npt.ArrayLike]) -> None:
         specs = {column.name: column for column in TABLES[name]}
         if unknown := sorted(set(columns) - set(specs)):
-            raise InputError(f"recording: {name}.{shown(unknown[0])} is no column; there are {', '.join(specs)}")
+            raise InputError(f"recording: {name}.{short_repr(unknown[0])} is no column; there are {', '.join(specs)}")
         if missing := [each for each in specs if each not in columns]:
             raise InputError(f"recording: {name}.{missing[0]} is missing; there must be {', '.join(specs)}")
         self.name = name

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.header import Header
 from mmuviz.recording.schema import CALL_KINDS, FAULT_KINDS, IOCTLS, SIZES, SPLIT_PLACES, WHOLE_FAULT
 from mmuviz.recording.stall_buckets import PS_PER_NS, quantile_ns

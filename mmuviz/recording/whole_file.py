@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from mmuviz.ground.errors import InputError, shown
-from mmuviz.ground.regular_file import open_regular
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.regular_file import open_regular
 
 MAX_FILE_BYTES: Final = 1 << 27
 
@@ -59,7 +59,7 @@ def write(path: Path, data: bytes) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else shown(str(error))
+        reason = error.strerror if isinstance(error, OSError) else short_repr(str(error))
         raise InputError(f"cannot write {path}: {reason}; name a file in a folder that you may write") from None
 
 
@@ -73,7 +73,7 @@ def check_place(path: Path) -> None:
         target = path.resolve()
         mode = target.stat().st_mode if target.exists() else None
     except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else shown(str(error))
+        reason = error.strerror if isinstance(error, OSError) else short_repr(str(error))
         raise InputError(f"cannot write {path}: {reason}; name another file") from None
     if mode is None and path.is_symlink():
         raise InputError(f"cannot write {path}: it is a link that leads nowhere; name another file")

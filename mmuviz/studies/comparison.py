@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Final, Self
 
+from mmuviz.core.errors import InputError, MmuvizError, short_repr
 from mmuviz.engine.choices.annotations import field_at
 from mmuviz.engine.choices.scenario import TEXTS, Scenario
 from mmuviz.engine.choices.units import size_text, time_text
-from mmuviz.ground.errors import InputError, MmuvizError, shown
 from mmuviz.studies.overrides import overridden, steps_of, value_of
 from mmuviz.studies.policies import policy_name
 
@@ -54,7 +54,7 @@ class Comparison:
         """
         variants: object = self.variants
         if not isinstance(variants, list | tuple) or not FEWEST <= len(variants) <= MOST:
-            many = len(variants) if isinstance(variants, list | tuple) else shown(variants)
+            many = len(variants) if isinstance(variants, list | tuple) else short_repr(variants)
             raise InputError(f"variants={many} must be {FEWEST} to {MOST} sets of overrides")
         given = self.base.given()
         scenarios = tuple(_variant(given, index, each) for index, each in enumerate(self.variants))
@@ -105,7 +105,7 @@ class Comparison:
             name, equals, values = vary.partition("=")
             steps_of(name)
             if not equals or not values:
-                raise InputError(f"vary={shown(vary)} must be FIELD=VALUE,VALUE,…, e.g. vm.kernel=6.1,6.12")
+                raise InputError(f"vary={short_repr(vary)} must be FIELD=VALUE,VALUE,…, e.g. vm.kernel=6.1,6.12")
             others = [{name: value_of(name, each)} for each in values.split(",")]
             sets = [{**one, **other} for one, other in product(sets, others)]
         return cls(base, tuple(sets), other_streams=bool(vary))
@@ -117,7 +117,9 @@ class Comparison:
 
 def _variant(given: Mapping[str, Any], index: int, overrides: object) -> Scenario:
     if not isinstance(overrides, Mapping):
-        raise InputError(f'variants[{index}]={shown(overrides)} must be a table of overrides, e.g. policy = "lazy"')
+        raise InputError(
+            f'variants[{index}]={short_repr(overrides)} must be a table of overrides, e.g. policy = "lazy"'
+        )
     texts = [name for name in (*TEXTS, "variants", "label") if name in overrides]
     if texts:
         raise InputError(f"variants[{index}].{texts[0]} is none: what differs names a variant; leave it out")

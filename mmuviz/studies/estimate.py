@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple, Protocol
 
+from mmuviz.core.errors import InputError
+from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_2M, pages_per_hpage
 from mmuviz.engine.choices.memory import MemslotChoices
 from mmuviz.engine.choices.phases import PhasesWorkload, Timed
 from mmuviz.engine.choices.scenario import Scenario
@@ -16,8 +18,6 @@ from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.live_rounds import LiveRounds
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.without_logging import WithoutLogging
-from mmuviz.ground.errors import InputError
-from mmuviz.ground.pages import BITS_PER_LONG, PAGES_PER_2M, pages_per_hpage
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Backing
 from mmuviz.workloads.pattern import PS_PER_S, Pattern

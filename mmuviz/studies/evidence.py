@@ -16,11 +16,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from mmuviz.core.jit import COMPILED_ROOMS, PACKAGE
+from mmuviz.core.version import __version__
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.ground.compiled import COMPILED_ROOMS, PACKAGE
-from mmuviz.ground.version import __version__
 from mmuviz.mmu.kvm_recording import read_document
 from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import read_measurements

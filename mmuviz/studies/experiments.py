@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from mmuviz.ground.errors import MmuvizError, one_line, shown
+from mmuviz.core.errors import MmuvizError, one_line, short_repr
 from mmuviz.studies.measurements import Measurement
 from mmuviz.studies.point_scenarios import SECONDS, Experiment, NotCoveredError
 from mmuviz.studies.published_fields import from_fields
@@ -44,4 +44,4 @@ def experiment_of(point: Measurement) -> Experiment:
     units = UNITS_OF.get(made.metric, tuple(SECONDS))
     if point.unit in units:
         return made
-    raise NotCoveredError(f"unit {shown(point.unit)} of {shown(point.metric)} is none of {', '.join(units)}")
+    raise NotCoveredError(f"unit {short_repr(point.unit)} of {short_repr(point.metric)} is none of {', '.join(units)}")

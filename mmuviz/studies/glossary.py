@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 
 FILE: Final = "glossary.md"
 PACKAGE: Final = Path(__file__).resolve().parent.parent

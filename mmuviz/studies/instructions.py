@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
+from mmuviz.core.errors import MmuvizError
 from mmuviz.costs.counted import Release
 from mmuviz.costs.ledger import COSTS, SCALE, lookup
-from mmuviz.ground.errors import MmuvizError
 from mmuviz.mmu.features import parse_release
 from mmuviz.mmu.kvm_recording import read_document
 from mmuviz.studies.instruction_counts import counts_of_ops

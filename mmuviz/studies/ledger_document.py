@@ -11,7 +11,7 @@ from mmuviz.costs.listing import source_of
 from mmuviz.mmu.features import PRESETS, SERIES
 
 SCHEMA: Final = "mmuviz-ledger/1"
-PER_VALUE: Final = ("unit", "value", "low", "high", "source", "says", "derived")
+PER_VALUE: Final = ("unit", "value", "low", "high", "source", "description", "derived")
 
 
 def ledger_document() -> dict[str, Any]:
@@ -31,8 +31,8 @@ def ledger_document() -> dict[str, Any]:
         "code": code,
         "kernels": {each.name: _stand_ins(each.release) for each in (*PRESETS.values(), *SERIES.values())},
         "constants": {
-            name: {"unit": unit, "low": low, "high": high, "says": says}
-            for name, (unit, low, high, says) in MEANING.items()
+            name: {"unit": unit, "low": low, "high": high, "description": description}
+            for name, (unit, low, high, description) in MEANING.items()
         },
         "hosts": {name: _host(profile) for name, profile in PROFILES.items()},
     }
@@ -44,7 +44,7 @@ def _stand_ins(release: tuple[int, int]) -> dict[str, str]:
 
 def _host(profile: HostProfile) -> dict[str, Any]:
     return {
-        "says": profile.says,
+        "description": profile.description,
         "arch": profile.arch,
         "extrapolated": profile.extrapolated,
         "fitted_to": list(profile.rows_used),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from mmuviz.core.pages import BITS_PER_LONG, SPTE_ENT_PER_PAGE
 from mmuviz.engine.choices.recorded import packaged_recordings, recording_document
-from mmuviz.ground.pages import BITS_PER_LONG, SPTE_ENT_PER_PAGE
 from mmuviz.mmu.features import features_of
 
 LOST: Final = "lost"

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from mmuviz.ground.errors import InputError
-from mmuviz.ground.regular_file import open_regular
+from mmuviz.core.errors import InputError
+from mmuviz.core.regular_file import open_regular
 from mmuviz.mmu.kvm_recording import MAX_FILE_BYTES
 
 SHIPPED: Final = "published/measurements.json"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from mmuviz.ground.errors import MmuvizError
+from mmuviz.core.errors import MmuvizError
 from mmuviz.mmu.kvm_recording import SCHEMA
 from mmuviz.studies.comparison import POLICY_FIELDS, differing, flat
 from mmuviz.studies.packaged_scenarios import ORDER

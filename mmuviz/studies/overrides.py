@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.choices.annotations import field_at, models_in, tag_of
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.ground.errors import InputError, shown
 from mmuviz.studies.policies import policy_overrides
 
 LEFT_OUT: Final = None
@@ -35,7 +35,9 @@ def steps_of(field: str) -> list[str | int]:
     for part in field.split(".") if len(field) <= 200 else [""]:
         found = _STEP.fullmatch(part)
         if found is None:
-            raise InputError(f"field {shown(field)} must be names with dots between, e.g. vm.kernel or memory[0].size")
+            raise InputError(
+                f"field {short_repr(field)} must be names with dots between, e.g. vm.kernel or memory[0].size"
+            )
         steps += [found[1]] if found[2] is None else [found[1], int(found[2])]
     return steps
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mmuviz.ground.errors import InputError, one_line, shown
+from mmuviz.core.errors import InputError, one_line, short_repr
 
 TOOL: Final = "dirty_log_perf_test"
 _PREFIX: Final = re.compile(r"^(?:\s*(?:>|\||#(?!\s*selftests)|\[ *\d+\.\d+\]))*\s*")
@@ -112,7 +112,9 @@ def rows_of(text: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
 def _check_names(given: Mapping[str, str]) -> None:
     for name in given:
         if name not in (*NEEDED, *OPTIONAL):
-            raise InputError(f"--set {shown(name)} is no field of a run; fields are {', '.join((*NEEDED, *OPTIONAL))}")
+            raise InputError(
+                f"--set {short_repr(name)} is no field of a run; fields are {', '.join((*NEEDED, *OPTIONAL))}"
+            )
 
 
 def _runs(text: str) -> Iterator[_Run]:
@@ -164,7 +166,7 @@ def command_fields(words: str) -> dict[str, Any]:
     source = options.get("s", "anonymous")
     backing = BACKINGS.get(source.replace("shared_hugetlb", "anonymous_hugetlb_2mb"))
     if backing is None:
-        raise InputError(f"{TOOL} -s {shown(source)}: the model has {', '.join(BACKINGS)}")
+        raise InputError(f"{TOOL} -s {short_repr(source)}: the model has {', '.join(BACKINGS)}")
     return {
         "vcpus": _count(options.get("v", "1"), "-v"),
         "mem_per_vcpu_mib": _mib(options.get("b", "1G"), "-b"),
@@ -180,7 +182,7 @@ def _options(words: str) -> dict[str, str]:
     try:
         left = shlex.split(words, comments=True)
     except ValueError as error:
-        raise InputError(f"{TOOL} {shown(words.strip())}: {one_line(str(error))}") from error
+        raise InputError(f"{TOOL} {short_repr(words.strip())}: {one_line(str(error))}") from error
     found: dict[str, str] = {}
     while left and left[0].startswith("-"):
         word = left.pop(0)
@@ -192,7 +194,7 @@ def _options(words: str) -> dict[str, str]:
             if rest:
                 left.insert(0, f"-{rest}")
         else:
-            raise InputError(f"{TOOL} {shown(word)}: it has no such option, or its value is missing")
+            raise InputError(f"{TOOL} {short_repr(word)}: it has no such option, or its value is missing")
     return found
 
 
@@ -204,7 +206,7 @@ def _percent(options: Mapping[str, str]) -> int:
 
 def _count(text: str, where: str) -> int:
     if not re.fullmatch(r"\d{1,7}", text):
-        raise InputError(f"{where}={shown(text)} must be a whole number")
+        raise InputError(f"{where}={short_repr(text)} must be a whole number")
     return int(text)
 
 
@@ -212,7 +214,7 @@ def _mib(text: str, where: str) -> int:
     found = _SIZE.fullmatch(text)
     size = int(found["count"]) << {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}[found["unit"].lower()] if found else 0
     if not MIB <= size <= 1 << 43 or size % MIB:
-        raise InputError(f"{where}={shown(text)} must be a size in whole MiB, e.g. 512M or 1G")
+        raise InputError(f"{where}={short_repr(text)} must be a size in whole MiB, e.g. 512M or 1G")
     return size // MIB
 
 
@@ -222,7 +224,7 @@ def _workload(run: _Run, given: Mapping[str, str]) -> tuple[dict[str, Any], str]
     if "cmd" in given:
         asked = _COMMAND.search(given["cmd"].strip())
         if asked is None:
-            raise InputError(f"cmd={shown(given['cmd'])} must be a command of {TOOL}")
+            raise InputError(f"cmd={short_repr(given['cmd'])} must be a command of {TOOL}")
         work |= command_fields(asked[1])
     if "mode" not in work and any("get_dirty_log" in each for each in run.times):
         work["mode"] = MANUAL if any("clear_dirty_log" in each for each in run.times) else LEGACY
@@ -247,7 +249,7 @@ def _typed(name: str, value: str) -> Any:  # noqa: ANN401 - a count, a switch, o
     if name == "mode" and value in ("legacy", "manual"):
         return LEGACY if value == "legacy" else MANUAL
     if name == "backing" and value not in BACKINGS.values():
-        raise InputError(f"backing={shown(value)} must be one of {', '.join(BACKINGS.values())}")
+        raise InputError(f"backing={short_repr(value)} must be one of {', '.join(BACKINGS.values())}")
     if name == "strategy" and value not in ("eager", "lazy"):
-        raise InputError(f"strategy={shown(value)} must be eager or lazy")
+        raise InputError(f"strategy={short_repr(value)} must be eager or lazy")
     return value

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mmuviz.core.errors import short_repr
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_1G
 from mmuviz.engine.choices.driver import Driver
 from mmuviz.engine.choices.host import Host
 from mmuviz.engine.choices.memory import MemslotChoices
@@ -16,8 +18,6 @@ from mmuviz.engine.choices.workload import (
     SequentialWorkload,
 )
 from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
-from mmuviz.ground.errors import shown
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_1G
 from mmuviz.mmu.config import Backing, DirtyLogMode
 from mmuviz.studies.measurements import Measurement
 
@@ -70,7 +70,7 @@ def whole(workload: dict[str, Any], field: str, default: int | None = None) -> i
     """
     value = workload.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
-        raise NotCoveredError(f"{field} is {shown(value)}, not a count up to {MOST}")
+        raise NotCoveredError(f"{field} is {short_repr(value)}, not a count up to {MOST}")
     return value
 
 
@@ -110,7 +110,7 @@ def metric_of(metric: str) -> tuple[str, int]:
         return READ_AS[found[2]], int(found[1])
     if metric in SINGLE:
         return SINGLE[metric], 0
-    raise NotCoveredError(f"the model has no reading for {shown(metric)}")
+    raise NotCoveredError(f"the model has no reading for {short_repr(metric)}")
 
 
 def bounded_gib(gib: int) -> int:
@@ -164,7 +164,7 @@ def perf_test(
     gib = whole(work, "mem_per_vcpu_gib", 1)
     backing = BACKINGS.get(str(work.get("backing", "hugetlb_1g")))
     if backing is None:
-        raise NotCoveredError(f"backing={shown(work.get('backing'))} is none of {', '.join(BACKINGS)}")
+        raise NotCoveredError(f"backing={short_repr(work.get('backing'))} is none of {', '.join(BACKINGS)}")
     bounded_gib(gib * vm.vcpus * max(iteration, 1))
     share = whole(work, "write_pct", 100)
     if share > 100:

@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.engine.choices.vm import VmChoices
-from mmuviz.ground.errors import InputError, shown
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.mmu.config import DirtyLogMode
 
 DEFAULT_CHUNK: Final = PAGES_PER_2M * PAGE_BYTES
@@ -89,7 +89,7 @@ def policy_overrides(name: object, vm: object) -> dict[str, Any]:
     if not isinstance(name, str) or name not in POLICIES:
         near = difflib.get_close_matches(str(name)[:60], POLICIES, 1, 0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"policy={shown(name)} must be one of {', '.join(POLICIES)}{hint}")
+        raise InputError(f"policy={short_repr(name)} must be one of {', '.join(POLICIES)}{hint}")
     policy, given = POLICIES[name], vm if isinstance(vm, Mapping) else {}
     found: dict[str, Any] = {"vm.dirty_log_mode": str(policy.mode)}
     if given.get("vendor") == "arm64" or given.get("mmu") == "stage2":

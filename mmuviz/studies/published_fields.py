@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mmuviz.core.errors import short_repr
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.choices.phases import Workload
 from mmuviz.engine.choices.units import size_of
 from mmuviz.engine.choices.vm import VmChoices
 from mmuviz.engine.choices.workload import SequentialWorkload, UniformRandomWorkload
 from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
-from mmuviz.ground.errors import shown
 from mmuviz.studies.measurements import Measurement
 from mmuviz.studies.point_scenarios import (
     BACKINGS,
@@ -67,7 +67,7 @@ def from_fields(point: Measurement) -> Experiment:
     missing += ["strategy"] if not point.strategy else []
     missing += ["mem_per_vcpu_gib"] if not any(name in work for name in MEMORIES) else []
     if work.get("tool") not in (None, "", TOOL):
-        raise NotCoveredError(f"tool={shown(work['tool'])} is none of {TOOL}")
+        raise NotCoveredError(f"tool={short_repr(work['tool'])} is none of {TOOL}")
     if missing:
         raise NotCoveredError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     vm, (host, assumed) = _vm(point), _host(work)
@@ -91,7 +91,7 @@ def _mib(work: dict[str, Any], vcpus: int) -> int:
 
 def _one_of(name: str, value: str, known: dict[str, Any]) -> Any:  # noqa: ANN401 - of the table's values
     if value not in known:
-        raise NotCoveredError(f"{name}={shown(value)} is none of {', '.join(known)}")
+        raise NotCoveredError(f"{name}={short_repr(value)} is none of {', '.join(known)}")
     return known[value]
 
 
@@ -99,7 +99,7 @@ def _vm(point: Measurement) -> VmChoices:
     work, mmu = point.workload, mmu_of(point.workload)
     eager = point.strategy.startswith("eager")
     if not eager and not point.strategy.startswith("lazy"):
-        raise NotCoveredError(f"strategy={shown(point.strategy)} must begin with eager or lazy")
+        raise NotCoveredError(f"strategy={short_repr(point.strategy)} must begin with eager or lazy")
     fields: dict[str, Any] = {"kernel": str(work["kernel"]), "mmu": mmu, "dirty_log_mode": mode_of(work)}
     fields["vcpus"] = whole(work, "vcpus")
     if mmu == "stage2":
@@ -128,7 +128,7 @@ def mmu_of(work: dict[str, Any]) -> str:
         return "tdp"
     found = next((mmu for part, mmu in MMUS if part in words), None)
     if found is None:
-        raise NotCoveredError(f"mmu={shown(work['mmu'])} is none of {', '.join(sorted(NEAREST))}")
+        raise NotCoveredError(f"mmu={short_repr(work['mmu'])} is none of {', '.join(sorted(NEAREST))}")
     return found
 
 
@@ -137,7 +137,7 @@ def _host(work: dict[str, Any]) -> tuple[str, str]:
     named = work.get("host")
     if named is not None:
         if named not in PROFILES:
-            raise NotCoveredError(f"host={shown(named)} is none of {', '.join(PROFILES)}")
+            raise NotCoveredError(f"host={short_repr(named)} is none of {', '.join(PROFILES)}")
         return str(named), ""
     vcpus, mmu = whole(work, "vcpus"), mmu_of(work)
     nearest = NEAREST[mmu]
@@ -153,5 +153,5 @@ def _workload(work: dict[str, Any]) -> Workload:
         raise NotCoveredError(f"write_pct={share} is no percentage")
     access = str(work.get("access", "sequential"))
     if access not in ("sequential", "random"):
-        raise NotCoveredError(f"access={shown(access)} is none of sequential, random")
+        raise NotCoveredError(f"access={short_repr(access)} is none of sequential, random")
     return UniformRandomWorkload(write_percent=share) if access == "random" else SequentialWorkload(write_percent=share)

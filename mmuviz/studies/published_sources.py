@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Final
 
+from mmuviz.core.errors import short_repr
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.engine.choices.driver import Driver
 from mmuviz.engine.choices.phases import Workload
 from mmuviz.engine.choices.scenario import Scenario
@@ -23,8 +25,6 @@ from mmuviz.engine.choices.workload import (
 from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.pre_split import PreSplit
-from mmuviz.ground.errors import shown
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.mmu.config import Backing, DirtyLogMode
 from mmuviz.studies.measurements import Measurement, read_measurements
 from mmuviz.studies.point_scenarios import (
@@ -154,7 +154,9 @@ def arm_chunks(point: Measurement) -> Experiment:
     """arm64: eager splitting of 1G pages in chunks of either size."""
     chunk = CHUNKS.get(str(point.workload.get("split_chunk")))
     if chunk is None:
-        raise NotCoveredError(f"split_chunk={shown(point.workload.get('split_chunk'))} is none of {', '.join(CHUNKS)}")
+        raise NotCoveredError(
+            f"split_chunk={short_repr(point.workload.get('split_chunk'))} is none of {', '.join(CHUNKS)}"
+        )
     vm = VmChoices(
         kernel="6.5",
         dirty_log_mode=mode_of(point.workload),
@@ -207,7 +209,7 @@ def start_cost(point: Measurement) -> Experiment:
     backing = sizes.get(str(work["page_size"])) if "page_size" in work else Backing.THP
     gib = whole(work, "pressure_gib", whole(work, "mem_gib", 0))
     if backing is None:
-        raise NotCoveredError(f"page_size={shown(work.get('page_size'))} is none of {', '.join(sizes)}")
+        raise NotCoveredError(f"page_size={short_repr(work.get('page_size'))} is none of {', '.join(sizes)}")
     host = "kunpeng_920" if arm else "xeon_6152"
     scenario = scenario_of(vm, bounded_gib(gib) * MIB_PER_GIB, backing, IdleWorkload(), EnableOnly(), host)
     return Experiment("start_cost", scenario, "enable")

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.mmu.events import expand, merged_runs
 from mmuviz.mmu.kvm_recording import MAX_PAGE
 from mmuviz.mmu.state import I64
@@ -52,16 +52,18 @@ def events_by_class(rows: object, most: int | None = None) -> dict[EventClass, E
     total = 0
     for row in rows_of(rows, "events"):
         if not isinstance(row, list) or len(row) != 3:
-            raise InputError(f"events row {shown(row)} must be [class, count, runs]")
+            raise InputError(f"events row {short_repr(row)} must be [class, count, runs]")
         name, count = _class_of(row[0]), row[1]
         if name in found:
-            raise InputError(f"events {shown(row[0])} must stand in one row; put its runs together")
+            raise InputError(f"events {short_repr(row[0])} must stand in one row; put its runs together")
         if type(count) is not int or not 0 <= count <= MAX_PAGE:
-            raise InputError(f"events {shown(row[0])}: count {shown(count)} must be a whole number from 0")
+            raise InputError(f"events {short_repr(row[0])}: count {short_repr(count)} must be a whole number from 0")
         runs = None if row[2] is None else _runs_of(row[2], row[0])
         total += 0 if runs is None else int(runs[:, 2].sum())
         if most is not None and total > most:
-            raise InputError(f"events: {total} up to {shown(row[0])}, an op must have at most {most}; make several ops")
+            raise InputError(
+                f"events: {total} up to {short_repr(row[0])}, an op must have at most {most}; make several ops"
+            )
         found[name] = Events(count, None if runs is None else merged_runs(runs))
     return found
 
@@ -79,20 +81,22 @@ def rows_of(value: object, what: str) -> list[Any]:
 
 def _class_of(value: object) -> EventClass:
     if not isinstance(value, list) or not value or any(type(part) not in (str, int) for part in value):
-        raise InputError(f"events: class {shown(value)} must be a list of words and whole numbers")
+        raise InputError(f"events: class {short_repr(value)} must be a list of words and whole numbers")
     return tuple(value)
 
 
 def _runs_of(value: object, name: object) -> I64:
     if not isinstance(value, list):
-        raise InputError(f"events {shown(name)}: runs must be a list or null, not {type(value).__name__}")
+        raise InputError(f"events {short_repr(name)}: runs must be a list or null, not {type(value).__name__}")
     for run in value:
         if not isinstance(run, list) or len(run) != 3 or any(type(number) is not int for number in run):
-            raise InputError(f"events {shown(name)}: run {shown(run)} must be [first gfn, stride, times]")
+            raise InputError(f"events {short_repr(name)}: run {short_repr(run)} must be [first gfn, stride, times]")
         first, stride, times = run
         last = first + stride * max(times - 1, 0)
         if not 0 <= times <= MAX_PAGE or min(first, last) < 0 or max(first, last) > MAX_PAGE:
-            raise InputError(f"events {shown(name)}: run {shown(run)} must have times from 0, gfns 0 to {MAX_PAGE}")
+            raise InputError(
+                f"events {short_repr(name)}: run {short_repr(run)} must have times from 0, gfns 0 to {MAX_PAGE}"
+            )
     # A run of one may say any stride; 64 bits need not hold it.
     kept = [[first, stride if times > 1 else 0, times] for first, stride, times in value]
     return np.array(kept, dtype=np.int64).reshape(-1, 3)

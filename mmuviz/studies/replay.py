@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
-from mmuviz.ground.errors import MmuvizError
+from mmuviz.core.errors import MmuvizError
 from mmuviz.mmu.kvm_recording import read_document
 from mmuviz.mmu.replay import TOO_LARGE, replay_document
 from mmuviz.studies.migrations.document import is_migration

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from mmuviz.core.errors import InputError, MmuvizError, one_line, short_repr
 from mmuviz.engine.choices.recorded import packaged_recordings
 from mmuviz.engine.choices.scenario import LONGEST_TEXT, TEXTS, Focus, Scenario
 from mmuviz.engine.choices.units import size_text, time_text
 from mmuviz.engine.run import check_focus, spans_of
-from mmuviz.ground.errors import InputError, MmuvizError, one_line, shown
 from mmuviz.studies.comparison import FEWEST, MOST, POLICY_FIELDS, Comparison, flat
 from mmuviz.studies.estimate import MOST_BYTES, NS_PER_S, Cost, cost_of
 from mmuviz.studies.overrides import apply_overrides, overridden, steps_of
@@ -113,16 +113,16 @@ def request_of(body: object) -> Request:
 def _fields(body: object) -> dict[str, Any]:
     """The request's fields, with nothing in them that cannot be printed or compared."""
     if not isinstance(body, dict):
-        raise RequestError("", f"{shown(body)} is no request; send an object with {', '.join(FIELDS)}")
+        raise RequestError("", f"{short_repr(body)} is no request; send an object with {', '.join(FIELDS)}")
     for name in body:
         if name not in FIELDS:
             near = difflib.get_close_matches(str(name)[:60], FIELDS, 1, 0.5)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise RequestError("", f"{shown(name)} is no field of a request; {hint}Fields are {', '.join(FIELDS)}")
+            raise RequestError("", f"{short_repr(name)} is no field of a request; {hint}Fields are {', '.join(FIELDS)}")
     for name, value in body.items():
         for each in _values(name, value):
             if isinstance(each, str) and (len(each) > LONGEST_TEXT or not _is_text(each)):
-                raise RequestError(name, f"{name} has {shown(each)}; text must be UTF-8 of at most {LONGEST_TEXT}")
+                raise RequestError(name, f"{name} has {short_repr(each)}; text must be UTF-8 of at most {LONGEST_TEXT}")
             if isinstance(each, float) and not math.isfinite(each):
                 raise RequestError(name, f"{name} has {each}; numbers must be finite")
     return body
@@ -156,14 +156,14 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     if fields.get("base") is not None:
         raise RequestError("document", "document stands in place of base; give one of them")
     if not isinstance(given, dict):
-        raise RequestError("document", f"document={shown(given)} must be an object with the fields of a Scenario")
+        raise RequestError("document", f"document={short_repr(given)} must be an object with the fields of a Scenario")
     return dict(given)
 
 
 def _check_variants(given: object) -> None:
     """Of a document that somebody else wrote."""
     if not isinstance(given, list) or len(given) > MOST or not all(isinstance(each, dict) for each in given):
-        raise RequestError("variants", f"variants={shown(given)} must be at most {MOST} sets of overrides")
+        raise RequestError("variants", f"variants={short_repr(given)} must be at most {MOST} sets of overrides")
     for index, each in enumerate(given):
         name = each.get("policy", DEFAULT_POLICY)
         if not isinstance(name, str) or name not in POLICIES:
@@ -180,7 +180,8 @@ def _document(base: object) -> dict[str, Any]:
         words = base[:80] if isinstance(base, str) else ""
         near = difflib.get_close_matches(words, ORDER, 1, 0.5) or difflib.get_close_matches(words, names, 1, 0)
         raise RequestError(
-            "base", f"base={shown(base)} is no entry of the catalogue; did you mean {near[0] if words else DEFAULT}?"
+            "base",
+            f"base={short_repr(base)} is no entry of the catalogue; did you mean {near[0] if words else DEFAULT}?",
         )
     return scenario_document(base)
 
@@ -189,14 +190,14 @@ def _overrides(given: object) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, dict) or len(given) > MOST_SET:
-        many = f"of {len(given)} fields" if isinstance(given, dict) else shown(given)
+        many = f"of {len(given)} fields" if isinstance(given, dict) else short_repr(given)
         raise RequestError("set", f"set={many} must be an object of at most {MOST_SET} fields, e.g. vm.kernel")
     for name, value in given.items():
         if name == "variants" or name.startswith(("variants.", "variants[")):
             raise RequestError(name, "variants is no field of set; policies says what is compared")
         longest = LONGEST_TEXT if name in TEXTS else LONGEST_VALUE
         if isinstance(value, str) and len(value) > longest:
-            raise RequestError(name, f"{shown(name)} has {len(value)} characters; give at most {longest}")
+            raise RequestError(name, f"{short_repr(name)} has {len(value)} characters; give at most {longest}")
         if name == "policy" and (not isinstance(value, str) or value not in POLICIES):
             raise RequestError(name, _no_policy(name, value))
         try:
@@ -209,20 +210,20 @@ def _overrides(given: object) -> dict[str, Any]:
 def _no_policy(where: str, value: object) -> str:
     near = difflib.get_close_matches(str(value)[:60], POLICIES, 1, 0.4)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"{where}={shown(value)} is no policy; {hint}Choose one of {', '.join(POLICIES)}"
+    return f"{where}={short_repr(value)} is no policy; {hint}Choose one of {', '.join(POLICIES)}"
 
 
 def _policies(given: object) -> list[str] | None:
     if given is None:
         return None
     if not isinstance(given, list) or not 1 <= len(given) <= MOST:
-        many = f"{len(given)} names" if isinstance(given, list) else shown(given)
+        many = f"{len(given)} names" if isinstance(given, list) else short_repr(given)
         raise RequestError("policies", f"policies={many} must be a list of 1 to {MOST} names, or null")
     for index, name in enumerate(given):
         if not isinstance(name, str) or name not in POLICIES:
             raise RequestError("policies", _no_policy(f"policies[{index}]", name))
         if name in given[:index]:
-            raise RequestError("policies", f"policies[{index}]={shown(name)} is there before; choose another one")
+            raise RequestError("policies", f"policies[{index}]={short_repr(name)} is there before; choose another one")
     return given
 
 
@@ -240,7 +241,7 @@ def _check_effect(overrides: Mapping[str, Any], variants: Sequence[Mapping[str, 
     for name, value in flat(overrides).items():
         if name in decided and value is not None:
             by_policy = all("policy" in each for each in variants)
-            words = [str(each["policy"]) if by_policy else shown(flat(each).get(name)) for each in variants]
+            words = [str(each["policy"]) if by_policy else short_repr(flat(each).get(name)) for each in variants]
             by, remedy = ("policies", "choose others") if by_policy else ("variants", "give policies in their place")
             raise RequestError(
                 name, f"{name} would change nothing: the {by} decide it ({', '.join(words)}); {remedy}, or leave it out"
@@ -255,7 +256,7 @@ def _check_recording(document: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(name[:80], packaged_recordings(), 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"e.g. {packaged_recordings()[0]}"
         raise RequestError(
-            "driver.recording", f"driver.recording={shown(name)} must be the name of a packaged recording; {hint}"
+            "driver.recording", f"driver.recording={short_repr(name)} must be the name of a packaged recording; {hint}"
         )
 
 
@@ -319,7 +320,7 @@ def _focus(given: object, scenarios: Sequence[Scenario]) -> Focus | None:
     if given is None:
         return None
     if not isinstance(given, dict):
-        raise RequestError("focus", f"focus={shown(given)} must be an object with first_gfn and pages, or null")
+        raise RequestError("focus", f"focus={short_repr(given)} must be an object with first_gfn and pages, or null")
     try:
         focus = Focus.model_validate(given)
         for each in scenarios:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from mmuviz.core.errors import InputError, MmuvizError, short_repr
 from mmuviz.engine.choices.recorded import bare_ops, packaged_recordings, vm_of_recording
 from mmuviz.engine.choices.scenario import LONGEST_TEXT, Scenario
-from mmuviz.ground.errors import InputError, MmuvizError, shown
 from mmuviz.mmu.kvm_recording import SCHEMA, parse
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.overrides import apply_overrides, overridden
@@ -110,7 +110,7 @@ def scenario_document(source: str | Path) -> dict[str, Any]:
     if not Path(name).exists() and not any(each in name for each in FEWEST_FOR_A_PATH):
         near = difflib.get_close_matches(name[:80], ORDER, 1, 0.4)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"{shown(name)} is no file and no packaged scenario; {hint}mmuviz scenarios lists those")
+        raise InputError(f"{short_repr(name)} is no file and no packaged scenario; {hint}mmuviz scenarios lists those")
     try:
         document = read_text(Path(name))
         return of_recording(document) if document.get("schema") == SCHEMA else document

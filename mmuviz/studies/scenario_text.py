@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from mmuviz.ground.errors import InputError, shown
-from mmuviz.ground.regular_file import open_regular
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.regular_file import open_regular
 from mmuviz.mmu.kvm_recording import SCHEMA, read_document
 
 MAX_FILE_BYTES: Final = 1 << 20
@@ -121,7 +121,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = Counter(name for name, _ in pairs)
         twice = next(name for name, count in names.items() if count > 1)
-        raise InputError(f"has the field {shown(twice)} twice in one object; keep one of them")
+        raise InputError(f"has the field {short_repr(twice)} twice in one object; keep one of them")
     return found
 
 

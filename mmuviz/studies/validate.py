@@ -12,11 +12,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final, TextIO
 
+from mmuviz.core.errors import one_line
+from mmuviz.core.pages import SPTE_ENT_PER_PAGE
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
-from mmuviz.ground.errors import one_line
-from mmuviz.ground.pages import SPTE_ENT_PER_PAGE
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import CALL_KINDS
 from mmuviz.studies.experiments import experiment_of

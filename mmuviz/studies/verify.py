@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from mmuviz.ground.errors import InputError, MmuvizError, one_line, shown
+from mmuviz.core.errors import InputError, MmuvizError, one_line, short_repr
 from mmuviz.mmu.answers import COUNTER_NAMES, TRACEPOINTS
 from mmuviz.mmu.extended import plain_document
 from mmuviz.mmu.kvm_recording import MAX_PAGE, parse, read_document
@@ -57,7 +57,9 @@ class Difference:
     def line(self, file: str) -> str:
         """The difference on one line."""
         where = "" if self.gfn is None else f" gfn={self.gfn}"
-        expected, got = (each[:200] if isinstance(each, str) else shown(each) for each in (self.expected, self.got))
+        expected, got = (
+            each[:200] if isinstance(each, str) else short_repr(each) for each in (self.expected, self.got)
+        )
         field = self.field[:100]
         return one_line(f"{file}: op {self.op_index} ({self.op}): {field}: expected {expected}, got {got}{where}")
 
@@ -160,7 +162,7 @@ def _same(one: object, other: object) -> bool:
 
 def _told(value: object) -> object:
     """A recorded value for a message; a word in quotes, so that "7" is seen to be no 7."""
-    return shown(value) if isinstance(value, str) else value
+    return short_repr(value) if isinstance(value, str) else value
 
 
 def _compare_counters(

@@ -6,7 +6,7 @@ from dash import Dash, html
 from flask import Flask, Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from mmuviz.ground.version import __version__
+from mmuviz.core.version import __version__
 from mmuviz.web import bundle, compression, details_api, document, failures, headers, page, run_api
 from mmuviz.web.markup import markup
 from mmuviz.web.run_queue import RunQueue

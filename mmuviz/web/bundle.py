@@ -10,7 +10,7 @@ from typing import Final
 
 from flask import Flask, Response
 
-from mmuviz.web.document import NOT_WITH_THE_REST, assets_folder
+from mmuviz.web.index_html import NOT_WITH_THE_REST, assets_folder
 
 TYPES: Final = {"js": "text/javascript", "css": "text/css"}
 LAST: Final = {"js": b"window.mmuvizStage.begin();\n", "css": b""}

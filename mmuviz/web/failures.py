@@ -7,7 +7,7 @@ from flask import Flask, Response, jsonify, request
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, abort
 
-from mmuviz.web.document import THEME, address, icon
+from mmuviz.web.index_html import THEME, address, icon
 
 # Dash answers every unknown path with the page; here a path that is not the page's is an error.
 _CATCH_ALL = "/<path:path>"

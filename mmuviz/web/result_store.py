@@ -16,13 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mmuviz.core.errors import InputError
+from mmuviz.core.jit import PACKAGE, cache_folder, source_hash
+from mmuviz.core.version import __version__
 from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine.choices.scenario import Focus, Scenario
 from mmuviz.engine.recorder import default_focus
 from mmuviz.engine.run import spans_of
-from mmuviz.ground.compiled import PACKAGE, cache_folder, source_hash
-from mmuviz.ground.errors import InputError
-from mmuviz.ground.version import __version__
 from mmuviz.recording import content, gzip_file, whole_file
 from mmuviz.recording.header import Header
 from mmuviz.recording.json_values import canonical_json

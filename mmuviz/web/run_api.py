@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from mmuviz.ground.errors import MmuvizError, one_line
+from mmuviz.core.errors import MmuvizError, one_line
 from mmuviz.recording import gzip_file
 from mmuviz.studies.opened_files import opened
 from mmuviz.studies.published_matches import matches_of

@@ -6,8 +6,8 @@ import math
 import os
 from typing import Final, NamedTuple
 
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.choices.units import size_of
-from mmuviz.ground.errors import InputError, shown
 from mmuviz.studies.estimate import MOST_BYTES
 from mmuviz.studies.requests import MOST_SECONDS
 from mmuviz.studies.side_by_side import AT_ONCE
@@ -48,7 +48,7 @@ def limits_of_settings() -> Limits:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise InputError(f"{SECONDS_ENV}={shown(text)} must be a number of seconds above 0, e.g. {MOST_SECONDS}")
+        raise InputError(f"{SECONDS_ENV}={short_repr(text)} must be a number of seconds above 0, e.g. {MOST_SECONDS}")
     return Limits(seconds=seconds, memory_bytes=_size(MEMORY_ENV, MOST_BYTES))
 
 
@@ -68,4 +68,4 @@ def _size(name: str, default: int) -> int:
     try:
         return int(size_of(text))
     except ValueError as error:
-        raise InputError(f"{name}={shown(text)} {error}") from error
+        raise InputError(f"{name}={short_repr(text)} {error}") from error

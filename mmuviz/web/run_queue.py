@@ -19,9 +19,9 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.engine.choices.scenario import Focus, Scenario
 from mmuviz.engine.run import run as run_scenario
-from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.recording.recording import Recording
 from mmuviz.studies.estimate import Cost, share_done
 from mmuviz.studies.requests import Request, costs_of

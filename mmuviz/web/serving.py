@@ -17,8 +17,8 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
-from mmuviz.ground.compiled import cache_folder
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
+from mmuviz.core.jit import cache_folder
 from mmuviz.studies.loaded import load_engine
 from mmuviz.web.app import create_app
 

@@ -6,7 +6,7 @@ position alone, so looking ahead costs nothing.
 
 from __future__ import annotations
 
-from mmuviz.ground.compiled import inlined
+from mmuviz.core.jit import jit_inline_llvm
 from mmuviz.workloads.draws import hot_page, uniform, zipf_page
 from mmuviz.workloads.stream import (
     ALWAYS,
@@ -27,7 +27,7 @@ from mmuviz.workloads.stream import (
 )
 
 
-@inlined
+@jit_inline_llvm
 def ram_row(ram: I64, index: int) -> int:
     """The row of `ram` that holds a page of the guest's RAM, counted over all its memslots."""
     row = ram.shape[0] - 1
@@ -36,7 +36,7 @@ def ram_row(ram: I64, index: int) -> int:
     return int(row)
 
 
-@inlined
+@jit_inline_llvm
 def ram_row_of_gfn(ram: I64, gfn: int) -> int:
     """The row of `ram` that holds a gfn."""
     row = ram.shape[0] - 1
@@ -45,7 +45,7 @@ def ram_row_of_gfn(ram: I64, gfn: int) -> int:
     return int(row)
 
 
-@inlined
+@jit_inline_llvm
 def page_at(stream: I64, vcpu: int, position: int) -> int:
     """The page of RAM that a vCPU touches at a position of its pass, where its pages are not listed."""
     first, pages = stream[vcpu, FIRST_GFN], stream[vcpu, PAGES]
@@ -59,7 +59,7 @@ def page_at(stream: I64, vcpu: int, position: int) -> int:
     return int(first + (offset if offset < pages else offset % pages))  # a division costs more than all the rest
 
 
-@inlined
+@jit_inline_llvm
 def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
     """The gfn that a vCPU touches at a position of its pass.
 
@@ -77,7 +77,7 @@ def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
     return int(page + ram[ram_row(ram, page), RAM_MOVE])
 
 
-@inlined
+@jit_inline_llvm
 def is_write_at(stream: I64, vcpu: int, position: int) -> int:
     """1 where the access at a position writes."""
     share = stream[vcpu, WRITE_PERMILLE]

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.compiled import inlined
+from mmuviz.core.jit import jit_inline_llvm
 from mmuviz.workloads.stream import ALWAYS, GOLDEN, HOT_PAGES, HOT_PERMILLE, I64, MIX_1, MIX_2, PAGES, ZIPF_FIRST
 
 LOW_HALF: Final = np.uint64(0xFFFFFFFF)
@@ -17,7 +17,7 @@ SECOND: Final = 0x5DEECE66D
 """Added to a seed for the second number of a position."""
 
 
-@inlined
+@jit_inline_llvm
 def bits64(seed: int, position: int) -> np.uint64:
     """64 random bits for a position of a seed: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
     z = np.uint64(np.int64(seed)) + GOLDEN * np.uint64(np.int64(position + 1))
@@ -26,7 +26,7 @@ def bits64(seed: int, position: int) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@inlined
+@jit_inline_llvm
 def scaled(bits: np.uint64, count: int) -> int:
     """The upper 64 bits of a product of 128: 64 random bits become a number from 0 to count - 1.
 
@@ -45,13 +45,13 @@ def scaled(bits: np.uint64, count: int) -> int:
     return int(np.int64(high * count_high + (middle >> np.uint64(32)) + (other >> np.uint64(32))))
 
 
-@inlined
+@jit_inline_llvm
 def uniform(seed: int, position: int, count: int) -> int:
     """A number from 0 to count - 1, each with the same chance."""
     return scaled(bits64(seed, position), count)
 
 
-@inlined
+@jit_inline_llvm
 def hot_page(stream: I64, vcpu: int, seed: int, position: int) -> int:
     """A page of a part whose first HOT_PAGES take HOT_PERMILLE of the accesses.
 
@@ -71,7 +71,7 @@ def hot_page(stream: I64, vcpu: int, seed: int, position: int) -> int:
     return int(hot + uniform(seed, position, pages - hot))
 
 
-@inlined
+@jit_inline_llvm
 def zipf_page(stream: I64, vcpu: int, seed: int, position: int) -> int:
     """A page of a part by Zipf's law: one draw for the octave [2**k, 2**(k+1)) of its rank, one inside it.
 

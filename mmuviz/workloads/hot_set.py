@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.workloads import stream
 from mmuviz.workloads.stream import I64
 from mmuviz.workloads.uniform_random import UniformRandom
@@ -35,7 +35,7 @@ class HotSet(UniformRandom):
         for name, most in (("hot_ppm", MILLION), ("hot_access_permille", stream.ALWAYS)):
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise InputError(f"{name}={shown(value)} must be 0 to {most}")
+                raise InputError(f"{name}={short_repr(value)} must be 0 to {most}")
 
     @property
     def kind(self) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.workloads import stream
 from mmuviz.workloads.stream import I64
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmuviz.ground.errors import InputError, shown
-from mmuviz.ground.pages import PAGES_PER_2M
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.pages import PAGES_PER_2M
 from mmuviz.workloads.pattern import MOST, Pattern
 
 
@@ -27,7 +27,7 @@ class Strided(Pattern):
         """
         super().__post_init__()
         if not 1 <= self.stride_pages <= MOST:
-            raise InputError(f"stride_pages={shown(self.stride_pages)} must be 1 to {MOST}")
+            raise InputError(f"stride_pages={short_repr(self.stride_pages)} must be 1 to {MOST}")
 
     @property
     def stride(self) -> int:

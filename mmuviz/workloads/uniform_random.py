@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.workloads import stream
 from mmuviz.workloads.pattern import MOST, Pattern
 
@@ -27,7 +27,7 @@ class UniformRandom(Pattern):
         """
         super().__post_init__()
         if not 0 <= self.per_pass <= MOST:
-            raise InputError(f"per_pass={shown(self.per_pass)} must be 0 (one for each page) to {MOST}")
+            raise InputError(f"per_pass={short_repr(self.per_pass)} must be 0 (one for each page) to {MOST}")
 
     @property
     def kind(self) -> int:

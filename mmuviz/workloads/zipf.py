@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 from functools import cache
 from typing import Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.workloads import stream
 from mmuviz.workloads.stream import I64
 from mmuviz.workloads.uniform_random import UniformRandom
@@ -80,7 +80,9 @@ class Zipf(UniformRandom):
         """
         super().__post_init__()
         if not 0 <= self.exponent_hundredths <= MOST_HUNDREDTHS:
-            raise InputError(f"exponent_hundredths={shown(self.exponent_hundredths)} must be 0 to {MOST_HUNDREDTHS}")
+            raise InputError(
+                f"exponent_hundredths={short_repr(self.exponent_hundredths)} must be 0 to {MOST_HUNDREDTHS}"
+            )
 
     @property
     def kind(self) -> int:

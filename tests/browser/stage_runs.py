@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import mmuviz
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.recording import Recording
 from tests.browser.chooser import chooser
 from tests.recording.made_recordings import made_recording

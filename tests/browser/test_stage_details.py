@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser
 
 import mmuviz
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTLS
 from mmuviz.studies.comparison import Comparison

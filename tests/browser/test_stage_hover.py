@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.recording import Recording
 from tests.browser.stage_runs import replayed
 from tests.browser.test_stage import PAUSED, open_stage, recordings

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from playwright.sync_api import Browser
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import (
     CALL_KINDS,

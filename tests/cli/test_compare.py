@@ -8,10 +8,10 @@ import pytest
 from mmuviz.cli import main
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.recording_folder import file_names, write_recordings
+from mmuviz.core.errors import InputError
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
 from mmuviz.exports.json_document import json_document
-from mmuviz.ground.errors import InputError
 from mmuviz.recording.file import load
 from mmuviz.studies import side_by_side
 from mmuviz.studies.comparison import Comparison

@@ -14,7 +14,7 @@ from tests.cli.test_progress import Terminal
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("mmuviz.ground.compiled.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("mmuviz.core.jit.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(compiling, "EVERY_S", 0.001)
     monkeypatch.setattr(status_line, "AFTER_S", 0)
     (tmp_path / "cache").mkdir()

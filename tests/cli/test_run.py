@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mmuviz.cli import main, progress
+from mmuviz.core.pages import PG_LEVEL_2M
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
 from mmuviz.exports.json_document import json_document
 from mmuviz.exports.summary import summary_of
-from mmuviz.ground.pages import PG_LEVEL_2M
 from mmuviz.recording.file import load
 from mmuviz.studies.estimate import cost_of, share_done
 from tests.cli.small_files import SMALL, VARIANTS, small_file

@@ -13,10 +13,10 @@ def test_a_host_of_416_threads_is_extrapolated(name: str) -> None:
     assert (large["cpus"], large["cores"], large["socket_cores"], large["sockets"]) == (416, 208, 26, 8)
     assert large["socket_cores"] * large["sockets"] == large["cores"]
     assert large.extrapolated
-    assert large.says.startswith("extrapolated:")
-    assert "assumption" in large.says
+    assert large.description.startswith("extrapolated:")
+    assert "assumption" in large.description
     changed = {each for each in small.values if small[each] != large[each]}
-    assert all(each in large.says for each in changed)
+    assert all(each in large.description for each in changed)
     assert not changed & set(large.fitted)
     assert not any(each.extrapolated for each in MEASURED.values())
 

@@ -22,7 +22,7 @@ ENTRIES = [entry for mitigations in MITIGATIONS for entry in rows(mitigations).v
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.name}-{entry.kernel[1]}-{entry.mitigations}")
 def test_an_entry_is_whole(entry: Entry) -> None:
     assert entry.unit.startswith("instructions/")
-    assert entry.says
+    assert entry.description
     assert entry.low <= entry.value <= entry.high
     assert entry.low >= 0 or entry.value < 0
     assert ASSUMPTION in entry.source or entry.source.startswith(f"{ORIGIN}: ")
@@ -149,7 +149,7 @@ def test_the_command_prints_json() -> None:
     out = io.StringIO()
     assert costs_command(out, mitigations=AUTO, json_form=True) == 0
     found = json.loads(out.getvalue())
-    fields = {"name", "unit", "value", "low", "high", "source", "kernel", "mitigations", "says", "derived"}
+    fields = {"name", "unit", "value", "low", "high", "source", "kernel", "mitigations", "description", "derived"}
     assert all(fields <= set(each) for each in found)
     paths = [each for each in found if "host" not in each]
     assert len(paths) == len(rows(AUTO))

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.ground.pages import PAGE_BYTES
 from tests.engine.runs import GIB, MIB
 
 KERNELS: Final = ("5.17", "6.1", "6.2", "6.12", "6.18")

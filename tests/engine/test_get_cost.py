@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pytest
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from tests.engine.runs import MIB, of_kind, ran, scenario_of
 
 PAGES_PER_LINE: Final = 64 * 8

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from mmuviz.core.errors import InputError
+from mmuviz.core.jit import jit
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import account
 from mmuviz.engine import clock as layout
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.cost_table import PS_PER_NS
 from mmuviz.engine.run import run
-from mmuviz.ground.compiled import compiled
-from mmuviz.ground.errors import InputError
 from mmuviz.recording.schema import CALL_KINDS, CAUSES
 from mmuviz.recording.stall_buckets import bucket_end_ps, bucket_of_ps
 from mmuviz.workloads.stream import ACCESSES
@@ -176,7 +176,7 @@ def test_a_guest_that_was_idle_goes_on_with_its_next_phase(idle: int, rings: Doc
     assert 2950 <= made.calls.accesses[lead] <= 3000
 
 
-@compiled
+@jit
 def bucket_of(stall_ps: int) -> int:
     return account.bucket_of(stall_ps)
 

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import pytest
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine import clock as layout
-from mmuviz.ground.pages import PAGE_BYTES
 from tests.engine.runs import GIB, MIB, Ran, of_kind, ran, scenario_of
 
 ZERO_PS: Final = 400_000

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it ships no type
 import pytest
 from hypothesis import given, settings
 
+from mmuviz.core.errors import InputError
 from mmuviz.exports.csv_tables import write_csv
 from mmuviz.exports.parquet_tables import write_parquet
-from mmuviz.ground.errors import InputError
 from mmuviz.recording.flat import FlatColumn
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import TABLES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 UPPER = ["__main__", "cli", "web", "components", "figures", "exports", "studies"]
-LOWER = ["engine", "mmu", "workloads", "costs", "recording", "ground"]
+LOWER = ["engine", "mmu", "workloads", "costs", "recording", "core"]
 # The contracts speak of packages that somebody must import.
 SERVING = "import dash, flask, flask_compress, gunicorn"
 
@@ -40,7 +40,7 @@ def test_the_design_s_own_imports_are_kept(tmp_path: Path, repository: Path) -> 
         "components": "import dash, mmuviz.figures",
         "figures": "import mmuviz.recording",
         "engine": "import mmuviz.workloads, mmuviz.costs, mmuviz.recording",
-        "mmu": "import mmuviz.ground",
+        "mmu": "import mmuviz.core",
     }
     assert "0 broken" in lint(tmp_path, repository, lines)
 
@@ -48,7 +48,7 @@ def test_the_design_s_own_imports_are_kept(tmp_path: Path, repository: Path) -> 
 @pytest.mark.parametrize(
     ("room", "line", "broken"),
     [
-        ("ground", "import mmuviz.mmu", FLOORS),
+        ("core", "import mmuviz.mmu", FLOORS),
         ("mmu", "import mmuviz.engine", FLOORS),
         ("mmu", "import mmuviz.recording", FLOORS),
         ("recording", "import mmuviz.mmu", FLOORS),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmuviz.ground.errors import MmuvizError
+from mmuviz.core.errors import MmuvizError
 from mmuviz.studies.migrations.verify import verify_migration
 from tests.migrations.files import FILES, read, short_name
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.mmu.config import DirtyLogMode, Mmu, Tracking, VmConfig
 from mmuviz.mmu.counters import Counters
 from mmuviz.mmu.features import kernel_row
@@ -30,8 +30,8 @@ from tests.mmu.sequences import (
     small_slots,
 )
 from tests.oracle_replay import Driver
-from tests.oracle_rest import RestOracle, rules_of
 from tests.oracle_stage2 import Stage2Oracle
+from tests.oracle_unrecorded import RestOracle, rules_of
 
 ROWS: Final = (*KERNELS, *SERIES)
 FAMILIES: Final = (

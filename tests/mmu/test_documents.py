@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mmuviz.ground.errors import InputError, MmuvizError
+from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.mmu import replay
 from mmuviz.mmu.kvm_recording import MAX_ACCESSES, parse, read_document
 from mmuviz.mmu.replay import replay_document

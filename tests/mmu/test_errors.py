@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmuviz.cli import main
-from mmuviz.ground.errors import InputError, KvmError, MmuvizError
+from mmuviz.core.errors import InputError, KvmError, MmuvizError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.kvm_recording import parse

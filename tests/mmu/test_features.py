@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.mmu.features import CHANGES, PRESETS, KernelFeatures, features_of
 
 # First release with the new behaviour, from the commits' tags and the kernel's history:

@@ -7,7 +7,7 @@ import errno
 import numpy as np
 import pytest
 
-from mmuviz.ground.errors import KvmEinval, KvmEnomem
+from mmuviz.core.errors import KvmEinval, KvmEnomem
 from mmuviz.mmu import kvm_run, memslots
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig

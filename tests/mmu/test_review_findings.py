@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmuviz.ground.errors import KvmEinval, KvmEnoent
+from mmuviz.core.errors import KvmEinval, KvmEnoent
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.kvm_recording import parse

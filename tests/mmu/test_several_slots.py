@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.mmu.extended import plain_document
 from mmuviz.mmu.kvm_recording import parse, read_document
 from mmuviz.mmu.replay import replay_document, replay_of

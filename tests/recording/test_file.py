@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.recording import content, gzip_file, whole_file
 from mmuviz.recording.file import from_bytes, load, save, to_bytes
 from mmuviz.recording.recording import Recording

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 import mmuviz  # noqa: F401 - registers what draws
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import CAUSES, TABLES

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.recording.header import header_of
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import BUCKETS, CAUSES, FAULT_KINDS, SPLIT_PLACES, TABLES

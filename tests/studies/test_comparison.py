@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmuviz.core.errors import InputError
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.ground.errors import InputError
 from mmuviz.studies.comparison import Comparison, labels_of
 from mmuviz.studies.estimate import MOST_BYTES, check_cost, cost_of
 from mmuviz.studies.policies import POLICIES, policy_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.studies.glossary import glossary, terms_in
 
 WANTED = {

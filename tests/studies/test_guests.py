@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.studies.guests import GUESTS, Guest
 from mmuviz.studies.requests import costs_of, request_of
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmuviz.ground.errors import MmuvizError
+from mmuviz.core.errors import MmuvizError
 from mmuviz.studies.opened_files import MOST_CHANGES, opened
 from mmuviz.studies.packaged_scenarios import ORDER
 from mmuviz.studies.policies import POLICIES

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmuviz.cli import main
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.studies.perf_test_output import command_fields, rows_of
 
 OUTPUT = """\

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.mmu.config import Backing, DirtyLogMode
 from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import Measurement, read_measurements

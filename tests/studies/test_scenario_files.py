@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmuviz.core.errors import InputError
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.drivers.listed_ops import ListedOps
-from mmuviz.ground.errors import InputError
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.overrides import apply_overrides, overridden, value_of
 from mmuviz.studies.scenario_files import read_scenario, scenario_of

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mmuviz.cli import main
+from mmuviz.core.errors import InputError
 from mmuviz.costs import hosts
 from mmuviz.costs.hosts import MEANING, PROFILES
-from mmuviz.ground.errors import InputError
 from mmuviz.studies import validate
 from mmuviz.studies.experiments import experiment_of
 from mmuviz.studies.measurements import Measurement, read_measurements

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmuviz.cli import main
-from mmuviz.ground.errors import MmuvizError
+from mmuviz.core.errors import MmuvizError
 from mmuviz.studies.verify import verify_document
 from tests.mmu.recording_files import FOLDER, read
 

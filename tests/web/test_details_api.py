@@ -55,7 +55,9 @@ def test_the_evidence_is_the_packaged_one_and_says_which_model_runs(client: Flas
 def test_every_cost_that_the_clock_uses_is_in_the_ledger_with_its_source(ledger: dict[str, Any]) -> None:
     used = {name for name in WORK_NAMES if name}
     assert used <= set(ledger["code"]) == set(COSTS)
-    assert all(entry["source"] and entry["says"] for kernels in ledger["code"].values() for entry in kernels.values())
+    assert all(
+        entry["source"] and entry["description"] for kernels in ledger["code"].values() for entry in kernels.values()
+    )
     assert set(ledger["constants"]) == set(MEANING)
     assert set(ledger["hosts"]) == set(PROFILES)
     for name, host in ledger["hosts"].items():

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mmuviz.core.errors import InputError
 from mmuviz.engine.choices.scenario import Focus, Scenario
 from mmuviz.engine.run import run
-from mmuviz.ground.errors import InputError
 from mmuviz.recording import gzip_file
 from mmuviz.recording.file import from_bytes
 from mmuviz.web import result_store

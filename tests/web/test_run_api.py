@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from mmuviz.core.errors import InputError
 from mmuviz.engine.run import run
-from mmuviz.ground.errors import InputError
 from mmuviz.studies.requests import request_of
 from mmuviz.web.run_limits import Limits, limits_of_settings, store_of_settings
 from tests.studies.test_requests import BODIES

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mmuviz.core.errors import InputError
 from mmuviz.engine.run import run
-from mmuviz.ground.errors import InputError
 from mmuviz.recording import gzip_file
 from mmuviz.recording.file import from_bytes
 from mmuviz.recording.recording import Recording

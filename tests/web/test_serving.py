@@ -9,8 +9,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from mmuviz.ground.compiled import cache_folder
-from mmuviz.ground.errors import MmuvizError
+from mmuviz.core.errors import MmuvizError
+from mmuviz.core.jit import cache_folder
 from mmuviz.web.serving import listen, url_of
 from tests.served import Served, clean_environment, serve, stop
 

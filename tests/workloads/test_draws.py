@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmuviz.ground.compiled import compiled
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
+from mmuviz.core.jit import jit
 from mmuviz.workloads import draws, stream
 from mmuviz.workloads.hot_set import HotSet
 from mmuviz.workloads.pattern import Pattern
@@ -29,28 +29,28 @@ LARGE = 402_653_184
 """Pages of 1.5 TiB."""
 
 
-@compiled
+@jit
 def fill_uniform(out: I64, seed: int, count: int) -> int:
     for position in range(len(out)):
         out[position] = draws.uniform(seed, position, count)
     return len(out)
 
 
-@compiled
+@jit
 def fill_hot(out: I64, rows: I64, seed: int) -> int:
     for position in range(len(out)):
         out[position] = draws.hot_page(rows, 0, seed, position)
     return len(out)
 
 
-@compiled
+@jit
 def fill_zipf(out: I64, rows: I64, seed: int) -> int:
     for position in range(len(out)):
         out[position] = draws.zipf_page(rows, 0, seed, position)
     return len(out)
 
 
-@compiled
+@jit
 def scaled(out: I64, words: I64, count: int) -> int:
     for index in range(len(out)):
         out[index] = draws.scaled(np.uint64(words[index]), count)

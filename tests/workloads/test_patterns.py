@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmuviz.ground.compiled import compiled
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
+from mmuviz.core.jit import jit
 from mmuviz.workloads import accesses, stream
 from mmuviz.workloads.idle import Idle
 from mmuviz.workloads.pattern import Pattern
@@ -23,12 +23,12 @@ NO_MOVE = np.zeros((1, 2), dtype=np.int64)
 """One memslot, whose pages have their own numbers as gfns."""
 
 
-@compiled
+@jit
 def gfn_at(rows: I64, vcpu: int, position: int) -> int:
     return int(accesses.gfn_at(rows, NO_MOVE, rows[0], vcpu, position))
 
 
-@compiled
+@jit
 def is_write_at(rows: I64, vcpu: int, position: int) -> int:
     return int(accesses.is_write_at(rows, vcpu, position))
 

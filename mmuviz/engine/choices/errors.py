@@ -9,9 +9,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.choices.annotations import field_at
 from mmuviz.engine.choices.units import limit_text, size_text, time_text
-from mmuviz.ground.errors import InputError, shown
 
 KINDS: Final = {
     "string_type": "must be text in quotes",
@@ -41,7 +41,7 @@ def unknown_field(data: Mapping[Any, Any], known: tuple[str, ...]) -> None:
     """
     for name in data:
         if name not in known:
-            text = name if isinstance(name, str) and name.isidentifier() else shown(name)
+            text = name if isinstance(name, str) and name.isidentifier() else short_repr(name)
             near = difflib.get_close_matches(str(name)[:60], known, 1, 0.5)
             remedy = f"did you mean {near[0]}?" if near else "leave it out."
             raise ContradictionError(f"{text[:60]} is no field here; {remedy} Fields are {', '.join(known)}")
@@ -74,7 +74,7 @@ def _bounds(error: ErrorDetails, root: type[BaseModel]) -> str:
 
 def _as_written(value: object) -> str:
     """A value as files write it: true, where Python says True."""
-    return str(value).lower() if isinstance(value, bool) else shown(value)
+    return str(value).lower() if isinstance(value, bool) else short_repr(value)
 
 
 def _rule(error: ErrorDetails, root: type[BaseModel]) -> str:
@@ -117,7 +117,7 @@ def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
             return f'{name} is missing; give it, e.g. pattern = "sequential"'
         words = str(context["expected_tags"]).replace("'", "")
         error = {**error, "input": context["tag"]}
-        return f"{name}={shown(context['tag'])} must be one of {words}{_nearest(error)}"
+        return f"{name}={short_repr(context['tag'])} must be one of {words}{_nearest(error)}"
     if kind in ("missing", "too_short", "too_long"):
         return f"{path} {_count(context) or KINDS[kind]}"
     return f"{path or 'a scenario'}={_as_written(error['input'])} {_rule(error, root)}"

@@ -7,11 +7,11 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field
 
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.units import Time, Whole, size_text, time_of, time_text
-from mmuviz.ground.errors import InputError, shown
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.mmu.config import MAX_GFN
 
 MOST_FOCUS_PAGES: Final = (64 << 20) // PAGE_BYTES
@@ -50,7 +50,7 @@ class Focus(Choices):
         first, colon, rest = text.partition(":")
         pages, at, window = rest.partition("@")
         begin, dots, end = window.partition("..")
-        rule = f"focus={shown(text)} must be FIRST:PAGES[@FROM..TO], e.g. 0x100000:512@10ms..20ms"
+        rule = f"focus={short_repr(text)} must be FIRST:PAGES[@FROM..TO], e.g. 0x100000:512@10ms..20ms"
         number = re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}", first)
         if not colon or not number or not re.fullmatch(r"[0-9]{1,19}", pages) or (at and not dots):
             raise InputError(rule)
@@ -61,7 +61,7 @@ class Focus(Choices):
         try:
             return cls(first_gfn=int(first, 0), pages=int(pages), start=start_ns or 0, end=end_ns)
         except InputError as error:
-            raise InputError(f"focus={shown(text)}: {error}") from error
+            raise InputError(f"focus={short_repr(text)}: {error}") from error
 
     def text(self) -> str:
         """The same as parse() reads it."""

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
+from mmuviz.core.errors import short_repr
 from mmuviz.costs.hosts import MEANING, PROFILES, HostProfile
 from mmuviz.costs.ledger import COSTS
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.units import Whole
-from mmuviz.ground.errors import shown
 
 DEFAULT_X86: Final = "tdp_eager"
 DEFAULT_ARM64: Final = "ampere_one"
@@ -55,7 +55,7 @@ class Host(Choices):
             near = difflib.get_close_matches(self.profile[:60], PROFILES, 1, 0.5)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ContradictionError(
-                f"profile={shown(self.profile)} is no profile; {hint}Choose one of {', '.join(PROFILES)}"
+                f"profile={short_repr(self.profile)} is no profile; {hint}Choose one of {', '.join(PROFILES)}"
             )
         for name, value in self.overrides.items():
             _check_override(name, value)
@@ -89,4 +89,6 @@ def _check_override(name: str, value: int) -> None:
         raise ContradictionError(f"overrides.{name[:60]} is no constant of a host and no entry of the ledger; {remedy}")
     unit, low, high = MEANING[name][:3] if name in MEANING else ("instructions", 0, MOST_INSTRUCTIONS)
     if not low <= value <= high:
-        raise ContradictionError(f"overrides.{name}={shown(value)} must be {low} to {high} {unit}, its plausible range")
+        raise ContradictionError(
+            f"overrides.{name}={short_repr(value)} must be {low} to {high} {unit}, its plausible range"
+        )

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from mmuviz.core.errors import KvmError
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_1G, round_up
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.units import Address, Flag, PagedSize, size_text
-from mmuviz.ground.errors import KvmError
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_1G, round_up
 from mmuviz.mmu.config import MAX_SLOT_PAGES, Backing, Memslot
 
 MOST_SLOTS: Final = 32

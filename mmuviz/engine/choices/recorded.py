@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
 
-from mmuviz.ground.errors import InputError, shown
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.mmu.kvm_recording import parse, read_document
 
 SUFFIX: Final = ".json.gz"
@@ -42,7 +42,7 @@ def recording_document(name: str) -> dict[str, Any]:
     except InputError as error:
         near = difflib.get_close_matches(name[:80], packaged_recordings(), 1, 0.5)
         hint = f"; or did you mean {near[0]}?" if near else ""
-        raise InputError(f"driver.recording={shown(name)} {error}{hint}") from error
+        raise InputError(f"driver.recording={short_repr(name)} {error}{hint}") from error
 
 
 def vm_of_recording(document: Mapping[str, Any]) -> dict[str, Any]:

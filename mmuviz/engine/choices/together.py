@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmuviz.core.errors import MmuvizError
+from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.choices.driver import Driver
 from mmuviz.engine.choices.errors import ContradictionError
@@ -19,8 +21,6 @@ from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.live_rounds import LiveRounds
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.without_logging import WithoutLogging
-from mmuviz.ground.errors import MmuvizError
-from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES
 from mmuviz.mmu.kvm_recording import ops_of
 from mmuviz.workloads.pattern import PS_PER_S
 

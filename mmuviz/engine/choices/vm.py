@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator
 
+from mmuviz.core.errors import InputError, KvmError, MmuvizError, short_repr
+from mmuviz.core.pages import PG_LEVEL_2M, PG_LEVEL_4K
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.units import Flag, Size, Whole, rule_broken, size_text
-from mmuviz.ground.errors import InputError, KvmError, MmuvizError, shown
-from mmuviz.ground.pages import PG_LEVEL_2M, PG_LEVEL_4K
 from mmuviz.mmu.config import (
     MAX_RING_ENTRIES,
     MAX_VCPUS,
@@ -178,7 +178,7 @@ class VmChoices(Choices):
         """The MMU of arm64 says whose processor it is, and a kernel without quotes is a number."""
         kernel = data.get("kernel")
         if type(kernel) in (int, float):
-            raise ContradictionError(f'kernel={shown(kernel)} must be text in quotes, e.g. kernel = "{kernel}"')
+            raise ContradictionError(f'kernel={short_repr(kernel)} must be text in quotes, e.g. kernel = "{kernel}"')
         if data.get("mmu") == "stage2" and "vendor" not in data:
             data = {**data, "vendor": "arm64"}
         # Complete documents say null where there is nothing; that is left out, as TOML leaves it out.
@@ -240,7 +240,7 @@ class VmChoices(Choices):
         if not self.dirty_log_mode.ring:
             if self.ring_entries is not None:
                 raise ContradictionError(
-                    f"ring_entries={shown(self.ring_entries)} belongs to ring modes, not "
+                    f"ring_entries={short_repr(self.ring_entries)} belongs to ring modes, not "
                     f"dirty_log_mode={self.dirty_log_mode}; leave it out, or choose ring"
                 )
             return

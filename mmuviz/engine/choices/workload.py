@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.units import Exponent, Flag, PagedSize, Percent, Tenths, Whole, parts_of_percent
-from mmuviz.ground.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.workloads import stream
 from mmuviz.workloads.hot_set import MILLION, HotSet
 from mmuviz.workloads.idle import Idle

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
+from mmuviz.core.pages import BITS_PER_LONG
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.phases import LONGEST_NS
 from mmuviz.engine.choices.units import Flag, Time, Whole
-from mmuviz.ground.pages import BITS_PER_LONG
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.drivers.base import Drives
 from mmuviz.engine.timed_vm import TimedVm
-from mmuviz.ground.errors import InputError, MmuvizError
 from mmuviz.mmu.kvm_recording import CheckedRecording
 from mmuviz.mmu.replay import ZAPS_ALL, Replay
 

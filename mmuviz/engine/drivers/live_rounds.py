@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.choices.units import Flag, PagedSize
 from mmuviz.engine.drivers.base import (
     PS_PER_NS,
@@ -16,7 +17,6 @@ from mmuviz.engine.drivers.base import (
     enable_logged,
     read_log,
 )
-from mmuviz.ground.pages import PAGE_BYTES
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from mmuviz.core.errors import InputError
 from mmuviz.engine.drivers.base import Drives
-from mmuviz.ground.errors import InputError
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from mmuviz.core.pages import BITS_PER_LONG, round_up
 from mmuviz.engine.qemu.calls import (
     Call,
     ClearDirtyLog,
@@ -16,7 +17,6 @@ from mmuviz.engine.qemu.calls import (
     Steps,
 )
 from mmuviz.engine.qemu.state import BIG_LOCK, LOG_DIRTY_PAGES, SLOTS_LOCK, KvmSlot, Qemu, RamBlock, Thread
-from mmuviz.ground.pages import BITS_PER_LONG, round_up
 
 
 def kvm_slot_update_flags(thread: Thread, slot: KvmSlot, flags: int) -> Steps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.qemu.calls import Call, Pending, PostcopyAsked, Steps, StopVm
 from mmuviz.engine.qemu.ram import (
     migration_bitmap_sync,
@@ -14,7 +15,6 @@ from mmuviz.engine.qemu.ram import (
     ram_save_setup,
 )
 from mmuviz.engine.qemu.state import BIG_LOCK, Qemu, Thread
-from mmuviz.ground.pages import PAGE_BYTES
 
 
 def migration_thread(qemu: Qemu, thread: Thread) -> Steps:

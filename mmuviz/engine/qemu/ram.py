@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmuviz.core.pages import round_up
 from mmuviz.engine.qemu.calls import Call, ClearChunk, QueuedPage, Room, SendPages, Sent, Steps, SyncEnd, SyncStart
 from mmuviz.engine.qemu.kvm_all import kvm_physical_log_clear
 from mmuviz.engine.qemu.memory import (
@@ -24,7 +25,6 @@ from mmuviz.engine.qemu.state import (
     RamState,
     Thread,
 )
-from mmuviz.ground.pages import round_up
 
 
 def ram_save_setup(qemu: Qemu, thread: Thread) -> Steps:

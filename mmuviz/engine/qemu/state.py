@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmuviz.core.pages import BITS_PER_LONG
 from mmuviz.engine.qemu.page_set import Pages, PageSet
-from mmuviz.ground.pages import BITS_PER_LONG
 
 BIG_LOCK: Final = "big lock"
 BITMAP_MUTEX: Final = "bitmap_mutex"

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.qemu.calls import Call, ClearDirtyLog
 from mmuviz.engine.qemu.migration import migration_update_counters
 from mmuviz.engine.qemu.page_set import Pages
 from mmuviz.engine.qemu.state import KvmSlot, Qemu
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.partly_known import PartlyKnown
 from mmuviz.studies.migrations.plan import Event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mmuviz.ground.errors import one_line, shown
+from mmuviz.core.errors import one_line, short_repr
 
 Differ = Callable[[str, object, object], None]
 """Notes a difference of the event that is played: field, recorded value, the model's."""
@@ -29,7 +29,9 @@ class Difference:
 
     def line(self, file: str) -> str:
         """The difference on one line."""
-        expected, got = (each[:200] if isinstance(each, str) else shown(each) for each in (self.expected, self.got))
+        expected, got = (
+            each[:200] if isinstance(each, str) else short_repr(each) for each in (self.expected, self.got)
+        )
         return one_line(f"{file}: {self.where}: {self.field[:100]}: expected {expected}, got {got}")
 
 

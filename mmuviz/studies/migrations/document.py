@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.qemu.state import FEATURES
-from mmuviz.ground.errors import InputError, shown
 
 SCHEMA: Final = "qemu-migration/1"
 MAX_PAGES: Final = 1 << 28
@@ -77,14 +77,14 @@ def checked(document: dict[str, Any]) -> dict[str, Any]:
         InputError: what it breaks first.
     """
     if document.get("schema") != SCHEMA:
-        raise InputError(f"schema={shown(document.get('schema'))} must be {SCHEMA}")
+        raise InputError(f"schema={short_repr(document.get('schema'))} must be {SCHEMA}")
     for name, kind in FIELDS.items():
         _typed(document, name, kind, "recording")
     unknown = sorted(set(document) - set(FIELDS))
     if unknown:
-        raise InputError(f"recording has no field {shown(unknown[0])}; fields are {', '.join(FIELDS)}")
+        raise InputError(f"recording has no field {short_repr(unknown[0])}; fields are {', '.join(FIELDS)}")
     if document["qemu"] not in FEATURES:
-        raise InputError(f"qemu={shown(document['qemu'])} must be one of {', '.join(FEATURES)}")
+        raise InputError(f"qemu={short_repr(document['qemu'])} must be one of {', '.join(FEATURES)}")
     _check_config(document)
     for index, event in enumerate(document["events"]):
         _check_event(event, f"event {index}")
@@ -98,7 +98,7 @@ def _typed(holder: dict[str, Any], name: str, kind: type | tuple[type, ...], whe
     value = holder.get(name, ...)
     if value is ... or not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        found = "missing" if value is ... else shown(value)
+        found = "missing" if value is ... else short_repr(value)
         raise InputError(f"{where}: {name} is {found}; it must be {' or '.join(each.__name__ for each in kinds)}")
 
 
@@ -109,15 +109,15 @@ def _check_config(document: dict[str, Any]) -> None:
     rows = [*document["memslots_before_migration"], *([0, 0, 0, block, 0] for block in [config["mem"] << 8])]
     for row in rows:
         if not _numbers(row, 5) or not 0 < row[3] <= MAX_PAGES or row[0] not in (0, 1):
-            raise InputError(f"memslot {shown(row)} must be [0 or 1, slot, base_gfn, pages, flags]")
+            raise InputError(f"memslot {short_repr(row)} must be [0 or 1, slot, base_gfn, pages, flags]")
     for block in document["ram_blocks_in_stream"] or []:
         if not (isinstance(block, list) and len(block) == 2 and isinstance(block[0], str) and _numbers(block[1:], 1)):
-            raise InputError(f"RAM block {shown(block)} must be [idstr, pages]")
+            raise InputError(f"RAM block {short_repr(block)} must be [idstr, pages]")
         if not 0 < block[1] <= MAX_PAGES:
-            raise InputError(f"RAM block {shown(block)} must have 1 to {MAX_PAGES} pages")
+            raise InputError(f"RAM block {short_repr(block)} must have 1 to {MAX_PAGES} pages")
     for cap in document["kvm_caps"]:
         if not isinstance(cap, list) or len(cap) != 5:
-            raise InputError(f"kvm_caps row {shown(cap)} must be [who, call, cap, args, ret]")
+            raise InputError(f"kvm_caps row {short_repr(cap)} must be [who, call, cap, args, ret]")
 
 
 def _check_event(event: object, where: str) -> None:
@@ -129,7 +129,9 @@ def _check_event(event: object, where: str) -> None:
     if op in ROW_NUMBERS:
         for row in event["l"]:
             if not _numbers(row[: ROW_NUMBERS[op]] if isinstance(row, list) else row, ROW_NUMBERS[op]):
-                raise InputError(f"{where} ({op}): row {shown(row)} must begin with {ROW_NUMBERS[op]} whole numbers")
+                raise InputError(
+                    f"{where} ({op}): row {short_repr(row)} must begin with {ROW_NUMBERS[op]} whole numbers"
+                )
             if op != "SET_MEM":
                 Runs(row[ROW_NUMBERS[op]] if len(row) > ROW_NUMBERS[op] else None, row[ROW_NUMBERS[op] - 1], where)
     _check_places(event, where)
@@ -138,14 +140,14 @@ def _check_event(event: object, where: str) -> None:
 def _check_places(event: dict[str, Any], where: str) -> None:
     op = event["op"]
     if op == "CHUNK" and not (len(event["v"]) == 4 and isinstance(event["v"][0], str) and _numbers(event["v"][1:], 3)):
-        raise InputError(f"{where} (CHUNK): v={shown(event['v'])} must be [RAM block, first, pages, page]")
+        raise InputError(f"{where} (CHUNK): v={short_repr(event['v'])} must be [RAM block, first, pages, page]")
     window = event["v"] if op == "BW_UPDATE" else event.get("bw_last", [0] * 4)
     if not _numbers(window, 4):
-        raise InputError(f"{where} ({op}): {shown(window)} must be [bytes, ms, bytes a ms, threshold]")
+        raise InputError(f"{where} ({op}): {short_repr(window)} must be [bytes, ms, bytes a ms, threshold]")
     for name in ("first", "last"):
         place = event.get(name, ["", 0])
         if not (isinstance(place, list) and len(place) == 2 and isinstance(place[0], str) and _numbers(place[1:], 1)):
-            raise InputError(f"{where} ({op}): {name}={shown(place)} must be [RAM block, page]")
+            raise InputError(f"{where} ({op}): {name}={short_repr(place)} must be [RAM block, page]")
 
 
 def _numbers(row: object, count: int) -> bool:
@@ -175,7 +177,7 @@ class Runs:
             self.complete, rows = False, rows[:-1]
         pairs = all(_numbers(each, 2) and 0 <= each[0] < MAX_PAGES and 0 < each[1] <= MAX_PAGES for each in rows)
         if not (runs is None or self.all or isinstance(runs, list)) or not pairs:
-            raise InputError(f'{where}: runs {shown(runs)} must be null, "all" or a list of [start, length]')
+            raise InputError(f'{where}: runs {short_repr(runs)} must be null, "all" or a list of [start, length]')
         self.rows: list[list[int]] = rows
 
     def known(self, pages: int) -> NDArray[np.bool_]:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.qemu.state import Qemu, RamBlock
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.studies.migrations.difference import Differ
 from mmuviz.studies.migrations.pacer import Pacer
 from mmuviz.studies.migrations.partly_known import Bits, PartlyKnown

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.pages import PAGES_PER_1G, PAGES_PER_2M
 from mmuviz.engine.qemu.page_set import PageSet
 from mmuviz.engine.qemu.state import FEATURES, LOG_DIRTY_PAGES, READONLY, KvmSlot, Qemu, RamBlock
-from mmuviz.ground.errors import InputError, shown
-from mmuviz.ground.pages import PAGES_PER_1G, PAGES_PER_2M
 
 CAP_MANUAL_DIRTY_LOG_PROTECT2: Final = 168
 FOUR_GIB: Final = 4 * PAGES_PER_1G
@@ -82,7 +82,7 @@ def _chunk_shift(document: dict[str, Any]) -> int:
         return DEFAULT_SHIFT
     word = options.split(SHIFT_OPTION)[1].split()[0]
     if not word.isdigit() or not 6 <= int(word) <= 31:
-        raise InputError(f"config.glob={shown(options)} must give a shift of 6 to 31")
+        raise InputError(f"config.glob={short_repr(options)} must give a shift of 6 to 31")
     return int(word)
 
 

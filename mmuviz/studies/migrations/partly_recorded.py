@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmuviz.core.pages import PAGES_PER_2M
 from mmuviz.engine.qemu.calls import Harvest
 from mmuviz.engine.qemu.state import KvmSlot, Qemu
-from mmuviz.ground.pages import PAGES_PER_2M
 from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.partly_known import Bits, PartlyKnown
 

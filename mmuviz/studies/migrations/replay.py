@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.studies.migrations.document import checked
 from mmuviz.studies.migrations.playback import Playback
 

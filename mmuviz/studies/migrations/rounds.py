@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.qemu.calls import ClearDirtyLog
 from mmuviz.engine.qemu.page_set import PageSet
 from mmuviz.engine.qemu.state import KvmSlot, Qemu
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.studies.migrations.plan import MIGRATION_THREADS, Event, pages_in
 
 Round = dict[str, Any]

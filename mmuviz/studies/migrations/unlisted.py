@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.qemu.page_set import Pages
 from mmuviz.engine.qemu.state import KvmSlot, Qemu
-from mmuviz.ground.pages import PAGE_BYTES
 from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.plan import MIGRATION_THREADS, Event, Pass
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmuviz.core.errors import InputError
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.choices.focus import MOST_FOCUS_PAGES
 from mmuviz.engine.choices.phases import timeline_of
@@ -17,7 +18,6 @@ from mmuviz.engine.choices.scenario import TEXTS, Focus, Scenario
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
-from mmuviz.ground.errors import InputError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Mmu
 from mmuviz.workloads.hot_set import HotSet
 from mmuviz.workloads.zipf import Zipf
@@ -177,7 +177,7 @@ def test_qemu_is_refused_when_it_is_run() -> None:
 def test_more_vcpus_than_threads_are_refused_with_profiles_that_have_them() -> None:
     line = refused(vm={"vcpus": 97})
     assert "vm.vcpus=97 must be at most 96, the hardware threads of host.profile=tdp_eager" in line
-    assert all(each.name in line for each in PROFILES.values() if each["cpus"] > 96 and "arm" not in each.says)
+    assert all(each.name in line for each in PROFILES.values() if each["cpus"] > 96 and "arm" not in each.description)
     assert scenario(vm={"vcpus": 97}, host={"overrides": {"cpus": 128}}).host.threads == 128
     assert "host.profile=ampere_one is an arm64 host" in refused(host={"profile": "ampere_one"})
 

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from mmuviz.ground import errors
+from mmuviz.core import errors
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_a_long_message_keeps_its_value_and_its_remedy() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_any_value_is_shown_in_a_few_words(value: object) -> None:
-    assert len(errors.shown(value)) < 160
+    assert len(errors.short_repr(value)) < 160
 
 
 def test_a_deep_value_is_shown() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
-    assert errors.shown(deep) == "[[[[...]]]]"
+    assert errors.short_repr(deep) == "[[[[...]]]]"

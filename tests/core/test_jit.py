@@ -10,42 +10,42 @@ from pathlib import Path
 
 import pytest
 
-from mmuviz.ground import compiled
+from mmuviz.core import jit
 from tests.served import clean_environment
 
 CALLER = """
-from mmuviz.ground.compiled import compiled
+from mmuviz.core.jit import jit
 from mmuviz.mmu.callee import price
 
-@compiled
+@jit
 def total(count: int) -> int:
     return count * price()
 """
 CALLEE = """
-from mmuviz.ground.compiled import compiled
+from mmuviz.core.jit import jit
 
-@compiled
+@jit
 def price() -> int:
     return {price}
 """
 
 
-@compiled.inlined
+@jit.jit_inline_llvm
 def one_more(number: int) -> int:
     return number + 1
 
 
-@compiled.woven
+@jit.jit_inline_source
 def two_more(number: int) -> int:
     return one_more(one_more(number))
 
 
-@compiled.exported
+@jit.jit_inline_exported
 def three_more(number: int) -> int:
     return one_more(two_more(number))
 
 
-@compiled.compiled
+@jit.jit
 def five_more(number: int) -> int:
     return two_more(three_more(number))
 
@@ -53,11 +53,11 @@ def five_more(number: int) -> int:
 def package_in(folder: Path) -> Path:
     """A package with this project's own door to the compiler, a caller, and a callee in another file."""
     package = folder / "mmuviz"
-    for room in ("ground", "mmu"):
+    for room in ("core", "mmu"):
         (package / room).mkdir(parents=True)
         (package / room / "__init__.py").touch()
     (package / "__init__.py").touch()
-    shutil.copy(compiled.__file__, package / "ground" / "compiled.py")
+    shutil.copy(jit.__file__, package / "core" / "jit.py")
     (package / "mmu" / "caller.py").write_text(CALLER)
     (package / "mmu" / "callee.py").write_text(CALLEE.format(price=3))
     return package
@@ -90,44 +90,42 @@ def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
 
 def test_the_hash_follows_every_room_with_compiled_code(tmp_path: Path) -> None:
     package = package_in(tmp_path)
-    hashes = {compiled.source_hash(package)}
-    for room in compiled.COMPILED_ROOMS:
+    hashes = {jit.source_hash(package)}
+    for room in jit.COMPILED_ROOMS:
         (package / room).mkdir(exist_ok=True)
         (package / room / "more.py").write_text("x = 1")
-        hashes.add(compiled.source_hash(package))
-    assert len(hashes) == 1 + len(compiled.COMPILED_ROOMS)
-    before = compiled.source_hash(package)
+        hashes.add(jit.source_hash(package))
+    assert len(hashes) == 1 + len(jit.COMPILED_ROOMS)
+    before = jit.source_hash(package)
     (package / "web").mkdir()
     (package / "web" / "page.py").write_text("x = 1")
-    assert compiled.source_hash(package) == before
+    assert jit.source_hash(package) == before
 
 
 def test_every_room_that_compiles_is_hashed() -> None:
-    package = compiled.PACKAGE
+    package = jit.PACKAGE
     rooms = {
         path.relative_to(package).parts[0]
         for path in package.rglob("*.py")
-        if re.search(
-            r"^@(numba\.)?(compiled|inlined|exported|woven|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE
-        )
+        if re.search(r"^@(numba\.)?(njit|jit\w*|vectorize)\b", path.read_text(), re.MULTILINE)
     }
     assert rooms
-    assert rooms <= set(compiled.COMPILED_ROOMS)
+    assert rooms <= set(jit.COMPILED_ROOMS)
 
 
 def test_the_folder_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMUVIZ_CACHE_DIR", str(tmp_path / "asked"))
-    assert compiled.cache_folder() == tmp_path / "asked" / "mmuviz" / f"compiled-{compiled.source_hash()}"
+    assert jit.cache_folder() == tmp_path / "asked" / "mmuviz" / f"compiled-{jit.source_hash()}"
     monkeypatch.delenv("MMUVIZ_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    assert compiled.cache_folder().is_relative_to(tmp_path / "home")
+    assert jit.cache_folder().is_relative_to(tmp_path / "home")
 
 
 def test_a_folder_where_all_may_write_is_made_for_one_user(tmp_path: Path) -> None:
     folder = tmp_path / "mmuviz-7"
-    assert compiled.private_folder(folder) == folder
+    assert jit.private_folder(folder) == folder
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert compiled.private_folder(folder) == folder
+    assert jit.private_folder(folder) == folder
 
 
 @pytest.mark.parametrize("kind", ["open to all", "a link", "a file", "another user's"])
@@ -146,7 +144,7 @@ def test_a_folder_that_another_user_may_have_made_is_not_run_from(
         folder.chmod(0o777)
     if kind == "another user's":
         monkeypatch.setattr("os.getuid", lambda: 12_345)
-    other = compiled.private_folder(folder)
+    other = jit.private_folder(folder)
     assert other != folder
     assert other.name.startswith("mmuviz-7-")
     assert other.stat().st_mode & 0o777 == 0o700
@@ -160,16 +158,16 @@ def test_what_is_compiled_into_its_callers_alone_refuses_python() -> None:
     assert five_more(1) == 6
     assert three_more(1) == 4
     for function in (one_more, two_more):  # there is machine code of both now, which Python could not call
-        with pytest.raises(TypeError, match="or make it exported"):
+        with pytest.raises(TypeError, match="or make it jit_inline_exported"):
             function(1)
 
 
-@compiled.compiled
+@jit.jit
 def scaled(number: int, factor: int) -> int:
     return number * factor
 
 
-@compiled.compiled
+@jit.jit
 def of_constants(number: int) -> int:
     return scaled(number, 2) + scaled(3, number) + scaled(number, number)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from mmuviz.ground.pages import SHIFT_1G, SHIFT_2M
+from mmuviz.core.pages import SHIFT_1G, SHIFT_2M
 from mmuviz.mmu.features import SERIES as SERIES_ROWS
 from mmuviz.mmu.state import DIRTY, I64, LEAF_BITS, MMU_WRITABLE, PRESENT, TABLE, WRITABLE, MmuState
 from tests.mmu.families import (
@@ -23,8 +23,8 @@ from tests.mmu.families import (
 )
 from tests.mmu.sequences import BACKINGS, SERIES, Document, gigantic_slots, op_kinds
 from tests.mmu.test_twins import all_events, reproducible, same_answer
-from tests.oracle_rest import RestOracle
 from tests.oracle_tables import Leaf
+from tests.oracle_unrecorded import RestOracle
 
 pytestmark = pytest.mark.xdist_group("twins of the rest")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmuviz.core.pages import BITS_PER_LONG
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine import clock as layout
 from mmuviz.engine.cost_table import cost_table
 from mmuviz.engine.fault_cost import kick_others
-from mmuviz.ground.pages import BITS_PER_LONG
 from mmuviz.mmu import work
 from mmuviz.mmu.config import VmConfig
 from mmuviz.mmu.features import features_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmuviz.ground import pages
+from mmuviz.core import pages
 
 
 def test_sizes_in_the_kernels_numbering() -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from mmuviz.costs.counted import Counts
 from mmuviz.costs.estimate import Estimate, assumption
 from mmuviz.costs.recipe import ONE_AND, Cost
-from mmuviz.costs.tables import WORDS_PER_1G, WORDS_PER_2M, protect_huge
+from mmuviz.costs.slot_ioctls import WORDS_PER_1G, WORDS_PER_2M, protect_huge
 
 BITS: Final = 64
 WORDS: Final = 1024

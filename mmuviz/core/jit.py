@@ -22,7 +22,7 @@ import numpy as np
 
 PACKAGE: Final = Path(__file__).resolve().parent.parent
 CACHE_ENV: Final = "MMUVIZ_CACHE_DIR"
-COMPILED_ROOMS: Final = ("ground", "mmu", "workloads", "engine")
+COMPILED_ROOMS: Final = ("core", "mmu", "workloads", "engine")
 """Rooms whose functions are compiled, or are called from compiled code."""
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -121,7 +121,8 @@ def _hidden(function: F, **options: bool | str) -> F:
         dispatcher.overloads[tuple(result.signature.args)] = result
 
     def refuse(*_: object, **__: object) -> None:
-        message = f"{function.__name__}() is compiled into its callers alone; call one of them, or make it exported()"
+        alone = f"{function.__name__}() is compiled into its callers alone"
+        message = f"{alone}; call one of them, or make it jit_inline_exported()"
         raise TypeError(message)
 
     dispatcher.add_overload = add_overload
@@ -129,7 +130,7 @@ def _hidden(function: F, **options: bool | str) -> F:
     return cast("F", dispatcher)
 
 
-def inlined(function: F) -> F:
+def jit_inline_llvm(function: F) -> F:
     """Compile a small function of the machine into each of its callers.
 
     A call passes every array of the state; on the path of a fault that costs more than the work.
@@ -143,8 +144,8 @@ def inlined(function: F) -> F:
     return _hidden(function, forceinline=True)
 
 
-def exported(function: F) -> F:
-    """inlined(), of a function that Python calls as well.
+def jit_inline_exported(function: F) -> F:
+    """jit_inline_llvm(), of a function that Python calls as well.
 
     Args:
         function: plain Python over NumPy arrays and integers.
@@ -155,10 +156,10 @@ def exported(function: F) -> F:
     return cast("F", _for_any_value(_njit(**OPTIONS, forceinline=True)(function)))
 
 
-def woven(function: F) -> F:
+def jit_inline_source(function: F) -> F:
     """Compile a function of the machine as a part of its caller's own text.
 
-    For large functions with one caller: inlined() compiles them, and all that they call, for themselves as well.
+    For large functions with one caller: jit_inline_llvm() compiles them, and all that they call, for themselves too.
 
     Args:
         function: plain Python over NumPy arrays and integers.
@@ -169,7 +170,7 @@ def woven(function: F) -> F:
     return _hidden(function, inline="always")
 
 
-def compiled(function: F) -> F:
+def jit(function: F) -> F:
     """Compile a function of the machine: cached on disk, without the GIL, never in parallel.
 
     Args:

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 import mmuviz
-from mmuviz.web import document
+from mmuviz.web import index_html
 
 
 def test_a_checkout_serves_its_top_folder(repository: Path) -> None:
-    assert document.assets_folder() == repository / "assets" / "stage"
+    assert index_html.assets_folder() == repository / "assets" / "stage"
 
 
 def test_a_package_serves_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,10 +16,10 @@ def test_a_package_serves_its_own_folder(tmp_path: Path, monkeypatch: pytest.Mon
         folder.mkdir(parents=True)
         (folder / "tokens.css").touch()
     monkeypatch.setattr(mmuviz, "__file__", str(package / "__init__.py"))
-    assert document.assets_folder() == package / "assets" / "stage"
+    assert index_html.assets_folder() == package / "assets" / "stage"
 
 
 def test_a_package_without_assets_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmuviz, "__file__", str(tmp_path / "mmuviz" / "__init__.py"))
     with pytest.raises(FileNotFoundError, match="install again"):
-        document.assets_folder()
+        index_html.assets_folder()

@@ -28,7 +28,7 @@ def one_line(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value from outside, short enough for a message: `repr` of it, cut in the middle.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmuviz.ground.errors import InputError, KvmEinval, MmuvizError
+from mmuviz.core.errors import InputError, KvmEinval, MmuvizError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, Tracking, VmConfig
 from mmuviz.mmu.features import SERIES, kernel_row
 from mmuviz.mmu.vm import Vm

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, Tracking
 from mmuviz.mmu.events import event_class, expand
 from mmuviz.mmu.features import SERIES, KernelFeatures, features_of, kernel_row

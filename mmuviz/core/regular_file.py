@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from mmuviz.ground.errors import InputError
+from mmuviz.core.errors import InputError
 
 
 def open_regular(path: Path) -> BinaryIO:
