@@ -146,7 +146,7 @@
     // ---- telling
 
     progress({ place = 0, share = 0, eta_s: left, estimate, scenario, runs }) {
-      this.says = scenario ? S.changeWords(this.stage, this.wanted, scenario, runs || []) : this.says;
+      this.says = scenario ? S.changeText(this.stage, this.wanted, scenario, runs || []) : this.says;
       const [before, next] = this.says || ["", ""];
       const parts = this.stage.runs.length ? [`This is the result before${before ? `: ${before}` : ""}.`] : [];
       this.estimate = estimate || this.estimate;

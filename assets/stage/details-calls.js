@@ -119,7 +119,7 @@
       const number = { class: "number-cell" };
       const heads = [
         { text: "start", ...number }, "run", "call", { text: "slot", ...number }, { text: "pages", ...number },
-        { text: "took", ...number }, S.word("lock hold"), ...(this.hasWaits ? [{ text: "waited", ...number }] : []), "what it found",
+        { text: "took", ...number }, S.term("lock hold"), ...(this.hasWaits ? [{ text: "waited", ...number }] : []), "what it found",
       ];
       if (this.hasPublished) {
         heads.splice(6, 0, "published");

@@ -136,14 +136,14 @@
     group([title, word, counters]) {
       const made = counters.map((counter) => this.counter(title, counter));
       const never = made.every((row) => row.classList.contains("never"));
-      const head = S.el("th", { colspan: this.runs.length + 1, scope: "colgroup" }, word ? S.word(title, word) : title);
+      const head = S.el("th", { colspan: this.runs.length + 1, scope: "colgroup" }, word ? S.term(title, word) : title);
       return [S.el("tr", { class: `group-row${never ? " never" : ""}` }, head), ...made];
     }
 
     counter(group, counter) {
       const cells = this.runs.map(() => S.el("td", { class: "number-cell" }));
       const ever = this.runs.some((run) => EVER[counter.of](run, counter));
-      const name = S.el("th", { scope: "row" }, counter.word ? S.word(counter.name, counter.word) : counter.name);
+      const name = S.el("th", { scope: "row" }, counter.word ? S.term(counter.name, counter.word) : counter.name);
       const key = counter.column || counter.field || counter.of;
       this.rows.push({ counter, cells });
       return S.el("tr", { class: ever ? "" : "never", data: { counter: key, group } }, name, ...cells);

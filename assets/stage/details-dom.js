@@ -67,7 +67,7 @@
   };
 
   // A word of the glossary, which says on the spot what it means.
-  S.word = (text, term = text) =>
+  S.term = (text, term = text) =>
     S.el("button", { text, type: "button", class: "word", data: { word: term }, "aria-haspopup": "dialog" });
 
   S.plural = (count, one, many = `${one}s`) => `${S.count(count)} ${count === 1 ? one : many}`;

@@ -48,7 +48,7 @@
       S.el("td", { class: "number-cell", text: amount(row.measured, row.unit) }),
       S.el("td", { class: "number-cell", text: amount(row.modelled, row.unit) }),
       S.el("td", { class: "number-cell", text: ratio === null ? "" : `${ratio.toFixed(2)}×` }),
-      S.el("td", { class: kind }, S.word(kind)));
+      S.el("td", { class: kind }, S.term(kind)));
   }
 
   const resultHeads = () => ["what was measured", { text: "measured", class: "number-cell" }, { text: "modelled", class: "number-cell" },
@@ -83,12 +83,12 @@
     const covered = rows.filter(({ modelled }) => modelled !== null);
     const line = (name, word, chosen) => {
       const { count, median: half, worst, close } = S.errorsOf(chosen);
-      return S.row([S.word(name, word), S.number(S.count(count)), S.number(percent(half)), S.number(percent(worst)), S.number(`${close} of ${count}`)], { head: true, data: { total: name } });
+      return S.row([S.term(name, word), S.number(S.count(count)), S.number(percent(half)), S.number(percent(worst)), S.number(`${close} of ${count}`)], { head: true, data: { total: name } });
     };
     const rfc = rows.find(({ table }) => table === RFC);
     return [
       S.el("p", { class: "evidence-claim" }, S.el("b", { text: `${S.count(recordings.exact)} of ${S.count(recordings.of)} recordings exact` }),
-        ": every counter, every dirty page and every event of ", S.word("real KVM", "KVM recording"), ", op by op."),
+        ": every counter, every dirty page and every event of ", S.term("real KVM", "KVM recording"), ", op by op."),
       rfc ? S.el("p", { class: "evidence-claim" }, S.el("b", { text: `30 s of the RFC: modelled ${amount(rfc.modelled, rfc.unit)}` }),
         ` for a memslot of 1.5 TiB; ${rfc.fitted ? "fitted" : "predicted, never fitted"}.`) : null,
       S.table({

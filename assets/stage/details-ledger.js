@@ -59,8 +59,8 @@
     const hosts = unique(runs.map((run) => run.header.host.profile));
     const note = S.el("p", { class: "details-note" },
       "A fault costs its instructions at ", S.el("code", { text: "path_ps" }), " each and a world switch; a walk of an ioctl costs its at ",
-      S.el("code", { text: "walk_ps" }), ", and cache misses. ", "The ", S.word("ledger"), " is what ", S.el("code", { text: "mmuviz costs" }), " prints",
-      ". What rests on an ", S.word("assumption"), " says so. Counted rows are those of ", S.el("code", { text: "mmuviz/data/costs/counted.json" }), ", published values those of ",
+      S.el("code", { text: "walk_ps" }), ", and cache misses. ", "The ", S.term("ledger"), " is what ", S.el("code", { text: "mmuviz costs" }), " prints",
+      ". What rests on an ", S.term("assumption"), " says so. Counted rows are those of ", S.el("code", { text: "mmuviz/data/costs/counted.json" }), ", published values those of ",
       S.el("code", { text: "mmuviz/data/published/measurements.json" }), ".");
     return [note,
       ...hosts.map((host) => table(`Host ${host}: ${ledger.hosts[host].description}`, S.hostCosts(ledger, host, overrides))),

@@ -88,7 +88,7 @@
         S.el("th", { scope: "row", text: name }), S.el("td", { text: hex(gfn), class: "code-cell" }),
         S.el("td", { text: S.bytesText(pages * PAGE_BYTES), class: "number-cell" }), ...cells));
       const number = (text) => ({ text, class: "number-cell" });
-      const heads = ["range", S.word("GPA"), number("size"), ...NAMES.slice(0, 4).map(number),
+      const heads = ["range", S.term("GPA"), number("size"), ...NAMES.slice(0, 4).map(number),
         ...NAMES.slice(4, 7).map(number), number(NAMES[7])];
       return { run, rows, table: S.table({ caption: run.label, heads, rows: made, class: "map-table", data: { run: this.stage.runs.indexOf(run) } }) };
     }

@@ -17,15 +17,15 @@
     return S.el("dl", { class: "facts" },
       ...fact("counts and times", S.badgeOf(run).full),
       ...fact("kernel", vm.kernel || header.versions.kernel, ` (behaves as ${header.versions.kernel})`),
-      ...fact(S.word("host", "host profile"), `${header.host.profile}: ${header.host.says}`),
-      ...fact(S.word("fitted"), fitted),
+      ...fact(S.term("host", "host profile"), `${header.host.profile}: ${header.host.says}`),
+      ...fact(S.term("fitted"), fitted),
       ...(changed.length ? fact("changed of the host", changed.join(", ")) : []),
       ...fact("from the run", header.notes.join(" ")),
-      ...fact(S.word("Recording"), code(run.hash || "not from this server")),
-      ...fact(S.word("Scenario"), code(header.digest)),
-      ...fact(S.word("ledger"), code(header.ledger_hash)),
+      ...fact(S.term("Recording"), code(run.hash || "not from this server")),
+      ...fact(S.term("Scenario"), code(header.digest)),
+      ...fact(S.term("ledger"), code(header.ledger_hash)),
       ...fact("MMUViz", header.versions.mmuviz),
-      ...fact(S.word("bins", "bin"), `${S.count(header.bins)} of ${S.timeText(header.bin_ps)}`));
+      ...fact(S.term("bins", "bin"), `${S.count(header.bins)} of ${S.timeText(header.bin_ps)}`));
   }
 
   async function copy(button, text) {

@@ -30,7 +30,7 @@
       const left = Math.max(...this.lines.map((line) => line.left ?? 0));
       const note = left ? `, the longest ${this.lines.find((line) => line.left === left).calls.length}` : "";
       const title = measure.term
-        ? S.word(measure.title, measure.term)
+        ? S.term(measure.title, measure.term)
         : S.el("b", { text: measure.title + note });
       title.style.color = `var(--${measure.ink || (measure.colour.startsWith("g") ? "map" : measure.colour)})`;
       const button = S.el("button", {

@@ -123,14 +123,14 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
 def text_of(comparison: Comparison, recordings: list[Recording]) -> str:
     """The question, the table, and what to look at."""
     from mmuviz.exports.comparison_table import comparison_table
-    from mmuviz.exports.setup_words import common_words
+    from mmuviz.exports.setup_text import common_text
     from mmuviz.exports.summary import COLUMNS
 
     def wrapped(text: str) -> str:
         return "\n".join(textwrap.wrap(one_line(text), COLUMNS, break_on_hyphens=False))
 
     parts = [wrapped(comparison.title)] if comparison.title else []
-    parts.append(wrapped(", ".join(common_words(recordings))))
+    parts.append(wrapped(", ".join(common_text(recordings))))
     if comparison.streams_differ:
         parts.append(wrapped("The guest does something else in each variant: what differs is not the policy alone."))
     parts.append(comparison_table(recordings, comparison.labels).rstrip("\n"))

@@ -42,17 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
-def overrides_of(words: list[str]) -> dict[str, str]:
-    """The words after --set, as fields and values.
+def overrides_of(given: list[str]) -> dict[str, str]:
+    """What stands after --set, as fields and values.
 
     Raises:
         InputError: one of them has no equals sign.
     """
     found = {}
-    for word in words:
-        field, equals, value = word.partition("=")
+    for each in given:
+        field, equals, value = each.partition("=")
         if not equals or not field:
-            raise InputError(f"--set {short_repr(word)} must be FIELD=VALUE, e.g. --set vm.kernel=6.1")
+            raise InputError(f"--set {short_repr(each)} must be FIELD=VALUE, e.g. --set vm.kernel=6.1")
         found[field.strip()] = value
     return found
 

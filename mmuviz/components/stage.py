@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 
 from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button, controls
-from mmuviz.components.stage_details import Trust, Word, badge, details_drawer
+from mmuviz.components.stage_details import Term, Trust, badge, details_drawer
 from mmuviz.components.stage_fields import Field, fields_dialog
 from mmuviz.components.stage_more_charts import chart_table, more_charts
 from mmuviz.components.stage_open import drop_veil, opened_card
@@ -121,12 +121,12 @@ class Offered(NamedTuple):
     fields: Sequence[Field]
 
 
-def stage(offered: Offered, words: Sequence[Word], trust: Trust) -> Component:
+def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
     """The whole page.
 
     Args:
         offered: what somebody may choose.
-        words: the glossary.
+        terms: the glossary.
         trust: how far numbers can be believed.
 
     Returns:
@@ -164,7 +164,7 @@ def stage(offered: Offered, words: Sequence[Word], trust: Trust) -> Component:
             help_,
             chart_table(),
             fields_dialog(offered.fields),
-            details_drawer(words, trust),
+            details_drawer(terms, trust),
             stories_menu(offered.stories),
             guests_menu(offered.guests),
             refused_line(),

@@ -11,7 +11,7 @@ from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button
 
 
-class Word(NamedTuple):
+class Term(NamedTuple):
     """A term of the glossary.
 
     Attributes:
@@ -80,15 +80,15 @@ def panel(name: str, content: Sequence[Component] = ()) -> Component:
     )
 
 
-def glossary(words: Sequence[Word]) -> list[Component]:
+def glossary(terms: Sequence[Term]) -> list[Component]:
     """All terms, section by section."""
-    sections = list(dict.fromkeys(word.section for word in words))
+    sections = list(dict.fromkeys(term.section for term in terms))
     return [
         html.Section(
             [
                 html.H3(section),
                 html.Dl(
-                    [each for word in words if word.section == section for each in _entry(word)],
+                    [each for term in terms if term.section == section for each in _entry(term)],
                     className="glossary-list",
                 ),
             ]
@@ -97,20 +97,20 @@ def glossary(words: Sequence[Word]) -> list[Component]:
     ]
 
 
-def _entry(word: Word) -> tuple[Component, Component]:
-    first = attributes(data_term=word.name, data_first=str(word.needed_first).lower())
-    return html.Dt(word.name, **first), html.Dd(word.says)
+def _entry(term: Term) -> tuple[Component, Component]:
+    first = attributes(data_term=term.name, data_first=str(term.needed_first).lower())
+    return html.Dt(term.name, **first), html.Dd(term.says)
 
 
-def details_drawer(words: Sequence[Word], trust: Trust) -> Component:
+def details_drawer(terms: Sequence[Term], trust: Trust) -> Component:
     """The drawer.
 
     Args:
-        words: the glossary.
+        terms: the glossary.
         trust: what the labels of panes say.
 
     Returns:
-        A dialog that does not stop the page behind it, and a place for a word's meaning.
+        A dialog that does not stop the page behind it, and a place for a term's meaning.
     """
     head = html.Div(
         [
@@ -125,7 +125,7 @@ def details_drawer(words: Sequence[Word], trust: Trust) -> Component:
         ],
         className="details-head",
     )
-    panels = [panel(name, glossary(words) if name == "glossary" else ()) for name, _ in TABS]
+    panels = [panel(name, glossary(terms) if name == "glossary" else ()) for name, _ in TABS]
     meaning = html.Div(id="stage-meaning", className="meaning", role="note")
     known = attributes(
         data_exact=str(trust.exact),

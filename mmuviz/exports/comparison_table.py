@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from mmuviz.core.errors import one_line
-from mmuviz.exports.setup_words import shares_lock
+from mmuviz.exports.setup_text import shares_lock
 from mmuviz.exports.summary import COLUMNS, IOCTL_NAMES, PLACE_NAMES, accesses_per_second
 from mmuviz.recording.quantities import bytes_text, count_text, digits, quantile_text, rate_text, time_text
 from mmuviz.recording.recording import Recording

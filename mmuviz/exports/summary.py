@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mmuviz.core.errors import one_line
 from mmuviz.core.pages import PAGE_BYTES
-from mmuviz.exports.setup_words import guest_bytes, mode_of, number, setup_words, shares_lock
+from mmuviz.exports.setup_text import guest_bytes, mode_of, number, setup_text, shares_lock
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
@@ -68,7 +68,7 @@ def _head(recording: Recording) -> Iterator[str]:
     header = recording.header
     yield from _wrapped(str(header.scenario.get("title") or "Recording") + f" ({recording.hash[:12]})")
     simulated = f"{time_text(recording.totals['end_ns'])} of simulated time"
-    yield from _wrapped(", ".join([simulated, *setup_words(recording)]))
+    yield from _wrapped(", ".join([simulated, *setup_text(recording)]))
 
 
 def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:

@@ -188,8 +188,8 @@ def main(folder: str) -> int:
     return 0
 
 
-def _say(words: str) -> None:
-    sys.stderr.write(f"{words}\n")
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

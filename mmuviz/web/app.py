@@ -7,7 +7,7 @@ from flask import Flask, Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from mmuviz.core.version import __version__
-from mmuviz.web import bundle, compression, details_api, document, failures, headers, page, run_api
+from mmuviz.web import bundle, compression, details_api, failures, headers, index_html, page, run_api
 from mmuviz.web.markup import markup
 from mmuviz.web.run_queue import RunQueue
 
@@ -53,9 +53,9 @@ def create_app() -> Dash:
         server=server,  # type: ignore[arg-type]  # Dash's annotation leaves out what its documentation takes
         title="MMUViz",
         update_title="",
-        assets_folder=str(document.assets_folder()),
+        assets_folder=str(index_html.assets_folder()),
         assets_ignore=".*",  # they are one file
-        index_string=document.index(markup(page.layout())),
+        index_string=index_html.index(markup(page.layout())),
         compress=False,  # done above, with a cache
         serve_locally=True,
         add_log_handler=False,

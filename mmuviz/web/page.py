@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash.development.base_component import Component
 
 from mmuviz.components.stage import Offered, stage
-from mmuviz.components.stage_details import Trust, Word
+from mmuviz.components.stage_details import Term, Trust
 from mmuviz.components.stage_fields import Field
 from mmuviz.components.stage_policies import PolicyItem
 from mmuviz.components.stage_stories import GuestItem, StoryItem
@@ -24,7 +24,7 @@ def trust() -> Trust:
 def layout() -> Component:
     """The tree that the scripts of the assets fill; it is the same for every visitor and address."""
     listed = [Field(*each) for each in fields()]
-    words = [Word(*each, each.needed_first) for each in glossary()]
+    terms = [Term(*each, each.needed_first) for each in glossary()]
     offered = Offered(
         [StoryItem(*each) for each in stories()],
         [GuestItem(*each) for each in guests()],
@@ -33,4 +33,4 @@ def layout() -> Component:
         hosts(),
         listed,
     )
-    return stage(offered, words, trust())
+    return stage(offered, terms, trust())

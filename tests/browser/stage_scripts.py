@@ -25,7 +25,7 @@ SCRIPTS: Final = (
     "moments.js",
     "recording.js",
     "run.js",
-    "sentence-words.js",
+    "sentence-text.js",
 )
 DOCUMENT: Final = (
     f"<!doctype html><link rel=icon href=data:,><script>{PACKED}</script>"

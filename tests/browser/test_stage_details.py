@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("stage")
 
 SCRIPTS: Final = (
     "numbers",
-    "ribbon-words",
+    "ribbon-text",
     "map-layout",
     "published",
     "details-dom",

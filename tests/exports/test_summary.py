@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmuviz.exports.comparison_table import comparison_table
-from mmuviz.exports.setup_words import common_words
+from mmuviz.exports.setup_text import common_text
 from mmuviz.exports.summary import summary_of
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.recording import Recording
@@ -58,8 +58,8 @@ def test_it_says_what_was_run() -> None:
 
 def test_what_runs_have_in_common() -> None:
     made = [made_recording(scenario={"vm": {"eager_page_split": eager}}) for eager in (False, True)]
-    assert common_words(made) == ["2 vCPUs", "6.39 MiB of guest memory", "kernel 6.12", "host made"]
-    assert "lazy splitting" in common_words(made[:1])
+    assert common_text(made) == ["2 vCPUs", "6.39 MiB of guest memory", "kernel 6.12", "host made"]
+    assert "lazy splitting" in common_text(made[:1])
 
 
 def test_progress_is_compared_with_a_guest_without_logging() -> None:

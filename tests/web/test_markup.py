@@ -7,7 +7,7 @@ from dash import dcc, html
 from flask import Flask
 
 from mmuviz.components.attributes import attributes
-from mmuviz.web import bundle, document
+from mmuviz.web import bundle, index_html
 from mmuviz.web.markup import markup
 
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("b.js", "a.js", "a.css", "tokens.js", "failure.css"):
         (tmp_path / name).write_text(f"/* inside {name} */")
     monkeypatch.setattr(bundle, "assets_folder", lambda: tmp_path)
-    monkeypatch.setattr(document, "assets_folder", lambda: tmp_path)
+    monkeypatch.setattr(index_html, "assets_folder", lambda: tmp_path)
     return tmp_path
 
 

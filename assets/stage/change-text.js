@@ -7,7 +7,7 @@
   const titles = (runs) => runs.map((run) => S.policyTitle(run.policy) || run.label).join(" | ");
 
   // [before, after]: the sizes of a guest, or whatever else differs of its facts; the policies; another story's question.
-  S.changeWords = function (stage, wanted, scenario, runs) {
+  S.changeText = function (stage, wanted, scenario, runs) {
     if (stage.runs.length === 0) {
       return ["", ""];
     }

@@ -25,7 +25,7 @@ def mode_of(recording: Recording) -> str:
     return str(_part(recording.header.scenario, "vm").get("dirty_log_mode", ""))
 
 
-def setup_words(recording: Recording) -> list[str]:
+def setup_text(recording: Recording) -> list[str]:
     """VM, memory, workload, driver and host of a Recording.
 
     Args:
@@ -53,9 +53,9 @@ def setup_words(recording: Recording) -> list[str]:
     return [each for each in words if each]
 
 
-def common_words(recordings: Sequence[Recording]) -> list[str]:
-    """setup_words() that hold for all of several Recordings."""
-    found = [setup_words(each) for each in recordings]
+def common_text(recordings: Sequence[Recording]) -> list[str]:
+    """setup_text() that hold for all of several Recordings."""
+    found = [setup_text(each) for each in recordings]
     return [each for each in found[0] if all(each in words for words in found)]
 
 
