@@ -26,7 +26,7 @@ SCRIPTS: Final = (
     *("map-spte.js", "map-vcpus.js", "map.js", "page-fold.js", "page-sheet.js", "zoom-view.js"),
 )
 TOKENS: Final = {
-    **dict.fromkeys(("core", "on"), "#ffffff"),
+    **dict.fromkeys(("ground", "on"), "#ffffff"),
     **dict(zip(("g1", "g1b", "g2", "g4", "map"), ("#000040", "#000060", "#0000c0", "#00c0c0", "#3030a0"), strict=True)),
     **dict(
         zip(
