@@ -1,8 +1,8 @@
 """The ledger: every constant of the cost model, with its unit, its range and its source.
 
-What code decides is here: instructions on a path of a kernel, counted on real KVM. What a host
-decides (time of an instruction, world switch, misses, contention) is a layer of its own beside this
-one, costs/hosts.py, and changes no entry of it.
+Here is what code decides: instructions on a path of a kernel, counted on real KVM. The costs themselves are in
+guest_faults.py, slot_ioctls.py and dirty_log_walks.py. What a host decides (time of an instruction, world switch,
+misses, contention) is in costs/hosts.py, and changes no entry of the ledger.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One cost as it is worked out from the counted runs."""
+"""One cost as it is worked out from the counted runs, and the releases that changed a cost.
+
+These are the releases of mmu/features.py; they are written down again, since costs may not import mmu.
+"""
 
 from __future__ import annotations
 

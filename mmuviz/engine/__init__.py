@@ -1,1 +1,1 @@
-"""Floor 2: from what is asked for to a Recording."""
+"""Floor 2: runs the VM under a clock. run.py tells the way from a Scenario to its Recording."""

@@ -1,4 +1,11 @@
-"""Stalls, faults and accesses as they are added up: by vCPU, by cause, over time and by length."""
+"""Adding up stalls, faults and accesses: by vCPU, by cause, over time and by length.
+
+From a write fault to the histogram: run_guests() in engine/vcpu.py finds that an access does not hit. handle_fault()
+in engine/fault_cost.py carries page_fault() out and prices what it did. It charges each cause by itself, and then the
+whole fault once more; both go to `Clock.hist` here, which engine/recording_of.py gives the Recording as
+`stalls.hist`. Code that carries out many faults at once (lookahead_fixes.py, batched_map_4k.py, repeated_turns.py)
+adds to it by itself.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +71,7 @@ def bin_of(clock: Clock, time: int) -> int:
 
 @jit_inline_llvm
 def bucket_of(stall_ps: int) -> int:
-    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below.
+    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below, as in recording/stall_buckets.py.
 
     Read off the binary form of a float: its exponent, and the first three bits of its fraction.
     """
@@ -135,7 +142,7 @@ def add_stretch(clock: Clock, vcpu: int, cause: int, time: int, took: int) -> No
 
 @jit_inline_llvm
 def note_length(clock: Clock, cause: int, stall_ps: int, times: int) -> None:
-    """As many stalls of one length, in the histogram."""
+    """Add `times` stalls of one length to the histogram; the cause CAUSES stands for whole faults."""
     clock.hist[cause, bucket_of(stall_ps)] += times
     clock.longest[cause] = max(clock.longest[cause], stall_ps)
 
@@ -161,7 +168,7 @@ def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int,
 
 @jit_inline_llvm
 def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> None:
-    """A fault of a path, which began at a time and took so long in all."""
+    """Count a fault by its path, and its whole length in the last row of the histogram, which is of no cause."""
     clock.series[bin_of(clock, time), FAULTS + path] += 1
     clock.faults[vcpu, path] += 1
     note_length(clock, CAUSES, whole_ps, 1)

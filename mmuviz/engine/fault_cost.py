@@ -35,7 +35,7 @@ class Access(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """The machine's work in faults so far, priced: all that it ever did, so that two of them tell of one fault.
+    """What the work in all faults so far costs; the difference of two, before and after a fault, is that fault's.
 
     Attributes:
         path: ps of the paths.
@@ -84,7 +84,10 @@ def exits_now(counts: I64, price: I64) -> int:
 
 @jit_inline_llvm
 def price_of_map(state: MmuState, price: I64, slot: int) -> int:
-    """A fault that maps 4K of a slot whose host pages stand, in a table that stands: counted once, and taken back."""
+    """The price of a fault that maps a 4K page whose host page and table are there already.
+
+    It is counted as if it happened, priced, and taken out of the counts again.
+    """
     level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
     before = priced(state.work, price, 0, work.WORK_MORE_END)
     count_map_4k(state, slot, level, 1)
@@ -95,7 +98,7 @@ def price_of_map(state: MmuState, price: I64, slot: int) -> int:
 
 @jit_inline_llvm
 def price_of_slow_fix(state: MmuState, price: I64, slot: int) -> int:
-    """A fault that changes a 4K leaf of such a slot, likewise."""
+    """The price of a fault that makes a 4K leaf of such a slot writable, found in the same way."""
     level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
     before = priced(state.work, price, 0, work.WORK_MORE_END)
     count_slow(state, level, 1)
@@ -306,7 +309,7 @@ def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
 
 @jit_inline_llvm
 def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whole) -> None:
-    """Fill in what a fault's examples leave open, and keep it as the longest one where it is."""
+    """Fill in path and stall of the examples that a fault wrote, and keep it as the longest fault where it is."""
     if state.examples.shape[0] > 0:
         if state.stat[mmu.STAT_EXAMPLES] != whole.examples:
             tell_examples(state.examples, vcpu, state.stat[mmu.STAT_STAMP], whole.path, whole.took)

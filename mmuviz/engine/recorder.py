@@ -1,4 +1,7 @@
-"""Records a run: stops the engine at the end of each bin, and puts the tables of the Recording together."""
+"""Records a run: stops the engine at the end of each bin, and keeps what is seen there.
+
+engine/recording_of.py puts the tables of the Recording together.
+"""
 
 from __future__ import annotations
 

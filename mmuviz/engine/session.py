@@ -12,7 +12,7 @@ from mmuviz.engine.timed_vm import ListedAccesses
 
 
 class Session:
-    """What a driver has in its hands.
+    """All parts of a run; a driver is given it, and tells the guest and the ioctl thread what to do.
 
     Attributes:
         scenario: what is run.

@@ -1,4 +1,7 @@
-"""A fault from asking for mmu_lock until the vCPU is in the guest again."""
+"""A fault from asking for mmu_lock until the vCPU is in the guest again.
+
+fault() also carries out those that fast_page_fault() fixes without the lock, where no lookahead does.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """vCPU event loop: executes access streams and charges each access by the state of the tables.
 
-The order inside a step is written in engine/run.py.
+A fault is carried out in one of three places: in a lookahead (engine/lookahead.py) where fast_page_fault() fixes it and
+nobody else can notice; in a loop of faults that map one 4K page each (engine/batched_map_4k.py); else by fault() in
+engine/slow_fault.py. The order inside a step is written in engine/run.py.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ ZAP_OTHERS: Final = 4
 
 @jit_inline_source
 def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Slice, others: int) -> Slice:
-    """Ask for mmu_lock, or find once it is had that another vCPU was faster.
+    """Ask for mmu_lock; a vCPU that waited for it may find that another one has mapped the page meanwhile.
 
     Returns:
         The slice: LOCK_HELD, or it continues at another time, or ends.

@@ -2,6 +2,9 @@
 
 Kernel: kvm_tdp_mmu_spte_changed, kvm_mmu_split_huge_page, kvm_page_fault and fast_page_fault,
 arch/x86/kvm/mmu/mmutrace.h and arch/x86/kvm/trace.h.
+
+A kind's number is its place in EVENT_KINDS of recording/schema.py; engine/event_rows.py makes rows of a Recording of
+the log, mmu/answers.py the answer to an op of a recording.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The first event of each kind since somebody last looked, whole: something true to show of any guest.
+"""Examples: of each kind of event the first one since the rows were last taken, with all that is known of it.
 
-An event log of a large guest would have hundreds of millions of rows. One row a kind is always there.
+A run takes them at the end of each bin of time. The event log (mmu/events.py) of a large guest would have hundreds of
+millions of rows, so only a Focus has one; examples are one row a kind, so every run has them.
 """
 
 from __future__ import annotations

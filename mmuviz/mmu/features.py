@@ -1,4 +1,7 @@
-"""Kernel versions as data: one named field a behaviour, presets a release, the commit beside each change."""
+"""Kernel versions as data: one field for each behaviour, one preset for each release, the commit beside each change.
+
+A release is a row of CHANGES. mmu/conf.py hands a behaviour to compiled code.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The guest's own accesses: the one loop that every touch of every page goes through."""
+"""The guest's own accesses where no clock runs: the loop of KVM_RUN, see kvm_run.py.
+
+A run in time has a loop of its own, engine/vcpu.py.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,9 @@ PRE_SPLIT: Final = 7
 ARM_WORDS: Final = 8
 """GET and CLEAR in the tables of an L2; the bitmap is not touched."""
 SPLIT_RESTLESS: Final = 9
-"""What the hybrid splits before GET and CLEAR, 2M region by 2M region."""
+"""Split the 2M regions that do not converge before GET and CLEAR, see mmu/tracking.py.
+
+Recordings call this walk split_non_converging."""
 CLEAR_DIRTY: Final = 10
 """Clear dirty bits, for PML."""
 

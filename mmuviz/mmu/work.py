@@ -1,7 +1,8 @@
 """What the machine counts of its own work: one entry for each path of the kernel that the ledger prices.
 
-An entry is added to where the thing happens. Some entries share a name in the ledger: a table that
-disable zaps costs what one costs that the MMU notifier zaps, but only the first is part of an ioctl.
+An entry grows where the work is done. WORK_NAMES says which cost of the ledger (mmuviz/costs) one of it is. Two entries
+may have one cost: a table that disabling zaps costs as much as one that the MMU notifier zaps, but only the first
+belongs to an ioctl. The order matters: the engine prices ranges of entries, up to each of the _END below.
 """
 
 from __future__ import annotations

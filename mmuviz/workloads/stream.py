@@ -1,4 +1,4 @@
-"""A vCPU's stream of accesses: the columns that every pattern fills, and the access at a position.
+"""A vCPU's stream of accesses: the columns that every pattern fills. accesses.py has the access at a position.
 
 A stream is a rule, not a list: the access at a position is worked out from the columns and the
 position alone, so a vCPU can be looked ahead of and gone back on at no cost.

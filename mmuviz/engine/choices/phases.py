@@ -1,4 +1,4 @@
-"""A guest that does one thing after the other: patterns, each for its time."""
+"""A guest that does one thing after the other: patterns, each for its time; and the union of all workloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the guest does: a pattern, its rate, its share of writes, its seed."""
+"""What the guest does: a pattern, its rate, its share of writes, its seed.
+
+The union of all workloads is in phases.py, since a list of phases is one of them.
+"""
 
 from __future__ import annotations
 
