@@ -64,7 +64,7 @@ RESET_RING: Final = 6
 PRE_SPLIT: Final = 7
 ARM_WORDS: Final = 8
 """GET and CLEAR in the tables of an L2; the bitmap is not touched."""
-SPLIT_RESTLESS: Final = 9
+SPLIT_NON_CONVERGING: Final = 9
 """Split the 2M regions that do not converge before GET and CLEAR, see mmu/tracking.py.
 
 Recordings call this walk split_non_converging."""
@@ -76,10 +76,10 @@ KIND: Final = 0
 SLOT: Final = 1
 """Row of the memslot, where the kind needs it."""
 LEVEL: Final = 2
-"""Of a walk over one level, that level; of SPLIT_RESTLESS, rounds_to_4k; else 0."""
+"""Of a walk over one level, that level; of SPLIT_NON_CONVERGING, rounds_to_4k; else 0."""
 VCPU: Final = 3
 FIRST_WORD: Final = 4
-"""The word of the bitmap at which the buffer begins; of SPLIT_RESTLESS the gfn of its first page."""
+"""The word of the bitmap at which the buffer begins; of SPLIT_NON_CONVERGING the gfn of its first page."""
 UNIT: Final = 5
 """Pages that one of AT and END stands for: 1, or 64 where they count words, or 512 where they count regions."""
 LEAST: Final = 6
@@ -134,7 +134,7 @@ class Walk(NamedTuple):
         tables: which of VmArrays.tables it changes.
         at: int64[WALK_ENTRIES], changed in place.
         buffer: int64[words] of userspace, of GET_WORDS written.
-        rounds: int64[regions] of SPLIT_RESTLESS, see mmuviz/mmu/tracking.py.
+        rounds: int64[regions] of SPLIT_NON_CONVERGING, see mmuviz/mmu/tracking.py.
     """
 
     tables: int
@@ -192,7 +192,7 @@ def gfn_of(state: MmuState, at: I64) -> int:
     kind = at[KIND]
     if kind == RESET_RING:
         return -1
-    if kind == SPLIT_RESTLESS:
+    if kind == SPLIT_NON_CONVERGING:
         return int(at[FIRST_WORD] + at[AT] * at[UNIT])
     if kind in (GET_WORDS, CLEAR_WORDS, ARM_WORDS):
         return int(state.slots[at[SLOT], SLOT_BASE] + (at[FIRST_WORD] + at[AT]) * BITS_PER_LONG)
@@ -258,7 +258,7 @@ def change_words(state: MmuState, walk: Walk) -> None:
         at[AT] = clear_dirty_log_protect(state, at[SLOT], at[FIRST_WORD], words[: at[HIGH]], at[AT])
     elif kind == ARM_WORDS:
         at[AT] = arm_words(state, at[SLOT], at[FIRST_WORD], words[: at[HIGH]], at[AT])
-    elif kind == SPLIT_RESTLESS:
+    elif kind == SPLIT_NON_CONVERGING:
         at[AT] = split_non_converging(state, at[FIRST_WORD], words, walk.rounds[: at[HIGH]], at[LEVEL], at[AT])
     else:
         at[AT] = dirty_ring_reset(state, at[VCPU], at[AT], ALL_MASKS if at[HIGH] > at[LOW] + 1 else 1)

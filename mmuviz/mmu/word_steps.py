@@ -123,7 +123,9 @@ def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: 
         part = rounds[(first >> SHIFT_2M) - (base >> SHIFT_2M) :]
         chosen = {walks.FIRST_WORD: first, walks.LEVEL: limit, walks.UNIT: PAGES_PER_2M}
         tables = len(vm.tables) - 1
-        yield walking(new_walk(walks.SPLIT_RESTLESS, 0, len(part), chosen, tables=tables, buffer=mine, rounds=part))
+        yield walking(
+            new_walk(walks.SPLIT_NON_CONVERGING, 0, len(part), chosen, tables=tables, buffer=mine, rounds=part)
+        )
     if vm.l2 is not None:
         chosen = {walks.SLOT: row, walks.FIRST_WORD: first_word, walks.UNIT: BITS_PER_LONG}
         yield walking(new_walk(walks.ARM_WORDS, 0, len(mine), chosen, tables=0, buffer=mine))

@@ -19,7 +19,7 @@ WALK_KINDS = (
     "RESET_RING",
     "PRE_SPLIT",
     "ARM_WORDS",
-    "SPLIT_RESTLESS",
+    "SPLIT_NON_CONVERGING",
     "CLEAR_DIRTY",
 )
 
