@@ -10,6 +10,7 @@
   const PAGE_BYTES = 4096;
   const PS_PER_S = 1e12;
   const NO_GFN = -1;
+  const LEAST_STALL = 0.01;
   const LEVELS = [["k4", "pages_4k", 1, 1], ["m2", "pages_2m", 2, 512], ["g1", "pages_1g", 3, 512 * 512]];
   const FAULTS = ["not_present", "fast", "slow_protected", "spurious"];
   const SPLITS = ["enable", "clear", "fault", "pre_split"];
@@ -83,13 +84,15 @@
       this.exampleRows = Int32Array.from(times, (_, row) => row).sort((a, b) => times[a] - times[b] || a - b);
     }
 
-    // Accesses per second in whole bins before a time in which nothing had to be mapped; 0 where there is no such bin.
+    // Accesses per second in whole bins before a time in which nothing had to be mapped and hardly a vCPU stood still; 0
+    // where there is no such bin.
     rateBefore(stopPs) {
       const { accesses, faults_not_present: mapped } = this.tables.bins;
       let done = 0;
       let bins = 0;
       for (let bin = 0; bin < this.bins && (bin + 1) * this.binPs <= Math.min(stopPs, this.endPs); bin += 1) {
-        if (accesses[bin] > 0 && !mapped[bin]) {
+        const stalled = (this.sums.stall[bin + 1] - this.sums.stall[bin]) / (this.vcpus * this.binPs);
+        if (accesses[bin] > 0 && !mapped[bin] && stalled < LEAST_STALL) {
           done += accesses[bin];
           bins += 1;
         }
@@ -242,7 +245,21 @@
     }
 
     speed(ps) {
-      return this.fullRate ? Math.min(1, this.rate(ps) / this.fullRate) : 1;
+      return this.fullRate ? Math.min(1, this.rate(ps) / this.fullRate) : this.freeShare(this.binAt(ps));
+    }
+
+    // Where no bin shows the full rate: how much of the vCPUs' time in a bin is theirs, neither stalled nor slower; 1
+    // where they have nothing to do.
+    freeShare(bin) {
+      const sums = [0, 0, 0, 0];
+      for (let vcpu = 0; vcpu < this.vcpus; vcpu += 1) {
+        this.vcpuShares(bin, vcpu).forEach((share, i) => { sums[i] += share; });
+      }
+      const [running, fault, lock] = sums;
+      const tookPs = this.framePs(bin + 1) - this.framePs(bin);
+      const slower = tookPs ? this.tables.bins.slow_write_ps[bin] / tookPs : 0;
+      const busy = running + fault + lock;
+      return busy ? Math.max(0, running - slower) / busy : 1;
     }
 
     // ---- the ioctl thread

@@ -118,8 +118,9 @@
         ? of("slow", t("Logging is off. "), stall("vCPUs stop"), t(" once more where tables were taken away."))
         : of(null, t("Logging is off. The vCPUs "), runs("run freely"), t("."));
     }
+    const guest = S.guestPages(run) ? S.guestText(run) : ""; // none in a recording of real KVM
     if (!now.accesses) {
-      return of(null, t(`${S.vcpusText(run)}, ${S.guestText(run)}. Nothing runs yet.`));
+      return of(null, t(`${S.vcpusText(run)}${guest && `, ${guest}`}. Nothing runs yet.`));
     }
     if (now.faults[0] > 0.01 * now.accesses) {
       return of("slow", t("The guest touches its memory for the first time: KVM maps it."));
@@ -129,7 +130,7 @@
     const verb = share === 0 ? `read${one}` : share > 0 && share < 100 ? `read${one} and write${one}` : `write${one}`;
     const yet = run.enablePs === null ? "" : " yet";
     const where = ["sequential", "strided"].includes((workload || {}).pattern) ? "through" : "in";
-    return of(null, t(`${S.vcpusText(run)} ${verb} ${where} ${S.guestText(run)}. Nothing is logged${yet}.`));
+    return of(null, t(`${S.vcpusText(run)} ${verb}${guest && ` ${where} ${guest}`}. Nothing is logged${yet}.`));
   }
 
   function faultRate(run, now) {
@@ -144,7 +145,7 @@
       const gone = run.header.scenario.vm.mmu === "stage2" ? "unmapped" : "zapped";
       return of("slow", t(each), stall("stops at every page"), t(` that was ${gone}: ${rate}.`));
     }
-    const end = now.path === "slow_protected" ? " and takes mmu_lock" : "";
+    const end = now.path === "slow_protected" ? ", under mmu_lock" : "";
     const what = end ? "slow" : "fast";
     return of(what, t(each), stall("stops at every page"), t(" it "), dirty("dirties"), t(`${end}: ${rate}.`));
   }

@@ -66,7 +66,8 @@
   }
 
   function tableParts(run) {
-    const share = (100 * tableBytes(run)) / (S.guestPages(run) * PAGE_BYTES);
+    const pages = S.guestPages(run); // none in a recording of real KVM
+    const share = pages ? (100 * tableBytes(run)) / (pages * PAGE_BYTES) : 0;
     return share >= 0.05 ? [`${share.toFixed(1)} % of the guest`] : [];
   }
 
