@@ -94,6 +94,35 @@
       if (this.walker) {
         this.placeFlag();
       }
+      this.clearPills();
+    }
+
+    // A reason stands where it covers no other vCPU, no other reason and not the thread's flag; else it is left out.
+    clearPills() {
+      const { walker, heads, radius } = this;
+      const { dpr } = this.pane.layout;
+      const tokens = heads.map((head) => ({ head, track: head.track, middle: head.top + this.lane / 2, from: head.x - radius, to: head.x + radius }));
+      const taken = [...tokens];
+      if (walker) {
+        const [from, to] = walker.side > 0 ? [walker.x, walker.x + walker.width + 6 * dpr] : [walker.x - walker.width - 6 * dpr, walker.x];
+        taken.push({ track: walker.track, middle: walker.track.y + this.flagMiddle(), from, to });
+      }
+      tokens.filter(({ head }) => head.pill).forEach(({ head, track, middle }) => {
+        const meets = (from, to) => taken.some((each) =>
+          each.head !== head && each.track === track && Math.abs(each.middle - middle) < this.pillHeight && each.from < to && each.to > from);
+        const sides = [head.right, !head.right].map((right) => {
+          const [from, to] = right ? [head.x + radius, head.x + radius + head.pill + 5 * dpr] : [head.x - radius - head.pill - 5 * dpr, head.x - radius];
+          return { right, from, to };
+        });
+        const inside = ({ right, from, to }) => right === head.right || (from >= track.x && to <= track.x + track.width);
+        const side = sides.find((each) => inside(each) && !meets(each.from, each.to));
+        if (side) {
+          head.right = side.right;
+          taken.push({ track, middle, from: side.from, to: side.to });
+        } else {
+          head.pill = 0;
+        }
+      });
     }
 
     // The flag stands on the side where it fits and meets no vCPU; else it says "ioctl" alone.

@@ -85,7 +85,7 @@
       this.paintUpTo(x);
       ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
       ctx.clearRect(0, 0, this.width, this.height);
-      this.drawAxis();
+      this.drawAxis(ps, cut);
       this.drawTracks(cut);
       ctx.setTransform(1, 0, 0, 1, 0, 0);
       ctx.drawImage(this.layer, 0, 0, x, canvas.height, 0, 0, x, canvas.height);
@@ -147,8 +147,9 @@
       }
     }
 
-    drawAxis() {
+    drawAxis(ps, cut) {
       const { ctx, rows, colours, px } = this;
+      const chip = this.chipOf(S.timeText(ps), cut);
       const unit = S.axisUnit(this.to, S.TIME_UNITS);
       const apart = (80 * (this.to - this.from)) / (rows.right - rows.left);
       ctx.font = S.chartFont(px, 500);
@@ -162,7 +163,11 @@
         ctx.fillStyle = colours.ink2;
         const said = index === ticks.length - 1 ? `${text} ${unit[0]}` : text;
         const half = ctx.measureText(said).width / 2;
-        ctx.fillText(said, Math.min(x, this.width - half), px / 2 + 1);
+        const centre = Math.min(x, this.width - half);
+        // Not under the playhead's own time.
+        if (Math.abs(centre - chip.x) > half + chip.half) {
+          ctx.fillText(said, centre, px / 2 + 1);
+        }
       });
     }
 
@@ -220,14 +225,20 @@
       ctx.setLineDash([]);
     }
 
+    // Where the time stands above the playhead: its middle, and half its width.
+    chipOf(text, cut) {
+      const { ctx, rows, px } = this;
+      ctx.font = S.chartFont(px, 700);
+      const half = ctx.measureText(text).width / 2 + 6;
+      return { half, x: Math.max(rows.left + half, Math.min(rows.right - half, cut)) };
+    }
+
     drawPlayhead(ps, cut) {
       const { ctx, rows, colours, px } = this;
       ctx.fillStyle = colours.ink;
       ctx.fillRect(cut - 1, rows.axis.height - 2, 2, this.height - rows.axis.height);
       const text = S.timeText(ps);
-      ctx.font = S.chartFont(px, 700);
-      const half = ctx.measureText(text).width / 2 + 6;
-      const x = Math.max(rows.left + half, Math.min(rows.right - half, cut));
+      const { half, x } = this.chipOf(text, cut);
       ctx.beginPath();
       ctx.roundRect(x - half, 0, 2 * half, px + 5, 4);
       ctx.fill();

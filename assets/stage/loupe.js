@@ -75,7 +75,7 @@
     targetAt(ps) {
       const walk = this.run.walkAt(ps);
       const byIoctl = walk && walk.kind !== "none" && walk.gfn >= 0;
-      const gfn = byIoctl ? walk.gfn : this.run.vcpuGfn(ps, 0);
+      const gfn = byIoctl ? this.insideOf(walk.gfn) : this.run.vcpuGfn(ps, 0);
       const state = this.states.at(ps)[0];
       const colour = byIoctl ? this.tokens.ioctl : state.state === "stopped" ? this.tokens.stall : this.tokens.run;
       const cell = gfn >= 0 ? S.cellOf(this.run.firstGfn, this.span, gfn) : -1;
@@ -83,10 +83,16 @@
       return { who: byIoctl ? "ioctl" : "vCPU 0", colour, gfn, cell, splits };
     }
 
+    // A walk that is at a memslot's end is at its last page still.
+    insideOf(gfn) {
+      const at = (each) => S.cellOf(this.run.firstGfn, this.span, each);
+      return at(gfn) < 0 && at(gfn - 1) >= 0 ? gfn - 1 : gfn;
+    }
+
     // The same in words, for who does not see the canvas.
     says(ps) {
       const { who, gfn } = this.targetAt(ps);
-      const where = gfn < 0 ? "is nowhere yet" : `at gfn 0x${gfn.toString(16)}`;
+      const where = gfn < 0 ? "is idle" : `at gfn 0x${gfn.toString(16)}`;
       const tables = Math.round(this.run.tablesAdded(ps) / TABLE_BYTES);
       return `Page-table walk, ${this.run.label}: ${who} ${where}; ${counted.format(tables)} new tables`;
     }
@@ -111,7 +117,7 @@
       const index = inSlot ? counted.format(gfn - this.slots[0].first) : "";
       const page = inSlot ? `at page ${index}` : `at gfn 0x${gfn.toString(16)}`;
       this.font(14);
-      this.text(gfn < 0 ? "is nowhere yet" : page, wide + 5, 8, this.tokens.ink2);
+      this.text(gfn < 0 ? "is idle" : page, wide + 5, 8, this.tokens.ink2);
     }
 
     drawLevels() {

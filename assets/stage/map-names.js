@@ -7,6 +7,7 @@
   const WHOLE = 255;
   const SIZES = ["4K pages", "2M pages", "1G pages"];
   const NAMES = ["not mapped", ...SIZES, ...SIZES.map((size) => `${size}, dirty`)];
+  const MANY_1G = SIZES[2];
   const MIXED = -1;
   const GIB = 1 << 18; // pages
 
@@ -169,7 +170,7 @@
       for (const [from, to] of regions.values()) {
         const first = track.first + from * layout.rows;
         const shut = frames.at(first)[first * COUNT + P1] > 0;
-        this.nameSlab(track, from, to, zones, each ? "one 1G page" : "1G pages", shut);
+        this.nameSlab(track, from, to, zones, each ? "one 1G page" : MANY_1G, shut);
       }
     }
 
@@ -186,6 +187,11 @@
       }
       this.said.add(3);
       const y = this.middle;
+      // Over one slab it is plain; over many small ones it has a plate.
+      if (text === MANY_1G) {
+        this.plate(text, x, y, width - key, tokens.ink);
+        return;
+      }
       this.text(text, x + key / 2, y, "rgba(255,255,255,.94)");
       if (shut) {
         ctx.fillStyle = tokens.ground;

@@ -22,6 +22,7 @@ SCRIPTS: Final = (
         "map-layout.js",
         "map-highlights.js",
         "map-names.js",
+        "numbers.js",
     ),
     *("map-spte.js", "map-vcpus.js", "map.js", "page-fold.js", "page-sheet.js", "zoom-view.js"),
 )
