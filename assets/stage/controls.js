@@ -37,9 +37,13 @@
     if (field === "memory[0].size" && memory.length > 1) {
       return `${S.sizeText(S.guestBytes({ memory }))}, ${memory.length} slots`;
     }
+    if (typeof value === "boolean") {
+      return value ? "on" : "off";
+    }
     return field.endsWith(".size") ? S.sizeText(value) : String(value).replaceAll("_", " ");
   }
 
+  const CLOSER = ["tight", "tighter", "tightest"];
   const MOST_LETTERS = 12; // of several values in the row
 
   // A size or a time in the largest unit of which it is a whole number, anything else as it stands.
@@ -57,6 +61,7 @@
     constructor(root, changed) {
       this.root = root;
       this.changed = changed;
+      this.row = root.querySelector(".controls");
       this.all = [...root.querySelectorAll("[data-mmuviz=control], [data-mmuviz=field]")];
       this.refused = document.getElementById("stage-refused");
       this.refused.querySelector("button").addEventListener("click", () => this.refuse(null, ""));
@@ -67,6 +72,7 @@
         }
       }
       root.addEventListener("click", (event) => this.click(event));
+      new ResizeObserver(() => this.fit()).observe(this.row);
     }
 
     send(control) {
@@ -117,6 +123,17 @@
         }
       }
       this.refuse(null, "");
+      this.fit();
+    }
+
+    // The row is set closer until all of it can be seen.
+    fit() {
+      this.row.classList.remove(...CLOSER);
+      for (const closer of CLOSER) {
+        if (this.row.scrollWidth > this.row.clientWidth) {
+          this.row.classList.add(closer);
+        }
+      }
     }
 
     // Fields that this Scenario has not are not shown.

@@ -58,6 +58,8 @@
         this.map.resize();
       }
       this.canvas.style.top = `${above}px`;
+      this.fitSentence();
+      S.fitWords(this.says, "unfit");
       // A map of another part of memory keeps the place of the whole one: nothing below it moves.
       this.place = this.zoomed && this.place?.of === height ? this.place : { of: height, is: Math.ceil(this.map.height) + above };
       this.box.style.height = `${this.place.is}px`;
@@ -74,6 +76,20 @@
       }
     }
 
+    // A long sentence is set smaller; where that is not enough the link to the function has a short text.
+    fitSentence() {
+      const { sentence } = this;
+      const link = sentence.querySelector("a.kernel-function");
+      const named = (text, title) => link && Object.assign(link, { textContent: text, title });
+      const name = link && (link.title || link.textContent);
+      named(name, "");
+      S.fitWords(sentence, "long");
+      if (link && isCut(sentence)) {
+        named("source", name);
+        S.fitWords(sentence, "long");
+      }
+    }
+
     // What changes too often to be read, and what others read: a few times a second.
     tell(ps) {
       const said = S.sentence(this.run, ps);
@@ -86,12 +102,21 @@
         this.said = said.text + said.kernelFunction;
         this.sentence.replaceChildren(...S.sentenceNodes(said));
         this.sentence.title = said.detail;
+        this.fitSentence();
       }
       const tables = S.bytesText(this.run.tablesAdded(ps));
       const words = `${said.text} ${this.run.dirtyPages(ps)} dirty pages, ${tables} of page tables added.`;
       this.canvas.setAttribute("aria-label", `Map, ${this.run.label}, at ${S.timeText(ps)}: ${words}`);
     }
   }
+
+  const isCut = (node) => node.scrollHeight > node.clientHeight + 4; // a line has air of its own
+
+  // The class for words that their place would cut off.
+  S.fitWords = function (node, tooLong) {
+    node.classList.remove(tooLong);
+    node.classList.toggle(tooLong, isCut(node));
+  };
 
   function setText(node, text) {
     if (node.textContent !== text) {

@@ -10,6 +10,7 @@
       this.panel = document.getElementById("stage-stories");
       this.items = [...this.panel.querySelectorAll("[data-story]")];
       this.facts = document.getElementById("stage-facts");
+      this.question = document.getElementById("stage-question");
       this.popup = new S.Popup(document.getElementById("stage-story"), this.panel, { opening: () => this.opening() });
       this.panel.addEventListener("click", (event) => {
         const item = event.target.closest("[data-story]");
@@ -37,6 +38,14 @@
 
     shown(runs) {
       this.facts.replaceChildren(...S.chips(runs.map((run) => run.header.scenario)));
+      this.resize();
+    }
+
+    // A long question is set smaller, so that the facts have their line below it.
+    resize() {
+      const line = Number.parseFloat(getComputedStyle(this.question).lineHeight);
+      this.question.classList.remove("long");
+      this.question.classList.toggle("long", this.question.offsetHeight > 1.5 * line);
     }
   }
 

@@ -34,7 +34,10 @@ GUEST: Final = (
     Control(
         "memory[0].size",
         "Guest",
-        _sizes("32 MiB", "64 MiB", "1 GiB", "4 GiB", "16 GiB", "64 GiB", "96 GiB", "384 GiB", "1536 GiB"),
+        (
+            *_sizes("32 MiB", "64 MiB", "1 GiB", "4 GiB", "16 GiB", "64 GiB", "96 GiB", "384 GiB"),
+            ('"1536 GiB"', "1.5 TiB"),
+        ),
     ),
     Control(
         "memory[0].backing",

@@ -92,6 +92,74 @@ def test_nothing_scrolls_and_nothing_is_cut_off(
     assert page.evaluate(outside) == []
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("story", ["amd-without-pml", "arm64-split-chunk"])
+def test_long_names_and_many_panes_push_nothing_out(page: Page, story: str, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, f"/?story={story}&ps=60000000000")
+    found = page.evaluate(
+        """() => {
+            const shown = (each) => each.getClientRects().length > 0;
+            const box = (each) => each.getBoundingClientRect();
+            const wrong = [];
+            for (const pane of document.querySelectorAll('.pane:not([hidden])')) {
+                for (const part of [...pane.querySelectorAll('.number-figure, .number-label')].filter(shown)) {
+                    const from = box(pane.querySelector('select')).right;
+                    if (box(part).right > box(pane).right + 1 || box(part).left < from - 1) {
+                        wrong.push(`${part.className} ${part.textContent}`);
+                    }
+                }
+            }
+            const row = document.querySelector('.controls');
+            const last = row.querySelector('[data-act=more]');
+            if (innerWidth >= 1000 && shown(last) && box(last).right > innerWidth) {
+                wrong.push('More');
+            }
+            const [transport, lower] = ['.transport', '.lower'].map((each) => box(document.querySelector(each)));
+            return transport.bottom > innerHeight + 1 || lower.bottom > transport.top + 1 ? [...wrong, 'rows'] : wrong;
+        }"""
+    )
+    assert found == []
+
+
+def test_the_ways_to_play_can_be_chosen_on_a_phone_on_its_side(page: Page) -> None:
+    page.set_viewport_size({"width": 640, "height": 360})
+    open_stage(page)
+    expect(page.locator("#stage-speed")).to_be_visible()
+    page.locator("#stage-play-more").click()
+    for name in ("#stage-step", "#stage-stop"):
+        expect(page.locator(name)).to_be_visible()
+
+
+def test_reasons_cover_nobody(page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    open_stage(page, "/?story=amd-without-pml&ps=60000000000")
+    met = page.evaluate(
+        """() => mmuvizStage.stage.panes.filter(({map}) => map).flatMap(({map: {actors}}) => {
+            const of = (head, right) => right
+                ? [head.x + actors.radius, head.x + actors.radius + head.pill]
+                : [head.x - actors.radius - head.pill, head.x - actors.radius];
+            return actors.heads.filter(({pill}) => pill).flatMap((head) => {
+                const [from, to] = of(head, head.right);
+                return actors.heads.filter((other) => other !== head && other.track === head.track
+                    && Math.abs(other.top - head.top) < actors.pillHeight && other.x > from && other.x < to);
+            });
+        }).length"""
+    )
+    assert met == 0
+
+
+def test_a_recording_of_real_kvm_has_no_size_to_speak_of(page: Page) -> None:
+    open_stage(page, "/?story=recorded-lost-dirty-page&ps=0")
+    page.keyboard.press("End")
+    summary = page.locator("#stage-summary")
+    expect(summary).to_be_visible()
+    assert "Infinity" not in summary.inner_text()
+    assert " 0 MiB" not in page.locator("[data-mmuviz=sentence]").first.inner_text()
+    frames = page.locator(".control-frame:visible")
+    assert all(frames.nth(at).inner_text().strip() for at in range(frames.count()))
+
+
 def test_a_control_changes_the_guest_and_the_address_says_so(page: Page) -> None:
     open_stage(page)
     page.locator("[data-mmuviz=control][data-field='memory[0].size']").select_option(label="1 GiB")
