@@ -6,6 +6,21 @@
   const OWN = "input, select, textarea, [contenteditable]";
   const PRESSED = "button, a, summary";
 
+  const SCROLLING = [" ", "Home", "End"];
+
+  // Whether a key scrolls what has the focus, as it does outside of the player.
+  function scrolls(target, key) {
+    if (!SCROLLING.includes(key)) {
+      return false;
+    }
+    for (let node = target; node && node !== document.body; node = node.parentElement) {
+      if (node.scrollHeight > node.clientHeight + 1 && /auto|scroll/.test(getComputedStyle(node).overflowY)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   // One table for the keys and for the help: keys, what they do, the name of the action.
   S.KEYS = [
     [[" "], "play or pause", "play"],
@@ -16,7 +31,7 @@
     [["Home"], "to the beginning", "first"],
     [["End"], "to the end", "last"],
     [["p"], "presenter type", "presenter"],
-    [["t"], "light or dark", "theme"],
+    [["t"], "theme: system, light, dark, projector", "theme"],
     [["?"], "this help", "help"],
   ];
 
@@ -33,7 +48,7 @@
       const target = event.target instanceof Element ? event.target : null;
       // A focused control keeps its keys, of which a button has only one here; the scrubber is the player's own.
       const own = event.key === " " ? `${OWN}, ${PRESSED}` : OWN;
-      if (!found || (target && target.closest(own) !== null)) {
+      if (!found || (target && (target.closest(own) !== null || scrolls(target, event.key)))) {
         return;
       }
       event.preventDefault();

@@ -71,7 +71,6 @@
   // The card as an element. Buttons have what they change in data-set, the one that closes has data-close.
   S.summary = function (runs) {
     const card = element("section", `summary summary-of-${runs.length}`);
-    card.dataset.mmuviz = "summary";
     const title = element("h2", "summary-title");
     title.append(...S.partNodes(S.answer(runs)));
     const close = element("button", "summary-close", "×");

@@ -42,6 +42,18 @@ def test_the_drawer_opens_by_a_key_and_the_page_goes_on(page: Page) -> None:
     expect(opener).to_be_focused()
 
 
+def test_what_scrolls_keeps_the_keys_that_scroll(page: Page) -> None:
+    open_stage(page)
+    page.evaluate("mmuvizStage.stage.act('details-evidence')")
+    expect(page.locator("#details-evidence a").first).to_be_visible()
+    page.evaluate("document.querySelector('#details-evidence a').focus()")
+    before = page.locator("[data-mmuviz=time]").get_attribute("data-ps")
+    for key in ("End", "Home", "Space"):
+        page.keyboard.press(key)
+    assert page.locator("[data-mmuviz=time]").get_attribute("data-ps") == before
+    assert not page.evaluate("mmuvizStage.stage.clock.playing")
+
+
 def test_it_asks_the_server_once_and_never_while_it_plays(page: Page) -> None:
     asked: list[str] = []
 
