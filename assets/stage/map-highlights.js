@@ -55,7 +55,7 @@
     }
   };
 
-  // What the marks say together: how many of them stand still, and the reason that most of them have; "" for none.
+  // What the marks say together: the reason for which most of them stand still, and how many do for that; "" for none.
   S.marksText = function (states) {
     const stopped = states.filter(({ state }) => state === "stopped");
     const slower = states.filter(({ state }) => state === "slower");
@@ -65,8 +65,8 @@
     }
     const counts = new Map();
     told.forEach(({ text }) => counts.set(text, (counts.get(text) || 0) + 1));
-    const [reason] = [...counts].reduce((a, b) => (a[1] >= b[1] ? a : b));
-    const text = `${told.length} of ${states.length} vCPUs: ${reason}`;
+    const [reason, many] = [...counts].reduce((a, b) => (a[1] >= b[1] ? a : b));
+    const text = `${many} of ${states.length} vCPUs: ${reason}`;
     return { text, state: stopped.length ? "stopped" : "slower" };
   };
 })();
