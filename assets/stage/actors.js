@@ -58,7 +58,8 @@
       const wanted = this.folded ? Math.ceil((each * 13 * dpr) / wide) + (run.ram && run.ram.sweeps ? 0 : 2) : each;
       this.lanes = Math.max(1, Math.min(wanted, Math.floor(high / least)));
       this.lane = high / this.lanes;
-      const most = this.folded ? 5 * dpr : Math.max(10 * dpr, Math.min(16 * dpr, pitch * 1.25));
+      // Presenter type has no number under 16 px, as far as a lane has the room.
+      const most = this.folded ? 5 * dpr : Math.max((presenter ? 14 : 10) * dpr, Math.min(16 * dpr, pitch * 1.25));
       this.radius = Math.min(most, Math.max((this.folded ? 2.5 : 8) * dpr, this.lane / 2 - dpr));
       this.withPills = !this.folded && (this.lanes === 1 || this.lane >= this.pillHeight);
       this.withText = css >= 8 || presenter;

@@ -6,7 +6,7 @@
 
   // What panes' titles have no room for.
   function paneTools() {
-    const tools = [["add-pane", "Compare one policy more"], ["remove-pane", "Compare one policy less"]].map(([act, text]) => {
+    const tools = [["add-pane", "One policy more"], ["remove-pane", "One policy less"]].map(([act, text]) => {
       const tool = Object.assign(document.createElement("button"), { type: "button", className: "tool", textContent: text });
       tool.dataset.act = act;
       return tool;

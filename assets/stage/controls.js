@@ -43,6 +43,7 @@
     return field.endsWith(".size") ? S.sizeText(value) : String(value).replaceAll("_", " ");
   }
 
+  const EDGE = 8; // px
   const CLOSER = ["tight", "tighter", "tightest"];
   const MOST_LETTERS = 12; // of several values in the row
 
@@ -126,11 +127,13 @@
       this.fit();
     }
 
-    // The row is set closer until all of it can be seen.
+    // The row is set closer until all of it can be seen; a sheet has room.
     fit() {
       this.row.classList.remove(...CLOSER);
-      for (const closer of CLOSER) {
-        if (this.row.scrollWidth > this.row.clientWidth) {
+      const last = this.row.querySelector("[data-act=more]");
+      const over = () => last.getBoundingClientRect().right > this.row.getBoundingClientRect().right - EDGE;
+      for (const closer of this.row.classList.contains("floats") ? [] : CLOSER) {
+        if (over()) {
           this.row.classList.add(closer);
         }
       }

@@ -92,7 +92,7 @@
     // The same in words, for who does not see the canvas.
     says(ps) {
       const { who, gfn } = this.targetAt(ps);
-      const where = gfn < 0 ? "is idle" : `at gfn 0x${gfn.toString(16)}`;
+      const where = gfn < 0 ? "is at no known page" : `at gfn 0x${gfn.toString(16)}`;
       const tables = Math.round(this.run.tablesAdded(ps) / TABLE_BYTES);
       return `Page-table walk, ${this.run.label}: ${who} ${where}; ${counted.format(tables)} new tables`;
     }
@@ -117,7 +117,7 @@
       const index = inSlot ? counted.format(gfn - this.slots[0].first) : "";
       const page = inSlot ? `at page ${index}` : `at gfn 0x${gfn.toString(16)}`;
       this.font(14);
-      this.text(gfn < 0 ? "is idle" : page, wide + 5, 8, this.tokens.ink2);
+      this.text(gfn < 0 ? "at no known page" : page, wide + 5, 8, this.tokens.ink2);
     }
 
     drawLevels() {
@@ -322,10 +322,11 @@
       const tables = Math.round(bytes / TABLE_BYTES);
       const [x, y] = this.wide ? [LEFT + WALK + 24, 30] : [LEFT - 40, 123];
       this.font(14, 700);
-      const text = `${tables < 0 ? "−" : ""}${counted.format(Math.abs(tables))} new table${tables === 1 ? "" : "s"}`;
+      const many = Math.abs(tables);
+      const text = `${counted.format(many)} ${tables < 0 ? "" : "new "}table${many === 1 ? "" : "s"}${tables < 0 ? " fewer" : ""}`;
       const wide = this.text(text, x, y, this.tokens.map);
       this.font(12);
-      this.text(S.bytesText(bytes), x + wide + 8, y + 0.5, this.tokens.ink2);
+      this.text(S.bytesText(Math.abs(bytes)), x + wide + 8, y + 0.5, this.tokens.ink2);
     }
 
     // The last example of a changed entry: its bits before and after, as the vendor names them.

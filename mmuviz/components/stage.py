@@ -36,7 +36,7 @@ def bar() -> Component:
             button("Details", "details", "Details: calls, counters, origins, evidence"),
             button("Expert", "expert", "Expert view: a lane for each vCPU", **attributes(aria_pressed="false")),
             button("Share", "share", "Share: link, report, files", **attributes(data_mmuviz="share")),
-            button("◐", "theme", "Theme: light or dark"),
+            button("◐", "theme", "Theme: system, light, dark or projector"),
             button("?", "help", "Keys and words"),
         ],
         className="tools",
