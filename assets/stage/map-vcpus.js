@@ -70,6 +70,9 @@
     reason(inFault, lockWait, blocked) {
       const { stall, unmapped } = this.why;
       const most = Math.max(inFault, lockWait, blocked);
+      if (most === 0) {
+        return "idle"; // it has nothing left to do
+      }
       const largest = (causes) => causes.reduce((a, b) => ((stall[a] || 0) >= (stall[b] || 0) ? a : b));
       if (most === lockWait) {
         return CAUSES[largest(["lock_wait", "userspace_lock"])];

@@ -244,8 +244,12 @@
       return tookPs ? (this.tables.bins.accesses[bin] / tookPs) * PS_PER_S : 0;
     }
 
+    // Before logging is enabled it is that of the bin before: nothing slows down ahead of its cause.
     speed(ps) {
-      return this.fullRate ? Math.min(1, this.rate(ps) / this.fullRate) : this.freeShare(this.binAt(ps));
+      const here = this.binAt(ps);
+      const before = this.enablePs !== null && ps < this.enablePs && here > 0 && here === this.binAt(this.enablePs);
+      const bin = before ? here - 1 : here;
+      return this.fullRate ? Math.min(1, this.rate(this.framePs(bin)) / this.fullRate) : this.freeShare(bin);
     }
 
     // Where no bin shows the full rate: how much of the vCPUs' time in a bin is theirs, neither stalled nor slower; 1

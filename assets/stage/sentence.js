@@ -116,7 +116,9 @@
     if (everLogged) {
       return now.stalled > STALLS
         ? of("slow", t("Logging is off. "), stall("vCPUs stop"), t(" once more where tables were taken away."))
-        : of(null, t("Logging is off. The vCPUs "), runs("run freely"), t("."));
+        : !now.accesses
+          ? of(null, t("Logging is off, and the vCPUs are idle."))
+          : of(null, t("Logging is off. The vCPUs "), runs("run freely"), t("."));
     }
     const guest = S.guestPages(run) ? S.guestText(run) : ""; // none in a recording of real KVM
     if (!now.accesses) {

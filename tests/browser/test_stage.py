@@ -160,6 +160,18 @@ def test_a_recording_of_real_kvm_has_no_size_to_speak_of(page: Page) -> None:
     assert all(frames.nth(at).inner_text().strip() for at in range(frames.count()))
 
 
+def test_vcpus_with_nothing_left_to_do_wait_for_no_lock_and_run_nowhere(page: Page) -> None:
+    open_stage(page, "/?story=arm64-split-chunk&ps=150000000000")
+    words, reasons = page.evaluate(
+        """() => {
+            const {panes: [first], clock: {now}} = mmuvizStage.stage;
+            const states = new mmuvizStage.VcpuStates(first.run).at(Math.min(now, first.run.endPs));
+            return [first.sentence.innerText, [...new Set(states.map(({text}) => text))]];
+        }"""
+    )
+    assert (words, reasons) == ("Logging is off, and the vCPUs are idle.", ["idle"])
+
+
 def test_a_control_changes_the_guest_and_the_address_says_so(page: Page) -> None:
     open_stage(page)
     page.locator("[data-mmuviz=control][data-field='memory[0].size']").select_option(label="1 GiB")

@@ -293,6 +293,12 @@ def test_rates_and_speed(stage: Stage, name: str) -> None:
     expected = made.bins.accesses[at] / np.diff(ends)[at] * PS_PER_S
     assert np.allclose(stage.numbers("r.rate(ps)", times), expected, rtol=EXACT)
     speed = stage.numbers("r.speed(ps)", times)
+    # Nothing slows down ahead of the first enable: before it, its bin has the speed of the one before.
+    enables = made.calls.start_ps[made.calls.kind == CALL_KINDS.index("enable")]
+    if len(enables):
+        enabling = min(np.searchsorted(ends, enables[0], side="right") - 1, made.header.bins - 1)
+        at = np.where((at == enabling) & (np.asarray(times) < enables[0]) & (at > 0), at - 1, at)
+        expected = made.bins.accesses[at] / np.diff(ends)[at] * PS_PER_S
     assert ((speed >= 0) & (speed <= 1)).all()
     # Full speed is that of whole bins before the first ioctl in which nothing had to be mapped and nearly nobody stood.
     before = ends[1:] <= np.append(made.calls.start_ps[made.calls.kind < IOCTLS], np.iinfo(np.int64).max)[0]
