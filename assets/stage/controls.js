@@ -148,7 +148,9 @@
     choose(select, values, mixed, document) {
       const part = select.closest(".control-part");
       const [value] = values;
-      part.hidden = values.some((each) => each === undefined || each === null);
+      // Listed operations say every access themselves.
+      const listed = document.driver?.kind === "listed_ops" && select.dataset.field.startsWith("workload.");
+      part.hidden = listed || values.some((each) => each === undefined || each === null);
       select.querySelector("[data-own]")?.remove();
       select.title = "";
       if (part.hidden) {

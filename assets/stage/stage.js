@@ -87,12 +87,22 @@
       this.root.classList.add("ready");
       this.each("started");
       if (state.ps === null) {
-        this.clock.seek(0);
+        this.clock.seek(this.firstPlace());
         this.clock.start();
       } else {
         this.clock.seek(Math.min(state.ps, this.clock.endPs));
       }
       this.changed();
+    }
+
+    // Where it opens: at the beginning, and where nothing is to move in the middle of the longest ioctl, where panes differ.
+    firstPlace() {
+      const calls = this.runs.flatMap((run, at) => run.calls.map((call) => ({ ...call, at })));
+      if (calls.length === 0 || !window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+        return 0;
+      }
+      const { at, startPs, endPs } = calls.reduce((a, b) => (b.endPs - b.startPs > a.endPs - a.startPs ? b : a));
+      return this.clock.axis.placeOf(at, Math.floor((startPs + endPs) / 2));
     }
 
     // Its axis is time, or work where panes stand at the same work.

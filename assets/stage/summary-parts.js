@@ -119,7 +119,9 @@
     const found = [];
     const slots = (backing) => Object.fromEntries(memory.map((_, i) => [`memory[${i}].backing`, backing]));
     const huge = memory.some((slot) => slot.backing === "hugetlb_1g");
-    found.push(huge ? { says: "2M pages", set: slots("hugetlb_2m") } : { says: "1G pages", set: slots("hugetlb_1g") });
+    if (memory.length > 0) {
+      found.push(huge ? { says: "2M pages", set: slots("hugetlb_2m") } : { says: "1G pages", set: slots("hugetlb_1g") });
+    }
     if (workload && workload.rate_hz > 1) {
       found.push({ says: "Write half as much", set: { "workload.rate_hz": Math.floor(workload.rate_hz / 2) } });
     }

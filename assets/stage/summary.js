@@ -58,6 +58,7 @@
 
   function changesOf(run) {
     const node = element("div", "summary-next");
+    node.hidden = S.changes(run).length === 0;
     node.append(element("span", "", "Change one thing:"));
     for (const { says, set } of S.changes(run)) {
       const button = element("button", "", says);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Literal
 from urllib.parse import urlsplit
@@ -11,12 +12,14 @@ from playwright.sync_api import Page, expect
 
 import mmuviz
 from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import CALL_KINDS
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.scenario_files import read_scenario
 from tests.browser.conftest import PATIENCE_MS, Watch
 
 PAUSED = "/?ps=45000000000"
 SIZES = [(1280, 720), (1920, 1080), (1024, 768), (800, 600), (360, 740), (640, 360)]
+SETS_OF = "buttons => buttons.map(({dataset}) => dataset.set)"
 INSTANTS_PS = (0, 19_000_000_000, 45_000_000_000, 150_000_000_000, 419_000_000_000)
 
 
@@ -156,6 +159,10 @@ def test_a_recording_of_real_kvm_has_no_size_to_speak_of(page: Page) -> None:
     expect(summary).to_be_visible()
     assert "Infinity" not in summary.inner_text()
     assert " 0 MiB" not in page.locator("[data-mmuviz=sentence]").first.inner_text()
+    changes = [json.loads(each) for each in page.locator("#stage-summary [data-set]").evaluate_all(SETS_OF)]
+    assert all(changes)
+    # Its operations say every access: there is no pattern to choose.
+    expect(page.locator("[data-field='workload.pattern']").first).to_be_hidden()
     frames = page.locator(".control-frame:visible")
     assert all(frames.nth(at).inner_text().strip() for at in range(frames.count()))
 
@@ -170,6 +177,16 @@ def test_vcpus_with_nothing_left_to_do_wait_for_no_lock_and_run_nowhere(page: Pa
         }"""
     )
     assert (words, reasons) == ("Logging is off, and the vCPUs are idle.", ["idle"])
+
+
+def test_with_reduced_motion_it_opens_paused_where_panes_differ(page: Page, recordings: list[Recording]) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    open_stage(page, "/")
+    calls = recordings[1].calls
+    now = page.evaluate("mmuvizStage.stage.clock.now")
+    enable = calls.kind == CALL_KINDS.index("enable")
+    assert int(calls.start_ps[enable][0]) < now < int(calls.end_ps[enable][0])
+    assert not page.evaluate("mmuvizStage.stage.clock.playing")
 
 
 def test_a_control_changes_the_guest_and_the_address_says_so(page: Page) -> None:
