@@ -10,9 +10,12 @@
     return { exact: Number(exact), recordings: Number(recordings), mmus: mmus.split(" "), hosts: JSON.parse(uncertainty) };
   }
 
-  function countsOf({ scenario }, { exact, recordings, mmus }) {
+  function countsOf({ scenario }, { exact, recordings, mmus }, changed) {
     const { driver = {}, vm = {} } = scenario;
     const of = exact === recordings ? S.count(recordings) : `${S.count(exact)} of ${S.count(recordings)}`;
+    if (changed && driver.recording) {
+      return { full: "counts: modelled, as no recording has this change", short: "counts modelled" };
+    }
     if (driver.kind === "listed_ops" && driver.recording) {
       const kernel = RELEASE.exec(vm.kernel || "")?.[0] || vm.kernel;
       return exact === recordings
@@ -37,18 +40,23 @@
   }
 
   // {full, short, title, tab}: `tab` is where the drawer says more.
-  S.badgeOf = function (run) {
+  // Whether something of what was recorded is another; counts do not depend on the host.
+  S.countsChanged = ({ set }) => Object.keys(set).some((field) => !field.startsWith("host."));
+
+  // `changed` says that something of what was recorded is another on this page.
+  S.badgeOf = function (run, changed = false) {
     const known = trust();
-    const counts = countsOf(run.header, known);
+    const counts = countsOf(run.header, known, changed);
     const times = timesOf(run.header, known);
     return { full: `${counts.full} · ${times.full}`, short: `${counts.short} · ${times.short}`, title: `${times.why} Opens the evidence.` };
   };
 
   (S.parts = S.parts || []).push((stage) => ({
     shown(runs) {
+      const changed = S.countsChanged(stage.state);
       runs.forEach((run, index) => {
         const place = stage.panes[index].section.querySelector(".badge");
-        const { full, short, title } = S.badgeOf(run);
+        const { full, short, title } = S.badgeOf(run, changed);
         place.replaceChildren(S.el("span", { text: full, class: "badge-full" }), S.el("span", { text: short, class: "badge-short", "aria-hidden": "true" }));
         place.title = `${full}. ${title}`;
         place.setAttribute("aria-label", `${full}. Opens the evidence.`);

@@ -233,7 +233,7 @@
       const valueWidth = ctx.measureText(label.text).width;
       // Names are cut by the widest value that there is, so that they do not change while it plays.
       if (!this.names.has(label.name)) {
-        const most = 0.7 * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
+        const most = (this.runs.length > 2 ? 0.6 : 0.7) * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
         ctx.font = S.chartFont(this.endPx, 500);
         const text = S.fitText(ctx, label.name, Math.max(24, most));
         this.names.set(label.name, { text, width: ctx.measureText(`${text} `).width });

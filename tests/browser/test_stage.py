@@ -152,6 +152,25 @@ def test_reasons_cover_nobody(page: Page) -> None:
     assert met == 0
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("opened", ["summary", "play menu"])
+def test_what_opens_stays_inside_the_window(page: Page, opened: str, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page)
+    if opened == "summary":
+        page.keyboard.press("End")
+    else:
+        page.locator("#stage-play-more").click()
+    card = page.locator("#stage-summary .summary" if opened == "summary" else "#stage-play-menu")
+    expect(card).to_be_visible()
+    box = card.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["y"] >= 0
+    assert box["x"] + box["width"] <= size[0]
+    assert box["y"] + box["height"] <= size[1]
+
+
 def test_a_recording_of_real_kvm_has_no_size_to_speak_of(page: Page) -> None:
     open_stage(page, "/?story=recorded-lost-dirty-page&ps=0")
     page.keyboard.press("End")

@@ -210,3 +210,10 @@ def test_a_recorded_story_says_so_and_fits(page: Page) -> None:
     badge = page.locator("[data-mmuviz=badge]").first
     expect(badge).to_contain_text("counts: recorded on kernel 6.12.95, exact · times: modelled, host")
     assert badge.evaluate("each => each.scrollWidth <= each.clientWidth && each.offsetHeight < 24")
+
+
+def test_a_changed_recording_is_not_said_to_be_recorded(page: Page) -> None:
+    open_stage(page, "/?story=recorded-random&ps=1000000000&vm.kernel=%226.1%22")
+    badges = page.locator(".badge:visible")
+    for at in range(2):
+        expect(badges.nth(at)).to_contain_text("counts: modelled, as no recording has this change")
