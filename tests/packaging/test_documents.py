@@ -75,8 +75,8 @@ def test_every_make_target_that_a_document_names_exists(repository: Path) -> Non
 
 def test_every_command_is_in_the_readme_s_table(repository: Path, programs: Path) -> None:
     shown = subprocess.run([programs / "mmuviz", "--help"], cwd=repository, capture_output=True, text=True, check=True)
-    commands = re.findall(r"^    (\w+)(?: |$)", shown.stdout, re.MULTILINE)
-    table = re.findall(r"^\| `mmuviz (\w+)", (repository / "README.md").read_text(), re.MULTILINE)
+    commands = re.findall(r"^    ([\w-]+)(?: |$)", shown.stdout, re.MULTILINE)
+    table = re.findall(r"^\| `mmuviz ([\w-]+)", (repository / "README.md").read_text(), re.MULTILINE)
     assert commands == table != []
 
 
