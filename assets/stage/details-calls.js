@@ -10,6 +10,7 @@
     enable: "enable logging", disable: "disable logging", get: "GET", clear: "CLEAR", reset: "ring reset",
     pre_split: "pre-split", populate: "memory is mapped", dirty: "a pass of writing", lead: "the guest runs",
     tail: "the guest runs on", interval: "the guest runs on", op: "guest accesses",
+    round: "a round of migration", downtime: "the guest stands still",
   };
   const IOCTLS = new Set(["enable", "get", "clear", "reset", "disable", "pre_split"]);
   const plural = (...given) => S.plural(...given);

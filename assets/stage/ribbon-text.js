@@ -18,13 +18,16 @@
     lead: "the guest runs",
     dirty: "a pass of writing",
     interval: "the guest runs on",
+    round: "a round of migration",
+    downtime: "the guest stands still",
     tail: "the guest runs on",
   };
   const APART = 14;
 
   // An ioctl by the name that people use: "enable logging", "GET".
   S.callName = (kind) => CALLS[kind] || kind;
-  const SPANS = { populate: "mapping memory", lead: "the lead", dirty: "the pass", interval: "the interval", tail: "the tail" };
+  const SPANS = { populate: "mapping memory", lead: "the lead", dirty: "the pass", interval: "the interval", tail: "the tail",
+    round: "the round", downtime: "downtime" };
   // The same in a few letters, of calls and phases.
   S.spanName = (kind) => SPANS[kind] || { enable: "enable", disable: "disable" }[kind] || S.callName(kind);
   // "16 CLEARs".

@@ -56,7 +56,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         check_output(arguments.output, arguments.source)
     if arguments.baseline and baseline_of(scenario, 1) is None:
-        raise InputError("--baseline needs a guest that runs on: driver.kind enable_only or live_rounds; leave it out")
+        kinds = "driver.kind enable_only, live_rounds or qemu_precopy"
+        raise InputError(f"--baseline needs a guest that runs on: {kinds}; leave it out")
     if notice and sys.stderr is not None:
         print(f"mmuviz: {notice}", file=sys.stderr)
     say_if_compiling()
@@ -169,8 +170,10 @@ def baseline_of(scenario: Scenario, duration_ns: int) -> Scenario | None:
     from mmuviz.engine.choices.scenario import Scenario
     from mmuviz.engine.drivers.enable_only import EnableOnly
     from mmuviz.engine.drivers.live_rounds import LiveRounds
+    from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 
-    if not isinstance(scenario.driver, EnableOnly | LiveRounds) or not scenario.driver.least_ps():
+    runs_on = isinstance(scenario.driver, EnableOnly | LiveRounds) and scenario.driver.least_ps()
+    if not runs_on and not isinstance(scenario.driver, QemuPrecopy):
         return None
     driver = {"kind": "without_logging", "duration": duration_ns}
     return Scenario.model_validate({**scenario.given(), "driver": driver})

@@ -120,9 +120,13 @@ class Guest:
     def run_for(self, kind: str, iteration: int, until_ps: int) -> None:
         """Let the guest run up to a time; what happens meanwhile is noted as a phase."""
         with self.phase(kind, iteration):
-            self.run_to(until_ps)
-            if until_ps > self.machine.time:
-                self.machine.wait(until_ps - self.machine.time)
+            self.let_run(until_ps)
+
+    def let_run(self, until_ps: int) -> None:
+        """Let the guest run up to a time, whether or not it has anything to do."""
+        self.run_to(until_ps)
+        if until_ps > self.machine.time:
+            self.machine.wait(until_ps - self.machine.time)
 
     def run_to(self, until_ps: int) -> None:
         """Let the guest run up to a time, or to the end of its pass; rings are reaped and phases change meanwhile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
         "longest": longest_table(clock, end_ps),
         "examples": examples_table(seen, width, bins),
         "events": events_table(session, end_ps),
+        "rounds": rounds_table(session),
     }
     return Recording(header_of(header_document(session, notes, width, bins)), tables)
 
@@ -81,6 +83,7 @@ def header_document(session: Session, notes: tuple[str, ...], width: int, bins: 
         "table_pages_at_enable": recorder.table_pages_at_enable,
         "table_pages_peak": recorder.table_pages_peak,
         "events_left_out": recorder.left_out,
+        "migration": None if session.rounds.ended is None else asdict(session.rounds.ended),
         "notes": list(notes),
     }
 
@@ -103,6 +106,12 @@ def calls_table(session: Session) -> Columns:
     found: Columns = {name: np.array([row[name] for row in rows], dtype=np.int64) for name in names if name != "kind"}
     found["kind"] = np.array([CALL_KINDS.index(str(row["kind"])) for row in rows], dtype=np.int64)
     return found
+
+
+def rounds_table(session: Session) -> Columns:
+    """One row a round of a migration."""
+    names = [column.name for column in TABLES["rounds"]]
+    return {name: np.array([row[name] for row in session.rounds.rows], dtype=np.int64) for name in names}
 
 
 def folded(series: I64, bins: int) -> I64:

@@ -6,6 +6,7 @@ from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.guest import Guest
 from mmuviz.engine.recorder import Recorder
+from mmuviz.engine.round_log import RoundLog
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.engine.timed_vm import ListedAccesses
@@ -21,6 +22,7 @@ class Session:
         guest: the vCPUs.
         recorder: who looks at the tables over time.
         accesses: the access loop of the VM, for ops that list their accesses.
+        rounds: of a migration.
         logged: ids of the memslots that are logged, in order.
     """
 
@@ -42,6 +44,7 @@ class Session:
         self.guest = guest
         self.recorder = recorder
         self.accesses = accesses
+        self.rounds = RoundLog()
         self.logged = [slot for slot, each in enumerate(scenario.memory) if each.logged]
 
     @property

@@ -85,11 +85,13 @@ class TimedIoctls:
         machine.begin_call()
         reported = [-1]
         begun = self.log.begin(machine, kind, self.iteration, slot)
-        self._take_big_lock()
+        if self._big_lock:
+            self.take_big_lock()
         machine.mark()
         machine.forget_work()
         yield lambda pages: reported.__setitem__(0, pages)
-        self._drop_big_lock()
+        if self._big_lock:
+            self.drop_big_lock()
         self.log.end(machine, begun, reported[0])
 
     def _in_time(self, kind: str, steps: Steps[T], pages: int) -> T:
@@ -128,11 +130,9 @@ class TimedIoctls:
             elif step.act is Act.KICK:
                 machine.kick()
 
-    def _take_big_lock(self) -> None:
-        """Userspace's own lock, where the thread that calls ioctls holds it over them."""
+    def take_big_lock(self) -> None:
+        """Userspace's own lock, which exits need; whoever exits meanwhile waits until it is dropped."""
         machine, regs = self.machine, self.machine.clock.regs
-        if not self._big_lock:
-            return
         machine.run_until(machine.time)
         free = int(regs[layout.BIG_LOCK_FREE])
         regs[layout.BIG_LOCK_HELD] = 1
@@ -140,7 +140,8 @@ class TimedIoctls:
             machine.waited(free - machine.time)
             machine.wait(free - machine.time)
 
-    def _drop_big_lock(self) -> None:
+    def drop_big_lock(self) -> None:
+        """Let those that wait for userspace's own lock have it, in the order of exiting."""
         clock = self.machine.clock
         if not clock.regs[layout.BIG_LOCK_HELD]:
             return

@@ -84,6 +84,22 @@ class MemoryBytes(_Part):
     rings: Count
 
 
+class Migration(_Part):
+    """How a migration ended.
+
+    Attributes:
+        outcome: completed; or why it was given up: cancelled, too long, too many rounds.
+        start_ps: when it began, before logging was enabled.
+        stop_ps: when the guest was stopped for the rest, None where it never was.
+        end_ps: when everything was sent, or logging was disabled again.
+    """
+
+    outcome: Literal["completed", "cancelled", "too long", "too many rounds"]
+    start_ps: Count
+    stop_ps: Count | None
+    end_ps: Count
+
+
 class Header(_Part):
     """What a Recording says of itself.
 
@@ -106,6 +122,7 @@ class Header(_Part):
         table_pages_at_enable: table pages as logging was first enabled, None where it never was.
         table_pages_peak: the most table pages since then; since the start where logging never was enabled.
         events_left_out: events in the Focus beyond those that are kept.
+        migration: how the migration ended, None where the driver is none.
         notes: sentences for the reader, e.g. on which host times were modelled.
     """
 
@@ -127,6 +144,7 @@ class Header(_Part):
     table_pages_at_enable: Count | None
     table_pages_peak: Count
     events_left_out: Count
+    migration: Migration | None
     notes: tuple[StrictStr, ...]
 
     def document(self) -> dict[str, Any]:

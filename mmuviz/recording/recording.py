@@ -23,7 +23,7 @@ from mmuviz.recording.totals_of import totals_of
 
 
 class Recording:
-    """One run: a header and ten tables.
+    """One run: a header and eleven tables.
 
     Args:
         header: what was run, on which host, with which versions.
@@ -42,6 +42,7 @@ class Recording:
         longest: the longest stalls.
         examples: the first event of each kind in each bin.
         events: every change of an entry in the Focus.
+        rounds: one row a round of a migration, from sync to sync.
 
     Raises:
         InputError: a column breaks a rule of schema.py or does not fit the others.
@@ -59,6 +60,7 @@ class Recording:
     longest: Table
     examples: Table
     events: Table
+    rounds: Table
 
     def __init__(self, header: Header, tables: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
         if unknown := sorted(set(tables) - set(TABLES)):

@@ -62,6 +62,8 @@ CALL_KINDS: Final = (
     "tail",
     "interval",
     "op",
+    "round",
+    "downtime",
 )
 """Values of `calls.kind`, by name; the first IOCTLS are ioctls, the others phases of a driver."""
 IOCTLS: Final = 6
@@ -151,7 +153,7 @@ class Column:
         dtype: of its elements, little-endian.
         unit: "ps", "pages", "gfn", … or "" for a plain count or code.
         meaning: one sentence.
-        rows: name of its length: "calls", "changes", "longest", "examples" and "events" are free, "frames" is
+        rows: name of its length: "calls", "changes", "longest", "examples", "events" and "rounds" are free, "frames" is
             bins + 2, "hists" causes + 1, "vcpu_bins" bins * vcpus; "bins", "cells" and "vcpus" as they say.
         fields: what the second axis holds, for a column with two.
         low: the smallest value allowed.
@@ -210,6 +212,24 @@ def _calls() -> tuple[Column, ...]:
         Column("faults", I64, "", "Faults that began during it.", of),
         Column("stall_ps", I64, "ps", "Stall of all vCPUs during it.", of),
         *(Column(name, I64, unit, meaning, of) for name, (unit, meaning) in counters.items()),
+    )
+
+
+def _rounds() -> tuple[Column, ...]:
+    of = "rounds"
+    return (
+        Column("round", I32, "", "Number of the sync that begins it: `calls.iteration` of its calls.", of, low=1),
+        Column("pages_sent", I64, "pages", "Pages sent in the round.", of),
+        Column("bytes_sent", I64, "bytes", "Bytes of the stream for them, a header of 8 each included.", of),
+        Column("resent_pages", I64, "pages", "Those of them that an earlier round had sent.", of),
+        Column("new_dirty_pages", I64, "pages", "Pages that its sync found and that did not wait to be sent yet.", of),
+        Column("remaining_pages", I64, "pages", "Pages to be sent after its sync.", of),
+        Column("get_ps", I64, "ps", "Time in GET.", of),
+        Column("clear_ps", I64, "ps", "Time in CLEAR.", of),
+        Column("dirty_rate_pps", I64, "pages/s", "Dirty rate as the migration thread has it at the round's end.", of),
+        Column("bandwidth_bytes_per_s", I64, "bytes/s", "Bandwidth of the last window of 100 ms, there.", of),
+        Column("threshold_bytes", I64, "bytes", "What may be left for the downtime, there.", of),
+        Column("expected_downtime_ps", I64, "ps", "Downtime that QEMU expects, there.", of),
     )
 
 
@@ -321,5 +341,6 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "examples": _examples(),
     "events": _events(),
+    "rounds": _rounds(),
 }
 """Columns of each table, in the order of the file."""

@@ -39,7 +39,7 @@ def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
     at_enable = header.table_pages_at_enable
     added_pages = 0 if at_enable is None else header.table_pages_peak - at_enable
     reported = calls.reported_pages[(calls.kind < IOCTLS) & (calls.reported_pages > 0)]
-    return {
+    return _migration(header, tables["rounds"]) | {
         "end_ns": ns_of(header.end_ps),
         "accesses": int(bins.accesses.sum()),
         "stall_ns": {cause: ns_of(stall_ps) for cause, stall_ps in stalls_ps.items()},
@@ -59,6 +59,25 @@ def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
         "memory_bytes": header.memory_bytes.model_dump(),
         "dirty_reported_pages": sum(reported.tolist()),
         "ioctls": {name: _ioctl(calls, calls.kind == CALL_KINDS.index(name)) for name in SHOWN_IOCTLS},
+    }
+
+
+def _migration(header: Header, rounds: Table) -> dict[str, Any]:
+    """What a migration took; nothing where there was none."""
+    ended = header.migration
+    if ended is None:
+        return {}
+    sums = {name: sum(rounds[name].tolist()) for name in ("pages_sent", "bytes_sent", "resent_pages")}
+    return {
+        "migration": {
+            "completed": int(ended.outcome == "completed"),
+            "total_ns": ns_of(ended.end_ps - ended.start_ps),
+            "downtime_ns": 0 if ended.stop_ps is None else ns_of(ended.end_ps - ended.stop_ps),
+            "rounds": len(rounds.round),
+            **sums,
+            "get_ns": ns_of(sum(rounds.get_ps.tolist())),
+            "clear_ns": ns_of(sum(rounds.clear_ps.tolist())),
+        }
     }
 
 

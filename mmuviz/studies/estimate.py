@@ -17,6 +17,7 @@ from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.live_rounds import LiveRounds
 from mmuviz.engine.drivers.pre_split import PreSplit
+from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 from mmuviz.engine.drivers.without_logging import WithoutLogging
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Backing
@@ -36,6 +37,8 @@ BYTES_AT_LEAST: Final = 300 << 20
 """The interpreter, the compiled code and a Recording: a run of 1 GiB peaks at 250 MiB."""
 BYTES_A_VCPU: Final = 64 << 10
 """Assumption: a vCPU's columns, its ring and its part of the bins."""
+PASSES: Final = 3
+"""Assumption: a migration sends all of memory so often; one that does not converge may go on for longer."""
 MOST_SECONDS: Final = 120
 """Of a run that nobody allowed more."""
 MOST_BYTES: Final = 4 << 30
@@ -171,7 +174,15 @@ def _end_ns(scenario: Scenario) -> int:
         took = ioctls_of(scenario)
         rounds = driver.rounds * max(driver.interval, took.each_round)
         return int(driver.lead + took.enable + rounds + driver.tail + (took.disable if driver.disable else 0))
+    if isinstance(driver, QemuPrecopy):
+        return int(driver.lead + migration_ns(scenario, driver))
     return int(driver.duration) if isinstance(driver, WithoutLogging) else 0
+
+
+def migration_ns(scenario: Scenario, driver: QemuPrecopy) -> int:
+    """How long a migration lasts, about."""
+    sent = sum(slot.size for slot in scenario.memory if slot.logged) * NS_PER_S // driver.bandwidth
+    return min(driver.longest, driver.cancel_at or driver.longest, PASSES * sent)
 
 
 def _leaves(ram: tuple[MemslotChoices, ...]) -> int:
@@ -184,7 +195,7 @@ def _accesses(scenario: Scenario, lasts_ns: int) -> int:
     vcpus, driver = scenario.vm.vcpus, scenario.driver
     if isinstance(driver, DirtyLogPerfTest | PreSplit) or (isinstance(driver, WithoutLogging) and driver.iterations):
         return _pass(scenario, scenario.workload.pattern_of()) * driver.iterations
-    if not isinstance(driver, EnableOnly | LiveRounds | WithoutLogging):
+    if not isinstance(driver, EnableOnly | LiveRounds | WithoutLogging | QemuPrecopy):
         return 0
     parts = (
         scenario.timeline()
@@ -219,6 +230,8 @@ def _walks_and_arms(scenario: Scenario) -> tuple[int, int]:
         return 1, 1
     if isinstance(driver, WithoutLogging):
         return 0, 0
+    if isinstance(driver, QemuPrecopy):
+        return 2 + 2 * PASSES, 1 + PASSES
     rounds = driver.rounds if isinstance(driver, LiveRounds) else getattr(driver, "iterations", 0)
     pre_split = 1 if isinstance(driver, PreSplit) else 0
     return 2 + 2 * rounds + pre_split, 1 + rounds

@@ -11,11 +11,11 @@ from pydantic_core import PydanticUndefined
 
 from mmuviz.engine.choices.annotations import facts_of, models_in, tag_of
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.engine.choices.units import SIZE_UNITS, TIME_UNITS, size_text, time_text
+from mmuviz.engine.choices.units import RATE_UNITS, SIZE_UNITS, TIME_UNITS, rate_text, size_text, time_text
 from mmuviz.studies.policies import POLICIES
 
 HEADINGS: Final = ("field", "values", "unit", "default", "depends on", "what it is")
-UNITS: Final = {"size": ", ".join(SIZE_UNITS), "time": ", ".join(TIME_UNITS)}
+UNITS: Final = {"size": ", ".join(SIZE_UNITS), "time": ", ".join(TIME_UNITS), "rate": ", ".join(RATE_UNITS)}
 
 
 class FieldRow(NamedTuple):
@@ -115,7 +115,7 @@ def _row(name: str, field: FieldInfo) -> FieldRow:
 def _values(field: FieldInfo) -> str:
     facts = facts_of(field)
     annotation = facts.annotation
-    words = {"size": size_text, "time": time_text}.get(facts.unit, str)
+    words = {"size": size_text, "time": time_text, "rate": rate_text}.get(facts.unit, str)
     if facts.low is not None:
         return f"{words(facts.low)} {'or more' if facts.high is None else 'to ' + words(facts.high)}"
     if get_origin(annotation) is Literal:
@@ -138,8 +138,8 @@ def _default(field: FieldInfo) -> str:
     value, unit = field.default, facts_of(field).unit
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int) and unit in ("size", "time"):
-        return size_text(value) if unit == "size" else time_text(value)
+    if isinstance(value, int) and unit in ("size", "time", "rate"):
+        return {"size": size_text, "time": time_text, "rate": rate_text}[unit](value)
     return "empty" if value == "" else "none" if value in (None, ()) else str(value)
 
 

@@ -16,6 +16,7 @@ from mmuviz.engine.qemu.calls import (
     GetDirtyLog,
     Pending,
     Room,
+    RoomLeft,
     SendPages,
     SetMemslot,
     StopVm,
@@ -69,6 +70,8 @@ class Kvm:
             self.reported[call.block.name] -= set(call.sent.numbers.tolist())
         if isinstance(call, Room):
             return self.chance.randint(1, 300)
+        if isinstance(call, RoomLeft):
+            return call.room
         if isinstance(call, Pending):
             self.turns += 1
             return 1 << 40 if self.turns > 12 else self.chance.choice([0, 200 << 12, 900 << 12])

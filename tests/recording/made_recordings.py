@@ -55,6 +55,7 @@ def made_header(bins: int, vcpus: int, **fields: object) -> dict[str, Any]:
         "table_pages_at_enable": 7,
         "table_pages_peak": 600,
         "events_left_out": 0,
+        "migration": None,
         "notes": ["Times modelled on a host that is made up.", 'Counts <are> & "not" recorded.'],
         **fields,
     }

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails
 
 from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.choices.annotations import field_at
-from mmuviz.engine.choices.units import limit_text, size_text, time_text
+from mmuviz.engine.choices.units import limit_text, rate_text, size_text, time_text
+from mmuviz.core.errors import InputError, short_repr
 
 KINDS: Final = {
     "string_type": "must be text in quotes",
@@ -66,7 +67,7 @@ def path_of(location: Iterable[int | str]) -> str:
 def _bounds(error: ErrorDetails, root: type[BaseModel]) -> str:
     field = field_at(root, error["loc"])
     low, high = field.low, field.high
-    words = {"size": limit_text, "time": time_text}.get(field.unit, str)
+    words = {"size": limit_text, "time": time_text, "rate": rate_text}.get(field.unit, str)
     if low is not None and high is not None:
         return f"must be {words(low)} to {words(high)}"
     return f"must be at least {words(low)}" if low is not None else f"must be at most {words(high or 0)}"

@@ -20,6 +20,7 @@ from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.live_rounds import LiveRounds
 from mmuviz.engine.drivers.pre_split import PreSplit
+from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 from mmuviz.engine.drivers.without_logging import WithoutLogging
 from mmuviz.mmu.kvm_recording import ops_of
 from mmuviz.workloads.pattern import PS_PER_S
@@ -104,10 +105,12 @@ def _check_memory(memory: tuple[MemslotChoices, ...], vcpus: int) -> None:
 
 
 def _check_driver(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: Driver) -> None:
+    if isinstance(driver, LogsDirtyPages | QemuPrecopy) and not any(slot.logged for slot in memory):
+        raise ContradictionError(f"memory[0].logged=false and so on: driver {driver.kind} needs a slot that is logged")
+    if isinstance(driver, QemuPrecopy):
+        _check_migration(vm, memory, driver)
     if not isinstance(driver, LogsDirtyPages):
         return
-    if not any(slot.logged for slot in memory):
-        raise ContradictionError(f"memory[0].logged=false and so on: driver {driver.kind} needs a slot that is logged")
     if driver.reap_interval and not vm.dirty_log_mode.ring:
         raise ContradictionError(
             f"driver.reap_interval={time_text(driver.reap_interval)} belongs to ring modes, not "
@@ -120,6 +123,20 @@ def _check_driver(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: Dri
         )
     if isinstance(driver, LiveRounds) and driver.clear_chunk:
         _check_chunk(vm, driver.clear_chunk)
+
+
+def _check_migration(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: QemuPrecopy) -> None:
+    if vm.dirty_log_mode.ring:
+        raise ContradictionError(
+            f"driver.kind={driver.kind} reaps no rings yet, and vm.dirty_log_mode={vm.dirty_log_mode}; choose "
+            "manual_initially_set, manual or legacy"
+        )
+    for index, slot in enumerate(memory):
+        if not slot.logged and not slot.read_only:
+            raise ContradictionError(
+                f"memory[{index}].logged=false would be lost: the guest writes to it and driver {driver.kind} sends "
+                "only what is logged; leave it out"
+            )
 
 
 def _check_chunk(vm: VmChoices, chunk: int) -> None:
@@ -135,12 +152,13 @@ def _check_chunk(vm: VmChoices, chunk: int) -> None:
 
 
 def _check_workload(vm: VmChoices, memory: tuple[MemslotChoices, ...], workload: Workload, driver: Driver) -> None:
-    runs_on = isinstance(driver, EnableOnly | LiveRounds) or (isinstance(driver, WithoutLogging) and driver.duration)
+    runs_on = isinstance(driver, EnableOnly | LiveRounds | QemuPrecopy)
+    runs_on = runs_on or (isinstance(driver, WithoutLogging) and driver.duration > 0)
     if isinstance(workload, PhasesWorkload):
         if not runs_on:
             raise ContradictionError(
                 f"workload.pattern=phases needs a guest that never stops, and driver {driver.kind} runs it in passes; "
-                "choose enable_only, live_rounds, or without_logging with a duration"
+                "choose enable_only, live_rounds, qemu_precopy, or without_logging with a duration"
             )
         return
     if not isinstance(workload, Accessing) or not workload.rate_hz or runs_on:

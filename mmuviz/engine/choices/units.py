@@ -14,9 +14,14 @@ from mmuviz.core.pages import PAGE_BYTES
 
 SIZE_UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 TIME_UNITS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9}
+RATE_UNITS: Final = {
+    **{f"{unit}/s": size for unit, size in SIZE_UNITS.items()},
+    **{f"{unit}bit/s": size // 8 for unit, size in (("k", 10**3), ("M", 10**6), ("G", 10**9), ("T", 10**12))},
+}
+"""Bytes of each; of bits, 8 are a byte."""
 LONGEST_TEXT: Final = 40
 """Characters of a size or a time."""
-_NUMBER: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+)", re.ASCII)
+_NUMBER: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+(?:/s)?)", re.ASCII)
 _HEX: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 MOST_DECIMALS: Final = 4
 """Of a percentage."""
@@ -69,6 +74,11 @@ def time_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
     return _whole(value, TIME_UNITS, '"20 ms"', "ns")
 
 
+def rate_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
+    """Bytes a second of a rate such as "10 Gbit/s" or "100 MiB/s"; whole numbers are bytes a second."""
+    return _whole(value, RATE_UNITS, '"10 Gbit/s"', "bytes a second")
+
+
 def _in_units(value: int, units: dict[str, int]) -> str:
     fits = [unit for unit, size in units.items() if value % size == 0 and value >= size]
     unit = fits[-1] if fits else next(iter(units))
@@ -89,6 +99,16 @@ def limit_text(size_bytes: int) -> str:
 def time_text(time_ns: int) -> str:
     """A time in the largest unit that leaves it whole, as time_of() reads it."""
     return _in_units(time_ns, TIME_UNITS)
+
+
+def rate_text(bytes_per_s: int) -> str:
+    """A rate in the shortest unit that leaves it whole, as rate_of() reads it."""
+    texts = [
+        f"{bytes_per_s // size} {unit}"
+        for unit, size in RATE_UNITS.items()
+        if bytes_per_s % size == 0 and bytes_per_s >= size
+    ]
+    return min(texts or [f"{bytes_per_s} B/s"], key=len)
 
 
 def _decimal(most: int, decimals: int) -> Callable[[object], Any]:
@@ -118,6 +138,7 @@ Address = Annotated[
     Field(strict=True, ge=0, multiple_of=PAGE_BYTES, json_schema_extra={"unit": "size"}),
 ]
 Time = Annotated[int, BeforeValidator(time_of), Field(strict=True, ge=0, json_schema_extra={"unit": "time"})]
+Rate = Annotated[int, BeforeValidator(rate_of), Field(strict=True, ge=1, json_schema_extra={"unit": "rate"})]
 Percent = Annotated[
     int | float,
     BeforeValidator(_decimal(100, MOST_DECIMALS)),

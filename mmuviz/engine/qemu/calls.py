@@ -154,6 +154,19 @@ class Room(Call):
 
 
 @dataclass(frozen=True)
+class RoomLeft(Call):
+    """The same again, for time has passed: chunks were cleared, or pages were sent.
+
+    Attributes:
+        room: what is left of the answer before; surroundings without a clock answer that.
+        following: the block and the page that is sent next, after its chunk's CLEARs; None after pages were sent.
+    """
+
+    room: int | None
+    following: tuple[RamBlock, int] | None
+
+
+@dataclass(frozen=True)
 class SendPages(Call):
     """Pages of one block go into the stream.
 

@@ -7,8 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from mmuviz.core.pages import round_up
-from mmuviz.engine.qemu.calls import Call, ClearChunk, QueuedPage, Room, SendPages, Sent, Steps, SyncEnd, SyncStart
+from mmuviz.engine.qemu.calls import (
+    Call,
+    ClearChunk,
+    QueuedPage,
+    Room,
+    RoomLeft,
+    SendPages,
+    Sent,
+    Steps,
+    SyncEnd,
+    SyncStart,
+)
 from mmuviz.engine.qemu.kvm_all import kvm_physical_log_clear
 from mmuviz.engine.qemu.memory import (
     memory_global_dirty_log_start,
@@ -140,6 +150,7 @@ def ram_find_and_save_block(qemu: Qemu, thread: Thread, room: int | None) -> Gen
         return 0
     block, page = found
     yield from migration_clear_memory_region_dirty_bitmap(qemu, thread, block, page)
+    room = yield RoomLeft(*thread.held, room, (block, page))
     stop = min(((page >> block.chunk_shift) + 1) << block.chunk_shift, block.pages)
     sent: Sent | None = block.bmap.take(page, stop, room)
     if sent is None:
@@ -161,7 +172,7 @@ def ram_save_iterate(qemu: Qemu, thread: Thread) -> Steps:
             sent = yield from ram_find_and_save_block(qemu, thread, room)
             if not sent:
                 return
-            room = None if room is None else room - sent
+            room = yield RoomLeft(*thread.held, None if room is None else room - sent, None)
 
 
 def ram_save_complete(qemu: Qemu, thread: Thread) -> Steps:

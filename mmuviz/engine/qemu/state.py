@@ -35,16 +35,28 @@ class QemuFeatures:
         setup_under_big_lock: the setup section goes into the stream under the big lock.
         bitmap_mutex_in_completion: the last pages are sent under bitmap_mutex too.
         syncs_while_throttling: with auto-converge, the main thread syncs every 5 s if nobody else did.
+        limits_flushed_bytes: the rate limit counts what has left QEMU's buffer, not what is in it.
     """
 
     setup_under_big_lock: bool
     bitmap_mutex_in_completion: bool
     syncs_while_throttling: bool
+    limits_flushed_bytes: bool
 
 
 FEATURES: Final = {
-    "7.2": QemuFeatures(setup_under_big_lock=False, bitmap_mutex_in_completion=False, syncs_while_throttling=False),
-    "10.0": QemuFeatures(setup_under_big_lock=True, bitmap_mutex_in_completion=True, syncs_while_throttling=True),
+    "7.2": QemuFeatures(
+        setup_under_big_lock=False,
+        bitmap_mutex_in_completion=False,
+        syncs_while_throttling=False,
+        limits_flushed_bytes=False,
+    ),
+    "10.0": QemuFeatures(
+        setup_under_big_lock=True,
+        bitmap_mutex_in_completion=True,
+        syncs_while_throttling=True,
+        limits_flushed_bytes=True,
+    ),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmuviz.engine.qemu.calls import Call, Pending, PostcopyAsked, QueuedPage, Room, SendPages
+from mmuviz.engine.qemu.calls import Call, Pending, PostcopyAsked, QueuedPage, Room, RoomLeft, SendPages
 from mmuviz.engine.qemu.state import Qemu, RamBlock
 from mmuviz.studies.migrations.plan import Event, Migration, Pass
 from mmuviz.studies.migrations.stream import Stream
@@ -92,8 +92,8 @@ class Pacer:
             self.sent_pages += call.sent.pages
             self._idle = 0
             return None
-        if isinstance(call, Room):
-            return self._left()
+        if isinstance(call, Room | RoomLeft):
+            return self._left() if isinstance(call, Room) else call.room
         if isinstance(call, QueuedPage):
             return self._queued()
         if isinstance(call, Pending):

@@ -167,11 +167,15 @@ def test_types_are_made_in_python_too() -> None:
         EnableOnly(lead=-1)
 
 
-def test_qemu_is_refused_when_it_is_run() -> None:
-    driver = scenario(driver={"kind": "qemu_precopy"}).driver
+def test_a_migration_has_a_rate_and_refuses_rings_by_name() -> None:
+    driver = scenario(driver={"kind": "qemu_precopy", "bandwidth": "10 Gbit/s"}).driver
     assert isinstance(driver, QemuPrecopy)
-    with pytest.raises(InputError, match="a later version"):
-        driver.refuse()
+    assert driver.bandwidth == 1_250_000_000
+    assert "did you mean 10 Gbit/s?" in refused(driver={"kind": "qemu_precopy", "bandwidth": "10 gbit/s"})
+    assert "reaps no rings yet" in refused(vm={"dirty_log_mode": "ring"}, driver={"kind": "qemu_precopy"})
+    assert "auto_converge" in refused(driver={"kind": "qemu_precopy", "auto_converge": True})
+    unlogged = {"memory": [{"size": "4 GiB"}, {"size": "4 GiB", "logged": False}]}
+    assert "would be lost" in refused(**unlogged, driver={"kind": "qemu_precopy"})
 
 
 def test_more_vcpus_than_threads_are_refused_with_profiles_that_have_them() -> None:

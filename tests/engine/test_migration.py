@@ -1,0 +1,142 @@
+"""Migrations in time: laws that hold whatever the guest writes and however fast the link is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.qemu.rate_limit import IOV_PAGES, STREAM_PAGE_BYTES, RateLimit
+from mmuviz.engine.qemu.state import FEATURES
+from mmuviz.engine.run import run, session_of
+from mmuviz.mmu.state import SLOT_UNREPORTED_PAGES
+from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import CALL_KINDS
+
+MIB = 1 << 20
+PAGES = 4096
+MODES = ("manual_initially_set", "manual", "legacy")
+
+
+def migration(**changes: Any) -> Scenario:  # noqa: ANN401  # fields of any part
+    """A guest of 16 MiB that writes a little while it is migrated."""
+    parts: dict[str, Any] = {
+        "vm": {"vcpus": 2, "vendor": "amd"},
+        "memory": [{"size": PAGES * 4096, "backing": "thp"}],
+        "workload": {"pattern": "hot_set", "hot_percent": 5, "rate_hz": 2000},
+        "driver": {"kind": "qemu_precopy", "bandwidth": 40 * MIB, "downtime_limit": "10 ms", "longest": "3 s"},
+    }
+    for name, fields in changes.items():
+        parts[name] = {**parts[name], **fields} if isinstance(fields, dict) else fields
+    return Scenario.model_validate(parts)
+
+
+@st.composite
+def drawn(draw: st.DrawFn) -> Scenario:
+    """Small migrations: some converge, some are given up."""
+    return migration(
+        vm={"dirty_log_mode": draw(st.sampled_from(MODES)), "eager_page_split": draw(st.booleans())},
+        memory=[{"size": PAGES * 4096, "backing": draw(st.sampled_from(["thp", "4k", "hugetlb_2m"]))}],
+        workload={"rate_hz": draw(st.sampled_from([500, 5000, 50_000])), "seed": draw(st.integers(0, 99))},
+        driver={
+            "version": draw(st.sampled_from(sorted(FEATURES))),
+            "bandwidth": draw(st.integers(20, 200)) * MIB,
+            "clear_bitmap_shift": draw(st.sampled_from([6, 9, 18])),
+            "most_rounds": draw(st.sampled_from([3, 10])),
+        },
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(drawn())
+def test_sums_equal_totals_and_bytes_are_pages(scenario: Scenario) -> None:
+    made = run(scenario)
+    rounds, totals, ended = made.rounds, made.totals["migration"], made.header.migration
+    assert ended is not None
+    assert totals["bytes_sent"] == totals["pages_sent"] * STREAM_PAGE_BYTES == int(rounds.bytes_sent.sum())
+    assert totals["rounds"] == len(rounds.round)
+    assert np.array_equal(rounds.round, np.arange(1, len(rounds.round) + 1))
+    # What waits to be sent is what waited, less what was sent, and what is new.
+    waited = np.concatenate([[PAGES], (rounds.remaining_pages - rounds.pages_sent)[:-1]])
+    assert np.array_equal(waited + rounds.new_dirty_pages, rounds.remaining_pages)
+    if ended.outcome == "completed":
+        assert rounds.remaining_pages[-1] == rounds.pages_sent[-1]
+        assert totals["pages_sent"] == PAGES + totals["resent_pages"]
+    for kind in ("get", "clear"):
+        rows = made.calls.kind == CALL_KINDS.index(kind)
+        assert int((made.calls.end_ps - made.calls.start_ps)[rows].sum()) == int(rounds[f"{kind}_ps"].sum())
+    phases = made.calls.iteration[made.calls.kind >= CALL_KINDS.index("round")]
+    assert np.array_equal(phases, rounds.round)
+
+
+@settings(max_examples=15, deadline=None)
+@given(drawn())
+def test_every_page_is_sent_after_its_last_write(scenario: Scenario) -> None:
+    session = session_of(scenario)
+    scenario.driver.drive(session)
+    ended = session.rounds.ended
+    assert ended is not None
+    if ended.outcome != "completed":
+        return
+    last = session.rounds.rows[-1]
+    assert last["remaining_pages"] == last["pages_sent"]
+    # With the guest stopped, the last sync reported all that was written; all that waited then was sent after it.
+    assert int(session.machine.vm.state.slots[0, SLOT_UNREPORTED_PAGES]) == 0
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 99), st.sampled_from(["7.2", "10.0"]))
+def test_more_bandwidth_never_takes_longer(seed: int, version: str) -> None:
+    def took(bandwidth: int) -> int:
+        driver = {"bandwidth": bandwidth * MIB, "version": version, "downtime_limit": "50 ms"}
+        found: int = run(migration(workload={"seed": seed}, driver=driver)).totals["migration"]["total_ns"]
+        return found
+
+    times = [took(each) for each in (20, 40, 80, 160)]
+    assert times == sorted(times, reverse=True)
+
+
+def outcome(made: Recording) -> str:
+    assert made.header.migration is not None
+    return made.header.migration.outcome
+
+
+def test_a_hot_guest_does_not_converge_and_its_logging_is_disabled() -> None:
+    made = run(migration(workload={"rate_hz": 50_000, "hot_percent": 50}, driver={"most_rounds": 5}))
+    assert outcome(made) == "too many rounds"
+    assert made.totals["migration"]["downtime_ns"] == 0
+    assert CALL_KINDS[made.calls.kind[made.calls.kind < CALL_KINDS.index("populate")][-1]] == "disable"
+
+
+def test_a_cancelled_migration_ends_where_it_is_cancelled() -> None:
+    made = run(migration(driver={"cancel_at": "150 ms"}))
+    assert outcome(made) == "cancelled"
+    assert 150_000_000 <= made.totals["migration"]["total_ns"] < 260_000_000
+
+
+def test_downtime_is_a_phase_in_which_no_vcpu_runs() -> None:
+    made = run(migration())
+    row = int(np.flatnonzero(made.calls.kind == CALL_KINDS.index("downtime"))[0])
+    assert made.calls.accesses[row] == 0
+    assert made.header.migration is not None
+    assert made.calls.start_ps[row] == made.header.migration.stop_ps
+
+
+def test_a_window_overshoots_by_a_page_or_by_a_flush() -> None:
+    for version, most in (("7.2", 1), ("10.0", IOV_PAGES)):
+        rate = RateLimit(FEATURES[version], 100 * MIB, 300, 0)
+        pages = rate.pages_to_limit()
+        rate.send(pages - 1)
+        before = rate.over_limit
+        rate.send(1)
+        assert (before, rate.over_limit) == (False, True)
+        assert 0 < rate.sent_bytes - 10 * MIB <= most * STREAM_PAGE_BYTES
+        rate.update(99, 0, 0)
+        assert rate.threshold_bytes == 0
+        rate.update(100, 1000, 1 << 20)
+        assert rate.bandwidth == rate.sent_bytes // 100
+        assert rate.threshold_bytes == rate.sent_bytes * 3
+        assert rate.expected_downtime_ms == (1 << 20) // rate.bandwidth
