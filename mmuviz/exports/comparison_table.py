@@ -114,7 +114,23 @@ def _rows(recordings: Sequence[Recording]) -> list[Row]:
     memory = {"table_bytes_added": "page tables added", "table_bytes_end": "page tables, end"}
     rows += [Row(name, [each[key] for each in totals], bytes_text) for key, name in memory.items()]
     rows.append(Row("other memory of KVM", [sum(each["memory_bytes"].values()) for each in totals], bytes_text))
-    return rows + _ioctl_rows(recordings)
+    return rows + _migration_rows(totals) + _ioctl_rows(recordings)
+
+
+def _migration_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
+    """Where all are migrations: what they took."""
+    if not all("migration" in each for each in totals):
+        return []
+    found = [each["migration"] for each in totals]
+    names: dict[str, tuple[str, Callable[[float], str]]] = {
+        "completed": ("converges", lambda value: "yes" if value else "no"),
+        "total_ns": ("migration time", time_text),
+        "downtime_ns": ("downtime", time_text),
+        "rounds": ("syncs", _count),
+        "bytes_sent": ("sent", bytes_text),
+        "resent_pages": ("pages sent again", _count),
+    }
+    return [Row(title, [each[key] for each in found], text) for key, (title, text) in names.items()]
 
 
 def _nested(

@@ -6,8 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from mmuviz.core.errors import one_line
-from mmuviz.core.pages import PAGE_BYTES
+from mmuviz.exports.migration_words import migration_lines
 from mmuviz.exports.setup_text import guest_bytes, mode_of, number, setup_text, shares_lock
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
@@ -39,6 +38,7 @@ def summary_of(recording: Recording, without_logging: Recording | None = None) -
     """
     parts = (
         _head(recording),
+        _migration(recording),
         _stalls(recording.totals),
         _ioctls(recording),
         _unprotected(recording),
@@ -69,6 +69,11 @@ def _head(recording: Recording) -> Iterator[str]:
     yield from _wrapped(str(header.scenario.get("title") or "Recording") + f" ({recording.hash[:12]})")
     simulated = f"{time_text(recording.totals['end_ns'])} of simulated time"
     yield from _wrapped(", ".join([simulated, *setup_text(recording)]))
+
+
+def _migration(recording: Recording) -> Iterator[str]:
+    for name, text in migration_lines(recording):
+        yield from _wrapped(text, name)
 
 
 def _stalls(totals: Mapping[str, Any]) -> Iterator[str]:
