@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PS_PER_MS: Final = 10**9
 PS_PER_NS: Final = 10**3
+PS_PER_S: Final = 10**12
 LATE_PS: Final = 51 * PS_PER_MS
 """An iteration ends that lasted more than 50 whole ms. QEMU: MAX_WAIT, ram_save_iterate()"""
 CHECKED_PAGES: Final = 64
@@ -64,7 +65,7 @@ class TimedMigration:
         dirty_rate: how fast pages become dirty.
     """
 
-    def __init__(self, session: Session, qemu: Qemu, rate: RateLimit, limits: Limits) -> None:
+    def __init__(self, session: Session, qemu: Qemu, rate: RateLimit, limits: Limits, link: int) -> None:
         """Take a guest that runs.
 
         Args:
@@ -72,6 +73,7 @@ class TimedMigration:
             qemu: what QEMU knows.
             rate: the rate limit, whose first window has begun.
             limits: when it is given up.
+            link: bytes a second that the link carries.
         """
         self.rate = rate
         self.dirty_rate = DirtyRate()
@@ -84,7 +86,8 @@ class TimedMigration:
         self._stop_ps: int | None = None
         self._locked = False
         host = session.machine.costs.host
-        self._page_ps = (host["zero_check_ns"] + host["send_page_ns"]) * PS_PER_NS
+        copy_ps = (host["zero_check_ns"] + host["send_page_ns"]) * PS_PER_NS
+        self._page_ps = max(copy_ps, STREAM_PAGE_BYTES * PS_PER_S // link)
         self._sent_once = {block.name: np.zeros(block.pages, np.bool_) for block in qemu.blocks}
         self._iteration_ps = 0
         self._host_pages = 0

@@ -10,7 +10,8 @@ from typing import Any, Final, Self
 from mmuviz.core.errors import InputError, MmuvizError, short_repr
 from mmuviz.engine.choices.annotations import field_at
 from mmuviz.engine.choices.scenario import TEXTS, Scenario
-from mmuviz.engine.choices.units import size_text, time_text
+from mmuviz.engine.choices.units import rate_text, size_text, time_text
+from mmuviz.core.errors import InputError, MmuvizError, short_repr
 from mmuviz.studies.overrides import overridden, steps_of, value_of
 from mmuviz.studies.policies import policy_name
 
@@ -207,8 +208,8 @@ def part_text(name: str, value: object) -> str:
         return words[0] if value else words[1]
     unit = field_at(Scenario, _location(name)).unit
     text = str(value)
-    if isinstance(value, int) and unit in ("size", "time"):
-        text = size_text(value) if unit == "size" else time_text(value)
+    if isinstance(value, int) and unit in ("size", "time", "rate"):
+        text = {"size": size_text, "time": time_text, "rate": rate_text}[unit](value)
     if name in SHORT:
         return SHORT[name][0].format(text)
     short = name if name.startswith("memory[") else name.rpartition(".")[2]

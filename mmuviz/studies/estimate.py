@@ -181,7 +181,7 @@ def _end_ns(scenario: Scenario) -> int:
 
 def migration_ns(scenario: Scenario, driver: QemuPrecopy) -> int:
     """How long a migration lasts, about."""
-    sent = sum(slot.size for slot in scenario.memory if slot.logged) * NS_PER_S // driver.bandwidth
+    sent = sum(slot.size for slot in scenario.memory if slot.logged) * NS_PER_S // min(driver.bandwidth, driver.link)
     return min(driver.longest, driver.cancel_at or driver.longest, PASSES * sent)
 
 

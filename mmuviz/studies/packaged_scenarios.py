@@ -21,6 +21,8 @@ ORDER: Final = (
     "disable-and-recover",
     "arm64-split-chunk",
     "nested-guest",
+    "migration-small-hot",
+    "migration-too-hot",
     "perf-test-96",
     "recorded-random",
     "recorded-legacy",

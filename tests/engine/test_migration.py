@@ -140,3 +140,11 @@ def test_a_window_overshoots_by_a_page_or_by_a_flush() -> None:
         assert rate.bandwidth == rate.sent_bytes // 100
         assert rate.threshold_bytes == rate.sent_bytes * 3
         assert rate.expected_downtime_ms == (1 << 20) // rate.bandwidth
+
+
+def test_the_link_holds_back_the_last_pages_and_max_bandwidth_does_not() -> None:
+    made = [run(migration(driver={"link": link * MIB, "downtime_limit": "2 s"})) for link in (20, 200)]
+    slow, fast = (each.totals["migration"] for each in made)
+    last = int(made[0].rounds.bytes_sent[-1])
+    assert slow["downtime_ns"] > fast["downtime_ns"]
+    assert slow["downtime_ns"] >= last * 1_000_000_000 // (20 * MIB)

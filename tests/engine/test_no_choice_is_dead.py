@@ -113,6 +113,7 @@ DRIVER: Final[dict[str, Case]] = {
     "disable": ({}, False, True),
     "version": ({}, "7.2", "10.0"),
     "bandwidth": ({}, 100 * MIB, 200 * MIB),
+    "link": ({}, 50 * MIB, 500 * MIB),
     "downtime_limit": ({}, 1_000_000, 200_000_000),
     "clear_bitmap_shift": ({}, 6, 18),
     "cancel_at": (BUSY, 200_000_000, 300_000_000),

@@ -45,6 +45,7 @@ def _whole(value: object, units: dict[str, int], example: str, plain: str) -> An
     unit = units.get(found[2]) if found else None
     if found is None or unit is None:
         near = [each for each in units if found and each[0].lower() == found[2][0].lower()]
+        near.sort(key=lambda each: found is not None and each.lower() != found[2].lower())
         raise rule_broken(rule + (f"; did you mean {found[1]} {near[0]}?" if found and near else ""))
     try:
         exact = Decimal(found[1]) * unit

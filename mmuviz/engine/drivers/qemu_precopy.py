@@ -39,9 +39,13 @@ class QemuPrecopy(Drives):
         Field(
             ge=64 << 10,
             le=1 << 40,
-            description="max-bandwidth: what may be sent; the link carries at least that",
+            description="max-bandwidth: what QEMU lets itself send while the guest runs",
         ),
     ] = 128 * MIB
+    link: Annotated[
+        Rate,
+        Field(ge=64 << 10, le=1 << 40, description="what the link carries, and all that holds back the last pages"),
+    ] = 1_250_000_000
     downtime_limit: Annotated[
         Time,
         Field(
@@ -85,7 +89,7 @@ class QemuPrecopy(Drives):
         session.recorder.enabling(machine)
         qemu, thread = self.qemu_of(session), Thread()
         rate = RateLimit(qemu.features, self.bandwidth, self.downtime_limit // NS_PER_MS, machine.time // PS_PER_MS)
-        migration = TimedMigration(session, qemu, rate, self.limits)
+        migration = TimedMigration(session, qemu, rate, self.limits, self.link)
         why = migration.play(migration_thread(qemu, thread))
         if why is not None:
             migration.play(ram_save_cleanup(qemu, thread))
