@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         check_output(arguments.output, arguments.source)
     if arguments.baseline and baseline_of(scenario, 1) is None:
-        kinds = "driver.kind enable_only, live_rounds or qemu_precopy"
+        kinds = "driver.kind enable_only, live_rounds, or one that migrates"
         raise InputError(f"--baseline needs a guest that runs on: {kinds}; leave it out")
     if notice and sys.stderr is not None:
         print(f"mmuviz: {notice}", file=sys.stderr)
@@ -170,10 +170,10 @@ def baseline_of(scenario: Scenario, duration_ns: int) -> Scenario | None:
     from mmuviz.engine.choices.scenario import Scenario
     from mmuviz.engine.drivers.enable_only import EnableOnly
     from mmuviz.engine.drivers.live_rounds import LiveRounds
-    from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
+    from mmuviz.engine.drivers.migrates import Migrates
 
     runs_on = isinstance(scenario.driver, EnableOnly | LiveRounds) and scenario.driver.least_ps()
-    if not runs_on and not isinstance(scenario.driver, QemuPrecopy):
+    if not runs_on and not isinstance(scenario.driver, Migrates):
         return None
     driver = {"kind": "without_logging", "duration": duration_ns}
     return Scenario.model_validate({**scenario.given(), "driver": driver})

@@ -44,6 +44,10 @@ def verdict(recording: Recording, ended: Migration) -> str:
     if ended.outcome == COMPLETED:
         before = max(last - 1, 0)
         left, may = int(rounds.remaining_pages[before]) * PAGE_BYTES, int(rounds.threshold_bytes[before])
+        if left > may:
+            return (
+                f"stops the guest after its last round with {bytes_text(left)} left, and only {bytes_text(may)} may be"
+            )
         return f"converges: {bytes_text(left)} were left, less than the {bytes_text(may)} that the link sends meanwhile"
     took = time_text((ended.end_ps - ended.start_ps) // PS_PER_NS)
     if ended.outcome == CANCELLED:

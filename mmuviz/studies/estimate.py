@@ -16,6 +16,7 @@ from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.live_rounds import LiveRounds
+from mmuviz.engine.drivers.migrates import Migrates
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 from mmuviz.engine.drivers.without_logging import WithoutLogging
@@ -174,15 +175,21 @@ def _end_ns(scenario: Scenario) -> int:
         took = ioctls_of(scenario)
         rounds = driver.rounds * max(driver.interval, took.each_round)
         return int(driver.lead + took.enable + rounds + driver.tail + (took.disable if driver.disable else 0))
-    if isinstance(driver, QemuPrecopy):
+    if isinstance(driver, Migrates):
         return int(driver.lead + migration_ns(scenario, driver))
     return int(driver.duration) if isinstance(driver, WithoutLogging) else 0
 
 
-def migration_ns(scenario: Scenario, driver: QemuPrecopy) -> int:
+def migration_ns(scenario: Scenario, driver: Migrates) -> int:
     """How long a migration lasts, about."""
-    sent = sum(slot.size for slot in scenario.memory if slot.logged) * NS_PER_S // min(driver.bandwidth, driver.link)
-    return min(driver.longest, driver.cancel_at or driver.longest, PASSES * sent)
+    sent = (
+        sum(slot.size for slot in scenario.memory if slot.logged)
+        * NS_PER_S
+        // min(getattr(driver, "bandwidth", driver.link), driver.link)
+    )
+    if isinstance(driver, QemuPrecopy):
+        return min(driver.longest, driver.cancel_at or driver.longest, PASSES * sent)
+    return PASSES * sent
 
 
 def _leaves(ram: tuple[MemslotChoices, ...]) -> int:
@@ -195,7 +202,7 @@ def _accesses(scenario: Scenario, lasts_ns: int) -> int:
     vcpus, driver = scenario.vm.vcpus, scenario.driver
     if isinstance(driver, DirtyLogPerfTest | PreSplit) or (isinstance(driver, WithoutLogging) and driver.iterations):
         return _pass(scenario, scenario.workload.pattern_of()) * driver.iterations
-    if not isinstance(driver, EnableOnly | LiveRounds | WithoutLogging | QemuPrecopy):
+    if not isinstance(driver, EnableOnly | LiveRounds | WithoutLogging | Migrates):
         return 0
     parts = (
         scenario.timeline()
@@ -230,7 +237,7 @@ def _walks_and_arms(scenario: Scenario) -> tuple[int, int]:
         return 1, 1
     if isinstance(driver, WithoutLogging):
         return 0, 0
-    if isinstance(driver, QemuPrecopy):
+    if isinstance(driver, Migrates):
         return 2 + 2 * PASSES, 1 + PASSES
     rounds = driver.rounds if isinstance(driver, LiveRounds) else getattr(driver, "iterations", 0)
     pre_split = 1 if isinstance(driver, PreSplit) else 0

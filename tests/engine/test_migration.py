@@ -148,3 +148,17 @@ def test_the_link_holds_back_the_last_pages_and_max_bandwidth_does_not() -> None
     last = int(made[0].rounds.bytes_sent[-1])
     assert slow["downtime_ns"] > fast["downtime_ns"]
     assert slow["downtime_ns"] >= last * 1_000_000_000 // (20 * MIB)
+
+
+PLAIN = {"kind": "plain_precopy", "link": 100 * MIB, "downtime_limit": "10 ms"}
+
+
+def test_a_plain_loop_gets_whole_bitmaps_and_never_clears() -> None:
+    base = migration().given() | {"driver": {**PLAIN, "rounds": 4}}
+    made = run(Scenario.model_validate({**base, "vm": {"vcpus": 2, "vendor": "amd", "dirty_log_mode": "legacy"}}))
+    kinds = [CALL_KINDS[kind] for kind in made.calls.kind]
+    assert "clear" not in kinds
+    assert kinds.count("get") == len(made.rounds.round)
+    assert outcome(made) == "completed"
+    assert made.totals["migration"]["pages_sent"] == PAGES + made.totals["migration"]["resent_pages"]
+    assert int(made.rounds.remaining_pages[-2]) * 4096 <= int(made.rounds.threshold_bytes[-2])

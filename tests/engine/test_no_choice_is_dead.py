@@ -185,6 +185,9 @@ def base_of(part: str, tag: str) -> Document:
     kinds = {"live_rounds": LIVE, "enable_only": {"kind": tag, "lead": 20_000, "tail": 120_000}}
     if tag == "listed_ops":
         return {"driver": {"kind": tag}}
+    if tag == "plain_precopy":
+        plain = {"kind": tag, "link": 100 * MIB, "downtime_limit": 1_000_000, "rounds": 3}
+        return merged(BASE, {"driver": plain, "workload": {"rate_hz": 200_000}, "vm": {"dirty_log_mode": "legacy"}})
     if tag == "qemu_precopy":
         return merged(BASE, {"driver": MIGRATION, "workload": {"rate_hz": 1000}})
     return merged(BASE, {"driver": kinds.get(tag, {"kind": tag, "iterations": 2})})

@@ -19,6 +19,8 @@ from mmuviz.engine.drivers.base import LogsDirtyPages
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.live_rounds import LiveRounds
+from mmuviz.engine.drivers.migrates import Migrates
+from mmuviz.engine.drivers.plain_precopy import PlainPrecopy
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 from mmuviz.engine.drivers.without_logging import WithoutLogging
@@ -105,9 +107,9 @@ def _check_memory(memory: tuple[MemslotChoices, ...], vcpus: int) -> None:
 
 
 def _check_driver(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: Driver) -> None:
-    if isinstance(driver, LogsDirtyPages | QemuPrecopy) and not any(slot.logged for slot in memory):
+    if isinstance(driver, LogsDirtyPages | Migrates) and not any(slot.logged for slot in memory):
         raise ContradictionError(f"memory[0].logged=false and so on: driver {driver.kind} needs a slot that is logged")
-    if isinstance(driver, QemuPrecopy):
+    if isinstance(driver, QemuPrecopy | PlainPrecopy):
         _check_migration(vm, memory, driver)
     if not isinstance(driver, LogsDirtyPages):
         return
@@ -125,7 +127,12 @@ def _check_driver(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: Dri
         _check_chunk(vm, driver.clear_chunk)
 
 
-def _check_migration(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: QemuPrecopy) -> None:
+def _check_migration(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: QemuPrecopy | PlainPrecopy) -> None:
+    if isinstance(driver, PlainPrecopy) and vm.dirty_log_mode != "legacy":
+        raise ContradictionError(
+            f"driver.kind={driver.kind} never clears, and vm.dirty_log_mode={vm.dirty_log_mode} protects nothing at a "
+            "GET; choose legacy"
+        )
     if vm.dirty_log_mode.ring:
         raise ContradictionError(
             f"driver.kind={driver.kind} reaps no rings yet, and vm.dirty_log_mode={vm.dirty_log_mode}; choose "
@@ -152,7 +159,7 @@ def _check_chunk(vm: VmChoices, chunk: int) -> None:
 
 
 def _check_workload(vm: VmChoices, memory: tuple[MemslotChoices, ...], workload: Workload, driver: Driver) -> None:
-    runs_on = isinstance(driver, EnableOnly | LiveRounds | QemuPrecopy)
+    runs_on = isinstance(driver, EnableOnly | LiveRounds | Migrates)
     runs_on = runs_on or (isinstance(driver, WithoutLogging) and driver.duration > 0)
     if isinstance(workload, PhasesWorkload):
         if not runs_on:

@@ -10,7 +10,8 @@ from mmuviz.ground.pages import PAGE_BYTES
 
 BUFFER_DELAY_MS: Final = 100
 """A window of the rate limit; bandwidth is measured over one."""
-XFER_LIMIT_RATIO: Final = 1000 // BUFFER_DELAY_MS
+MS_PER_S: Final = 1000
+XFER_LIMIT_RATIO: Final = MS_PER_S // BUFFER_DELAY_MS
 HEADER_BYTES: Final = 8
 """Before each page: its address and flags."""
 STREAM_PAGE_BYTES: Final = HEADER_BYTES + PAGE_BYTES
@@ -126,6 +127,6 @@ class DirtyRate:
         took = 0 if self._last_ms is None else now_ms - self._last_ms
         if took <= PERIOD_MS:
             return False
-        self.pages_per_s = period_pages * 1000 // took
+        self.pages_per_s = period_pages * MS_PER_S // took
         self._last_ms = now_ms
         return True

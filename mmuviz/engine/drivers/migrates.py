@@ -1,0 +1,89 @@
+"""What drivers that migrate a guest have in common."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import Field
+
+from mmuviz.engine.choices.units import Rate, Time
+from mmuviz.engine.drivers.base import PS_PER_NS, Drives, Span
+from mmuviz.engine.qemu.page_set import Pages
+from mmuviz.engine.qemu.state import READONLY, KvmSlot, Qemu, QemuFeatures, RamBlock
+from mmuviz.ground.pages import pages_per_hpage
+from mmuviz.mmu.config import Backing
+
+if TYPE_CHECKING:
+    from mmuviz.engine.choices.memory import MemslotChoices
+    from mmuviz.engine.session import Session
+
+NS_PER_MS: Final = 10**6
+MOST_DOWNTIME_NS: Final = 2000 * 10**9
+"""QEMU: MAX_MIGRATE_DOWNTIME"""
+HUGETLB: Final = (Backing.HUGETLB_2M, Backing.HUGETLB_1G)
+
+
+class Migrates(Drives):
+    """A driver that sends the guest's memory over a link while the guest runs.
+
+    What a destination does is no part of it, and neither is the state of devices.
+    """
+
+    lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0
+    link: Annotated[
+        Rate,
+        Field(ge=64 << 10, le=1 << 40, description="what the link carries, and all that holds back the last pages"),
+    ] = 1_250_000_000
+    downtime_limit: Annotated[
+        Time,
+        Field(
+            ge=NS_PER_MS,
+            le=MOST_DOWNTIME_NS,
+            multiple_of=NS_PER_MS,
+            description="downtime-limit: how long the guest may stand still, as userspace expects it",
+            json_schema_extra={"values": "1 ms to 2000 s, whole ms"},
+        ),
+    ] = 300 * NS_PER_MS
+
+    def least_ps(self) -> int:
+        """How long a run takes at least."""
+        return self.lead * PS_PER_NS
+
+    def begin(self, session: Session) -> None:
+        """Populate, and let the guest run; the clock begins when its memory is mapped."""
+        guest, machine = session.guest, session.machine
+        guest.populate()
+        session.begin_clock()
+        guest.start()
+        guest.run_for("lead", 0, machine.time + self.lead * PS_PER_NS)
+        session.recorder.enabling(machine)
+
+
+def qemu_of(session: Session, features: QemuFeatures, chunk_shift: int) -> Qemu:
+    """Userspace with its RAM blocks and memslots: slots side by side of one backing map one block."""
+    memory = session.scenario.memory
+    logged = sorted(session.logged, key=lambda slot: memory[slot].base)
+    blocks: list[RamBlock] = []
+    slots: list[KvmSlot] = []
+    for _, group in groupby(logged, key=lambda slot: (memory[slot].backing, memory[slot].read_only)):
+        numbers = list(group)
+        block = block_of([memory[slot] for slot in numbers], len(blocks))
+        blocks.append(block)
+        offset = 0
+        for slot in numbers:
+            each = memory[slot]
+            flags = READONLY if each.read_only else 0
+            bits = Pages.none_of(each.pages)
+            slots.append(KvmSlot(0, slot, each.base_gfn, each.pages, flags, block, offset, bits))
+            offset += each.pages
+    blocks.sort(key=lambda block: -block.pages)
+    mode = session.machine.vm.config.dirty_log_mode
+    return Qemu(features, blocks, [slots], mode.manual, mode.ring, chunk_shift)
+
+
+def block_of(memory: list[MemslotChoices], number: int) -> RamBlock:
+    """The RAM block that memslots map, one behind the other."""
+    pages, backing = sum(each.pages for each in memory), memory[0].backing
+    host_pages = pages_per_hpage(backing.level) if backing in HUGETLB else 1
+    return RamBlock(f"ram{number}", pages, host_pages, Pages.none_of(pages), Pages.none_of(pages))
