@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES, round_up
 from mmuviz.engine.qemu.calls import (
     Call,
     ClearDirtyLog,
@@ -27,7 +28,6 @@ from mmuviz.engine.qemu.page_set import Pages
 from mmuviz.engine.qemu.rate_limit import STREAM_PAGE_BYTES, DirtyRate, RateLimit
 from mmuviz.engine.qemu.state import LOG_DIRTY_PAGES, Qemu, RamBlock
 from mmuviz.engine.round_log import CANCELLED, COMPLETED, TOO_LONG, TOO_MANY_ROUNDS, Ended
-from mmuviz.ground.pages import BITS_PER_LONG, PAGE_BYTES, round_up
 from mmuviz.mmu.state import I64
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from mmuviz.exports.migration_words import migration_lines
+from mmuviz.core.errors import one_line
+from mmuviz.core.pages import PAGE_BYTES
+from mmuviz.exports.migration_text import migration_lines
 from mmuviz.exports.setup_text import guest_bytes, mode_of, number, setup_text, shares_lock
 from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text

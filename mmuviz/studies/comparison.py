@@ -11,7 +11,6 @@ from mmuviz.core.errors import InputError, MmuvizError, short_repr
 from mmuviz.engine.choices.annotations import field_at
 from mmuviz.engine.choices.scenario import TEXTS, Scenario
 from mmuviz.engine.choices.units import rate_text, size_text, time_text
-from mmuviz.core.errors import InputError, MmuvizError, short_repr
 from mmuviz.studies.overrides import overridden, steps_of, value_of
 from mmuviz.studies.policies import policy_name
 

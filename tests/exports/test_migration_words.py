@@ -8,7 +8,7 @@ from typing import Any
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
 from mmuviz.exports.comparison_table import comparison_table
-from mmuviz.exports.migration_words import migration_lines
+from mmuviz.exports.migration_text import migration_lines
 from mmuviz.exports.summary import summary_of
 from mmuviz.recording.recording import Recording
 

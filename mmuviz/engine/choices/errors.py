@@ -12,7 +12,6 @@ from pydantic_core import ErrorDetails
 from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.choices.annotations import field_at
 from mmuviz.engine.choices.units import limit_text, rate_text, size_text, time_text
-from mmuviz.core.errors import InputError, short_repr
 
 KINDS: Final = {
     "string_type": "must be text in quotes",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
+from mmuviz.core.pages import pages_per_hpage
 from mmuviz.engine.choices.units import Rate, Time
 from mmuviz.engine.drivers.base import PS_PER_NS, Drives, Span
 from mmuviz.engine.qemu.page_set import Pages
 from mmuviz.engine.qemu.state import READONLY, KvmSlot, Qemu, QemuFeatures, RamBlock
-from mmuviz.ground.pages import pages_per_hpage
 from mmuviz.mmu.config import Backing
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.drivers.base import Iterations
 from mmuviz.engine.drivers.migrates import NS_PER_MS, Migrates, qemu_of
 from mmuviz.engine.migration import PS_PER_MS, Limits, TimedMigration
@@ -13,7 +14,6 @@ from mmuviz.engine.qemu.calls import SendPages, Steps, StopVm, SyncEnd, SyncStar
 from mmuviz.engine.qemu.memory import memory_global_dirty_log_start, memory_global_dirty_log_sync
 from mmuviz.engine.qemu.rate_limit import MS_PER_S, RateLimit
 from mmuviz.engine.qemu.state import FEATURES, GLOBAL_DIRTY_MIGRATION, Qemu, Thread
-from mmuviz.ground.pages import PAGE_BYTES
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session

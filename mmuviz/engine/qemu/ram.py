@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmuviz.core.pages import round_up
 from mmuviz.engine.qemu.calls import (
     Call,
     ClearChunk,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.qemu.migration import migration_update_counters
 from mmuviz.engine.qemu.state import QemuFeatures
-from mmuviz.ground.pages import PAGE_BYTES
 
 BUFFER_DELAY_MS: Final = 100
 """A window of the rate limit; bandwidth is measured over one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from mmuviz.exports.setup_words import number
-from mmuviz.ground.pages import PAGE_BYTES
+from mmuviz.core.pages import PAGE_BYTES
+from mmuviz.exports.setup_text import number
 from mmuviz.recording.header import Migration
 from mmuviz.recording.quantities import bytes_text, share_text, time_text
 from mmuviz.recording.recording import Recording
