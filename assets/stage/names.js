@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   // Fields as the server's labels have them, in words.
-  const WORDS = [[/\bclear_chunk /, "CLEARs of "], [/\bsplit_chunk /, "chunks of "], [/\bkernel /, "Linux "], [/\bamd\b/, "AMD"]];
+  const WORDS = [[/\bdowntime_limit /, "downtime "], [/\bclear_chunk /, "CLEARs of "], [/\bsplit_chunk /, "chunks of "], [/\bkernel /, "Linux "], [/\bamd\b/, "AMD"]];
 
   // Gives each run its name, and says whether it is that of its policy alone.
   S.nameRuns = function (runs) {
