@@ -116,7 +116,7 @@ DRIVER: Final[dict[str, Case]] = {
     "link": ({}, 50 * MIB, 500 * MIB),
     "downtime_limit": ({}, 1_000_000, 200_000_000),
     "clear_bitmap_shift": ({}, 6, 18),
-    "cancel_at": (BUSY, 200_000_000, 300_000_000),
+    "cancel_at": (BUSY, 200_000_000, 500_000_000),
     "longest": (BUSY, 300_000_000, 700_000_000),
     "most_rounds": (BUSY, 4, 5),
     "duration": ({}, 50_000, 80_000),
