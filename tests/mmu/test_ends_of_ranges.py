@@ -1,4 +1,4 @@
-"""Mistakes that a review found: each stays found."""
+"""What lies at the ends of ranges: the page before a slot, a slot that is gone, a run that was mapped in part."""
 
 from __future__ import annotations
 
