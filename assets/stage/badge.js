@@ -39,11 +39,10 @@
     return { full: `times: modelled, host ${host.profile} ±${known.percent} %${beyond}`, short: `times ±${known.percent} %${beyond}`, why };
   }
 
-  // {full, short, title, tab}: `tab` is where the drawer says more.
   // Whether something of what was recorded is another; counts do not depend on the host.
   S.countsChanged = ({ set }) => Object.keys(set).some((field) => !field.startsWith("host."));
 
-  // `changed` says that something of what was recorded is another on this page.
+  // {full, short, title}; `changed` says that something of what was recorded is another on this page.
   S.badgeOf = function (run, changed = false) {
     const known = trust();
     const counts = countsOf(run.header, known, changed);

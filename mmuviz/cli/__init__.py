@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="compare the model with recordings of real KVM, field by field")
     verify.add_argument("paths", metavar="PATH", nargs="+", type=path_argument, help="a recording, or a folder of them")
+    verify.add_argument("--json", action="store_true", help="print a JSON object: counts, and each file's differences")
     verify.set_defaults(run=_verify)
     _add_cost_commands(commands)
     return parser
@@ -177,7 +178,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from mmuviz.studies.verify import verify_command
 
-    return verify_command(arguments.paths, output())
+    return verify_command(arguments.paths, output(), json_form=arguments.json)
 
 
 def _costs(arguments: argparse.Namespace) -> int:

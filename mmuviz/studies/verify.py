@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -345,31 +346,39 @@ def _lines_of(document: dict[str, Any], file: str) -> list[str]:
     return [difference.line(file) + "\n" for difference in verify_document(document)]
 
 
-def verify_command(paths: list[Path], out: TextIO) -> int:
+def verify_command(paths: list[Path], out: TextIO, *, json_form: bool = False) -> int:
     """`mmuviz verify PATH...`: print each difference, then how many recordings and how many migrations are exact.
 
     Args:
         paths: recordings of KVM or of QEMU's migrations, or folders of them.
         out: where the lines go.
+        json_form: a JSON object in place of the lines.
 
     Returns:
         Exit status: 0 only when every one is exact, 2 when a migration was bad.
     """
-    recordings, migrations, status = Tally("recordings"), Tally("migrations"), 0
+    tallies = {False: Tally("recordings"), True: Tally("migrations")}
+    status, files = 0, []
     for path in recordings_in(paths):
-        tally = recordings
+        migration = False
         try:
             document = read_document(path)
-            tally = migrations if is_migration(document) else recordings
+            migration = is_migration(document)
             found = _lines_of(document, str(path))
         except (MmuvizError, MemoryError) as error:
-            status = max(status, BAD_MIGRATION if tally is migrations else 1)
+            status = max(status, BAD_MIGRATION if migration else 1)
             found = [f"{one_line(str(path))}: {error if isinstance(error, MmuvizError) else TOO_LARGE}\n"]
-        out.writelines(found)
-        tally.files += 1
-        tally.exact += not found
+        tallies[migration].files += 1
+        tallies[migration].exact += not found
         status = max(status, int(bool(found)))
-    for tally in (recordings, migrations):
-        if tally.files:
-            out.write(f"{tally.exact} of {tally.files} {tally.kind} exact\n")
+        if json_form:
+            files.append({"file": str(path), "exact": not found, "differences": [line.rstrip("\n") for line in found]})
+        else:
+            out.writelines(found)
+    counts = [tally for tally in tallies.values() if tally.files]
+    if json_form:
+        exact = {tally.kind: {"exact": tally.exact, "of": tally.files} for tally in counts}
+        out.write(json.dumps({**exact, "files": files}) + "\n")
+        return status
+    out.writelines(f"{tally.exact} of {tally.files} {tally.kind} exact\n" for tally in counts)
     return status

@@ -327,7 +327,7 @@ def test_what_a_scenario_says_is_only_text(stage: Stage, recordings: dict[str, R
             const place = document.body.appendChild(document.createElement('div'));
             const ledger = {hosts: {[r.header.host.profile]: {fitted_to: [title]}}};
             const drawer = {fetchInto: (into, name, make) => into.replaceChildren(...make(ledger))};
-            S.detailTabs.origins(place, {runs}, drawer);
+            S.detailTabs.origins(place, {runs, state: {set: {}}}, drawer);
             S.detailTabs.calls(place.appendChild(document.createElement('div')), {runs, goTo() {}, clock: {now: 0}});
             S.detailTabs.counters(place.appendChild(document.createElement('div')), {runs}).tell(0);
             S.detailTabs.map(place.appendChild(document.createElement('div')), {runs}).tell(0);

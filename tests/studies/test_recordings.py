@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,14 @@ def test_a_folder_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
     out = io.StringIO()
     assert verify_command([tmp_path], out) == 0
     assert out.getvalue() == "3 of 3 recordings exact\n"
+
+
+def test_as_json_it_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = [str(path) for path in FILES if path.name.startswith("G_clear_firstpage_of_2M")]
+    (tmp_path / "bad.json").write_text("{")
+    assert main(["verify", "--json", *few, str(tmp_path / "bad.json")]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["recordings"] == {"exact": len(few), "of": len(few) + 1}
+    assert [each["exact"] for each in found["files"]] == [True] * len(few) + [False]
+    assert main(["verify", *few, str(tmp_path / "bad.json")]) == 1
+    assert found["files"][-1]["differences"] == capsys.readouterr().out.splitlines()[:-1]
