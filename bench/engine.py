@@ -6,12 +6,13 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import numpy as np
 
 from bench.plain import I64, plain_loop, random_pages
-from bench.report import middle, peak_kib, seconds, table
+from bench.report import peak_kib, seconds, table
 from bench.simpy_peer import PeerGuest
 from bench.touches import MOST_TOUCHES, RUNS, SIZES_GIB
 from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_1G, PAGES_PER_2M
@@ -117,8 +118,8 @@ def touches(sizes_gib: tuple[int, ...] = SIZES_GIB, most: int = MOST_TOUCHES) ->
             indices = np.arange(count) if order == "sequential" else random_pages(gib * PAGES_PER_1G, count)
             runs = [one_run(gib, indices) for _ in range(RUNS)]
             for number, (name, least) in enumerate(PASSES):
-                mine, plain = (middle([each[number][side] for each in runs]) for side in (0, 1))
-                ratio = middle([each[number][1] / each[number][0] for each in runs])
+                mine, plain = (median([each[number][side] for each in runs]) for side in (0, 1))
+                ratio = median([each[number][1] / each[number][0] for each in runs])
                 per_touch[gib, order, name] = mine / count
                 speeds = [f"{count / each / 1e6:.1f}" for each in (mine, plain)]
                 rows.append(
@@ -240,7 +241,7 @@ def in_a_process(gib: int = LARGE_GIB, vcpus: int = 96) -> tuple[float, float, i
 def recordings_rows(gib: int = LARGE_GIB, vcpus: int = 96) -> list[list[str]]:
     """Rows on runs and their Recordings."""
     both_of(DEFAULT)
-    took_ms = 1e3 * middle([seconds(partial(both_of, DEFAULT)) for _ in range(DEFAULT_RUNS)])
+    took_ms = 1e3 * median([seconds(partial(both_of, DEFAULT)) for _ in range(DEFAULT_RUNS)])
     large_s, peak_gib, faults, size = in_a_process(gib, vcpus)
     rows = [
         [
@@ -290,7 +291,7 @@ def run() -> str:
     sizes = [bytes_per_page(gib) for gib in SIZES_GIB]
     beside_the_peer()
     peers = [beside_the_peer() for _ in range(RUNS)]
-    mine, other = (middle([each[at] for each in peers]) for at in (0, 1))
+    mine, other = (median([each[at] for each in peers]) for at in (0, 1))
     rows = [
         [
             "memory per guest page at 4, 96 and 1536 GiB",

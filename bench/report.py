@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 import numba
 import numpy as np
@@ -29,11 +28,6 @@ def seconds(action: Callable[[], object]) -> float:
     begin = time.perf_counter()
     action()
     return time.perf_counter() - begin
-
-
-def middle(values: Sequence[float]) -> float:
-    """The median."""
-    return float(median(values))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from statistics import median
 
 import numpy as np
 
-from bench.report import middle, peak_kib, seconds, table
+from bench.report import peak_kib, seconds, table
 from bench.touches import BASE_GFN, new_machine, touch
 from mmuviz.core.pages import PAGES_PER_1G
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
@@ -71,19 +72,19 @@ def local(gib: int) -> tuple[float, float]:
     touches = seconds(lambda: touch(machine, pages))
     bits = np.full(1, -1, dtype=np.int64)
     clears = [seconds(partial(machine.clear_dirty_log, 0, at * 64, 64, bits)) for at in range(101)]
-    return touches, middle(clears)
+    return touches, median(clears)
 
 
 def run() -> str:
     """Measure; the tables as text."""
     runs = [whole_slot() for _ in range(RUNS)]
-    rows = [[name, f"{middle([each[name] for each in runs]):.2f} s", "2 s"] for name in runs[0]]
+    rows = [[name, f"{median([each[name] for each in runs]):.2f} s", "2 s"] for name in runs[0]]
     rows.append(["peak memory of the process, 1.5 TiB", f"{peak_mib():.0f} MiB", "1024 MiB"])
     small, large = ([local(gib) for _ in range(RUNS)] for gib in (4, GIB))
     for at, name, unit, scale in (
         (0, "10^6 touches of the first 4 GiB", "ms", 1e3),
         (1, "one CLEAR of 64 pages", "us", 1e6),
     ):
-        one, other = (middle([each[at] for each in side]) * scale for side in (small, large))
+        one, other = (median([each[at] for each in side]) * scale for side in (small, large))
         rows.append([f"{name}: in 4 GiB, in 1.5 TiB", f"{one:.1f} and {other:.1f} {unit}", "alike"])
     return table(["whole slot, 1.5 TiB of 1G pages", "median", "wanted"], rows)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from statistics import median
 
 import numpy as np
 
 from bench.plain import I64, plain_loop, random_pages
-from bench.report import middle, seconds, table
+from bench.report import seconds, table
 from mmuviz.core.pages import PAGES_PER_1G
 from mmuviz.mmu import state as layout
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
@@ -84,10 +85,10 @@ def run() -> str:
             indices = np.arange(count, dtype=np.int64) if order == "sequential" else random_pages(pages, count)
             runs = [one_run(gib, indices) for _ in range(RUNS)]
             for number, (name, _planes, least) in enumerate(PASSES):
-                mine = middle([each.machine[number] for each in runs])
-                recorded = middle([each.recorded[number] for each in runs])
-                plain = middle([each.plain[number] for each in runs])
-                ratio = middle([each.plain[number] / each.machine[number] for each in runs])
+                mine = median([each.machine[number] for each in runs])
+                recorded = median([each.recorded[number] for each in runs])
+                plain = median([each.plain[number] for each in runs])
+                ratio = median([each.plain[number] / each.machine[number] for each in runs])
                 rows.append([
                     f"{gib} GiB {order}, {name}",
                     f"{count / mine / 1e6:.1f}",

@@ -37,6 +37,8 @@ MADE_FROM: Final = (
     "studies/experiments.py",
     "studies/measurements.py",
     "studies/point_scenarios.py",
+    "studies/published_fields.py",
+    "studies/published_sources.py",
     "studies/validate.py",
     "studies/verify.py",
 )

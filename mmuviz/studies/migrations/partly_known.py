@@ -88,7 +88,8 @@ class PartlyKnown:
         if not unknown:
             return sure - total
         if self.hints is None:
-            self.owed = self.owed + other.owed if untouched and None not in (self.owed, other.owed) else None  # type: ignore[operator]
+            told = untouched and self.owed is not None and other.owed is not None
+            self.owed = (self.owed or 0) + (other.owed or 0) if told else None
             self._settle()
             return 0
         most = sure + int(np.count_nonzero(self.maybe)) - total
