@@ -7,18 +7,16 @@ The engine prices the same counts. Instructions of kernel and guest, mitigations
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from mmuviz.core.errors import MmuvizError
 from mmuviz.costs.counted import Release
 from mmuviz.costs.ledger import COSTS, SCALE, lookup
 from mmuviz.mmu.features import parse_release
-from mmuviz.mmu.kvm_recording import read_document
 from mmuviz.studies.instruction_counts import counts_of_ops
+from mmuviz.studies.replay import answer_files
 
 
 @cache
@@ -55,21 +53,5 @@ def instructions(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def instructions_command(paths: list[Path], out: TextIO) -> int:
-    """`mmuviz instructions FILE...`: one JSON document a line; a bad file has its error in its place.
-
-    Args:
-        paths: recordings.
-        out: where the lines go.
-
-    Returns:
-        Exit status: 1 if any file was bad.
-    """
-    status = 0
-    for path in paths:
-        try:
-            line = json.dumps(instructions(read_document(path)), separators=(",", ":"))
-        except MmuvizError as error:
-            line = json.dumps({"file": str(path), "error": str(error)})
-            status = 1
-        out.write(line + "\n")
-    return status
+    """`mmuviz instructions FILE...`: see answer_files()."""
+    return answer_files(paths, out, instructions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,12 +18,13 @@ def _answered(document: dict[str, Any]) -> dict[str, Any]:
     return replayed_migration(document) if is_migration(document) else replay_document(document)
 
 
-def replay_command(paths: list[Path], out: TextIO) -> int:
-    """`mmuviz replay FILE...`: one JSON document a line; a bad file has its error in its place.
+def answer_files(paths: list[Path], out: TextIO, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+    """One JSON document a line, of each file; a bad file has its error in its place.
 
     Args:
         paths: recordings.
         out: where the lines go.
+        answer: to a file's document.
 
     Returns:
         Exit status: 1 if any file was bad.
@@ -30,12 +32,15 @@ def replay_command(paths: list[Path], out: TextIO) -> int:
     status = 0
     for path in paths:
         try:
-            line = json.dumps(_answered(read_document(path)), separators=(",", ":"), allow_nan=False)
-        except MmuvizError as error:
-            line = json.dumps({"file": str(path), "error": str(error)})
-            status = 1
-        except MemoryError:
-            line = json.dumps({"file": str(path), "error": TOO_LARGE})
+            line = json.dumps(answer(read_document(path)), separators=(",", ":"), allow_nan=False)
+        except (MmuvizError, MemoryError) as error:
+            said = str(error) if isinstance(error, MmuvizError) else TOO_LARGE
+            line = json.dumps({"file": str(path), "error": said})
             status = 1
         out.write(line + "\n")
     return status
+
+
+def replay_command(paths: list[Path], out: TextIO) -> int:
+    """`mmuviz replay FILE...`: see answer_files()."""
+    return answer_files(paths, out, _answered)
