@@ -18,7 +18,7 @@ from mmuviz.costs.estimate import Estimate
 
 Release = tuple[int, int]
 
-COUNTED: Final[tuple[Release, ...]] = ((6, 1), (6, 12), (6, 18), (7, 3))
+COUNTED_KERNELS: Final[tuple[Release, ...]] = ((6, 1), (6, 12), (6, 18), (7, 3))
 """Kernels on which the runs were counted, oldest first."""
 OFF: Final = "off"
 AUTO: Final = "auto"
@@ -66,7 +66,7 @@ def rows_of(release: Release, mitigations: str) -> dict[str, Row]:
     """Every counted label of one kernel.
 
     Args:
-        release: one of COUNTED.
+        release: one of COUNTED_KERNELS.
         mitigations: one of MITIGATIONS.
 
     Returns:
@@ -92,7 +92,7 @@ class Counts:
         """Take the rows of one kernel.
 
         Args:
-            release: one of COUNTED.
+            release: one of COUNTED_KERNELS.
             mitigations: one of MITIGATIONS.
         """
         self.release = release

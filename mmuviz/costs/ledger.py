@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from mmuviz.costs.counted import COUNTED, OFF, Counts, NotCounted, Release, release_name
+from mmuviz.costs.counted import COUNTED_KERNELS, OFF, Counts, NotCounted, Release, release_name
 from mmuviz.costs.dirty_log_walks import WORDS_AND_RINGS
 from mmuviz.costs.estimate import ASSUMPTION, Estimate
 from mmuviz.costs.guest_faults import ACCESS
@@ -92,7 +92,7 @@ def rows(mitigations: str) -> dict[tuple[str, Release], Entry]:
     """
     found: dict[tuple[str, Release], Entry] = {}
     for name, cost in COSTS.items():
-        for release in COUNTED:
+        for release in COUNTED_KERNELS:
             counts = Counts(release, mitigations)
             if not counts.rows:
                 continue
@@ -122,7 +122,7 @@ def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
         KeyError: no counted kernel has it.
     """
     table = rows(mitigations)
-    have = [each for each in COUNTED if (name, each) in table]
+    have = [each for each in COUNTED_KERNELS if (name, each) in table]
     if not have:
         raise KeyError(name)
     side = _side(COSTS[name], release)

@@ -120,9 +120,9 @@ class Guest:
     def run_for(self, kind: str, iteration: int, until_ps: int) -> None:
         """Let the guest run up to a time; what happens meanwhile is noted as a phase."""
         with self.phase(kind, iteration):
-            self.let_run(until_ps)
+            self.run_or_wait_until(until_ps)
 
-    def let_run(self, until_ps: int) -> None:
+    def run_or_wait_until(self, until_ps: int) -> None:
         """Let the guest run up to a time, whether or not it has anything to do."""
         self.run_to(until_ps)
         if until_ps > self.machine.time:

@@ -221,7 +221,7 @@ def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
 
 
 @jit
-def let_run(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: int, reaps: int) -> int:
+def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: int, reaps: int) -> int:
     """Let the vCPUs run up to a time, or until the thread has the lock that it waits for; take frames meanwhile.
 
     Args:
@@ -348,7 +348,7 @@ def walk_in_time(
             advance(clock, at, part_ps(tables, clock, thread, walk.at))
             at[PHASE] = IN_TIME
         frames.at[WALK], frames.at[WALK_GFN] = walk.at[walks.KIND] + 1, walks.gfn_of(tables, walk.at)
-        why = let_run(guests, clock, frames, at[TIME], 0)
+        why = run_vcpus_until(guests, clock, frames, at[TIME], 0)
         if why != TIME_CAME:
             return why
         end_of_part(tables, clock, at, walk.at)

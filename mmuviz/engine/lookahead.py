@@ -82,7 +82,7 @@ def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: i
 
 
 @jit_inline_llvm
-def is_unseen(state: MmuState, vcpu: int, lookahead: Lookahead, access: Access) -> bool:
+def is_unobservable(state: MmuState, vcpu: int, lookahead: Lookahead, access: Access) -> bool:
     """Whether no other vCPU can observe an access.
 
     A kick empties a PML buffer at its own time: who has anything there waits where one may come.
@@ -141,9 +141,9 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
         if not runs_ahead(state, vcpu, access):
             why = CONTINUE
             break
-        unseen = is_unseen(state, vcpu, lookahead, access)
-        limit = horizon_ps if unseen else next_vcpu_ps
-        owed_ps = 0 if unseen and access.hits and state.pml_count[vcpu] == 0 else clock.pending_kick_ps[vcpu]
+        unobservable = is_unobservable(state, vcpu, lookahead, access)
+        limit = horizon_ps if unobservable else next_vcpu_ps
+        owed_ps = 0 if unobservable and access.hits and state.pml_count[vcpu] == 0 else clock.pending_kick_ps[vcpu]
         why = goes_on(owed_ps, turn, at.time, limit)
         if why != GO_ON:
             break
@@ -158,7 +158,7 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
         if why == GO_ON:
             at = after_access(state, clock, vcpu, access, at, run, took)
             if access.write != 0 and access.word & mmu.WRITABLE == 0:
-                private = (lookahead.low, lookahead.high) if unseen else (0, FOREVER)
+                private = (lookahead.low, lookahead.high) if unobservable else (0, FOREVER)
                 at = fix_alike(state, clock, vcpu, access, at, private, (limit, took))
             why = YIELD if log_is_low(state) else GO_ON
     close_bin(clock, vcpu, at.here)

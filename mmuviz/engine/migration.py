@@ -236,11 +236,11 @@ class TimedMigration:
             self.rate.update(self._now_ms, self.dirty_rate.pages_per_s, left)
             if not self.rate.over_limit:
                 return
-            self._let_run(self._machine.time + (self.rate.window_ends_ms - self._now_ms) * PS_PER_MS)
+            self._run_or_wait_until(self._machine.time + (self.rate.window_ends_ms - self._now_ms) * PS_PER_MS)
 
-    def _let_run(self, until_ps: int) -> None:
+    def _run_or_wait_until(self, until_ps: int) -> None:
         if self._stop_ps is None:
-            self._session.guest.let_run(until_ps)
+            self._session.guest.run_or_wait_until(until_ps)
         else:
             self._machine.wait(until_ps - self._machine.time)
 
@@ -292,7 +292,7 @@ class TimedMigration:
         waits = block.host_pages > 1 and self._stop_ps is None
         while pages:
             here = min(pages, max(self.rate.pages_to_limit(), 1)) if waits else pages
-            self._let_run(self._machine.time + here * self._page_ps)
+            self._run_or_wait_until(self._machine.time + here * self._page_ps)
             self.rate.send(here)
             pages -= here
             if waits:

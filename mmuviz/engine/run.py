@@ -5,7 +5,7 @@ The way of a run; `mmuviz run` reads its Scenario with studies/scenario_files.py
 1. session_of() makes the VM (mmu/vm.py), its clock, its guest, the thread that calls ioctls, and the recorder.
 2. The driver's drive() (engine/drivers/) says who does what: the guest's passes (engine/guest.py) and the ioctls
    (engine/timed_ioctls.py). Both let time pass through engine/timed_machine.py; compiled code from there on is
-   let_run() in engine/ioctl_thread.py, and in it run_guests() in engine/vcpu.py.
+   run_vcpus_until() in engine/ioctl_thread.py, and in it run_guests() in engine/vcpu.py.
 3. The recorder looks at the tables at the end of each bin of time; engine/recording_of.py makes a Recording of what it
    kept and of the clock's sums.
 

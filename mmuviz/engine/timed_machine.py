@@ -21,7 +21,7 @@ from mmuviz.engine.ioctl_thread import (
     flush_ps,
     hold,
     kick_ps,
-    let_run,
+    run_vcpus_until,
     new_thread,
     note,
     release,
@@ -170,7 +170,7 @@ class TimedMachine:
             Whether it ended for a ring.
         """
         while True:
-            why = let_run(self.guest_tables, self.clock, self.frames, until, int(reaps))
+            why = run_vcpus_until(self.guest_tables, self.clock, self.frames, until, int(reaps))
             if why in (thread_layout.TIME_CAME, STOPPED_RING):
                 return why == STOPPED_RING
             self._serve(why)

@@ -27,4 +27,4 @@ def _write_table(path: Path, columns: dict[str, FlatColumn]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*(column.words() for column in columns.values()), strict=True))
+        writer.writerows(zip(*(column.decoded() for column in columns.values()), strict=True))

@@ -140,13 +140,13 @@ def _longest(recording: Recording) -> Iterator[Event]:
 
 
 def _examples(recording: Recording) -> Iterator[Event]:
-    words = recording.header.vocabularies
+    names = recording.header.vocabularies
     columns = {name: array.tolist() for name, array in recording.examples.items()}
     for values in zip(*columns.values(), strict=True):
         row = dict(zip(columns, values, strict=True))
         lane = vcpu_lane(row["vcpu"], TIME_LANE) if row["vcpu"] >= 0 else IOCTL_THREAD
-        args = {"gfn": row["gfn"], "level": row["level"], "path": words.paths[row["path"]], "stall_ps": row["stall_ps"]}
-        name, at_us = words.example_kinds[row["kind"]], row["time_ps"] / PS_PER_US
+        args = {"gfn": row["gfn"], "level": row["level"], "path": names.paths[row["path"]], "stall_ps": row["stall_ps"]}
+        name, at_us = names.example_kinds[row["kind"]], row["time_ps"] / PS_PER_US
         yield {"ph": "i", "s": "t", "pid": PID, "tid": lane, "name": name, "cat": "example", "ts": at_us, "args": args}
 
 

@@ -37,7 +37,7 @@ def setup_text(recording: Recording) -> list[str]:
     header = recording.header
     vm, memory = _part(header.scenario, "vm"), header.scenario.get("memory")
     slots = len(memory) if isinstance(memory, Sequence) else 0
-    words = [
+    parts = [
         number(header.vcpus, "vCPU"),
         f"{bytes_text(guest_bytes(recording))} of guest memory{f' in {slots} memslots' if slots > 1 else ''}",
         f"kernel {header.versions.kernel}",
@@ -46,17 +46,17 @@ def setup_text(recording: Recording) -> list[str]:
         _splitting(vm),
     ]
     if pattern := _part(header.scenario, "workload").get("pattern"):
-        words.append(f"workload {pattern}")
+        parts.append(f"workload {pattern}")
     if kind := _part(header.scenario, "driver").get("kind"):
-        words.append(f"driver {kind}")
-    words.append(f"host {header.host.profile}{' (extrapolated)' if header.host.extrapolated else ''}")
-    return [each for each in words if each]
+        parts.append(f"driver {kind}")
+    parts.append(f"host {header.host.profile}{' (extrapolated)' if header.host.extrapolated else ''}")
+    return [each for each in parts if each]
 
 
 def common_text(recordings: Sequence[Recording]) -> list[str]:
     """setup_text() that hold for all of several Recordings."""
     found = [setup_text(each) for each in recordings]
-    return [each for each in found[0] if all(each in words for words in found)]
+    return [each for each in found[0] if all(each in each_run for each_run in found)]
 
 
 def guest_bytes(recording: Recording) -> int:

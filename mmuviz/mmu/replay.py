@@ -117,7 +117,7 @@ class Replay(Generic[D]):
         after: dict[str, Any] = {}
         dirty = None
         try:
-            dirty = self.carry_out(op)
+            dirty = self.run_op(op)
         except KvmError as error:
             if not self.several:
                 raise
@@ -137,7 +137,7 @@ class Replay(Generic[D]):
             after["mmio_exits"] = now.mmio_exits - before.mmio_exits
         return after | event_fields(events, self.tracepoints)
 
-    def carry_out(self, op: Op) -> Ranges | None:
+    def run_op(self, op: Op) -> Ranges | None:
         """Carry one op out by the method of its name.
 
         Args:

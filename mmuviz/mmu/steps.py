@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.locks import Path
-from mmuviz.mmu.walks import Walk, carry_out
+from mmuviz.mmu.walks import Walk, walk_at_once
 
 
 class Act(StrEnum):
@@ -79,4 +79,4 @@ def exhaust(vm: VmArrays, steps: Steps[T]) -> T:
             value: T = stop.value
             return value
         if step.walk is not None:
-            carry_out(vm, step.walk)
+            walk_at_once(vm, step.walk)

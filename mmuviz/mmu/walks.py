@@ -108,10 +108,10 @@ TLBIS: Final = 4
 COLLAPSED: Final = 5
 LEAVES: Final = 6
 FLUSHED: Final = 7
-COUNTED: Final = 8
+COUNTERS: Final = 8
 """How many counters there are: WAS and one of them is its value then, DID and one of them how much it grew."""
-DID: Final = WAS + COUNTED
-FLUSHES: Final = DID + COUNTED
+DID: Final = WAS + COUNTERS
+FLUSHES: Final = DID + COUNTERS
 """TLB flushes that are still to be paid for."""
 DROPS: Final = FLUSHES + 1
 """Whether mmu_lock was dropped for memory in the part."""
@@ -294,7 +294,7 @@ def end_part(state: MmuState, at: I64) -> None:
     if kind != RESET_RING:
         at[AT] = at[HIGH]
     count_now(state.stat, at, DID)
-    for each in range(COUNTED):
+    for each in range(COUNTERS):
         at[DID + each] -= at[WAS + each]
     links = kind in (SPLIT, CLEAR_WORDS, ARM_WORDS) and at[DID + TABLES] != 0
     if links and (at[ALWAYS_DROPS] != 0 or at[DID + TOPUPS] != 0):
@@ -335,7 +335,7 @@ def change_next(state: MmuState, walk: Walk, pages: int) -> int:
     return PART_DONE
 
 
-def carry_out(vm: VmArrays, walk: Walk) -> None:
+def walk_at_once(vm: VmArrays, walk: Walk) -> None:
     """Carry a walk out at once, in one part."""
     while True:
         why = change_next(vm.tables[walk.tables], walk, MAX_GFN)

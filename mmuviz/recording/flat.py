@@ -28,7 +28,7 @@ class FlatColumn(NamedTuple):
     values: Array
     names: tuple[str, ...] = ()
 
-    def words(self) -> list[Any]:
+    def decoded(self) -> list[Any]:
         """The values as Python's own, names in place of codes."""
         plain: list[Any] = self.values.tolist()
         return [self.names[code] for code in plain] if self.names else plain

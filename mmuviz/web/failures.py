@@ -69,8 +69,8 @@ def _explain(error: HTTPException) -> Response:
         response = jsonify(status=status, error=sentence)
     else:
         files = {"icon": icon(), "theme": address(THEME), "tokens": address("tokens.css"), "style": address(STYLE)}
-        words = {"status": status.value, "phrase": status.phrase, "sentence": escape(sentence)}
-        response = Response(_PAGE.format(**words, **files))
+        page_fields = {"status": status.value, "phrase": status.phrase, "sentence": escape(sentence)}
+        response = Response(_PAGE.format(**page_fields, **files))
     response.status_code = status
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:

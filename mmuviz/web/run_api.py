@@ -156,8 +156,8 @@ def _said(status: HTTPStatus, **fields: object) -> Response:
 def _unavailable(error: Exception) -> Response:
     """The server cannot take the request now: too many wait, or its disk is full."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    words = str(error) if isinstance(error, QueueFullError) else f"the server cannot keep what it does: {reason}"
-    response = _said(HTTPStatus.SERVICE_UNAVAILABLE, field="", message=one_line(words))
+    message = str(error) if isinstance(error, QueueFullError) else f"the server cannot keep what it does: {reason}"
+    response = _said(HTTPStatus.SERVICE_UNAVAILABLE, field="", message=one_line(message))
     response.headers["Retry-After"] = str(RETRY_S)
     return response
 

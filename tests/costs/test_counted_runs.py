@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from mmuviz.costs.counted import COUNTED, OFF, release_name, rows_of
+from mmuviz.costs.counted import COUNTED_KERNELS, OFF, release_name, rows_of
 from mmuviz.studies.instructions import instructions
 from tests.costs.labels import MAKERS, documents
 
@@ -62,7 +62,7 @@ def differences(label: str, kernel: str, points: dict[int, int]) -> tuple[float,
 
 @pytest.mark.parametrize("label", MAKERS)
 def test_a_counted_run_is_given_back(label: str) -> None:
-    for release in COUNTED:
+    for release in COUNTED_KERNELS:
         row = rows_of(release, OFF)[label]
         points: dict[int, int] = {}
         for size, count in row.points or row.by_bits:

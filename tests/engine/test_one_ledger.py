@@ -65,10 +65,10 @@ def documents() -> Iterator[dict[str, Any]]:
             logs = [slot("hugetlb_2m", 1536), *START, write(0, 1536), read(0, 9), ENABLE, write(0, 700), GET]
             logs += [write(0, 700, 2), GET, write(0, 600), DISABLE, write(0, 1536), ENABLE, ENABLE, DISABLE]
             yield document(kernel, "legacy", [*logs, {"op": "delslot"}], eager=eager)
-            words = [slot("hugetlb_2m", 1 << 15), *START, write(0, 1 << 15), ENABLE, GET, clear(0, 64), clear(512, 640)]
-            words += [write(0, 3, 9), write(520, 2, 3), GET, clear(0, 1 << 15), clear(0, 1 << 15), DISABLE]
-            yield document(kernel, "manual_initially_set", words, eager=eager)
-            yield document(kernel, "manual", words, eager=eager)
+            ops = [slot("hugetlb_2m", 1 << 15), *START, write(0, 1 << 15), ENABLE, GET, clear(0, 64), clear(512, 640)]
+            ops += [write(0, 3, 9), write(520, 2, 3), GET, clear(0, 1 << 15), clear(0, 1 << 15), DISABLE]
+            yield document(kernel, "manual_initially_set", ops, eager=eager)
+            yield document(kernel, "manual", ops, eager=eager)
             large = [
                 slot("hugetlb_1g", 1 << 18),
                 *START,

@@ -73,7 +73,7 @@ def test_an_interrupted_export_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FlatColumn, "words", interrupt)
+    monkeypatch.setattr(FlatColumn, "decoded", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_csv(made_recording(), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -66,10 +66,10 @@ def path_of(location: Iterable[int | str]) -> str:
 def _bounds(error: ErrorDetails, root: type[BaseModel]) -> str:
     field = field_at(root, error["loc"])
     low, high = field.low, field.high
-    words = {"size": limit_text, "time": time_text, "rate": rate_text}.get(field.unit, str)
+    as_text = {"size": limit_text, "time": time_text, "rate": rate_text}.get(field.unit, str)
     if low is not None and high is not None:
-        return f"must be {words(low)} to {words(high)}"
-    return f"must be at least {words(low)}" if low is not None else f"must be at most {words(high or 0)}"
+        return f"must be {as_text(low)} to {as_text(high)}"
+    return f"must be at least {as_text(low)}" if low is not None else f"must be at most {as_text(high or 0)}"
 
 
 def _as_written(value: object) -> str:
@@ -94,8 +94,8 @@ def _rule(error: ErrorDetails, root: type[BaseModel]) -> str:
 
 
 def _nearest(error: ErrorDetails) -> str:
-    words = str(error.get("ctx", {}).get("expected", error.get("ctx", {}).get("expected_tags", ""))).split("'")[1::2]
-    near = difflib.get_close_matches(str(error["input"])[:60], words, 1, 0.5)
+    expected = str(error.get("ctx", {}).get("expected", error.get("ctx", {}).get("expected_tags", ""))).split("'")[1::2]
+    near = difflib.get_close_matches(str(error["input"])[:60], expected, 1, 0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -115,9 +115,9 @@ def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
         name = f"{path}.{str(context['discriminator']).strip(chr(39))}"
         if kind == "union_tag_not_found":
             return f'{name} is missing; give it, e.g. pattern = "sequential"'
-        words = str(context["expected_tags"]).replace("'", "")
+        expected = str(context["expected_tags"]).replace("'", "")
         error = {**error, "input": context["tag"]}
-        return f"{name}={short_repr(context['tag'])} must be one of {words}{_nearest(error)}"
+        return f"{name}={short_repr(context['tag'])} must be one of {expected}{_nearest(error)}"
     if kind in ("missing", "too_short", "too_long"):
         return f"{path} {_count(context) or KINDS[kind]}"
     return f"{path or 'a scenario'}={_as_written(error['input'])} {_rule(error, root)}"

@@ -25,12 +25,12 @@ def migrated(rate_hz: int, **driver: Any) -> Recording:  # noqa: ANN401  # field
     return run(Scenario.model_validate(document))
 
 
-def words(recording: Recording) -> dict[str, str]:
+def sections(recording: Recording) -> dict[str, str]:
     return {name.strip(): text for name, text in migration_lines(recording)}
 
 
 def test_a_migration_that_converges_says_what_was_left_and_what_it_took() -> None:
-    found = words(migrated(100))
+    found = sections(migrated(100))
     assert found["Migration"].startswith("converges: ")
     assert "less than the" in found["Migration"]
     assert "downtime" in found["time"]
@@ -41,14 +41,14 @@ def test_a_migration_that_converges_says_what_was_left_and_what_it_took() -> Non
 
 
 def test_one_that_does_not_says_why() -> None:
-    found = words(migrated(50_000, most_rounds=4))
+    found = sections(migrated(50_000, most_rounds=4))
     assert found["Migration"].startswith("does not converge: given up after ")
     assert "(too many rounds), when the last sync found" in found["Migration"]
     assert found["time"].endswith("the guest never stopped, 4 syncs")
 
 
 def test_one_that_is_cancelled_in_its_first_pass_says_so() -> None:
-    found = words(migrated(100, cancel_at="100 ms"))["Migration"]
+    found = sections(migrated(100, cancel_at="100 ms"))["Migration"]
     assert found.startswith("cancelled after ")
     assert found.endswith("before the first pass over memory was over")
 
@@ -63,6 +63,6 @@ def test_migrations_beside_each_other_have_rows_of_their_own() -> None:
 
 def test_without_a_migration_nothing_is_said() -> None:
     made = run(Scenario.model_validate({"memory": [{"size": "2 MiB"}]}))
-    assert words(made) == {}
+    assert sections(made) == {}
     assert "migration" not in made.totals
     assert "converges" not in comparison_table([made, migrated(100)], ["plain", "migration"])
