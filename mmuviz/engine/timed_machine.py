@@ -21,10 +21,10 @@ from mmuviz.engine.ioctl_thread import (
     flush_ps,
     hold,
     kick_ps,
-    run_vcpus_until,
     new_thread,
     note,
     release,
+    run_vcpus_until,
     walk_in_time,
     work_ps,
 )
