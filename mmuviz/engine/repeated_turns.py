@@ -179,7 +179,7 @@ def begins_turn(clock: Clock, vcpu: int, turns: Turns) -> bool:
 
 
 @jit
-def repeat_turns(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: int, index: int) -> Repeated:
+def add_turns(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: int, index: int) -> Repeated:
     """So many turns, each as long as the last one, but for what close_totals() notes.
 
     Args:
@@ -243,6 +243,6 @@ def repeat_turns(state: MmuState, clock: Clock, part: SlotRange, vcpu: int, turn
     took = turn_ps(clock, vcpu) if vcpu == turns.leader and turns.faults == clock.regs[layout.HEAP_SIZE] else 0
     more = turns_ahead(state, clock, part, took, end) if took > 0 else 0
     if more > 0:
-        done = repeat_turns(state, clock, part, took, more, clock.now[vcpu] >> clock.regs[layout.BIN_SHIFT])
+        done = add_turns(state, clock, part, took, more, clock.now[vcpu] >> clock.regs[layout.BIN_SHIFT])
     note_times(clock)
     return done
