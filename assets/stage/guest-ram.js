@@ -9,6 +9,8 @@
   // Patterns that go over their part of memory in order; any other jumps, and nothing lies between two places.
   const SWEEPS = new Set(["sequential", "read_write_mix", "strided"]);
 
+  S.isSweep = (pattern) => SWEEPS.has(pattern);
+
   // All writable memslots one behind the other, and each vCPU's part of them.
   class GuestRam {
     constructor({ memory = [], workload = {} }, vcpus) {
@@ -22,7 +24,7 @@
       this.part = workload.shared ? this.pages : Math.floor(this.pages / vcpus);
       this.vcpus = vcpus;
       this.shared = Boolean(workload.shared);
-      this.sweeps = this.pages > 0 && SWEEPS.has(workload.pattern);
+      this.sweeps = this.pages > 0 && S.isSweep(workload.pattern);
     }
 
     indexOf(gfn) {

@@ -39,7 +39,7 @@
     if (vm.vendor === "arm64" || vm.mmu === "stage2") {
       return "stage 2";
     }
-    return vm.mmu === "shadow" ? "shadow" : vm.vendor === "intel" ? "EPT" : "NPT";
+    return vm.mmu === "shadow_paging" ? "shadow" : vm.vendor === "intel" ? "EPT" : "NPT";
   };
 
   // Letters of an entry and whether each is set; null where it is no leaf.

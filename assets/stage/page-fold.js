@@ -20,6 +20,7 @@
       Object.assign(this, { first, pages, events, kinds, vocabularies: header.vocabularies });
       this.rows = events.time_ps.length;
       this.kindOf = Object.fromEntries(kinds.map((name, code) => [name, code]));
+      this.changing = new Set(["spte", "split", "cpu_dirty", "stands"].map((name) => this.kindOf[name]));
       // What came later than the events that were kept is not known.
       const whole = header.events_left_out === 0;
       this.fromPs = (start || 0) * 1000;
@@ -80,6 +81,8 @@
           this.note(row, 1, gfn);
         } else if (kind === kindOf.fault || kind === kindOf.fast) {
           this.last[1][gfn - this.first] = row;
+        } else if (!this.changing.has(kind)) {
+          throw new Error(`the map does not know what events of kind ${kind} do`);
         } else if (level >= 1 && level <= 3) {
           this.change(row, kind, level, gfn);
         }

@@ -131,7 +131,7 @@
     const one = run.vcpus === 1 ? "s" : "";
     const verb = share === 0 ? `read${one}` : share > 0 && share < 100 ? `read${one} and write${one}` : `write${one}`;
     const yet = run.enablePs === null ? "" : " yet";
-    const where = ["sequential", "strided"].includes((workload || {}).pattern) ? "through" : "in";
+    const where = S.isSweep((workload || {}).pattern) ? "through" : "in";
     return of(null, t(`${S.vcpusText(run)} ${verb}${guest && ` ${where} ${guest}`}. Nothing is logged${yet}.`));
   }
 

@@ -15,7 +15,7 @@ from mmuviz.mmu.state import I64
 FOREVER: Final = 1 << 62
 SPEED_SHIFT: Final = 10
 FULL_SPEED: Final = 1 << SPEED_SHIFT
-"""`Clock.slow` of a vCPU with a core of its own; twice that takes twice as long."""
+"""`Clock.slowdown_1024` of a vCPU with a core of its own; twice that takes twice as long."""
 
 # Values of `Clock.phase`.
 RUNNING: Final = 0

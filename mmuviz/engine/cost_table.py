@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from mmuviz.mmu.state import I64
 PS_PER_NS: Final = 10**3
 EXITS: Final = (*range(work.WORK_PATHS_END), work.WORK_PML_FULL, work.WORK_RUN)
 """Entries that are a VM exit or an entry of the guest as well: the host's world switch comes on top."""
+NOT_OVERRIDDEN: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 ZEROED: Final = {work.WORK_HOST_FAULT_4K: 1, work.WORK_HOST_FAULT_2M: PAGES_PER_2M}
@@ -53,17 +56,22 @@ class CostTable(NamedTuple):
         return int(self.steps[entry]) // SCALE
 
 
-def hundredths_of(config: VmConfig) -> I64:
+def hundredths_of(config: VmConfig, instructions: Mapping[str, int]) -> I64:
     """Hundredths of an instruction that one of each entry is, on the VM's kernel.
 
     Args:
         config: the VM.
+        instructions: entries of the ledger that are overridden, by name.
 
     Returns:
         int64[WORK_ENTRIES]; 0 for what the host alone prices.
     """
     release = config.kernel.release
-    return np.array([lookup(name, release, OFF).hundredths if name else 0 for name in work.WORK_NAMES], dtype=np.int64)
+    found = np.array([lookup(name, release, OFF).hundredths if name else 0 for name in work.WORK_NAMES], dtype=np.int64)
+    for name, value in instructions.items():
+        # The shadow MMU's walks are entries of their own under the same names.
+        found[[entry for entry, each in enumerate(work.WORK_NAMES) if each == name]] = value * SCALE
+    return found
 
 
 def fault_costs(hundredths: I64, host: HostProfile) -> I64:
@@ -173,19 +181,22 @@ def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
     return slow, crossing, int(crowds.max())
 
 
-def cost_table(config: VmConfig, host: HostProfile, *, tlb: bool = True) -> CostTable:
+def cost_table(
+    config: VmConfig, host: HostProfile, instructions: Mapping[str, int] = NOT_OVERRIDDEN, *, tlb: bool = True
+) -> CostTable:
     """Work out every price.
 
     Args:
         config: the VM.
         host: where it runs.
+        instructions: entries of the ledger that are overridden, by name.
         tlb: whether a split costs the guest a deeper walk on every TLB miss.
 
     Returns:
         The prices.
     """
     slow, crossing, crowd = placed(config.vcpus, host)
-    hundredths = hundredths_of(config)
+    hundredths = hundredths_of(config, instructions)
     steps, faults = step_costs(hundredths, host), fault_costs(hundredths, host)
     price = np.zeros(layout.PRICES, dtype=np.int64)
     # The guest's loop goes on while its misses are under way: an access takes the longer of the two.

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from mmuviz.core.version import __version__
 from mmuviz.costs.hosts import HostProfile
-from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
@@ -69,7 +68,7 @@ def header_document(session: Session, notes: tuple[str, ...], width: int, bins: 
         "scenario": scenario.as_document(),
         "digest": scenario.digest(),
         "host": host_document(host),
-        "ledger_hash": ledger_hash(host.values),
+        "ledger_hash": scenario.host.ledger_hash(),
         "versions": {"mmuviz": __version__, "kernel": session.machine.vm.config.kernel.name},
         "focus": None if recorder.focus is None else recorder.focus.model_dump(mode="json"),
         "bin_ps": width,

@@ -106,7 +106,7 @@ def session_of(
     config, host = scenario.vm.config(), scenario.host.values()
     accesses, ram, listed = ListedAccesses(), scenario.ram, isinstance(scenario.driver, ListedOps)
     vm = Vm(config, access_loop=accesses if listed else None)
-    costs = cost_table(config, host)
+    costs = cost_table(config, host, scenario.host.instructions())
     machine = TimedMachine(vm, costs, new_clock_of(scenario, costs))
     for slot, each in enumerate(scenario.memory):
         vm.add_memslot(slot, each.memslot())

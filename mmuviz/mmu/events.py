@@ -242,7 +242,10 @@ def event_class(code: int) -> tuple[str | int, ...]:
 
     Returns:
         ("spte", level, old, new), ("split", level, old), ("fault", vcpu, kind) or
-        ("fast", vcpu, result); of the shadow MMU of an L2 with a last word "l2".
+        ("fast", vcpu, result); of the shadow MMU of an L2 with "l2" at its end.
+
+    Raises:
+        ValueError: the event is not that of a tracepoint.
     """
     kind = code & KIND_MASK
     level = code >> LEVEL_SHIFT & 15
@@ -254,7 +257,9 @@ def event_class(code: int) -> tuple[str | int, ...]:
     detail, vcpu = code >> KIND_SHIFT & 255, code >> VCPU_SHIFT
     if kind == FAULT:
         return ("fault", vcpu, FAULT_KINDS[detail], *l2)
-    return ("fast", vcpu, FAST_RESULTS[detail])
+    if kind == FAST:
+        return ("fast", vcpu, FAST_RESULTS[detail])
+    raise ValueError(f"event kind {kind} is no tracepoint of KVM; traced() leaves such events out")
 
 
 def expand(runs: I64) -> tuple[I64, I64]:

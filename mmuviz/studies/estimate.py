@@ -150,7 +150,7 @@ class Ioctls(NamedTuple):
 def ioctls_of(scenario: Scenario) -> Ioctls:
     """Work out the time of the ioctls, as if every page were dirty in every round."""
     config, logged = scenario.vm.config(), [slot for slot in scenario.memory if slot.logged]
-    costs = cost_table(config, scenario.host.values())
+    costs = cost_table(config, scenario.host.values(), scenario.host.instructions())
     pages = sum(slot.pages for slot in logged)
     huge = sum(slot.pages for slot in logged if slot.backing is not Backing.PAGES_4K)
     split_ps = huge // PAGES_PER_2M * costs.step(work.WORK_SPLIT_ENABLE_2M) if scenario.vm.splits_eagerly else 0

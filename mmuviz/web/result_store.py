@@ -19,7 +19,6 @@ from typing import Any, Final, NamedTuple
 from mmuviz.core.errors import InputError
 from mmuviz.core.jit import PACKAGE, cache_folder, source_hash
 from mmuviz.core.version import __version__
-from mmuviz.costs.ledger import ledger_hash
 from mmuviz.engine.choices.scenario import Focus, Scenario
 from mmuviz.engine.recorder import default_focus
 from mmuviz.engine.run import spans_of
@@ -96,7 +95,7 @@ def key_of(scenario: Scenario, focus: Focus | None) -> str:
     """
     seen = default_focus(spans_of(scenario)) if focus is None else focus
     document = None if seen is None else seen.model_dump(mode="json")
-    return _key(scenario.as_document(), document, __version__, ledger_hash(scenario.host.values().values))
+    return _key(scenario.as_document(), document, __version__, scenario.host.ledger_hash())
 
 
 def key_of_header(header: Header) -> str:

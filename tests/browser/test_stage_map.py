@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from playwright.sync_api import Browser
 
+from mmuviz.engine.choices.vm import VmChoices
 from mmuviz.recording.schema import FULL_SHARE
 from tests.browser.chooser import chooser
 from tests.browser.packed import unpacked
@@ -282,10 +283,11 @@ def test_a_loupe_draws_at_every_time_and_size(stage: Stage) -> None:
         ({"vendor": "intel", "mmu": "tdp"}, "R W A D"),
         ({"vendor": "amd", "mmu": "tdp"}, "P W A D"),
         ({"vendor": "arm64", "mmu": "stage2"}, "V R W AF"),
-        ({"vendor": "intel", "mmu": "shadow"}, "P W A D"),
+        ({"vendor": "intel", "mmu": "shadow_paging"}, "P W A D"),
     ],
 )
 def test_bits_of_an_entry_have_the_vendors_names(stage: Stage, vm: dict[str, str], letters: str) -> None:
+    assert VmChoices.model_validate(vm).mmu == vm["mmu"]
     found = stage.run(
         """vm => {
             const format = S.spteFormat({header: {scenario: {vm}}});

@@ -7,7 +7,7 @@ clock: it must take longer than for nothing. An entry that a document does not t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -119,7 +119,7 @@ def counted() -> list[tuple[dict[str, Any], Counter[str]]]:
 def takes_ps(asked: dict[str, Any], dear: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """Simulated time where one entry costs something, and nothing else does."""
 
-    def alone(_: VmConfig) -> I64:
+    def alone(_: VmConfig, _overridden: Mapping[str, int]) -> I64:
         return np.array([DEAR if name == dear else 0 for name in WORK_NAMES], dtype=np.int64)
 
     monkeypatch.setattr(cost_table, "hundredths_of", alone)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from mmuviz.core.errors import short_repr
 from mmuviz.costs.hosts import MEANING, PROFILES, HostProfile
-from mmuviz.costs.ledger import COSTS
+from mmuviz.costs.ledger import COSTS, ledger_hash
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.units import Whole
@@ -74,6 +74,10 @@ class Host(Choices):
     def instructions(self) -> dict[str, int]:
         """Entries of the ledger that are overridden, in instructions."""
         return {name: value for name, value in self.overrides.items() if name in COSTS}
+
+    def ledger_hash(self) -> str:
+        """SHA-256 of all that decides what work costs here, overrides included, in hexadecimal."""
+        return ledger_hash({**self.values().values, **self.instructions()})
 
     @property
     def threads(self) -> int:

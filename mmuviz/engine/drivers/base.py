@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
@@ -20,8 +21,16 @@ Span = Annotated[Time, Field(le=LONGEST_NS)]
 Iterations = Annotated[Whole, Field(ge=1, le=MOST_ITERATIONS)]
 
 
-class Drives(Choices):
-    """What every driver has; one that does not log has neither a lock over its ioctls nor rings to reap."""
+class Drives(Choices, ABC):
+    """Base of every driver; one that does not log has neither a lock over its ioctls nor rings to reap."""
+
+    @abstractmethod
+    def drive(self, session: Session) -> None:
+        """Run the guest and call the ioctls, from populating to the end of the run."""
+
+    @abstractmethod
+    def least_ps(self) -> int:
+        """Shortest time that a run can take, by its own fields, ps: run() derives the width of bins from it."""
 
     @property
     def holds_big_lock(self) -> bool:
