@@ -1,4 +1,4 @@
-"""The events of one op in the words of a recording's answer."""
+"""Events of one op, in the form of a KVM recording's answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrays of one VM, and what every operation on them needs: slots by id, the event log, walks."""
+"""Arrays of one VM, and the parts that all operations on them share: slots by id, the event log, walks."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from mmuviz.mmu.stats import MemoryOverhead, overhead_peak
 MAX_MEMSLOTS: Final = 32_764
 """Kernel: KVM_USER_MEM_SLOTS, include/linux/kvm_host.h."""
 WalkStep = Callable[[int], int]
-"""A compiled walk: where to go on from in, where it stopped out."""
+"""A compiled walk: takes the position to continue from, returns the position at which it stopped."""
 
 
 class VmArrays:
-    """What the operations of one VM share.
+    """State shared by all operations of one VM.
 
     Attributes:
-        config: what was chosen.
-        state: L1's tables and all else that compiled code reads.
+        config: the VM's configuration.
+        state: L1's tables and everything else that compiled code reads.
         l2: the tables of an L2, if there is one.
         memslots: userspace's memslots by id.
-        got: slots whose bitmap userspace has asked for: it has written to its buffer for it.
-        rounds: of a logged slot, in how many GETs in succession each 2M region was dirty.
+        got: slots whose bitmap userspace has fetched before, so that its buffer for it is populated.
+        rounds: by logged slot, the number of successive GETs in which each 2M region was dirty.
     """
 
     def __init__(self, config: VmConfig, *, record: bool) -> None:
         """Create the arrays of a VM without memslots.
 
         Args:
-            config: what was chosen; checked already.
+            config: the VM's configuration, already checked.
             record: keep every event until take_events().
         """
         self.config = config
@@ -63,7 +63,7 @@ class VmArrays:
 
     @property
     def tables(self) -> list[MmuState]:
-        """The tables of an L2, if there is one, then L1's: in this order KVM handles them."""
+        """The tables of an L2, if there is one, then L1's: the order in which KVM handles them."""
         return [self.state] if self.l2 is None else [self.l2, self.state]
 
     # Memslots by id
@@ -84,7 +84,7 @@ class VmArrays:
         """Refuse an id that KVM cannot have.
 
         Raises:
-            KvmEinval: for such an id.
+            KvmEinval: the id is out of range.
         """
         if not 0 <= slot_id < MAX_MEMSLOTS:
             raise KvmEinval(f"slot={slot_id} must be 0 to {MAX_MEMSLOTS - 1}")
@@ -102,7 +102,7 @@ class VmArrays:
     # Walks and the log
 
     def walk(self, start: int, end: int, step: WalkStep) -> None:
-        """Call a compiled walk until it is through, emptying the log in between."""
+        """Repeat a compiled walk until it reaches the end, emptying the event log between calls."""
         at = start
         while True:
             at = step(at)
@@ -115,7 +115,7 @@ class VmArrays:
         self.walk(first, end, lambda gfn: unmap_gfn_range(tables, gfn, end))
 
     def zap_other_tables(self, done: MmuState) -> None:
-        """The MMU notifier has zapped some tables of a nested VM; zap the others. One flush serves both."""
+        """Zap the other tables of a nested VM after the MMU notifier has zapped some; one flush serves both."""
         stat = self.state.stat
         first, end = int(stat[layout.STAT_ZAP_FIRST]), int(stat[layout.STAT_ZAP_END])
         stat[layout.STAT_ZAP_END] = 0
@@ -127,7 +127,7 @@ class VmArrays:
             stat[layout.STAT_TLB_FLUSHES] = flushes
 
     def drain_log(self) -> None:
-        """Move the events of the compiled code's log to the list of events, so that it has room."""
+        """Move the events from compiled code's log to the list of events, to make room in the log."""
         rows = int(self.state.stat[layout.STAT_LOG_ENTRIES])
         if rows:
             self._events.append(self.state.log[:rows].copy())
@@ -146,7 +146,7 @@ class VmArrays:
         Args:
             mode: LOG_NOTHING, LOG_TRACED or LOG_ALL.
             first_gfn: first page of the focus.
-            end_gfn: the page behind its last.
+            end_gfn: the page after its last.
         """
         log = self.state.log
         if mode != layout.LOG_NOTHING and not len(log):
@@ -158,7 +158,7 @@ class VmArrays:
             tables.conf[[layout.CONF_FOCUS_FIRST, layout.CONF_FOCUS_END]] = first_gfn, end_gfn
 
     def count_cells(self, cell_row: layout.I32, cells: int, shift: int) -> None:
-        """Count cells of the tables that the innermost guest runs on, and keep examples, from now on.
+        """From now on, count cells of the tables that the innermost guest runs on, and keep examples.
 
         Args:
             cell_row: int32[2**18], see MmuState.
@@ -179,13 +179,13 @@ class VmArrays:
         count_all(self.tables[0])
 
     def recount(self) -> None:
-        """Count the cells anew, where tables went without a word for each entry."""
+        """Count the cells anew after tables were removed without an event for each entry."""
         if len(self.tables[0].cells):
             count_all(self.tables[0])
 
     # Memory
 
     def note_peak(self) -> MemoryOverhead:
-        """Note the memory that is taken now; returns the largest value of each part so far."""
+        """Update the peak of the memory overhead; returns the largest value of each part so far."""
         self._peak = overhead_peak(self.state, self._peak)
         return self._peak

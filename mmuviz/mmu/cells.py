@@ -1,7 +1,7 @@
-"""How a stretch of guest memory is mapped, counted where the tables change and never by scanning the guest.
+"""Counts of how each cell of guest memory is mapped, updated as the tables change, never by scanning the guest.
 
 A cell is a power-of-two number of 2M regions; `MmuState.cell_row` says where the cells of each 1 GiB
-begin. Its counts are of 4K pages. Whoever does not watch has no cells, and pays one comparison a change.
+begin. Counts are in 4K pages. A run that counts no cells pays one comparison per change.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CELL_4K: Final = 0
 CELL_2M: Final = 1
 CELL_1G: Final = 2
 CELL_PROTECTED: Final = 3
-"""Of this column and a level's column is that of pages which leaves of the level map without write access."""
+"""CELL_PROTECTED plus a level's column: pages that leaves of that level map without write access."""
 CELL_DIRTY: Final = 6
 CELL_COLUMNS: Final = 8
-"""One more than are used: a row is a cache line."""
+"""One more than used, so that a row is one cache line."""
 
 
 @jit_inline_llvm
@@ -58,7 +58,7 @@ def add_pages(state: MmuState, cell: int, column: int, leaves: int, without_writ
 
 @jit_inline_llvm
 def count_4k(state: MmuState, gfn: int, count: int, old: int, new: int) -> None:
-    """`count` 4K entries in a row, in one 2M region, changed alike."""
+    """Count the same change of `count` consecutive 4K entries in one 2M region."""
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
         if leaves != 0 or without != 0:
@@ -67,7 +67,7 @@ def count_4k(state: MmuState, gfn: int, count: int, old: int, new: int) -> None:
 
 @jit_inline_llvm
 def count_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
-    """A 2M entry changed; what becomes of its children is counted by whoever changes them."""
+    """Count a change of a 2M entry; the code that changes its children counts those."""
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
         if leaves != 0 or without != 0:
@@ -76,7 +76,7 @@ def count_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
 
 @jit_inline_llvm
 def count_1g(state: MmuState, gfn: int, old: int, new: int) -> None:
-    """A 1G entry changed."""
+    """Count a change of a 1G entry."""
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
         count_over_1g(state, cell_of(state, gfn), CELL_1G, leaves, without)
@@ -84,7 +84,7 @@ def count_1g(state: MmuState, gfn: int, old: int, new: int) -> None:
 
 @jit
 def count_over_1g(state: MmuState, first: int, column: int, leaves: int, without: int) -> None:
-    """Add 1 GiB of pages, times `leaves` and `without`, to the cells from `first` on that they lie in."""
+    """Add 1 GiB of pages, times `leaves` and `without`, to the cells that cover it, beginning at `first`."""
     shift = state.conf[CONF_CELL_SHIFT]
     each = min(1 << shift, PAGES_PER_1G)
     for cell in range(first, first + (PAGES_PER_1G // each)):
@@ -93,7 +93,7 @@ def count_over_1g(state: MmuState, first: int, column: int, leaves: int, without
 
 @jit_inline_llvm
 def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
-    """All 512 2M entries below a 1G entry changed alike."""
+    """Count the same change of all 512 2M entries below a 1G entry."""
     if state.cells.shape[0] > 0:
         leaves, without = leaf(new) - leaf(old), protected(new) - protected(old)
         count_over_1g(state, cell_of(state, gfn), CELL_2M, leaves, without)
@@ -101,7 +101,7 @@ def count_children_2m(state: MmuState, gfn: int, old: int, new: int) -> None:
 
 @jit_inline_llvm
 def count_dirty(state: MmuState, gfn: int, pages: int) -> None:
-    """Pages of one 2M region that came into KVM's dirty log, or left it (negative)."""
+    """Count pages of one 2M region that entered KVM's dirty log, or left it (negative)."""
     if state.dirty_cells.shape[0] > 0:
         cell = cell_of(state, gfn)
         state.dirty_cells[cell, CELL_DIRTY] += pages
@@ -119,13 +119,13 @@ def count_dirty_range(state: MmuState, gfn: int, end: int, sign: int) -> None:
 
 @jit_inline_llvm
 def count_dirty_word(state: MmuState, gfn: int, mask: int, pages: int) -> None:
-    """The pages of a mask of 64 from gfn on came into the dirty log, or left it.
+    """Count the pages of a 64-bit mask that entered the dirty log, or left it.
 
     Args:
         state: its dirty cells are changed in place.
         gfn: the page of bit 0.
         mask: 64 bits, as int64.
-        pages: how many bits are set; negative where the pages left.
+        pages: number of set bits; negative if the pages left.
     """
     if state.dirty_cells.shape[0] == 0:
         return

@@ -1,4 +1,4 @@
-"""Taking mappings away: zapping leaves and tables, and making tables huge pages again."""
+"""Removing mappings: zapping leaves and tables, and turning tables back into huge pages."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def zap_1g_leaf(state: MmuState, row: int) -> None:
 
 @jit
 def replace_2m_table(state: MmuState, row: int, index: int, word: int) -> None:
-    """Put `word` where a 2M entry points to a table: the entry changes first, then its children go.
+    """Replace a 2M entry that points to a table by `word`: the entry changes first, then its children are zapped.
 
     Kernel: handle_changed_spte() and handle_removed_pt(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -99,7 +99,7 @@ def replace_2m_table(state: MmuState, row: int, index: int, word: int) -> None:
 
 @jit
 def replace_1g_table(state: MmuState, row: int, word: int) -> None:
-    """Put `word` where a 1G entry points to a table; its children go, tables among them.
+    """Replace a 1G entry that points to a table by `word`; its children are zapped, tables included.
 
     Kernel: handle_changed_spte() and handle_removed_pt(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -122,7 +122,7 @@ def replace_1g_table(state: MmuState, row: int, word: int) -> None:
 
 @jit_inline_llvm
 def takes_tables(state: MmuState) -> bool:
-    """Whether zapping a range takes the tables that lie whole inside it: the TDP MMU before 5.18.
+    """Whether zapping a range removes the tables that lie entirely inside it: the TDP MMU before 5.18.
 
     Kernel: zap_gfn_range(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -131,10 +131,10 @@ def takes_tables(state: MmuState) -> bool:
 
 @jit
 def zap_leafs(state: MmuState, start: int, end: int) -> int:
-    """Zap the leaves that map any page of [start, end); tables stay, before 5.18 only those not whole inside.
+    """Zap the leaves that map any page of [start, end); with takes_tables() also the tables entirely inside.
 
     Returns:
-        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
 
     Kernel: tdp_mmu_zap_leafs(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -178,7 +178,7 @@ def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
 
 @jit
 def first_child_word(state: MmuState, row: int, index: int) -> int:
-    """Bits of the first leaf under a table; index -1 means the table of the whole row. 0: none.
+    """Bits of the first leaf below a table, 0 without one; index -1 means the table of the whole row.
 
     Kernel: tdp_mmu_make_huge_spte(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -196,10 +196,10 @@ def first_child_word(state: MmuState, row: int, index: int) -> int:
 
 @jit
 def collapse_table(state: MmuState, row: int, index: int) -> bool:
-    """Zap a table, or make the huge page again where the kernel recovers it in place.
+    """Zap a table, or restore the huge page where the kernel recovers it in place.
 
     Returns:
-        Whether the table is gone. It stays where it would be recovered but maps nothing.
+        Whether the table is gone. A table that maps nothing stays where the kernel would recover it.
 
     Kernel: kvm_tdp_mmu_zap_collapsible_sptes() up to 6.12, recover_huge_pages_range() from 6.13
     """
@@ -223,16 +223,16 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
 
 @jit
 def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
-    """On disabling: collapse each table in [start, end) that slot, alignment and host let be a huge page.
+    """On disable: collapse each table in [start, end) that slot, alignment and host allow to be a huge page.
 
     Args:
         state: page tables, changed in place.
         slot: index of the memslot.
-        start: gfn to go on from.
-        end: gfn to stop before, in the slot. Only tables that lie whole in the range are collapsed.
+        start: gfn to continue from.
+        end: gfn to stop before, in the slot. Only tables that lie entirely in the range are collapsed.
 
     Returns:
-        The gfn to go on from; `end` when done.
+        The gfn to continue from; `end` when done.
 
     Kernel: zap_collapsible_spte_range() and recover_huge_pages_range(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -258,7 +258,7 @@ def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
 
 @jit
 def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> None:
-    """The 2M tables of one 1 GiB row in [start, end): see collapse_slot()."""
+    """The part of collapse_slot() inside one 1 GiB row: the tables below 2M entries in [start, end)."""
     for index in range(SPTE_ENT_PER_PAGE):
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
         inside = start <= gfn < end and state.l2[(row << SHIFT_2M) | index] & TABLE
@@ -269,10 +269,10 @@ def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> 
 
 @jit
 def zap_collapsible_leaves(state: MmuState, slot: int, start: int, end: int) -> int:
-    """On disabling, where tables stay: zap each leaf in [start, end) that could be mapped at a higher level.
+    """On disable, where tables stay: zap each leaf in [start, end) that could be mapped at a higher level.
 
     Returns:
-        The gfn to go on from; `end` when done.
+        The gfn to continue from; `end` when done.
 
     Kernel: kvm_mmu_zap_collapsible_spte(), arch/x86/kvm/mmu/mmu.c (shadow MMU);
         zap_collapsible_spte_range(), tdp_mmu.c, up to 5.18
@@ -314,10 +314,10 @@ def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: i
 
 @jit
 def log_rows_zapped(state: MmuState, row: int) -> int:
-    """Log that the 1G entries of all rows from `row` on go, with everything below them.
+    """Log the removal of the 1G entries of all rows from `row` on, with everything below them.
 
     Returns:
-        The row to go on from; the number of rows when done, less when the event log wants emptying.
+        The row to continue from; the number of rows when done, less when the event log must be emptied.
     """
     for each in range(row, state.region_of.shape[0]):
         if log_is_low(state):

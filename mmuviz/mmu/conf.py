@@ -1,4 +1,4 @@
-"""From the choices of a VM to the settings that compiled code reads, and the tables of an L2."""
+"""Writes a VM's configuration in the form that compiled code reads, and creates the tables of an L2."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mmuviz.mmu.events import L2_EVENT
 from mmuviz.mmu.state import I64, MmuState
 
 MMU_PAGES_OF_MEMORY: Final = 50
-"""One shadow page for 50 pages of memslots. Kernel: KVM_PERMILLE_MMU_PAGES."""
+"""One shadow page per 50 pages of memslots. Kernel: KVM_PERMILLE_MMU_PAGES."""
 
 
 def write_conf(conf: I64, config: VmConfig) -> None:
-    """Write down a VM's choices for L1's tables.
+    """Write a VM's configuration for L1's tables.
 
     Args:
         conf: int64[CONF_ENTRIES], changed in place.
-        config: the choices, checked.
+        config: the VM's configuration, checked.
     """
     kernel, mode = config.kernel, config.dirty_log_mode
     conf[layout.CONF_RING] = mode.ring
@@ -51,7 +51,7 @@ def write_conf(conf: I64, config: VmConfig) -> None:
 
 
 def splitter_of(config: VmConfig) -> int:
-    """Who splits L1's tables eagerly."""
+    """SPLITTER_… code of the MMU that splits L1's tables eagerly."""
     if config.mmu is Mmu.STAGE2:
         return layout.SPLITTER_STAGE2
     if config.tdp_mmu:
@@ -60,25 +60,25 @@ def splitter_of(config: VmConfig) -> int:
 
 
 def caches_of(config: VmConfig) -> int:
-    """The VM-wide split caches of L1's tables; the TDP MMU as merged has none."""
+    """CACHES_… code of the VM-wide split caches for L1's tables; the TDP MMU as merged has none."""
     if config.tdp_mmu:
         return layout.CACHES_LAST if config.kernel.tdp_split_caches else layout.CACHES_NONE
     return rmap_caches_of(config)
 
 
 def rmap_caches_of(config: VmConfig) -> int:
-    """The VM-wide split caches of the shadow MMU."""
+    """CACHES_… code of the VM-wide split caches of the shadow MMU."""
     if not config.splits_rmaps:
         return layout.CACHES_NONE
     return layout.CACHES_A_CALL if config.kernel.split_caches_last_a_call else layout.CACHES_LAST
 
 
 def shadow_of_l2(state: MmuState, config: VmConfig) -> MmuState:
-    """Tables of the shadow MMU for an L2, beside L1's: its own tables and settings, all else shared.
+    """Create the shadow MMU's tables for an L2: its own tables and settings, everything else shared with L1.
 
     Args:
         state: L1's arrays.
-        config: the choices.
+        config: the VM's configuration.
 
     Returns:
         A state whose l4 to l1, row_of, region_of and conf are its own.
@@ -96,12 +96,12 @@ def shadow_of_l2(state: MmuState, config: VmConfig) -> MmuState:
 
 
 def share_memslots(l2: MmuState, l1: MmuState) -> MmuState:
-    """The tables of an L2, sharing what memslots added to L1's arrays."""
+    """The tables of an L2, with the memslot arrays of L1."""
     return l2._replace(slots=l1.slots, dirty=l1.dirty, host_region=l1.host_region, host_page=l1.host_page)
 
 
 def mmu_pages_of(config: VmConfig, memslot_pages: int) -> int:
-    """The most shadow pages that KVM allows.
+    """The largest number of shadow pages that KVM allows.
 
     Kernel: kvm_mmu_calculate_default_mmu_pages() up to 5.x, kvm_arch_commit_memory_region(), x86.c
     """

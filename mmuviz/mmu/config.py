@@ -1,4 +1,4 @@
-"""The choices that make a VM: frozen, checked once, refused with the errno that KVM gives."""
+"""Configuration of a VM: frozen types, checked once; an error carries the errno that KVM would return."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FIRST_ARM64_RING: Final = (6, 2)
 
 
 class DirtyLogMode(StrEnum):
-    """How userspace learns of dirty pages."""
+    """Interface by which userspace learns of dirty pages."""
 
     LEGACY = "legacy"
     MANUAL = "manual"
@@ -63,14 +63,14 @@ class DirtyLogMode(StrEnum):
 
 
 class Mmu(StrEnum):
-    """Whose tables map the guest. All but the first two follow source, not recordings.
+    """The MMU whose tables map the guest. All but the first two follow the kernel's source, not recordings.
 
     TDP is the TDP MMU; DIRECT_SHADOW the shadow MMU that maps directly (tdp_mmu=N). SHADOW_PAGING
     shadows the guest's own tables (ept=N, npt=N), which map its memory 1:1 by pages of 1 GiB with
-    their accessed and dirty bits set. NESTED is the TDP MMU for L1 with the shadow MMU for an L2
-    beside it, whose memory L1 maps 1:1 by pages of 1 GiB, as dirty_log_perf_test -n does. STAGE2 is
-    arm64, with four levels of tables and the paths of 6.12 on every kernel row, but for what the row
-    has not yet (the chunk size, the ring).
+    their accessed and dirty bits set. NESTED is the TDP MMU for L1 plus the shadow MMU for an L2,
+    whose memory L1 maps 1:1 by pages of 1 GiB, as dirty_log_perf_test -n does. STAGE2 is arm64, with
+    four levels of tables and the paths of 6.12 on every kernel row, without the features that the row
+    does not have yet (the chunk size, the ring).
     """
 
     TDP = "tdp"
@@ -87,21 +87,21 @@ class Mmu(StrEnum):
 
 @dataclass(frozen=True)
 class Tracking:
-    """The size of the pages that dirty logging tracks; anything but 4K was never merged.
+    """Page size that dirty logging tracks; only 4K was ever merged.
 
     Attributes:
         level: PG_LEVEL_4K, or PG_LEVEL_2M: 1G pages are split to 2M and no further, a 2M leaf is
             protected and fixed as it is, and its 512 pages are dirty together.
-        rounds_to_4k: with 2M, the hybrid: a 2M region that this many calls of KVM_GET_DIRTY_LOG in
-            succession found dirty does not converge; the call that arms its pages then (CLEAR, or
-            the GET itself in legacy mode) splits it to 4K first. None: 2M for ever.
+        rounds_to_4k: with 2M, the hybrid: a 2M region that this many successive calls of
+            KVM_GET_DIRTY_LOG found dirty does not converge; the call that arms its pages next (CLEAR,
+            or the GET itself in legacy mode) first splits it to 4K. None: always 2M.
     """
 
     level: int = PG_LEVEL_4K
     rounds_to_4k: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the choice.
+        """Check the configuration.
 
         Raises:
             InputError: a level that cannot be tracked, or rounds without 2M.
@@ -142,16 +142,16 @@ class Backing(StrEnum):
 
 @dataclass(frozen=True)
 class VmConfig:
-    """Everything that is chosen when a VM is created.
+    """Configuration of a VM, chosen when it is created.
 
     Attributes:
-        kernel: what the host's kernel does.
+        kernel: behaviour of the host's kernel.
         dirty_log_mode: see DirtyLogMode.
         eager_page_split: the module parameter; None takes the kernel's default (on where it exists).
-        mmu: whose tables map the guest.
+        mmu: see Mmu.
         vcpus: number of vCPUs.
         ring_entries: entries of each vCPU's ring, in ring modes only.
-        pml: page-modification logging (Intel, EPT with A/D bits); writes of an L2 are never logged so.
+        pml: page-modification logging (Intel, EPT with A/D bits); writes of an L2 are never logged this way.
         split_chunk_bytes: arm64's KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE; 0 splits lazily.
         tracking: the size of the pages that logging tracks.
         nr_mmu_pages: KVM_SET_NR_MMU_PAGES, the most shadow pages; None takes 2 % of the memslots'
@@ -171,10 +171,10 @@ class VmConfig:
     ring_limit: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        """Check every choice.
+        """Check every field.
 
         Raises:
-            InputError: a choice that the kernel lacks, or an absurd one.
+            InputError: the kernel lacks a chosen feature, or a value makes no sense.
             KvmEinval: a ring that KVM refuses with EINVAL.
             KvmE2big: a ring of too many entries.
         """
@@ -188,7 +188,7 @@ class VmConfig:
 
     @property
     def splits_eagerly(self) -> bool:
-        """eager_page_split as the VM begins: the kernel's default where it was not chosen."""
+        """eager_page_split when the VM is created: the kernel's default unless chosen."""
         if self.mmu is Mmu.STAGE2:
             return self.split_chunk_bytes != 0
         return self.kernel.eager_page_split if self.eager_page_split is None else self.eager_page_split
@@ -207,10 +207,10 @@ class VmConfig:
 
 
 def check_mmu(config: VmConfig) -> None:
-    """Refuse what the MMU lacks.
+    """Refuse options that the MMU does not have.
 
     Raises:
-        InputError: a choice that belongs to another MMU, or that this kernel does not have yet.
+        InputError: an option that belongs to another MMU, or that this kernel does not have yet.
         KvmEinval: a chunk or a number of pages that KVM refuses.
     """
     stage2, kernel = config.mmu is Mmu.STAGE2, config.kernel
@@ -288,7 +288,7 @@ def check_ring(entries: int | None, *, pml: bool) -> int:
         The soft limit: used entries from which a vCPU may not enter the guest.
 
     Raises:
-        KvmEinval: zero, no power of two, under a page, or not above the reserve.
+        KvmEinval: zero, not a power of two, less than a page, or not above the reserve.
         KvmE2big: over 65,536 entries.
 
     Kernel: kvm_vm_ioctl_enable_dirty_log_ring(), virt/kvm/kvm_main.c
@@ -314,7 +314,7 @@ class Memslot:
         pages: 4K pages.
         backing: host memory behind it.
         hva_offset_pages: pages between the start of the host mapping (a multiple of 1 GiB) and page 0.
-        host_populated: whether the host touched every page before.
+        host_populated: whether the host populated every page beforehand.
         read_only: KVM_MEM_READONLY: a guest's write is an exit to userspace, and nothing is ever dirty.
     """
 

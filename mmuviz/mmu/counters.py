@@ -11,14 +11,14 @@ from mmuviz.mmu.state import MmuState
 
 @dataclass(frozen=True)
 class Counters:
-    """KVM's statistics of the VM: page counts as they are, all others since the VM was made.
+    """KVM's statistics of the VM: page counts are current, all others count since the VM was created.
 
     Attributes:
         tlb_flushes: requests to all vCPUs (remote_tlb_flush_requests; on arm64 one broadcast).
-        tlbis: arm64, broadcast TLBIs by address: one a block broken, a leaf or table unmapped.
+        tlbis: arm64, broadcast TLBIs by address: one per broken block and per unmapped leaf or table.
         local_tlbis: arm64, TLBIs of one CPU after permissions were relaxed.
-        masks_armed: masks of up to 64 pages that GET, CLEAR or a reset armed, of an L2's tables too.
-        shadow_pages: pages of the shadow MMU, its roots among them; what nr_mmu_pages limits.
+        masks_armed: masks of up to 64 pages that GET, CLEAR or a reset armed, those of an L2's tables included.
+        shadow_pages: pages of the shadow MMU, roots included; limited by nr_mmu_pages.
         split_topups: fillings of the VM-wide split caches; each one drops mmu_lock.
         splits_refused: eager splits that ended with -ENOSPC.
         mmio_exits: writes to read-only slots (KVM_EXIT_MMIO).

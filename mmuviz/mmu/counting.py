@@ -41,12 +41,12 @@ from mmuviz.mmu.state import (
 )
 
 BITMAPS: Final = 2
-"""KVM allocates the dirty bitmap twice over. Kernel: kvm_alloc_dirty_bitmap(), virt/kvm/kvm_main.c."""
+"""KVM allocates two dirty bitmaps per slot. Kernel: kvm_alloc_dirty_bitmap(), virt/kvm/kvm_main.c."""
 
 
 @jit_inline_llvm
 def shadow_of(state: MmuState) -> int:
-    """What is added to an entry of a walk: the shadow MMU's walks have entries of their own."""
+    """Offset added to a walk's work entry: the shadow MMU's walks have entries of their own."""
     return work.WORK_SHADOW if state.conf[CONF_TDP_MMU] == 0 else 0
 
 
@@ -55,7 +55,7 @@ def shadow_of(state: MmuState) -> int:
 
 @jit_inline_llvm
 def count_map_4k(state: MmuState, slot: int, level: int, faults: int) -> None:
-    """Faults that map 4K where nothing was, by the level of the host page behind it and by logging."""
+    """Count faults that map a 4K page where nothing was mapped, by the host page's level and by logging."""
     logged, counts = state.slots[slot, SLOT_LOGGING] != 0, state.work
     if level == PG_LEVEL_4K:
         counts[work.WORK_FAULT_MAP_4K_LOGGED if logged else work.WORK_FAULT_MAP_4K] += faults
@@ -72,13 +72,13 @@ def count_map_4k(state: MmuState, slot: int, level: int, faults: int) -> None:
 
 @jit_inline_llvm
 def count_slow(state: MmuState, level: int, faults: int) -> None:
-    """Faults that change the 4K leaf that stands; `level` is that of the host page."""
+    """Count faults that change an existing 4K leaf; `level` is that of the host page."""
     state.work[work.WORK_FAULT_SLOW] += faults
     if level == PG_LEVEL_1G:
         state.work[work.WORK_FAULT_HOST_1G] += faults
 
 
-# What goes: told from KVM's own statistics
+# Removed leaves and tables, derived from KVM's own statistics
 
 
 @jit_inline_llvm
@@ -89,14 +89,14 @@ def leaves_of(stat: I64) -> int:
 
 @jit_inline_llvm
 def count_gone(state: MmuState, leaves: int, tables: int, entry: int) -> None:
-    """Count tables and leaves that went since they were so many: tables at `entry`, leaves at the next."""
+    """Count tables and leaves removed since the given counts: tables at `entry`, leaves at the next entry."""
     state.work[entry] += tables - state.stat[STAT_TABLE_PAGES]
     state.work[entry + 1] += leaves - leaves_of(state.stat)
 
 
 @jit_inline_llvm
 def count_host_of_collapsed(state: MmuState, slot: int, leaves: int) -> None:
-    """What the host's pages add to leaves that disable zaps or recovers."""
+    """Count the extra work that the host's pages add to leaves which disable zaps or recovers."""
     if state.slots[slot, SLOT_HOST_LEVEL] == PG_LEVEL_1G:
         state.work[work.WORK_COLLAPSE_HOST_1G] += leaves
     elif state.slots[slot, SLOT_HOST_HUGETLB] == 0:
@@ -105,13 +105,13 @@ def count_host_of_collapsed(state: MmuState, slot: int, leaves: int) -> None:
 
 @jit_inline_llvm
 def entries_2m_of(start: int, end: int) -> int:
-    """Entries at 2M over gfns [start, end)."""
+    """2M entries over gfns [start, end)."""
     return ((end + PAGES_PER_2M - 1) >> SHIFT_2M) - (start >> SHIFT_2M)
 
 
 @jit
 def count_deleted(state: MmuState, slot: int) -> None:
-    """The tables and leaves that go with a slot; the walk of the whole VM is in the fixed part."""
+    """Count the tables and leaves deleted with a slot; the fixed part contains the walk of the whole VM."""
     start, end = int(state.slots[slot, SLOT_BASE]), int(state.slots[slot, SLOT_END])
     tables, above, small, huge = 0, 0, 0, 0
     gfn = start
@@ -145,7 +145,7 @@ def count_deleted(state: MmuState, slot: int) -> None:
 
 @jit_inline_llvm
 def bitmap_pages_of(state: MmuState, slot: int) -> int:
-    """Pages of the dirty bitmap that cost something: the first comes with the slab, and a ring needs none."""
+    """Pages of the dirty bitmap with a cost: the first comes with the slab, and a ring needs none."""
     if state.conf[CONF_RING] != 0:
         return 0
     pages = int(state.slots[slot, SLOT_END] - state.slots[slot, SLOT_BASE])
@@ -154,7 +154,7 @@ def bitmap_pages_of(state: MmuState, slot: int) -> int:
 
 @jit_inline_exported
 def count_enable(state: MmuState, slot: int) -> None:
-    """The fixed part of KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
+    """Count the fixed part of KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
     counts, conf = state.work, state.conf
     counts[work.WORK_BITMAP_PAGE] += bitmap_pages_of(state, slot)
     if conf[CONF_INIT_SET] == 0:
@@ -169,7 +169,7 @@ def count_enable(state: MmuState, slot: int) -> None:
 
 @jit_inline_exported
 def count_disable(state: MmuState, slot: int) -> None:
-    """The fixed part of the same call without the flag."""
+    """Count the fixed part of the same call without the flag."""
     state.work[work.WORK_DISABLE] += 1
     state.work[work.WORK_BITMAP_FREE] += bitmap_pages_of(state, slot)
 
@@ -186,14 +186,14 @@ def has_4k_table(state: MmuState, gfn: int) -> bool:
 
 @jit_inline_llvm
 def maps_1g(state: MmuState, gfn: int) -> bool:
-    """Whether there is a leaf or a table in the GiB of a gfn: over nothing every walk ends at its top."""
+    """Whether the 1 GiB region of a gfn has a leaf or a table; without either, every walk ends at the top level."""
     row = int(state.row_of[gfn >> SHIFT_1G])
     return row >= 0 and state.l3[row] & (TABLE | PRESENT) != 0
 
 
 @jit
 def count_huge_word(state: MmuState, gfn: int, shadow: int) -> None:
-    """A word of CLEAR under initially-all-set where no 4K table is, from its first dirty page on."""
+    """Count a word of CLEAR under initially-all-set without a 4K table; `gfn` is its first dirty page."""
     below_1g = state.l3[int(state.row_of[gfn >> SHIFT_1G])] & TABLE != 0
     entry = work.WORK_CLEAR_HUGE_WORD_2M if below_1g else work.WORK_CLEAR_HUGE_WORD_1G
     state.work[entry + shadow] += 1
@@ -201,7 +201,7 @@ def count_huge_word(state: MmuState, gfn: int, shadow: int) -> None:
 
 @jit_inline_llvm
 def verb_now(state: MmuState, verb: int) -> int:
-    """The first entry of a word: CLEAR under initially-all-set has entries of its own where it splits."""
+    """First work entry of a word: CLEAR under initially-all-set has entries of its own where it splits."""
     splitter = state.conf[CONF_SPLITTER]
     splits = state.conf[CONF_EAGER] != 0 and (splitter in (SPLITTER_TDP, SPLITTER_STAGE2))
     if verb == work.WORK_CLEAR_WORD and state.conf[CONF_INIT_SET] != 0 and splits:
@@ -211,16 +211,16 @@ def verb_now(state: MmuState, verb: int) -> int:
 
 @jit_inline_source
 def count_word(state: MmuState, slot: int, gfn: int, low: int, high: int, verb: int) -> None:
-    """A word with dirty pages: what it costs by the tables that cover it, and the entries walked past.
+    """Count a word with dirty pages by the tables that cover it, and the entries that the walk passes.
 
-    The walk goes on behind the highest dirty page to the next present entry, or to the end of the word.
+    The walk continues after the highest dirty page to the next present entry, or to the end of the word.
 
     Args:
         state: tables as they are walked; its work grows.
         slot: index of the memslot.
         gfn: page of the word's first bit.
-        low: its lowest dirty bit.
-        high: its highest dirty bit.
+        low: the word's lowest dirty bit.
+        high: the word's highest dirty bit.
         verb: WORK_GET_WORD, WORK_CLEAR_WORD or WORK_RING_WORD, or what verb_now() makes of it.
 
     Kernel: clear_dirty_pt_masked(), arch/x86/kvm/mmu/tdp_mmu.c
@@ -243,7 +243,7 @@ def count_word(state: MmuState, slot: int, gfn: int, low: int, high: int, verb: 
 
 @jit
 def count_walk(state: MmuState, page: int, behind: int, end: int, verb: int) -> None:
-    """Present entries and holes from a page to the next present one not before `behind`, at most to `end`."""
+    """Count present entries and holes from a page to the first present one at or after `behind`, at most to `end`."""
     present, holes, found = 0, 0, False
     while page < end and not found:
         row = int(state.row_of[page >> SHIFT_1G])
@@ -280,13 +280,13 @@ def bits_of(mask: int) -> int:
 
 
 def count_run(counts: I64, running: int, turns: int, accesses: int, *, write: bool) -> None:
-    """Count KVM_RUN, the threads that a parallel one wakes, and the guest's own loop.
+    """Count KVM_RUN, the threads that a parallel run wakes, and the guest's own loop.
 
     Args:
         counts: int64[WORK_ENTRIES], changed in place.
         running: vCPUs that entered the guest.
-        turns: accesses whose vCPU was named one by one; 1 where one vCPU does them all.
-        accesses: that retired.
+        turns: accesses with a vCPU named for each; 1 if one vCPU makes them all.
+        accesses: number of retired accesses.
         write: whether they were writes.
     """
     counts[work.WORK_RUN] += running

@@ -1,4 +1,4 @@
-"""A slot's dirty bitmap: bits set one by one, and all of it filled, given to userspace, freed."""
+"""A slot's dirty bitmap: setting bits, filling and clearing all of it, logging its changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mmuviz.mmu.state import (
 
 @jit_inline_llvm
 def set_bit(state: MmuState, slot: int, words_at: int, offset: int) -> int:
-    """Set the bit of one page in the bitmap that begins at a word; 1 where it was clear. No cell is changed yet."""
+    """Set the bit of one page in the bitmap that begins at a word; 1 if it was clear. Cells are left to the caller."""
     at, bit = words_at + (offset >> WORD_SHIFT), 1 << (offset & (BITS_PER_LONG - 1))
     if state.dirty[at] & bit == 0:
         state.dirty[at] |= bit
@@ -39,7 +39,7 @@ def set_bit(state: MmuState, slot: int, words_at: int, offset: int) -> int:
 
 @jit_inline_llvm
 def set_bits(state: MmuState, slot: int, words_at: int, offset: int, pages: int) -> int:
-    """set_bit() of pages in a row, where no event of them is logged; how many were clear."""
+    """set_bit() of consecutive pages without logging events; returns the number of bits that were clear."""
     end, came = offset + pages, 0
     while offset < end:
         bit = offset & (BITS_PER_LONG - 1)
@@ -74,10 +74,10 @@ def empty_bitmap(state: MmuState, slot: int, word: int) -> int:
     Args:
         state: changed in place.
         slot: index of the memslot.
-        word: word to go on from.
+        word: word to continue from.
 
     Returns:
-        The word to go on from; the number of words when done, less when the event log wants emptying.
+        The word to continue from; the number of words when done, less when the event log must be emptied.
     """
     at = state.slots[slot, SLOT_DIRTY_AT]
     words = (state.slots[slot, SLOT_END] - state.slots[slot, SLOT_BASE] + BITS_PER_LONG - 1) // BITS_PER_LONG
@@ -94,17 +94,17 @@ def empty_bitmap(state: MmuState, slot: int, word: int) -> int:
 
 @jit
 def log_bitmap(state: MmuState, slot: int, old: int, new: int, word: int) -> int:
-    """Log that every page of a slot's bitmap left the dirty log, or came into it, with the slot itself.
+    """Log that every dirty page of a slot left the dirty log, or entered it, together with the slot.
 
     Args:
         state: its log grows.
         slot: index of the memslot.
-        old: 1 where the pages leave.
-        new: 1 where they come.
-        word: word to go on from.
+        old: 1 if the pages leave.
+        new: 1 if they enter.
+        word: word to continue from.
 
     Returns:
-        The word to go on from; the number of words when done, less when the event log wants emptying.
+        The word to continue from; the number of words when done, less when the event log must be emptied.
     """
     base, at = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_DIRTY_AT]
     words = (state.slots[slot, SLOT_END] - base + BITS_PER_LONG - 1) // BITS_PER_LONG
@@ -123,7 +123,7 @@ def log_bitmap(state: MmuState, slot: int, old: int, new: int, word: int) -> int
 
 @jit
 def fill_bitmap(state: MmuState, slot: int) -> None:
-    """Set every bit of a slot's bitmap, which is empty, as KVM_DIRTY_LOG_INITIALLY_SET does.
+    """Set every bit of a slot's empty bitmap, as KVM_DIRTY_LOG_INITIALLY_SET does.
 
     Kernel: kvm_prepare_memory_region(), virt/kvm/kvm_main.c
     """

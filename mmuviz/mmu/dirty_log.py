@@ -57,7 +57,7 @@ def highest_bit(mask: int) -> int:
 
 @jit_inline_source
 def split_masked(state: MmuState, start: int, end: int) -> None:
-    """The eager split inside CLEAR, by whoever splits these tables.
+    """Eager split inside CLEAR, by the MMU that owns these tables.
 
     Kernel: kvm_mmu_try_split_huge_pages(), arch/x86/kvm/mmu/mmu.c
     """
@@ -81,7 +81,7 @@ def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: in
         slot: index of the memslot.
         offset: page of bit 0, counted from the slot's start.
         mask: 64 bits, as int64; not 0.
-        verb: of the work, the entry of a word of the call: WORK_GET_WORD, WORK_CLEAR_WORD or WORK_RING_WORD.
+        verb: work entry of a word of the calling operation: WORK_GET_WORD, WORK_CLEAR_WORD or WORK_RING_WORD.
 
     Kernel: kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/x86/kvm/mmu/mmu.c
     """
@@ -110,7 +110,7 @@ def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: in
 
 @jit_inline_llvm
 def count_cleared(state: MmuState, slot: int, offset: int, mask: int) -> None:
-    """The pages of one word left the bitmap."""
+    """Account for the pages of one word that left the bitmap."""
     pages, gfn = bits_of(mask), state.slots[slot, SLOT_BASE] + offset
     state.slots[slot, SLOT_DIRTY_PAGES] -= pages
     count_dirty_word(state, gfn, mask, -pages)
@@ -135,10 +135,10 @@ def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) ->
         state: page tables and bitmap, changed in place.
         slot: index of the memslot.
         buffer: int64[words], userspace's bitmap, written.
-        word: word to go on from.
+        word: word to continue from.
 
     Returns:
-        The word to go on from; len(buffer) when done.
+        The word to continue from; len(buffer) when done.
 
     Kernel: kvm_get_dirty_log_protect(), virt/kvm/kvm_main.c
     """
@@ -162,17 +162,17 @@ def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) ->
 def arm_words(state: MmuState, slot: int, first_word: int, masks: I64, word: int) -> int:
     """Arm the pages of these masks in other tables of the same slot; the bitmap is not touched.
 
-    A nested VM arms the shadow MMU of its L2 so, before the TDP MMU (the kernel alternates by word).
+    A nested VM arms the shadow MMU of its L2 this way, before the TDP MMU (the kernel alternates word by word).
 
     Args:
         state: the other tables, changed in place.
         slot: index of the memslot.
-        first_word: word of the slot's bitmap that masks[0] stands for.
+        first_word: word of the slot's bitmap that masks[0] represents.
         masks: int64[words].
-        word: word of the masks to go on from.
+        word: word of the masks to continue from.
 
     Returns:
-        The word to go on from; len(masks) when done.
+        The word to continue from; len(masks) when done.
     """
     verb = work.WORK_CLEAR_WORD if state.conf[CONF_MANUAL] != 0 else work.WORK_GET_WORD
     for each in range(word, len(masks)):
@@ -185,7 +185,7 @@ def arm_words(state: MmuState, slot: int, first_word: int, masks: I64, word: int
 
 @jit_inline_llvm
 def count_clear(state: MmuState, words: int, clean: int) -> None:
-    """Count words that CLEAR went over, and those of them that were asked for but clean."""
+    """Count the words that CLEAR went over, and those that userspace asked for but that were clean."""
     state.work[work.WORK_CLEAR_IDLE_WORD] += words
     state.work[work.WORK_CLEAR_CLEAN_WORD] += clean
 
@@ -197,12 +197,12 @@ def clear_dirty_log_protect(state: MmuState, slot: int, first_word: int, buffer:
     Args:
         state: page tables and bitmap, changed in place.
         slot: index of the memslot.
-        first_word: word of the slot's bitmap that buffer[0] stands for.
+        first_word: word of the slot's bitmap that buffer[0] represents.
         buffer: int64[words], userspace's bits.
-        word: word of the buffer to go on from.
+        word: word of the buffer to continue from.
 
     Returns:
-        The word to go on from; len(buffer) when done.
+        The word to continue from; len(buffer) when done.
 
     Kernel: kvm_clear_dirty_log_protect(), virt/kvm/kvm_main.c
     """

@@ -38,7 +38,7 @@ from mmuviz.mmu.state import (
 )
 
 ALL_MASKS: Final = 1 << 62
-"""More masks than a ring has entries."""
+"""More masks than any ring has entries."""
 
 
 @jit_inline_llvm
@@ -84,7 +84,7 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
 
 @jit
 def mark_tracked_page(state: MmuState, slot: int, gfn: int) -> None:
-    """Set the bits of all pages under the 2M leaf that maps a gfn, or of the page where it is 4K.
+    """Set the bits of all pages under the 2M leaf that maps a gfn, or of the one page where a 4K leaf maps it.
 
     Never merged: logging that tracks 2M cannot say which page of the leaf was written.
     """
@@ -100,7 +100,7 @@ def mark_tracked_page(state: MmuState, slot: int, gfn: int) -> None:
 
 @jit
 def forget_masked(state: MmuState, slot: int, offset: int, mask: int) -> None:
-    """The pages of a mask leave the ring: the bitmap that counts them forgets them."""
+    """Remove the pages of a mask, which leave the ring, from the bitmap that counts them."""
     words_at = state.slots[slot, SLOT_DIRTY_AT]
     for bit in range(BITS_PER_LONG):
         page = offset + bit
@@ -115,7 +115,7 @@ def forget_masked(state: MmuState, slot: int, offset: int, mask: int) -> None:
 
 @jit
 def reset_dirty_gfn(state: MmuState, slot_id: int, offset: int, mask: int) -> None:
-    """Arm again the pages of one coalesced mask, unless the slot is gone or shorter.
+    """Re-arm the pages of one coalesced mask, unless the slot is gone or shorter.
 
     Kernel: kvm_reset_dirty_gfn(), virt/kvm/dirty_ring.c
     """
@@ -132,13 +132,13 @@ def dirty_ring_reset(state: MmuState, vcpu: int, first: int, most: int) -> int:
 
     Args:
         state: tables, changed in place; the ring's reset index is moved by the caller.
-        vcpu: whose ring.
+        vcpu: the ring's vCPU.
         first: entry to begin with.
         most: masks to arm now; KVM takes mmu_lock anew for each.
 
     Returns:
-        The entry to go on from: the harvest index when done, less after `most` masks, or when the event log
-        wants emptying.
+        The entry to continue from: the harvest index when done, less after `most` masks, or when the event log
+        must be emptied.
 
     Kernel: kvm_dirty_ring_reset(), virt/kvm/dirty_ring.c
     """

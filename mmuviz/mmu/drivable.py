@@ -1,4 +1,4 @@
-"""What a replay asks of a VM."""
+"""Interface of a VM that a replay can drive."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mmuviz.mmu.stats import MemoryOverhead
 
 
 class Drivable(Protocol):
-    """What a replay asks of a VM: `Vm`, or something with a clock over one."""
+    """Interface that a replay needs of a VM: `Vm`, or a class that adds a clock to one."""
 
     @property
     def config(self) -> VmConfig:
-        """What was chosen."""
+        """The VM's configuration."""
 
     def add_memslot(self, slot_id: int, memslot: Memslot, *, logged: bool = False) -> None:
         """See Vm."""

@@ -1,10 +1,10 @@
-"""What the tracepoints would say, as runs of integers.
+"""The event log: the events of KVM's tracepoints, as runs of integers.
 
 Kernel: kvm_tdp_mmu_spte_changed, kvm_mmu_split_huge_page, kvm_page_fault and fast_page_fault,
 arch/x86/kvm/mmu/mmutrace.h and arch/x86/kvm/trace.h.
 
-A kind's number is its place in EVENT_KINDS of recording/schema.py; engine/event_rows.py makes rows of a Recording of
-the log, mmu/answers.py the answer to an op of a recording.
+A kind's number is its index in EVENT_KINDS of recording/schema.py. engine/event_rows.py turns the log into rows of a
+Recording, mmu/answers.py into the answer of an op in a KVM recording.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ FAST: Final = 4
 CPU_DIRTY: Final = 5
 """The processor set a dirty bit."""
 DIRTY_LOG: Final = 6
-"""A page came into KVM's dirty log (new is 1), or left it (old is 1)."""
+"""A page entered KVM's dirty log (new is 1), or left it (old is 1)."""
 STANDS: Final = 7
-"""What an entry was when the log began."""
+"""State of an entry when the log began."""
 KIND_MASK: Final = 15
 TRACEPOINT_NAMES: Final = {SPTE: "spte", SPLIT: "split", FAULT: "fault", FAST: "fast"}
 
@@ -60,9 +60,9 @@ OLD_SHIFT: Final = 8
 NEW_SHIFT: Final = 16
 KIND_SHIFT: Final = 8
 L2_EVENT: Final = 1 << 24
-"""Bit of a split or a fault in the shadow MMU of an L2, beside the TDP MMU's own."""
+"""Flag of a split or a fault in the shadow MMU of an L2, not in the TDP MMU."""
 UNTRACED: Final = 1 << 25
-"""Bit of a change of which no tracepoint of KVM tells."""
+"""Flag of a change that no tracepoint of KVM reports."""
 VCPU_SHIFT: Final = 32
 
 WRITE_PROTECTED: Final = 3
@@ -94,7 +94,7 @@ def begin_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
 
 @jit
 def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
-    """Append an event; the run before it grows where it continues it, so order in time is kept."""
+    """Append an event; it extends the last run where it continues it, so that the order in time is kept."""
     last = stat[STAT_LOG_ENTRIES] - 1
     if last >= 0 and continues(log, stat, last, code):
         count = log[last, LOG_COUNT]
@@ -110,7 +110,7 @@ def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
 
 @jit
 def log_event_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
-    """Append the same event at `count` gfns in a row; the run before it grows where it continues it."""
+    """Append the same event at `count` consecutive gfns; it extends the last run where it continues it."""
     last = stat[STAT_LOG_ENTRIES] - 1
     if last >= 0 and continues(log, stat, last, code):
         before = log[last, LOG_COUNT]
@@ -123,9 +123,9 @@ def log_event_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
 
 @jit
 def log_change(log: I64, stat: I64, conf: I64, code: int, gfn: int, count: int) -> None:
-    """Append a change of `count` entries in a row, as far as they map pages of the focus.
+    """Append a change of `count` consecutive entries, limited to those that map pages of the focus.
 
-    What no tracepoint of KVM tells of is kept where everything is (LOG_ALL), and marked.
+    Changes that no tracepoint of KVM reports (UNTRACED) are kept under LOG_ALL only.
     """
     if code & UNTRACED != 0 and conf[CONF_LOG] != LOG_ALL:
         return
@@ -150,14 +150,14 @@ def log_is_low(state: MmuState) -> bool:
 
 @jit_inline_llvm
 def spte_code(conf: I64, kind: int, level: int, old: int, new: int) -> int:
-    """The code of a change of an entry; the shadow MMU has no tracepoint for it."""
+    """Event code of a change of an entry; UNTRACED in the shadow MMU, which has no tracepoint for it."""
     unseen = UNTRACED if conf[CONF_TDP_MMU] == 0 else 0
     return int(kind | (level << LEVEL_SHIFT) | (old << OLD_SHIFT) | (new << NEW_SHIFT) | unseen | conf[CONF_L2])
 
 
 @jit_inline_llvm
 def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int) -> None:
-    """An SPTE changed.
+    """Log a change of an SPTE.
 
     Kernel: trace_kvm_tdp_mmu_spte_changed(), called from tdp_mmu.c.
     """
@@ -167,7 +167,7 @@ def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int
 
 @jit_inline_llvm
 def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count: int) -> None:
-    """trace_spte_changed() of `count` 4K SPTEs in a row."""
+    """trace_spte_changed() of `count` 4K SPTEs one after the other."""
     if state.conf[CONF_LOG] != LOG_NOTHING:
         code = spte_code(state.conf, SPTE, PG_LEVEL_4K, old, new)
         log_change(state.log, state.stat, state.conf, code, gfn, count)
@@ -175,16 +175,16 @@ def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count:
 
 @jit_inline_llvm
 def note_untraced(state: MmuState, kind: int, level: int, old: int, new: int, gfn: int, count: int) -> None:
-    """An SPTE changed, or a page's place in the dirty log, of which no tracepoint of KVM tells.
+    """Log a change of an SPTE or of the dirty log that no tracepoint of KVM reports.
 
     Args:
-        state: its log grows, where everything is logged.
+        state: its log grows under LOG_ALL.
         kind: SPTE, CPU_DIRTY or DIRTY_LOG.
         level: of the entry.
         old: its bits before.
         new: its bits now.
         gfn: first gfn that it maps.
-        count: entries in a row; more than one at 4K only.
+        count: consecutive entries; more than one at 4K only.
     """
     if state.conf[CONF_LOG] == LOG_ALL:
         code = spte_code(state.conf, kind, level, old, new) | UNTRACED
@@ -193,7 +193,7 @@ def note_untraced(state: MmuState, kind: int, level: int, old: int, new: int, gf
 
 @jit_inline_llvm
 def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> None:
-    """A huge page was split, eagerly or in a fault.
+    """Log the split of a huge page, eager or in a fault.
 
     Kernel: trace_kvm_mmu_split_huge_page(), tdp_mmu.c.
     """
@@ -204,7 +204,7 @@ def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> No
 
 @jit_inline_llvm
 def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
-    """A nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
+    """Log a nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
     if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
         log_event(
             state.log, state.stat, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT) | int(state.conf[CONF_L2]), gfn
@@ -213,7 +213,7 @@ def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
 
 @jit_inline_llvm
 def trace_fast_page_fault(state: MmuState, vcpu: int, result: int, gfn: int) -> None:
-    """fast_page_fault() returned; result is an index of FAST_RESULTS."""
+    """Log the result of fast_page_fault(), an index of FAST_RESULTS."""
     if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
         log_event(state.log, state.stat, FAST | (result << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
 
@@ -225,7 +225,7 @@ def in_focus(conf: I64, gfn: int) -> bool:
 
 
 def spte_word(bits: int) -> str:
-    """An SPTE's bits in words: none, table, W, wp or RO, with +D where the dirty bit is set."""
+    """An SPTE's bits as a label: none, table, W, wp or RO, with +D if the dirty bit is set."""
     if bits & TABLE:
         return "table"
     if not bits & PRESENT:
@@ -235,7 +235,7 @@ def spte_word(bits: int) -> str:
 
 
 def event_class(code: int) -> tuple[str | int, ...]:
-    """The class of an event code, as recordings name it.
+    """The class of an event code, in the form of KVM recordings.
 
     Args:
         code: a value of the log's first column.
@@ -278,7 +278,7 @@ def expand(runs: I64) -> tuple[I64, I64]:
 
 
 def traced(runs: I64) -> I64:
-    """Of logged runs, those of which tracepoints of KVM tell.
+    """The logged runs that tracepoints of KVM report.
 
     Args:
         runs: int64[n, LOG_COLUMNS].
@@ -289,7 +289,7 @@ def traced(runs: I64) -> I64:
 
 @jit_inline_llvm
 def append_to_runs(out: I64, rows: int, gfn: int) -> int:
-    """Append one gfn to runs [first, stride, count], greedily; returns how many there are."""
+    """Append one gfn to runs [first, stride, count], greedily; returns the number of runs."""
     if rows > 0:
         count = out[rows - 1, 2]
         if count == 1:

@@ -1,7 +1,7 @@
-"""Examples: of each kind of event the first one since the rows were last taken, with all that is known of it.
+"""Examples: the first event of each kind since the rows were last taken, with all its details.
 
 A run takes them at the end of each bin of time. The event log (mmu/events.py) of a large guest would have hundreds of
-millions of rows, so only a Focus has one; examples are one row a kind, so every run has them.
+millions of rows, so only a Focus has one; examples are one row per kind, so every run has them.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ EX_PATH: Final = 7
 EX_STALL: Final = 8
 EXAMPLE_COLUMNS: Final = 9
 NO_PATH: Final = -1
-"""EX_PATH of what is no fault."""
+"""EX_PATH of an event that is not a fault."""
 
 
 @jit_inline_llvm
 def is_earlier(examples: I64, kind: int, stamp: int, who: int) -> bool:
-    """Whether a row is empty, or of a later stamp, or of one as late and a higher actor."""
+    """Whether a row is empty, has a later stamp, or has the same stamp and a higher actor."""
     row = examples[kind]
     if row[EX_SEEN] == 0 or stamp < row[EX_STAMP]:
         return True
@@ -90,7 +90,7 @@ def is_earlier(examples: I64, kind: int, stamp: int, who: int) -> bool:
 
 @jit_inline_llvm
 def write_example(examples: I64, stat: I64, kind: int, level: int, old: int, new: int, gfn: int) -> None:
-    """Fill a row; what it took is filled in by whoever knows it."""
+    """Fill a row; path and stall are added later, where they are known."""
     row = examples[kind]
     row[EX_SEEN], row[EX_STAMP], row[EX_WHO] = 1, stat[STAT_STAMP], stat[STAT_WHO]
     row[EX_LEVEL], row[EX_OLD], row[EX_NEW], row[EX_GFN] = level, old, new, gfn

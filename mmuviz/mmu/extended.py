@@ -1,8 +1,8 @@
-"""Reading kvm-recording/1x documents: their words become those of a recording of several slots.
+"""Converts kvm-recording/1x documents to plain documents of several slots.
 
-They are what the recording program wrote before its figures were brought into the plain schema:
-statistics of the whole VM, events keyed by the text of the tracepoint. Of an SPTE, the words
-`removed` and `nonpresent` are entries that map nothing; a change between two of those is none.
+Schema 1x is the recording program's own output, before it was converted to the plain schema:
+statistics of the whole VM, events keyed by the text of the tracepoint. The SPTE labels `removed`
+and `nonpresent` mean entries that map nothing; a change from one to the other is no change.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ NUMBERS: Final[dict[str, dict[str, str]]] = {
     "hostwrite": {"start": "start", "stride": "stride", "count": "count"},
     "dontneed": {"start": "start", "count": "count"},
 }
-"""Numbers of an op in the plain schema, and what they are called here."""
+"""Numeric fields of an op in the plain schema, and their names in schema 1x."""
 FLUSHES_VARY: Final = ("disable", "dontneed")
 """Ops whose TLB flushes differ from run to run: a yield of the CPU adds one."""
 NOT_PRESENT: Final = ("removed", "nonpresent")
@@ -72,13 +72,13 @@ def plain_document(document: Document) -> Document:
     """Turn a kvm-recording/1x document into a plain one of several slots.
 
     Args:
-        document: as it was read; any of another schema is returned as it is.
+        document: as read; a document of another schema is returned unchanged.
 
     Returns:
         A document of schema kvm-recording/1.
 
     Raises:
-        InputError: it has something that the model lacks, or that is not of the schema.
+        InputError: it uses a feature that the model lacks, or breaks the schema.
     """
     if document.get("schema") != EXTENDED_SCHEMA:
         return document
@@ -124,7 +124,7 @@ def _config(config: Document) -> Document:
 
 
 def _plain_ops(ops: list[Any]) -> Iterator[Document]:
-    """The ops behind `vm`, each with its answer."""
+    """The ops after `vm`, each with its answer."""
     flushes, read_only = 0, set[int]()
     for index, op in enumerate(ops):
         where = f"op {index} ({op['op']})"
@@ -143,7 +143,7 @@ def _plain_op(op: Document, read_only: set[int], where: str) -> Document:
     """An op without its answer.
 
     Args:
-        op: in the words of schema 1x.
+        op: in schema 1x.
         read_only: ids of read-only slots, kept up to date.
         where: for messages.
     """
@@ -161,7 +161,7 @@ def _plain_op(op: Document, read_only: set[int], where: str) -> Document:
         plain |= {"vcpu": 0, "pages": op["list"] if "list" in op else _strided(op, where)}
     elif kind == "clear":
         plain |= {name: op[name] for name in ("bits", "list") if name in op}
-    elif kind == "set_read_only":  # the program changes it from what it is
+    elif kind == "set_read_only":  # the recording program toggles it
         plain["value"] = slot not in read_only
     elif kind == "set_eager_page_split":
         plain["value"] = bool(field_of(op, "v", int, where))
@@ -170,7 +170,7 @@ def _plain_op(op: Document, read_only: set[int], where: str) -> Document:
 
 
 def _slot_id(op: Document, where: str) -> int:
-    """The slot that an op names: `id` where it names another than the program's own of that number."""
+    """Slot id of an op: `id`, else `slot`, else the recording program's own slot."""
     name = next((name for name in ("id", "slot") if name in op), None)
     return TEST_SLOT if name is None else int(field_of(op, name, int, where))
 
@@ -212,7 +212,7 @@ def _after(op: Document, after: Document, where: str) -> Document:
 
 
 def _events(events: Document, first: list[str], where: str) -> Document:
-    """Classes of the plain schema; a fetch of the program's code, which comes first, is a read there."""
+    """Events in the plain schema; the fetch of the program's code, which comes first, counts as a read there."""
     rows: dict[tuple[str | int, ...], list[Any]] = {}
     for text, found in events.items():
         event_class = _class_of(text)
@@ -249,5 +249,5 @@ def _class_of(text: str) -> tuple[str | int, ...] | None:
 
 
 def _word(text: str) -> str:
-    """An SPTE's word in the plain schema."""
+    """An SPTE's label in the plain schema."""
     return "none" if text in NOT_PRESENT else text.removeprefix("leaf")

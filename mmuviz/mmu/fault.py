@@ -74,7 +74,7 @@ CACHE_MINIMUM: Final = 5
 
 @jit_inline_llvm
 def topup_memory_caches(state: MmuState, vcpu: int) -> None:
-    """Fill the vCPU's caches where fewer objects remain than one fault may need.
+    """Fill the vCPU's caches if fewer objects remain than one fault may need.
 
     Kernel: mmu_topup_memory_caches(), arch/x86/kvm/mmu/mmu.c
     """
@@ -99,7 +99,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> i
         write: 1 for a write.
 
     Returns:
-        The path that it took: a PATH of mmuviz/mmu/work.py.
+        Path of the fault, a PATH_… of mmuviz/mmu/work.py.
 
     Kernel: kvm_mmu_do_page_fault(), mmu_internal.h; kvm_tdp_page_fault(), mmu.c, arch/x86/kvm/mmu
     """
@@ -178,7 +178,7 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
 
 @jit_inline_llvm
 def note_4k_fixed(state: MmuState, word: int, gfn: int) -> None:
-    """fast_page_fault() made a 4K leaf writable."""
+    """Count and log that fast_page_fault() made a 4K leaf writable."""
     old = word & LEAF_BITS
     count_4k(state, gfn, 1, old, old | WRITABLE)
     keep_4k_fixed(state, old, gfn)
@@ -187,13 +187,13 @@ def note_4k_fixed(state: MmuState, word: int, gfn: int) -> None:
 
 @jit_inline_llvm
 def keep_4k_fixed(state: MmuState, old: int, gfn: int) -> None:
-    """Keep it as an example, if it is the first."""
+    """Keep the fix as an example, if it is the first."""
     note_example(state, FIX_4K, PG_LEVEL_4K, old, old | WRITABLE, gfn)
 
 
 @jit_inline_llvm
 def note_huge_fixed(state: MmuState, level: int, word: int, gfn: int) -> None:
-    """The same of a huge leaf."""
+    """note_4k_fixed() for a huge leaf."""
     old, shift = word & LEAF_BITS, SPTE_ENT_SHIFT * (level - 1)
     first = (gfn >> shift) << shift
     if level == PG_LEVEL_2M:
@@ -206,9 +206,9 @@ def note_huge_fixed(state: MmuState, level: int, word: int, gfn: int) -> None:
 
 @jit
 def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
-    """Zap what the MMU notifier names: the host region of a level that stands behind a gfn.
+    """Zap the range that the MMU notifier names: the host region of a level that backs a gfn.
 
-    Of a nested VM these tables are zapped here, and the range is left for the other ones.
+    In a nested VM only these tables are zapped here; the range is kept for zap_other_tables().
 
     Kernel: kvm_unmap_gfn_range(), arch/x86/kvm/mmu/mmu.c and arch/arm64/kvm/mmu.c
     """
@@ -228,10 +228,10 @@ def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
 
 @jit
 def unmap_gfn_range(state: MmuState, start: int, end: int) -> int:
-    """The MMU notifier for gfns [start, end); x86 flushes once where anything was mapped.
+    """The MMU notifier for gfns [start, end); x86 flushes once if anything was mapped.
 
     Returns:
-        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
 
     Kernel: kvm_unmap_gfn_range(), arch/x86/kvm/mmu/mmu.c and arch/arm64/kvm/mmu.c
     """
@@ -246,17 +246,17 @@ def unmap_gfn_range(state: MmuState, start: int, end: int) -> int:
 
 @jit
 def host_write_pages(state: MmuState, slot: int, offsets: I64, start: int) -> int:
-    """The host process writes to pages of a slot; what that replaces on the host is zapped here.
+    """Write to pages of a slot from the host process, and zap the mappings of host pages that this replaces.
 
     Args:
         state: changed in place.
         slot: index of the memslot.
         offsets: int64[n], pages counted from the slot's start.
-        start: write to go on from.
+        start: write to continue from.
 
     Returns:
-        The write to go on from; len(offsets) when done, less where the event log wants emptying or
-        other tables of a nested VM want zapping.
+        The write to continue from; len(offsets) when done, less when the event log must be emptied or
+        other tables of a nested VM must be zapped.
     """
     for index in range(start, len(offsets)):
         if log_is_low(state):

@@ -1,6 +1,6 @@
-"""Kernel versions as data: one field for each behaviour, one preset for each release, the commit beside each change.
+"""Kernel versions as data: a field per behaviour, a preset per release, and the commit of each change.
 
-A release is a row of CHANGES. mmu/conf.py hands a behaviour to compiled code.
+A release is a row of CHANGES. mmu/conf.py passes a behaviour to compiled code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Release = tuple[int, int]
 
 @dataclass(frozen=True)
 class KernelFeatures:
-    """What one kernel release does; a preset's fields were read in source or in commits.
+    """Behaviour of one kernel release; the presets' values were read from source or from commits.
 
     Attributes:
         release: first two numbers of the version.
@@ -25,17 +25,17 @@ class KernelFeatures:
             for every kernel.
         fast_fixes_huge_pages: fast_page_fault() fixes a huge page of a slot that is not logged.
         prefetch_finishes_run: the shadow MMU's prefetch maps the last run of the 8 entries too.
-        zaps_leaves_only: an MMU notifier leaves tables standing; before, it takes whole tables.
+        zaps_leaves_only: an MMU notifier zaps leaves only; before, it removes whole tables too.
         dontneed_takes_hugetlb: MADV_DONTNEED works on hugetlb memory.
-        dontneed_rounds_hugetlb_down: its end is rounded down to a whole huge page, before 6.1 up.
+        dontneed_rounds_hugetlb_down: its end is rounded down to a whole huge page; before 6.1, up.
         disable_zaps_tables: disabling zaps the table of a collapsible region, not its leaves one by one.
         nested_eager_page_split: eager split for the shadow MMU of a nested guest.
-        fault_splits_in_place: a write fault splits a huge page; before, it zaps it whole.
+        fault_splits_in_place: a write fault splits a huge page; before, it zaps the whole huge page.
         clear_dirty_is_one_and: arming an SPTE is one locked AND (cost only).
         arm64_eager_page_split: KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE exists.
         clear_split_end_exclusive: the eager split inside CLEAR leaves out the mask's last page.
         split_drops_mmu_lock: eager split always drops mmu_lock to allocate (lock and cost only).
-        recovers_huge_pages_in_place: disabling makes huge pages again where tables stood.
+        recovers_huge_pages_in_place: disabling replaces tables by huge pages in place.
         pml_oldest_first: a flush of the PML buffer reports pages in the order of the writes.
         huge_zero_write_allocates: the host answers a write to the huge zero page with a huge page.
         dontneed_frees_page_tables: MADV_DONTNEED of a whole region frees the host's empty table.
@@ -43,7 +43,7 @@ class KernelFeatures:
         source: where the series was posted.
         eager_without_tdp_mmu: eager split for the shadow MMU that maps L1 too (tdp_mmu=N, ept=N).
         split_caches_last_a_call: the VM-wide split caches are filled by the first split of each
-            call (of each word in CLEAR) and freed at its end; else they last.
+            call (of each word in CLEAR) and freed at its end; else they are kept.
         tdp_split_caches: eager split in the TDP MMU takes its tables from VM-wide caches in kvm_arch.
     """
 
@@ -138,7 +138,7 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
     (6, 18): (),
     (7, 3): (),
 }
-"""What each preset changed against the one before it, oldest first. An empty row has none that the model knows of."""
+"""Changes of each preset against the one before it, oldest first; an empty row has none that the model knows of."""
 
 OLDEST: Final = KernelFeatures(
     release=(5, 15),
@@ -180,7 +180,7 @@ FIRST_NESTED_EAGER: Final = next(features for features in PRESETS.values() if fe
 
 
 def _series() -> dict[str, KernelFeatures]:
-    """Rows of series that published tables measured; the release is the one whose code they lay on (inferred)."""
+    """Rows of patch series that published tables measured; the release is the one they were based on (inferred)."""
     lore = "https://lore.kernel.org/kvm/"
     shadow = replace(PRESETS[5, 18], nested_eager_page_split=True, eager_without_tdp_mmu=True)
     rows = (
@@ -222,7 +222,7 @@ def kernel_row(name: str) -> KernelFeatures:
         The row.
 
     Raises:
-        InputError: neither.
+        InputError: `name` is neither.
     """
     if name in SERIES:
         return SERIES[name]

@@ -1,6 +1,6 @@
-"""The guest's own accesses where no clock runs: the loop of KVM_RUN, see kvm_run.py.
+"""Guest accesses without a clock: the loop of KVM_RUN, see kvm_run.py.
 
-A run in time has a loop of its own, engine/vcpu.py.
+Timed runs use the loop in engine/vcpu.py.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def leaf_word(state: MmuState, gfn: int) -> int:
 
 @jit_inline_source
 def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
-    """The first access from `start` on that does not simply retire.
+    """Index of the first access from `start` on that is not a hit.
 
-    Where the rows follow each other as the regions do, a page's place is its gfn less a constant;
-    unsigned, so that the compiler does not look out for negative indices.
+    Where rows are in the order of their regions, a page's index is its gfn minus a constant; it is
+    unsigned, so that the compiler does not check for negative indices.
     """
     linear = state.conf[CONF_LINEAR]
     l2, l1 = state.l2, state.l1
@@ -86,7 +86,7 @@ def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
             index += 1
         return index
     before = -1
-    while before < index:  # huge leaves and 4K leaves by turns, each with one look at one byte
+    while before < index:  # huge leaves and 4K leaves alternately, one byte read for each access
         before = index
         while index < len(gfns) and l2[np.uint64(gfns[index] - linear) >> np.uint64(SHIFT_2M)] & need == need:
             index += 1
@@ -104,14 +104,14 @@ def is_4k(state: MmuState, gfn: int) -> bool:
 
 @jit_inline_llvm
 def may_batch(state: MmuState) -> bool:
-    """Whether fix_write_protected() serves this VM."""
+    """Whether fix_write_protected() supports this VM."""
     fast = int(state.conf[CONF_FAST_FAULT]) != 0
     return fast and int(state.conf[CONF_PML]) == 0 and int(state.conf[CONF_LINEAR]) != NOT_LINEAR
 
 
 @jit_inline_llvm
 def trace_4k_fixed(state: MmuState, vcpu: int, word: int, gfn: int) -> None:
-    """Log that fast_page_fault() makes a 4K leaf writable that write protection alone stops."""
+    """Log that fast_page_fault() makes a 4K leaf writable that is only write-protected."""
     old = word & LEAF_BITS
     trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
     trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
@@ -120,7 +120,7 @@ def trace_4k_fixed(state: MmuState, vcpu: int, word: int, gfn: int) -> None:
 
 @jit_inline_llvm
 def fix_4k(state: MmuState, vcpu: int, gfn: int, at: int | np.uint64) -> None:
-    """What fast_page_fault() does to a 4K leaf, `at` in l1, that write protection alone stops; no counter yet."""
+    """Fix a 4K leaf, at index `at` of l1, that is only write-protected, as fast_page_fault() does; no counter yet."""
     state.stat[STAT_WHO] = vcpu
     count_4k(state, gfn, 1, FIXABLE, FIXABLE | WRITABLE)
     keep_4k_fixed(state, state.l1[at] & LEAF_BITS, gfn)
@@ -130,7 +130,7 @@ def fix_4k(state: MmuState, vcpu: int, gfn: int, at: int | np.uint64) -> None:
 
 @jit_inline_llvm
 def count_fixes(state: MmuState, fixed: int) -> None:
-    """KVM's counters of as many faults that fast_page_fault() fixed."""
+    """Add faults that fast_page_fault() fixed to KVM's counters."""
     state.stat[STAT_PF_TAKEN] += fixed
     state.stat[STAT_PF_FAST] += fixed
     state.stat[STAT_PF_FIXED] += fixed
@@ -139,14 +139,14 @@ def count_fixes(state: MmuState, fixed: int) -> None:
 
 @jit_inline_source
 def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> int:
-    """Writes that retire or that fast_page_fault() fixes at 4K, one after the other.
+    """Execute writes that hit or that fast_page_fault() fixes at 4K, up to the first that is neither.
 
-    Does what page_fault() does for them, with the counters added once at the end. It is for VMs
-    with a bitmap, without PML, whose rows are linear; the first access that is any other case, or
-    lies in another slot than the first, ends it.
+    The result is that of page_fault() for each, with the counters added once at the end. It is for VMs
+    with a bitmap, without PML, with linear rows. It also ends at the first access to another slot than
+    that of the first access.
 
     Returns:
-        The first access that it did not carry out.
+        Index of the first access that it did not execute.
 
     Kernel: fast_page_fault(), arch/x86/kvm/mmu/mmu.c
     """
@@ -175,7 +175,7 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
 
 @jit_inline_source
 def fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
-    """page_fault(), and whether userspace did what the access does: 1 for a write to a read-only slot, else 0."""
+    """page_fault(); returns 1 if userspace emulates the access (a write to a read-only slot), else 0."""
     mmio_exits = int(state.stat[STAT_MMIO_EXITS])
     page_fault(state, vcpu, gfn, word, write)
     return int(state.stat[STAT_MMIO_EXITS]) - mmio_exits
@@ -187,19 +187,19 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
 
     An access through a leaf that allows it, with the dirty bit set for a write, costs nothing and
     changes nothing. A write through a writable leaf whose dirty bit is clear sets it (and PML logs
-    it). All else exits to KVM. A vCPU whose ring is soft-full stops before it enters the guest. Of a
-    nested VM, an access that made the host replace a page stops until the other tables are zapped.
+    it). Every other access exits to KVM. A vCPU whose ring is soft-full stops before it enters the
+    guest. In a nested VM, the loop stops where the host replaced a page, for the other tables to be zapped.
 
     Args:
         state: changed in place.
         vcpus: int64[1] the vCPU of all accesses, or int64[n] one for each.
         gfns: int64[n], pages touched, absolute, each inside a memslot.
         write: 1 for writes, 0 for reads.
-        start: access to go on from.
+        start: access to continue from.
 
     Returns:
-        What it stopped for (DONE, STOP_LOG_FULL, STOP_RING_FULL, STOP_INVALIDATED) and the access
-        that did not retire.
+        Reason of the stop (DONE, STOP_LOG_FULL, STOP_RING_FULL, STOP_INVALIDATED) and the index of the
+        first access that did not retire.
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c
     """
@@ -217,7 +217,7 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
         gfn = gfns[index]
         word = leaf_word(state, gfn)
         if word & need == need:
-            # With rings and turns each vCPU is asked before each access whether it may run at all.
+            # With rings and several vCPUs, the ring is checked before each access.
             index = index + 1 if ring and in_turns else skip_hits(state, gfns, need, index + 1)
         elif write and word & WRITABLE:
             if set_dirty_or_pml_full(state, vcpu, gfn):

@@ -1,4 +1,4 @@
-"""The host's side of a fault: which host page stands behind a guest page, and at what level.
+"""The host's side of a fault: the host page that backs a guest page, and its level.
 
 A region is 2 MiB of host memory (1 GiB for hugetlb_1g). Its state says that one huge host page
 maps it, or that its 4K pages each have a state of their own (MAPPED_BY_4K).
@@ -36,7 +36,7 @@ FAULT_INVALIDATES: Final = 16
 
 @jit_inline_llvm
 def count_host(state: MmuState, entry: int, times: int) -> None:
-    """Count the host's own part of a fault; a 1G page is zeroed as so many of 2M."""
+    """Count the host's part of a fault; zeroing a 1G page counts as zeroing 512 2M pages."""
     state.work[entry] += times
 
 
@@ -48,14 +48,14 @@ def region_shift(state: MmuState, slot: int) -> int:
 
 @jit_inline_llvm
 def host_page_state(state: MmuState, slot: int, hpage: int) -> int:
-    """State of a 4K host page of a region that single pages map."""
+    """State of a 4K host page of a region that is mapped by 4K pages."""
     at = int(state.slots[slot, SLOT_HOST_PAGE_AT]) + hpage
     return (int(state.host_page[at >> 2]) >> ((at & 3) * 2)) & 3
 
 
 @jit
 def set_host_page(state: MmuState, slot: int, hpage: int, value: int) -> None:
-    """Set the state of a 4K host page of a region that single pages map."""
+    """Set the state of a 4K host page of a region that is mapped by 4K pages."""
     at = state.slots[slot, SLOT_HOST_PAGE_AT] + hpage
     shift = (at & 3) * 2
     state.host_page[at >> 2] = (int(state.host_page[at >> 2]) & ~(3 << shift)) | (value << shift)
@@ -63,7 +63,7 @@ def set_host_page(state: MmuState, slot: int, hpage: int, value: int) -> None:
 
 @jit
 def fill_host_pages(state: MmuState, slot: int, hpage: int, value: int) -> None:
-    """Set the state of each page of the 2 MiB region that starts at hpage, and map it by pages."""
+    """Set the state of each page of the 2 MiB region that starts at hpage, and map it by 4K pages."""
     for each in range(hpage, hpage + PAGES_PER_2M):
         set_host_page(state, slot, each, value)
     region = state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> SHIFT_2M)
@@ -103,7 +103,7 @@ def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int
         set_host_page(state, slot, hpage, HOST_PRESENT)
         return PG_LEVEL_2M | FAULT_WRITABLE | FAULT_INVALIDATES
     state.host_region[at] = HOST_PRESENT
-    if region == HOST_READ_ONLY:  # the page that stands becomes writable: nothing is allocated or zeroed
+    if region == HOST_READ_ONLY:  # the existing page becomes writable: nothing is allocated or zeroed
         count_host(state, work.WORK_HOST_FAULT_ZERO, 1)
     else:
         count_host(state, work.WORK_HOST_FAULT_2M, pages_2m)
@@ -152,9 +152,9 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
 
 @jit
 def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
-    """fault_host_page() where a page is allocated and nothing was there: no MMU notifier has anything to say.
+    """fault_host_page() of an absent page that has to be allocated, where no MMU notifier is called.
 
-    KVM does this before it asks for mmu_lock. Everything else that fault_host_page() may do is left to the fault.
+    KVM does this before it asks for mmu_lock. All other cases of fault_host_page() are left to the fault.
 
     Args:
         state: the host's pages, changed in place.
@@ -173,7 +173,7 @@ def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> in
     region = state.host_region[row[SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))]
     by_pages = region == MAPPED_BY_4K
     absent = host_page_state(state, slot, hpage) == HOST_NONE if by_pages else region == HOST_NONE
-    # A read finds the zero page, but of hugetlb, which has none.
+    # A read gets the zero page, except in hugetlb, which has none.
     if not absent or (write == 0 and row[SLOT_HOST_HUGETLB] == 0):
         return 0
     fault_host_page(state, slot, hpage, write)
@@ -182,7 +182,7 @@ def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> in
 
 @jit_inline_llvm
 def host_backs_writable_huge_page(state: MmuState, slot: int, hpage: int) -> bool:
-    """Whether a huge host page stands behind a page already, so that a fault of KVM's finds it writable."""
+    """Whether the host already maps this page by a present huge page, so that a fault finds it writable."""
     if state.slots[slot, SLOT_HOST_PRESENT] != 0:
         return True
     at = state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))
@@ -193,8 +193,8 @@ def host_backs_writable_huge_page(state: MmuState, slot: int, hpage: int) -> boo
 def drop_host_pages(state: MmuState, slot: int, start: int, end: int) -> None:
     """Unmap host pages [start, end); a huge page that is only partly in the range was split before.
 
-    The table of a region that single pages map stays, so that it is never mapped by a huge page
-    again, unless the kernel frees empty tables and the whole region goes.
+    The table of a region that is mapped by 4K pages stays, so that no huge page ever maps it again,
+    unless the kernel frees empty tables and the whole region is dropped.
 
     Kernel: zap_pte_range(), mm/memory.c
     """

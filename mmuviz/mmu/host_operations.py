@@ -1,4 +1,4 @@
-"""What the host process does to the memory behind a memslot: writes, and MADV_DONTNEED."""
+"""Operations of the host process on the memory of a memslot: writes, and MADV_DONTNEED."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mmuviz.mmu.state import I64
 
 
 def host_write(vm: VmArrays, slot_id: int, offsets: I64) -> None:
-    """The host process writes to pages of a slot: see Vm.host_write()."""
+    """Write to pages of a slot from the host process: see Vm.host_write()."""
     row, memslot = vm.row(slot_id), vm.memslots[slot_id]
     if len(offsets) and (offsets.min() < 0 or offsets.max() >= memslot.pages):
         raise InputError(f"a page of hostwrite lies outside the slot; pages are 0 to {memslot.pages - 1}")
     pages = np.ascontiguousarray(offsets, dtype=np.int64)
 
     def write_some(index: int) -> int:
-        """host_write_pages(), then what it left for the other tables of a nested VM."""
+        """host_write_pages(), then the zaps that it left for the other tables of a nested VM."""
         at = host_write_pages(vm.state, row, pages, index)
         vm.zap_other_tables(vm.state)
         return at
@@ -47,7 +47,7 @@ def madvise_dontneed(vm: VmArrays, slot_id: int, start: int, count: int) -> None
 
 
 def _whole_huge_pages(kernel: KernelFeatures, memslot: Memslot, first: int, count: int) -> int:
-    """Pages that MADV_DONTNEED drops of hugetlb memory. Kernel: madvise_dontneed_free_valid_vma()."""
+    """Number of pages that MADV_DONTNEED drops from hugetlb memory. Kernel: madvise_dontneed_free_valid_vma()."""
     span = pages_per_hpage(memslot.backing.level)
     if not kernel.dontneed_takes_hugetlb:
         raise KvmEinval(f"dontneed: hugetlb memory cannot be dropped on kernel {kernel.name}; use 5.18 or later")
@@ -76,5 +76,5 @@ def _invalidate(vm: VmArrays, row: int, first: int, end: int) -> None:
     flushes = int(stat[layout.STAT_TLB_FLUSHES])
     for tables in vm.tables:
         vm.unmap(tables, low, stop)
-    if vm.config.mmu is not Mmu.STAGE2:  # one flush, whatever was mapped
+    if vm.config.mmu is not Mmu.STAGE2:  # at most one flush in total
         stat[layout.STAT_TLB_FLUSHES] = min(int(stat[layout.STAT_TLB_FLUSHES]), flushes + 1)

@@ -1,4 +1,4 @@
-"""Reading kvm-recording/1 documents: everything is checked at the door, before anything runs."""
+"""Reads kvm-recording/1 documents; everything is checked before anything runs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mmuviz.mmu.features import features_of
 
 SCHEMA: Final = "kvm-recording/1"
 MAX_FILE_BYTES: Final = 32 << 20
-"""Larger documents are refused, compressed ones by their plain size: no recording comes near it."""
+"""Larger documents are refused, compressed ones by their uncompressed size: no recording comes near it."""
 MAX_ACCESSES: Final = 1 << 22
-"""Accesses of one op, those of all vCPUs together: a bound on memory; each may log three events."""
+"""Accesses of one op, all vCPUs together: a bound on memory, as each access may log three events."""
 MAX_PAGE: Final = (1 << 40) - 1
-"""Beyond any gfn, and far from what 64 bits hold."""
+"""Beyond any gfn, and far below the range of 64 bits."""
 
 Document = Mapping[str, Any]
 
@@ -50,9 +50,9 @@ OP_FIELDS_OF_SEVERAL: Final[dict[str, dict[str, type | str]]] = {
     "move_slot": {"base_gfn": int},
     "set_read_only": {"value": bool},
 }
-"""The same of a recording of several slots: one in which any op has `slot`, the id of its slot, 1 if absent."""
+"""The same for a recording of several slots, in which any op has `slot`, the id of its slot, 1 if absent."""
 TEST_SLOT: Final = 1
-"""Id of the slot of an op that names none."""
+"""Id of the slot of an op without `slot`."""
 OF_NO_SLOT: Final = ("ring_collect", "ring_reset", "set_eager_page_split")
 SLOT_FLAGS: Final = ("logged", "read_only")
 """KVM_MEM_LOG_DIRTY_PAGES and KVM_MEM_READONLY of a `slot` op in such a recording; false if absent."""
@@ -67,13 +67,13 @@ def read_document(path: Path) -> dict[str, Any]:
     """Read a recording's JSON, plain or gzip.
 
     Args:
-        path: .json or .json.gz; told apart by content.
+        path: .json or .json.gz; the content decides.
 
     Returns:
         The document, its form not yet checked.
 
     Raises:
-        InputError: it is no file, cannot be read, is truncated, too large, or is not JSON.
+        InputError: it is not a file, cannot be read, is truncated, too large, or is not JSON.
     """
     try:
         with open_regular(path) as file:
@@ -91,7 +91,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
-    """JSON as RFC 8259 has it: no NaN, no number beyond a float's range; and no name twice in an object."""
+    """Parse JSON as RFC 8259 defines it: no NaN, no number beyond a float's range; and no name twice in an object."""
     try:
         document = json.loads(
             text, object_pairs_hook=_each_name_once, parse_constant=_no_number, parse_float=_finite_number
@@ -150,11 +150,11 @@ def _one_of(value: str, allowed: tuple[str, ...], where: str) -> str:
 
 
 def config_of(document: Document) -> VmConfig:
-    """The VM that a recording was made with.
+    """Configuration of the VM that a recording was made with.
 
     Raises:
-        InputError: the schema, the kernel or a choice is not one that exists.
-        KvmError: a choice that KVM refuses.
+        InputError: the schema, the kernel or an option does not exist.
+        KvmError: KVM refuses an option.
     """
     if document.get("schema") != SCHEMA:
         raise InputError(f"schema={short_repr(document.get('schema'))} must be {SCHEMA!r}")
@@ -183,8 +183,8 @@ def memslot_of(op: Document) -> Memslot:
     """The memslot of a `slot` op.
 
     Raises:
-        InputError: a backing that does not exist, or an offset of a whole 1 GiB or more.
-        KvmError: a range that KVM refuses.
+        InputError: the backing does not exist, or the offset is 1 GiB or more.
+        KvmError: KVM refuses the range.
     """
     if not 0 <= op["hva_offset_pages"] < PAGES_PER_1G:
         raise InputError(
@@ -207,13 +207,13 @@ def ops_of(document: Document, vcpus: int) -> list[dict[str, Any]]:
 
     Args:
         document: a recording.
-        vcpus: of its VM.
+        vcpus: number of vCPUs of its VM.
 
     Returns:
         The ops.
 
     Raises:
-        InputError: the first op that breaks a rule, by its index.
+        InputError: an op breaks a rule; the message names the first one by its index.
     """
     ops: list[dict[str, Any]] = field_of(document, "ops", list, "recording")
     several = has_several_slots(ops)
@@ -253,7 +253,7 @@ def _check_op(op: dict[str, Any], where: str, vcpus: int, *, several: bool) -> N
 
 
 def _check_chosen(op: dict[str, Any], kind: str, where: str) -> list[str]:
-    """Fields that an op of a recording of several slots may have or not, checked where it has them."""
+    """Check the optional fields of an op in a recording of several slots; returns their names."""
     wanted: dict[str, type] = {} if kind in OF_NO_SLOT else {"slot": int}
     wanted |= dict.fromkeys(SLOT_FLAGS, bool) if kind == "slot" else {}
     for name in wanted.keys() & op.keys():
@@ -291,8 +291,8 @@ class CheckedRecording:
     """A checked recording.
 
     Attributes:
-        document: as it was read.
-        config: the VM.
+        document: as read.
+        config: the VM's configuration.
         ops: the ops, checked.
     """
 
@@ -310,8 +310,8 @@ def parse(document: dict[str, Any]) -> CheckedRecording:
     """Check a document's form.
 
     Raises:
-        InputError: what it breaks first.
-        KvmError: a choice that KVM refuses.
+        InputError: it breaks a rule; the message names the first.
+        KvmError: KVM refuses an option.
     """
     field_of(document, "name", str, "recording")
     config = config_of(document)

@@ -1,4 +1,4 @@
-"""KVM_RUN: checking and carrying out the accesses of a guest."""
+"""KVM_RUN: checks and executes the accesses of a guest."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mmuviz.mmu.pml import flush_pml_buffer
 from mmuviz.mmu.state import I64, STOP_INVALIDATED, STOP_LOG_FULL, STOP_RING_FULL, MmuState
 
 AccessLoop = Callable[[MmuState, I64, I64, int, int], tuple[int, int]]
-"""(tables, vcpus, gfns, write, start) to what it stopped for (DONE or STOP_RING_FULL) and the access not retired."""
+"""(tables, vcpus, gfns, write, start) to the reason of the stop (DONE, STOP_RING_FULL) and the access not retired."""
 
 
 class RunExit(NamedTuple):
-    """Why KVM_RUN came back.
+    """Reason for which KVM_RUN returned.
 
     Attributes:
         ring_full: KVM_EXIT_DIRTY_RING_FULL; otherwise all accesses retired.
@@ -34,7 +34,7 @@ class RunExit(NamedTuple):
 
 
 def access_loop(vm: VmArrays) -> AccessLoop:
-    """guest_access() to the end or to a full ring, keeping the log from filling up."""
+    """guest_access() up to the end or to a full ring, emptying the event log when it is full."""
 
     def loop(tables: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
         stop, index = guest_access(tables, vcpus, gfns, write, start)
@@ -57,7 +57,7 @@ class GuestRuns:
 
         Args:
             vm: the arrays.
-            loop: carries the accesses out in place of guest_access(), as an engine with a clock does.
+            loop: executes the accesses in place of guest_access(), as an engine with a clock does.
         """
         self._vm = vm
         self._loop = access_loop(vm) if loop is None else loop
@@ -95,15 +95,15 @@ class GuestRuns:
         return RunExit(ring_full=stop == STOP_RING_FULL, retired=index)
 
     def _tables(self, *, l2: bool) -> MmuState:
-        """Those that the guest runs on; memslots that come or go replace them."""
+        """The tables that the guest runs on; adding or deleting a memslot replaces them."""
         return self._vm.tables[0] if l2 else self._vm.state
 
 
 def check_vcpus(vm: VmArrays, vcpus: int | I64, accesses: int) -> I64:
-    """The vCPU of all accesses, or of each.
+    """The vCPU of all accesses, or of each one.
 
     Raises:
-        KvmEinval: a vCPU that does not exist, or as many as there are not accesses.
+        KvmEinval: a vCPU does not exist, or the number of vCPUs is neither 1 nor that of the accesses.
     """
     last = vm.config.vcpus - 1
     if isinstance(vcpus, int):  # of any size; an array holds none that is too large for it
@@ -122,7 +122,7 @@ def check_gfns(vm: VmArrays, gfns: I64) -> None:
     """Refuse accesses outside all memslots.
 
     Raises:
-        KvmEinval: the first such gfn.
+        KvmEinval: a gfn is outside; the message names the first.
     """
     if not len(gfns):
         return
@@ -137,7 +137,7 @@ def check_gfns(vm: VmArrays, gfns: I64) -> None:
 
 
 def load_vcpus(vm: VmArrays, vcpus: I64, *, l2: bool) -> None:
-    """Fill a vCPU's caches at its first run; the first one takes the root. Kernel: kvm_mmu_load()."""
+    """Fill each vCPU's caches at its first run; the first vCPU allocates the root. Kernel: kvm_mmu_load()."""
     cache, stat = vm.state.cache, vm.state.stat
     first_run = not cache.any()
     for vcpu in vcpus:

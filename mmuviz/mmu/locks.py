@@ -1,7 +1,7 @@
-"""How each path holds mmu_lock, as a function of the event and the VM's choices. No clock, no cost.
+"""The mode in which each path holds mmu_lock, by the event and the VM's configuration. No clock, no cost.
 
-x86 for L1's tables under the TDP MMU follows source and agrees with what the recordings can show;
-the shadow MMU of an L2, shadow paging and arm64 follow source alone.
+x86 for L1's tables under the TDP MMU follows the source and agrees with everything that recordings
+can show; the shadow MMU of an L2, shadow paging and arm64 follow the source only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmuviz.mmu.features import KernelFeatures
 
 
 class Lock(StrEnum):
-    """How mmu_lock is held."""
+    """Mode in which mmu_lock is held."""
 
     NONE = "none"
     READ = "read"
@@ -22,7 +22,7 @@ class Lock(StrEnum):
 
 
 class Path(StrEnum):
-    """What takes mmu_lock. Those of an L2 are the shadow MMU's part of the same call in a nested VM."""
+    """Paths that take mmu_lock. Those of an L2 are the shadow MMU's part of the same call in a nested VM."""
 
     FAULT = "fault"
     L2_FAULT = "l2_fault"
@@ -45,15 +45,15 @@ SHARED_WITH_TDP = (Path.FAULT, Path.ENABLE_SPLIT, Path.ENABLE_PROTECT, Path.DISA
 
 
 def lock_of(path: Path, config: VmConfig) -> Lock:
-    """How a path holds mmu_lock.
+    """The mode in which a path holds mmu_lock.
 
     Args:
-        path: what runs.
-        config: the VM.
+        path: the path that runs.
+        config: the VM's configuration.
 
     Returns:
-        NONE where it does not take it: arm64 has nothing to do when logging stops. GET under manual
-        protection only copies, and holds it neither.
+        NONE where the path does not take it: disabling on arm64, which has nothing to do, and GET under
+        manual protection, which only copies.
 
     Kernel: kvm_mmu_slot_try_split_huge_pages(), kvm_mmu_slot_remove_write_access(), kvm_tdp_mmu_page_fault(),
         arch/x86/kvm/mmu/mmu.c; user_mem_abort(), kvm_mmu_wp_memory_region(), arch/arm64/kvm/mmu.c
@@ -68,14 +68,14 @@ def lock_of(path: Path, config: VmConfig) -> Lock:
 
 
 def lock_of_fault(code: int, config: VmConfig) -> Lock:
-    """How the handling of one fault event holds mmu_lock.
+    """The mode in which the handling of one fault event holds mmu_lock.
 
     Args:
         code: event code of kind FAULT, or FAST where fast_page_fault() was tried.
-        config: the VM.
+        config: the VM's configuration.
 
     Returns:
-        NONE for a fault that fast_page_fault() fixed; a FAULT event tells of the slow path it may take.
+        NONE for a fault that fast_page_fault() fixed; a FAULT event stands for the slow path that may follow.
     """
     if code & KIND_MASK == FAST and (code >> KIND_SHIFT) & 255 == FAST_FIXED:
         return Lock.NONE
@@ -85,11 +85,11 @@ def lock_of_fault(code: int, config: VmConfig) -> Lock:
 
 
 def drops_lock_to_allocate(config: VmConfig, *, l2: bool = False) -> str:
-    """When an eager split drops mmu_lock for memory.
+    """The case in which an eager split drops mmu_lock to allocate memory.
 
     Args:
-        config: the VM.
-        l2: the shadow MMU's part of a nested VM.
+        config: the VM's configuration.
+        l2: for the shadow MMU's part of a nested VM.
 
     Returns:
         "always" (TDP MMU from 6.11, for each table), "on_failure" (TDP MMU before, when GFP_NOWAIT

@@ -39,7 +39,7 @@ def _enable(vm: VmArrays, slot_id: int, row: int) -> Steps[None]:
     if state.conf[layout.CONF_PML] and state.conf[layout.CONF_LOGGING_SLOTS] == 1:
         yield KICK  # kvm_mmu_update_cpu_dirty_logging() turns PML on
     if vm.config.dirty_log_mode.initially_set or slot[layout.SLOT_READ_ONLY]:
-        return  # what cannot be dirtied, or made writable, is not touched
+        return  # pages that cannot become dirty or writable are not touched
     base, pages = vm.span(row)
     if vm.config.mmu is not Mmu.STAGE2:
         for tables in range(len(vm.tables)):
@@ -55,7 +55,7 @@ def _enable(vm: VmArrays, slot_id: int, row: int) -> Steps[None]:
 
 
 def begin_logging(vm: VmArrays, slot_id: int, row: int) -> None:
-    """What every slot that is logged has: the flag, a bitmap, and the counts of the hybrid."""
+    """Set what every logged slot has: the flag, a bitmap, and the hybrid's counts."""
     vm.state.slots[row, layout.SLOT_LOGGING] = 1
     vm.state.conf[layout.CONF_LOGGING_SLOTS] += 1
     begin_bitmap(vm, row)
@@ -64,20 +64,20 @@ def begin_logging(vm: VmArrays, slot_id: int, row: int) -> None:
 
 
 def begin_bitmap(vm: VmArrays, row: int) -> None:
-    """The bitmap of a slot as logging begins."""
+    """Prepare the bitmap of a slot as logging begins."""
     free_bitmap(vm, row)
     if vm.config.dirty_log_mode.initially_set and not vm.config.dirty_log_mode.ring:
         fill_bitmap(vm.state, row)
 
 
 def free_bitmap(vm: VmArrays, row: int) -> None:
-    """No page of a slot is in the dirty log any more."""
+    """Remove every page of a slot from the dirty log."""
     words = -(-vm.span(row)[1] // BITS_PER_LONG)
     vm.walk(0, words, lambda word: empty_bitmap(vm.state, row, word))
 
 
 def _split(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
-    """Eager splitting as logging starts; the shadow MMU goes over the slot level by level.
+    """Eager splitting at enable; the shadow MMU walks the slot level by level.
 
     Kernel: kvm_mmu_slot_try_split_huge_pages(), arch/x86/kvm/mmu/mmu.c
     """
@@ -95,19 +95,19 @@ def _split(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
 
 
 def always_drops_lock(vm: VmArrays, tables: int) -> int:
-    """1 where an eager split of some tables drops mmu_lock for each table that it links, else 0."""
+    """1 if an eager split of some tables drops mmu_lock for each table that it links, else 0."""
     return int(drops_lock_to_allocate(vm.config, l2=bool(vm.tables[tables].conf[layout.CONF_L2])) == "always")
 
 
 def _protect(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
-    """Clear dirty bits for PML, then write access of all that PML does not track."""
+    """Clear dirty bits for PML, then write access of everything that PML does not track."""
     conf = vm.tables[tables].conf
     path = Path.L2_ENABLE_PROTECT if conf[layout.CONF_L2] else Path.ENABLE_PROTECT
     if conf[layout.CONF_PML]:
         yield lock(path)
         yield walking(new_walk(walks.CLEAR_DIRTY, start, end, {}, tables=tables))
         yield UNLOCK
-    # With PML it looks at huge leaves alone, a thousand times as fast: its parts are as much longer.
+    # With PML the walk visits huge leaves only, a thousand times as fast, so its parts are longer by as much.
     least = PAGES_PER_1G if conf[layout.CONF_PML] else 1
     yield lock(path)
     yield walking(new_walk(walks.WRITE_PROTECT, start, end, {walks.LEAST: least}, tables=tables))
@@ -141,14 +141,14 @@ def _disable(vm: VmArrays, slot_id: int, row: int) -> Steps[None]:
         return
     if slot[layout.SLOT_READ_ONLY]:
         return
-    # A table under a 1G page is collapsed in one go, so no part may end inside the region.
+    # A table under a 1G page is collapsed at once, so no part may end inside the region.
     least = PAGES_PER_1G if vm.memslots[slot_id].backing.level == PG_LEVEL_1G else 1
     for tables in range(len(vm.tables)):
         yield from _collapse(vm, tables, row, least)
 
 
 def _collapse(vm: VmArrays, tables: int, row: int, least: int) -> Steps[None]:
-    """Zap or recover what could be huge; the shadow MMU and recovery flush once, else each zap does.
+    """Zap or recover mappings that could be huge; the shadow MMU and recovery flush once, otherwise each zap flushes.
 
     Kernel: kvm_mmu_zap_collapsible_sptes() up to 6.12, kvm_mmu_recover_huge_pages() from 6.13
     """
@@ -172,7 +172,7 @@ def _collapse(vm: VmArrays, tables: int, row: int, least: int) -> Steps[None]:
 
 
 def pre_split_steps(vm: VmArrays, slot_id: int, vcpu: int) -> Steps[int]:
-    """A dummy vCPU faults every page before logging starts: see Vm.split_by_faulting()."""
+    """Fault in every page by a dummy vCPU before logging starts: see Vm.split_by_faulting()."""
     row = vm.row(slot_id)
     if vm.config.mmu not in (Mmu.TDP, Mmu.DIRECT_SHADOW):
         raise InputError(f"split_by_faulting works with mmu=tdp or direct_shadow, not {vm.config.mmu}")
@@ -184,7 +184,7 @@ def pre_split_steps(vm: VmArrays, slot_id: int, vcpu: int) -> Steps[int]:
 
 
 def _pre_split(vm: VmArrays, row: int, vcpu: int, vcpus: layout.I64) -> Steps[int]:
-    """It takes mmu_lock for one fault at a time, so briefly that nobody queues for it."""
+    """The steps of pre_split_steps(); each fault takes mmu_lock so briefly that nobody queues for it."""
     load_vcpus(vm, vcpus, l2=False)
     base, pages = vm.span(row)
     for level in (PG_LEVEL_2M, PG_LEVEL_4K):

@@ -1,4 +1,4 @@
-"""Mapping a page in the tables: the level, the tables on the way down, the leaf, the neighbours."""
+"""Maps a page in the tables: the level, the tables on the way down, the leaf, prefetched neighbours."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ PTE_PREFETCH_NUM: Final = 8
 
 @jit_inline_source
 def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_level: int) -> int:
-    """Install a leaf for a gfn at the highest level allowed: 4K where the slot is logged.
+    """Install a leaf for a gfn at the highest level allowed: 4K if the slot is logged.
 
-    A huge leaf above that level is split in place (TDP MMU, from 6.2) or zapped whole, and an
-    empty table linked. A writable leaf of a logged slot marks its page dirty, reads included.
+    A huge leaf above that level is split in place (TDP MMU, from 6.2) or zapped whole and replaced by
+    an empty table. A writable leaf of a logged slot marks its page dirty, reads included.
 
     Args:
         state: changed in place.
-        vcpu: whose caches are used.
+        vcpu: the vCPU whose caches are used.
         slot: index of the memslot.
         gfn: the page.
         word: bits of the leaf.
-        host_level: of the host page behind it.
+        host_level: level of the host page that backs it.
 
     Returns:
-        A PATH of mmuviz/mmu/work.py.
+        A PATH_… of mmuviz/mmu/work.py.
 
     Kernel: kvm_tdp_mmu_map(), tdp_mmu.c; direct_map(), mmu.c; make_spte(), spte.c
     """
@@ -107,7 +107,7 @@ def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_le
 
 @jit_inline_llvm
 def count_huge(state: MmuState, entry: int, old: int) -> int:
-    """Count a fault that maps a huge page, or changes the one that stands; returns its path."""
+    """Count a fault that maps a huge page or changes an existing huge leaf; returns its path."""
     if old & PRESENT:
         state.work[work.WORK_FAULT_SLOW] += 1
         return work.PATH_FIX
@@ -117,7 +117,7 @@ def count_huge(state: MmuState, entry: int, old: int) -> int:
 
 @jit_inline_llvm
 def count_small(state: MmuState, slot: int, row: int, gfn: int, host_level: int) -> int:
-    """Count a fault that maps 4K, or changes the leaf that stands; returns its path."""
+    """Count a fault that maps a 4K page or changes an existing 4K leaf; returns its path."""
     if state.l1[(row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))] & PRESENT:
         count_slow(state, host_level, 1)
         return work.PATH_FIX
@@ -129,9 +129,9 @@ def count_small(state: MmuState, slot: int, row: int, gfn: int, host_level: int)
 def goal_level(state: MmuState, slot: int, row: int, gfn: int) -> int:
     """The level at which a fault maps a gfn.
 
-    4K where the slot is logged. Where logging tracks 2M, at most 2M, and 4K under a 4K table that
-    stands already, so that no leaf grows while the slot is logged. At most the level that userspace
-    forced (the pre-split of 2020).
+    4K if the slot is logged. Where logging tracks 2M, at most 2M, and 4K below an existing 4K table, so
+    that no leaf grows while the slot is logged. At most the level that userspace forced (the pre-split
+    of 2020).
 
     Kernel: kvm_mmu_hugepage_adjust(), arch/x86/kvm/mmu/mmu.c; 2M and forced levels: never merged
     """
@@ -155,7 +155,7 @@ def take_table(state: MmuState, vcpu: int) -> None:
 
 @jit_inline_llvm
 def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
-    """Link the table that covers this 512 GiB. The first one and the root stand from the start."""
+    """Link the table that covers this 512 GiB, if there is none. The first one and the root exist from the start."""
     at = gfn >> SHIFT_512G
     if state.l4[at] == 0:
         state.l4[at] = 1
@@ -170,7 +170,7 @@ def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
 
 @jit_inline_source
 def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
-    """Go below the 1G entry of a row: split or zap its leaf, link a table where none is."""
+    """Descend below the 1G entry of a row: split or zap its leaf, link a table if there is none."""
     entry = int(state.l3[row])
     if entry & TABLE:
         return
@@ -197,7 +197,7 @@ def step_down_1g(state: MmuState, vcpu: int, row: int) -> None:
 
 @jit_inline_source
 def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
-    """Go below a 2M entry: split or zap its leaf, link an empty table where none is."""
+    """Descend below a 2M entry: split or zap its leaf, link an empty table if there is none."""
     at = (row << SHIFT_2M) | index
     entry = int(state.l2[at])
     if entry & TABLE:
@@ -224,7 +224,7 @@ def step_down_2m(state: MmuState, vcpu: int, row: int, index: int) -> None:
 
 @jit
 def relink_2m_tables(state: MmuState, row: int) -> None:
-    """A 1G table is linked again: the 2M tables that it still points to come with it, empty."""
+    """Link the 2M tables that a relinked 1G table still points to; they are empty."""
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
         if state.l2[at] & LINKED:
             state.l2[at] = TABLE
@@ -234,9 +234,9 @@ def relink_2m_tables(state: MmuState, row: int) -> None:
 
 @jit
 def orphan_2m(state: MmuState, at: int) -> None:
-    """Unlink the table of a 2M entry, with nothing in it.
+    """Unlink the table of a 2M entry and empty it.
 
-    Disabling has emptied it, or is about to: what is left in it while vCPUs run meanwhile goes now.
+    Disabling has emptied it or is about to; leaves that vCPUs mapped meanwhile are zapped here.
     """
     gfn = (state.region_of[at >> SHIFT_2M] << SHIFT_1G) | ((at & SPTE_INDEX_MASK) << SHIFT_2M)
     for each in range(SPTE_ENT_PER_PAGE):
@@ -246,7 +246,7 @@ def orphan_2m(state: MmuState, at: int) -> None:
 
 @jit
 def map_1g(state: MmuState, row: int, word: int) -> None:
-    """Install a 1G leaf, over a table if one stands there."""
+    """Install a 1G leaf, in place of a table if there is one."""
     entry = was = int(state.l3[row])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
         leaves, tables = leaves_of(state.stat) + 1, int(state.stat[STAT_TABLE_PAGES])
@@ -254,7 +254,7 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
         count_gone(state, leaves, tables, work.WORK_UNMAP_TABLE)
         return
     first = row << SHIFT_2M
-    if entry & TABLE:  # the shadow MMU only unlinks the tables, and will use them again
+    if entry & TABLE:  # the shadow MMU only unlinks the tables and will reuse them
         entry = ORPHAN
         for at in range(first, first + SPTE_ENT_PER_PAGE):
             if state.l2[at] & TABLE:
@@ -275,7 +275,7 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
 
 @jit
 def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
-    """Install a 2M leaf, over a table if one stands there."""
+    """Install a 2M leaf, in place of a table if there is one."""
     at = (row << SHIFT_2M) | index
     entry = was = int(state.l2[at])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
@@ -297,7 +297,7 @@ def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
 
 @jit_inline_llvm
 def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
-    """Install a 4K leaf in a table that stands."""
+    """Install a 4K leaf in an existing table."""
     at = (row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))
     old = int(state.l1[at])
     if old & PRESENT == 0:
@@ -310,7 +310,7 @@ def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
 
 @jit
 def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
-    """Whether the host maps a page writable now, so that it can be had without a fault; never of a read-only slot.
+    """Whether the host maps a page writable, so that no host fault is needed; never true of a read-only slot.
 
     Kernel: get_user_pages_fast_only() as direct_pte_prefetch_many() calls it; gfn_to_hva_many()
     """
@@ -329,7 +329,7 @@ def prefetch_ptes(state: MmuState, slot: int, row: int, gfn: int) -> None:
     """Map the neighbours of a 4K page that the shadow MMU just mapped, 8 entries in all.
 
     Each run of empty entries is mapped up to its first page that the host does not map writable. A
-    run of which no page can be had so, or that leaves the slot, ends the prefetch.
+    run whose first page is such a page, or that leaves the slot, ends the prefetch.
 
     Kernel: direct_pte_prefetch(), arch/x86/kvm/mmu/mmu.c
     """

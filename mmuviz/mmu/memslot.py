@@ -1,4 +1,4 @@
-"""Memslots: where a gfn lies, and the level at which slot, alignment and host let it be mapped."""
+"""Memslot lookup of a gfn, and the level at which slot, alignment and host allow it to be mapped."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def gfn_to_memslot(state: MmuState, gfn: int) -> int:
 
 @jit_inline_llvm
 def host_page_of(state: MmuState, slot: int, gfn: int) -> int:
-    """Page of the slot's host mapping that stands behind a gfn."""
+    """Page of the slot's host mapping that backs a gfn."""
     return gfn - int(state.slots[slot, SLOT_BASE]) + int(state.slots[slot, SLOT_HVA_OFFSET])
 
 
 @jit_inline_llvm
 def max_mapping_level(state: MmuState, slot: int, gfn: int) -> int:
-    """The highest level at which KVM may map a gfn: whole inside the slot, congruent, huge on the host.
+    """The highest level at which KVM may map a gfn: inside the slot, congruent, huge on the host.
 
     Kernel: kvm_mmu_max_mapping_level(), arch/x86/kvm/mmu/mmu.c; lpage_info, arch/x86/kvm/x86.c
     """

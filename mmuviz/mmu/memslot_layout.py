@@ -1,4 +1,4 @@
-"""Laying out a new memslot: its row in the slot table, its bitmap, its host pages."""
+"""Layout of a new memslot: its row in the slot table, its bitmap, its host pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def append_memslot(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState:
     """Append a memslot to the slot table, with room for its dirty bitmap and host pages.
 
     The host mapping starts at a multiple of 1 GiB and ends with the slot (rounded up to the huge
-    page size for hugetlb), so a transparent huge page fits a region only where all of it is mapped.
+    page size for hugetlb), so a transparent huge page fits a region only if the mapping covers all of it.
 
     Args:
         state: the machine's arrays; not changed.
@@ -66,14 +66,14 @@ def append_memslot(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState:
 
 
 def without_slot(state: MmuState, row: int) -> MmuState:
-    """Take a memslot out of the slot table, with its bitmap and host pages.
+    """Remove a memslot from the slot table, with its bitmap and host pages.
 
     Args:
         state: the machine's arrays; not changed.
         row: row of the slot.
 
     Returns:
-        The state with smaller arrays; the rows behind it point to where theirs lie now.
+        The state with smaller arrays; the rows after it point to the new positions of theirs.
     """
     slots = np.delete(state.slots, row, axis=0)
     bitmap, region = (_part(state, row, column) for column in (layout.SLOT_DIRTY_AT, layout.SLOT_HOST_REGION_AT))
@@ -94,7 +94,7 @@ def without_slot(state: MmuState, row: int) -> MmuState:
 
 
 def _part(state: MmuState, row: int, column: int) -> slice:
-    """What one slot has of the array that a column of the slot table points into."""
+    """The part of an array that belongs to one slot; a column of the slot table points into the array."""
     ends = {
         layout.SLOT_DIRTY_AT: len(state.dirty),
         layout.SLOT_HOST_REGION_AT: len(state.host_region),
@@ -111,7 +111,7 @@ def _extended(array: npt.NDArray[T], more: int) -> npt.NDArray[T]:
 
 
 def materialise_host_pages(state: MmuState, row: int) -> None:
-    """Write down the state of each host page of a populated slot, before one of them changes.
+    """Store the state of each host page of a populated slot, before one of them changes.
 
     Args:
         state: host pages, changed in place.
@@ -128,10 +128,10 @@ def materialise_host_pages(state: MmuState, row: int) -> None:
 
 
 def _mapped_by_pages(slot: I64) -> tuple[int, int]:
-    """The host pages [first, end) behind a slot whose states must be written down, whole regions of them.
+    """Host pages [first, end) of a slot whose states must be stored one by one, in whole regions.
 
-    What lies before the slot in its mapping is never looked at. A transparent huge page says it all
-    for its region, until it is split; only the last, unfinished region has single pages.
+    Pages before the slot in its mapping are never read. A transparent huge page has one state for its
+    region until it is split; only the last, incomplete region has single pages.
     """
     pages = int(slot[layout.SLOT_HOST_PAGES])
     first = pages if slot[layout.SLOT_HOST_LEVEL] == PG_LEVEL_2M else int(slot[layout.SLOT_HVA_OFFSET])

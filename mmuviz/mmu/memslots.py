@@ -1,4 +1,4 @@
-"""Memslots come, move and go: KVM_SET_USER_MEMORY_REGION but for changes of the logging flag."""
+"""Adds, moves and deletes memslots: KVM_SET_USER_MEMORY_REGION except for changes of the logging flag."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot, *, logged: bool) -
     vm.state, vm.l2 = grown, l2
     vm.memslots[slot_id] = memslot
     grown.work[[work.WORK_SLOT_CREATE, work.WORK_SLOT_PAGE]] += [1, memslot.pages]
-    if logged:  # nothing is mapped that would have to be split or protected
+    if logged:  # no mapping exists that would have to be split or protected
         begin_logging(vm, slot_id, vm.row(slot_id))
-    elif vm.config.mmu is Mmu.STAGE2:  # any slot that comes without logging has it freed
+    elif vm.config.mmu is Mmu.STAGE2:  # adding any slot without logging frees it
         grown.stat[layout.STAT_SPLIT_CACHE] = 0
     _limit_mmu_pages(vm)
 
@@ -56,7 +56,7 @@ def _check_overlap(vm: VmArrays, slot_id: int, memslot: Memslot) -> None:
 
 
 def _grown_l2(vm: VmArrays, grown: MmuState, first: int, last: int) -> MmuState | None:
-    """The tables of an L2, if there is one, with rows for the regions first to last."""
+    """The tables of an L2, if there is one, with rows for the regions `first` to `last`."""
     return None if vm.l2 is None else layout.with_regions(share_memslots(vm.l2, grown), first, last)
 
 
@@ -95,19 +95,19 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
 
 
 def _log_zapped_all(vm: VmArrays) -> None:
-    """Log that every mapping goes, which KVM does by new roots, without a word for each entry."""
+    """Log the removal of every mapping, which KVM does by new roots, without an event for each entry."""
     for tables in vm.tables if vm.config.mmu is not Mmu.STAGE2 else ():
         vm.walk(0, len(tables.region_of), partial(log_rows_zapped, tables))
 
 
 def _log_bitmap(vm: VmArrays, state: MmuState, row: int, *, came: bool) -> None:
-    """Log that the pages of a slot's dirty bitmap come, or go, where the slot lies in a state."""
+    """Log that the pages of a slot's dirty bitmap entered or left the dirty log, at the slot's gfns in a state."""
     words = -(-int(state.slots[row, layout.SLOT_END] - state.slots[row, layout.SLOT_BASE]) // BITS_PER_LONG)
     vm.walk(0, words, lambda word: log_bitmap(state, row, int(not came), int(came), word))
 
 
 def _count_zapped_all(vm: VmArrays) -> None:
-    """The statistics after every mapping of the VM went."""
+    """Update the statistics after every mapping of the VM was removed."""
     stat = vm.state.stat
     stat[layout.STAT_PAGES : layout.STAT_TABLE_PAGES + 1] = 0
     vm.reset_tables_above(vm.state)
@@ -146,7 +146,7 @@ def move_memslot(vm: VmArrays, slot_id: int, base_gfn: int) -> None:
 
 
 def _with_slot(state: MmuState, row: int) -> MmuState:
-    """Rows for the regions of one slot."""
+    """Add rows for the regions of one slot."""
     base, end = (int(state.slots[row, column]) for column in (layout.SLOT_BASE, layout.SLOT_END))
     return layout.with_regions(state, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
 
@@ -159,7 +159,7 @@ def check_read_only(vm: VmArrays, slot_id: int, *, value: bool) -> None:
 
 
 def _without(vm: VmArrays, row: int) -> tuple[MmuState, MmuState | None]:
-    """All tables without one slot: empty on x86; on arm64 what the other slots map stands."""
+    """All tables without one slot: empty on x86; on arm64 the other slots' mappings stay."""
     rest = without_slot(vm.state, row)
     if vm.config.mmu is Mmu.STAGE2:
         return rest, None
@@ -177,7 +177,7 @@ def _emptied(vm: VmArrays, rest: MmuState) -> tuple[MmuState, MmuState | None]:
 
 
 def _unmap_slot(vm: VmArrays, row: int) -> None:
-    """arm64 unmaps the slot alone. Kernel: kvm_arch_flush_shadow_memslot(), arch/arm64/kvm/mmu.c."""
+    """arm64 unmaps this slot only. Kernel: kvm_arch_flush_shadow_memslot(), arch/arm64/kvm/mmu.c."""
     base, pages = vm.span(row)
     vm.state.stat[layout.STAT_SPLIT_CACHE] = 0
     vm.unmap(vm.state, base, base + pages)

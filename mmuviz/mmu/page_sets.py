@@ -1,4 +1,4 @@
-"""Pages as recordings name them: lists, strides, turns of vCPUs, bitmaps and ranges."""
+"""Page sets in the form of KVM recordings: lists, strides, turns of vCPUs, bitmaps and ranges."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def bitmap_ranges(words: I64) -> list[list[int]]:
 
 
 def _set_bits(words: npt.NDArray[np.uint64]) -> I64:
-    """Where bits are set, ascending; few words have any."""
+    """Positions of set bits, ascending; few words have any."""
     some = np.flatnonzero(words)
     bits = np.unpackbits(words[some].view(np.uint8), bitorder="little").reshape(-1, BITS_PER_LONG)
     at, bit = np.nonzero(bits)

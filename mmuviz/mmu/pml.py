@@ -1,4 +1,4 @@
-"""Page-modification logging: what the processor notes of writes, and its buffer flushed into the dirty log."""
+"""Page-modification logging: the processor's log of writes, and flushing its buffer into the dirty log."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from mmuviz.mmu.state import (
 
 @jit_inline_exported
 def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
-    """A VM exit: report what the processor logged, newest first before 6.14, oldest first after.
+    """VM exit: report the pages that the processor logged, newest first before 6.14, oldest first from then on.
 
     Kernel: vmx_flush_pml_buffer(), arch/x86/kvm/vmx/vmx.c
     """
     count = state.pml_count[vcpu]
     bitmap = state.conf[CONF_RING] == 0 and state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K
-    region, came = 0, 0  # of pages of one 2M region their cell is brought up to date once
+    region, came = 0, 0  # the cell of a 2M region is updated once for several pages of it
     for each in range(count):
         at = each if state.conf[CONF_PML_OLDEST_FIRST] != 0 else count - 1 - each
         gfn = state.pml[vcpu, at]
@@ -67,7 +67,7 @@ def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
 
 @jit_inline_llvm
 def set_dirty_bit(state: MmuState, gfn: int) -> None:
-    """The processor sets the dirty bit of the leaf that maps gfn."""
+    """Set the dirty bit of the leaf that maps gfn."""
     row = int(state.row_of[gfn >> SHIFT_1G])
     at = (row << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
     if state.l2[at] & TABLE:
@@ -86,7 +86,7 @@ def set_dirty_bit(state: MmuState, gfn: int) -> None:
 
 @jit_inline_llvm
 def note_cpu_dirty(state: MmuState, level: int, old: int, gfn: int) -> None:
-    """KVM does not see it happen."""
+    """Log and count a dirty bit set by the processor, which KVM does not see."""
     note_example(state, EXAMPLE_CPU_DIRTY, level, old, old | DIRTY, gfn)
     note_untraced(state, CPU_DIRTY, level, old, old | DIRTY, gfn, 1)
 
@@ -99,10 +99,10 @@ def pml_is_on(state: MmuState) -> bool:
 
 @jit_inline_llvm
 def set_dirty_or_pml_full(state: MmuState, vcpu: int, gfn: int) -> bool:
-    """A write through a writable leaf whose dirty bit is clear: the processor sets it, PML logs it.
+    """Write through a writable leaf whose dirty bit is clear: the processor sets it, PML logs it.
 
     Returns:
-        Whether the write retired; not where the buffer was full, which is a VM exit before it.
+        Whether the write retired; not if the buffer was full, which causes a VM exit before the write.
 
     Kernel: handle_pml_full(), arch/x86/kvm/vmx/vmx.c
     """

@@ -1,8 +1,8 @@
-"""The alternative of 2020: userspace has every page faulted by a dummy vCPU before logging starts.
+"""The alternative of 2020: userspace lets a dummy vCPU fault in every page before logging starts.
 
 From the series "Split EPT huge pages in advance of dirty logging" (Zhou Jian, 18 Feb 2020), never
 merged: flags of the memslot force the level, and an ioctl calls the fault handler for each page.
-Follows the mail, not recordings. What a fault does to a huge page (zap or split) is the kernel row's.
+Follows the mail, not recordings. The kernel row decides whether a fault zaps or splits a huge page.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int, e
         vcpu: the dummy vCPU.
         slot: index of the memslot.
         level: PG_LEVEL_2M in the first pass, PG_LEVEL_4K in the second.
-        start: gfn to go on from.
+        start: gfn to continue from.
         end: gfn to stop before, in the slot.
 
     Returns:
-        The gfn to go on from; not below `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
     """
     gfn = start
     while gfn < end:
@@ -51,7 +51,7 @@ def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int, e
 
 @jit
 def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> None:
-    """One call of the fault handler, outside of any guest: no exit, no count of page faults."""
+    """One call of the fault handler outside of a guest: no exit, no count of page faults."""
     topup_memory_caches(state, vcpu)
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), 1)
     if host & FAULT_INVALIDATES:
@@ -70,7 +70,7 @@ def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> N
 
 @jit_inline_llvm
 def maps_writable(state: MmuState, row: int, at: int, gfn: int, level: int) -> bool:
-    """Whether a leaf at most of this level maps a gfn writable: then the fault was spurious."""
+    """Whether a leaf at most at this level maps a gfn writable: then the fault was spurious."""
     if state.l2[at] & TABLE:
         return int(state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)]) & WRITABLE != 0
     held = PG_LEVEL_1G if state.l3[row] & PRESENT else PG_LEVEL_2M

@@ -1,4 +1,4 @@
-"""Arming pages for logging: write protection, and clearing dirty bits for PML."""
+"""Arms pages for logging: write protection, and clearing dirty bits for PML."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from mmuviz.mmu.state import (
 
 @jit
 def set_1g(state: MmuState, row: int, word: int) -> None:
-    """Write a 1G leaf, and the bits that its 2M entries repeat."""
+    """Write a 1G leaf, and the copies of its bits in its 2M entries."""
     keep = ~LEAF_BITS
     state.l3[row] = (int(state.l3[row]) & keep) | word
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
@@ -51,7 +51,7 @@ def set_1g(state: MmuState, row: int, word: int) -> None:
 
 @jit_inline_llvm
 def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
-    """Clear bits of a 1G leaf and trace the change, if it is one."""
+    """Clear bits of a 1G leaf and trace the change, if any."""
     old = int(state.l3[row]) & LEAF_BITS
     if old & bits:
         set_1g(state, row, old & ~bits)
@@ -64,7 +64,7 @@ def clear_1g_bits(state: MmuState, row: int, bits: int) -> None:
 
 @jit_inline_llvm
 def clear_2m_bits(state: MmuState, row: int, index: int, bits: int) -> None:
-    """Clear bits of a 2M leaf and trace the change, if it is one."""
+    """Clear bits of a 2M leaf and trace the change, if any."""
     at = (row << SHIFT_2M) | index
     old = int(state.l2[at])
     if old & bits:
@@ -82,7 +82,7 @@ def clear_4k_bits(state: MmuState, first: int, count: int, bits: int, gfn: int) 
     """Clear bits of `count` 4K entries from l1[first], which maps `gfn`; only leaves change.
 
     Returns:
-        How many changed.
+        Number of entries that changed.
 
     Kernel: tdp_mmu_clear_spte_bits(), arch/x86/kvm/mmu/tdp_iter.h
     """
@@ -113,7 +113,7 @@ def note_4k_armed(state: MmuState, old: int, bits: int, gfn: int) -> None:
 
 @jit_inline_llvm
 def clear_4k_bits_unlogged(state: MmuState, first: int, count: int, bits: int, gfn: int) -> int:
-    """clear_4k_bits() where nobody logs events."""
+    """clear_4k_bits() without an event log."""
     keep, changed, lost = 255 & ~bits, 0, 0
     for at in range(first, first + count):
         old = state.l1[at]
@@ -137,13 +137,13 @@ def clear_leaf_bits(
     Args:
         state: page tables, changed in place.
         start: first gfn.
-        end: gfn behind the last.
+        end: gfn after the last.
         levels: mask of levels.
         bits: WRITABLE or DIRTY.
-        entry: of the work, where 4K leaves that change are counted; those that do not at the next.
+        entry: work entry that counts the 4K leaves that change; the next entry counts those that do not.
 
     Returns:
-        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
 
     Kernel: wrprot_gfn_range() and clear_dirty_gfn_range(), arch/x86/kvm/mmu/tdp_mmu.c;
         slot_rmap_write_protect() and __rmap_clear_dirty(), arch/x86/kvm/mmu/mmu.c
@@ -194,8 +194,8 @@ def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, 
 def write_protect_gfn(state: MmuState, gfn: int) -> None:
     """Write-protect the huge leaf that maps a gfn for CLEAR: MMU_WRITABLE goes too.
 
-    So the next write is no case for fast_page_fault(), and the children of a later split are not
-    either. A 2M leaf that logging tracks as it is has its own turn in clear_bits_pt_masked().
+    After that, fast_page_fault() refuses the next write, also to the children of a later split. A 2M leaf
+    that logging tracks whole is armed in clear_bits_pt_masked() instead.
 
     Kernel: write_protect_gfn(), arch/x86/kvm/mmu/tdp_mmu.c (min_level is 2M here)
     """
@@ -218,7 +218,7 @@ def low_bits(count: int) -> int:
 
 @jit
 def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int) -> None:
-    """Arm a 2M leaf that logging tracks whole, if the mask names any page of it. Never merged."""
+    """Arm a 2M leaf that logging tracks as a whole, if the mask names any page of it. Never merged."""
     if mask != 0 and state.l3[row] & TABLE and state.l2[(row << SHIFT_2M) | index] & PRESENT:
         clear_2m_bits(state, row, index, bits)
 
@@ -227,7 +227,7 @@ def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int
 def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> int:
     """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
 
-    Where logging tracks 2M, a 2M leaf is armed whole by any page of it.
+    Where logging tracks 2M, a 2M leaf is armed as a whole by any of its pages.
 
     Args:
         state: page tables, changed in place.
@@ -236,7 +236,7 @@ def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> int
         bits: WRITABLE, or DIRTY where PML logs.
 
     Returns:
-        How many 4K leaves changed.
+        Number of 4K leaves that changed.
 
     Kernel: clear_dirty_pt_masked(), arch/x86/kvm/mmu/tdp_mmu.c
     """

@@ -1,4 +1,4 @@
-"""Driving a VM by a recording's ops, as the program that made the recordings drove KVM."""
+"""Replays a recording's ops on a VM, as the recording program ran them on KVM."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CONTROL_SLOT: Final = 0
 CONTROL_PAGES: Final = 65
 """The recording program's own pages, gfn 0 to 64, in a slot of their own.
 
-Its code is in the first, the pages that an access lists are in those behind it.
+Its code is in the first page; the lists of pages to access are in those after it.
 """
 LIST_ENTRIES: Final = PAGE_BYTES // 8
-"""Listed pages that one of its pages holds."""
+"""Page numbers of a list that one page holds."""
 WITHOUT_SLOT: Final = ("slot", "set_eager_page_split", "ring_collect", "ring_reset")
 """Ops that need no memslot."""
 ZAPS_ALL: Final = ("delslot", "move_slot")
-"""Ops that zap the whole VM, the program's own pages too; recordings hold no events of them."""
+"""Ops that zap the whole VM, the program's own pages included; recordings have no events for them."""
 TOO_LARGE: Final = "needs more memory than this computer has; give fewer pages, accesses or vCPUs"
 
 Op = dict[str, Any]
@@ -39,7 +39,7 @@ Ranges = list[list[int]]
 
 
 class _Figures(NamedTuple):
-    """KVM's statistics at one time, and all table pages, the root among them."""
+    """KVM's statistics at one time, and all table pages, root included."""
 
     counters: Counters
     tables: int
@@ -53,17 +53,17 @@ D = TypeVar("D", bound=Drivable)
 
 
 class Replay(Generic[D]):
-    """One recording's ops on one VM; `steps()` gives the model's own `after` of each.
+    """Runs one recording's ops on one VM; `steps()` yields the model's own `after` of each.
 
     Attributes:
         recording: the checked recording.
         several: whether it has several slots.
-        vm: the VM, whose events must be recorded if the answers are to have any.
-        memslots: the recording's slots by id, as they are now.
+        vm: the VM; it must record events if the answers are to contain them.
+        memslots: the recording's current slots, by id.
     """
 
     def __init__(self, recording: CheckedRecording, vm: D, tracepoints: frozenset[str] = TRACEPOINTS) -> None:
-        """Give the VM the recording program's own slot.
+        """Add the recording program's own slot to the VM.
 
         Args:
             recording: checked recording.
@@ -84,17 +84,17 @@ class Replay(Generic[D]):
 
     @property
     def memslot(self) -> Memslot | None:
-        """The one slot of a recording of schema kvm-recording/1, if it is there."""
+        """The slot of a recording of one slot; None while it does not exist."""
         return self.memslots.get(TEST_SLOT)
 
     def steps(self) -> Iterator[dict[str, Any]]:
-        """Carry the ops out, one a step.
+        """Run the ops, one per step.
 
         Yields:
             The model's `after` of the op.
 
         Raises:
-            MmuvizError: an op that KVM or the recording's form refuses, led by its index.
+            MmuvizError: KVM or the recording's form refuses an op; the message begins with its index.
         """
         for index, op in enumerate(self.recording.ops):
             try:
@@ -103,7 +103,7 @@ class Replay(Generic[D]):
                 raise InputError(f"op {index} ({op['op']}): {error}") from error
 
     def step(self, op: Op) -> dict[str, Any]:
-        """Carry one op out.
+        """Run one op.
 
         Args:
             op: a checked op.
@@ -138,13 +138,13 @@ class Replay(Generic[D]):
         return after | event_fields(events, self.tracepoints)
 
     def run_op(self, op: Op) -> Ranges | None:
-        """Carry one op out by the method of its name.
+        """Run one op by the method of the same name.
 
         Args:
             op: a checked op.
 
         Returns:
-            Dirty pages, where the op returns any.
+            Dirty pages, if the op returns any.
         """
         method: Callable[[Op], Ranges | None] = getattr(self, op["op"])
         return method(op)
@@ -163,7 +163,7 @@ class Replay(Generic[D]):
             offsets: int64[n], pages counted from its start.
 
         Raises:
-            InputError: a page outside the slot, or no such slot.
+            InputError: a page is outside the slot, or the slot does not exist.
         """
         memslot = self._memslot(slot_id)
         outside = (offsets < 0) | (offsets >= memslot.pages)
@@ -181,7 +181,7 @@ class Replay(Generic[D]):
     # Memslots
 
     def slot(self, op: Op) -> None:
-        """Add a slot; with the first one the counters begin, the program's own pages mapped by then."""
+        """Add a slot; the first one maps the program's own pages and starts the counters."""
         slot_id, memslot = slot_of(op), memslot_of(op)
         first = not self.memslots and not (self.several and self._begun)
         self.vm.add_memslot(slot_id, memslot, logged=op.get("logged", False))
@@ -226,13 +226,13 @@ class Replay(Generic[D]):
         self.access(vcpus, self.slot_gfns(slot_of(op), offsets), write=True)
 
     def _listed(self, op: Op) -> I64:
-        """The gfns of an access; the program runs, and reads its list, before the first of them."""
+        """The gfns of an access; the program's code and its list of pages are fetched first."""
         gfns = self.slot_gfns(slot_of(op), pages_of(op["pages"]))
         self._fetch_program(op["vcpu"], len(op["pages"]) if isinstance(op["pages"], list) else 0)
         return gfns
 
     def _fetch_program(self, vcpu: int, listed: int) -> None:
-        """The program's code, and the pages that hold its list, fault in again after everything was zapped."""
+        """Fault in the program's code and list pages again after everything was zapped."""
         if not self.several or not self._unmapped:
             return
         touched = [page for page in range(1 + -(-listed // LIST_ENTRIES)) if page in self._unmapped]
@@ -240,7 +240,7 @@ class Replay(Generic[D]):
         self._unmapped -= set(touched)
 
     def access(self, vcpus: int | I64, gfns: I64, *, write: bool) -> None:
-        """Run the guest; while a ring is full, harvest all rings, reset them and go on.
+        """Run the guest; whenever a ring is full, harvest and reset all rings and continue.
 
         Args:
             vcpus: the vCPU, or int64[n] the vCPU of each access.
@@ -302,7 +302,7 @@ class Replay(Generic[D]):
         """Harvest every vCPU's ring.
 
         Returns:
-            The dirty pages; in a recording of several slots each range has its slot before it.
+            The dirty pages; in a recording of several slots each range begins with its slot id.
         """
         found = self.vm.collect_dirty_rings() + self._harvested
         self._harvested = []
@@ -341,7 +341,7 @@ def slot_of(op: Op) -> int:
 
 
 def replay_of(recording: CheckedRecording, tracepoints: frozenset[str] = TRACEPOINTS) -> Replay[Vm]:
-    """A replay on a VM of its own.
+    """Create a replay with a VM of its own.
 
     Args:
         recording: checked recording.
@@ -356,7 +356,7 @@ def replay_document(document: dict[str, Any]) -> dict[str, Any]:
     """Replay a recording.
 
     Args:
-        document: a recording; the `after` of its ops, if any, is not looked at.
+        document: a recording; the `after` of its ops, if any, is ignored.
 
     Returns:
         The same document with the model's own `after` of every op.

@@ -1,7 +1,7 @@
 """Eager splitting through the reverse maps: the shadow MMU of an L2 (from 6.0), and two series.
 
-Follows source, not recordings. Each gfn has one leaf here (L1 maps L2, or a guest its own memory,
-1:1 by pages of 1 GiB), so a reverse map holds one entry and no pte_list_desc is taken out.
+Follows the source, not recordings. Each gfn has one leaf here (L1 maps L2, or a guest its own memory,
+1:1 by pages of 1 GiB), so a reverse map holds one entry and no pte_list_desc is used.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MIN_FREE_MMU_PAGES: Final = 5
 
 @jit_inline_llvm
 def may_split(state: MmuState) -> bool:
-    """Whether shadow pages are left; where not, the split ends with -ENOSPC and the page stays huge.
+    """Whether shadow pages are left; if not, the split ends with -ENOSPC and the page stays huge.
 
     Kernel: shadow_mmu_try_split_huge_page(), arch/x86/kvm/mmu/mmu.c
     """
@@ -61,7 +61,7 @@ def may_split(state: MmuState) -> bool:
 
 @jit
 def shadow_split_2m(state: MmuState, row: int, index: int) -> None:
-    """Split a 2M leaf of the shadow MMU; a table that was unlinked there is used again, empty.
+    """Split a 2M leaf of the shadow MMU; a table that was unlinked there before is reused, empty.
 
     Kernel: shadow_mmu_split_huge_page(), arch/x86/kvm/mmu/mmu.c
     """
@@ -70,7 +70,7 @@ def shadow_split_2m(state: MmuState, row: int, index: int) -> None:
     old = entry & LEAF_BITS
     take_split_cache(state)
     if entry & ORPHAN:
-        state.stat[STAT_SPLIT_CACHE] += 1  # found in the hash: nothing was taken out
+        state.stat[STAT_SPLIT_CACHE] += 1  # found in the hash: no object was taken
     else:
         account_table(state, 1)
     first = at << SHIFT_2M
@@ -88,8 +88,8 @@ def shadow_split_2m(state: MmuState, row: int, index: int) -> None:
 def shadow_split_1g(state: MmuState, row: int) -> None:
     """Split a 1G leaf of the shadow MMU.
 
-    A table that was unlinked there is used again with the empty 2M tables that it still points to:
-    their pages are unmapped by it, so the TLBs are flushed; they fault again.
+    A table that was unlinked there before is reused with the empty 2M tables that it still points to.
+    This unmaps their pages, so the TLBs are flushed and the pages fault again.
 
     Kernel: shadow_mmu_split_huge_page() and __link_shadow_page(), arch/x86/kvm/mmu/mmu.c
     """
@@ -125,17 +125,17 @@ def shadow_split_1g(state: MmuState, row: int) -> None:
 def split_rmaps_of_level(
     state: MmuState, start: int, end: int, level: int, entry: int = work.WORK_SPLIT_ENABLE_2M
 ) -> int:
-    """Split the leaves of one level in [start, end): the entry that maps `start` to that of `end` - 1.
+    """Split the leaves of one level, from the entry that maps `start` to the one that maps `end` - 1.
 
     Args:
         state: page tables of the shadow MMU, changed in place.
         start: first gfn.
-        end: gfn behind the last; at `start`, a leaf that begins before is split.
+        end: gfn after the last; if it equals `start`, a leaf that begins before it is split.
         level: PG_LEVEL_1G or PG_LEVEL_2M.
-        entry: of the work, where splits of 2M are counted; those of 1G at the next.
+        entry: work entry that counts splits of 2M; the next entry counts those of 1G.
 
     Returns:
-        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
 
     Kernel: walk_slot_rmaps(), arch/x86/kvm/mmu/mmu.c
     """
@@ -164,7 +164,7 @@ def split_rmaps_of_level(
 
 @jit_inline_exported
 def end_split_call(state: MmuState) -> None:
-    """A call of kvm_mmu_try_split_huge_pages() ends: shadow-eager-v1 frees its caches."""
+    """End a call of kvm_mmu_try_split_huge_pages(): shadow-eager-v1 frees its caches."""
     if state.conf[CONF_SPLIT_CACHES] == CACHES_A_CALL:
         state.stat[STAT_SPLIT_CACHE] = 0
         state.stat[STAT_SPLIT_DESCS] = 0
@@ -172,7 +172,7 @@ def end_split_call(state: MmuState) -> None:
 
 @jit
 def shadow_try_split_huge_pages(state: MmuState, start: int, end: int) -> None:
-    """Both passes over a short range, as CLEAR has it: first every 1G leaf, then every 2M leaf.
+    """Both passes over the short range of a CLEAR: first every 1G leaf, then every 2M leaf.
 
     Kernel: kvm_shadow_mmu_try_split_huge_pages(), arch/x86/kvm/mmu/mmu.c
     """

@@ -1,4 +1,4 @@
-"""Replacing one huge leaf by a table of 512 leaves one level down."""
+"""Replaces one huge leaf by a table of 512 leaves one level below."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from mmuviz.mmu.state import (
 SPLIT_CACHE_OBJECTS: Final = 40
 """Tables, and headers, that a VM-wide split cache holds. Kernel: KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE."""
 SPLIT_DESC_CACHE_OBJECTS: Final = SPTE_ENT_PER_PAGE + 1 + SPLIT_CACHE_OBJECTS
-"""pte_list_descs that split_desc_cache holds: 553, filled again below 513."""
+"""pte_list_descs that split_desc_cache holds: 553, refilled below 513."""
 
 
 @jit_inline_llvm
 def account_table(state: MmuState, tables: int) -> None:
-    """Count table pages that were linked (or freed, where negative).
+    """Count table pages that were linked (or freed, if negative).
 
     Kernel: tdp_account_mmu_page(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -62,7 +62,7 @@ def account_table(state: MmuState, tables: int) -> None:
 
 @jit_inline_llvm
 def account_table_above(state: MmuState) -> None:
-    """Count a root, or a table that covers the first 512 GiB: the recordings leave them out."""
+    """Count a root or the table of the first 512 GiB, which recordings leave out."""
     state.stat[STAT_TABLES_ABOVE] += 1
     if state.conf[CONF_TDP_MMU] == 0:
         state.stat[STAT_SHADOW_PAGES] += 1
@@ -70,12 +70,12 @@ def account_table_above(state: MmuState) -> None:
 
 @jit
 def split_2m(state: MmuState, row: int, index: int) -> None:
-    """Split the 2M leaf of a row's entry: 512 4K leaves inherit its bits, so none becomes writable.
+    """Split the 2M leaf of a row's entry: 512 4K leaves inherit its bits, so no page becomes writable.
 
     Args:
         state: page tables, changed in place.
         row: row of the 1 GiB region.
-        index: entry at 2M, 0 to 511.
+        index: 2M entry, 0 to 511.
 
     Kernel: tdp_mmu_split_huge_page(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -95,7 +95,7 @@ def split_2m(state: MmuState, row: int, index: int) -> None:
 
 @jit_inline_llvm
 def note_split_2m(state: MmuState, old: int, gfn: int) -> None:
-    """Count a split of a 2M leaf and what its cell has now."""
+    """Count a split of a 2M leaf and update its cell."""
     state.stat[STAT_SPLITS] += 1
     count_2m(state, gfn, old, TABLE)
     count_4k(state, gfn, SPTE_ENT_PER_PAGE, 0, old)
@@ -104,7 +104,7 @@ def note_split_2m(state: MmuState, old: int, gfn: int) -> None:
 
 @jit_inline_llvm
 def note_split_1g(state: MmuState, old: int, gfn: int) -> None:
-    """Count a split of a 1G leaf and what its cells have now."""
+    """Count a split of a 1G leaf and update its cells."""
     state.stat[STAT_SPLITS] += 1
     count_1g(state, gfn, old, TABLE)
     count_children_2m(state, gfn, 0, old)
@@ -135,9 +135,9 @@ def split_1g(state: MmuState, row: int) -> None:
 def take_split_cache(state: MmuState) -> None:
     """Take one table from the VM-wide caches of eager splitting, if the kernel row has them.
 
-    Topping them up drops mmu_lock. Follows source and the facts on the series, not recordings.
+    Topping them up drops mmu_lock. Follows the source and the posted series, not recordings.
 
-    Kernel: topup_split_caches(), arch/x86/kvm/mmu/mmu.c; split_desc_cache only where there are rmaps
+    Kernel: topup_split_caches(), arch/x86/kvm/mmu/mmu.c; split_desc_cache only with rmaps
     """
     if state.conf[CONF_SPLIT_CACHES] == CACHES_NONE:
         return
@@ -155,19 +155,19 @@ def try_split_huge_pages(
 ) -> int:
     """Split every huge leaf of [start, end) down to a level, pre-order: a 1G leaf, then its 2M leaves.
 
-    The walk begins at the entry that maps `start` and goes on while an entry begins below `end`;
+    The walk begins at the entry that maps `start` and continues while an entry begins below `end`;
     so an empty range inside a huge page splits it, and one at its first page does not (the
     off-by-one of CLEAR before 6.8 follows from that).
 
     Args:
         state: page tables, changed in place.
         start: first gfn.
-        end: gfn behind the last.
+        end: gfn after the last.
         target: PG_LEVEL_4K, or PG_LEVEL_2M where logging tracks 2M.
-        entry: of the work, where splits of 2M are counted; those of 1G at the next.
+        entry: work entry that counts splits of 2M; the next entry counts those of 1G.
 
     Returns:
-        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
 
     Kernel: kvm_tdp_mmu_try_split_huge_pages(), arch/x86/kvm/mmu/tdp_mmu.c
     """
@@ -176,7 +176,7 @@ def try_split_huge_pages(
         base = region << SHIFT_1G
         if base >= end:
             return end
-        if end - start > BITS_PER_LONG and log_is_low(state):  # a mask of CLEAR is never cut short
+        if end - start > BITS_PER_LONG and log_is_low(state):  # a CLEAR mask is never split up
             return max(base, start)
         row = int(state.row_of[region])
         region += 1

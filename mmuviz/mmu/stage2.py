@@ -1,8 +1,8 @@
 """arm64: write protection first, then splitting, each block by break-before-make.
 
-Follows source (arch/arm64/kvm/mmu.c and hyp/pgtable.c of 6.12), not recordings. The guest's tables
-have four levels, as on x86; events name what the tables became in the TDP MMU's words, though arm64
-has no such tracepoints, and no dirty bit: a leaf that was ever writable keeps DIRTY.
+Follows the source (arch/arm64/kvm/mmu.c and hyp/pgtable.c of 6.12), not recordings. The guest's tables
+have four levels, as on x86. Events describe the changes in the TDP MMU's terms, although arm64 has no
+such tracepoints. It has no dirty bit either: a leaf that was ever writable keeps DIRTY.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def cache_capacity(chunk_pages: int) -> int:
 
 @jit
 def stage2_split(state: MmuState, start: int, end: int, entry: int = work.WORK_SPLIT_ENABLE_2M) -> int:
-    """Split every block of [start, end), chunk by chunk; the cache is filled before a chunk if it lacks any.
+    """Split every block of [start, end), chunk by chunk; the cache is refilled before a chunk unless it is full.
 
     Args:
         state: stage-2 tables, changed in place.
         start: first gfn.
-        end: gfn behind the last.
-        entry: of the work, where splits of 2M are counted; those of 1G at the next.
+        end: gfn after the last.
+        entry: work entry that counts splits of 2M; the next entry counts those of 1G.
 
     Returns:
-        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
 
     Kernel: kvm_mmu_split_huge_pages(), arch/arm64/kvm/mmu.c
     """
@@ -84,8 +84,8 @@ def stage2_split(state: MmuState, start: int, end: int, entry: int = work.WORK_S
 def split_chunk(state: MmuState, row: int, first: int, last: int, entry: int) -> None:
     """Split the blocks that map pages first to last of one 1 GiB row.
 
-    A 1G block goes straight to 4K where the cache holds all tables for it, broken once; else it goes
-    to 2M, and the walk goes on to the 2M blocks of the chunk. Each break is one TLBI by address.
+    A 1G block is broken once and split straight to 4K if the cache holds all tables for it. Otherwise it is
+    split to 2M, and the walk continues with the 2M blocks of the chunk. Each break is one TLBI by address.
 
     Kernel: stage2_split_walker() and stage2_try_break_pte(), arch/arm64/kvm/hyp/pgtable.c
     """
@@ -112,15 +112,15 @@ def split_chunk(state: MmuState, row: int, first: int, last: int, entry: int) ->
 
 @jit
 def stage2_enable_log_dirty_pt_masked(state: MmuState, start: int, end: int, verb: int) -> None:
-    """Arm the pages of one mask: protect all from its first to its last, whole blocks among them.
+    """Arm the pages of one mask: protect all pages from its first to its last, blocks included.
 
     Under initially-all-set the blocks are split afterwards, so their children stay protected.
 
     Args:
         state: stage-2 tables, changed in place.
         start: gfn of the mask's lowest bit.
-        end: gfn behind that of its highest bit.
-        verb: of the work, the entry of a word.
+        end: gfn after that of its highest bit.
+        verb: work entry of a word.
 
     Kernel: kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/arm64/kvm/mmu.c
     """

@@ -1,6 +1,6 @@
 """arm64: the stage-2 abort, mapping by break-before-make, and unmapping.
 
-Follows source (arch/arm64/kvm/mmu.c and hyp/pgtable.c of 6.12), not recordings. There is no lockless
+Follows the source (arch/arm64/kvm/mmu.c and hyp/pgtable.c of 6.12), not recordings. There is no lockless
 path: a write-protection fix takes mmu_lock for read, like every other abort.
 """
 
@@ -57,9 +57,9 @@ STAGE2_READ_ONLY: Final = PRESENT
 def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, write: int) -> tuple[int, int]:
     """Handle one stage-2 abort.
 
-    While logging, only the faulting 4K is mapped, and a read maps it read-only. A fault at the size
-    that stands only relaxes its permissions. After logging, a write to a protected 4K page maps the
-    whole block again where slot, alignment and host let it.
+    While logging, only the faulting 4K page is mapped, read-only by a read. A fault at the level of the
+    existing leaf only relaxes its permissions. After logging, a write to a protected 4K page maps the
+    whole block again if slot, alignment and host allow it.
 
     Args:
         state: changed in place.
@@ -70,7 +70,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
         write: 1 for a write.
 
     Returns:
-        What fault_host_page() said, and the PATH; with FAULT_INVALIDATES nothing is mapped yet.
+        The result of fault_host_page(), and the PATH_…; with FAULT_INVALIDATES nothing is mapped yet.
 
     Kernel: user_mem_abort(), arch/arm64/kvm/mmu.c
     """
@@ -106,7 +106,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
 
 @jit_inline_llvm
 def level_of(state: MmuState, gfn: int) -> int:
-    """Level of the leaf that maps a gfn which some leaf maps."""
+    """Level of the leaf that maps a mapped gfn."""
     row = int(state.row_of[gfn >> SHIFT_1G])
     if state.l3[row] & PRESENT:
         return PG_LEVEL_1G
@@ -116,7 +116,7 @@ def level_of(state: MmuState, gfn: int) -> int:
 
 @jit_inline_source
 def relax_perms(state: MmuState, gfn: int, level: int) -> None:
-    """Make the leaf of a level that maps a gfn writable where it stands; a local TLBI follows.
+    """Make the existing leaf of a gfn at a level writable; a local TLBI follows.
 
     Kernel: kvm_pgtable_stage2_relax_perms(), arch/arm64/kvm/hyp/pgtable.c
     """
@@ -132,7 +132,7 @@ def relax_perms(state: MmuState, gfn: int, level: int) -> None:
 
 @jit
 def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word: int, host_level: int) -> int:
-    """Map a gfn at a level: blocks on the way and what stands there are broken first; returns the PATH.
+    """Map a gfn at a level, breaking blocks on the way and the old entry first; returns the PATH_….
 
     Kernel: stage2_map_walker(), arch/arm64/kvm/hyp/pgtable.c
     """
@@ -177,10 +177,10 @@ def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word:
 
 @jit
 def stage2_unmap(state: MmuState, start: int, end: int) -> int:
-    """Unmap [start, end): blocks go whole, and a table that is empty then goes too; a TLBI each.
+    """Unmap [start, end): whole blocks, and tables that become empty; one TLBI each.
 
     Returns:
-        The gfn to go on from; at least `end` when done, less when the event log wants emptying.
+        The gfn to continue from; at least `end` when done, less when the event log must be emptied.
 
     Kernel: kvm_pgtable_stage2_unmap(), arch/arm64/kvm/hyp/pgtable.c
     """
@@ -250,7 +250,7 @@ def is_empty_row(state: MmuState, row: int) -> bool:
 
 @jit
 def free_512g(state: MmuState, at: int) -> None:
-    """Free the table of a 512 GiB that maps nothing any more."""
+    """Free the table of a 512 GiB region if it maps nothing any more."""
     for row in range(state.region_of.shape[0]):
         if state.region_of[row] >> (SHIFT_512G - SHIFT_1G) == at and state.l3[row] != 0:
             return

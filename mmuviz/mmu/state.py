@@ -4,12 +4,12 @@ Guest memory is held in rows of 1 GiB, one row for each 1 GiB region that a mems
 has one byte at 1G, 512 bytes at 2M and 262,144 bytes at 4K; memory that was never touched is never
 committed by the host. A byte is an SPTE:
 
-* none is 0; a leaf has PRESENT and some of WRITABLE, MMU_WRITABLE, DIRTY;
-* TABLE marks an entry that points to a table one level down; a 4K byte is not 0 only under one;
-* IN_1G marks the 2M entries under a 1G leaf, which repeat its bits, so that a guest access looks
-  at one byte (huge) or two (4K);
-* ORPHAN marks an entry whose table the shadow MMU unlinked and will use again;
-* LINKED, with ORPHAN at 2M, says that the entry still points to it inside an unlinked 1G table.
+* an empty entry is 0; a leaf has PRESENT and some of WRITABLE, MMU_WRITABLE, DIRTY;
+* TABLE marks an entry that points to a table one level down; a 4K byte is nonzero only below one;
+* IN_1G marks the 2M entries under a 1G leaf, which repeat its bits, so that a guest access reads
+  one byte (huge) or two (4K);
+* ORPHAN marks an entry whose table the shadow MMU unlinked and will reuse;
+* LINKED, with ORPHAN at 2M, says that the entry still points to that table inside an unlinked 1G table.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ U8 = npt.NDArray[np.uint8]
 PRESENT: Final = 1
 WRITABLE: Final = 2
 WRITABLE_SHIFT: Final = 1
-"""WRITABLE shifted right by so many bits is PRESENT."""
+"""WRITABLE >> WRITABLE_SHIFT == PRESENT."""
 MMU_WRITABLE: Final = 4
 DIRTY: Final = 8
 TABLE: Final = 16
@@ -38,10 +38,10 @@ ORPHAN: Final = 64
 LINKED: Final = 128
 LEAF_BITS: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY
 SPTE_WRITABLE: Final = LEAF_BITS
-"""What make_spte() installs where guest and host may write."""
+"""The SPTE that make_spte() installs where guest and host may write."""
 SPTE_READ_ONLY: Final = PRESENT
 
-# Columns of `MmuState.slots`, one row a memslot.
+# Columns of `MmuState.slots`, one row per memslot.
 SLOT_BASE: Final = 0
 SLOT_END: Final = 1
 SLOT_LOGGING: Final = 2
@@ -61,7 +61,7 @@ SLOT_DIRTY_PAGES: Final = 15
 SLOT_UNREPORTED_PAGES: Final = 16
 SLOT_COLUMNS: Final = 17
 
-# Entries of `MmuState.conf`: what was chosen when the VM was created, and eager_page_split.
+# Entries of `MmuState.conf`: the configuration from the VM's creation, and eager_page_split.
 CONF_RING: Final = 0
 CONF_MANUAL: Final = 1
 CONF_INIT_SET: Final = 2
@@ -95,16 +95,16 @@ CONF_FOCUS_END: Final = 29
 CONF_CELL_SHIFT: Final = 30
 CONF_ENTRIES: Final = 31
 NOT_LINEAR: Final = -1
-"""CONF_LINEAR where rows do not follow each other as their regions do; else the gfn of l1[0]."""
+"""CONF_LINEAR where the rows' regions are not consecutive; otherwise it is the gfn of l1[0]."""
 
 # Values of CONF_LOG.
 LOG_NOTHING: Final = 0
 LOG_TRACED: Final = 1
-"""What KVM's tracepoints would say."""
+"""Events of KVM's tracepoints."""
 LOG_ALL: Final = 2
-"""That, and every change of an entry or of the dirty log that no tracepoint tells of."""
+"""Those, and every change of an entry or of the dirty log that no tracepoint reports."""
 
-# Values of CONF_SPLITTER: who splits eagerly, if eager_page_split is on.
+# Values of CONF_SPLITTER: the code that splits eagerly if eager_page_split is on.
 SPLITTER_NONE: Final = 0
 SPLITTER_TDP: Final = 1
 SPLITTER_RMAP: Final = 2
@@ -135,11 +135,11 @@ STAT_SPLIT_CACHE: Final = 18
 STAT_SPLIT_DESCS: Final = 19
 STAT_SPLIT_TOPUPS: Final = 20
 STAT_SPLITS_REFUSED: Final = 21
-STAT_ZAP_FIRST: Final = 22  # with the next: what the other tables of a nested VM must still zap
+STAT_ZAP_FIRST: Final = 22  # with the next: the range that the other tables of a nested VM must still zap
 STAT_ZAP_END: Final = 23
 STAT_ZAP_FLUSHED: Final = 24
 STAT_TABLES_COLLAPSED: Final = 25
-STAT_STAMP: Final = 26  # what the caller wants events marked with: a time, or nothing
+STAT_STAMP: Final = 26  # the caller's stamp on events: a time, or 0
 STAT_WHO: Final = 27  # a vCPU's number, or USERSPACE
 STAT_SPLITS: Final = 28
 STAT_ZAPS: Final = 29
@@ -147,18 +147,18 @@ STAT_EXAMPLES: Final = 30  # rows of `examples` written so far
 STAT_MMIO_EXITS: Final = 31
 STAT_ENTRIES: Final = 32
 USERSPACE: Final = -1
-"""STAT_WHO while the thread that calls ioctls acts, or the host."""
+"""STAT_WHO for actions of the ioctl thread or of the host."""
 
 PML_ENTITY_NUM: Final = 512
 """Entries of a vCPU's PML buffer. Kernel: arch/x86/kvm/vmx/vmx.h."""
 
-# Columns of `MmuState.ring_at`, one row a vCPU.
+# Columns of `MmuState.ring_at`, one row per vCPU.
 RING_DIRTY_INDEX: Final = 0
 RING_HARVEST_INDEX: Final = 1
 RING_RESET_INDEX: Final = 2
 RING_SLOT_SHIFT: Final = 40
 
-# Columns of `MmuState.log`, one row a run of events.
+# Columns of `MmuState.log`, one row per run of events.
 LOG_CODE: Final = 0
 LOG_GFN: Final = 1
 LOG_STRIDE: Final = 2
@@ -170,7 +170,7 @@ LOG_ROOM: Final = 270_000
 """Rows that the largest single step can write: a 1G table of single 4K entries zapped at once."""
 LOG_ROWS: Final = 1 << 20
 
-# What a compiled loop stopped for.
+# Reasons for which a compiled loop stops.
 DONE: Final = 0
 STOP_LOG_FULL: Final = 1
 STOP_RING_FULL: Final = 2
@@ -187,20 +187,20 @@ class MmuState(NamedTuple):
         l3: uint8[rows], SPTEs at 1G.
         l2: uint8[rows * 512], SPTEs at 2M.
         l1: uint8[rows * 262144], SPTEs at 4K.
-        dirty: int64[words], KVM's own dirty bitmaps, one slot after another, 64 pages a word.
+        dirty: int64[words], KVM's own dirty bitmaps, one slot after another, 64 pages per word.
         slots: int64[slots, SLOT_COLUMNS], in order of creation.
         conf: int64[CONF_ENTRIES].
-        stat: int64[STAT_ENTRIES]; `work` int64[WORK_ENTRIES], what the kernel's code did, see mmuviz/mmu/work.py.
+        stat: int64[STAT_ENTRIES]; `work` int64[WORK_ENTRIES], counts of the kernel's work, see mmuviz/mmu/work.py.
         pml: int64[vcpus, 512] gfns; `pml_count` int64[vcpus].
         ring: int64[vcpus, entries], slot id << 40 | page offset; `ring_at` int64[vcpus, 3].
         cache: int64[vcpus], objects in the vCPU's page-table caches.
         host_region: uint8, host mapping of a 2 MiB (1 GiB for hugetlb_1g) region.
-        host_page: uint8, two bits a host page, where a region is mapped by single pages.
+        host_page: uint8, two bits per host page, for regions that are mapped by 4K pages.
         log: int64[rows, LOG_COLUMNS], runs of events (code, first gfn, stride, count, stamp, who); no rows: not
             recorded.
         cells: int64[cells, CELL_COLUMNS], see mmuviz/mmu/cells.py; none: not counted.
-        dirty_cells: the same array, where dirty pages are counted: L1 marks pages of the memory whose cells are L2's.
-        cell_changed: uint8[cells], 1 where a row of either changed since somebody looked.
+        dirty_cells: the array that counts dirty pages: `cells`; in a nested VM also L1's, which has no `cells`.
+        cell_changed: uint8[cells], 1 where a row of either changed since the last reading.
         cell_row: int32[2**18], the number of a 1 GiB region in the order of the cells; none: not counted.
         examples: int64[EXAMPLES, EXAMPLE_COLUMNS], see mmuviz/mmu/examples.py; none: not kept.
     """
@@ -271,7 +271,7 @@ def new_state(vcpus: int, ring_entries: int, *, record: bool) -> MmuState:
 
 
 def with_regions(state: MmuState, first: int, last: int) -> MmuState:
-    """Give each 1 GiB region from first to last a row, keeping the rows that stand.
+    """Add a row for each 1 GiB region from first to last that has none.
 
     Args:
         state: page tables; not changed.
@@ -279,7 +279,7 @@ def with_regions(state: MmuState, first: int, last: int) -> MmuState:
         last: last region, inclusive.
 
     Returns:
-        The state with larger arrays, or the same where no row was missing.
+        The state with larger arrays, or the same if no row was missing.
 
     Raises:
         MemoryError: there is no address space for them.

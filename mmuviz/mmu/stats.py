@@ -1,4 +1,4 @@
-"""Memory that the VM's MMU costs the host, each part its own figure, in bytes."""
+"""Host memory that the VM's MMU takes, part by part, in bytes."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ RMAP_HEAD_BYTES: Final = 8
 DIRTY_GFN_BYTES: Final = 16
 """sizeof(struct kvm_dirty_gfn), include/uapi/linux/kvm.h."""
 PTE_LIST_DESC_CACHE_OBJECTS: Final = 40
-"""KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE; none is taken out, since each gfn has one leaf here."""
+"""KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE; none is used, since each gfn has one leaf here."""
 POINTER_BYTES: Final = 8
 """split_desc_cache holds so many objects that their pointers have an array of their own."""
 BITMAPS_PER_SLOT: Final = 2
-"""KVM allocates a dirty bitmap double: kvm_second_dirty_bitmap()."""
+"""KVM allocates two dirty bitmaps per slot: kvm_second_dirty_bitmap()."""
 
 
 class MemoryOverhead(NamedTuple):
     """Bytes of host memory that mapping and logging take.
 
     Attributes:
-        table_bytes: page-table pages, the root and the tables at 512G among them.
-        header_bytes: one struct kvm_mmu_page a table; none on arm64.
-        vcpu_cache_bytes: objects that wait in the vCPUs' kvm_mmu_memory_caches.
-        split_cache_bytes: objects that wait in the VM-wide split caches (nested from 6.0, arm64 from
+        table_bytes: page-table pages, the root and the tables at 512G included.
+        header_bytes: one struct kvm_mmu_page per table; none on arm64.
+        vcpu_cache_bytes: objects in the vCPUs' kvm_mmu_memory_caches.
+        split_cache_bytes: objects in the VM-wide split caches (nested from 6.0, arm64 from
             6.5, series); none in the TDP MMU as merged.
-        rmap_bytes: reverse-map heads of the shadow MMU; beside the TDP MMU from the first L2 on. A
-            pte_list_desc more is taken only for a gfn with more than one leaf, which none has here.
+        rmap_bytes: reverse-map heads of the shadow MMU; with the TDP MMU, from the first L2 on. A further
+            pte_list_desc is needed only for a gfn with more than one leaf, and no gfn has that here.
         dirty_bitmap_bytes: bitmaps of the slots that are logged.
         ring_bytes: dirty rings of all vCPUs.
     """
@@ -92,7 +92,7 @@ def dirty_bitmap_bytes(pages: int) -> int:
 
 
 def split_cache_bytes(state: MmuState, header: int) -> int:
-    """VM-wide split caches as they are: tables with their headers, descs and the array that points to them.
+    """Bytes of the VM-wide split caches now: tables with headers, descs and the array that points to them.
 
     Kernel: split_shadow_page_cache, split_page_header_cache, split_desc_cache of struct kvm_arch (x86);
         split_page_cache of struct kvm_s2_mmu (arm64)
@@ -103,7 +103,7 @@ def split_cache_bytes(state: MmuState, header: int) -> int:
 
 
 def split_caches_full(state: MmuState) -> int:
-    """VM-wide split caches right after they were filled; 0 if they never were."""
+    """Bytes of the VM-wide split caches when full; 0 if they were never filled."""
     if not state.stat[STAT_SPLIT_TOPUPS]:
         return 0
     if state.conf[CONF_STAGE2]:
@@ -151,7 +151,7 @@ def overhead_peak(state: MmuState, before: MemoryOverhead) -> MemoryOverhead:
 
     Args:
         state: the machine's arrays.
-        before: the peak up to the last look.
+        before: the peak up to the last call.
 
     Returns:
         Each part's own peak in bytes; parts may have peaked at different times.

@@ -1,7 +1,7 @@
-"""What an ioctl of dirty logging does, as a sequence of steps that a consumer may let time pass between.
+"""Ioctls of dirty logging as sequences of steps, between which a consumer can let time pass.
 
-Each ioctl is a generator of Steps. The consumer carries out the walks, and the generator trusts that nobody
-else changes a memslot before it is exhausted. A consumer without a clock exhausts it at once.
+Each ioctl is a generator of Steps. The consumer runs the walks; no memslot may change before the
+generator is exhausted. A consumer without a clock exhausts it at once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mmuviz.mmu.walks import Walk, walk_at_once
 
 
 class Act(StrEnum):
-    """What a step is.
+    """Kind of a step.
 
-    WORK is what an ioctl has done, on the way to a lock or under it. LOCK and UNLOCK are of mmu_lock. WALK is to
-    be carried out by the consumer. FLUSH is a remote TLB flush (on arm64 a broadcast). KICK has every vCPU that is in
-    the guest leave it, which empties its PML buffer; nobody waits for that.
+    WORK is work that an ioctl has done, before it takes a lock or under it. LOCK and UNLOCK refer to mmu_lock.
+    The consumer runs a WALK. FLUSH is a remote TLB flush (on arm64 a broadcast). KICK makes every vCPU that is
+    in the guest leave it, which empties its PML buffer; the ioctl does not wait for that.
     """
 
     WORK = "work"
@@ -37,9 +37,9 @@ class Step:
     """One step of an ioctl.
 
     Attributes:
-        act: what it is.
-        path: of LOCK, and of a WALK that takes mmu_lock anew, who takes it.
-        walk: of WALK.
+        act: kind of the step.
+        path: of LOCK, and of a WALK that takes mmu_lock anew for each part, the path that takes it.
+        walk: the walk of a WALK.
     """
 
     act: Act
@@ -57,20 +57,20 @@ KICK: Final = Step(Act.KICK)
 
 
 def lock(path: Path) -> Step:
-    """Take mmu_lock as a path holds it."""
+    """The step that takes mmu_lock in the mode of a path."""
     return Step(Act.LOCK, path)
 
 
 def walking(walk: Walk, path: Path | None = None) -> Step:
-    """Carry out a walk; `path` is who takes mmu_lock anew for each of its parts."""
+    """The step that runs a walk; `path` takes mmu_lock anew for each of its parts."""
     return Step(Act.WALK, path, walk)
 
 
 def exhaust(vm: VmArrays, steps: Steps[T]) -> T:
-    """Carry an ioctl out at once.
+    """Run an ioctl to its end at once.
 
     Returns:
-        What it returns.
+        The ioctl's result.
     """
     while True:
         try:

@@ -1,9 +1,9 @@
 """Dirty tracking at 2M with 4K for the regions that do not converge: an idea, never merged.
 
-The rule: each KVM_GET_DIRTY_LOG counts, for every 2M region, in how many calls in succession it was
-found dirty. Once that reaches the limit, the call that arms pages of the region splits it to 4K
-before; CLEAR does so, or GET itself in legacy mode. The counts begin anew with each enable, and the
-all-ones bitmap of initially-all-set counts like any other.
+The rule: for every 2M region, each KVM_GET_DIRTY_LOG counts the number of successive calls that found
+it dirty. Once that reaches the limit, the call that arms pages of the region (CLEAR, or GET itself in
+legacy mode) first splits it to 4K. Each enable resets the counts, and the all-ones bitmap of
+initially-all-set counts like any other.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mmuviz.mmu.state import I64, MmuState
 
 
 def regions_of(base_gfn: int, pages: int) -> int:
-    """2M regions that a slot touches."""
+    """Number of 2M regions that a slot touches."""
     return ((base_gfn + pages - 1) >> SHIFT_2M) - (base_gfn >> SHIFT_2M) + 1
 
 
 @jit_inline_llvm
 def any_page(masks: I64, low: int, high: int) -> bool:
-    """Whether a bitmap has any bit of pages [low, high)."""
+    """Whether a bitmap has any bit set for pages [low, high)."""
     page = low
     while page < high:
         word = masks[page >> WORD_SHIFT]
@@ -40,10 +40,10 @@ def any_page(masks: I64, low: int, high: int) -> bool:
 
 @jit
 def count_dirty_round(masks: I64, base: int, pages: int, rounds: I64) -> None:
-    """Count a GET: regions it found dirty go up by one, the others start again.
+    """Count a GET: add one to regions that it found dirty, reset the others to 0.
 
     Args:
-        masks: int64[words], what GET gives to userspace.
+        masks: int64[words], the bitmap that GET gives to userspace.
         base: first gfn of the slot.
         pages: pages of the slot.
         rounds: int64[regions], changed in place.
@@ -65,10 +65,10 @@ def split_non_converging(state: MmuState, base: int, masks: I64, rounds: I64, li
         masks: int64[words], pages that are about to be armed.
         rounds: int64[regions] of the slot, from the region that holds `base` on.
         limit: rounds_to_4k.
-        start: region to go on from.
+        start: region to continue from.
 
     Returns:
-        The region to go on from; len(rounds) when done, less when the event log wants emptying.
+        The region to continue from; len(rounds) when done, less when the event log must be emptied.
     """
     first, pages = base >> SHIFT_2M, len(masks) << WORD_SHIFT
     for region in range(start, len(rounds)):

@@ -22,34 +22,34 @@ __all__ = ["MAX_MEMSLOTS", "Counters", "RunExit", "Vm"]
 
 
 class Vm:
-    """A VM's page tables under KVM; each method is one thing that userspace or the guest can do.
+    """A VM's page tables under KVM; each method is an operation of userspace or of the guest.
 
-    A method that raises has changed nothing. Those whose names end with `_steps` are ioctls as
-    generators, see mmuviz.mmu.steps; the plain ones carry the same steps out at once.
+    A method that raises changes nothing. Methods whose names end in `_steps` are ioctls as generators,
+    see mmuviz.mmu.steps; the others run the same steps at once.
     """
 
     def __init__(self, config: VmConfig, *, record: bool = False, access_loop: AccessLoop | None = None) -> None:
         """Create the VM.
 
         Args:
-            config: what was chosen; checked already.
+            config: the VM's configuration, already checked.
             record: keep every event until take_events().
-            access_loop: carries out the accesses of run() in place of the plain loop, as a clock does.
+            access_loop: executes the accesses of run() in place of the plain loop, as an engine with a clock does.
         """
         self.config = config
         self._arrays = VmArrays(config, record=record)
         self._guest = GuestRuns(self._arrays, access_loop)
 
-    # Looking
+    # Views
 
     @property
     def state(self) -> MmuState:
-        """L1's tables and all else, for compiled loops and views; whoever changes them answers for it."""
+        """L1's tables and all other arrays, for compiled loops and views; a caller that changes them answers for it."""
         return self._arrays.state
 
     @property
     def tables(self) -> list[MmuState]:
-        """The tables of an L2, if there is one, then L1's: in this order KVM handles them."""
+        """The tables of an L2, if there is one, then L1's: the order in which KVM handles them."""
         return self._arrays.tables
 
     @property
@@ -94,21 +94,21 @@ class Vm:
         self._arrays.drain_log()
 
     def log_all(self, mode: int, first_gfn: int, end_gfn: int) -> None:
-        """Choose what is logged, and of which pages, from now on.
+        """Set the event log's mode, and the pages whose events it keeps, from now on.
 
         Args:
-            mode: LOG_NOTHING, LOG_TRACED (what KVM's tracepoints say) or LOG_ALL (every change of an entry).
-            first_gfn: first page whose entries count.
-            end_gfn: the page behind the last.
+            mode: LOG_NOTHING, LOG_TRACED (events of KVM's tracepoints) or LOG_ALL (every change of an entry).
+            first_gfn: first page of the focus.
+            end_gfn: the page after the last.
         """
         self._arrays.log_all(mode, first_gfn, end_gfn)
 
     def count_cells(self, cell_row: layout.I32, cells: int, shift: int) -> None:
-        """Count how each stretch of the innermost guest's memory is mapped, and keep examples, from now on.
+        """From now on, count how each cell of the innermost guest's memory is mapped, and keep examples.
 
         Args:
             cell_row: int32[2**18], see MmuState.
-            cells: how many there are.
+            cells: number of cells.
             shift: a cell spans 2 ** shift pages.
         """
         self._arrays.count_cells(cell_row, cells, shift)
@@ -120,11 +120,11 @@ class Vm:
 
         Args:
             slot_id: userspace's number of the slot.
-            memslot: where it lies and what stands behind it.
+            memslot: its place in guest memory and its backing.
             logged: with KVM_MEM_LOG_DIRTY_PAGES, as if it were enabled before the first access.
 
         Raises:
-            KvmEinval: the id is not one KVM takes, or is in use (a slot cannot be resized).
+            KvmEinval: KVM does not allow the id, or it is in use (a slot cannot be resized).
             KvmEexist: it overlaps another slot.
             KvmEnomem: its host mapping is beyond what a machine can hold.
         """
@@ -135,7 +135,7 @@ class Vm:
 
         Raises:
             KvmEinval: no such slot.
-            KvmEnomem: there is no memory for what stays.
+            KvmEnomem: there is no memory for the slots that stay.
 
         Kernel: kvm_mmu_zap_all_fast(), arch/x86/kvm/mmu/mmu.c
         """
@@ -148,7 +148,7 @@ class Vm:
 
         Args:
             slot_id: the slot.
-            base_gfn: its first gfn there.
+            base_gfn: its new first gfn.
 
         Raises:
             KvmEinval: no such slot, or beyond the guest's address space.
@@ -186,9 +186,9 @@ class Vm:
             vcpus: the vCPU, or int64[n] the vCPU of each access (they take turns).
             gfns: int64[n], absolute, each inside a memslot.
             write: whether the accesses write.
-            start: access to go on from after a ring-full exit.
-            ring_full: called at each ring-full exit; the guest then goes on, unless that freed no entry.
-                So userspace harvests and resets the rings without having all accesses checked again.
+            start: access to continue from after a ring-full exit.
+            ring_full: called at each ring-full exit; the guest then continues, unless no entry was freed.
+                Userspace can thus harvest and reset the rings without a new check of all accesses.
             l2: the vCPUs run a nested guest, whose pages lie at the same gfns.
 
         Returns:
@@ -210,7 +210,7 @@ class Vm:
         load_vcpus(self._arrays, vcpus, l2=l2)
 
     def zap_other_tables(self, done: MmuState) -> None:
-        """Go on with what the MMU notifier began in some tables of a nested VM: zap it in the others.
+        """Zap the range that the MMU notifier zapped in some tables of a nested VM in the others too.
 
         Args:
             done: the tables that are zapped already.
@@ -223,9 +223,9 @@ class Vm:
         """Set KVM_MEM_LOG_DIRTY_PAGES on a slot.
 
         Under initially-all-set nothing is touched. Otherwise huge pages are split first if
-        eager_page_split is on; then PML clears dirty bits and protects what is still huge, or write
-        protection takes every leaf. Each step takes the tables of an L2 first, then L1's. arm64
-        protects first and splits then.
+        eager_page_split is on. Then, with PML, dirty bits are cleared and the remaining huge pages are
+        write-protected; without PML, every leaf is write-protected. Each step handles the tables of an
+        L2 first, then L1's. arm64 protects first and splits afterwards.
 
         Raises:
             KvmEinval: no such slot id can exist.
@@ -237,14 +237,14 @@ class Vm:
         exhaust(self._arrays, self.enable_steps(slot_id))
 
     def enable_steps(self, slot_id: int) -> Steps[None]:
-        """enable_dirty_logging() step by step; no step at all where the slot is logged already."""
+        """enable_dirty_logging() step by step; no steps if the slot is logged already."""
         return logging_steps.enable_steps(self._arrays, slot_id)
 
     def disable_dirty_logging(self, slot_id: int) -> None:
-        """Clear KVM_MEM_LOG_DIRTY_PAGES on a slot, and let huge pages come back.
+        """Clear KVM_MEM_LOG_DIRTY_PAGES on a slot, and restore huge pages.
 
-        A level that userspace forced is taken back as well. arm64 only frees its split cache: a
-        huge page comes back with the first write to a protected 4K page of it.
+        A level that userspace forced is reset too. arm64 only frees its split cache: the first write to a
+        protected 4K page of a huge page restores it.
 
         Raises:
             KvmEinval: no such slot id can exist.
@@ -256,14 +256,14 @@ class Vm:
         exhaust(self._arrays, self.disable_steps(slot_id))
 
     def disable_steps(self, slot_id: int) -> Steps[None]:
-        """disable_dirty_logging() step by step; no step at all where the slot is not logged."""
+        """disable_dirty_logging() step by step; no steps if the slot is not logged."""
         return logging_steps.disable_steps(self._arrays, slot_id)
 
     def get_dirty_log(self, slot_id: int) -> I64:
         """KVM_GET_DIRTY_LOG. In legacy mode it clears the bitmap and arms the pages again.
 
         Returns:
-            int64[words], 64 pages a word, lowest bit first.
+            int64[words], 64 pages per word, lowest bit first.
 
         Raises:
             KvmEnxio: the VM uses a dirty ring.
@@ -302,7 +302,7 @@ class Vm:
         """Harvest every vCPU's ring, in order of vCPU.
 
         Returns:
-            Pairs of slot id and int64[n] page offsets, in ring order, one pair a run of one slot.
+            Pairs of slot id and int64[n] page offsets, in ring order, one pair per run of entries of one slot.
 
         Raises:
             KvmEinval: the VM has no dirty ring.
@@ -310,7 +310,7 @@ class Vm:
         return word_steps.collect_rings(self._arrays)
 
     def reset_dirty_rings(self) -> int:
-        """KVM_RESET_DIRTY_RINGS: arm the harvested pages again.
+        """KVM_RESET_DIRTY_RINGS: re-arm the harvested pages.
 
         Returns:
             Entries reset.
@@ -340,7 +340,7 @@ class Vm:
             tables.conf[layout.CONF_EAGER] = value
 
     def split_by_faulting(self, slot_id: int, *, vcpu: int = 0) -> int:
-        """The alternative of 2020, before logging starts: a dummy vCPU faults every page of a slot.
+        """The alternative of 2020, before logging starts: a dummy vCPU faults in every page of a slot.
 
         The first pass maps 2M at most, the second 4K. The slot stays forced to 4K until logging of
         it is disabled.
@@ -355,7 +355,7 @@ class Vm:
         Raises:
             KvmEnoent: no such slot.
             KvmEinval: no such vCPU.
-            InputError: the slot is logged, or the MMU is not one that maps directly.
+            InputError: the slot is logged or read-only, or the MMU does not map directly.
         """
         return exhaust(self._arrays, self.pre_split_steps(slot_id, vcpu=vcpu))
 

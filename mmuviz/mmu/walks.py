@@ -1,7 +1,7 @@
-"""What an ioctl goes over, part by part: the changes of the tables, in compiled code.
+"""Walks of ioctls over tables, bitmaps and rings, part by part, in compiled code.
 
-Whoever carries a walk out says how large its parts are, so that time may pass between them. A part
-is begun, carried out, perhaps in several goes between which the event log is emptied, and ended.
+The caller sets the size of the parts, so that time can pass between them. A part begins, runs, possibly
+in several calls between which the event log is emptied, and ends.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from mmuviz.mmu.tracking import split_non_converging
 ALL_LEVELS: Final = (1 << PG_LEVEL_4K) | (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
 HUGE_LEVELS: Final = (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
 
-# What a walk does.
+# Kinds of walks.
 SPLIT: Final = 0
 WRITE_PROTECT: Final = 1
-"""Clear write access of all that PML does not track."""
+"""Clear write access of everything that PML does not track."""
 COLLAPSE_TABLES: Final = 2
 COLLAPSE_LEAVES: Final = 3
 GET_WORDS: Final = 4
@@ -71,34 +71,34 @@ Recordings call this walk split_non_converging."""
 CLEAR_DIRTY: Final = 10
 """Clear dirty bits, for PML."""
 
-# Entries of `Walk.at`: what is asked for.
+# Entries of `Walk.at`: the request.
 KIND: Final = 0
 SLOT: Final = 1
 """Row of the memslot, where the kind needs it."""
 LEVEL: Final = 2
-"""Of a walk over one level, that level; of SPLIT_NON_CONVERGING, rounds_to_4k; else 0."""
+"""Level of a walk over one level; rounds_to_4k of SPLIT_NON_CONVERGING; otherwise 0."""
 VCPU: Final = 3
 FIRST_WORD: Final = 4
-"""The word of the bitmap at which the buffer begins; of SPLIT_NON_CONVERGING the gfn of its first page."""
+"""Word of the bitmap at which the buffer begins; in SPLIT_NON_CONVERGING the gfn of its first page."""
 UNIT: Final = 5
-"""Pages that one of AT and END stands for: 1, or 64 where they count words, or 512 where they count regions."""
+"""Pages per unit of AT and END: 1, 64 where they count words, 512 where they count regions."""
 LEAST: Final = 6
-"""Pages that a part spans at least."""
+"""Least number of pages of a part."""
 ALWAYS_DROPS: Final = 7
 """Whether each part that links tables drops mmu_lock for them."""
 FLUSHES_EACH: Final = 8
 """Whether each part that zaps flushes at once."""
 MOVES_INDEX: Final = 9
-"""Of RESET_RING, whether the ring's reset index moves: not where other tables go through its entries next."""
-# How far it is.
+"""In RESET_RING, whether the ring's reset index moves: not if other tables go through its entries next."""
+# Progress.
 AT: Final = 10
 END: Final = 11
 INSIDE: Final = 12
 """Whether a part is under way."""
 LOW: Final = 13
 HIGH: Final = 14
-"""Where that part begins and ends."""
-# KVM's counters when the part began, and what it did to them.
+"""Begin and end of the current part."""
+# KVM's counters when the part began, and their growth during it.
 WAS: Final = 15
 SPLITS: Final = 0
 ZAPS: Final = 1
@@ -109,17 +109,17 @@ COLLAPSED: Final = 5
 LEAVES: Final = 6
 FLUSHED: Final = 7
 COUNTERS: Final = 8
-"""How many counters there are: WAS and one of them is its value then, DID and one of them how much it grew."""
+"""Number of counters: entry WAS + n is the value of counter n when the part began, DID + n its growth."""
 DID: Final = WAS + COUNTERS
 FLUSHES: Final = DID + COUNTERS
-"""TLB flushes that are still to be paid for."""
+"""TLB flushes that are still to be charged."""
 DROPS: Final = FLUSHES + 1
 """Whether mmu_lock was dropped for memory in the part."""
 COLLAPSED_ALL: Final = DROPS + 1
-"""Of a collapse, tables or leaves that went so far."""
+"""Tables or leaves that a collapse removed so far."""
 WALK_ENTRIES: Final = COLLAPSED_ALL + 1
 
-# What change_next() ended for.
+# Results of change_next().
 PART_DONE: Final = 0
 LOG_LOW: Final = 1
 OVER: Final = 2
@@ -128,12 +128,12 @@ NO_BUFFER: Final = np.zeros(0, dtype=np.int64)
 
 
 class Walk(NamedTuple):
-    """A walk.
+    """A walk over tables, a bitmap or a ring.
 
     Attributes:
-        tables: which of VmArrays.tables it changes.
+        tables: index in VmArrays.tables of the tables that it changes.
         at: int64[WALK_ENTRIES], changed in place.
-        buffer: int64[words] of userspace, of GET_WORDS written.
+        buffer: int64[words], userspace's bitmap; GET_WORDS writes it.
         rounds: int64[regions] of SPLIT_NON_CONVERGING, see mmuviz/mmu/tracking.py.
     """
 
@@ -144,7 +144,7 @@ class Walk(NamedTuple):
 
     @property
     def collapsed(self) -> int:
-        """Tables or leaves that a collapse took."""
+        """Tables or leaves that a collapse removed."""
         return int(self.at[COLLAPSED_ALL])
 
 
@@ -158,13 +158,13 @@ def new_walk(
     buffer: I64 = NO_BUFFER,
     rounds: I64 = NO_BUFFER,
 ) -> Walk:
-    """A walk from `first` to `end`, not yet begun.
+    """Create a walk from `first` to `end`.
 
     Args:
-        kind: what it does.
+        kind: kind of the walk.
         first: gfn, word or entry of a ring to begin with.
-        end: the one behind the last.
-        chosen: other entries that are asked for.
+        end: the one after the last.
+        chosen: other entries of `Walk.at`, by index.
         tables: see Walk.
         buffer: see Walk.
         rounds: see Walk.
@@ -179,7 +179,7 @@ def new_walk(
 
 @jit_inline_source
 def count_now(stat: I64, at: I64, first: int) -> None:
-    """Write KVM's counters to the entries from one on."""
+    """Write KVM's counters to the entries of `at` from `first` on."""
     at[first + SPLITS], at[first + ZAPS] = stat[STAT_SPLITS], stat[STAT_ZAPS]
     at[first + TABLES], at[first + TOPUPS] = stat[STAT_TABLE_PAGES], stat[STAT_SPLIT_TOPUPS]
     at[first + TLBIS], at[first + COLLAPSED] = stat[STAT_TLBIS], stat[STAT_TABLES_COLLAPSED]
@@ -188,7 +188,7 @@ def count_now(stat: I64, at: I64, first: int) -> None:
 
 @jit_inline_llvm
 def gfn_of(state: MmuState, at: I64) -> int:
-    """The page at which a walk is; -1 of one that goes over a ring."""
+    """The page that a walk has reached; -1 for a walk over a ring."""
     kind = at[KIND]
     if kind == RESET_RING:
         return -1
@@ -208,7 +208,7 @@ def is_1g_leaf(state: MmuState, gfn: int) -> bool:
 
 @jit_inline_source
 def begin_part(state: MmuState, at: I64, pages: int) -> None:
-    """The next part: it ends where its size divides the place, or with the walk."""
+    """Begin the next part; it ends at the next multiple of its size, or with the walk."""
     at[INSIDE], at[LOW] = 1, at[AT]
     if at[KIND] == RESET_RING:
         at[HIGH] = at[END] if pages >= PAGES_PER_1G else at[AT] + 1
@@ -222,14 +222,14 @@ def begin_part(state: MmuState, at: I64, pages: int) -> None:
 
 @jit
 def clear_dirty(state: MmuState, start: int, end: int) -> int:
-    """Clear dirty bits of leaves; returns where to go on. Kernel: kvm_mmu_slot_leaf_clear_dirty()."""
+    """Clear dirty bits of leaves; returns the gfn to continue from. Kernel: kvm_mmu_slot_leaf_clear_dirty()."""
     levels = ALL_LEVELS if state.conf[CONF_TDP_MMU] != 0 else 1 << PG_LEVEL_4K
     return clear_leaf_bits(state, start, end, levels, DIRTY, work.WORK_PROTECT_4K)
 
 
 @jit
 def write_protect(state: MmuState, start: int, end: int) -> int:
-    """Clear write access of leaves; returns where to go on. Kernel: kvm_mmu_slot_remove_write_access()."""
+    """Clear write access of leaves; returns the gfn to continue from. Kernel: kvm_mmu_slot_remove_write_access()."""
     levels = ALL_LEVELS
     if state.conf[CONF_PML] != 0:
         levels = HUGE_LEVELS if state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K else 1 << PG_LEVEL_1G
@@ -238,7 +238,7 @@ def write_protect(state: MmuState, start: int, end: int) -> int:
 
 @jit
 def split(state: MmuState, at: I64) -> None:
-    """Split by whoever splits these tables."""
+    """Split by the splitter of these tables."""
     splitter, entry = state.conf[CONF_SPLITTER], work.WORK_SPLIT_ENABLE_2M
     if splitter == SPLITTER_RMAP:
         at[AT] = split_rmaps_of_level(state, at[AT], at[HIGH], at[LEVEL], entry)
@@ -250,7 +250,7 @@ def split(state: MmuState, at: I64) -> None:
 
 @jit_inline_source
 def change_words(state: MmuState, walk: Walk) -> None:
-    """Go on with a part of GET, CLEAR, a reset of a ring, or what comes before them."""
+    """Continue a part of GET, CLEAR, a ring reset, or of a walk that precedes them."""
     at, kind, words = walk.at, walk.at[KIND], walk.buffer
     if kind == GET_WORDS:
         at[AT] = get_dirty_log_protect(state, at[SLOT], words[: at[HIGH]], at[AT])
@@ -268,7 +268,7 @@ def change_words(state: MmuState, walk: Walk) -> None:
 
 @jit_inline_source
 def change_some(state: MmuState, walk: Walk) -> None:
-    """Go on with the part, to its end or until the event log wants emptying."""
+    """Continue the part, to its end or until the event log must be emptied."""
     at, kind = walk.at, walk.at[KIND]
     if kind == SPLIT:
         split(state, at)
@@ -288,7 +288,7 @@ def change_some(state: MmuState, walk: Walk) -> None:
 
 @jit_inline_source
 def end_part(state: MmuState, at: I64) -> None:
-    """The part is over: what it did to KVM's counters, and what comes of that."""
+    """End the part: compute the growth of KVM's counters, and the flushes and lock drops that follow from it."""
     kind = at[KIND]
     at[INSIDE] = at[DROPS] = 0
     if kind != RESET_RING:
@@ -311,15 +311,15 @@ def end_part(state: MmuState, at: I64) -> None:
 
 @jit
 def change_next(state: MmuState, walk: Walk, pages: int) -> int:
-    """Carry out the next part of a walk, or go on with the one under way.
+    """Run the next part of a walk, or continue the current one.
 
     Args:
         state: the walk's tables, changed in place.
         walk: changed in place.
-        pages: that a part spans at most; of a ring, one mask below 1 GiB, else all of them.
+        pages: most pages of a part; in a ring, a part is one mask if this is below 1 GiB, else all of them.
 
     Returns:
-        PART_DONE; LOG_LOW where the event log wants emptying before it goes on; OVER.
+        PART_DONE; LOG_LOW if the event log must be emptied first; OVER.
     """
     at = walk.at
     if at[INSIDE] == 0:
@@ -336,7 +336,7 @@ def change_next(state: MmuState, walk: Walk, pages: int) -> int:
 
 
 def walk_at_once(vm: VmArrays, walk: Walk) -> None:
-    """Carry a walk out at once, in one part."""
+    """Run a walk at once, in one part."""
     while True:
         why = change_next(vm.tables[walk.tables], walk, MAX_GFN)
         if why == OVER:

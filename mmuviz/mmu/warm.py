@@ -1,4 +1,4 @@
-"""Compiling the machine before anybody waits for it."""
+"""Compiles the machine before it is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmuviz.mmu.vm import Vm
 
 
 def warm_walks() -> None:
-    """Compile what needs no access of a guest: the larger part of the rest, for a process of its own."""
+    """Compile the functions that need no guest access: enough work for a process of its own."""
     machine = Vm(VmConfig(features_of("6.12")))
     machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
     machine.enable_dirty_logging(0)
@@ -53,7 +53,7 @@ def warm() -> None:
 
 
 def _warm_unrecorded(config: VmConfig) -> None:
-    """What plain Python calls for MMUs and ways of tracking that no recording has."""
+    """Compile the functions that plain Python calls for MMUs and tracking that no recording has."""
     machine = Vm(config)
     machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
     if config.mmu is Mmu.TDP:

@@ -38,7 +38,7 @@ def logged_row(vm: VmArrays, slot_id: int) -> int:
 
 
 def check_bitmap(vm: VmArrays, slot_id: int) -> None:
-    """Refuse GET and CLEAR of a VM with a dirty ring, or of an id that cannot be.
+    """Refuse GET and CLEAR of a VM with a dirty ring, or of an impossible id.
 
     Raises:
         KvmEnxio: the VM uses a dirty ring.
@@ -85,9 +85,9 @@ def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
 
 
 def _count_copy(vm: VmArrays, slot_id: int, words: int) -> None:
-    """The bitmap goes to userspace, whose buffer for it faults page by page at the first GET of a slot.
+    """Count the copy of the bitmap to userspace, whose buffer faults in page by page at a slot's first GET.
 
-    It is the last thing that a GET does. Userspace is taken to keep the buffer as long as the slot is there, as QEMU
+    The copy is the last part of a GET. Userspace is assumed to keep the buffer as long as the slot exists, as QEMU
     and dirty_log_perf_test do.
 
     Kernel: copy_to_user() in kvm_get_dirty_log_protect(), virt/kvm/kvm_main.c
@@ -99,19 +99,19 @@ def _count_copy(vm: VmArrays, slot_id: int, words: int) -> None:
 
 
 def _sync(vm: VmArrays) -> Steps[None]:
-    """With PML every vCPU is kicked out of the guest; nobody waits for it. Kernel: kvm_arch_sync_dirty_log()."""
+    """With PML, kick every vCPU out of the guest without waiting for it. Kernel: kvm_arch_sync_dirty_log()."""
     if vm.state.conf[layout.CONF_PML]:
         yield KICK
 
 
 def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: I64) -> Steps[None]:
-    """What comes before L1's tables are armed: the hybrid's splits, the tables of an L2.
+    """Walks before L1's tables are armed: the hybrid's splits, the tables of an L2.
 
     Args:
         vm: the arrays.
         slot_id: the slot.
         row: its row.
-        first_word: word of its bitmap that masks[0] stands for.
+        first_word: word of its bitmap that masks[0] represents.
         masks: int64[words], pages that are about to be armed.
     """
     rounds, limit = vm.rounds.get(slot_id), vm.config.tracking.rounds_to_4k
@@ -186,10 +186,10 @@ def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64) -
 
 
 def need_ring(vm: VmArrays) -> None:
-    """Refuse what only a VM with a dirty ring can do.
+    """Refuse an operation that only a VM with a dirty ring supports.
 
     Raises:
-        KvmEinval: it has none.
+        KvmEinval: the VM has none.
     """
     if not vm.config.dirty_log_mode.ring:
         raise KvmEinval(f"dirty_log_mode={vm.config.dirty_log_mode} has no dirty ring; use GET and CLEAR")
@@ -219,7 +219,7 @@ def reset_ring_steps(vm: VmArrays) -> Steps[int]:
 
 
 def _reset_rings(vm: VmArrays) -> Steps[int]:
-    """While vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
+    """The steps of a reset; while vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
     vm.state.work[work.WORK_RING_RESET] += 1
     yield WORK
     done = 0

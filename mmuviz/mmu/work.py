@@ -1,8 +1,8 @@
-"""What the machine counts of its own work: one entry for each path of the kernel that the ledger prices.
+"""Work counters of the machine: one entry for each kernel path that the ledger prices.
 
-An entry grows where the work is done. WORK_NAMES says which cost of the ledger (mmuviz/costs) one of it is. Two entries
+An entry grows where the work is done. WORK_NAMES names the ledger's cost (mmuviz/costs) of one unit of it. Two entries
 may have one cost: a table that disabling zaps costs as much as one that the MMU notifier zaps, but only the first
-belongs to an ioctl. The order matters: the engine prices ranges of entries, up to each of the _END below.
+belongs to an ioctl. The order matters: the engine prices ranges of entries, up to each …_END below.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ WORK_FAULT_MAP_1G: Final = 7
 WORK_FAULT_SLOW: Final = 8
 WORK_PATHS_END: Final = 9
 
-# What host memory and logging add to a path.
+# Additions of host memory and logging to a path.
 WORK_FAULT_LRU: Final = 9
 WORK_FAULT_INITSET: Final = 10
 WORK_FAULT_HOST_1G: Final = 11
 WORK_FAULT_UNLOGGED: Final = 12
 WORK_MORE_END: Final = 13
 
-# What a fault or an exit comes by beside its path.
+# Other work in a fault or an exit, outside its path.
 WORK_HOST_FAULT_4K: Final = 13
 WORK_HOST_FAULT_ZERO: Final = 14
 WORK_HOST_FAULT_2M: Final = 15
@@ -37,7 +37,7 @@ WORK_PML_ENTRY: Final = 17
 WORK_RING_PUSH: Final = 18
 WORK_BESIDE_END: Final = 19
 
-# Huge pages that a fault splits or zaps, and what the MMU notifier or a larger leaf takes away.
+# Huge pages that a fault splits or zaps, and tables and leaves that the MMU notifier or a larger leaf removes.
 WORK_FAULT_SPLIT_2M: Final = 19
 WORK_FAULT_SPLIT_1G: Final = 20
 WORK_FAULT_ZAP_2M: Final = 21
@@ -58,8 +58,8 @@ WORK_GUEST_READ: Final = 29
 WORK_VCPU_THREAD: Final = 30
 WORK_GUEST_END: Final = 31
 
-# Calls of userspace. RECOVERED, RMAP_WALKED, RMAP_HEADS, GET_LINE and GET_BUFFER have no entry in the ledger: the host
-# alone prices them.
+# Calls of userspace. RECOVERED, RMAP_WALKED, RMAP_HEADS, GET_LINE and GET_BUFFER have no entry in the ledger: only
+# the host profile prices them.
 WORK_ENABLE: Final = 31
 WORK_ENABLE_EAGER: Final = 32
 WORK_ENABLE_INITSET: Final = 33
@@ -103,7 +103,7 @@ WORK_COLLECT_FIRST: Final = 70
 WORK_RMAP_WALKED: Final = 71
 WORK_RMAP_HEADS: Final = 72
 WORK_GET_LINE: Final = 73
-"""A cache line of the dirty bitmap that GET hands to userspace."""
+"""A cache line of the dirty bitmap that GET copies to userspace."""
 WORK_GET_BUFFER: Final = 74
 """A page of userspace's buffer that GET writes to for the first time."""
 
@@ -135,11 +135,11 @@ WORK_RING_PAGE: Final = 98
 WORK_RING_PAST: Final = 99
 WORK_RING_HOLE: Final = 100
 WORK_SHADOW: Final = 26
-"""What is added to an entry of a walk where the shadow MMU does it."""
+"""Offset of a walk's entry where the shadow MMU walks."""
 PAGE: Final = 1
 PAST: Final = 2
 HOLE: Final = 3
-"""From the entry of a word to that of its pages that are armed, of the present ones walked past, of the empty ones."""
+"""Offsets from a word's entry to those of its armed pages, of present entries walked past, of empty entries."""
 WORK_ENTRIES: Final = 127
 
 WALK_NAMES: Final = (
@@ -250,9 +250,9 @@ WORK_NAMES: Final = (
     *WALK_NAMES,
     *WALK_NAMES,
 )
-"""Name in the ledger of each entry; empty where the host alone prices it."""
+"""Name in the ledger of each entry; empty where only the host profile prices it."""
 
-# How page_fault() ended.
+# Results of page_fault().
 PATH_FAST: Final = 0
 PATH_MAP_4K: Final = 1
 PATH_MAP_2M: Final = 2
