@@ -1,1 +1,1 @@
-"""Floor 2: runs the VM under a clock. run.py tells the way from a Scenario to its Recording."""
+"""Floor 2: runs the VM under a clock. run.py describes the path from a Scenario to its Recording."""

@@ -1,4 +1,4 @@
-"""The access at a position of a vCPU's stream, and how many that need no exit follow it."""
+"""The access at a position of a vCPU's stream, and the number of hits that follow it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mmuviz.workloads import stream as program
 from mmuviz.workloads.accesses import gfn_at, is_write_at, ram_row_of_gfn
 
 FETCHED_AHEAD: Final = 16
-"""Accesses from the one at hand to that whose leaf is asked for: about what memory takes, in faults.
+"""Prefetch distance in accesses: about the latency of memory, in faults.
 
-It changes how fast the model runs and no result, as does the next: found by trying, with `make bench`."""
+Like the next one it changes the model's speed and no result; both were found by trial, with `make bench`."""
 CACHED_LEAVES: Final = 1 << 24
-"""Up to so many, at a byte each, a server's last-level cache holds them all, and prefetching gains nothing."""
+"""Up to this many leaves, at a byte each, fit in a server's last-level cache, and prefetching gains nothing."""
 
 
 @jit_inline_llvm
@@ -40,7 +40,7 @@ def fixed_without_lock(state: MmuState, access: Access) -> bool:
 
 @jit_inline_llvm
 def peek_access(state: MmuState, clock: Clock, vcpu: int, position: int) -> Access:
-    """The access at a position, as the tables are now."""
+    """The access at a position, with its leaf as it is now."""
     gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
     write = is_write_at(clock.stream, vcpu, position)
     word = leaf_word(state, gfn)
@@ -50,7 +50,7 @@ def peek_access(state: MmuState, clock: Clock, vcpu: int, position: int) -> Acce
 
 @jit_inline_llvm
 def prefetch_leaf(state: MmuState, clock: Clock, vcpu: int, position: int) -> None:
-    """Ask memory for what an access some way behind a position will need, where pages are drawn or listed."""
+    """Prefetch the leaf and the bitmap word of a later access, in streams whose pages are drawn or listed."""
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
     later = position + FETCHED_AHEAD
     if stream[vcpu, program.KIND] == program.STEPS or linear == mmu.NOT_LINEAR:
@@ -65,7 +65,7 @@ def prefetch_leaf(state: MmuState, clock: Clock, vcpu: int, position: int) -> No
 
 @jit_inline_llvm
 def slot_end(clock: Clock, row: int) -> int:
-    """The gfn behind the last of a row of `Clock.ram`."""
+    """The gfn after the last one of a row of `Clock.ram`."""
     if row + 1 >= clock.ram.shape[0]:
         return FOREVER
     return int(clock.ram[row + 1, program.RAM_FIRST] + clock.ram[row, program.RAM_MOVE])
@@ -73,9 +73,9 @@ def slot_end(clock: Clock, row: int) -> int:
 
 @jit_inline_llvm
 def private_range(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
-    """The leaves around a gfn that surely belong to this vCPU alone: the first gfn, and the one behind the last.
+    """The leaves around a gfn that certainly belong to this vCPU only: first gfn, and the gfn after the last.
 
-    The largest leaf that may map a page counts: into one at the border the next vCPU's part reaches.
+    The largest leaf that may map a page sets the bounds: one at the border may reach into the next vCPU's part.
     """
     if clock.regs[layout.EXCLUSIVE] == 0:
         return 0, 0
@@ -89,7 +89,7 @@ def private_range(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
 
 @jit_inline_llvm
 def tables_give_way(state: MmuState, slot: int) -> bool:
-    """Whether a fault may map a huge page over a table of a slot: it is not logged, and its backing is huge."""
+    """Whether a fault may replace a table of a slot by a huge page: the slot is not logged, its backing is huge."""
     row = state.slots[slot]
     level = min(row[mmu.SLOT_ALIGNED_LEVEL], row[mmu.SLOT_HOST_LEVEL])
     smaller = state.stat[mmu.STAT_PAGES + PG_LEVEL_4K]
@@ -99,11 +99,11 @@ def tables_give_way(state: MmuState, slot: int) -> bool:
 
 
 class Change(NamedTuple):
-    """What faults of others may change under a vCPU.
+    """Changes that faults of other vCPUs may make to the leaves that a vCPU uses.
 
     Attributes:
-        splits: they may split or zap huge pages of a slot that is logged.
-        replaces: they may map huge pages over tables of one that is not.
+        splits: they may split or zap huge pages of a logged slot.
+        replaces: they may replace tables of a slot that is not logged by huge pages.
     """
 
     splits: bool
@@ -112,7 +112,7 @@ class Change(NamedTuple):
 
 @jit_inline_llvm
 def changes_by_others(state: MmuState) -> Change:
-    """What faults may change of leaves that map other pages than the faulting one."""
+    """The changes that faults may make to leaves of other pages than the faulting one."""
     huge = state.stat[mmu.STAT_PAGES + PG_LEVEL_2M] + state.stat[mmu.STAT_PAGES + PG_LEVEL_1G] != 0
     splits, replaces = False, False
     for slot in range(state.slots.shape[0]):
@@ -123,19 +123,19 @@ def changes_by_others(state: MmuState) -> Change:
 
 @jit_inline_llvm
 def kick_may_come(state: MmuState, clock: Clock, change: Change) -> bool:
-    """Whether a fault may flush the TLBs of other vCPUs: a zap, or a huge page over a table; arm64 broadcasts."""
+    """Whether a fault may flush other vCPUs' TLBs: a zap, or a huge page in place of a table; arm64 broadcasts."""
     zaps = change.splits and clock.regs[layout.FAULT_ZAPS] != 0
     return bool(state.conf[mmu.CONF_STAGE2] == 0 and (zaps or change.replaces))
 
 
 class Lookahead(NamedTuple):
-    """Where a vCPU may run without looking at the others.
+    """The range in which a vCPU may run without synchronising with the others.
 
     Attributes:
-        low: first gfn of the leaves that belong to it alone; `high` the gfn behind them.
-        anywhere: whether hits anywhere else are seen by nobody either; `writes` whether those of writes are.
-        exits: whether it may leave the guest inside [low, high): not where a kick may come, which reaches only who
-            is in the guest.
+        low: first gfn of the vCPU's private leaves; `high` the gfn after them.
+        anywhere: whether hits at any other gfn are unobservable too; `writes` whether those of writes are.
+        exits: whether it may leave the guest inside [low, high): not if a kick may come, since a kick reaches only
+            vCPUs that are in the guest.
     """
 
     low: int
@@ -147,28 +147,28 @@ class Lookahead(NamedTuple):
 
 @jit_inline_llvm
 def hits_anywhere(lookahead: Lookahead, access: Access) -> bool:
-    """Whether an access that hits is seen by nobody wherever it is.
+    """Whether a hit of this access is unobservable at any gfn.
 
-    A write hits through a leaf that is writable: no fault of another vCPU is there to change that leaf.
+    A write hits through a writable leaf, and no fault of another vCPU changes such a leaf.
     """
     return bool(lookahead.anywhere or (lookahead.writes and access.write != 0))
 
 
 @jit_inline_llvm
 def lookahead_allowed(state: MmuState, clock: Clock) -> bool:
-    """Whether any vCPU may: not while an ioctl waits for mmu_lock, nor with rings, of which a full one stops all."""
+    """Whether any vCPU may look ahead: not while an ioctl waits for mmu_lock, nor with rings: a full one stops all."""
     return bool(state.conf[mmu.CONF_RING] == 0 and clock.regs[layout.VMM_WAITS] == 0)
 
 
 @jit_inline_llvm
 def has_own_cpu(clock: Clock, vcpu: int) -> bool:
-    """Whether a vCPU shares its CPU with nobody now; else its elapsed time must be stretched."""
+    """Whether a vCPU has its CPU to itself now; otherwise its elapsed time must be stretched."""
     return bool(vcpu != clock.now.shape[0] - 1 or clock.now[vcpu] >= clock.regs[layout.SHARED_UNTIL])
 
 
 @jit_inline_llvm
 def lookahead_of(state: MmuState, clock: Clock, vcpu: int, gfn: int) -> Lookahead:
-    """A vCPU's lookahead around a gfn, as the tables are now."""
+    """A vCPU's lookahead around a gfn, by the current tables."""
     allowed, change = lookahead_allowed(state, clock) and has_own_cpu(clock, vcpu), changes_by_others(state)
     low, high = private_range(clock, vcpu, gfn)
     if not allowed:
@@ -181,7 +181,7 @@ def lookahead_of(state: MmuState, clock: Clock, vcpu: int, gfn: int) -> Lookahea
 def count_hits_random(
     state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, lookahead: Lookahead, room: int
 ) -> int:  # fmt: skip
-    """How many accesses to pages that are drawn or listed are hits of 4K leaves, one after the other, up to `room`."""
+    """Number of successive hits of 4K leaves among accesses to drawn or listed pages, at most `room`."""
     anywhere = hits_anywhere(lookahead, access)
     need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
@@ -205,7 +205,7 @@ def count_hits_random(
 def count_hits_in_leaf(
     state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, need: int, room: int
 ) -> int:  # fmt: skip
-    """How many accesses of a sweep are hits of one leaf, or of leaves of one 4K table, up to `room`."""
+    """Number of successive accesses of a sweep that hit one leaf, or leaves of one 4K table, at most `room`."""
     stream, gfn = clock.stream, access.gfn
     huge, stride, row = not is_4k(state, gfn), stream[vcpu, program.STRIDE], ram_row_of_gfn(clock.ram, gfn)
     shift = SHIFT_1G if huge and state.l3[state.row_of[gfn >> SHIFT_1G]] & mmu.PRESENT else SHIFT_2M
@@ -227,9 +227,9 @@ def count_hits_in_leaf(
 def count_hits(
     state: MmuState, clock: Clock, vcpu: int, position: int, access: Access, lookahead: Lookahead, room: int
 ) -> int:  # fmt: skip
-    """How many accesses from one that hits on surely do, all at the same pace, up to `room`.
+    """Number of certain hits at the same pace, beginning with the given access, at most `room`.
 
-    Where it is drawn whether an access writes, only the one.
+    1 if reads and writes are drawn.
     """
     share = clock.stream[vcpu, program.WRITE_PERMILLE]
     if room == 1 or 0 < share < program.ALWAYS:
@@ -244,13 +244,13 @@ def count_hits(
 
 @jit_inline_llvm
 def access_ps(clock: Clock, vcpu: int, kind: int) -> int:
-    """What a hit of a kind takes, at the pace that the workload asks for."""
+    """Time of a hit of a kind, ps, at the workload's pace."""
     return int(max(clock.price[kind], clock.stream[vcpu, program.PERIOD], 1))
 
 
 @jit_inline_llvm
 def kind_of(state: MmuState, gfn: int, write: int) -> int:
-    """The price of a hit: by whether it writes, and through a leaf of 4K or a huge one."""
+    """Kind of a hit, which decides its price: a read or a write, through a 4K or a huge leaf."""
     small = is_4k(state, gfn)
     if write:
         return layout.WRITE_4K if small else layout.WRITE_HUGE

@@ -1,10 +1,10 @@
-"""Adding up stalls, faults and accesses: by vCPU, by cause, over time and by length.
+"""Sums of stalls, faults and accesses: by vCPU, by cause, over time and by length.
 
 From a write fault to the histogram: run_guests() in engine/vcpu.py finds that an access does not hit. handle_fault()
-in engine/fault_cost.py carries page_fault() out and prices what it did. It charges each cause by itself, and then the
-whole fault once more; both go to `Clock.hist` here, which engine/recording_of.py gives the Recording as
-`stalls.hist`. Code that carries out many faults at once (lookahead_fixes.py, batched_map_4k.py, repeated_turns.py)
-adds to it by itself.
+in engine/fault_cost.py runs page_fault() and prices its work. It charges each cause separately, and then the whole
+fault once more; both are added to `Clock.hist` here, which engine/recording_of.py writes to the Recording as
+`stalls.hist`. Code that runs many faults at once (lookahead_fixes.py, batched_map_4k.py, repeated_turns.py) adds to it
+directly.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ EXPONENT_BIAS: Final = 1023
 
 @jit
 def widen_bins(series: I64, lanes: I64, regs: I64, time: int) -> None:
-    """Make bins twice as wide, two by two, until they reach a time."""
+    """Double the width of the bins, merging them in pairs, until they reach a time."""
     half, vcpus = BINS >> 1, lanes.shape[1]
     while time >> regs[BIN_SHIFT] >= BINS:
         for each in range(BINS):
@@ -71,7 +71,7 @@ def bin_of(clock: Clock, time: int) -> int:
 
 @jit_inline_llvm
 def bucket_of(stall_ps: int) -> int:
-    """The bucket of a stall: eight to an octave above 8 ps, one to a ps below, as in recording/stall_buckets.py.
+    """The bucket of a stall: eight per octave above 8 ps, one per ps below, as in recording/stall_buckets.py.
 
     Read off the binary form of a float: its exponent, and the first three bits of its fraction.
     """
@@ -83,7 +83,7 @@ def bucket_of(stall_ps: int) -> int:
 
 @jit_inline_llvm
 def lane_of(cause: int) -> int:
-    """What a vCPU does during a stall of a cause."""
+    """A vCPU's activity (LANE_…) during a stall of a cause."""
     if cause == LOCK_WAIT:
         return LANE_LOCK
     return LANE_BLOCKED if cause >= RING else LANE_FAULT
@@ -91,15 +91,15 @@ def lane_of(cause: int) -> int:
 
 @jit
 def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time: int, took: int) -> None:
-    """Add a stretch of time to each bin that it touches, as much as lies in it.
+    """Add a stretch of time to the bins that it touches, to each its part of it.
 
     Args:
         series: changed in place.
         lanes: changed in place.
-        regs: the width of a bin, changed where a bin behind the last is touched.
+        regs: the width of a bin, changed if the stretch ends after the last bin.
         where: column of the series, -1 for none; vCPU and column of its lanes.
-        time: when the stretch begins.
-        took: its length.
+        time: begin of the stretch, ps.
+        took: its length, ps.
     """
     if time + took - 1 >> regs[BIN_SHIFT] >= BINS:
         widen_bins(series, lanes, regs, time + took - 1)
@@ -117,7 +117,7 @@ def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time
 
 @jit
 def spread_column(series: I64, lanes: I64, regs: I64, column: int, time: int, took: int) -> None:
-    """spread() of a stretch that is no vCPU's."""
+    """spread() of a stretch that belongs to no vCPU."""
     if took > 0 and time + took - 1 >> regs[BIN_SHIFT] >= BINS:
         widen_bins(series, lanes, regs, time + took - 1)
     shift = regs[BIN_SHIFT]
@@ -142,7 +142,7 @@ def add_stretch(clock: Clock, vcpu: int, cause: int, time: int, took: int) -> No
 
 @jit_inline_llvm
 def note_length(clock: Clock, cause: int, stall_ps: int, times: int) -> None:
-    """Add `times` stalls of one length to the histogram; the cause CAUSES stands for whole faults."""
+    """Add `times` stalls of one length to the histogram; CAUSES is the row of whole faults."""
     clock.hist[cause, bucket_of(stall_ps)] += times
     clock.longest[cause] = max(clock.longest[cause], stall_ps)
 
@@ -150,7 +150,7 @@ def note_length(clock: Clock, cause: int, stall_ps: int, times: int) -> None:
 @jit_inline_llvm
 def charge(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> None:
     """Add a stall of one cause that begins at a time to the vCPU's total, to the bins and to the histogram."""
-    if stall_ps > 0:  # most causes are none of most faults
+    if stall_ps > 0:  # most faults have few of the causes
         clock.stall[vcpu, cause] += stall_ps
         add_stretch(clock, vcpu, cause, time, stall_ps)
         note_length(clock, cause, stall_ps, 1)
@@ -158,7 +158,7 @@ def charge(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> Non
 
 @jit
 def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int, gfn: int) -> None:
-    """charge() of a stall that is no fault, where it is not worth being compiled into its caller."""
+    """charge() of a stall that is not a fault, for callers in which inlining does not pay."""
     charge(clock, vcpu, cause, time, stall_ps)
     if stall_ps > 0:
         clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], stall_ps)
@@ -168,7 +168,7 @@ def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int,
 
 @jit_inline_llvm
 def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> None:
-    """Count a fault by its path, and its whole length in the last row of the histogram, which is of no cause."""
+    """Count a fault by its path, and add its whole length to the histogram's row CAUSES, which is of no cause."""
     clock.series[bin_of(clock, time), FAULTS + path] += 1
     clock.faults[vcpu, path] += 1
     note_length(clock, CAUSES, whole_ps, 1)
@@ -177,7 +177,7 @@ def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> 
 
 @jit_inline_llvm
 def is_top(top: I64, regs: I64, stall_ps: int, time: int, vcpu: int) -> bool:
-    """Whether a stall is among the longest; of equal ones the earlier goes first, then the lower vCPU."""
+    """Whether a stall is among the longest; of equal ones the earlier counts as longer, then the lower vCPU's."""
     if regs[TOP_COUNT] < TOP or stall_ps > top[0, TOP_STALL]:
         return True
     if stall_ps < top[0, TOP_STALL]:
@@ -187,7 +187,7 @@ def is_top(top: I64, regs: I64, stall_ps: int, time: int, vcpu: int) -> bool:
 
 @jit_inline_llvm
 def is_shorter(top: I64, first: int, second: int) -> bool:
-    """Whether one kept stall goes before another one does: the shorter; of two the later, then the higher vCPU."""
+    """Whether one kept stall is dropped before another: the shorter; if equal the later, then the higher vCPU's."""
     if top[first, TOP_STALL] != top[second, TOP_STALL]:
         return bool(top[first, TOP_STALL] < top[second, TOP_STALL])
     if top[first, TOP_TIME] != top[second, TOP_TIME]:
@@ -206,7 +206,7 @@ def swap_rows(top: I64, first: int, second: int) -> None:
 def note_top(top: I64, regs: I64, stall_ps: int, what: tuple[int, int, int, int]) -> None:
     """Keep a stall (time, vCPU, gfn, cause), for which is_top() holds.
 
-    Which ones are kept does not depend on the order in which they come.
+    The set that is kept does not depend on the order of the calls.
     """
     count = regs[TOP_COUNT]
     if count < TOP:
@@ -230,7 +230,7 @@ def note_top(top: I64, regs: I64, stall_ps: int, what: tuple[int, int, int, int]
 
 @jit
 def note_hits(clock: Clock, time: int, count: int, step_ps: int) -> None:
-    """Accesses that retire one after the other, each in the bin in which it begins."""
+    """Count accesses that retire one after the other, each in the bin in which it begins."""
     bin_of(clock, time + (count - 1) * step_ps)
     shift = clock.regs[BIN_SHIFT]
     while count > 0:

@@ -1,4 +1,4 @@
-"""Faults of a lookahead that are like the last one, so that all that differs between them is a page: fixed at once."""
+"""Fixes at once the faults of a lookahead that differ from the last one only in their page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmuviz.workloads.accesses import gfn_at
 
 @jit_inline_llvm
 def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
-    """Whether the next faults like the last one surely leave nothing but an SPTE, a bit and sums, as that one did."""
+    """Whether the next faults like the last one certainly change only an SPTE, a bit and sums, as that one did."""
     plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
     writes = clock.stream[vcpu, program.WRITE_PERMILLE] >= program.ALWAYS and access.word & mmu.DIRTY != 0
     ready = state.pml_count[vcpu] == 0 and clock.pending_kick_ps[vcpu] == 0 and clock.regs[layout.ONE_BY_ONE] == 0
@@ -35,7 +35,7 @@ def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: P
 def after_alike(
     state: MmuState, clock: Clock, vcpu: int, at: Progress, fixes: Fixes, times: tuple[int, int], hits: int
 ) -> Progress:  # fmt: skip
-    """After accesses of which some were fixed: `times` are when the last of these faults began, and now."""
+    """Progress after accesses of which some were fixed; `times`: begin of the last of these faults, and now."""
     begun, end = times
     here, fixed = at.here, fixes.all - at.fixes.all
     state.stat[mmu.STAT_STAMP] = begun
@@ -47,7 +47,7 @@ def after_alike(
 
 @jit_inline_llvm
 def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
-    """The faults with `more` that took as long; those `in_region`, the last one's, are counted in its cell later."""
+    """`fixes` and `more` faults that took as long; those `in_region`, the last one's, are counted in its cell later."""
     return Fixes(
         fixes.all + more,
         fixes.longest_ps,
@@ -62,7 +62,7 @@ def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
 
 @jit_inline_llvm
 def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> int:
-    """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits."""
+    """Number of pages from a gfn on, in one 4K table, that leaves with these bits map."""
     at, pages = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)), 0
     while pages < most and state.l1[at + pages] == word:
         pages += 1
@@ -73,7 +73,7 @@ def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> in
 def fix_alike_in_order(
     state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, high: int, times: tuple[int, int]
 ) -> Progress:  # fmt: skip
-    """fix_alike() of a sweep over pages in a row, up to the end of a 4K table."""
+    """fix_alike() of a sweep over consecutive pages, up to the end of a 4K table."""
     limit, step_ps = times
     slot = gfn_to_memslot(state, access.gfn)
     high = min(high, state.slots[slot, mmu.SLOT_END])
@@ -108,7 +108,7 @@ def fix_alike_anywhere(
     private: tuple[int, int],
     times: tuple[int, int],
 ) -> Progress:
-    """fix_alike() of pages in any order, of one slot; those among them that are writable already are hits."""
+    """fix_alike() of pages of one slot in any order; pages that are writable already are hits."""
     fix, step_ps = at.fixes.took_ps, times[1]
     slot, linear, l1 = gfn_to_memslot(state, access.gfn), state.conf[mmu.CONF_LINEAR], state.l1
     base, words_at = state.slots[slot, mmu.SLOT_BASE], state.slots[slot, mmu.SLOT_DIRTY_AT]
@@ -131,7 +131,7 @@ def fix_alike_anywhere(
         elif l1[page] != access.word | mmu.WRITABLE:
             break
         time, position = time + step_ps, position + 1
-    if fixed == 0:  # hits alone are counted faster elsewhere
+    if fixed == 0:  # if all are hits, they are counted faster elsewhere
         return at
     return after_alike(state, clock, vcpu, at, with_alike(at.fixes, fixed, 0, 0), (begun, time), position - at.position)
 
@@ -146,19 +146,19 @@ def fix_alike(
     private: tuple[int, int],
     times: tuple[int, int],
 ) -> Progress:
-    """After a fault and its access, as many more at once as surely are like them.
+    """After a fault and its access, run at once as many more as are certainly like them.
 
     Args:
         state: tables, changed in place.
         clock: changed in place.
-        vcpu: whose lookahead it is.
-        access: the one that was fixed and made.
-        at: how far the vCPU ran.
-        private: the gfns, from and up to, for which the first of `times` holds.
-        times: up to which nobody else does anything that may not wait, and what an access takes, ps.
+        vcpu: the vCPU of the lookahead.
+        access: the access that was fixed and executed.
+        at: the vCPU's progress.
+        private: gfns [low, high) for which the first of `times` holds.
+        times: the time before which no other event has to happen first, and the time of an access, ps.
 
     Returns:
-        How far it ran.
+        The new progress.
     """
     if not may_be_alike(state, clock, vcpu, access, at):
         return at

@@ -1,7 +1,7 @@
-"""Faults that install one 4K leaf each, one after the other, and meet nowhere but at mmu_lock's cache line.
+"""Batches of faults that install one 4K leaf each and interact only at mmu_lock's cache line.
 
-What faults do most of the time once the huge pages are gone. The same is done here as in a slow fault
-of engine/slow_fault.py, in the same order; a law compares the two.
+Most faults are of this kind once the huge pages are gone. Each has the result of a slow fault of
+engine/slow_fault.py, in the same order; a law compares the two.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from mmuviz.workloads.accesses import gfn_at
 
 @jit_inline_llvm
 def can_batch_map_4k(state: MmuState, clock: Clock) -> bool:
-    """Whether faults of this VM hold mmu_lock for read, and leave nothing but an SPTE, a bit and counters."""
+    """Whether faults of this VM hold mmu_lock for read, and change only an SPTE, a bit and counters."""
     conf = state.conf
     plain = conf[mmu.CONF_RING] == 0 and conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K
     tdp = conf[mmu.CONF_TDP_MMU] != 0 and conf[mmu.CONF_STAGE2] == 0 and conf[mmu.CONF_LINEAR] != mmu.NOT_LINEAR
@@ -65,7 +65,7 @@ def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool
 
 @jit_inline_llvm
 def slot_range_of(state: MmuState, price: I64, gfn: int) -> SlotRange:
-    """The memslot of a gfn; one that is not logged has no such faults, nor has one that is read-only."""
+    """The memslot of a gfn, -1 if it is not logged: neither such slots nor read-only ones have such faults."""
     slot = gfn_to_memslot(state, gfn)
     if slot < 0 or state.slots[slot, mmu.SLOT_LOGGING] == 0:
         return SlotRange(-1, 0, 0, 0, 0, 0)
@@ -76,9 +76,9 @@ def slot_range_of(state: MmuState, price: I64, gfn: int) -> SlotRange:
 
 @jit_inline_llvm
 def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> bool:
-    """Whether a write fault installs one 4K leaf of a logged slot in a table that stands, and fills no cache.
+    """Whether a write fault installs one 4K leaf of a logged slot in an existing table, and refills no cache.
 
-    The page is not mapped, or by a leaf that is not MMU-writable, which fast_page_fault() declines.
+    The page is not mapped, or is mapped by a leaf that is not MMU-writable, which fast_page_fault() declines.
     """
     page = gfn - state.conf[mmu.CONF_LINEAR]
     tables = state.l3[page >> SHIFT_1G] & mmu.TABLE != 0 and state.l2[page >> SHIFT_2M] & mmu.TABLE != 0
@@ -89,7 +89,7 @@ def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int
 
 @jit_inline_llvm
 def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> None:
-    """page_fault() of such a page, but for KVM's counters."""
+    """page_fault() of such a page, without KVM's counters."""
     present = word & mmu.PRESENT
     state.stat[mmu.STAT_WHO] = vcpu
     trace_page_fault(state, vcpu, 2 * present + 1, gfn)
@@ -103,11 +103,11 @@ def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int)
 
 
 class BinTotals(NamedTuple):
-    """Faults of one bin of time, and hits in it, that are not noted yet.
+    """Faults and hits of one bin of time that are not added to the sums yet.
 
     Attributes:
-        end: time at which the next one begins, or began: bins may have become wider since.
-        pages: faults; `mapped` those of them that mapped a page anew.
+        end: begin of the next bin, ps, as it was: bins may have become wider since.
+        pages: faults; `mapped` those of them that mapped an unmapped page.
         hits: accesses.
     """
 
@@ -119,13 +119,13 @@ class BinTotals(NamedTuple):
 
 @jit_inline_llvm
 def open_totals(clock: Clock, time: int) -> BinTotals:
-    """The bin of a time, with nothing in it."""
+    """Empty totals for the bin of a time."""
     return BinTotals((bin_of(clock, time) + 1) << clock.regs[layout.BIN_SHIFT], 0, 0, 0)
 
 
 @jit_inline_llvm
 def close_totals(state: MmuState, clock: Clock, part: SlotRange, here: BinTotals) -> None:
-    """Note what happened in a bin."""
+    """Add a bin's totals to the sums."""
     if here.pages == 0:
         return
     index = (here.end - 1) >> clock.regs[layout.BIN_SHIFT]
@@ -143,7 +143,7 @@ def close_totals(state: MmuState, clock: Clock, part: SlotRange, here: BinTotals
 
 @jit_inline_llvm
 def with_fault(here: BinTotals, mapped: int, hits: int) -> BinTotals:
-    """The bin with one more fault in it."""
+    """The totals with one more fault."""
     return BinTotals(here.end, here.pages + 1, here.mapped + mapped, here.hits + hits)
 
 
@@ -151,9 +151,9 @@ def with_fault(here: BinTotals, mapped: int, hits: int) -> BinTotals:
 def time_of_fault(
     state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, what: tuple[int, int]
 ) -> int:  # fmt: skip
-    """The time of such a fault under mmu_lock, noted but for what close_totals() notes; returns when it is over.
+    """Charge such a fault under mmu_lock, except for the sums of close_totals(); returns its end, ps.
 
-    `what` is its time on a core of its own, and the rows of examples that were written before it.
+    `what`: its time on a core of its own, ps, and the number of rows of examples written before it.
     """
     price, examples = what
     mapped = access.word & mmu.PRESENT == 0
@@ -181,7 +181,7 @@ def time_of_fault(
 
 @jit_inline_llvm
 def hit(clock: Clock, vcpu: int, time: int) -> int:
-    """The access hits; returns when the next one follows."""
+    """Execute a hit; returns the time of the next access."""
     clock.stream[vcpu, program.POSITION] += 1
     clock.accesses[vcpu] += 1
     return time + access_ps(clock, vcpu, layout.WRITE_4K)
@@ -189,18 +189,18 @@ def hit(clock: Clock, vcpu: int, time: int) -> int:
 
 @jit_inline_llvm
 def with_turns(here: BinTotals, done: Repeated) -> BinTotals:
-    """The bin with faults in it, after each of which the access hits in it too."""
+    """The totals with faults, each of whose accesses hits in the same bin."""
     return BinTotals(here.end, here.pages + done.faults, here.mapped + done.mapped, here.hits + done.faults)
 
 
 @jit_inline_source
 def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
-    """Let vCPUs map page after page, in the order of time, until the next event is any other.
+    """Let vCPUs map page after page, in order of time, until the next event is of another kind.
 
     Args:
         state: tables, changed in place; see can_batch_map_4k().
         clock: changed in place.
-        stop: time that no event reaches.
+        stop: time that no event may reach, ps.
     """
     heap, now, stream, size = clock.heap, clock.now, clock.stream, clock.regs[layout.HEAP_SIZE]
     if not lookahead_allowed(state, clock):

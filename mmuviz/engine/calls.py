@@ -22,7 +22,7 @@ COUNTERS: Final = {
     "pf_fast": mmu.STAT_PF_FAST,
     "pf_spurious": mmu.STAT_PF_SPURIOUS,
 }
-"""KVM's counters that are noted after each call."""
+"""KVM's counters that are recorded after each call."""
 
 
 class Begun(NamedTuple):
@@ -30,10 +30,10 @@ class Begun(NamedTuple):
 
     Attributes:
         kind: its name.
-        iteration: of the driver.
+        iteration: the driver's iteration.
         slot: memslot id or -1.
         start_ps: when it began.
-        stat: int64[STAT_ENTRIES], KVM's counters then.
+        stat: int64[STAT_ENTRIES], KVM's counters at that time.
         guest: accesses, faults and stall of all vCPUs so far.
     """
 
@@ -46,12 +46,12 @@ class Begun(NamedTuple):
 
 
 class CallLog:
-    """The rows so far.
+    """Rows of the calls and phases so far.
 
     Attributes:
         rows: a dict of column values each, in order of their ends.
-        op: number of the op under way, where the driver is a list of ops.
-        offset: int64[STAT_ENTRIES], what KVM's counters are counted from.
+        op: index of the current op, if the driver is a list of ops; else -1.
+        offset: int64[STAT_ENTRIES], values of KVM's counters from which the run counts.
     """
 
     def __init__(self) -> None:
@@ -61,19 +61,19 @@ class CallLog:
         self.offset: I64 = np.zeros(mmu.STAT_ENTRIES, dtype=np.int64)
 
     def count_from_now(self, machine: TimedMachine) -> None:
-        """What KVM's counters say now is no part of the run."""
+        """Exclude KVM's counters up to now from the run."""
         self.offset[:] = machine.vm.state.stat
 
     def count_pages_from_zero(self) -> None:
-        """What was mapped before the run is mapped no more."""
+        """Count mapped pages from zero: mappings made before the run no longer exist."""
         self.offset[mmu.STAT_PAGES : mmu.STAT_TABLE_PAGES + 1] = 0
 
     def begin(self, machine: TimedMachine, kind: str, iteration: int, slot: int = -1) -> Begun:
-        """A call or phase begins now."""
+        """Begin a call or phase now."""
         return Begun(kind, iteration, slot, machine.time, machine.vm.state.stat.copy(), guest_so_far(machine))
 
     def end(self, machine: TimedMachine, begun: Begun, reported: int = -1) -> None:
-        """It ends now; what ran meanwhile is counted with it."""
+        """End it now and add its row, which includes the work of vCPUs meanwhile."""
         stat = machine.vm.state.stat
         did = stat - begun.stat
         accesses, faults, stall = (now - then for now, then in zip(guest_so_far(machine), begun.guest, strict=True))

@@ -1,4 +1,4 @@
-"""The clock's state: who is where in time, what it costs, and what it added up to, as flat arrays.
+"""The clock's state as flat arrays: each vCPU's position in time, the prices, and the sums.
 
 Times are int64 picoseconds from the start of the run.
 """
@@ -51,9 +51,9 @@ CAUSE_NAMES: Final = (
 SLOW_WRITE: Final = CAUSES
 ACCESSES: Final = CAUSES + 1
 FAULTS: Final = CAUSES + 2
-"""Of this column and one of FAULT_PATHS is that of the faults of a path."""
+"""FAULTS plus an index of FAULT_PATHS: the faults of that path."""
 SPLITS: Final = CAUSES + 6
-"""Of this column and one of SPLIT_PLACES is that of the splits in a place."""
+"""SPLITS plus an index of SPLIT_PLACES: the splits in that place."""
 ZAPS: Final = CAUSES + 10
 FLUSHES: Final = CAUSES + 11
 PML_FULLS: Final = CAUSES + 12
@@ -70,14 +70,14 @@ SLOW_PROTECTED: Final = 2
 SPURIOUS_FAULT: Final = 3
 FAULT_PATHS: Final = ("not_present", "fast", "slow_protected", "spurious")
 
-# Where a huge page is split.
+# Places of splits.
 AT_ENABLE: Final = 0
 IN_CLEAR: Final = 1
 IN_FAULT: Final = 2
 IN_PRE_SPLIT: Final = 3
 SPLIT_PLACES: Final = ("enable", "clear", "fault", "pre_split")
 
-# What a vCPU's time goes to when it does not run: columns of `Clock.lanes`.
+# Uses of a vCPU's time while it does not run: columns of `Clock.lanes`.
 LANE_FAULT: Final = 0
 LANE_LOCK: Final = 1
 LANE_BLOCKED: Final = 2
@@ -85,7 +85,7 @@ LANE_IDLE: Final = 3
 LANES: Final = 4
 
 TOP: Final = 100
-"""Stalls that are kept one by one: the longest."""
+"""Number of stalls that are kept one by one: the longest."""
 # Columns of `Clock.top`.
 TOP_STALL: Final = 0
 TOP_TIME: Final = 1
@@ -124,13 +124,13 @@ BIG_LOCK_HELD: Final = 21
 BIG_LOCK_FREE: Final = 22
 LEAF_SHIFT: Final = 23
 ONE_BY_ONE: Final = 24
-"""No lookahead: slow, for the law that compares."""
+"""No lookahead: slow, for the law that compares both."""
 TOP_COUNT: Final = 25
 TURN_LINE_FREE: Final = 26
-"""LINE_FREE when the last turn began, and with the next LINE_OWNER: see `Clock.turn`."""
+"""LINE_FREE when the last turn began; the next entry is LINE_OWNER then: see `Clock.turn`."""
 TURN_LINE_OWNER: Final = 27
 ZERO_FREE: Final = 28
-"""When the machine has zeroed all that was asked for so far."""
+"""Time at which the machine has zeroed all pages requested so far."""
 REGS: Final = 29
 
 # Columns of `Clock.turn`.
@@ -140,7 +140,7 @@ TURN_WAIT: Final = 2
 TURN_WORD: Final = 3
 TURN_COLUMNS: Final = 4
 
-# Entries of `Clock.price`, ps each; behind them comes what each entry of the machine's work costs in a fault.
+# Entries of `Clock.price`, ps each; after them, the price in a fault of each entry of the machine's work.
 READ_4K: Final = 0
 READ_HUGE: Final = 1
 WRITE_4K: Final = 2
@@ -160,7 +160,7 @@ TLBI: Final = 15
 LOCAL_TLBI: Final = 16
 USERSPACE: Final = 17
 ZERO: Final = 18
-"""Zeroing a 4K page: for so long the memory of the machine serves nobody else who zeroes."""
+"""Zeroing a 4K page: for this long the machine's memory serves no other vCPU that zeroes."""
 HANDOFF_FEW: Final = 19
 PRICES: Final = 20
 
@@ -169,28 +169,28 @@ class Clock(NamedTuple):
     """Arrays of a run, changed in place.
 
     Attributes:
-        now: int64[vcpus], when each vCPU goes on.
-        phase: int64[vcpus], what it goes on with.
-        began: int64[vcpus], when the fault under way began; `asked` when it asked for mmu_lock.
-        host_ps: int64[vcpus], how long the host took for the memory that the fault under way is about.
-        pending_kick_ps: int64[vcpus], time that kicks took and that the vCPU has still to lose.
-        in_kernel_until: int64[vcpus], until when it is in KVM or in userspace: no kick reaches it there.
-        idle_since: int64[vcpus], when it last left the guest for good; FOREVER while it has a pass.
-        slowdown_1024: int64[vcpus], its time against that of a core of its own, in 1/1024.
+        now: int64[vcpus], time of each vCPU's next action.
+        phase: int64[vcpus], kind of that action.
+        began: int64[vcpus], begin of the current fault; `asked` its request for mmu_lock.
+        host_ps: int64[vcpus], the host's time for the memory of the current fault.
+        pending_kick_ps: int64[vcpus], time of kicks that the vCPU has not been charged yet.
+        in_kernel_until: int64[vcpus], end of its time in KVM or userspace, where no kick reaches it.
+        idle_since: int64[vcpus], time at which it last finished a pass; FOREVER while it has one.
+        slowdown_1024: int64[vcpus], its time relative to a core of its own, in 1/1024.
         stream: int64[vcpus, columns], see mmuviz/workloads/stream.py; `listed` int64[n], gfns of its lists.
         ram: int64[slots, 2], see mmuviz/workloads/stream.py.
         heap: int64[vcpus], vCPUs by (now, number), a binary heap.
-        queue: int64[vcpus + 1], who waits for mmu_lock, first come first served; the last number is the thread
-            that calls ioctls. `reads` int64[vcpus + 1] is 1 for who asks for read.
-        exit_at: int64[vcpus], when each vCPU next exits to userspace.
+        queue: int64[vcpus + 1], the FIFO queue for mmu_lock; the last number is the ioctl thread's. `reads`
+            int64[vcpus + 1] is 1 for a request for read.
+        exit_at: int64[vcpus], time of each vCPU's next exit to userspace.
         core: int64[vcpus], the core of the host that each vCPU runs on.
-        line_arrival: int64[cores], when the lock's cache line next comes to a core.
-        turn: int64[vcpus, TURN_COLUMNS], `now` and `line_arrival` of its core when the last turn began, and how
-            long its last fault waited and what leaf it found: see mmuviz/engine/repeated_turns.py.
+        line_arrival: int64[cores], time at which the lock's cache line next reaches a core.
+        turn: int64[vcpus, TURN_COLUMNS], `now` and `line_arrival` of its core when the last turn began, and the wait
+            and leaf of its last fault: see mmuviz/engine/repeated_turns.py.
         regs: int64[REGS]; `price` int64[PRICES + WORK_ENTRIES].
         stall: int64[vcpus, CAUSES], ps; `slow_write_ps`, `accesses`, `worst_ps` int64[vcpus].
         faults: int64[vcpus, 4], by path.
-        hist: int64[CAUSES + 1, BUCKETS] stalls by length, the last row of whole faults.
+        hist: int64[CAUSES + 1, BUCKETS] stalls by length, the last row for whole faults.
         longest: int64[CAUSES + 1], the longest stall.
         top: int64[TOP, TOP_COLUMNS], the longest stalls, a heap with the shortest of them first.
         series: int64[BINS, SERIES_COLUMNS], over time.
@@ -231,14 +231,14 @@ class Clock(NamedTuple):
 
 
 def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int, bin_shift: int) -> Clock:
-    """A clock at 0, every vCPU finished with nothing.
+    """A clock at 0, every vCPU finished with an empty stream.
 
     Args:
         stream: int64[vcpus, columns].
         ram: int64[slots, 2], see mmuviz/workloads/stream.py.
         price: int64[PRICES + WORK_ENTRIES], ps.
         slowdown_1024: int64[vcpus].
-        cores: of the host.
+        cores: number of cores of the host.
         bin_shift: a bin is 2 ** bin_shift ps wide at first.
 
     Returns:
@@ -288,14 +288,14 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
 
 @jit_inline_llvm
 def before(now: I64, first: int, second: int) -> bool:
-    """Whether one vCPU's turn comes before another's; ties by number."""
+    """Whether one vCPU's next action precedes another's; ties by number."""
     early, late = now[first], now[second]
     return early < late or (early == late and first < second)
 
 
 @jit
 def sift_down(heap: I64, now: I64, size: int) -> None:
-    """Bring the heap in order again after the time of its first entry grew."""
+    """Restore the heap's order after the time of its first entry grew."""
     at = 0
     while True:
         child = 2 * at + 1
@@ -311,7 +311,7 @@ def sift_down(heap: I64, now: I64, size: int) -> None:
 
 @jit
 def push(heap: I64, now: I64, regs: I64, vcpu: int) -> None:
-    """Give a vCPU its place in time."""
+    """Insert a vCPU in the heap."""
     place = regs[HEAP_SIZE]
     regs[HEAP_SIZE] = place + 1
     heap[place] = vcpu
@@ -325,7 +325,7 @@ def push(heap: I64, now: I64, regs: I64, vcpu: int) -> None:
 
 @jit
 def drop_first(heap: I64, now: I64, regs: I64) -> None:
-    """Take the first vCPU out of time: it waits, or it is done."""
+    """Remove the first vCPU from the heap: it waits, or it is done."""
     size = regs[HEAP_SIZE] - 1
     regs[HEAP_SIZE] = size
     heap[0] = heap[size]
@@ -334,7 +334,7 @@ def drop_first(heap: I64, now: I64, regs: I64) -> None:
 
 @jit_inline_llvm
 def next_of_others(clock: Clock) -> int:
-    """When the next vCPU but the first goes on."""
+    """Time of the next action of any vCPU but the first."""
     size, heap = clock.regs[HEAP_SIZE], clock.heap
     at = FOREVER
     if size > 1:

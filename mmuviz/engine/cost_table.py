@@ -1,4 +1,4 @@
-"""What each entry of the machine's work costs on a host: counted instructions, times what the host makes of one."""
+"""Costs of each entry of the machine's work on a host: counted instructions times the host's time for one."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ NOT_OVERRIDDEN: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 ZEROED: Final = {work.WORK_HOST_FAULT_4K: 1, work.WORK_HOST_FAULT_2M: PAGES_PER_2M}
-"""Entries of a host page that is zeroed, and its 4K pages: each takes the longer of its instructions and of that."""
+"""Entries of a host page that is zeroed, and its 4K pages: the longer of its instructions and its zeroing counts."""
 
 
 class CostTable(NamedTuple):
     """Costs of one VM on one host, in ps unless the name says otherwise.
 
     Attributes:
-        guest: int64[layout.PRICES + WORK_ENTRIES]: of what vCPUs do, then of the machine's work in a fault.
-        steps: int64[WORK_ENTRIES], of the machine's work in an ioctl, in hundredths of a ps.
-        beside_spinner: int64[WORK_ENTRIES], the same while the core's other thread is a vCPU's that spins.
-        slow: int64[vcpus], each vCPU's time against a core of its own, 1/1024.
+        guest: int64[layout.PRICES + WORK_ENTRIES]: prices of vCPUs, then of the machine's work in a fault.
+        steps: int64[WORK_ENTRIES], prices of the machine's work in an ioctl, in hundredths of a ps.
+        beside_spinner: int64[WORK_ENTRIES], the same while the core's other thread is a spinning vCPU.
+        slow: int64[vcpus], each vCPU's time relative to a core of its own, 1/1024.
         host: the profile.
-        config: the VM.
+        config: the VM's configuration.
     """
 
     guest: I64
@@ -52,7 +52,7 @@ class CostTable(NamedTuple):
         return self.host["topup_ns"] * PS_PER_NS if self.config.kernel.split_caches_last_a_call else 0
 
     def step(self, entry: int) -> int:
-        """One of an entry, in an ioctl."""
+        """Price of one unit of an entry in an ioctl, ps."""
         return int(self.steps[entry]) // SCALE
 
 
@@ -64,7 +64,7 @@ def hundredths_of(config: VmConfig, instructions: Mapping[str, int]) -> I64:
         instructions: entries of the ledger that are overridden, by name.
 
     Returns:
-        int64[WORK_ENTRIES]; 0 for what the host alone prices.
+        int64[WORK_ENTRIES]; 0 for entries that only the host profile prices.
     """
     release = config.kernel.release
     found = np.array([lookup(name, release, OFF).hundredths if name else 0 for name in work.WORK_NAMES], dtype=np.int64)
@@ -75,11 +75,11 @@ def hundredths_of(config: VmConfig, instructions: Mapping[str, int]) -> I64:
 
 
 def fault_costs(hundredths: I64, host: HostProfile) -> I64:
-    """Entries in a fault: cold code, and a world switch with each exit; a host page at least its zeroing.
+    """Prices of entries in a fault: cold code, a world switch per exit, and for a host page at least its zeroing.
 
     Args:
         hundredths: from hundredths_of().
-        host: where it runs.
+        host: the host profile.
 
     Returns:
         int64[WORK_ENTRIES], ps.
@@ -92,14 +92,14 @@ def fault_costs(hundredths: I64, host: HostProfile) -> I64:
 
 
 def step_costs(hundredths: I64, host: HostProfile) -> I64:
-    """Entries in an ioctl: a hot loop, and what the host adds.
+    """Prices of entries in an ioctl: a hot loop, and the host's additions.
 
     A page of the bitmap takes the longer of its instructions and of the host's time to allocate and
-    zero it. The shadow MMU walks by reverse maps, which nobody counted: the host's constants stand in.
+    zero it. The shadow MMU walks by reverse maps, which nobody counted: the host's constants are used.
 
     Args:
         hundredths: from hundredths_of().
-        host: where it runs.
+        host: the host profile.
 
     Returns:
         int64[WORK_ENTRIES], hundredths of a ps.
@@ -118,16 +118,16 @@ def step_costs(hundredths: I64, host: HostProfile) -> I64:
 
 
 def beside_spinner(steps: I64, hundredths: I64, host: HostProfile) -> I64:
-    """The entries of an ioctl while the thread that calls it shares its core with a vCPU's thread that spins.
+    """Prices of entries in an ioctl while the calling thread shares its core with a spinning vCPU thread.
 
     vCPUs of dirty_log_perf_test spin in userspace from the end of a pass to the beginning of the next one. That
-    slows instructions down, and the walk past rmap heads, which is nothing else; it does not slow down what memory
-    takes: lines of the bitmap, and all but host["rmap_busy_percent"] of arming and adding by reverse maps.
+    slows down instructions, and the walk past rmap heads, which is nothing else. It does not slow down the time of
+    memory: lines of the bitmap, and all but host["rmap_busy_percent"] of arming and adding by reverse maps.
 
     Args:
         steps: from step_costs().
         hundredths: from hundredths_of().
-        host: where it runs.
+        host: the host profile.
 
     Returns:
         int64[WORK_ENTRIES], hundredths of a ps.
@@ -144,7 +144,7 @@ def beside_spinner(steps: I64, hundredths: I64, host: HostProfile) -> I64:
 
 
 def _price_rmaps(found: I64, host: HostProfile) -> None:
-    """Walks of the shadow MMU: a word or an entry is its heads, a leaf is armed, a split adds 512 children."""
+    """Price walks of the shadow MMU: a word or an entry costs its heads, a leaf its arming, a split 512 children."""
     shadow = work.WORK_SHADOW
     found[work.WORK_VISIT_HUGE + shadow : work.WORK_SPLIT_ENABLE_2M + shadow] = 0
     found[work.WORK_CLEAR_WALK_DOWN + shadow :] = 0
@@ -161,14 +161,14 @@ SHADOW_SPLITS: Final = slice(
 
 
 def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
-    """Where the scheduler puts the vCPUs: cores of the first socket, of the next ones, then their other threads.
+    """Placement of vCPUs by the scheduler: cores of the first socket, of the next ones, then their other threads.
 
     Args:
         vcpus: threads that never sleep.
-        host: its topology.
+        host: the host profile, for its topology.
 
     Returns:
-        int64[vcpus] time against a core of one's own in 1/1024, the share of pairs of vCPUs that are on
+        int64[vcpus] time relative to a core of its own in 1/1024, the share of pairs of vCPUs that are on
         different sockets, and the most vCPUs on one socket.
     """
     cores, first = host["cores"], host["socket_cores"]
@@ -199,7 +199,7 @@ def cost_table(
     hundredths = hundredths_of(config, instructions)
     steps, faults = step_costs(hundredths, host), fault_costs(hundredths, host)
     price = np.zeros(layout.PRICES, dtype=np.int64)
-    # The guest's loop goes on while its misses are under way: an access takes the longer of the two.
+    # The guest's loop continues while its misses are under way: an access takes the longer of the two.
     touch = max(host["read_ns"] * PS_PER_NS, crowd * host["touch_ps"])
     deeper = host["walk_deeper_ns"] * PS_PER_NS if tlb else 0
     read, write = (int(steps[entry]) // SCALE for entry in (work.WORK_GUEST_READ, work.WORK_GUEST_WRITE))
@@ -215,7 +215,7 @@ def cost_table(
     for entry, name in ((layout.HANDOFF, "handoff_ns"), (layout.HANDOFF_FEW, "handoff_few_ns")):
         price[entry] = (host[name] + int(crossing * host["cross_ns"])) * PS_PER_NS
     if config.mmu in (Mmu.DIRECT_SHADOW, Mmu.SHADOW_PAGING, Mmu.NESTED):
-        # Of a slow fault, what lies under mmu_lock takes the time of the host's own constant.
+        # The part of a slow fault under mmu_lock takes the time of the host's own constant.
         whole = faults[work.WORK_FAULT_MAP_4K_OF_HUGE] + faults[work.WORK_FAULT_HOST_1G]
         direct = config.mmu is Mmu.DIRECT_SHADOW
         hold = host["hold_ns" if direct else "hold_paging_ns"] * PS_PER_NS

@@ -51,13 +51,13 @@ ENTRY_BITS: Final = LEAF_BITS | TABLE
 
 
 def standing_rows(state: MmuState, first: int, end: int, stamp: int) -> I64:
-    """What the tables and the dirty log say of pages [first, end) now, as rows of the event log.
+    """State of the tables and the dirty log for pages [first, end), as rows of the event log.
 
     Args:
         state: the tables; not changed.
         first: first gfn.
-        end: gfn behind the last.
-        stamp: of the rows.
+        end: gfn after the last.
+        stamp: stamp of the rows.
 
     Returns:
         int64[n, LOG_COLUMNS], of kind STANDS, highest level first; pages in the dirty log as events DIRTY_LOG.
@@ -85,7 +85,7 @@ def standing_rows(state: MmuState, first: int, end: int, stamp: int) -> I64:
 
 
 def _rows(level: int, bits: I64, gfns: I64, stamp: int) -> list[I64]:
-    """Runs of equal entries that are not empty."""
+    """Runs of equal, non-empty entries."""
     found = []
     for each in np.unique(bits[bits != 0]).tolist():
         code = STANDS | (level << LEVEL_SHIFT) | (each << NEW_SHIFT) | UNTRACED
@@ -117,13 +117,13 @@ def event_columns(rows: I64, start_ps: int, end_ps: int, *, tracepoints: bool) -
     """Columns of the Recording's events.
 
     Args:
-        rows: int64[n, LOG_COLUMNS], in the order in which the engine came to them.
+        rows: int64[n, LOG_COLUMNS], in the order in which the engine logged them.
         start_ps: the first time that counts.
-        end_ps: the time behind the last.
-        tracepoints: whether the kernel has tracepoints for its page tables at all (arm64 has not).
+        end_ps: the time after the last.
+        tracepoints: whether the kernel has tracepoints for its page tables (arm64 has none).
 
     Returns:
-        Columns by name, in the order of time; at the same time the ioctl thread first, then vCPUs by number.
+        Columns by name, in order of time; at the same time the ioctl thread first, then vCPUs by number.
     """
     rows = rows[(rows[:, LOG_STAMP] >= start_ps) & (rows[:, LOG_STAMP] < end_ps)]
     rows = rows[np.lexsort((rows[:, LOG_WHO], rows[:, LOG_STAMP]))]

@@ -1,4 +1,4 @@
-"""Exits that are no faults: a full PML buffer, and those that userspace serves."""
+"""Exits that are not faults: a full PML buffer, and exits to userspace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmuviz.workloads import stream as program
 
 @jit_inline_llvm
 def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int) -> tuple[int, int]:
-    """A write through a writable leaf whose dirty bit is clear, or the exit that a full PML buffer makes of it.
+    """Write through a writable leaf whose dirty bit is clear, or exit because the PML buffer is full.
 
     Returns:
         The time after it, and accesses that retired: 1 or 0.
@@ -42,7 +42,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
 
 @jit
 def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
-    """KVM empties the PML buffer at every exit; returns the time after it."""
+    """Empty the PML buffer, as KVM does at every exit; returns the time after it."""
     if state.pml_count[vcpu] == 0:
         return time
     before = exits_now(state.work, clock.price)
@@ -55,9 +55,9 @@ def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
 
 @jit
 def pay_pending_kick(state: MmuState, clock: Clock, vcpu: int, time: int, gfn: int) -> int:
-    """A vCPU loses the time of the kicks that came since it last left the guest; returns the time after them.
+    """Charge a vCPU for the kicks received since it last left the guest; returns the time after them.
 
-    Each was an exit, the first of which empties its PML buffer.
+    Each kick was an exit, and the first one emptied its PML buffer.
     """
     owed, time = clock.pending_kick_ps[vcpu], empty_pml(state, clock, vcpu, time)
     charge_rarely(clock, vcpu, layout.FLUSH, time, owed, gfn)
@@ -67,7 +67,7 @@ def pay_pending_kick(state: MmuState, clock: Clock, vcpu: int, time: int, gfn: i
 
 @jit
 def finish(state: MmuState, clock: Clock, vcpu: int, time: int) -> None:
-    """The pass is over: the vCPU exits to userspace."""
+    """End a vCPU's pass: it exits to userspace."""
     clock.now[vcpu] = empty_pml(state, clock, vcpu, time)
     clock.phase[vcpu] = layout.FINISHED
     clock.idle_since[vcpu] = clock.now[vcpu]
@@ -77,7 +77,7 @@ def finish(state: MmuState, clock: Clock, vcpu: int, time: int) -> None:
 
 @jit
 def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
-    """An exit to userspace is served under the program's big lock; returns when the vCPU is in the guest again."""
+    """Serve an exit to userspace under the program's big lock; returns when the vCPU is in the guest again."""
     regs, took = clock.regs, on_core_ps(clock, vcpu, clock.price[layout.USERSPACE])
     begin = max(asked, regs[layout.BIG_LOCK_FREE])
     regs[layout.BIG_LOCK_FREE] = begin + took
@@ -91,7 +91,7 @@ def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
 
 @jit_inline_llvm
 def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Slice, others: int) -> Slice:
-    """The vCPU exits to userspace, which empties its PML buffer; while an ioctl is under way there it waits."""
+    """Exit to userspace, which empties the PML buffer; the vCPU waits while an ioctl runs under the big lock."""
     if turn.time != turn.dequeued_at and turn.time >= others:
         return Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
     if clock.pending_kick_ps[vcpu] > 0:

@@ -1,4 +1,4 @@
-"""What one fault costs: page_fault() is carried out, and what the machine counted of its work is priced."""
+"""The cost of one fault: runs page_fault() and prices the work that the machine counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmuviz.mmu.state import I64, MmuState
 
 
 class Access(NamedTuple):
-    """One access as the tables stand.
+    """One access, by the current tables.
 
     Attributes:
         gfn: the page.
@@ -35,12 +35,12 @@ class Access(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What the work in all faults so far costs; the difference of two, before and after a fault, is that fault's.
+    """Price of the work in all faults so far; the difference before and after a fault is that fault's.
 
     Attributes:
         path: ps of the paths.
         beside: ps of host faults, PML entries and ring entries.
-        change: ps of what was split or zapped.
+        change: ps of splits and zaps.
         alloc: ps of tables linked and objects allocated.
     """
 
@@ -52,13 +52,13 @@ class Spent(NamedTuple):
 
 @jit_inline_llvm
 def on_core_ps(clock: Clock, vcpu: int, ps: int) -> int:
-    """A time on this vCPU's core."""
+    """A time as it elapses on this vCPU's core."""
     return int((ps * clock.slowdown_1024[vcpu]) >> SPEED_SHIFT)
 
 
 @jit_inline_llvm
 def priced(counts: I64, price: I64, first: int, end: int) -> int:
-    """The work of entries [first, end), priced."""
+    """Price of the work of entries [first, end)."""
     found = 0
     for entry in range(first, end):
         found += counts[entry] * price[layout.PRICES + entry]
@@ -67,7 +67,7 @@ def priced(counts: I64, price: I64, first: int, end: int) -> int:
 
 @jit_inline_llvm
 def spent_now(counts: I64, price: I64) -> Spent:
-    """The work in faults so far."""
+    """Price of the work in faults so far."""
     return Spent(
         priced(counts, price, 0, work.WORK_MORE_END),
         priced(counts, price, work.WORK_MORE_END, work.WORK_BESIDE_END),
@@ -78,15 +78,15 @@ def spent_now(counts: I64, price: I64) -> Spent:
 
 @jit_inline_llvm
 def exits_now(counts: I64, price: I64) -> int:
-    """The work so far of exits that are no faults: of PML buffers, and what their pages go to."""
+    """Price so far of exits that are not faults: PML buffers, and where their pages are logged."""
     return priced(counts, price, work.WORK_PML_FULL, work.WORK_BESIDE_END)
 
 
 @jit_inline_llvm
 def price_of_map(state: MmuState, price: I64, slot: int) -> int:
-    """The price of a fault that maps a 4K page whose host page and table are there already.
+    """Price of a fault that maps a 4K page whose host page and table exist already.
 
-    It is counted as if it happened, priced, and taken out of the counts again.
+    The fault is counted as if it happened, priced, and removed from the counts again.
     """
     level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
     before = priced(state.work, price, 0, work.WORK_MORE_END)
@@ -98,7 +98,7 @@ def price_of_map(state: MmuState, price: I64, slot: int) -> int:
 
 @jit_inline_llvm
 def price_of_slow_fix(state: MmuState, price: I64, slot: int) -> int:
-    """The price of a fault that makes a 4K leaf of such a slot writable, found in the same way."""
+    """Price of a fault that makes a 4K leaf of such a slot writable, computed in the same way."""
     level = int(state.slots[slot, mmu.SLOT_HOST_LEVEL])
     before = priced(state.work, price, 0, work.WORK_MORE_END)
     count_slow(state, level, 1)
@@ -109,9 +109,9 @@ def price_of_slow_fix(state: MmuState, price: I64, slot: int) -> int:
 
 @jit
 def kick_others(clock: Clock, vcpu: int, time: int) -> int:
-    """A remote TLB flush: every other vCPU in the guest loses the time of a kick. Returns how many there are.
+    """Flush TLBs remotely: every other vCPU in the guest loses the time of a kick. Returns the number of these.
 
-    Who handles a fault, waits for mmu_lock or is in userspace is not kicked: it flushes when it enters the guest.
+    A vCPU that handles a fault, waits for mmu_lock or is in userspace is not kicked: it flushes at guest entry.
 
     Kernel: kvm_request_needs_ipi(), virt/kvm/kvm_main.c
     """
@@ -139,7 +139,7 @@ def flushes_now(stat: I64) -> Flushes:
 
 @jit_inline_llvm
 def flushed_ps(clock: Clock, vcpu: int, was: Flushes, now: Flushes, asked: int) -> int:
-    """TLB flushes of the fault; arm64 broadcasts them, and the whole machine does one at a time."""
+    """Time of the fault's TLB flushes; arm64 broadcasts them, and the whole machine does one at a time."""
     price = clock.price
     took = (now.local - was.local) * price[layout.LOCAL_TLBI]
     if now.all != was.all:
@@ -156,22 +156,22 @@ def flushed_ps(clock: Clock, vcpu: int, was: Flushes, now: Flushes, asked: int) 
 def handle_fault(
     state: MmuState, clock: Clock, vcpu: int, access: Access, begin: int, before: int, wait: int
 ) -> int:  # fmt: skip
-    """Carry out page_fault() and price what it did.
+    """Run page_fault() and price its work.
 
-    Where mmu_lock is held for write, a slow path takes the time of the host's own constant, whatever it is.
+    If mmu_lock is held for write, any slow path takes the time of the host's own constant.
 
     Args:
         state: tables, changed in place.
         clock: stalls are charged here.
-        vcpu: who faulted.
-        access: what it touched.
-        begin: when the fault began.
-        before: from then until it asked for mmu_lock: for host memory, and for the exit where that is held for
-            write, ps.
+        vcpu: the vCPU that faulted.
+        access: the access that faulted.
+        begin: begin of the fault.
+        before: from then until its request for mmu_lock, ps: host memory, and the exit if mmu_lock is held for
+            write.
         wait: for mmu_lock and its cache line, ps.
 
     Returns:
-        How long the rest of the handling takes, ps.
+        Time of the rest of the handling, ps.
     """
     was, flushes = spent_now(state.work, clock.price), flushes_now(state.stat)
     splits, zaps, examples = state.stat[mmu.STAT_SPLITS], state.stat[mmu.STAT_ZAPS], state.stat[mmu.STAT_EXAMPLES]
@@ -191,7 +191,7 @@ def handle_fault(
     charge(clock, vcpu, layout.SPLIT, at + handling, change)
     charge(clock, vcpu, layout.ALLOC, at + handling + change, alloc)
     charge(clock, vcpu, layout.FLUSH, at + handling + change + alloc, flushed)
-    index = bin_of(clock, begin)  # only now: a stall that lasts into later bins may make all wider
+    index = bin_of(clock, begin)  # only now: a stall that reaches into later bins may widen all bins
     clock.series[index, layout.SPLITS + layout.IN_FAULT] += state.stat[mmu.STAT_SPLITS] - splits
     clock.series[index, layout.ZAPS] += state.stat[mmu.STAT_ZAPS] - zaps
     clock.series[index, layout.FLUSHES] += flushes_after.all - flushes.all
@@ -204,7 +204,7 @@ def handle_fault(
 
 @jit_inline_llvm
 def take_host_ps(clock: Clock, vcpu: int) -> int:
-    """How long the host took for the memory of the fault under way; from now on it is accounted for."""
+    """The host's time for the memory of the current fault; it counts as accounted for from now on."""
     took = clock.host_ps[vcpu]
     clock.host_ps[vcpu] = 0
     return int(took)
@@ -212,21 +212,21 @@ def take_host_ps(clock: Clock, vcpu: int) -> int:
 
 @jit
 def host_memory_ps(state: MmuState, clock: Clock, vcpu: int, gfn: int, write: int, time: int) -> int:
-    """Allocate the host page behind a fault, where there is none: how long that takes, and mmu_lock is not held.
+    """Allocate the host page of a fault if there is none; returns the time, during which mmu_lock is not held.
 
     The processor is busy with a page for as long as its instructions or the zeroing take, whichever is longer. The
-    memory of the machine zeroes one page after the other, in the order in which they are asked for.
+    memory of the machine zeroes one page after the other, in the order of the requests.
 
     Args:
         state: host pages, changed in place.
         clock: changed in place.
-        vcpu: who faulted.
-        gfn: what it touched.
+        vcpu: the vCPU that faulted.
+        gfn: the page touched.
         write: 1 for a write.
-        time: when the fault begins.
+        time: begin of the fault.
 
     Returns:
-        ps, 0 where the page is there or nothing is allocated.
+        ps, 0 if the page exists or nothing is allocated.
     """
     slot = gfn_to_memslot(state, gfn)
     if state.slots[slot, mmu.SLOT_HOST_PRESENT] != 0:
@@ -244,7 +244,7 @@ def host_memory_ps(state: MmuState, clock: Clock, vcpu: int, gfn: int, write: in
 
 @jit_inline_llvm
 def charge_exit(clock: Clock, vcpu: int, begin: int, before: int, at: int, handling: int) -> None:
-    """One stall in two parts: before mmu_lock is asked for, and from when it is had."""
+    """Charge one stall in two parts: before the request for mmu_lock, and after it is acquired."""
     clock.stall[vcpu, layout.EXIT] += before + handling
     note_length(clock, layout.EXIT, before + handling, 1)
     if before > 0:
@@ -254,7 +254,7 @@ def charge_exit(clock: Clock, vcpu: int, begin: int, before: int, at: int, handl
 
 @jit_inline_llvm
 def path_of(access: Access, ended: int) -> int:
-    """A fault's path, as `Clock.faults` counts them; `ended` is what page_fault() said."""
+    """A fault's path, as `Clock.faults` counts them; `ended` is the result of page_fault()."""
     if access.word & mmu.PRESENT == 0:
         return layout.NOT_PRESENT
     return layout.FAST_FIX if ended == work.PATH_FAST else layout.SLOW_PROTECTED
@@ -262,7 +262,7 @@ def path_of(access: Access, ended: int) -> int:
 
 @jit_inline_llvm
 def cause_of(work: int, wait: int, change: int, alloc: int, flushed: int) -> int:
-    """What a fault took most of its time for."""
+    """The cause that took most of a fault's time."""
     most = max(work, wait, change, alloc, flushed)
     if most == work:
         return layout.EXIT
@@ -278,10 +278,10 @@ class Whole(NamedTuple):
 
     Attributes:
         path: see `Clock.faults`.
-        cause: what it took most of its time for.
-        begin: when the vCPU left the guest.
-        took: until it is back, ps.
-        examples: rows of examples that were written before it.
+        cause: the cause that took most of its time.
+        begin: time at which the vCPU left the guest.
+        took: time until it is back, ps.
+        examples: number of rows of examples written before it.
     """
 
     path: int
@@ -293,14 +293,14 @@ class Whole(NamedTuple):
 
 @jit_inline_llvm
 def note_whole_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, whole: Whole) -> None:
-    """Keep a fault among the longest stalls and among the examples, where it belongs there."""
+    """Keep a fault among the longest stalls and among the examples, if it qualifies."""
     note_long_fault(clock, vcpu, access.gfn, whole)
     note_exemplary_fault(state, vcpu, access, whole)
 
 
 @jit_inline_llvm
 def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
-    """Keep a fault among the longest stalls, where it belongs there; whether it does."""
+    """Keep a fault among the longest stalls, if it qualifies; returns whether it does."""
     belongs = is_top(clock.top, clock.regs, whole.took, whole.begin, vcpu)
     if belongs:
         note_top(clock.top, clock.regs, whole.took, (whole.begin, vcpu, gfn, whole.cause))
@@ -309,7 +309,7 @@ def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
 
 @jit_inline_llvm
 def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whole) -> None:
-    """Fill in path and stall of the examples that a fault wrote, and keep it as the longest fault where it is."""
+    """Fill in path and stall of the examples that a fault wrote, and keep it as the longest fault if it is."""
     if state.examples.shape[0] > 0:
         if state.stat[mmu.STAT_EXAMPLES] != whole.examples:
             tell_examples(state.examples, vcpu, state.stat[mmu.STAT_STAMP], whole.path, whole.took)
@@ -319,7 +319,7 @@ def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whol
 
 @jit_inline_llvm
 def is_longest(examples: I64, took: int, stamp: int, vcpu: int) -> bool:
-    """Whether a fault stalled longer than the one that is kept; of equal ones the earlier, the lower vCPU."""
+    """Whether a fault stalled longer than the kept one; if equal, the earlier one wins, then the lower vCPU's."""
     row = examples[LONGEST]
     if row[EX_SEEN] == 0 or took > row[EX_STALL]:
         return True
@@ -336,7 +336,7 @@ def keep_longest(examples: I64, stat: I64, word: int, gfn: int, what: tuple[int,
 
 @jit
 def tell_examples(examples: I64, vcpu: int, stamp: int, path: int, took: int) -> None:
-    """Fill in a fault's path and stall where events of it are kept."""
+    """Fill in a fault's path and stall in the examples of its events."""
     for kind in range(LONGEST):
         row = examples[kind]
         if row[EX_SEEN] != 0 and row[EX_STAMP] == stamp and row[EX_WHO] == vcpu and row[EX_PATH] == NO_PATH:
@@ -345,7 +345,7 @@ def tell_examples(examples: I64, vcpu: int, stamp: int, path: int, took: int) ->
 
 @jit_inline_llvm
 def tell_example(state: MmuState, kind: int, vcpu: int, stamp: int, took: int) -> None:
-    """Fill in the stall of an exit that is no fault."""
+    """Fill in the stall of an exit that is not a fault."""
     if state.examples.shape[0] > 0:
         row = state.examples[kind]
         if row[EX_STAMP] == stamp and row[EX_WHO] == vcpu:

@@ -1,4 +1,4 @@
-"""What is seen of the guest's memory at the end of each bin, kept by compiled code until Python fetches it."""
+"""Frames of the guest's memory at the end of each bin, kept by compiled code until Python fetches them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FULL: Final = 255
 SHARES: Final = 8
 SHARE_NONE: Final = 0
 SHARE_MAPPED: Final = 1
-"""Of this column and one of the counts of a cell is that of their share."""
+"""SHARE_MAPPED plus a column of a cell's counts: the share of that count."""
 
 STATES: Final = (
     "table_pages",
@@ -46,12 +46,12 @@ STATES: Final = (
     "dirty_pages",
     "unreported_pages",
 )
-"""What is noted of the whole guest in each frame."""
+"""State of the whole guest in each frame."""
 
 
 @jit_inline_llvm
 def share_of(pages: int, whole: int) -> int:
-    """A part as a share of 255: 0 only where there is nothing, 255 only where it is all."""
+    """A part as a share of 255: 0 only for nothing, 255 only for everything."""
     if pages <= 0:
         return 0
     if pages >= whole:
@@ -61,46 +61,46 @@ def share_of(pages: int, whole: int) -> int:
 
 FRAMES_KEPT: Final = 64
 CELLS_AT_ONCE: Final = 64
-"""Seldom does one of so many cells change between two frames."""
+"""Cells that are checked together: seldom does one of them change between two frames."""
 CHANGES_KEPT: Final = 8
-"""A buffer has room for so many frames, and for as many changes as this many frames have at most."""
+"""A buffer has room for FRAMES_KEPT frames, and for the changes that CHANGES_KEPT frames have at most."""
 
 # Entries of `FrameBuffer.at`.
 LAST: Final = 0
-"""When the last frame was taken; FOREVER where nobody looks."""
+"""Time of the last frame; FOREVER in a run without frames."""
 PERIOD: Final = 1
-"""Every how many ps somebody wants to look, 0 at the end of each bin."""
+"""Interval between frames in ps, 0 for the end of each bin."""
 ALARM: Final = 2
-"""A time at which Python is asked, FOREVER for none."""
+"""Time at which Python is called, FOREVER for none."""
 LEFT: Final = 3
-"""Frames that may still be taken without asking Python."""
+"""Frames that may still be taken without calling Python."""
 FRAMES: Final = 4
-"""How many the buffer holds; `CELLS` and `ROWS` how many changes of cells and examples."""
+"""Number of frames in the buffer; `CELLS` and `ROWS`: numbers of changes of cells and of examples."""
 CELLS: Final = 5
 ROWS: Final = 6
 RINGS: Final = 7
 """Whether pages are reported by dirty rings."""
 WALK: Final = 8
-"""What the thread that calls ioctls goes over: a kind of walk and 1, or 0 for nothing; `WALK_GFN` where it is."""
+"""Current walk of the ioctl thread: kind of walk plus 1, or 0 for none; `WALK_GFN`: the page it has reached."""
 WALK_GFN: Final = 9
 BUFFER_ENTRIES: Final = 10
 NOWHERE: Final = -1
-"""A gfn where there is none."""
+"""The gfn that means none."""
 
 
 class FrameBuffer(NamedTuple):
-    """Frames that are not fetched yet, and what the next one is compared with.
+    """Frames that are not fetched yet, and the state that the next one is compared with.
 
     Attributes:
         at: int64[BUFFER_ENTRIES].
         pages: int64[cells], pages of memslots in each; 0 where none is shown.
         shares: uint8[cells, 8], shares of each cell in the last frame; `counts` int64[cells, CELL_DIRTY] its pages.
         totals: int64[CELL_DIRTY], pages of all cells that are shown.
-        ends: int64[FRAMES_KEPT], when each was taken, ps.
+        ends: int64[FRAMES_KEPT], time of each frame, ps.
         states: int64[FRAMES_KEPT, len(STATES)].
         walks: int64[FRAMES_KEPT, 2], WALK and WALK_GFN.
         gfns: int64[FRAMES_KEPT, vcpus], the page of each vCPU's next access, NOWHERE for none.
-        stops: int64[FRAMES_KEPT, 2], where its changes of cells and its examples end.
+        stops: int64[FRAMES_KEPT, 2], end of its changes of cells and of its examples.
         cells: int32[n], cells that changed, ascending in each frame; `cell_shares` uint8[n, 8].
         rows: int64[m, EXAMPLE_COLUMNS + 1], examples, the kind last.
     """
@@ -121,7 +121,7 @@ class FrameBuffer(NamedTuple):
 
 
 def new_buffer(pages: I64, vcpus: int, *, rings: bool) -> FrameBuffer:
-    """An empty buffer, before the first frame.
+    """An empty buffer before the first frame.
 
     Args:
         pages: int64[cells], pages of memslots in each.
@@ -149,13 +149,13 @@ def new_buffer(pages: I64, vcpus: int, *, rings: bool) -> FrameBuffer:
 
 
 def no_buffer() -> FrameBuffer:
-    """Of a run at which nobody looks."""
+    """The buffer of a run without frames."""
     return new_buffer(np.zeros(0, dtype=np.int64), 0, rings=False)
 
 
 @jit_inline_source
 def changed_share(cells: I64, buffer: FrameBuffer, cell: int, every: int) -> bool:
-    """Bring the shares of a cell up to date; whether they are others now, or all are wanted."""
+    """Update the shares of a cell; returns whether they changed, or all are wanted."""
     whole, differs = buffer.pages[cell], every != 0
     for column in range(CELL_DIRTY):
         buffer.totals[column] += cells[cell, column] - buffer.counts[cell, column]
@@ -170,13 +170,13 @@ def changed_share(cells: I64, buffer: FrameBuffer, cell: int, every: int) -> boo
 
 @jit_inline_source
 def changed_shares(cells: I64, changed: U8, buffer: FrameBuffer, every: int) -> None:
-    """Bring the shares of all cells that changed up to date, and keep those that are others now.
+    """Update the shares of all changed cells, and keep the cells whose shares changed.
 
     Args:
         cells: int64[cells, CELL_COLUMNS].
         changed: uint8[cells], 1 where a cell changed; all are 0 afterwards.
         buffer: changed in place.
-        every: 1 to keep all cells, 0 for those whose shares are others.
+        every: 1 to keep all cells, 0 for those whose shares changed.
     """
     found = buffer.at[CELLS]
     for first in range(0, cells.shape[0], CELLS_AT_ONCE):
@@ -198,7 +198,7 @@ def changed_shares(cells: I64, changed: U8, buffer: FrameBuffer, every: int) -> 
 
 @jit_inline_source
 def states_now(state: MmuState, totals: I64, rings: int, out: I64) -> None:
-    """Fill in STATES of the tables that the guest runs on.
+    """Write STATES of the tables that the guest runs on.
 
     Args:
         state: the tables.
@@ -223,7 +223,7 @@ def states_now(state: MmuState, totals: I64, rings: int, out: I64) -> None:
 
 @jit_inline_source
 def take_examples(examples: I64, buffer: FrameBuffer) -> None:
-    """Take the rows of examples that are filled, the kind behind them."""
+    """Take the filled rows of examples, with the kind as last column."""
     found = buffer.at[ROWS]
     for kind in range(examples.shape[0]):
         if examples[kind, EX_SEEN] != 0:
@@ -237,7 +237,7 @@ def take_examples(examples: I64, buffer: FrameBuffer) -> None:
 
 @jit_inline_source
 def note_places(clock: Clock, buffer: FrameBuffer, number: int) -> None:
-    """Note where the vCPUs and the thread that calls ioctls are."""
+    """Record the positions of the vCPUs and of the ioctl thread."""
     buffer.walks[number, 0], buffer.walks[number, 1] = buffer.at[WALK], buffer.at[WALK_GFN]
     for vcpu in range(buffer.gfns.shape[1]):
         gfn, position = NOWHERE, clock.stream[vcpu, program.POSITION]
@@ -248,13 +248,13 @@ def note_places(clock: Clock, buffer: FrameBuffer, number: int) -> None:
 
 @jit
 def take_frame(state: MmuState, clock: Clock, buffer: FrameBuffer, end_ps: int, every: int) -> None:
-    """Look at the tables that the guest runs on, and at who is where; has_room() holds.
+    """Take a frame of the tables that the guest runs on, and of all positions; has_room() holds.
 
     Args:
         state: the tables.
         clock: the streams of accesses.
         buffer: changed in place.
-        end_ps: what time it is.
+        end_ps: time of the frame, ps.
         every: 1 to keep all cells, 0 for those that changed.
     """
     at = buffer.at
@@ -272,7 +272,7 @@ def take_frame(state: MmuState, clock: Clock, buffer: FrameBuffer, end_ps: int, 
 
 @jit_inline_llvm
 def has_room(buffer: FrameBuffer) -> bool:
-    """Whether another frame fits in, whatever changed."""
+    """Whether another frame fits, with any number of changes."""
     at, most = buffer.at, buffer.pages.shape[0]
     rows = at[ROWS] + EXAMPLES <= buffer.rows.shape[0]
     return bool(rows and at[FRAMES] < FRAMES_KEPT and at[CELLS] + most <= buffer.cells.shape[0])
@@ -280,14 +280,14 @@ def has_room(buffer: FrameBuffer) -> bool:
 
 @jit
 def make_room(clock: Clock, time: int) -> None:
-    """Make bins as wide as they must be to reach a time, also where nothing is noted there."""
+    """Widen the bins until they reach a time, even if nothing is recorded there."""
     if time - 1 >> clock.regs[layout.BIN_SHIFT] >= layout.BINS:
         widen_bins(clock.series, clock.lanes, clock.regs, time - 1)
 
 
 @jit
 def next_stop(clock: Clock, at: I64) -> int:
-    """When somebody next wants to look."""
+    """Time of the next frame or call of Python."""
     if at[LAST] == FOREVER:
         return FOREVER
     if at[PERIOD] > 0:
@@ -298,13 +298,13 @@ def next_stop(clock: Clock, at: I64) -> int:
 
 @jit
 def ends_bin(clock: Clock, time: int) -> int:
-    """1 where a bin ends at a time, else 0."""
+    """1 if a bin ends at a time, else 0."""
     return int(time & ((1 << clock.regs[layout.BIN_SHIFT]) - 1) == 0)
 
 
 @jit_inline_source
 def looks_itself(state: MmuState, clock: Clock, buffer: FrameBuffer, time: int) -> bool:
-    """Take a frame at the end of a bin; False where Python is to be asked instead."""
+    """Take a frame at the end of a bin; False if Python must be called instead."""
     if buffer.at[LEFT] <= 0 or time >= buffer.at[ALARM] or not has_room(buffer):
         return False
     buffer.at[LEFT] -= 1

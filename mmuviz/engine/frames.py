@@ -1,4 +1,4 @@
-"""The state of the guest's memory at the end of each bin: what a Recording shows over time."""
+"""The state of the guest's memory at the end of each bin, as a Recording shows it over time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mmuviz.recording.schema import MAX_CELLS
 
 
 class CellMap(NamedTuple):
-    """Where the cells lie.
+    """The cells' layout.
 
     Attributes:
-        shift: a cell spans 2 ** shift pages, in the order of the 1 GiB regions of guest memory.
+        shift: a cell spans 2 ** shift pages, in order of the 1 GiB regions of guest memory.
         first_gfn: int64[cells].
-        pages: int64[cells], pages of memslots in each; 0 where none is shown. The last of them, of a region of their
-            own, are for memory that is never shown.
+        pages: int64[cells], pages of memslots in each; 0 where none is shown. The last cells, in a region of
+            their own, are for memory that is never shown.
     """
 
     shift: int
@@ -43,7 +43,7 @@ def cell_map(spans: list[tuple[int, int]]) -> CellMap:
         spans: first gfn and number of pages of each memslot that is shown.
 
     Returns:
-        The map; cells follow each other as the 1 GiB regions do that memslots touch.
+        The map; cells are in the order of the 1 GiB regions that memslots touch.
     """
     regions = regions_of_spans(spans)
     whole = len(regions) << SHIFT_1G
@@ -69,7 +69,7 @@ def cell_map(spans: list[tuple[int, int]]) -> CellMap:
 
 
 def cell_rows(spans: list[tuple[int, int]], shift: int) -> I32:
-    """Where the cells of each 1 GiB region begin, in the order of the regions, those not shown behind all others.
+    """First cell position of each 1 GiB region, in order of the regions; regions not shown come after all others.
 
     Args:
         spans: first gfn and number of pages of each memslot that is shown.
@@ -92,16 +92,16 @@ def regions_of_spans(spans: list[tuple[int, int]]) -> I64:
 
 
 class Seen(NamedTuple):
-    """What was seen, stop by stop.
+    """The frames so far, stop by stop.
 
     Attributes:
-        ends: int64[stops], when, ps.
+        ends: int64[stops], time of each stop, ps.
         states: int64[stops, len(STATES)].
-        walks: int64[stops, 2], what the thread that calls ioctls went over, and the gfn where it was.
+        walks: int64[stops, 2], the ioctl thread's walk, and the gfn that it had reached.
         gfns: int64[stops, vcpus], the page of each vCPU's next access, -1 for none.
-        cell_starts: int64[stops + 1], where the cells of each stop begin.
-        cells: int32[n], cells whose shares changed since the stop before; `shares` uint8[n, 8].
-        examples: int64[m, EXAMPLE_COLUMNS + 1], those since the stop before, the kind last.
+        cell_starts: int64[stops + 1], begin of each stop's cells.
+        cells: int32[n], cells whose shares changed since the previous stop; `shares` uint8[n, 8].
+        examples: int64[m, EXAMPLE_COLUMNS + 1], those since the previous stop, the kind in the last column.
     """
 
     ends: I64
@@ -115,21 +115,21 @@ class Seen(NamedTuple):
 
 
 class Frames:
-    """Looks at a VM's tables again and again, and keeps what changed.
+    """Takes frames of a VM's tables again and again, and keeps the changes.
 
     Attributes:
-        map: where the cells lie.
-        buffer: where compiled code keeps what it saw until fetch().
+        map: the cells' layout.
+        buffer: buffer in which compiled code keeps frames until fetch().
     """
 
     def __init__(self, cells: CellMap, vcpus: int, *, rings: bool, offset: I64) -> None:
-        """Begin.
+        """Create it.
 
         Args:
-            cells: of the VM.
-            vcpus: of the VM.
+            cells: the cells' layout.
+            vcpus: number of vCPUs.
             rings: whether pages are reported by dirty rings.
-            offset: int64[STAT_ENTRIES], what KVM's counters are counted from.
+            offset: int64[STAT_ENTRIES], values of KVM's counters from which the run counts.
         """
         self.map = cells
         self.buffer = new_buffer(cells.pages, vcpus, rings=rings)
@@ -137,12 +137,12 @@ class Frames:
         self._offset = offset
 
     def take(self, state: MmuState, clock: Clock, end_ps: int, *, every: bool = False) -> None:
-        """Look now.
+        """Take a frame now.
 
         Args:
             state: the tables that the guest runs on.
             clock: the streams of its accesses.
-            end_ps: what time it is.
+            end_ps: time of the frame, ps.
             every: keep all cells, not only those that changed.
         """
         self.fetch()
@@ -156,14 +156,14 @@ class Frames:
         if frames == 0:
             return
         states = buffer.states[:frames].copy()
-        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)  # now: it changes with time
+        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)  # now: it changes
         self._parts.append(
             Seen(
                 buffer.ends[:frames].copy(),
                 states,
                 buffer.walks[:frames].copy(),
                 buffer.gfns[:frames].copy(),
-                buffer.stops[:frames, 0].copy(),  # where the cells of each stop end, in this part
+                buffer.stops[:frames, 0].copy(),  # end of each stop's cells, in this part
                 buffer.cells[:cells].copy(),
                 buffer.cell_shares[:cells].copy(),
                 buffer.rows[:rows].copy(),
@@ -172,7 +172,7 @@ class Frames:
         at[[FRAMES, CELLS, ROWS]] = 0
 
     def seen(self) -> Seen:
-        """All that was fetched so far."""
+        """All frames fetched so far."""
         before = np.cumsum([0, *(len(each.cells) for each in self._parts)])
         starts = [each.cell_starts + first for each, first in zip(self._parts, before.tolist(), strict=False)]
         ends, states, walks, gfns, _, *changes = (np.concatenate(each) for each in zip(*self._parts, strict=True))

@@ -1,4 +1,4 @@
-"""What the vCPUs do: populate, passes, or one workload after the other without end."""
+"""The guest's vCPUs: populating, passes, or one workload after the other without end."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Guest:
 
     Attributes:
         machine: the machine.
-        ioctls: the thread that reaps rings meanwhile.
+        ioctls: the ioctl thread, which also reaps rings.
     """
 
     def __init__(self, ioctls: TimedIoctls, timeline: list[tuple[Pattern, int]], pages: int, reap_ps: int) -> None:
-        """Take a machine whose memslots are there.
+        """Take a machine that has its memslots.
 
         Args:
-            ioctls: of the machine.
-            timeline: patterns, each with its duration in ps; the last one's is 0: for ever.
-            pages: of RAM, over all memslots that the guest writes to.
-            reap_ps: how often rings are reaped, 0 for only when one is full.
+            ioctls: the machine's ioctl thread.
+            timeline: patterns, each with its duration in ps; the last one's is 0, without end.
+            pages: number of RAM pages, over all memslots that the guest writes to.
+            reap_ps: interval at which rings are reaped, 0 to reap only when one is full.
         """
         self.ioctls = ioctls
         self.machine: TimedMachine = ioctls.machine
@@ -51,11 +51,11 @@ class Guest:
 
     @property
     def log(self) -> CallLog:
-        """Where passes are noted."""
+        """The log of passes."""
         return self.ioctls.log
 
     def use(self, streams: I64, *, shared: bool) -> None:
-        """Give the vCPUs other streams; passes go on counting, so that each draws anew."""
+        """Give the vCPUs other streams; the count of passes continues, so that each pass draws new pages."""
         clock = self.machine.clock
         passes = clock.stream[:, program.PASS].copy()
         clock.stream[:] = streams
@@ -65,13 +65,13 @@ class Guest:
     # Passes
 
     def populate(self) -> None:
-        """Every page once, written, in order: dirty_log_perf_test's iteration 0."""
+        """Write every page once, in order: dirty_log_perf_test's iteration 0."""
         self.use(self._parts, shared=False)
         self.run_pass("populate", 0)
         self.use(self._streams[0][0], shared=self._streams[0][1])
 
     def run_pass(self, kind: str, iteration: int) -> None:
-        """One pass of all vCPUs, waited for."""
+        """Run one pass of all vCPUs and wait for its end."""
         machine, host = self.machine, self.machine.costs.host
         with self.phase(kind, iteration):
             spins = self._vcpus >= host["cpus"]
@@ -83,11 +83,11 @@ class Guest:
 
     @contextmanager
     def phase(self, kind: str, iteration: int) -> Iterator[None]:
-        """Note what the guest does meanwhile.
+        """Record the enclosed run of the guest as a phase.
 
         Args:
             kind: populate, dirty, lead, interval or tail.
-            iteration: of the driver.
+            iteration: the driver's iteration.
 
         Yields:
             Nothing.
@@ -99,7 +99,7 @@ class Guest:
     # Without end
 
     def start(self) -> None:
-        """The guest goes on and on with its workload from now on."""
+        """Start the guest's workload, which runs without end from now on."""
         self._phase = 0
         self._begin_phase()
         self._next_reap = self.machine.time + self._reap_ps if self._reap_ps else FOREVER
@@ -118,12 +118,12 @@ class Guest:
             machine.clock.stream[:, program.POSITION] = 0
 
     def run_for(self, kind: str, iteration: int, until_ps: int) -> None:
-        """Let the guest run up to a time; what happens meanwhile is noted as a phase."""
+        """Let the guest run up to a time, and record that as a phase."""
         with self.phase(kind, iteration):
             self.run_or_wait_until(until_ps)
 
     def run_or_wait_until(self, until_ps: int) -> None:
-        """Let the guest run up to a time, whether or not it has anything to do."""
+        """Let the guest run up to a time, even if it has nothing to do."""
         self.run_to(until_ps)
         if until_ps > self.machine.time:
             self.machine.wait(until_ps - self.machine.time)
@@ -134,7 +134,7 @@ class Guest:
         while True:
             stop = min(until_ps, self._phase_end, self._reap_time())
             ioctls.run_and_reap(stop)
-            # A guest whose phase is idle is quiet, and yet goes on with the next phase.
+            # A guest whose phase is idle is quiet, but continues with the next phase.
             if stop >= until_ps or (machine.quiet and not self._phase_ends_before(until_ps)):
                 return
             machine.wait(max(stop - machine.time, 0))

@@ -1,4 +1,4 @@
-"""What the work of an ioctl moves between memory and cache, and what of that has to be fetched again."""
+"""Memory traffic of an ioctl's work between memory and cache, and the cost of cache misses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ RMAP_BYTES: Final = 8
 """A gfn's rmap head. Kernel: struct kvm_rmap_head."""
 LINE_BYTES: Final = 64
 TABLE_MOVES: Final = 2
-"""A table's lines come into the cache and are written back from it."""
+"""A table's lines are read into the cache and written back."""
 SHADOW_MOVES: Final = 2 * TABLE_MOVES
-"""Of a split of the shadow MMU: so do the rmap heads of the children."""
+"""The same for a split of the shadow MMU, with the rmap heads of the children."""
 
 
 def _moved_bytes() -> I64:
@@ -41,14 +41,14 @@ MOVED_BYTES: Final = _moved_bytes()
 
 
 def miss_hundredths(costs: CostTable, pages: int) -> int:
-    """What a cache line costs that a walk meets again only after the cache has lost it, averaged over all lines.
+    """Cost of a cache line that a walk needs again after the cache has dropped it, averaged over all lines.
 
     Args:
-        costs: of the VM.
-        pages: that the whole call goes over: the 4K SPTEs of so many, and their rmap heads, are its footprint.
+        costs: costs of the VM.
+        pages: pages that the whole call goes over: their 4K SPTEs and rmap heads are its footprint.
 
     Returns:
-        Hundredths of a ps: 0 where the footprint fits in the cache; else the share that does not fit is missed.
+        Hundredths of a ps: 0 if the footprint fits in the cache; otherwise the share that does not fit is missed.
     """
     footprint = pages * (SPTE_BYTES + (RMAP_BYTES if costs.config.mmu.shadows else 0))
     lost = max(footprint - (costs.host["cache_mib"] << 20), 0)

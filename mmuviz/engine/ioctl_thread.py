@@ -1,4 +1,4 @@
-"""The thread that calls ioctls, in compiled code: its time, mmu_lock, TLB flushes, and walks in time."""
+"""The thread that calls ioctls, in compiled code: its time, mmu_lock, TLB flushes, and walks over time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmuviz.mmu import walks, work
 from mmuviz.mmu.state import I64, USERSPACE, MmuState
 from mmuviz.mmu.walks import Walk
 
-# Ways to hold mmu_lock.
+# Modes of mmu_lock.
 FREE: Final = 0
 READS: Final = 1
 WRITES: Final = 2
@@ -31,30 +31,30 @@ WRITES: Final = 2
 # Entries of `IoctlThread.at`. Times are ps.
 TIME: Final = 0
 WANTED: Final = 1
-"""How the path at hand holds mmu_lock, FREE where it does not take it."""
+"""Mode in which the current path holds mmu_lock, FREE if it does not take it."""
 HELD: Final = 2
 SINCE: Final = 3
-"""When it got mmu_lock."""
+"""Time at which it got mmu_lock."""
 WAITED: Final = 4
-"""How long it waited for locks in the call."""
+"""Its waits for locks in the call, summed."""
 LONGEST_HOLD: Final = 5
 MISS: Final = 6
-"""What a cache line costs that the call's own footprint has pushed out, in hundredths of a ps."""
+"""Cost of a cache line that the call's own footprint has evicted, in hundredths of a ps."""
 TOPUP: Final = 7
-"""What filling a VM-wide split cache costs that the call frees again."""
+"""Cost of filling a VM-wide split cache that the call frees again."""
 DUMMY_FAULT: Final = 8
-"""What a call of the pre-split's fault handler costs, the whole of it."""
+"""Cost of one call of the pre-split's fault handler, all of it."""
 PLACE: Final = 9
 """Column of the series where splits are counted, NOWHERE for none."""
 PHASE: Final = 10
 LOCKS_EACH: Final = 11
 """Whether mmu_lock is taken anew for each part of a walk."""
 BESIDE_SPINNER: Final = 12
-"""Whether its core's other thread is a vCPU's that spins in userspace."""
+"""Whether its core's other thread is a vCPU that spins in userspace."""
 THREAD_ENTRIES: Final = 13
 NOWHERE: Final = -1
 LAST_TIME: Final = FOREVER - 1
-"""As a time to run to: until the pass is over, or whatever is waited for has come."""
+"""As a time to run to: until the pass is over, or until the awaited event."""
 
 # Phases of a walk.
 TO_LOCK: Final = 0
@@ -62,13 +62,13 @@ TO_CHANGE: Final = 1
 TO_RETAKE: Final = 2
 IN_TIME: Final = 3
 
-# What walk_in_time() ended for, beside what run_guests() does: those are below 10.
+# Results of walk_in_time(), in addition to those of run_guests(), which are below 10.
 STOP: Final = 10
-"""Python is asked to look."""
+"""Python must be called."""
 WAITS: Final = 11
-"""Somebody else has mmu_lock."""
+"""Another thread has mmu_lock."""
 LOG_IS_LOW: Final = 12
-"""The event log of the tables that the walk changes wants emptying."""
+"""The event log of the tables that the walk changes must be emptied."""
 ENDED: Final = 13
 TIME_CAME: Final = 14
 
@@ -78,10 +78,10 @@ class IoctlThread(NamedTuple):
 
     Attributes:
         at: int64[THREAD_ENTRIES].
-        seen: int64[WORK_ENTRIES], the machine's work that is paid for.
-        steps: int64[WORK_ENTRIES], what each entry of it costs in an ioctl, in hundredths of a ps.
+        seen: int64[WORK_ENTRIES], the machine's work that is charged already.
+        steps: int64[WORK_ENTRIES], cost of each entry in an ioctl, in hundredths of a ps.
         beside_spinner: int64[WORK_ENTRIES], the same while its core's other thread spins.
-        moved: int64[WORK_ENTRIES], bytes that it moves between memory and cache.
+        moved: int64[WORK_ENTRIES], bytes that each entry moves between memory and cache.
     """
 
     at: I64
@@ -92,11 +92,11 @@ class IoctlThread(NamedTuple):
 
 
 def new_thread(costs: CostTable, counts: I64) -> IoctlThread:
-    """A thread at time 0 that has nothing to pay for.
+    """A thread at time 0 with nothing to charge.
 
     Args:
-        costs: of its VM.
-        counts: int64[WORK_ENTRIES], the machine's own.
+        costs: costs of its VM.
+        counts: int64[WORK_ENTRIES], the machine's work so far.
     """
     at = np.zeros(THREAD_ENTRIES, dtype=np.int64)
     at[PLACE] = NOWHERE
@@ -108,7 +108,7 @@ def new_thread(costs: CostTable, counts: I64) -> IoctlThread:
 
 @jit
 def acquire(clock: Clock, at: I64) -> int:
-    """Ask for mmu_lock as the path at hand holds it; 1 where the thread has it at once, or does not take it."""
+    """Request mmu_lock in the current path's mode; 1 if the thread has it at once or does not take it."""
     time, reads = at[TIME], 1 if at[WANTED] == READS else 0
     if at[WANTED] == FREE:
         return 1
@@ -124,7 +124,7 @@ def acquire(clock: Clock, at: I64) -> int:
 
 @jit
 def hold(clock: Clock, at: I64) -> None:
-    """The thread has mmu_lock from now on."""
+    """Give mmu_lock to the thread from now on."""
     if at[WANTED] == READS:
         clock.regs[layout.VMM_READS] = 1
     else:
@@ -135,7 +135,7 @@ def hold(clock: Clock, at: I64) -> None:
 
 @jit
 def release(clock: Clock, at: I64) -> None:
-    """The thread gives mmu_lock back, if it has it."""
+    """Release mmu_lock, if the thread has it."""
     if at[HELD] == FREE:
         return
     regs, time = clock.regs, at[TIME]
@@ -150,12 +150,12 @@ def release(clock: Clock, at: I64) -> None:
     grant_next(clock)
 
 
-# What it does, and what that takes
+# Its work, and the time of that
 
 
 @jit
 def note(clock: Clock, time: int, column: int, count: int) -> None:
-    """Add to a sum over time."""
+    """Add to a column of the sums over time."""
     if time >> clock.regs[layout.BIN_SHIFT] >= layout.BINS:
         widen_bins(clock.series, clock.lanes, clock.regs, time)
     clock.series[time >> clock.regs[layout.BIN_SHIFT], column] += count
@@ -163,21 +163,21 @@ def note(clock: Clock, time: int, column: int, count: int) -> None:
 
 @jit
 def advance(clock: Clock, at: I64, took: int) -> None:
-    """The thread works for a time; the vCPUs have still to run up to its end."""
+    """Let the thread work for a time; the vCPUs have still to run up to its end."""
     spread_column(clock.series, clock.lanes, clock.regs, layout.IOCTL, at[TIME], took)
     at[TIME] += took
 
 
 @jit
 def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
-    """What the machine's work takes that is not paid for yet: now it is.
+    """Time of the machine's work that is not charged yet, and charge it.
 
-    vCPUs that fault meanwhile count other entries.
+    Faults of vCPUs meanwhile count in other entries.
 
     Args:
         thread: changed in place.
-        counts: int64[WORK_ENTRIES], the machine's own.
-        first: entry to begin with: WORK_GUEST_END, or 0 where the thread itself came by what faults count.
+        counts: int64[WORK_ENTRIES], the machine's work so far.
+        first: entry to begin with: WORK_GUEST_END, or 0 if the thread itself did work that counts as a fault's.
     """
     cost, moved, spins = 0, 0, thread.at[BESIDE_SPINNER] != 0
     for entry in range(first, work.WORK_ENTRIES):
@@ -191,7 +191,7 @@ def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
 
 @jit
 def broadcast_ps(clock: Clock, time: int, times: int) -> int:
-    """What TLBIs of arm64 take; the whole machine does one at a time."""
+    """Time of arm64's TLBIs; the whole machine does one at a time."""
     free = max(clock.regs[layout.TLBI_FREE], time) + times * clock.price[layout.TLBI]
     clock.regs[layout.TLBI_FREE] = free
     return int(free - time)
@@ -199,9 +199,9 @@ def broadcast_ps(clock: Clock, time: int, times: int) -> int:
 
 @jit
 def kick_ps(clock: Clock, time: int, times: int) -> int:
-    """What it takes to kick every vCPU in the guest; each leaves it, which empties its PML buffer.
+    """Time to kick every vCPU in the guest; each leaves it, which empties its PML buffer.
 
-    An IPI that nobody waits for is taken to cost as much as one of a flush: an assumption.
+    An IPI without waiting is assumed to cost as much as one of a flush.
     """
     kicked = 0
     for vcpu in range(clock.phase.shape[0]):
@@ -213,7 +213,7 @@ def kick_ps(clock: Clock, time: int, times: int) -> int:
 
 @jit
 def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
-    """What TLB flushes take; every vCPU in the guest is kicked, but on arm64, which broadcasts."""
+    """Time of TLB flushes; every vCPU in the guest is kicked, except on arm64, which broadcasts."""
     note(clock, time, layout.FLUSHES, times)
     if broadcasts != 0:
         return broadcast_ps(clock, time, times)
@@ -222,17 +222,17 @@ def flush_ps(clock: Clock, time: int, times: int, broadcasts: int) -> int:
 
 @jit
 def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: int, reaps: int) -> int:
-    """Let the vCPUs run up to a time, or until the thread has the lock that it waits for; take frames meanwhile.
+    """Let the vCPUs run up to a time, or until the thread gets the lock that it waits for; take frames meanwhile.
 
     Args:
-        guests: the tables that they run on, changed in place.
+        guests: the tables that the vCPUs run on, changed in place.
         clock: changed in place.
         buffer: changed in place.
         until: the time, or LAST_TIME.
-        reaps: 1 where the thread has time for a ring that is full; else its vCPU waits and the others go on.
+        reaps: 1 if the thread can reap a full ring; otherwise the ring's vCPU waits and the others continue.
 
     Returns:
-        TIME_CAME; STOP where Python is asked to look; LOG_LOW, ZAP_OTHERS or STOPPED_RING.
+        TIME_CAME; STOP if Python must be called; LOG_LOW, ZAP_OTHERS or STOPPED_RING.
     """
     regs = clock.regs
     while True:
@@ -243,7 +243,7 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
                 return why
             if why != STOPPED_RING:
                 break
-        # Nobody looks at what is later than the guest's last moment.
+        # Nothing is recorded after the guest's last moment.
         over = regs[layout.RUNNING_VCPUS] == 0 and (reaps != 0 or until == LAST_TIME)
         if stop > until or over or regs[layout.VMM_GRANT] != FOREVER:
             return TIME_CAME
@@ -251,17 +251,17 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
             return STOP
 
 
-# Walks in time
+# Walks over time
 
 
 @jit_inline_source
 def after_change(clock: Clock, at: I64, walk: I64) -> None:
-    """A part of a walk has changed the tables: count it; mmu_lock may be dropped for memory."""
+    """Count a part of a walk that has changed the tables; release mmu_lock if the part dropped it for memory."""
     if at[PLACE] != NOWHERE and walk[walks.DID + walks.SPLITS] != 0:
         note(clock, at[TIME], at[PLACE], walk[walks.DID + walks.SPLITS])
     if walk[walks.DID + walks.ZAPS] != 0:
         note(clock, at[TIME], layout.ZAPS, walk[walks.DID + walks.ZAPS])
-    if walk[walks.KIND] == walks.PRE_SPLIT and walk[walks.FLUSHES] != 0:  # the price of its faults holds them
+    if walk[walks.KIND] == walks.PRE_SPLIT and walk[walks.FLUSHES] != 0:  # the price of its faults includes them
         note(clock, at[TIME], layout.FLUSHES, walk[walks.FLUSHES])
         walk[walks.FLUSHES] = 0
     if walk[walks.DROPS] != 0:
@@ -270,7 +270,7 @@ def after_change(clock: Clock, at: I64, walk: I64) -> None:
 
 @jit_inline_source
 def part_ps(tables: MmuState, clock: Clock, thread: IoctlThread, walk: I64) -> int:
-    """What a part of a walk takes."""
+    """Time of a part of a walk."""
     at, took, kind = thread.at, 0, walk[walks.KIND]
     if kind in (walks.SPLIT, walks.CLEAR_WORDS) and walk[walks.DID + walks.TLBIS] != 0:
         took += broadcast_ps(clock, at[TIME], walk[walks.DID + walks.TLBIS])
@@ -279,14 +279,14 @@ def part_ps(tables: MmuState, clock: Clock, thread: IoctlThread, walk: I64) -> i
         if walk[walks.LEVEL] == PG_LEVEL_2M:
             spanned = ((walk[walks.HIGH] - 1) >> SHIFT_2M) - (walk[walks.LOW] >> SHIFT_2M) + 1
         took += spanned * at[DUMMY_FAULT]
-    if kind == walks.CLEAR_WORDS:  # the caches of an enable last as long as its walks do
+    if kind == walks.CLEAR_WORDS:  # the caches of an enable are kept as long as its walks run
         took += walk[walks.DID + walks.TOPUPS] * at[TOPUP]
     return int(took + work_ps(thread, tables.work, work.WORK_GUEST_END))
 
 
 @jit_inline_source
 def change_part(tables: MmuState, clock: Clock, at: I64, walk: Walk) -> int:
-    """The next part of a walk changes the tables; 0, or what has to be done before: ENDED, WAITS or LOG_IS_LOW."""
+    """Change the tables for the next part of a walk; 0, or the reason to stop first: ENDED, WAITS or LOG_IS_LOW."""
     if at[PHASE] == TO_LOCK:
         if walk.at[walks.AT] >= walk.at[walks.END]:
             return ENDED
@@ -306,7 +306,7 @@ def change_part(tables: MmuState, clock: Clock, at: I64, walk: Walk) -> int:
 
 @jit_inline_source
 def end_of_part(tables: MmuState, clock: Clock, at: I64, walk: I64) -> None:
-    """The time of a part has come: it flushes, and takes time again; else the next one follows."""
+    """End a part when its time has come: it flushes, which takes time again; otherwise the next part follows."""
     tables.stat[mmu.STAT_STAMP], tables.stat[mmu.STAT_WHO] = at[TIME], USERSPACE
     if walk[walks.FLUSHES] != 0:
         flushes = walk[walks.FLUSHES]
@@ -322,20 +322,20 @@ def end_of_part(tables: MmuState, clock: Clock, at: I64, walk: I64) -> None:
 def walk_in_time(
     tables: MmuState, guests: MmuState, clock: Clock, thread: IoctlThread, frames: FrameBuffer, walk: Walk
 ) -> int:  # fmt: skip
-    """Carry a walk out: each part changes the tables at its beginning and then takes its time.
+    """Run a walk: each part changes the tables at its beginning and then takes its time.
 
     A part spans 2 MiB while vCPUs run, else 1 GiB.
 
     Args:
-        tables: that the walk changes.
-        guests: that the vCPUs run on.
+        tables: tables that the walk changes.
+        guests: tables that the vCPUs run on.
         clock: changed in place.
         thread: changed in place; its phase is TO_LOCK at first.
         frames: changed in place.
         walk: changed in place.
 
     Returns:
-        ENDED; or what has to be done before it goes on: STOP, WAITS, LOG_IS_LOW, LOG_LOW or ZAP_OTHERS.
+        ENDED; or the reason to stop before it continues: STOP, WAITS, LOG_IS_LOW, LOG_LOW or ZAP_OTHERS.
     """
     at = thread.at
     while True:

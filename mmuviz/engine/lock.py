@@ -1,12 +1,12 @@
-"""mmu_lock in time: a fair reader-writer lock, and the cache line that it lives in.
+"""mmu_lock over time: a fair reader-writer lock, and its cache line.
 
-Readers do not exclude each other, but each must have the lock's cache line for itself for a moment;
-so their rate has a ceiling though none of them waits for another. The line goes from core to core:
-two threads of one core share its visit. Writers exclude everybody, first come first served.
+Readers do not exclude each other, but each needs the lock's cache line exclusively for a moment;
+so their rate has a ceiling although none of them waits for another. The line moves from core to core:
+two threads of one core share its visit. Writers exclude all others, first come first served.
 
-How long it takes until the next writer has the lock depends on how many wait. One waiter watches the lock, a second
-one the pending bit of the spinlock behind which waiters queue, and both see at once that it is free. From the third on
-they stand in its MCS queue: each has to be let in by the one before, and all pull at the same cache lines.
+The time until the next writer has the lock depends on the number of waiters. The first one watches the lock, the
+second one the pending bit of the spinlock that serves as the queue, and both see at once that it is free. From the
+third on they are in its MCS queue: each is released by the one before, and all access the same cache lines.
 
 Kernel: queued_write_lock_slowpath(), kernel/locking/qrwlock.c; kernel/locking/qspinlock.c
 """
@@ -20,21 +20,21 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock, push
 
 FEW: Final = 2
-"""So many may wait for a lock without anybody standing in a queue."""
+"""Most waiters for a lock without an MCS queue."""
 
 
 @jit_inline_llvm
 def handoff_ps(clock: Clock) -> int:
-    """How long the lock is under way to the writer who waits first."""
+    """Time that the lock takes to reach the first waiting writer."""
     few = clock.regs[layout.QUEUE_COUNT] <= FEW
     return int(clock.price[layout.HANDOFF_FEW if few else layout.HANDOFF])
 
 
 @jit_inline_llvm
 def line_visit(clock: Clock, vcpu: int, time: int) -> int:
-    """When the lock's cache line comes to a vCPU's core; the atomics of one fault then keep it for a while.
+    """Time at which the lock's cache line reaches a vCPU's core; the atomics of one fault then keep it for a while.
 
-    A line that nobody else wants comes at once: its transfer overlaps with the rest of the fault.
+    A line that no other core wants comes at once: its transfer overlaps with the rest of the fault.
     """
     core = clock.core[vcpu]
     if clock.line_arrival[core] > time:  # it is on its way for the core's other thread
@@ -63,7 +63,7 @@ def open_to_writers(clock: Clock, time: int) -> bool:
 
 @jit_inline_llvm
 def enqueue(clock: Clock, who: int, reads: int) -> None:
-    """Wait for the lock, behind all who wait already."""
+    """Append a waiter to the lock's queue."""
     room = clock.queue.shape[0]
     clock.queue[(clock.regs[layout.QUEUE_HEAD] + clock.regs[layout.QUEUE_COUNT]) % room] = who
     clock.reads[who] = reads
@@ -72,7 +72,7 @@ def enqueue(clock: Clock, who: int, reads: int) -> None:
 
 @jit_inline_llvm
 def grant(clock: Clock, who: int, time: int) -> None:
-    """Let one who waited have the lock from a time on."""
+    """Give a waiter the lock from a time on."""
     if who == clock.now.shape[0]:
         clock.regs[layout.VMM_GRANT] = time
         return
@@ -83,7 +83,7 @@ def grant(clock: Clock, who: int, time: int) -> None:
 
 @jit
 def grant_next(clock: Clock) -> None:
-    """Let in who waits first, if the time at which it may enter is known: a writer alone, or readers in a row."""
+    """Grant the lock to the first waiters, if their time is known: to one writer, or to successive readers."""
     at = clock.regs
     while at[layout.QUEUE_COUNT] > 0 and at[layout.PENDING] == 0 and at[layout.FREE_AT] < FOREVER:
         who = clock.queue[at[layout.QUEUE_HEAD]]
@@ -106,7 +106,7 @@ def grant_next(clock: Clock) -> None:
 
 @jit_inline_llvm
 def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
-    """A writer that has the lock from `time` on keeps it so long; then the next one has it."""
+    """Let a writer hold the lock for a time from `time` on; then grant it to the next waiter."""
     clock.regs[layout.PENDING] = 0
     clock.regs[layout.FREE_AT] = time + hold_ps
     grant_next(clock)
@@ -114,5 +114,5 @@ def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
 
 @jit_inline_llvm
 def hold_for_read(clock: Clock, end: int) -> None:
-    """A reader keeps the lock until `end`."""
+    """Let a reader hold the lock until `end`."""
     clock.regs[layout.READERS_END] = max(clock.regs[layout.READERS_END], end)

@@ -1,4 +1,4 @@
-"""Lookahead: how far a vCPU runs before anybody else has to be looked at."""
+"""Lookahead: lets a vCPU run as far as no other vCPU or thread can observe it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
 
 GO_ON: Final = -1
-"""Beside what a slice ends with: the next access is carried out."""
+"""In addition to a slice's results: the next access is executed."""
 
 
 @jit_inline_llvm
 def is_fixable(state: MmuState, access: Access) -> bool:
-    """Whether fast_page_fault() fixes an access, and all that it does is one bit of a 4K leaf and one of the bitmap."""
+    """Whether fast_page_fault() fixes an access by changing only one bit of a 4K leaf and one of the bitmap."""
     conf, bits = state.conf, access.word & (mmu.WRITABLE | mmu.MMU_WRITABLE)
     if access.write == 0 or bits != mmu.MMU_WRITABLE or conf[mmu.CONF_FAST_FAULT] == 0 or conf[mmu.CONF_RING] != 0:
         return False
@@ -55,7 +55,7 @@ def is_fixable(state: MmuState, access: Access) -> bool:
 
 @jit_inline_llvm
 def is_clean(state: MmuState, vcpu: int, access: Access) -> bool:
-    """Whether an access only sets the dirty bit of a 4K leaf, which a PML buffer that is not full may log."""
+    """Whether an access only sets the dirty bit of a 4K leaf, which a PML buffer with room may log."""
     if access.write == 0 or access.word & (mmu.WRITABLE | mmu.DIRTY) != mmu.WRITABLE:
         return False
     return bool(state.pml_count[vcpu] < mmu.PML_ENTITY_NUM and is_4k(state, access.gfn))
@@ -63,19 +63,19 @@ def is_clean(state: MmuState, vcpu: int, access: Access) -> bool:
 
 @jit_inline_llvm
 def runs_ahead(state: MmuState, vcpu: int, access: Access) -> bool:
-    """Whether run_lookahead() carries an access out."""
+    """Whether run_lookahead() executes an access."""
     return bool(access.hits or is_fixable(state, access) or is_clean(state, vcpu, access))
 
 
 @jit_inline_llvm
 def with_slow_write(here: BinCount, extra: int) -> BinCount:
-    """The bin after a write that logging made slower."""
+    """The bin's sums after a write that logging made slower."""
     return BinCount(here.number, here.end, here.hits + 1, here.fixed, here.fixed_ps, here.slow_ps + extra)
 
 
 @jit_inline_llvm
 def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: int) -> int:
-    """A write that sets the dirty bit of a 4K leaf, but for the bins; returns what logging makes it slower, ps."""
+    """Execute a write that sets the dirty bit of a 4K leaf, without the bins; returns the delay by logging, ps."""
     state.stat[mmu.STAT_STAMP] = time
     set_dirty_or_pml_full(state, vcpu, gfn)
     return on_core_ps(clock, vcpu, clock.price[layout.DIRTY_LOGGED]) if pml_is_on(state) else 0
@@ -85,7 +85,7 @@ def log_in_lookahead(state: MmuState, clock: Clock, vcpu: int, gfn: int, time: i
 def is_unobservable(state: MmuState, vcpu: int, lookahead: Lookahead, access: Access) -> bool:
     """Whether no other vCPU can observe an access.
 
-    A kick empties a PML buffer at its own time: who has anything there waits where one may come.
+    A kick empties a PML buffer at its own time, so a vCPU with entries in it waits where a kick may come.
     """
     if not lookahead.exits and state.pml_count[vcpu] > 0:
         return False
@@ -97,7 +97,7 @@ def is_unobservable(state: MmuState, vcpu: int, lookahead: Lookahead, access: Ac
 def after_access(
     state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, run: int, took: int
 ) -> Progress:
-    """After an access, and `run` - 1 more that hit as it does."""
+    """Progress after an access, and `run` - 1 more that hit as it does."""
     here = bin_at(clock, vcpu, at.here, at.time)
     if access.write != 0 and access.word & mmu.DIRTY == 0:
         extra = log_in_lookahead(state, clock, vcpu, access.gfn, at.time)
@@ -108,7 +108,7 @@ def after_access(
 
 @jit_inline_llvm
 def goes_on(owed_ps: int, turn: Slice, time: int, limit: int) -> int:
-    """GO_ON, YIELD where somebody else comes first, or CONTINUE where kicks have to be paid before."""
+    """GO_ON, YIELD if another vCPU or thread comes first, or CONTINUE if kicks must be charged first."""
     if owed_ps > 0:
         return CONTINUE
     return YIELD if time != turn.dequeued_at and time >= limit else GO_ON
@@ -116,18 +116,18 @@ def goes_on(owed_ps: int, turn: Slice, time: int, limit: int) -> int:
 
 @jit_inline_source
 def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vcpu_ps: int, horizon_ps: int) -> Slice:
-    """Hits, faults that fast_page_fault() fixes and writes that set a dirty bit, one after the other; at least one.
+    """Execute hits, faults that fast_page_fault() fixes and writes that set a dirty bit, in order; at least one.
 
     Args:
         state: tables, changed in place.
         clock: changed in place.
-        vcpu: whose slice it is.
-        turn: so far.
-        next_vcpu_ps: time up to which nobody else does anything.
-        horizon_ps: time up to which nothing happens that must wait for what others cannot see.
+        vcpu: the vCPU of the slice.
+        turn: the slice so far.
+        next_vcpu_ps: time before which nothing else happens, ps.
+        horizon_ps: time before which no event has to wait for unobservable accesses, ps.
 
     Returns:
-        The slice: YIELD, or CONTINUE where the next access is of another kind.
+        The slice: YIELD, or CONTINUE if the next access is of another kind.
     """
     accesses, why = clock.stream[vcpu, program.ACCESSES], GO_ON
     horizon_ps = next_vcpu_ps if clock.regs[layout.ONE_BY_ONE] != 0 else horizon_ps

@@ -1,4 +1,4 @@
-"""Faults that fast_page_fault() fixes in a lookahead, and the sums of what happens in it by bin of time."""
+"""Faults that fast_page_fault() fixes in a lookahead, and the lookahead's sums by bin of time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mmuviz.mmu.state import MmuState
 
 
 class BinCount(NamedTuple):
-    """What happened in one bin of time and is not noted yet.
+    """Sums of one bin of time that are not added to the clock's yet.
 
     Attributes:
-        number: of the bin.
-        end: time at which the next one begins.
+        number: number of the bin.
+        end: time at which the next bin begins, ps.
         hits: accesses.
-        fixed: faults that fast_page_fault() fixed and that ended in the bin; `fixed_ps` what they took.
-        slow_ps: what logging made writes slower.
+        fixed: faults that fast_page_fault() fixed and that ended in the bin; `fixed_ps` their time.
+        slow_ps: delay of writes by logging, ps.
     """
 
     number: int
@@ -42,14 +42,14 @@ class BinCount(NamedTuple):
 
 @jit_inline_llvm
 def open_bin(clock: Clock, time: int) -> BinCount:
-    """The bin of a time, with nothing in it."""
+    """Empty sums for the bin of a time."""
     number = bin_of(clock, time)
     return BinCount(number, (number + 1) << clock.regs[layout.BIN_SHIFT], 0, 0, 0, 0)
 
 
 @jit_inline_llvm
 def close_bin(clock: Clock, vcpu: int, here: BinCount) -> None:
-    """Note what happened in a bin."""
+    """Add a bin's sums to the clock's."""
     clock.series[here.number, layout.ACCESSES] += here.hits
     if here.slow_ps > 0:
         clock.series[here.number, layout.SLOW_WRITE] += here.slow_ps
@@ -62,7 +62,7 @@ def close_bin(clock: Clock, vcpu: int, here: BinCount) -> None:
 
 @jit_inline_llvm
 def note_fixes(clock: Clock, vcpu: int, index: int, times: int, whole_ps: int) -> None:
-    """As many faults that fast_page_fault() fixed and that began in one bin, all but their time in the bins."""
+    """Add faults that fast_page_fault() fixed and that began in one bin to the sums, except their time in the bins."""
     clock.stall[vcpu, layout.EXIT] += whole_ps
     clock.series[index, layout.FAULTS + layout.FAST_FIX] += times
     clock.faults[vcpu, layout.FAST_FIX] += times
@@ -70,7 +70,7 @@ def note_fixes(clock: Clock, vcpu: int, index: int, times: int, whole_ps: int) -
 
 @jit_inline_llvm
 def bin_at(clock: Clock, vcpu: int, here: BinCount, time: int) -> BinCount:
-    """The bin of a later time."""
+    """The sums of the bin of a later time."""
     if time < here.end:
         return here
     close_bin(clock, vcpu, here)
@@ -79,7 +79,7 @@ def bin_at(clock: Clock, vcpu: int, here: BinCount, time: int) -> BinCount:
 
 @jit_inline_llvm
 def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took: int) -> BinCount:
-    """The bin after accesses that hit one after the other from a time in it on."""
+    """The bin's sums after successive hits from a time in it on."""
     if time + (run - 1) * took < here.end:
         return BinCount(here.number, here.end, here.hits + run, here.fixed, here.fixed_ps, here.slow_ps)
     close_bin(clock, vcpu, here)
@@ -89,7 +89,7 @@ def with_hits(clock: Clock, vcpu: int, here: BinCount, time: int, run: int, took
 
 @jit_inline_llvm
 def with_fix(clock: Clock, vcpu: int, here: BinCount, time: int, work: int) -> BinCount:
-    """The bin after a fault that began in it; what reaches into the next ones is noted at once."""
+    """The bin's sums after a fault that began in it; a fault that reaches into later bins is added at once."""
     if time + work < here.end:
         return BinCount(here.number, here.end, here.hits, here.fixed + 1, here.fixed_ps + work, here.slow_ps)
     close_bin(clock, vcpu, here)
@@ -100,20 +100,20 @@ def with_fix(clock: Clock, vcpu: int, here: BinCount, time: int, work: int) -> B
 
 @jit_inline_llvm
 def fix_ps(state: MmuState, clock: Clock, vcpu: int) -> int:
-    """What such a fault takes: the exit empties the PML buffer first."""
+    """Time of such a fault: the exit empties the PML buffer first."""
     entry = clock.price[layout.PRICES + work.WORK_PML_ENTRY]
     return on_core_ps(clock, vcpu, clock.price[layout.FAST] + state.pml_count[vcpu] * entry)
 
 
 class Fixes(NamedTuple):
-    """Faults so far, of which the last ones are not counted in their cell yet.
+    """Faults so far; the last ones are not counted in their cell yet.
 
     Attributes:
-        all: how many there were; `longest_ps` what the longest took.
-        region: the 2M region (gfn >> 9) of the last ones; `fixed` how many these are.
-        marked: how many pages of the region they brought into the dirty log.
-        took_ps: what each of the last ones took; `alike` how many these are, whose length is not noted yet.
-        short_ps: the longest that was too short to be kept among the longest stalls.
+        all: number of faults; `longest_ps` the time of the longest.
+        region: the 2M region (gfn >> 9) of the last ones; `fixed` the number of these.
+        marked: number of the region's pages that they added to the dirty log.
+        took_ps: time of each of the last ones; `alike` the number of these, whose length is not recorded yet.
+        short_ps: time of the longest one that was too short to be kept among the longest stalls.
     """
 
     all: int
@@ -131,7 +131,7 @@ NO_FIXES: Final = Fixes(0, 0, 0, 0, 0, 0, 0, 0)
 
 @jit_inline_llvm
 def note_alike(clock: Clock, vcpu: int, fixes: Fixes) -> None:
-    """Note the length of the last faults."""
+    """Record the length of the last faults."""
     if fixes.alike > 0:
         clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], fixes.took_ps)
         note_length(clock, layout.EXIT, fixes.took_ps, fixes.alike)
@@ -140,7 +140,7 @@ def note_alike(clock: Clock, vcpu: int, fixes: Fixes) -> None:
 
 @jit_inline_llvm
 def with_length(clock: Clock, vcpu: int, fixes: Fixes, took: int, short_ps: int) -> Fixes:
-    """The faults with one more of a length."""
+    """The faults and one more of a length."""
     longest, alike = max(fixes.longest_ps, took), fixes.alike + 1
     if took != fixes.took_ps:
         note_alike(clock, vcpu, fixes)
@@ -150,7 +150,7 @@ def with_length(clock: Clock, vcpu: int, fixes: Fixes, took: int, short_ps: int)
 
 @jit_inline_llvm
 def in_region(state: MmuState, fixes: Fixes, region: int) -> Fixes:
-    """The faults, the last ones of which lie in a 2M region."""
+    """The faults, for further ones in a 2M region."""
     if region == fixes.region:
         return fixes
     count_cell(state, fixes)
@@ -159,7 +159,7 @@ def in_region(state: MmuState, fixes: Fixes, region: int) -> Fixes:
 
 @jit_inline_llvm
 def with_page(fixes: Fixes, marked: int) -> Fixes:
-    """The faults with one more page of the same region, which they brought into the dirty log or not."""
+    """The faults and one more page of the same region; `marked` is 1 if it entered the dirty log."""
     fixed, marked = fixes.fixed + 1, fixes.marked + marked
     return Fixes(fixes.all, fixes.longest_ps, fixes.region, fixed, marked, fixes.took_ps, fixes.alike, fixes.short_ps)
 
@@ -177,14 +177,14 @@ def count_cell(state: MmuState, fixes: Fixes) -> None:
 def fix_in_lookahead(
     state: MmuState, clock: Clock, vcpu: int, access: Access, fixes: Fixes, time: int, took: int
 ) -> Fixes:  # fmt: skip
-    """fast_page_fault() of a 4K leaf, but for the counters, the bins, its length and the cell."""
+    """fast_page_fault() of a 4K leaf, without the counters, the bins, its length and the cell."""
     row, gfn = int(state.row_of[access.gfn >> SHIFT_1G]), access.gfn
     fixes = in_region(state, fixes, gfn >> SHIFT_2M)
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = time, vcpu
     if state.pml_count[vcpu] > 0:
         flush_pml_buffer(state, vcpu)
     before = state.stat[mmu.STAT_EXAMPLES]
-    if fixes.all == 0:  # a later one is no earlier
+    if fixes.all == 0:  # only the first can be the earliest
         keep_4k_fixed(state, access.word & mmu.LEAF_BITS, gfn)
     trace_4k_fixed(state, vcpu, access.word, gfn)
     state.l1[(row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))] |= mmu.WRITABLE
@@ -201,13 +201,13 @@ def fix_in_lookahead(
 
 
 class Progress(NamedTuple):
-    """How far a vCPU ran.
+    """A vCPU's progress in a lookahead.
 
     Attributes:
-        time: of the vCPU.
-        position: of its next access.
+        time: the vCPU's time, ps.
+        position: position of its next access.
         fixes: faults so far.
-        here: what is not noted yet of the bin of the time.
+        here: sums of the current bin that are not added yet.
     """
 
     time: int
@@ -218,7 +218,7 @@ class Progress(NamedTuple):
 
 @jit_inline_llvm
 def after_fix(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> Progress:
-    """After a fault that fast_page_fault() fixes; the access is tried again."""
+    """Progress after a fault that fast_page_fault() fixes; the access is tried again."""
     took, here = fix_ps(state, clock, vcpu), bin_at(clock, vcpu, at.here, at.time)
     fixes = fix_in_lookahead(state, clock, vcpu, access, at.fixes, at.time, took)
     clock.in_kernel_until[vcpu] = at.time + took

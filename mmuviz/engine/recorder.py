@@ -1,6 +1,6 @@
-"""Records a run: stops the engine at the end of each bin, and keeps what is seen there.
+"""Records a run: stops the engine at the end of each bin and keeps a frame.
 
-engine/recording_of.py puts the tables of the Recording together.
+engine/recording_of.py assembles the tables of the Recording.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from mmuviz.recording.schema import MAX_EVENTS
 
 PS_PER_NS: Final = 10**3
 PS_BETWEEN_STOPS: Final = 10**7 * PS_PER_NS
-"""How often progress is told before time 0."""
+"""Time between reports of progress before time 0."""
 BETWEEN_S: Final = 0.1
-"""Progress is told about so often, as far as bins end so often."""
+"""Wall-clock time between reports of progress, as far as bins end that often."""
 MOST_FOCUS_BYTES: Final = 64 << 20
 
 
 class Recorder:
-    """Looks at a machine while it runs; what it does changes nothing of the run.
+    """Observes a machine while it runs; it changes nothing of the run.
 
     Attributes:
-        cells: where the cells lie.
-        frames: what was seen at the end of each bin.
+        cells: the cells' layout.
+        frames: the frames at the end of each bin.
         events: int64[n, LOG_COLUMNS] parts of the event log inside the Focus.
         left_out: events beyond those that are kept.
-        table_pages_at_enable: as logging was first enabled; None before.
-        memory_bytes: parts of the memory overhead at the end, but for table pages.
+        table_pages_at_enable: table pages when logging was first enabled; None before.
+        memory_bytes: parts of the memory overhead at the end, without table pages.
     """
 
     def __init__(
         self, focus: Focus | None, spans: list[tuple[int, int]], progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Choose what is looked at.
+        """Choose what is recorded.
 
         Args:
             focus: pages and time whose events are all kept; None for none.
             spans: first gfn and number of pages of each memslot that is shown.
-            progress: told at each stop what time it is, in ns, and how many accesses the guest made so far.
+            progress: called at each stop with the time, in ns, and the number of the guest's accesses so far.
         """
         self.focus = focus
         self.spans = spans
@@ -73,7 +73,7 @@ class Recorder:
     # While it runs
 
     def watch(self, machine: TimedMachine) -> None:
-        """Before time 0, while the guest is made as it is: nothing is recorded, and progress is told."""
+        """Report progress before time 0, while the guest is prepared; nothing is recorded."""
         if self.progress is None:
             return
         machine.frames.at[[frame_buffer.LAST, frame_buffer.PERIOD]] = 0, PS_BETWEEN_STOPS
@@ -86,7 +86,7 @@ class Recorder:
         machine.at_stop = at_stop
 
     def begin(self, machine: TimedMachine, log: CallLog) -> None:
-        """Time 0: look at everything once, and be asked at the end of each bin from now on."""
+        """Begin at time 0: take a full frame, and be called at the end of each bin from now on."""
         vm = machine.vm
         machine.reset_clock()
         log.rows.clear()
@@ -100,7 +100,7 @@ class Recorder:
         self._let_look(machine)
 
     def _let_look(self, machine: TimedMachine) -> None:
-        """Say when Python is asked next: where the Focus begins, and often enough for who waits for the run."""
+        """Set the time of the next call of Python: where the Focus begins, and often enough for progress reports."""
         at, now = machine.frames.at, monotonic()
         at[frame_buffer.ALARM] = self._alarm()
         if self.progress is None:
@@ -111,7 +111,7 @@ class Recorder:
         at[frame_buffer.LEFT] = self._between - 1
 
     def _alarm(self) -> int:
-        """When the Focus next begins or ends."""
+        """Time at which the Focus next begins or ends."""
         if self.focus is None or (self._began and not self._logs):
             return FOREVER
         return self._focus_end() if self._logs else self.focus.start * PS_PER_NS
@@ -139,10 +139,10 @@ class Recorder:
         self._keep_events(machine)
 
     def enabling(self, machine: TimedMachine) -> None:
-        """Logging is enabled for the first time: the peak of the page tables counts from here."""
+        """Note that logging is enabled for the first time: the peak of the page tables counts from here."""
         if self.table_pages_at_enable is None:
             stat = machine.vm.state.stat
-            machine.vm.memory_overhead_peak()  # which notes the peak so far
+            machine.vm.memory_overhead_peak()  # which updates the peak so far
             self.table_pages_at_enable = int(stat[mmu.STAT_TABLE_PAGES])
             stat[mmu.STAT_TABLE_PAGES_PEAK] = stat[mmu.STAT_TABLE_PAGES]
 
@@ -157,14 +157,14 @@ class Recorder:
         machine.vm.log_all(mmu.LOG_ALL, first, end)
 
     def _keep_events(self, machine: TimedMachine) -> None:
-        """Keep what was logged since the last time: all of it earlier than what will be logged."""
+        """Keep the events logged since the last call; all are earlier than those logged later."""
         if self._logs:
             self._keep(machine.vm.take_events())
 
     def _keep(self, rows: I64) -> None:
         rows = rows[rows[:, mmu.LOG_STAMP] < self._focus_end()]
         room = MAX_EVENTS - self._kept
-        if len(rows) > room:  # the earliest, whatever the order in which the engine came to them
+        if len(rows) > room:  # the earliest, in whatever order the engine logged them
             rows = rows[np.lexsort((rows[:, mmu.LOG_WHO], rows[:, mmu.LOG_STAMP]))]
             self.left_out += int(rows[room:, mmu.LOG_COUNT].sum())
         self._kept += len(rows[:room])
@@ -179,7 +179,7 @@ class Recorder:
         return FOREVER if self.focus is None or self.focus.end is None else self.focus.end * PS_PER_NS
 
     def finish(self, machine: TimedMachine) -> None:
-        """The run is over."""
+        """Finish the recording at the end of the run."""
         state = machine.vm.state
         make_room(machine.clock, machine.time)
         self._take(machine, machine.time)
@@ -198,7 +198,7 @@ class Recorder:
 
 
 def default_focus(spans: list[tuple[int, int]]) -> Focus | None:
-    """The whole guest, where it fits."""
+    """The whole guest, if it fits; else None."""
     if not spans:
         return None
     first, end = min(base for base, _ in spans), max(base + pages for base, pages in spans)

@@ -1,4 +1,4 @@
-"""From a run that is over to its Recording."""
+"""Builds the Recording of a finished run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Columns = dict[str, npt.ArrayLike]
 
 
 def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
-    """Put the Recording of a run together.
+    """Build the Recording of a run.
 
     Args:
-        session: over, its recorder finished.
+        session: a finished run, its recorder finished.
         notes: sentences on where counts and times come from.
 
     Returns:
@@ -61,7 +61,7 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
 
 
 def header_document(session: Session, notes: tuple[str, ...], width: int, bins: int) -> dict[str, Any]:
-    """The header."""
+    """The header as a document."""
     scenario, recorder, host = session.scenario, session.recorder, session.machine.costs.host
     return {
         "schema": SCHEMA,
@@ -88,7 +88,7 @@ def header_document(session: Session, notes: tuple[str, ...], width: int, bins: 
 
 
 def host_document(host: HostProfile) -> dict[str, Any]:
-    """The host, as the header has it."""
+    """The host as a part of the header."""
     return {
         "profile": host.name,
         "says": host.description,
@@ -99,7 +99,7 @@ def host_document(host: HostProfile) -> dict[str, Any]:
 
 
 def calls_table(session: Session) -> Columns:
-    """One row a call or phase, in the order in which they began."""
+    """One row per call or phase, in the order in which they began."""
     rows = sorted(session.log.rows, key=lambda row: (int(row["start_ps"]), -int(row["end_ps"])))
     names = [column.name for column in TABLES["calls"]]
     found: Columns = {name: np.array([row[name] for row in rows], dtype=np.int64) for name in names if name != "kind"}
@@ -108,13 +108,13 @@ def calls_table(session: Session) -> Columns:
 
 
 def rounds_table(session: Session) -> Columns:
-    """One row a round of a migration."""
+    """One row per round of a migration."""
     names = [column.name for column in TABLES["rounds"]]
     return {name: np.array([row[name] for row in session.rounds.rows], dtype=np.int64) for name in names}
 
 
 def folded(series: I64, bins: int) -> I64:
-    """The first `bins` rows; what lies behind the end of the run belongs to the last of them."""
+    """The first `bins` rows; rows after the end of the run are added to the last of them."""
     found = series[:bins].copy()
     found[-1] += series[bins:].sum(axis=0)
     return found
@@ -147,12 +147,12 @@ def last_stops(seen: Seen, bins: int, width: int) -> I64:
 
 
 def vcpu_gfns(seen: Seen, bins: int, width: int) -> I64:
-    """Where each vCPU is at each bin's end; int64[bins * vcpus]."""
+    """The page of each vCPU's next access at each bin's end; int64[bins * vcpus]."""
     return seen.gfns[last_stops(seen, bins, width)].reshape(-1)
 
 
 def cell_tables(cell_map: CellMap, seen: Seen, bins: int, width: int) -> dict[str, Columns]:
-    """The shares of each cell at time 0 and wherever they are others at a bin's end, and where the cells lie."""
+    """The shares of each cell at time 0 and at each bin's end where they changed, and the cells' layout."""
     shown = np.flatnonzero(cell_map.pages)
     number = np.full(len(cell_map.pages), -1, dtype=np.int64)
     number[shown] = np.arange(len(shown))
@@ -181,17 +181,17 @@ def cell_tables(cell_map: CellMap, seen: Seen, bins: int, width: int) -> dict[st
 
 
 def changes_of(seen: Seen, begin: int, end: int, before: U8) -> tuple[I64, U8]:
-    """Cells whose shares are others after stops [begin, end), ascending, and their shares then.
+    """Cells whose shares changed by stops [begin, end), ascending, and their shares then.
 
     Args:
-        seen: what was seen at all stops.
+        seen: the frames of all stops.
         begin: the first stop.
-        end: the one behind the last.
-        before: uint8[cells, 8], all shares before them.
+        end: the stop after the last.
+        before: uint8[cells, 8], all shares before these stops.
     """
     changes = slice(seen.cell_starts[begin], seen.cell_starts[end])
     cells, shares = seen.cells[changes].astype(np.int64), seen.shares[changes]
-    if end - begin <= 1:  # as nearly always
+    if end - begin <= 1:  # nearly always
         return cells, shares
     touched, newest = np.unique(cells[::-1], return_index=True)
     after = shares[::-1][newest]
@@ -211,7 +211,7 @@ def vcpus_table(clock: Clock) -> Columns:
 
 
 def vcpu_shares(clock: Clock, bins: int, width: int, end_ps: int) -> I64:
-    """What each vCPU did in each bin: running, in a fault, waiting for mmu_lock, blocked otherwise."""
+    """Shares of each vCPU's time in each bin: running, in a fault, waiting for mmu_lock, blocked otherwise."""
     lanes = folded(clock.lanes, bins)
     spans = np.full(bins, width, dtype=np.int64)
     spans[-1] = max(end_ps - (bins - 1) * width, 1)
@@ -227,11 +227,11 @@ def vcpu_shares(clock: Clock, bins: int, width: int, end_ps: int) -> I64:
 
 
 def cut_tails(last: I64, tails: I64) -> None:
-    """Take what lies behind the end out of the last bin: the end of a fault or of an exit, or else of a wait for it.
+    """Subtract time after the end of the run from the last bin: the rest of a fault or an exit, or of a wait for it.
 
     Args:
         last: int64[vcpus, LANES], changed in place.
-        tails: int64[vcpus], how long each vCPU stays away behind the end.
+        tails: int64[vcpus], time that each vCPU stays outside the guest after the end.
     """
     for lane in (layout.LANE_FAULT, layout.LANE_BLOCKED, layout.LANE_LOCK):
         cut = np.minimum(last[:, lane], tails)
@@ -250,7 +250,7 @@ def shares_of(parts: I64, whole: I64) -> I64:
 def longest_table(clock: Clock, end_ps: int) -> Columns:
     """The longest stalls, longest first; of equal ones the earlier.
 
-    An exit to userspace that waits as the run ends is served behind its end.
+    An exit to userspace that waits when the run ends is served after its end.
     """
     top = clock.top[: int(clock.regs[layout.TOP_COUNT])].copy()
     top[:, layout.TOP_TIME] = np.minimum(top[:, layout.TOP_TIME], end_ps)

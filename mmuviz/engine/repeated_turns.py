@@ -1,8 +1,8 @@
-"""Faults of all vCPUs that repeat themselves: one after the other, page after page, at the same distances in time.
+"""Faults of all vCPUs that repeat periodically: one after the other, page after page, at the same intervals.
 
-Once every vCPU maps pages of its own and they meet nowhere but at mmu_lock's cache line, who comes when depends
-on nothing but the distances between their times. If those are the same as a turn ago, so is the next turn. As many
-turns are then carried out at once as surely go on like this; a law compares them with faults one by one.
+Once every vCPU maps pages of its own and they interact only at mmu_lock's cache line, their order depends only on
+the distances between their times. If those are the same as a turn ago, the next turn is the same too. As many turns
+as certainly repeat are then run at once; a law compares them with faults one by one.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from mmuviz.workloads.accesses import gfn_at
 
 
 class Turns(NamedTuple):
-    """Faults since the times of all vCPUs were last noted.
+    """Faults since the times of all vCPUs were last stored.
 
     Attributes:
-        leader: the vCPU whose turn it was then, -1 for none.
-        faults: how many there were.
+        leader: the vCPU that came first then, -1 for none.
+        faults: number of faults.
     """
 
     leader: int
@@ -40,10 +40,10 @@ class Turns(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """Turns that were carried out at once.
+    """Turns that were run at once.
 
     Attributes:
-        faults: how many there were in all; `mapped` those of them that mapped a page anew.
+        faults: number of faults; `mapped` those of them that mapped an unmapped page.
     """
 
     faults: int
@@ -51,13 +51,13 @@ class Repeated(NamedTuple):
 
 
 class SlotRange(NamedTuple):
-    """A memslot, as the faults that map its pages need it.
+    """A memslot, with the data that faults on its pages need.
 
     Attributes:
         slot: its index, -1 for none.
-        base: first gfn; `end` the gfn behind the last.
+        base: first gfn; `end` the gfn after the last.
         words_at: first word of its dirty bitmap.
-        map_ps: of a fault that maps a page anew, on a core of its own; `fix_ps` of one that finds a leaf.
+        map_ps: time of a fault that maps an unmapped page, on a core of its own; `fix_ps` of one that finds a leaf.
     """
 
     slot: int
@@ -70,13 +70,13 @@ class SlotRange(NamedTuple):
 
 @jit_inline_llvm
 def note_turn(clock: Clock, vcpu: int, wait: int, word: int) -> None:
-    """Note a fault: how long it waited for mmu_lock's cache line, and what leaf it found."""
+    """Store a fault's wait for mmu_lock's cache line, and the leaf that it found."""
     clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_WORD] = wait, word
 
 
 @jit
 def note_times(clock: Clock) -> None:
-    """Keep the times of all vCPUs and of the cache line, for turns_repeat()."""
+    """Store the times of all vCPUs and of the cache line, for turn_ps()."""
     for vcpu in range(clock.now.shape[0]):
         clock.turn[vcpu, layout.TURN_NOW] = clock.now[vcpu]
         clock.turn[vcpu, layout.TURN_LINE] = clock.line_arrival[clock.core[vcpu]]
@@ -86,7 +86,7 @@ def note_times(clock: Clock) -> None:
 
 @jit
 def turn_ps(clock: Clock, leader: int) -> int:
-    """How long the last turn took, if everything is as far apart as it was before it; else 0."""
+    """Length of the last turn, if all distances in time are as before it; else 0."""
     took, size = clock.now[leader] - clock.turn[leader, layout.TURN_NOW], clock.regs[layout.HEAP_SIZE]
     if clock.regs[layout.LINE_FREE] - clock.regs[layout.TURN_LINE_FREE] != took:
         return 0
@@ -103,7 +103,7 @@ def turn_ps(clock: Clock, leader: int) -> int:
 
 @jit
 def pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int) -> int:
-    """How many pages from a gfn on, below one 4K table, are mapped by leaves with these bits and have a host page."""
+    """Number of pages from a gfn on, in one 4K table, with these leaf bits and a host page."""
     at = gfn - state.conf[mmu.CONF_LINEAR]
     if state.l3[at >> SHIFT_1G] & mmu.TABLE == 0 or state.l2[at >> SHIFT_2M] & mmu.TABLE == 0:
         return 0
@@ -121,17 +121,17 @@ def pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int
 
 @jit
 def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: int) -> int:
-    """How many more turns surely are like the last one.
+    """Number of further turns that are certainly like the last one.
 
     Args:
         state: the tables.
         clock: the times.
         part: the slot that all vCPUs write to.
-        took: of a turn, ps.
-        end: time up to which nothing else happens, and one bin lasts.
+        took: length of a turn, ps.
+        end: time before which nothing else happens and the bin does not end, ps.
 
     Returns:
-        Turns, 0 for none: where a page's events are logged, or a stall belongs among the longest.
+        Turns, 0 for none: if a page's events are logged, or a stall belongs among the longest.
     """
     turns, stream = (end - clock.now[clock.heap[0]]) // took, clock.stream
     for place in range(clock.regs[layout.HEAP_SIZE]):
@@ -157,7 +157,7 @@ def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: 
 
 @jit_inline_llvm
 def work_ps(clock: Clock, vcpu: int, part: SlotRange, word: int) -> int:
-    """What a fault at a leaf with these bits takes on a vCPU's core, under mmu_lock."""
+    """Time under mmu_lock, on a vCPU's core, of a fault that finds these leaf bits."""
     return on_core_ps(clock, vcpu, part.fix_ps if word & mmu.PRESENT else part.map_ps)
 
 
@@ -174,7 +174,7 @@ def add_stalls(clock: Clock, vcpu: int, cause: int, stall_ps: int, times: int, i
 
 @jit_inline_llvm
 def begins_turn(clock: Clock, vcpu: int, turns: Turns) -> bool:
-    """Whether every vCPU had one fault since the turn of this one, or it is time to wait for another one."""
+    """Whether every vCPU had one fault since this one's last, or it is time to look for another leader."""
     return bool(turns.leader < 0 or vcpu == turns.leader or turns.faults > clock.regs[layout.HEAP_SIZE])
 
 
@@ -226,18 +226,18 @@ def add_turns(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: 
 
 @jit_inline_llvm
 def repeat_turns(state: MmuState, clock: Clock, part: SlotRange, vcpu: int, turns: Turns, end: int) -> Repeated:
-    """Where it is a vCPU's turn again, carry out as many turns as are sure to be like the last one.
+    """When a vCPU's turn begins again, run at once as many turns as are certainly like the last one.
 
     Args:
         state: the tables, changed in place.
         clock: changed in place.
         part: the slot that all vCPUs write to.
-        vcpu: who comes first.
-        turns: faults since the times were last noted.
-        end: time up to which nothing else happens, and one bin lasts.
+        vcpu: the vCPU that comes first.
+        turns: faults since the times were last stored.
+        end: time before which nothing else happens and the bin does not end, ps.
 
     Returns:
-        What was done.
+        The faults that were run.
     """
     done = Repeated(0, 0)
     took = turn_ps(clock, vcpu) if vcpu == turns.leader and turns.faults == clock.regs[layout.HEAP_SIZE] else 0

@@ -1,38 +1,38 @@
 """run(): Scenario -> Recording, the only way from input to result.
 
-The way of a run; `mmuviz run` reads its Scenario with studies/scenario_files.py and then calls run():
+The path of a run; `mmuviz run` reads its Scenario with studies/scenario_files.py and then calls run():
 
 1. session_of() makes the VM (mmu/vm.py), its clock, its guest, the thread that calls ioctls, and the recorder.
-2. The driver's drive() (engine/drivers/) says who does what: the guest's passes (engine/guest.py) and the ioctls
-   (engine/timed_ioctls.py). Both let time pass through engine/timed_machine.py; compiled code from there on is
-   run_vcpus_until() in engine/ioctl_thread.py, and in it run_guests() in engine/vcpu.py.
-3. The recorder looks at the tables at the end of each bin of time; engine/recording_of.py makes a Recording of what it
-   kept and of the clock's sums.
+2. The driver's drive() (engine/drivers/) calls the guest's passes (engine/guest.py) and the ioctls
+(engine/timed_ioctls.py). Both let time pass through engine/timed_machine.py; compiled code from there on is
+run_vcpus_until() in engine/ioctl_thread.py, and in it run_guests() in engine/vcpu.py.
+3. The recorder takes a frame of the tables at the end of each bin of time; engine/recording_of.py makes a Recording
+of the frames and of the clock's sums.
 
 The order inside a step:
 
 1. The vCPU with the earliest time acts next, the lowest number first among equals. The ioctl thread acts
    when no vCPU is earlier; at the same time it goes first.
 2. A vCPU is charged for the IPIs that kicked it out of the guest before it next leaves the guest, or before
-   its next access while no lookahead is allowed or its PML buffer holds anything, which an IPI empties.
+   its next access while no lookahead is allowed or its PML buffer is not empty, as an IPI empties it.
 3. Lookahead: a vCPU may execute hits (accesses that need no exit) ahead of the others up to the ioctl
    thread's next event, where no other vCPU can observe them: inside its private range, or anywhere once no
-   fault can change the leaf of another page any more. Writes hit through leaves that are writable, on which
-   nobody faults; so they do anywhere, unless a fault elsewhere may flush TLBs. Faults that
+   fault can change the leaf of another page any more. Writes hit through writable leaves, on which no vCPU
+   faults, so they do so anywhere, unless a fault elsewhere may flush TLBs. Faults that
    fast_page_fault() fixes, and writes that set a dirty bit, take no lock; inside the private range they are
-   executed ahead as well, but not while a TLB flush may come, which reaches only vCPUs that are in the guest.
+   executed ahead as well, except while a TLB flush may come, which reaches only vCPUs in the guest.
 4. Every other fault is one event: VM exit; acquire mmu_lock, queueing if it is contended; change the tables
-   when it is acquired; charge the path and the work done; VM entry. Where the host has no page yet, it allocates
-   one at the VM exit, and the vCPU asks for mmu_lock once that is zeroed. Faults that install one 4K leaf each and
-   meet nowhere but at the lock's cache line are executed in a loop of their own, in the order of time.
-5. Who waits for mmu_lock gets it in the order of asking.
+   when it is acquired; charge the path and the work done; VM entry. If the host has no page yet, it allocates
+   one at the VM exit, and the vCPU requests mmu_lock once that is zeroed. Faults that install one 4K leaf each
+   and interact only at the lock's cache line are executed in a loop of their own, in order of time.
+5. mmu_lock is granted in the order of the requests.
 6. The ioctl thread walks in parts of 2 MiB, of 1 GiB while no vCPU runs. Each part changes the tables at its
    beginning and then takes its time.
-7. An exit to userspace happens at the first access at or behind its time, under the program's big lock.
-   Where the ioctl thread holds that lock, who exits meanwhile is served after the ioctl, in the order of
-   exiting.
+7. An exit to userspace happens at the first access at or after its time, under the program's big lock.
+While the ioctl thread holds that lock, exits wait and are served after the ioctl, in the order of
+exiting.
 8. A vCPU whose ring is full waits for the ioctl thread, which harvests all rings, resets them under mmu_lock
-   mask by mask, flushes once, and then lets it run; if it is in an ioctl, it comes afterwards.
+   mask by mask, flushes once, and then lets it run; if it is in an ioctl, it does so afterwards.
 9. The recorder stops the run at the end of each bin, after every event before that time and before every
    later one. A stop changes nothing.
 """
@@ -66,7 +66,7 @@ from mmuviz.recording.recording import Recording
 from mmuviz.workloads import stream as program
 
 LEAST_BIN_SHIFT: Final = 20
-"""Bins are a microsecond wide at least; they double whenever 512 of them are full."""
+"""Bins are at least a microsecond wide; their width doubles whenever 512 of them are full."""
 
 
 def run(
@@ -76,16 +76,16 @@ def run(
 
     Args:
         scenario: what to run.
-        focus: pages and time whose events are all kept; None keeps those of the whole guest where it fits (64 MiB),
+        focus: pages and time whose events are all kept; None keeps those of the whole guest if it fits (64 MiB),
             else none. Another Focus leaves all other tables as they are.
-        progress: called now and then with the simulated time, in ns, and the accesses that the guest made so far; it
-            changes nothing of the run, and ends it by raising an exception.
+        progress: called repeatedly with the simulated time, in ns, and the accesses that the guest made so far; it
+            does not change the run, and ends it by raising an exception.
 
     Returns:
         The Recording; the same arguments give the same one, in any process.
 
     Raises:
-        MmuvizError: the kernel or the host refuses a choice, or an op of a list is refused.
+        MmuvizError: the kernel or the host refuses an option, or an op of a list is refused.
     """
     session = session_of(scenario, focus, progress)
     scenario.driver.drive(session)
@@ -96,7 +96,7 @@ def run(
 def session_of(
     scenario: Scenario, focus: Focus | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Session:
-    """A Scenario's VM on its clock, before its driver begins.
+    """Create a Scenario's VM with its clock, before its driver begins.
 
     Args:
         scenario: what to run.
@@ -128,7 +128,7 @@ def session_of(
 
 
 def spans_of(scenario: Scenario) -> list[tuple[int, int]]:
-    """Guest memory that is shown, ascending: first gfn and number of pages of each stretch of it."""
+    """Guest memory that is shown, ascending: first gfn and number of pages of each part."""
     found = [(each.base_gfn, each.pages) for each in scenario.memory]
     pages: dict[int, int] = {}
     for op in scenario.ops():
@@ -150,7 +150,7 @@ def check_focus(focus: Focus, spans: list[tuple[int, int]]) -> None:
     """Refuse a Focus that holds no page of any memslot.
 
     Args:
-        focus: what is looked at.
+        focus: the Focus.
         spans: first gfn and number of pages of each stretch of guest memory.
 
     Raises:
@@ -181,7 +181,7 @@ def ram_table(scenario: Scenario) -> I64:
 
 
 def notes_of(scenario: Scenario, session: Session) -> tuple[str, ...]:
-    """Where the numbers come from, in sentences."""
+    """Sentences on where the numbers come from."""
     host = session.machine.costs.host
     notes = [f"Times are modelled on host profile {host.name}: {host.description}."]
     if isinstance(scenario.driver, ListedOps):

@@ -1,4 +1,4 @@
-"""A run under way: the VM of a Scenario on its clock, its guest, its ioctl thread, and who records it."""
+"""A run in progress: the VM of a Scenario with its clock, its guest, its ioctl thread, and its recorder."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from mmuviz.engine.timed_vm import ListedAccesses
 
 
 class Session:
-    """All parts of a run; a driver is given it, and tells the guest and the ioctl thread what to do.
+    """All parts of a run; a driver uses it to control the guest and the ioctl thread.
 
     Attributes:
-        scenario: what is run.
+        scenario: the input of the run.
         machine: the VM under its clock.
         ioctls: the thread that calls ioctls.
         guest: the vCPUs.
-        recorder: who looks at the tables over time.
+        recorder: records the tables over time.
         accesses: the access loop of the VM, for ops that list their accesses.
-        rounds: of a migration.
+        rounds: the log of a migration's rounds.
         logged: ids of the memslots that are logged, in order.
     """
 
     def __init__(
         self, scenario: Scenario, ioctls: TimedIoctls, guest: Guest, recorder: Recorder, accesses: ListedAccesses
     ) -> None:
-        """Put the parts together.
+        """Combine the parts.
 
         Args:
-            scenario: what is run.
+            scenario: the input of the run.
             ioctls: the thread that calls ioctls.
             guest: the vCPUs.
-            recorder: who looks at the tables over time.
+            recorder: records the tables over time.
             accesses: the access loop of the VM.
         """
         self.scenario = scenario
@@ -53,5 +53,5 @@ class Session:
         return self.ioctls.log
 
     def begin_clock(self) -> None:
-        """Time 0: what was done so far, to make the guest as it is, is no part of the run."""
+        """Begin at time 0: earlier work, which prepares the guest, is not part of the run."""
         self.recorder.begin(self.machine, self.log)

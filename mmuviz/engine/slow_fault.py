@@ -1,6 +1,6 @@
-"""A fault from asking for mmu_lock until the vCPU is in the guest again.
+"""A fault from its request for mmu_lock until the vCPU is in the guest again.
 
-fault() also carries out those that fast_page_fault() fixes without the lock, where no lookahead does.
+fault() also runs those that fast_page_fault() fixes without the lock, if no lookahead does.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def wait_for_lock(clock: Clock, vcpu: int, reads: int) -> None:
 
 @jit_inline_source
 def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now: int) -> int:
-    """A vCPU that waited for the lock finds that another one has mapped the page; returns when it is over."""
+    """Fault of a vCPU that waited for the lock while another one mapped the page; returns its end."""
     state.stat[mmu.STAT_PF_TAKEN] += 1
     state.stat[mmu.STAT_PF_SPURIOUS] += 1
     state.work[work.WORK_FAULT_SLOW] += 1
@@ -73,7 +73,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
 
 @jit_inline_llvm
 def release_after_fault(clock: Clock, vcpu: int, now: int, took: int) -> None:
-    """A vCPU that has mmu_lock since `now` keeps it for what it does, and lets the next one in."""
+    """Let a vCPU that has mmu_lock since `now` hold it for its work, then grant it to the next."""
     granted = clock.phase[vcpu] == layout.GRANTED
     clock.phase[vcpu] = layout.RUNNING
     if clock.regs[layout.WRITE_LOCKS] != 0:
@@ -87,13 +87,13 @@ def release_after_fault(clock: Clock, vcpu: int, now: int, took: int) -> None:
 
 @jit_inline_llvm
 def enter_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int) -> int:
-    """Take mmu_lock for a slow fault, as it is held on this MMU.
+    """Acquire mmu_lock for a slow fault, in the mode that this MMU uses.
 
-    The host's page comes first, and is waited for. Where the lock is held for write, the vCPU exits and asks
-    when it gets there.
+    The host's page is allocated first, which takes time. If the lock is held for write, the vCPU exits and
+    requests it when the exit's code gets there.
 
     Returns:
-        LOCK_HELD; YIELD to ask at `clock.asked`; BLOCKED_ON_LOCK where it has to wait.
+        LOCK_HELD; YIELD to request it at `clock.asked`; BLOCKED_ON_LOCK if it has to wait.
     """
     phase, writes = clock.phase[vcpu], clock.regs[layout.WRITE_LOCKS] != 0
     if phase == layout.GRANTED:
@@ -115,7 +115,7 @@ def enter_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, time: i
 
 @jit_inline_source
 def fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, lockless: int) -> int:
-    """A fault: under mmu_lock, which the vCPU has, or fixed without; returns when it is over."""
+    """Run a fault, under mmu_lock, which the vCPU has, or fixed without it; returns its end."""
     before, wait, begin = 0, 0, time
     state.stat[mmu.STAT_STAMP] = time
     if not lockless:

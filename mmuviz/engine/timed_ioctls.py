@@ -1,4 +1,4 @@
-"""The ioctls of dirty logging in time: the VM's own steps, each at its time and at its cost."""
+"""The ioctls of dirty logging over time: the VM's own steps, each at its time and at its cost."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ PLACES: Final = {
     "reset": layout.SPLITS + layout.IN_CLEAR,
     "pre_split": layout.SPLITS + layout.IN_PRE_SPLIT,
 }
-"""Where the splits of an ioctl count; GET and a reset split as CLEAR does, in the few modes in which they split."""
+"""Columns of an ioctl's splits; GET and a reset split as CLEAR does, in the few modes in which they split."""
 
 
 @jit
 def serve_exit(clock: Clock, vcpu: int) -> None:
-    """A vCPU that waited for the big lock has it now, and goes back to the guest."""
+    """Give a vCPU the big lock that it waited for; it then returns to the guest."""
     clock.now[vcpu] = use_big_lock(clock, vcpu, clock.now[vcpu])
     clock.phase[vcpu] = layout.RUNNING
     push(clock.heap, clock.now, clock.regs, vcpu)
@@ -51,16 +51,16 @@ class TimedIoctls:
 
     Attributes:
         machine: the machine.
-        log: where each call is noted.
-        iteration: of the driver's loop; 0 before it.
+        log: the log of calls.
+        iteration: iteration of the driver's loop; 0 before it.
     """
 
     def __init__(self, machine: TimedMachine, log: CallLog, *, big_lock: bool = False) -> None:
-        """Take a machine.
+        """Create it.
 
         Args:
             machine: the machine.
-            log: where each call is noted.
+            log: the log of calls.
             big_lock: the thread holds the lock that exits to userspace need.
         """
         self.machine = machine
@@ -68,18 +68,18 @@ class TimedIoctls:
         self.iteration = 0
         self._big_lock = big_lock
 
-    # Carrying out
+    # Running steps
 
     @contextmanager
     def call(self, kind: str, slot: int = -1) -> Iterator[Callable[[int], None]]:
-        """One ioctl; what it took is noted at its end.
+        """One ioctl, with a row in the log at its end.
 
         Args:
             kind: enable, get, clear, reset, disable or pre_split.
             slot: the memslot's id, -1 for all.
 
         Yields:
-            A function that notes how many dirty pages it reported.
+            A function to call with the number of dirty pages that it reported.
         """
         machine = self.machine
         machine.begin_call()
@@ -95,15 +95,15 @@ class TimedIoctls:
         self.log.end(machine, begun, reported[0])
 
     def _in_time(self, kind: str, steps: Steps[T], pages: int) -> T:
-        """Carry the steps of an ioctl out.
+        """Run the steps of an ioctl.
 
         Args:
-            kind: of the ioctl.
+            kind: kind of the ioctl.
             steps: its steps.
-            pages: that the whole call goes over.
+            pages: pages that the whole call goes over.
 
         Returns:
-            What it returns.
+            The ioctl's result.
         """
         place = PLACES.get(kind, NOWHERE)
         while True:
@@ -131,7 +131,7 @@ class TimedIoctls:
                 machine.kick()
 
     def take_big_lock(self) -> None:
-        """Userspace's own lock, which exits need; whoever exits meanwhile waits until it is dropped."""
+        """Take userspace's own lock, which exits need; vCPUs that exit meanwhile wait until it is dropped."""
         machine, regs = self.machine, self.machine.clock.regs
         machine.run_until(machine.time)
         free = int(regs[layout.BIG_LOCK_FREE])
@@ -141,7 +141,7 @@ class TimedIoctls:
             machine.wait(free - machine.time)
 
     def drop_big_lock(self) -> None:
-        """Let those that wait for userspace's own lock have it, in the order of exiting."""
+        """Drop userspace's own lock and serve the exits that wait for it, in the order of exiting."""
         clock = self.machine.clock
         if not clock.regs[layout.BIG_LOCK_HELD]:
             return
@@ -166,7 +166,7 @@ class TimedIoctls:
             self._in_time("disable", vm.disable_steps(slot), vm.span(slot)[1])
 
     def pre_split(self, slot: int) -> None:
-        """The pre-split of 2020, before logging starts: a dummy vCPU faults every page."""
+        """The pre-split of 2020, before logging starts: a dummy vCPU faults in every page."""
         vm = self.machine.vm
         with self.call("pre_split", slot):
             self._in_time("pre_split", vm.pre_split_steps(slot), vm.span(slot)[1])
@@ -178,7 +178,7 @@ class TimedIoctls:
             slot: the memslot's id.
 
         Returns:
-            int64[words], 64 pages a word.
+            int64[words], 64 pages per word.
         """
         vm = self.machine.vm
         with self.call("get", slot) as report:
@@ -191,8 +191,8 @@ class TimedIoctls:
 
         Args:
             slot: the memslot's id.
-            first_page: of the range, counted from the slot's start.
-            num_pages: of the range.
+            first_page: first page of the range, counted from the slot's start.
+            num_pages: number of pages of the range.
             bits: int64[words] of the range.
         """
         vm = self.machine.vm
@@ -201,7 +201,7 @@ class TimedIoctls:
             self._in_time("clear", steps, num_pages)
 
     def reset_rings(self) -> int:
-        """KVM_RESET_DIRTY_RINGS of what was harvested.
+        """KVM_RESET_DIRTY_RINGS for the harvested entries.
 
         Returns:
             Entries reset.
@@ -216,13 +216,13 @@ class TimedIoctls:
         return self._in_time("reset", vm.reset_ring_steps(), 0)
 
     def collect_rings(self) -> list[tuple[int, I64]]:
-        """Harvest every ring, which is no ioctl; see Vm.collect_dirty_rings()."""
+        """Harvest every ring, which is not an ioctl; see Vm.collect_dirty_rings()."""
         found, took_ps = self._harvest()
         self.machine.wait(took_ps)
         return found
 
     def _harvest(self) -> tuple[list[tuple[int, I64]], int]:
-        """Harvest every ring; returns what was in them, and what that takes."""
+        """Harvest every ring; returns the entries and the time that takes, ps."""
         machine = self.machine
         machine.mark()
         machine.forget_work()
@@ -230,7 +230,7 @@ class TimedIoctls:
         return found, machine.work_ps()
 
     def harvest_and_reset_rings(self) -> list[tuple[int, I64]]:
-        """Harvest every ring, reset them, and let the vCPUs go on whose rings were full.
+        """Harvest every ring, reset them, and resume the vCPUs whose rings were full.
 
         Returns:
             See Vm.collect_dirty_rings().
@@ -246,10 +246,10 @@ class TimedIoctls:
         return found
 
     def run_and_reap(self, until: int) -> None:
-        """Userspace waits for the vCPUs, and harvests the rings whenever one is full.
+        """Wait for the vCPUs in userspace, and harvest the rings whenever one is full.
 
         Args:
-            until: the time up to which it waits, unless they are done before.
+            until: the latest time at which the wait ends, ps.
         """
         machine, clock = self.machine, self.machine.clock
         while (clock.phase == layout.RING_FULL).any() or machine.run_until(until, reaps=True):

@@ -46,7 +46,7 @@ LAST: Final = thread_layout.LAST_TIME
 
 @jit
 def start_all(clock: Clock, time: int) -> None:
-    """All vCPUs begin a pass at a time."""
+    """Let all vCPUs begin a pass at a time."""
     clock.regs[layout.HEAP_SIZE] = 0
     clock.regs[layout.RUNNING_VCPUS] = clock.now.shape[0]
     enters = time + clock.price[layout.ENTER]
@@ -67,7 +67,7 @@ def start_all(clock: Clock, time: int) -> None:
 
 @jit
 def resume_after_ring_full(clock: Clock, vcpu: int, time: int) -> None:
-    """A vCPU whose ring was full goes on; how long it stood is its stall."""
+    """Resume a vCPU whose ring was full; the time since then is its stall."""
     enters = time + clock.price[layout.ENTER]
     charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], enters - clock.now[vcpu], 0)
     clock.now[vcpu] = clock.in_kernel_until[vcpu] = enters
@@ -76,25 +76,25 @@ def resume_after_ring_full(clock: Clock, vcpu: int, time: int) -> None:
 
 
 class TimedMachine:
-    """A Vm whose guest runs, and whose ioctls take their time, on one clock.
+    """A Vm with one clock for its guest and its ioctls.
 
-    It changes nothing of what the Vm does; it only lets time pass between the Vm's own steps.
+    It does not change the Vm's work; it only lets time pass between the Vm's own steps.
 
     Attributes:
         vm: the VM.
-        costs: of its configuration on a host.
-        clock: of the vCPUs.
-        thread: that calls ioctls.
-        frames: what is seen at stops, which change nothing of the run; `at_stop` is told of those that compiled
-            code leaves to Python.
+        costs: costs of its configuration on a host.
+        clock: clock of the vCPUs.
+        thread: the thread that calls ioctls.
+        frames: frames taken at stops, which do not change the run; `at_stop` is called at those stops that
+            compiled code leaves to Python.
     """
 
     def __init__(self, vm: Vm, costs: CostTable, clock: Clock) -> None:
-        """Put a VM under a clock that stands at 0.
+        """Give a VM a clock, which is at 0.
 
         Args:
             vm: the VM.
-            costs: of its configuration on a host.
+            costs: costs of its configuration on a host.
             clock: see new_clock().
         """
         self.vm = vm
@@ -110,7 +110,7 @@ class TimedMachine:
 
     @property
     def fault_path(self) -> Path:
-        """Whose tables the vCPUs fault on."""
+        """Path of the vCPUs' faults, by the tables that they fault on."""
         return Path.L2_FAULT if self.vm.config.mmu is Mmu.NESTED else Path.FAULT
 
     @property
@@ -125,14 +125,14 @@ class TimedMachine:
 
     @property
     def beside_spinner(self) -> bool:
-        """Whether the core of the thread that calls ioctls has a vCPU on its other thread, which spins in userspace."""
+        """Whether the core of the ioctl thread has a vCPU on its other thread, which spins in userspace."""
         return bool(self.thread.at[thread_layout.BESIDE_SPINNER])
 
     # Time
 
     @property
     def time(self) -> int:
-        """What time it is for the thread that calls ioctls, ps."""
+        """The ioctl thread's time, ps."""
         return int(self.thread.at[thread_layout.TIME])
 
     @time.setter
@@ -141,16 +141,16 @@ class TimedMachine:
 
     @property
     def wait_ps(self) -> int:
-        """How long that thread waited for locks since begin_call()."""
+        """The ioctl thread's time of waiting for locks since begin_call(), ps."""
         return int(self.thread.at[thread_layout.WAITED])
 
     @property
     def longest_hold_ps(self) -> int:
-        """The longest that it held mmu_lock since begin_call()."""
+        """The longest time that it held mmu_lock since begin_call(), ps."""
         return int(self.thread.at[thread_layout.LONGEST_HOLD])
 
     def reset_clock(self) -> None:
-        """Forget all time so far: the clock stands at 0 again, and no vCPU runs."""
+        """Discard all time so far: the clock is at 0 again, and no vCPU runs."""
         old, self.time = self.clock, 0
         shift = int(old.regs[layout.BIN_SHIFT])
         cores = int(old.regs[layout.CORES])
@@ -160,14 +160,14 @@ class TimedMachine:
         self.mark()
 
     def run_until(self, until: int, *, reaps: bool = False) -> bool:
-        """Let the vCPUs run up to a time, or until the ioctl thread has what it waits for.
+        """Let the vCPUs run up to a time, or until the ioctl thread gets the lock that it waits for.
 
         Args:
             until: the time, or LAST.
-            reaps: whether the ioctl thread has time for a ring that is full; else its vCPU waits and the others go on.
+            reaps: whether the ioctl thread can reap a full ring; otherwise its vCPU waits and the others continue.
 
         Returns:
-            Whether it ended for a ring.
+            Whether it ended because of a full ring.
         """
         while True:
             why = run_vcpus_until(self.guest_tables, self.clock, self.frames, until, int(reaps))
@@ -176,7 +176,7 @@ class TimedMachine:
             self._serve(why)
 
     def _serve(self, why: int) -> None:
-        """Do what compiled code leaves to Python."""
+        """Do the work that compiled code leaves to Python."""
         if why == thread_layout.STOP:
             self.at_stop(next_stop(self.clock, self.frames.at))
         elif why == thread_layout.WAITS:
@@ -187,45 +187,45 @@ class TimedMachine:
             self.vm.drain_log()
 
     def begin_call(self) -> None:
-        """An ioctl begins: what the thread waits for and holds counts from here."""
+        """Begin an ioctl: waits and holds of locks count from here."""
         self.thread.at[[thread_layout.WAITED, thread_layout.LONGEST_HOLD]] = 0
 
     def waited(self, took_ps: int) -> None:
-        """It waited for a lock."""
+        """Add a wait for a lock."""
         self.thread.at[thread_layout.WAITED] += took_ps
 
     def advance(self, took_ps: int) -> None:
-        """The thread works for a time."""
+        """Let the thread work for a time."""
         advance(self.clock, self.thread.at, took_ps)
         self.run_until(self.time)
         self.mark()
 
     def forget_work(self) -> None:
-        """What the machine did so far is paid for."""
+        """Mark the machine's work so far as charged."""
         self.thread.seen[:] = self.vm.state.work
 
     def work_ps(self, pages: int = 0, *, whole: bool = False) -> int:
-        """What the machine's work takes that is not paid for yet: now it is.
+        """Time of the machine's work that is not charged yet, ps; it is charged now.
 
         Args:
-            pages: that the whole ioctl goes over.
-            whole: what faults count as well, where the thread itself came by it and no vCPU runs.
+            pages: pages that the whole ioctl goes over.
+            whole: include entries of faults, if the thread itself did such work and no vCPU runs.
         """
         self.thread.at[thread_layout.MISS] = miss_hundredths(self.costs, pages)
         return work_ps(self.thread, self.vm.state.work, 0 if whole else work.WORK_GUEST_END)
 
     def advance_work(self, pages: int = 0) -> None:
-        """The ioctl thread's work takes its time: see work_ps()."""
+        """Let the ioctl thread's work take its time: see work_ps()."""
         self.advance(self.work_ps(pages))
 
     def walk(self, walk: Walk, pages: int, place: int, path: Path | None) -> None:
-        """Carry a walk out in time.
+        """Run a walk over time.
 
         Args:
-            walk: what to do.
-            pages: that the whole ioctl goes over.
+            walk: the walk.
+            pages: pages that the whole ioctl goes over.
             place: column of the series where splits are counted, NOWHERE for none.
-            path: who takes mmu_lock, where it is taken anew for each part.
+            path: the path that takes mmu_lock anew for each part, if it does.
         """
         at, host = self.thread.at, self.costs.host
         at[thread_layout.MISS] = miss_hundredths(self.costs, pages)
@@ -244,34 +244,34 @@ class TimedMachine:
             self._serve(why)
 
     def wait(self, took_ps: int) -> None:
-        """Time passes in which userspace does nothing."""
+        """Let time pass in which userspace does nothing."""
         self.time += took_ps
         self.run_until(self.time)
         self.mark()
 
     def mark(self) -> None:
-        """What happens now is done by the ioctl thread."""
+        """Attribute what happens now to the ioctl thread."""
         stat = self.vm.state.stat
         stat[mmu.STAT_STAMP], stat[mmu.STAT_WHO] = self.time, USERSPACE
 
     def let_finish(self) -> None:
-        """The guest's pass goes on to its end."""
+        """Let the guest's pass run to its end."""
         self.run_until(LAST)
         self.time = max(self.time, int(self.clock.now.max()))
         self.run_until(self.time)
         self.mark()
 
     def spin_when_done(self) -> None:
-        """The pass is over, and vCPUs spin in userspace until the next one: there may be one on every core."""
+        """The pass is over: let vCPUs spin in userspace until the next one; there may be one on every core."""
         self.thread.at[thread_layout.BESIDE_SPINNER] = self.vm.config.vcpus >= self.costs.host["cores"]
 
     def start_pass(self) -> None:
-        """All vCPUs begin their streams."""
+        """Let all vCPUs begin their streams."""
         self.thread.at[thread_layout.BESIDE_SPINNER] = 0
         start_all(self.clock, self.time)
 
     def halt(self) -> None:
-        """Every vCPU exits to userspace where it is."""
+        """Make every vCPU exit to userspace at its present access."""
         clock, regs = self.clock, self.clock.regs
         for vcpu in np.flatnonzero(clock.phase != layout.FINISHED):
             flush_pml_buffer(self.guest_tables, int(vcpu))
@@ -290,7 +290,7 @@ class TimedMachine:
         self.thread.at[thread_layout.WANTED] = HOLDS[lock_of(path, self.vm.config)]
 
     def acquire_mmu_lock(self, path: Path) -> None:
-        """Take mmu_lock as a path holds it, waiting for whoever came before."""
+        """Take mmu_lock in the mode of a path, after all who queued before."""
         self._want(path)
         if not acquire(self.clock, self.thread.at):
             self._wait_for_lock()
@@ -308,19 +308,19 @@ class TimedMachine:
         hold(self.clock, self.thread.at)
 
     def release_mmu_lock(self) -> None:
-        """Give mmu_lock back, if it is held."""
+        """Release mmu_lock, if it is held."""
         release(self.clock, self.thread.at)
 
     # TLBs
 
     def flush(self, times: int = 1) -> None:
-        """TLB flushes by the ioctl thread: see flush_ps()."""
+        """Flush TLBs from the ioctl thread: see flush_ps()."""
         self.advance(flush_ps(self.clock, self.time, times, int(self.vm.config.mmu is Mmu.STAGE2)))
 
     def kick(self) -> None:
-        """Every vCPU in the guest is kicked out of it: see kick_ps()."""
+        """Kick every vCPU in the guest out of it: see kick_ps()."""
         self.advance(kick_ps(self.clock, self.time, 1))
 
     def note(self, column: int, count: int) -> None:
-        """Add to a sum over time, now."""
+        """Add to a column of the sums over time, at the present time."""
         note(self.clock, self.time, column, count)

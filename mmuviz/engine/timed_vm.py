@@ -1,4 +1,4 @@
-"""A timed machine as a replay drives it: every op of a recording takes its time."""
+"""A timed machine with the interface of a replay: every op of a recording takes its time."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ NO_EVENTS: Final = np.zeros((0, LOG_COLUMNS), dtype=np.int64)
 
 
 class ListedAccesses:
-    """The access loop of a VM whose machine is made after it: see Vm.run()."""
+    """The access loop of a VM, created before the VM's machine: see Vm.run()."""
 
     def __init__(self) -> None:
-        """Begin without a machine."""
+        """Create it without a machine."""
         self.machine: TimedMachine | None = None
         self.ring_full: Callable[[], None] | None = None
 
     def __call__(self, tables: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
-        """Each vCPU touches its own accesses in order, in time; where all cost the same they alternate."""
+        """Execute each vCPU's accesses in order, over time; if all cost the same the vCPUs alternate."""
         machine = self.machine
         if machine is None:
             raise ValueError("the machine is not there yet")
@@ -61,7 +61,7 @@ class ListedAccesses:
         return DONE, len(gfns)
 
     def _serve_full_ring(self, machine: TimedMachine, tables: MmuState) -> bool:
-        """Have a full ring harvested and reset; returns whether its vCPU may go on."""
+        """Have a full ring harvested and reset; returns whether its vCPU may continue."""
         clock = machine.clock
         full = np.flatnonzero(clock.phase == layout.RING_FULL)
         machine.time = max(machine.time, int(clock.now[full].min()))
@@ -79,15 +79,15 @@ class ListedAccesses:
 
 
 class TimedVm:
-    """What a replay asks of a VM, each op in time: see mmuviz.mmu.drivable.Drivable."""
+    """The interface that a replay needs, with each op over time: see mmuviz.mmu.drivable.Drivable."""
 
     def __init__(self, ioctls: TimedIoctls, accesses: ListedAccesses, *, answers: bool = False) -> None:
-        """Take a machine.
+        """Create it.
 
         Args:
-            ioctls: of the machine.
+            ioctls: the machine's ioctl thread.
             accesses: the access loop that its VM was made with.
-            answers: whether the replay gets the events, and not who records the run.
+            answers: whether the replay gets the events, instead of the recorder.
         """
         self._ioctls = ioctls
         self._accesses = accesses
@@ -97,7 +97,7 @@ class TimedVm:
 
     @contextmanager
     def _other_call(self, *, whole: bool = False) -> Iterator[None]:
-        """A call that takes the time of its work, and no row of its own; see TimedMachine.work_ps() for `whole`."""
+        """A call that takes the time of its work and has no row in the log; see TimedMachine.work_ps() for `whole`."""
         machine = self._ioctls.machine
         machine.mark()
         machine.forget_work()
@@ -106,7 +106,7 @@ class TimedVm:
 
     @property
     def config(self) -> VmConfig:
-        """What was chosen."""
+        """The VM's configuration."""
         return self._vm.config
 
     def run(
@@ -165,12 +165,12 @@ class TimedVm:
             self._vm.set_eager_page_split(value=value)
 
     def madvise_dontneed(self, slot_id: int, start: int, count: int) -> None:
-        """See Vm; it comes by host faults and the MMU notifier, as faults of the guest do."""
+        """See Vm; it involves host faults and the MMU notifier, as faults of the guest do."""
         with self._other_call(whole=True):
             self._vm.madvise_dontneed(slot_id, start, count)
 
     def host_write(self, slot_id: int, offsets: I64) -> None:
-        """See Vm; it comes by host faults and the MMU notifier, as faults of the guest do."""
+        """See Vm; it involves host faults and the MMU notifier, as faults of the guest do."""
         with self._other_call(whole=True):
             self._vm.host_write(slot_id, offsets)
 

@@ -1,8 +1,8 @@
 """vCPU event loop: executes access streams and charges each access by the state of the tables.
 
-A fault is carried out in one of three places: in a lookahead (engine/lookahead.py) where fast_page_fault() fixes it and
-nobody else can notice; in a loop of faults that map one 4K page each (engine/batched_map_4k.py); else by fault() in
-engine/slow_fault.py. The order inside a step is written in engine/run.py.
+A fault is handled in one of three places: in a lookahead (engine/lookahead.py) if fast_page_fault() fixes it and no
+other vCPU can observe it; in a loop of faults that map one 4K page each (engine/batched_map_4k.py); otherwise by
+fault() in engine/slow_fault.py. The order inside a step is written in engine/run.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
 
-# What run_guests() stopped for.
+# Results of run_guests().
 REACHED: Final = 0
 QUIET: Final = 1
 LOG_LOW: Final = 2
@@ -44,7 +44,7 @@ ZAP_OTHERS: Final = 4
 
 @jit_inline_source
 def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Slice, others: int) -> Slice:
-    """Ask for mmu_lock; a vCPU that waited for it may find that another one has mapped the page meanwhile.
+    """Request mmu_lock; a vCPU that waited for it may find that another one has mapped the page meanwhile.
 
     Returns:
         The slice: LOCK_HELD, or it continues at another time, or ends.
@@ -61,7 +61,7 @@ def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Sli
 
 @jit_inline_source
 def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int, others: int) -> Slice:
-    """The next access: `stop` is when the ioctl thread does something, `others` when any other vCPU or it does."""
+    """The next access; `stop`: the ioctl thread's next event, `others`: the next event of it or any other vCPU."""
     time = turn.time
     running = clock.phase[vcpu] == layout.RUNNING
     access = peek_access(state, clock, vcpu, turn.position)
@@ -80,7 +80,7 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int
             others = min(others, time + 1)
         return run_lookahead(state, clock, vcpu, turn, min(others, exit_at), min(stop, exit_at))
     clean = running and access.write != 0 and access.word & mmu.WRITABLE != 0
-    # Who runs ahead must not pass the moment at which the ioctl thread gets a lock that it waits for.
+    # Lookahead must not pass the time at which the ioctl thread gets a lock that it waits for.
     alone = private and lookahead.exits and (clean or lockless) and clock.regs[layout.ONE_BY_ONE] == 0
     if time != turn.dequeued_at and time >= (stop if alone else others):
         return Slice(YIELD, time, turn.position, turn.dequeued_at)
@@ -97,13 +97,13 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int
 
 @jit_inline_source
 def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> Slice:
-    """One access, or a run of accesses that hit, or one fault.
+    """One access, a run of hits, or one fault.
 
     Args:
         state: the tables, changed in place.
         clock: changed in place.
-        vcpu: whose slice it is.
-        turn: so far.
+        vcpu: the vCPU of the slice.
+        turn: the slice so far.
         until: see run_guests().
 
     Returns:
@@ -125,7 +125,7 @@ def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> S
 
 @jit_inline_source
 def run_slice(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) -> Slice:
-    """What a vCPU does until somebody else acts; see run_guests()."""
+    """A vCPU's slice: its actions until another vCPU or the ioctl thread acts; see run_guests()."""
     turn = Slice(CONTINUE, began, clock.stream[vcpu, program.POSITION], began)
     while turn.why == CONTINUE:
         turn = step(state, clock, vcpu, turn, until)
@@ -142,13 +142,13 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
     Args:
         state: the tables that the vCPUs run on, changed in place.
         clock: changed in place.
-        until: time that no event reaches; lookahead goes no further.
+        until: time that no event may reach; lookahead stops before it.
 
     Returns:
-        REACHED: every vCPU is at or behind `until`, or the ioctl thread has mmu_lock.
-        QUIET: no vCPU has anything to do. LOG_LOW: the event log wants emptying.
-        STOPPED_RING: a vCPU's ring is full, and its phase says whose. ZAP_OTHERS: of a nested VM, the MMU notifier
-        has zapped these tables and waits for the others.
+        REACHED: every vCPU is at or after `until`, or the ioctl thread has mmu_lock.
+        QUIET: no vCPU has anything to do. LOG_LOW: the event log must be emptied.
+        STOPPED_RING: a vCPU's ring is full; the vCPU's phase is RING_FULL. ZAP_OTHERS: in a nested VM, the MMU
+        notifier has zapped these tables and the others must follow.
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c; direct_page_fault(), arch/x86/kvm/mmu/mmu.c
     """

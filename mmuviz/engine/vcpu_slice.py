@@ -9,7 +9,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock
 from mmuviz.workloads import stream as program
 
-# What a slice ends with.
+# Results of a slice.
 CONTINUE: Final = 0
 YIELD: Final = 1
 BLOCKED_ON_LOCK: Final = 2
@@ -24,10 +24,10 @@ class Slice(NamedTuple):
     """A vCPU's slice so far.
 
     Attributes:
-        why: CONTINUE, or what it ends with.
-        time: of the vCPU now.
-        position: of its next access.
-        dequeued_at: the time at which it may act whatever the others do: no vCPU is earlier.
+        why: CONTINUE, or the result.
+        time: the vCPU's time, ps.
+        position: position of its next access.
+        dequeued_at: the time at which it may act in any case, as no vCPU is earlier.
     """
 
     why: int
@@ -38,7 +38,7 @@ class Slice(NamedTuple):
 
 @jit_inline_llvm
 def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
-    """The end of a stretch of work where the vCPU shares its CPU with the spinning ioctl thread for a while."""
+    """The end of a stretch of work of a vCPU that may share its CPU with the spinning ioctl thread for a while."""
     shared_until = clock.regs[layout.SHARED_UNTIL]
     if vcpu != clock.now.shape[0] - 1 or since >= shared_until:
         return now
@@ -49,7 +49,7 @@ def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
 
 @jit_inline_llvm
 def note_slice(clock: Clock, vcpu: int, hits: int) -> None:
-    """Note the accesses of a slice."""
+    """Count the accesses of a slice."""
     clock.stream[vcpu, program.POSITION] += hits
     clock.accesses[vcpu] += hits
     clock.regs[layout.RETIRED_ALL] += hits

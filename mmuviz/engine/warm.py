@@ -1,4 +1,4 @@
-"""Compiling everything before anybody waits for it."""
+"""Compiles everything ahead of use."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ SCENARIOS: Final[tuple[dict[str, Any], ...]] = (
     {"vm": {"vcpus": 2}, "workload": {"pattern": "zipf", "exit_rate_hz": 10**6}, "driver": {**LIVE, "big_lock": True}},
     {"driver": {"kind": "without_logging", "iterations": 1}},
 )
-"""One of everything that is called from Python: drivers, MMUs, kernels and ways to log."""
+"""One case of everything that Python calls: drivers, MMUs, kernels and dirty-log modes."""
 
 
 def warm_runs() -> None:
-    """Compile what run() needs."""
+    """Compile the functions that run() needs."""
     for each in SCENARIOS:
         run(Scenario.model_validate({"memory": MEMORY, **each}))
     run(
@@ -66,7 +66,7 @@ def warm_runs() -> None:
 def warm() -> None:
     """Run every compiled function of the machine and of the engine once, two compilers side by side.
 
-    A compiler makes millions of objects that live as long as it does: looking for garbage is a tenth of its time.
+    A compiler creates millions of objects that live as long as it does: garbage collection is a tenth of its time.
     """
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn"), initializer=gc.disable) as compilers:
         runs, walks = compilers.submit(warm_runs), compilers.submit(machine.warm_walks)

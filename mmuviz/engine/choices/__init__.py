@@ -1,1 +1,1 @@
-"""The frozen types of a Scenario: what is run, in the words of the scenario files."""
+"""Frozen types of a Scenario, with the field names of scenario files."""

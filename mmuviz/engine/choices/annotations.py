@@ -1,4 +1,4 @@
-"""What the types say of their own fields: range, unit, default, and the types that a union is made of."""
+"""Facts about the fields of types: range, unit, default, and the members of unions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 
 class FieldFacts(NamedTuple):
-    """What a field's annotation says.
+    """Facts from a field's annotation.
 
     Attributes:
         annotation: its type.
@@ -58,7 +58,7 @@ def facts_of(field: FieldInfo) -> FieldFacts:
 
 
 def tag_of(model: type[BaseModel]) -> str:
-    """The word by which a union knows a model: the default of its field `pattern` or `kind`; else empty."""
+    """The tag of a model in a union: the default of its field `pattern` or `kind`; else empty."""
     for name in ("pattern", "kind"):
         if name in model.model_fields:
             return str(model.model_fields[name].default)
@@ -66,14 +66,14 @@ def tag_of(model: type[BaseModel]) -> str:
 
 
 def field_at(root: type[BaseModel], location: Iterable[int | str]) -> FieldFacts:
-    """The facts of the field at which a value stands.
+    """Facts of the field at a location.
 
     Args:
-        root: type that was made.
-        location: pydantic's path: names, indexes, and the words of unions.
+        root: type that was validated.
+        location: pydantic's path: names, indexes, and the tags of unions.
 
     Returns:
-        The facts; of nothing where the path leads nowhere.
+        The facts; empty if the path leads nowhere.
     """
     models: Sequence[type[BaseModel]] = [root]
     found = FieldFacts(None)

@@ -1,4 +1,4 @@
-"""The base of every choice: frozen, nothing unknown, and a refusal of one line."""
+"""Base of all types of a Scenario: frozen, no unknown fields, errors of one line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mmuviz.engine.choices.errors import refusal, unknown_field
 TAGS: Final = ("pattern", "kind")
 """Fields by which a union tells its types apart."""
 _DEPTH: Final[ContextVar[int]] = ContextVar("depth", default=0)
-"""How many models are being validated around this one: the outermost alone makes one line of what is wrong."""
+"""Depth of nested validation: only the outermost model turns an error into one line."""
 
 
 class Choices(BaseModel):
     """A frozen set of choices.
 
-    Raises, however it is made, InputError with the first rule that is broken: field, value, rule, remedy.
+    However it is created, it raises InputError for the first broken rule: field, value, rule, remedy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
@@ -34,7 +34,7 @@ class Choices(BaseModel):
                 data = cls._prepared(data)
             made = handler(data)
             made._check()  # noqa: SLF001  # of the class itself
-            # What a union is told apart by belongs to what was given, also where the class said it.
+            # A union's tag counts as given, even where the class implied it.
             made.model_fields_set.update(name for name in TAGS if name in cls.model_fields)
         except ValueError as error:
             if depth:
@@ -46,12 +46,12 @@ class Choices(BaseModel):
 
     @classmethod
     def _prepared(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Fields as they are validated; a type may fill in what others decide."""
+        """Fields before validation; a type may fill in fields that others decide."""
         return data
 
     def _check(self) -> None:
-        """Refuse fields that do not go together; a type says which.
+        """Refuse fields that contradict each other; types with such rules override it.
 
         Raises:
-            ContradictionError: the first that do not.
+            ContradictionError: for the first contradiction.
         """

@@ -1,4 +1,4 @@
-"""One line of whatever pydantic finds wrong: field, value, rule, remedy."""
+"""Turns an error of pydantic into one line: field, value, rule, remedy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def unknown_field(data: Mapping[Any, Any], known: tuple[str, ...]) -> None:
 
 
 def path_of(location: Iterable[int | str]) -> str:
-    """Where a value stands, as files and --set write it, e.g. memory[1].size."""
+    """Path of a value as files and --set write it, e.g. memory[1].size."""
     text, holder, tagged = "", "", True
     for each in location:
         if isinstance(each, int):
@@ -100,7 +100,7 @@ def _nearest(error: ErrorDetails) -> str:
 
 
 def _count(context: Mapping[str, Any]) -> str:
-    """How many entries there are and may be; empty where that is not what is wrong."""
+    """Actual and allowed number of entries; empty if the error is another."""
     if "actual_length" not in context:
         return ""
     bound = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
@@ -124,11 +124,11 @@ def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
 
 
 def refusal(error: ValueError, root: type[BaseModel]) -> InputError:
-    """One line of the first thing that is wrong.
+    """The first error, as one line.
 
     Args:
-        error: what pydantic or a rule of ours raised.
-        root: the type that was made.
+        error: error of pydantic or of a rule of ours.
+        root: the type that was validated.
 
     Returns:
         The error to raise.

@@ -1,4 +1,4 @@
-"""What to see page by page: a range of pages and a window of time."""
+"""The Focus: a range of pages and a window of time that are shown page by page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Focus(Choices):
     end: Annotated[Time | None, Field(description="simulated time up to which they are kept; none: to the end")] = None
 
     def _check(self) -> None:
-        """The range ends inside the address space, the window after its start."""
+        """Refuse a range beyond the address space, and a window that does not end after its start."""
         if self.first_gfn + self.pages > MAX_GFN:
             raise ContradictionError(
                 f"first_gfn={self.first_gfn} with pages={self.pages} must end at or below {MAX_GFN}"
@@ -45,7 +45,7 @@ class Focus(Choices):
             The Focus.
 
         Raises:
-            InputError: anything else.
+            InputError: the text has another form.
         """
         first, colon, rest = text.partition(":")
         pages, at, window = rest.partition("@")
@@ -64,7 +64,7 @@ class Focus(Choices):
             raise InputError(f"focus={short_repr(text)}: {error}") from error
 
     def text(self) -> str:
-        """The same as parse() reads it."""
+        """The Focus as text that parse() reads."""
         window = ""
         if self.start or self.end is not None:
             window = f"@{time_text(self.start)}..{'' if self.end is None else time_text(self.end)}".replace(" ", "")
@@ -72,5 +72,5 @@ class Focus(Choices):
 
     @property
     def says(self) -> str:
-        """The range in words."""
+        """The range as a label."""
         return f"{size_text(self.pages * PAGE_BYTES)} from {self.first_gfn * PAGE_BYTES:#x}"

@@ -1,4 +1,4 @@
-"""The host: a profile of costs/hosts.py, and what is changed of it."""
+"""The host: a profile of costs/hosts.py, and overrides of its values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_INSTRUCTIONS: Final = 10**9
 
 
 class Host(Choices):
-    """The host that the costs are of."""
+    """The host whose costs are used."""
 
     profile: Annotated[
         str,

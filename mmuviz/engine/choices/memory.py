@@ -75,11 +75,11 @@ class MemslotChoices(Choices):
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """The first address after it."""
         return self.base + self.size
 
     def memslot(self) -> Memslot:
-        """The same slot as the machine takes it."""
+        """The slot as the machine's Memslot."""
         return Memslot(
             self.base_gfn,
             self.pages,
@@ -91,7 +91,7 @@ class MemslotChoices(Choices):
 
 
 def placed(slots: tuple[MemslotChoices, ...]) -> tuple[MemslotChoices, ...]:
-    """Give a base to every slot that was not given one.
+    """Give a base to every slot without one.
 
     Args:
         slots: in the order of the file; not changed.
@@ -104,7 +104,7 @@ def placed(slots: tuple[MemslotChoices, ...]) -> tuple[MemslotChoices, ...]:
         if "base" in slot.model_fields_set or index == 0:
             found.append(slot)
             continue
-        # Not model_copy(update=...): a base that follows from the slot before is none that was given.
+        # Not model_copy(update=...): a base that follows from the slot before must not count as given.
         moved = slot.model_copy()
         object.__setattr__(moved, "base", round_up(found[-1].end, GIB))
         found.append(moved)
@@ -115,7 +115,7 @@ def check_apart(slots: tuple[MemslotChoices, ...]) -> None:
     """Refuse slots that overlap, as KVM does with EEXIST.
 
     Raises:
-        ContradictionError: the first two that do.
+        ContradictionError: for the first two that overlap.
     """
     for (first, one), (second, other) in combinations(enumerate(slots), 2):
         if one.base < other.end and other.base < one.end:

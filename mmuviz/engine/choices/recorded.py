@@ -26,7 +26,7 @@ def recording_document(name: str) -> dict[str, Any]:
     """The document of a recording.
 
     Args:
-        name: of a packaged recording, or a path.
+        name: name of a packaged recording, or a path.
 
     Returns:
         The document, its form checked.
@@ -52,7 +52,7 @@ def vm_of_recording(document: Mapping[str, Any]) -> dict[str, Any]:
         document: a checked recording.
 
     Returns:
-        Fields in the words of scenario files.
+        Fields as scenario files name them.
     """
     config = document["config"]
     fields = {
@@ -70,18 +70,18 @@ def vm_of_recording(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bare_ops(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The operations of a recording without what the kernel answered."""
+    """The operations of a recording without the kernel's answers."""
     return [{name: value for name, value in op.items() if name != "after"} for op in document["ops"]]
 
 
 def with_recording(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what a recording decides: the VM, and the operations of one that is no part of the package.
+    """Fill in the fields that a recording decides: the VM, and the operations of one outside the package.
 
     Args:
-        fields: of a Scenario, not yet checked; not changed.
+        fields: fields of a Scenario, not yet checked; not changed.
 
     Returns:
-        The fields; what was given of vm stays as it was given.
+        The fields; given fields of vm stay as they are.
     """
     driver = fields.get("driver")
     recording = driver.get("recording") if isinstance(driver, Mapping) else getattr(driver, "recording", None)

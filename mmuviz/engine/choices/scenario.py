@@ -25,13 +25,13 @@ from mmuviz.mmu.kvm_recording import ops_of
 __all__ = ["TEXTS", "Focus", "Scenario"]
 
 TEXTS: Final = ("title", "summary", "look_at")
-"""Fields that say something to people and change nothing of the run."""
+"""Fields for readers, which do not change the run."""
 LONGEST_TEXT: Final = 2000
 Text = Annotated[str, Field(strict=True, max_length=LONGEST_TEXT)]
 
 
 class Scenario(Choices):
-    """What is run. The same Scenario gives the same Recording."""
+    """The input of a run. The same Scenario gives the same Recording."""
 
     title: Annotated[Text, Field(description="a question")] = ""
     summary: Annotated[Text, Field(description="what is run, in two sentences")] = ""
@@ -44,7 +44,7 @@ class Scenario(Choices):
 
     @classmethod
     def _prepared(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """The usual pattern and driver; the VM of a recording; an idle workload beside listed operations."""
+        """Fill in the usual pattern and driver, the VM of a recording, and an idle workload for listed operations."""
         tags = {"workload": {"pattern": "sequential"}, "driver": {"kind": "dirty_log_perf_test"}}
         found = {
             name: {**tags[name], **value} if name in tags and isinstance(value, dict) else value
@@ -68,17 +68,17 @@ class Scenario(Choices):
         vm = info.data.get("vm")
         if vm is None or vm.vendor != "arm64" or "profile" in host.model_fields_set:
             return host
-        # Not model_copy(update=...): a profile that follows from the vendor is none that was given.
+        # Not model_copy(update=...): a profile that follows from the vendor must not count as given.
         found = host.model_copy()
         object.__setattr__(found, "profile", DEFAULT_ARM64)
         return found
 
     def _check(self) -> None:
-        """Refuse what does not go together."""
+        """Refuse parts that contradict each other."""
         check_together(self.vm, self.memory, self.workload, self.driver, self.host)
 
     def __hash__(self) -> int:
-        """Equal Scenarios have one digest."""
+        """Hash of the digest, which is equal for equal Scenarios."""
         return hash(self.digest())
 
     @property
@@ -92,14 +92,14 @@ class Scenario(Choices):
         return sum(slot.pages for slot in self.ram)
 
     def timeline(self) -> tuple[Timed, ...]:
-        """What the guest does, one pattern after the other."""
+        """The guest's patterns, in order of time."""
         return timeline_of(self.workload)
 
     def ops(self) -> list[dict[str, Any]]:
-        """The operations of driver listed_ops, checked; of any other driver none.
+        """The operations of driver listed_ops, checked; empty for any other driver.
 
         Raises:
-            InputError: the first one that breaks a rule.
+            InputError: an operation breaks a rule; the message names the first.
         """
         if not isinstance(self.driver, ListedOps):
             return []
@@ -107,11 +107,11 @@ class Scenario(Choices):
         return ops_of({"ops": listed}, self.vm.vcpus)
 
     def as_document(self) -> dict[str, Any]:
-        """The complete Scenario in the words of the files: defaults filled in, sizes and times as whole numbers."""
+        """The complete Scenario as a document: defaults filled in, sizes and times as whole numbers."""
         return self.model_dump(mode="json")
 
     def given(self) -> dict[str, Any]:
-        """What was given of it, defaults left out, so that they follow from whatever is overridden."""
+        """The fields that were given, without defaults, so that defaults follow from overrides."""
         document: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
         if isinstance(self.driver, ListedOps) and self.driver.recording:
             decided = vm_of_recording(recording_document(self.driver.recording))
@@ -122,7 +122,7 @@ class Scenario(Choices):
         return document
 
     def digest(self) -> str:
-        """SHA-256 of what is run, in hexadecimal: of the canonical JSON of as_document() without the texts."""
+        """SHA-256, in hexadecimal, of the canonical JSON of as_document() without TEXTS."""
         document = {name: value for name, value in self.as_document().items() if name not in TEXTS}
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()

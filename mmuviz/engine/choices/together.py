@@ -1,4 +1,4 @@
-"""What the parts of a Scenario ask of each other."""
+"""Rules between the parts of a Scenario."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ CLEAR_UNIT: Final = BITS_PER_LONG * PAGE_BYTES
 def check_together(
     vm: VmChoices, memory: tuple[MemslotChoices, ...], workload: Workload, driver: Driver, host: Host
 ) -> None:
-    """Refuse choices of different parts that do not go together.
+    """Refuse contradictions between the parts.
 
     Args:
         vm: the VM.
         memory: its memslots, each with its base.
-        workload: what the guest does.
-        driver: what userspace does.
+        workload: the guest's accesses.
+        driver: userspace's calls.
         host: the host.
 
     Raises:
-        ContradictionError: the first such pair.
+        ContradictionError: for the first contradiction.
     """
     _check_threads(vm, host)
     if isinstance(driver, ListedOps):

@@ -1,4 +1,4 @@
-"""Sizes and times as people write them, kept as whole bytes and nanoseconds."""
+"""Sizes and times in the form that people write, kept as whole bytes and nanoseconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE_UNITS: Final = {
     **{f"{unit}/s": size for unit, size in SIZE_UNITS.items()},
     **{f"{unit}bit/s": size // 8 for unit, size in (("k", 10**3), ("M", 10**6), ("G", 10**9), ("T", 10**12))},
 }
-"""Bytes of each; of bits, 8 are a byte."""
+"""Bytes a second of each unit; 8 bits are a byte."""
 LONGEST_TEXT: Final = 40
 """Characters of a size or a time."""
 _NUMBER: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+(?:/s)?)", re.ASCII)
@@ -30,12 +30,12 @@ MOST_EXPONENT: Final = 4
 
 
 def rule_broken(rule: str) -> PydanticCustomError:
-    """The error of a field whose value breaks a rule: "must be …"; path and value are put before it."""
+    """The error of a field whose value breaks a rule: "must be …"; the message puts path and value before it."""
     return PydanticCustomError("rule", "{rule}", {"rule": rule})
 
 
 def _whole(value: object, units: dict[str, int], example: str, plain: str) -> Any:  # noqa: ANN401  # pydantic checks the rest
-    """A number and its unit as a whole number of the smallest unit; what is no text is left to the next check."""
+    """A number with its unit as a whole number of the smallest unit; a value that is not text passes unchanged."""
     rule = f"must be a number with a unit ({', '.join(units)}), e.g. {example}, or a whole number of {plain}"
     if type(value) is float:
         raise rule_broken(rule)
@@ -49,7 +49,7 @@ def _whole(value: object, units: dict[str, int], example: str, plain: str) -> An
         raise rule_broken(rule + (f"; did you mean {found[1]} {near[0]}?" if found and near else ""))
     try:
         exact = Decimal(found[1]) * unit
-    except InvalidOperation as error:  # pragma: no cover  # the pattern lets no such number through
+    except InvalidOperation as error:  # pragma: no cover  # the pattern matches no such number
         raise rule_broken(rule) from error
     if exact != int(exact):
         raise rule_broken(f"must be a whole number of {plain}; {found[1]} {found[2]} is {exact.normalize():f}")
@@ -92,7 +92,7 @@ def size_text(size_bytes: int) -> str:
 
 
 def limit_text(size_bytes: int) -> str:
-    """A size as a bound that people can read: one page less than a round size is said so."""
+    """A size as a readable bound: one page less than a round size is written as such."""
     plain, more = size_text(size_bytes), size_text(size_bytes + PAGE_BYTES)
     return f"{more} less {size_text(PAGE_BYTES)}" if len(more) + len("less") < len(plain) else plain
 
@@ -113,7 +113,7 @@ def rate_text(bytes_per_s: int) -> str:
 
 
 def _decimal(most: int, decimals: int) -> Callable[[object], Any]:
-    """A check of numbers from 0 to `most`; a whole one becomes int, so that 5 and 5.0 are the same document."""
+    """A check of numbers from 0 to `most`; a whole number becomes int, so that 5 and 5.0 are the same document."""
 
     def check(value: object) -> Any:  # noqa: ANN401  # as _whole()
         if type(value) not in (int, float):
@@ -158,10 +158,10 @@ Exponent = Annotated[
 
 
 def parts_of_percent(percent: float, whole: int) -> int:
-    """A percentage as so many of `whole` parts, e.g. of 1000.
+    """A percentage as a number of `whole` parts, e.g. of 1000.
 
     Args:
-        percent: of at most four decimals.
+        percent: at most four decimals.
         whole: parts that are 100 %.
 
     Returns:

@@ -63,7 +63,7 @@ def _default_entries(given: dict[str, Any]) -> int | None:
 
 
 class VmChoices(Choices):
-    """What is chosen when the VM is created, and the kernel that creates it."""
+    """Choices at the VM's creation, and the kernel that creates it."""
 
     kernel: Annotated[
         str,
@@ -175,17 +175,17 @@ class VmChoices(Choices):
 
     @classmethod
     def _prepared(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """The MMU of arm64 says whose processor it is, and a kernel without quotes is a number."""
+        """Set the vendor from arm64's MMU, and refuse a kernel without quotes, which is a number."""
         kernel = data.get("kernel")
         if type(kernel) in (int, float):
             raise ContradictionError(f'kernel={short_repr(kernel)} must be text in quotes, e.g. kernel = "{kernel}"')
         if data.get("mmu") == "stage2" and "vendor" not in data:
             data = {**data, "vendor": "arm64"}
-        # Complete documents say null where there is nothing; that is left out, as TOML leaves it out.
+        # Complete documents have null for absent values; it is dropped, as TOML omits them.
         return {name: value for name, value in data.items() if value is not None}
 
     def _check(self) -> None:
-        """Refuse what does not go together, in the words of the files; then whatever else KVM would refuse."""
+        """Refuse contradictory fields by their names in scenario files, then everything else that KVM would refuse."""
         kernel = kernel_row(self.kernel)
         self._check_mmu()
         self._check_eager(kernel)
@@ -194,7 +194,7 @@ class VmChoices(Choices):
         self._check_mmu_pages(kernel)
         try:
             self.config()
-        except MmuvizError as error:  # pragma: no cover  # whatever a later version of the machine refuses
+        except MmuvizError as error:  # pragma: no cover  # refusals of later versions of the machine
             raise ContradictionError(f"mmu={self.mmu} on kernel {self.kernel} is refused: {error}") from error
 
     def _check_mmu(self) -> None:
@@ -279,7 +279,7 @@ class VmChoices(Choices):
         return self.eager_page_split or self.split_chunk != 0
 
     def config(self) -> VmConfig:
-        """The same choices as the machine takes them."""
+        """The VM's configuration in the machine's type."""
         return VmConfig(
             kernel=kernel_row(self.kernel),
             dirty_log_mode=self.dirty_log_mode,
