@@ -1,1 +1,1 @@
-"""What each path of the kernel costs: every number with its unit, its range and where it comes from."""
+"""Costs of each path of the kernel: every number with its unit, its range and its source."""

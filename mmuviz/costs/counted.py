@@ -1,6 +1,6 @@
 """The counted runs: instructions that real kernels executed, by kernel, mitigations and label.
 
-Where they come from and what they leave out: mmuviz/data/costs/README.md.
+mmuviz/data/costs/README.md says where they come from and what they leave out.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ AUTO: Final = "auto"
 MITIGATIONS: Final = (OFF, AUTO)
 """The kernel's command line: mitigations=off, or its default; the latter on the first two kernels only."""
 SINGLE: Final = 0.02
-"""Range of what was counted once: repeats differ by at most 0.4 %, but a timer tick adds up to 2 % to a short run."""
+"""Range of a single count: repeats differ by at most 0.4 %, but a timer tick adds up to 2 % to a short run."""
 
 
-class NotCounted(LookupError):  # noqa: N818  # it names what it says
+class NotCounted(LookupError):  # noqa: N818  # the name says it all
     """The label was not counted on this kernel with these mitigations."""
 
 
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     """One label on one kernel.
 
     Attributes:
-        points: pairs of size and instructions; empty where only `value` was kept.
+        points: pairs of size and instructions; empty if only `value` was kept.
         value: the figure of a label that has no sizes.
         lowest: the lowest of many single events, where known.
         by_bits: instructions by number of set bits, of the label that has them.
@@ -55,7 +55,7 @@ def release_name(release: Release) -> str:
 
 @cache
 def document() -> dict[str, Any]:
-    """The file of counted runs, as it is."""
+    """The file of counted runs, unchanged."""
     text = files("mmuviz").joinpath("data/costs/counted.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
@@ -70,7 +70,7 @@ def rows_of(release: Release, mitigations: str) -> dict[str, Row]:
         mitigations: one of MITIGATIONS.
 
     Returns:
-        Rows by label; empty where the kernel was not counted so.
+        Rows by label; empty if the kernel was not counted this way.
     """
     name = release_name(release)
     return {
@@ -86,10 +86,10 @@ def rows_of(release: Release, mitigations: str) -> dict[str, Row]:
 
 
 class Counts:
-    """The counted runs of one kernel, asked for slopes, single sizes and fixed parts."""
+    """The counted runs of one kernel, queried for slopes, single sizes and fixed parts."""
 
     def __init__(self, release: Release, mitigations: str) -> None:
-        """Take the rows of one kernel.
+        """Read the rows of one kernel.
 
         Args:
             release: one of COUNTED_KERNELS.
@@ -128,7 +128,7 @@ class Counts:
         return Estimate(found[0], found[0] * (1 - SINGLE), found[0] * (1 + SINGLE), (label,))
 
     def slope(self, *labels: str, least: int | None = None, most: int | None = None) -> Estimate:
-        """Instructions of one more: the median of the slopes between all pairs of sizes.
+        """Instructions per additional unit: the median of the slopes between all pairs of sizes.
 
         A timer tick or a kernel thread that falls into one run bends a fitted line, but not the median.
 
@@ -145,12 +145,12 @@ class Counts:
         return Estimate(median(slopes), slopes[edge], slopes[-1 - edge], labels)
 
     def points(self, label: str, least: int | None = None, most: int | None = None) -> list[tuple[int, int]]:
-        """Sizes and instructions of a label, between two sizes if asked for."""
+        """Sizes and instructions of a label, between two sizes if given."""
         low, high = least or 0, sys.maxsize if most is None else most
         return [(size, count) for size, count in self.row(label).points if low <= size <= high]
 
     def base(self, label: str, slope: Estimate | None = None, *, most: int | None = None) -> Estimate:
-        """The fixed part: the median of what every size leaves when its slope is taken away."""
+        """The fixed part: the median, over all sizes, of the count minus slope times size."""
         each = self.slope(label, most=most) if slope is None else slope
         left = sorted(count - each.value * size for size, count in self.points(label, most=most))
         middle = median(left)
@@ -169,7 +169,7 @@ Recipe = Callable[[Counts], Estimate]
 
 
 def first_counted(recipes: Sequence[Recipe]) -> Recipe:
-    """The first of several recipes that the kernel has the rows for."""
+    """The first of several recipes whose rows the kernel has."""
 
     def choose(counts: Counts) -> Estimate:
         for recipe in recipes[:-1]:

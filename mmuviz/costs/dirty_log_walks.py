@@ -1,9 +1,9 @@
-"""What GET, CLEAR and ring reset cost, word by word of 64 pages; and the rings.
+"""Costs of GET, CLEAR and ring reset per 64-page bitmap word; and of the rings.
 
 A word with dirty pages on a split slot costs `word` + `page` for each page that it protects +
 `walk` for each further present entry between its lowest and its highest dirty page, and `hole` for
-each that is not present; where holes follow the highest page the walk goes on over them to the next
-present entry, or to the end of the word.
+each entry that is not present. If holes follow the highest page, the walk continues over them to
+the next present entry, or to the end of the word.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _hole(counts: Counts) -> Estimate:
 
 
 def _page(dense: str, *sparse: str, counts: Counts) -> Estimate:
-    """A page behind the first of a dense word: all of it, less the one-page word, less the walk."""
+    """A page after the first of a dense word: all of the word, less a one-page word, less the walk."""
     word = counts.slope(dense) * BITS - counts.slope(*sparse)
     value = (word - _walk(counts) * (BITS - 1)) / (BITS - 1)
     return value.within(0.8, 1.2)

@@ -10,12 +10,12 @@ ASSUMPTION: Final = "assumption"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure as it was counted, derived or assumed.
+    """A figure that was counted, derived or assumed.
 
     Attributes:
         value: the figure.
-        low: below this it is not plausible.
-        high: above this it is not plausible.
+        low: lowest plausible value.
+        high: highest plausible value.
         sources: labels of the counted rows that it rests on, or ASSUMPTION, without repeats.
     """
 
@@ -49,7 +49,7 @@ class Estimate:
         return Estimate(self.value, ends[0], ends[1], self.sources)
 
     def assumed(self) -> Estimate:
-        """The same figure, marked as resting on an assumption too."""
+        """The same figure, marked as based on an assumption too."""
         return Estimate(self.value, self.low, self.high, _union(self.sources, (ASSUMPTION,)))
 
 
@@ -58,12 +58,12 @@ def _union(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def assumption(value: float, low: float, high: float) -> Estimate:
-    """A figure that nobody counted.
+    """A figure that was not counted.
 
     Args:
         value: the figure.
-        low: the lowest that is plausible.
-        high: the highest that is plausible.
+        low: lowest plausible value.
+        high: highest plausible value.
 
     Returns:
         The estimate, its source the word "assumption".

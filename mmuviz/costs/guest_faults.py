@@ -1,4 +1,4 @@
-"""What the guest's accesses cost: KVM_RUN, the guest's loop, and faults."""
+"""Costs of the guest's accesses: KVM_RUN, the guest's loop, and faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmuviz.costs.estimate import Estimate, assumption
 from mmuviz.costs.recipe import FAULT_SPLITS, RECOVERS, Cost, absent, split_at
 
 CACHE_REFILL: Final = 36
-"""Objects that a refill of the vCPU's cache of 40 adds where 4 remain; every 36th table pays for them."""
+"""Objects that a refill of the vCPU's cache of 40 adds when 4 remain; every 36th table is charged for it."""
 ZERO_WORDS: Final = 512
 """REP iterations, each counted as an instruction, that zero a 4K page."""
 FAST_RUNS: Final = (
@@ -43,7 +43,7 @@ def _table(counts: Counts) -> Estimate:
     return counts.value("seq_map4k_newpt") - counts.value("seq_map4k")
 
 
-# Before 6.2 that run is the refault of what the fault had zapped, after it a fast fault.
+# Before 6.2 that run is the refault after the fault's zap, from 6.2 on a fast fault.
 _map_4k_of_huge: Final = split_at(
     FAULT_SPLITS,
     before=lambda c: c.slope("lazyrest2m") - _guest_write(c),

@@ -1,8 +1,8 @@
-"""What a host decides: the few constants that turn counted instructions into time.
+"""Costs that depend on the host: the few constants that turn counted instructions into time.
 
-A profile is a host with the published tables that were measured on it. What was fitted to them says
-so; what was not is a fact about the hardware or an assumption. Nothing here belongs to a row, a
-number of vCPUs or a share of writes.
+A profile is a host with the published tables that were measured on it. Constants that were fitted to
+them are marked; the others are facts about the hardware or assumptions. No constant belongs to a row,
+a number of vCPUs or a share of writes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Constant:
     """One constant of a host.
 
     Attributes:
-        name: what it is.
+        name: its name in MEANING.
         unit: ps, ns, percent or a count.
         value: in that unit.
-        low: below this it is not plausible.
-        high: above this it is not plausible.
+        low: lowest plausible value.
+        high: highest plausible value.
         basis: "fitted", "assumption", or an address.
         description: what it covers, and where it comes from.
     """
@@ -39,7 +39,7 @@ class Constant:
     description: str
 
 
-# name, unit, low, high, what it covers; the value of each belongs to a profile.
+# name, unit, low, high, description; the value of each is in a profile.
 MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
     "path_ps": ("ps", 80, 600, "an instruction on the fault path: cold code and data, an exit before it"),
     "walk_ps": ("ps", 60, 400, "an instruction of an ioctl that walks tables or bitmaps: a hot loop"),
@@ -189,13 +189,13 @@ class HostProfile:
     """A host, and the published tables that its constants come from.
 
     Attributes:
-        name: of the profile.
+        name: name of the profile.
         description: which host and which tables.
         fitted: names of the constants that were fitted to them; all others are facts or assumptions.
         values: every constant of MEANING.
-        rows_used: ids, or beginnings of ids, of the published points that the fit looked at.
+        rows_used: ids, or beginnings of ids, of the published points that the fit used.
         arch: x86 or arm64.
-        extrapolated: it is larger than any host that was measured; `description` tells what was scaled.
+        extrapolated: it is larger than any host that was measured; `description` says what was scaled.
     """
 
     name: str
@@ -226,12 +226,12 @@ def _profile(
 
 
 FAR_PERCENT: Final = 150
-"""What goes from socket to socket takes so much on eight sockets, of what it takes on two: most are two hops apart."""
+"""Percentage of the two-socket time that socket-to-socket traffic takes on eight: most are two hops apart."""
 SCALED: Final = ("cross_ns", "line_ns", "ack_ns")
 
 
 def _of_416(profile: HostProfile) -> HostProfile:
-    """A profile scaled to 416 hardware threads; what is measured on it is measured nowhere."""
+    """A profile scaled to 416 hardware threads, on which nothing was measured."""
     description = (
         f"extrapolated: {profile.name} scaled to 416 hardware threads, 208 cores in 8 sockets of 26; nothing of it is "
         "measured. cpus, cores, socket_cores and sockets are that shape, an assumption. cross_ns is half as long "

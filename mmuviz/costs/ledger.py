@@ -1,8 +1,8 @@
 """The ledger: every constant of the cost model, with its unit, its range and its source.
 
-Here is what code decides: instructions on a path of a kernel, counted on real KVM. The costs themselves are in
-guest_faults.py, slot_ioctls.py and dirty_log_walks.py. What a host decides (time of an instruction, world switch,
-misses, contention) is in costs/hosts.py, and changes no entry of the ledger.
+The ledger holds the costs that code decides: instructions on a path of a kernel, counted on real KVM. They are
+defined in guest_faults.py, slot_ioctls.py and dirty_log_walks.py. The host's costs (time of an instruction, world
+switch, misses, contention) are in costs/hosts.py, and change no entry of the ledger.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mmuviz.costs.slot_ioctls import TABLES
 COSTS: Final[dict[str, Cost]] = {cost.name: cost for cost in (*ACCESS, *TABLES, *WORDS_AND_RINGS)}
 ORIGIN: Final = "mmuviz/data/costs/counted.json"
 SCALE: Final = 100
-"""Sums are made of whole hundredths of an instruction, so that they are the same on every machine."""
+"""Sums use whole hundredths of an instruction, so that they are the same on every machine."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Entry:
     """One constant.
 
     Attributes:
-        name: of the path.
-        unit: instructions per what.
+        name: name of the path.
+        unit: instructions per unit.
         value: in that unit, to a hundredth.
-        low: below this it is not plausible.
-        high: above this it is not plausible.
-        source: the counted rows that it comes from, and the word "assumption" where it rests on one.
-        kernel: the counted kernel that it is of.
+        low: lowest plausible value.
+        high: highest plausible value.
+        source: the counted rows that it comes from, and "assumption" if it is based on one.
+        kernel: the counted kernel.
         mitigations: off or auto.
         description: what it covers.
-        derived: where it was not counted as such: from what it is derived.
+        derived: if it was not counted as such, the figures that it is derived from.
     """
 
     name: str
@@ -107,16 +107,16 @@ def rows(mitigations: str) -> dict[tuple[str, Release], Entry]:
 def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
     """The entry that a kernel release uses.
 
-    That of the highest counted kernel that is not above it; where that one behaves otherwise on
-    this path, or there is none, that of the next one above it that behaves the same.
+    It is that of the highest counted kernel that is not above it. If that one behaves differently on
+    this path, or there is none, it is that of the next counted kernel above that behaves the same.
 
     Args:
-        name: of the path.
+        name: name of the path.
         release: any release.
         mitigations: off or auto.
 
     Returns:
-        The entry; its `kernel` says which counted kernel stands in.
+        The entry; its `kernel` is the counted kernel that it was taken from.
 
     Raises:
         KeyError: no counted kernel has it.
@@ -132,12 +132,12 @@ def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
 
 
 def _side(cost: Cost, release: Release) -> int:
-    """How many changes of the path a release has."""
+    """Number of changes of the path up to and including a release."""
     return sum(release >= each for each in cost.changed)
 
 
 def stand_in(name: str, release: Release) -> str:
-    """One sentence on which counted kernel stands in for a release on a path, empty where it is counted itself."""
+    """One sentence on the counted kernel used for a release on a path, empty if the release is counted itself."""
     entry = lookup(name, release)
     if entry.kernel == release:
         return ""

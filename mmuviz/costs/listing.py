@@ -23,7 +23,7 @@ def cells_of(entry: Entry) -> tuple[str, ...]:
 
 
 def source_of(profile: HostProfile, constant: Constant) -> str:
-    """Where a host's constant comes from."""
+    """Source of a host's constant."""
     if constant.name in profile.fitted:
         return f"fitted to {', '.join(profile.rows_used)} of mmuviz/data/published/measurements.json"
     return constant.basis
@@ -42,7 +42,7 @@ def host_cells(profile: HostProfile, constant: Constant) -> tuple[str, ...]:
 
 
 def table_lines(heads: tuple[str, ...], rows_of_cells: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """A part of the ledger in columns, a line an entry."""
+    """A part of the ledger in columns, one line per entry."""
     lines = [heads, *rows_of_cells]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in lines:
@@ -67,9 +67,9 @@ def costs_command(out: TextIO, *, mitigations: str, json_form: bool) -> int:
     """`mmuviz costs`: print the ledger.
 
     Args:
-        out: where it goes.
+        out: output stream.
         mitigations: off or auto.
-        json_form: a JSON list of entries in place of the table.
+        json_form: print a JSON list of entries instead of the table.
 
     Returns:
         Exit status: 0.

@@ -1,6 +1,6 @@
-"""One cost as it is worked out from the counted runs, and the releases that changed a cost.
+"""One cost and its recipe from the counted runs, and the releases that changed a cost.
 
-These are the releases of mmu/features.py; they are written down again, since costs may not import mmu.
+These are the releases of mmu/features.py; they are repeated here, since costs may not import mmu.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from mmuviz.costs.counted import Counts, NotCounted, Recipe, Release
 from mmuviz.costs.estimate import Estimate
 
 FAULT_SPLITS: Final[Release] = (6, 2)
-"""From here on a write fault splits a huge page; before, it zaps it."""
+"""From this release on, a write fault splits a huge page; before, it zaps it."""
 ONE_AND: Final[Release] = (6, 4)
-"""From here on one locked AND takes write access of an SPTE in GET, CLEAR and ring reset."""
+"""From this release on, one locked AND removes write access from an SPTE in GET, CLEAR and ring reset."""
 RECOVERS: Final[Release] = (6, 13)
-"""From here on disabling makes huge pages again in place; before, it zaps the tables."""
+"""From this release on, disabling restores huge pages in place; before, it zaps the tables."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one path of the kernel costs, on every counted kernel.
+    """Cost of one path of the kernel, on every counted kernel.
 
     Attributes:
         name: its name in the ledger.
-        unit: what it is a cost of, e.g. "instructions/fault".
+        unit: its unit, e.g. "instructions/fault".
         description: what it covers.
-        recipe: how it is worked out from the runs of one kernel.
-        changed: releases that changed this path; a counted kernel stands only for its own side of them.
-        derived: where it was not counted as such: from what it is derived, and how.
+        recipe: computes it from the runs of one kernel.
+        changed: releases that changed this path; a counted kernel is used only for releases on its own side of them.
+        derived: if it was not counted as such, the figures that it is derived from, and how.
     """
 
     name: str
@@ -45,11 +45,11 @@ def split_at(release: Release, *, before: Recipe, since: Recipe) -> Recipe:
 
     Args:
         release: the first one with the new path.
-        before: what holds on older kernels.
-        since: what holds from it on.
+        before: recipe for older kernels.
+        since: recipe from that release on.
 
     Returns:
-        The one or the other, by the kernel that was counted.
+        A recipe that chooses by the counted kernel.
     """
 
     def choose(counts: Counts) -> Estimate:
@@ -59,7 +59,7 @@ def split_at(release: Release, *, before: Recipe, since: Recipe) -> Recipe:
 
 
 def absent(name: str) -> Recipe:
-    """A path that a kernel does not have: asking for it says so."""
+    """Recipe of a path that a kernel does not have: it raises NotCounted."""
 
     def refuse(_: Counts) -> Estimate:
         raise NotCounted(name)

@@ -1,4 +1,4 @@
-"""What walking, splitting, protecting and zapping whole slots costs: enable, disable, slots."""
+"""Costs of walking, splitting, protecting and zapping whole slots: enable, disable, slots."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ WORDS_PER_2M: Final = 8
 WORDS_PER_1G: Final = 4096
 CHILDREN: Final = 512
 SMALL: Final = 32
-"""2M pages up to which a bitmap, of two words for every 64 pages, fits one page; from twice that on it has pages."""
+"""2M pages up to which a bitmap, of two words for every 64 pages, fits in one page; from twice that on it has pages."""
 RECOVERED_EMPTY: Final = 0.8
-"""Share of an empty table in a full one where nothing is kept of a leaf that goes: 6.13 dropped that, and a full
-table takes a third of what it took; the empty part had no more to lose than a fifth."""
+"""Share of an empty table in a full one on kernels that keep nothing of a removed leaf: 6.13 dropped that work, and
+a full table takes a third of what it took; the empty part can have lost a fifth at most."""
 BITMAP_PAGES: Final = 48
 """Pages of the dirty bitmap of 3 GiB."""
 
@@ -46,7 +46,7 @@ def _protect_4k(counts: Counts) -> Estimate:
 
 
 def protect_huge(counts: Counts) -> Estimate:
-    """Taking write access of one huge page."""
+    """Removing write access from one huge page."""
     return counts.slope("enable_lazy_2m", most=SMALL)
 
 
@@ -60,7 +60,7 @@ def _visit(counts: Counts) -> Estimate:
 
 
 def _collapsed(counts: Counts) -> Estimate:
-    """A full table of 512 leaves, zapped or recovered; its own visit is counted apart."""
+    """A full table of 512 leaves, zapped or recovered; its own visit is counted separately."""
     return counts.slope("disable_split_2m", "disable_split_2m_is") - _visit(counts)
 
 
@@ -82,7 +82,7 @@ def _empty_share(counts: Counts) -> float:
 
 _table: Final = split_at(
     RECOVERS,
-    # Counted by itself on one kernel; on the others it is taken for the same share of a full one.
+    # Counted by itself on one kernel; on the others it is assumed to be the same share of a full one.
     before=first_counted(
         [
             lambda c: c.value("d_disable_table"),
@@ -98,7 +98,7 @@ def _child(counts: Counts) -> Estimate:
 
 
 def _full_less_empty(whole: Estimate, table: Estimate) -> Estimate:
-    """Share of a child; table and children move against each other, so the range is that of the whole."""
+    """Cost of a child; table and children move against each other, so the range is that of the whole."""
     value = (whole.value - table.value) / CHILDREN
     low, high = ((whole.value * part - table.low) / CHILDREN for part in (whole.low / whole.value, 1))
     ends = sorted((low, high, value, (whole.high - table.high) / CHILDREN, (whole.high - table.low) / CHILDREN))
