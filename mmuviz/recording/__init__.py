@@ -1,1 +1,1 @@
-"""Floor 1: what happened, as columns; the one bridge between the machine and everything that shows it."""
+"""Floor 1: the result of a run, as columns; the only connection between the machine and everything that shows it."""

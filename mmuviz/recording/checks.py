@@ -1,4 +1,4 @@
-"""What must hold between the columns and the header of a Recording."""
+"""Rules between the columns and the header of a Recording."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def check_tables(header: Header, tables: Mapping[str, Table]) -> None:
     """Check shapes, codes, times, offsets and order.
 
     Args:
-        header: of the Recording.
+        header: the Recording's header.
         tables: all of schema.TABLES.
 
     Raises:
-        InputError: the first rule that is broken.
+        InputError: a rule is broken; the message names the first.
     """
     lengths = {
         "bins": header.bins,

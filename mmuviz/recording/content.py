@@ -32,14 +32,14 @@ Columns = dict[str, dict[str, Array]]
 
 
 class ColumnEntry(NamedTuple):
-    """One column as the text lists it.
+    """One column, as the JSON text lists it.
 
     Attributes:
         table: its table.
         name: its name.
         dtype: NumPy's name of its type, e.g. "<i8".
-        coding: PLAIN, or DELTA where each row is the difference to the row before, the first to 0.
-        shape: rows, and fields where there are two axes.
+        coding: PLAIN, or DELTA: each row is stored as the difference to the previous row, the first as that to 0.
+        shape: rows, and fields if there are two axes.
     """
 
     table: str
@@ -50,7 +50,7 @@ class ColumnEntry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes without what fills up to ALIGN."""
+        """Bytes without the padding to ALIGN."""
         items = 1
         for length in self.shape:
             items *= length
@@ -66,8 +66,8 @@ def encode(header: Header, tables: Mapping[str, Table]) -> bytes:
     """Write a Recording.
 
     Args:
-        header: of the Recording.
-        tables: of the Recording, checked.
+        header: the Recording's header.
+        tables: the Recording's tables, checked.
 
     Returns:
         The content: the same in every process and on every machine; the last 32 bytes are the SHA-256 of the others.
@@ -98,12 +98,12 @@ def _aligned(size: int) -> int:
 
 
 class Start(NamedTuple):
-    """What stands before the columns.
+    """The content up to the columns.
 
     Attributes:
         header: not checked against the columns yet.
         entries: the columns, in order.
-        columns_at: where they begin.
+        columns_at: offset of the columns.
         size: bytes of the whole content.
     """
 
@@ -114,13 +114,13 @@ class Start(NamedTuple):
 
 
 def text_end(prefix: bytes) -> int:
-    """Where the JSON text ends.
+    """Offset of the end of the JSON text.
 
     Args:
         prefix: the first PREFIX.size bytes of the content.
 
     Returns:
-        Bytes up to there.
+        The offset in bytes.
 
     Raises:
         InputError: it is no Recording, or one of a newer version.
@@ -144,7 +144,7 @@ def read_start(data: bytes) -> Start:
         data: the content, at least up to text_end().
 
     Returns:
-        The header and the places of the columns.
+        The header and the offsets of the columns.
 
     Raises:
         InputError: the text is damaged, or announces more than a Recording may hold.

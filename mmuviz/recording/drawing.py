@@ -1,4 +1,4 @@
-"""How a Recording finds the function that draws it: the package registers one, since figures stand on a floor above."""
+"""Registry of the function that draws a Recording: the package registers it, since figures are on a floor above."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _drawers: list[Drawer] = []
 
 
 def register_drawer(drawer: Drawer) -> None:
-    """Let `Recording.figure()` return what a function makes of the Recording.
+    """Let `Recording.figure()` return a function's result.
 
     Args:
-        drawer: replaces the one before.
+        drawer: replaces the previous one.
     """
     _drawers[:] = [drawer]
 

@@ -1,4 +1,4 @@
-"""Recordings in files: `load(path)`, and what `Recording.save(path)` wrote is read again."""
+"""Recordings in files: `load(path)` reads what `Recording.save(path)` wrote."""
 
 from __future__ import annotations
 

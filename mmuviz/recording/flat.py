@@ -1,4 +1,4 @@
-"""Tables of a Recording as plain columns of one length: what frames, CSV and Parquet hold."""
+"""Tables of a Recording as plain columns of one length, for frames, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FlatColumn(NamedTuple):
     """One column.
 
     Attributes:
-        values: integers, one a row.
-        names: what they stand for, where they are codes; else empty.
+        values: integers, one per row.
+        names: the names of codes; empty if the values are not codes.
     """
 
     values: Array
@@ -37,8 +37,8 @@ class FlatColumn(NamedTuple):
 def flat_columns(recording: Recording, table: str) -> dict[str, FlatColumn]:
     """One table as columns of one length.
 
-    A row's place becomes a column where it means something (bin, vCPU, cell, frame); a column with two axes
-    becomes one a field; codes get their names; the histogram is one row a cause and bucket that is not empty.
+    A row's position becomes a column where it has a meaning (bin, vCPU, cell, frame); a column with two axes
+    becomes one column per field; codes get their names; the histogram has one row per cause and non-empty bucket.
 
     Args:
         recording: not changed.
@@ -62,7 +62,7 @@ def flat_columns(recording: Recording, table: str) -> dict[str, FlatColumn]:
 
 
 def _places(recording: Recording, table: str) -> dict[str, FlatColumn]:
-    """Columns that say what a row is of."""
+    """Columns that identify a row: bin, vCPU, cell or frame."""
     header = recording.header
     bins = np.arange(header.bins, dtype=np.int64)
     if table == "bins":

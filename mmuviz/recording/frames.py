@@ -1,4 +1,4 @@
-"""Tables of a Recording as pandas or Arrow tables: what `Recording.frame()` returns."""
+"""Tables of a Recording as pandas or Arrow tables, for `Recording.frame()`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmuviz.recording.recording import Recording
 
 KINDS: Final = {"pandas": "pandas", "arrow": "pyarrow"}
-"""What a frame may be, and the package that it needs."""
+"""Kinds of frames, and the package that each needs."""
 
 
 def frame_of(recording: Recording, table: str, kind: str = "pandas") -> Any:  # noqa: ANN401 - of either package

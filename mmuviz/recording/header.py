@@ -1,4 +1,4 @@
-"""The header of a Recording: what was run, on which host, with which versions, and what no table holds."""
+"""The header of a Recording: the run, its host, its versions, and data that is in no table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Host(_Part):
 
     Attributes:
         profile: its name in costs/hosts.py.
-        says: which host that is, one sentence.
+        says: one sentence on which host that is.
         extrapolated: whether its size goes beyond what was measured.
         stlb_entries: second-level TLB entries of a core for 4K and 2M pages.
         stlb_1g_entries: the same for 1G pages.
@@ -57,14 +57,14 @@ class Host(_Part):
 
 
 class Versions(_Part):
-    """Versions: of mmuviz, and the kernel's row in mmu/features.py."""
+    """Versions of mmuviz and of the kernel's row in mmu/features.py."""
 
     mmuviz: StrictStr
     kernel: StrictStr
 
 
 class Vocabularies(_Part):
-    """Names of coded values; a code is a place in its list. See schema.py for the lists of this version."""
+    """Names of coded values; a code is an index in its list. See schema.py for the lists of this version."""
 
     call_kinds: Names
     example_kinds: Names
@@ -74,7 +74,7 @@ class Vocabularies(_Part):
 
 
 class MemoryBytes(_Part):
-    """Memory of the VM beside table pages as it is at the end, bytes."""
+    """Memory of the VM at the end of the run, without table pages, bytes."""
 
     headers: Count
     vcpu_caches: Count
@@ -85,13 +85,13 @@ class MemoryBytes(_Part):
 
 
 class Migration(_Part):
-    """How a migration ended.
+    """The outcome of a migration.
 
     Attributes:
-        outcome: completed; or why it was given up: cancelled, too long, too many rounds.
-        start_ps: when it began, before logging was enabled.
-        stop_ps: when the guest was stopped for the rest, None where it never was.
-        end_ps: when everything was sent, or logging was disabled again.
+        outcome: completed; or the reason why it was given up: cancelled, too long, too many rounds.
+        start_ps: its begin, before logging was enabled.
+        stop_ps: time at which the guest was stopped for the rest, None if it never was.
+        end_ps: time at which everything was sent, or logging was disabled again.
     """
 
     outcome: Literal["completed", "cancelled", "too long", "too many rounds"]
@@ -101,10 +101,10 @@ class Migration(_Part):
 
 
 class Header(_Part):
-    """What a Recording says of itself.
+    """A Recording's description of itself.
 
     Attributes:
-        schema: SCHEMA; `schema_` in Python, since pydantic has a use for the name.
+        schema: SCHEMA; `schema_` in Python, since pydantic uses that name itself.
         scenario: the complete Scenario as a document.
         digest: sha256 of the Scenario without its texts, hex.
         host: the host profile.
@@ -113,16 +113,16 @@ class Header(_Part):
         focus: the Focus as a document, or None.
         bin_ps: width of a bin.
         bins: number of bins.
-        end_ps: when the run ended.
+        end_ps: end of the run.
         vcpus: number of vCPUs.
         cell_pages: pages of guest memory that a cell spans.
-        causes: what stalls a vCPU, by name.
+        causes: names of the causes of stalls.
         vocabularies: names of coded values.
-        memory_bytes: memory beside table pages, at the end.
-        table_pages_at_enable: table pages as logging was first enabled, None where it never was.
-        table_pages_peak: the most table pages since then; since the start where logging never was enabled.
+        memory_bytes: memory at the end, without table pages.
+        table_pages_at_enable: table pages when logging was first enabled, None if it never was.
+        table_pages_peak: the most table pages since then; since the start if logging was never enabled.
         events_left_out: events in the Focus beyond those that are kept.
-        migration: how the migration ended, None where the driver is none.
+        migration: the migration's outcome, None if the driver does not migrate.
         notes: sentences for the reader, e.g. on which host times were modelled.
     """
 
@@ -148,7 +148,7 @@ class Header(_Part):
     notes: tuple[StrictStr, ...]
 
     def document(self) -> dict[str, Any]:
-        """The header as a JSON object of its own."""
+        """The header as a new JSON object."""
         fields = {
             "schema" if name == "schema_" else name: value.model_dump() if isinstance(value, BaseModel) else value
             for name, value in self

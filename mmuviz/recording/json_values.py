@@ -1,4 +1,4 @@
-"""JSON values that nobody can change, and their one text."""
+"""Immutable JSON values, and their canonical text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def freeze(value: object, depth: int = 0) -> Any:  # noqa: ANN401 - a JSON value
 
     Args:
         value: None, bool, int of 64 bits, finite float, str, and lists and dicts of them.
-        depth: how deep it lies in another.
+        depth: its depth in another value.
 
     Returns:
         The same with tuples for lists and read-only mappings for dicts.
@@ -47,5 +47,5 @@ def thaw(value: object) -> Any:  # noqa: ANN401 - a JSON value
 
 
 def canonical_json(value: object) -> bytes:
-    """The one JSON text of a value: sorted keys, no spaces, ASCII."""
+    """The canonical JSON text of a value: sorted keys, no spaces, ASCII."""
     return json.dumps(thaw(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")

@@ -1,4 +1,4 @@
-"""Times, memory and counts as people write them: three digits and the unit that suits."""
+"""Times, memory and counts as text for people: three digits and a suitable unit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def time_text(time_ns: float) -> str:
 
 
 def quantile_text(quantile_ns: int, longest_ns: int) -> str:
-    """A length that a share of all stalls does not exceed, with the two digits that its bucket allows, e.g. "1.5 µs".
+    """A quantile of the stalls' lengths, with the two digits that its bucket allows, e.g. "1.5 µs".
 
     Args:
-        quantile_ns: the bucket's end, as `totals` has it.
+        quantile_ns: the bucket's end, as in `totals`.
         longest_ns: the longest stall; a quantile in its bucket is that very stall, known to the nanosecond.
     """
     if quantile_ns == longest_ns:
@@ -46,7 +46,7 @@ def rate_text(per_second: float) -> str:
 
 
 def share_text(part: float, whole: float) -> str:
-    """A part of a whole in percent; "-" where the whole is nothing."""
+    """A part of a whole in percent; "-" if the whole is 0."""
     return f"{digits(100 * part / whole)}%" if whole else "-"
 
 

@@ -1,4 +1,4 @@
-"""A Recording: the result of a run, as tables that nobody can change. schema.py says what they hold."""
+"""A Recording: the result of a run, as immutable tables. schema.py describes their columns."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Recording:
     """One run: a header and eleven tables.
 
     Args:
-        header: what was run, on which host, with which versions.
+        header: the run, its host and its versions.
         tables: all of schema.TABLES; arrays are copied and become read-only.
 
     Attributes:
-        header: the same.
+        header: the header.
         tables: by name, in the order of the file.
-        calls: one row an ioctl, pass, round or phase.
-        bins: one row a bin of time: sums, and states at the bin's end.
+        calls: one row per ioctl, pass, round or phase.
+        bins: one row per bin of time: sums, and states at the bin's end.
         cells: shares of each cell of guest memory, where they changed, frame by frame.
-        cell_map: where in guest memory each cell lies.
-        vcpus: one row a vCPU: totals.
-        vcpu_bins: how each vCPU spent each bin, a row a bin and vCPU.
+        cell_map: each cell's place in guest memory.
+        vcpus: one row per vCPU: totals.
+        vcpu_bins: each vCPU's use of each bin, one row per bin and vCPU.
         stalls: histogram of stalls by cause.
         longest: the longest stalls.
         examples: the first event of each kind in each bin.
         events: every change of an entry in the Focus.
-        rounds: one row a round of a migration, from sync to sync.
+        rounds: one row per round of a migration, from sync to sync.
 
     Raises:
         InputError: a column breaks a rule of schema.py or does not fit the others.
@@ -78,7 +78,7 @@ class Recording:
         raise AttributeError(f"a Recording cannot be changed: {name}")
 
     def content(self) -> bytes:
-        """The canonical bytes, of which the last 32 are the SHA-256 of the others."""
+        """The canonical bytes; the last 32 are the SHA-256 of the others."""
         return content.encode(self.header, self.tables)
 
     @cached_property
@@ -99,7 +99,7 @@ class Recording:
             kind: "pandas" for a pandas.DataFrame, "arrow" for a pyarrow.Table.
 
         Returns:
-            A row a bin, call, event, …; codes have their names.
+            One row per bin, call, event, …; codes have their names.
 
         Raises:
             InputError: there is no such table or kind, or the package is not installed.
@@ -117,7 +117,7 @@ class Recording:
         """Write a file that `mmuviz.load()` reads; it appears whole or not at all.
 
         Args:
-            path: replaced where it exists.
+            path: replaced if it exists.
 
         Raises:
             InputError: it cannot be written.

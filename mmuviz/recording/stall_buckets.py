@@ -1,4 +1,4 @@
-"""Buckets of the stall histogram: eight to an octave above 8 ps, one to a ps below."""
+"""Buckets of the stall histogram: eight per octave above 8 ps, one per ps below."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def bucket_of_ps(stall_ps: int) -> int:
 
 
 def quantile_ns(hist: npt.NDArray[np.int64], percent: int, longest_ns: int) -> int:
-    """A length that a share of all stalls does not exceed, with no more digits than its bucket allows.
+    """A quantile of the stalls' lengths, with no more digits than its bucket allows.
 
     Args:
         hist: int64[buckets], stalls by length.
-        percent: the share.
+        percent: share of the stalls that do not exceed it.
         longest_ns: the longest stall; the result is never above it.
 
     Returns:
-        The upper edge of the bucket, ns, rounded up to two significant digits; 0 where nothing stalled.
+        The upper edge of the bucket, ns, rounded up to two significant digits; 0 if nothing stalled.
     """
     total = int(hist.sum())
     if total == 0:

@@ -1,4 +1,4 @@
-"""A table of a Recording: columns that nobody can change, read by name."""
+"""A table of a Recording: immutable columns, read by name."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Table(Mapping[str, Array]):
     """Columns by name: `table["accesses"]`, `table.accesses`.
 
     Args:
-        name: of the table, a key of schema.TABLES.
+        name: name of the table, a key of schema.TABLES.
         columns: integer arrays or lists, which are copied.
 
     Raises:
-        InputError: a column is missing or unknown, or holds what its type cannot.
+        InputError: a column is missing or unknown, or holds a value outside its type.
     """
 
     __slots__ = ("_columns", "name")
@@ -65,7 +65,7 @@ class Table(Mapping[str, Array]):
 def _read_only(table: str, spec: Column, values: npt.ArrayLike) -> Array:
     array: Array = np.asarray(values)
     if array.size == 0 and array.dtype == np.float64 and not isinstance(values, np.ndarray):
-        array = array.astype(spec.dtype)  # NumPy's type of an empty list
+        array = array.astype(spec.dtype)  # NumPy's type for an empty list
     if array.dtype.kind not in "iu":
         raise InputError(f"recording: {table}.{spec.name} has type {array.dtype}; it must hold integers")
     limits = np.iinfo(spec.dtype)

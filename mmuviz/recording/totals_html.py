@@ -1,4 +1,4 @@
-"""The totals of a Recording as an HTML table: what Jupyter shows of it."""
+"""The totals of a Recording as an HTML table, for Jupyter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def html_of(recording: Recording) -> str:
-    """The title of the Scenario and a row a total.
+    """The title of the Scenario and one row per total.
 
     Args:
         recording: not changed.

@@ -1,4 +1,4 @@
-"""Files that are read within bounds, and appear whole or not at all."""
+"""Files that are read within bounds and written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: another one of the same folder is renamed to it.
+    """Write a file whole or not at all: a temporary file in the same folder is renamed to it.
 
     Args:
-        path: replaced where it exists.
+        path: replaced if it exists.
         data: its bytes.
 
     Raises:
@@ -48,7 +48,7 @@ def write(path: Path, data: bytes) -> None:
     """
     check_place(path)
     try:
-        path = path.resolve()  # through links, which stay
+        path = path.resolve()  # through links, which are kept
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         beside = Path(name)
         try:
@@ -64,7 +64,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a place where no file can stand, or where something else stands that must not be replaced.
+    """Refuse a path where no file can be written, or where something else exists that must not be replaced.
 
     Raises:
         InputError: the path is a folder or a device, a link that leads nowhere, or lies in no folder.
