@@ -1,1 +1,1 @@
-"""Floor 3: comparing: the model with recordings of real KVM, policies with each other."""
+"""Floor 3: comparisons: of the model with recordings of real KVM, and of policies with each other."""

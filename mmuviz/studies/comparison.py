@@ -1,4 +1,4 @@
-"""A Comparison: a base Scenario and two to four variants of it, told apart by the fields that differ."""
+"""A Comparison: a base Scenario and two to four variants of it, labelled by the fields that differ."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ SHORT: Final = {
     "driver.kind": ("{}", ""),
     "workload.pattern": ("{}", ""),
 }
-"""Fields whose value says enough by itself, or whose two values have words of their own."""
+"""Fields whose value needs no name beside it, or whose two values have labels of their own."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The same guest under two to four choices.
+    """The same guest under two to four sets of options.
 
     Attributes:
         base: what all variants have in common.
         variants: two to four sets of overrides: `policy` = a name, dotted names, or tables.
-        other_streams: variants may change what the guest does; else all have the same accesses.
-        scenarios: the variants, each whole.
-        labels: what tells each apart, from the fields that differ.
+        other_streams: whether variants may change the guest's accesses; if not, all have the same.
+        scenarios: the variants, each a complete Scenario.
+        labels: a label for each, derived from the fields that differ.
     """
 
     base: Scenario
@@ -47,10 +47,10 @@ class Comparison:
     labels: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the variants.
+        """Create the variants.
 
         Raises:
-            InputError: too few or too many, one of them is refused, two are the same, or their accesses differ.
+            InputError: there are too few or too many, one is refused, two are the same, or their accesses differ.
         """
         variants: object = self.variants
         if not isinstance(variants, list | tuple) or not FEWEST <= len(variants) <= MOST:
@@ -82,23 +82,23 @@ class Comparison:
 
     @property
     def streams_differ(self) -> bool:
-        """Whether the guest does something else in each variant."""
+        """Whether the guest's accesses differ between variants."""
         return any(is_of_stream(name) for name in differing([flat(each.as_document()) for each in self.scenarios]))
 
     @classmethod
     def of(cls, base: Scenario, policies: Sequence[str] = (), vary: str = "") -> Self:
-        """Variants from a command line.
+        """Create a Comparison from a command line.
 
         Args:
-            base: what all have in common.
+            base: what all variants have in common.
             policies: short names.
-            vary: "field=v1,v2,…", or nothing; with policies every pair of both.
+            vary: "field=v1,v2,…", or empty; with policies, every pair of both.
 
         Returns:
             The Comparison.
 
         Raises:
-            InputError: as Comparison, or `vary` is no such text.
+            InputError: see Comparison; or `vary` has another form.
         """
         sets: list[dict[str, Any]] = [{"policy": name} for name in policies] or [{}]
         if vary:
@@ -111,7 +111,7 @@ class Comparison:
         return cls(base, tuple(sets), other_streams=bool(vary))
 
     def as_document(self) -> dict[str, Any]:
-        """Base and variants in the words of the files."""
+        """Base and variants as a document."""
         return {**self.base.as_document(), "variants": [dict(each) for each in self.variants]}
 
 
@@ -144,13 +144,13 @@ def flat(value: object, name: str = "") -> dict[str, Any]:
 
 
 def differing(documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names whose values are not the same in all documents, in the order of the first that has them."""
+    """Names whose values are not the same in all documents, in the order in which documents first have them."""
     names = dict.fromkeys(name for document in documents for name in document)
     return [name for name in names if any(each.get(name) != documents[0].get(name) for each in documents)]
 
 
 def is_of_stream(name: str) -> bool:
-    """Whether a field decides what the guest does."""
+    """Whether a field decides the guest's accesses."""
     part, _, rest = name.partition(".")
     if part.startswith("memory["):
         return f"memory.{rest}" in STREAM_FIELDS
@@ -158,14 +158,14 @@ def is_of_stream(name: str) -> bool:
 
 
 def labels_of(scenarios: Sequence[Scenario], base: Scenario) -> tuple[str, ...]:
-    """What tells scenarios apart, e.g. "eager_in_clear, clear_chunk 64 GiB".
+    """Labels that distinguish scenarios, e.g. "eager_in_clear, clear_chunk 64 GiB".
 
     Args:
         scenarios: no two of them the same.
-        base: where a variant does not differ from it, its label need not say so.
+        base: fields in which a variant does not differ from it are left out of its label.
 
     Returns:
-        A label for each, all different: the policy, where the modes or the ways of splitting differ,
+        A label for each, all different: the policy, if the modes or the ways of splitting differ,
         then the other fields that differ.
     """
     documents, start = [flat(each.as_document()) for each in scenarios], flat(base.as_document())

@@ -1,4 +1,4 @@
-"""What a run will cost us, before it is run: simple arithmetic from its Scenario, and a limit."""
+"""Estimated cost of a run before it starts: simple arithmetic from its Scenario, and limits."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ PS_A_PAGE: Final = 1500
 BYTES_A_PAGE: Final = 2.15
 """Host memory for one page of a memslot: its entry, its bit, its host page."""
 BYTES_IN_A_HUGE_PAGE: Final = 1.15
-"""The same where the host maps huge pages; make bench gives 1.13 of 1.5 TiB, and 12 TiB that are split take 1.12."""
+"""The same if the host maps huge pages; make bench gives 1.13 of 1.5 TiB, and 12 TiB that are split take 1.12."""
 BYTES_AT_LEAST: Final = 300 << 20
 """The interpreter, the compiled code and a Recording: a run of 1 GiB peaks at 250 MiB."""
 BYTES_A_VCPU: Final = 64 << 10
-"""Assumption: a vCPU's columns, its ring and its part of the bins."""
+"""Assumption: bytes of a vCPU's columns, its ring and its part of the bins."""
 PASSES: Final = 3
-"""Assumption: a migration sends all of memory so often; one that does not converge may go on for longer."""
+"""Assumption: number of times a migration sends all of memory; one that does not converge may take longer."""
 MOST_SECONDS: Final = 120
-"""Of a run that nobody allowed more."""
+"""Limit of time for a run without another limit, s."""
 MOST_BYTES: Final = 4 << 30
-"""The same: of host memory."""
+"""The same for host memory, bytes."""
 NS_PER_S: Final = 10**9
 GIB: Final = 1 << 30
 
 
 class Cost(NamedTuple):
-    """What a run will take.
+    """Estimated cost of a run.
 
     Attributes:
-        accesses: of the guest, at most.
-        faults: of the guest, at most.
-        memory_bytes: of the host that simulates.
-        seconds: on one core.
-        end_ns: simulated time from the clock's start, of a guest that runs on; else 0.
+        accesses: of the guest, upper bound.
+        faults: of the guest, upper bound.
+        memory_bytes: memory of the simulating host.
+        seconds: time on one core.
+        end_ns: simulated time from the clock's start to the end, for a guest that runs on; else 0.
     """
 
     accesses: int
@@ -67,7 +67,7 @@ class Cost(NamedTuple):
 
     @property
     def says(self) -> str:
-        """The same in words."""
+        """The estimate as a sentence."""
         return (
             f"about {self.accesses:.2g} accesses, at most {self.faults:.2g} faults, "
             f"{self.memory_bytes / GIB:.1f} GiB of memory and {self.seconds:.3g} s"
@@ -75,24 +75,24 @@ class Cost(NamedTuple):
 
 
 class Whole(Protocol):
-    """What is known of all of a run: its Cost, or what a queue keeps of that."""
+    """An estimate of a whole run: its Cost, or the part of it that a queue keeps."""
 
     @property
     def accesses(self) -> int:
-        """Of the guest, at most."""
+        """Accesses of the guest, upper bound."""
 
     @property
     def end_ns(self) -> int:
-        """Its simulated time, or 0."""
+        """Simulated time of the run, ns, or 0."""
 
 
 def share_done(whole: Whole, time_ns: int, accesses: int) -> float:
-    """How much of a run is done, 0 to 1: of its time, where that is estimated, else of its accesses.
+    """Share of a run that is done, 0 to 1: of its time if that is estimated, otherwise of its accesses.
 
     Args:
         whole: the estimate.
-        time_ns: simulated so far.
-        accesses: of the guest so far.
+        time_ns: time simulated so far, ns.
+        accesses: accesses of the guest so far.
     """
     done, all_ = (time_ns, whole.end_ns) if whole.end_ns else (accesses, whole.accesses)
     return min(done / all_, 1.0) if all_ else 0.0
@@ -102,10 +102,10 @@ def cost_of(scenario: Scenario) -> Cost:
     """Estimate a run.
 
     Args:
-        scenario: what is to be run.
+        scenario: the input of the run.
 
     Returns:
-        Accesses and faults as upper bounds, memory and time as guesses from them.
+        Accesses and faults as upper bounds, memory and time estimated from them.
     """
     if isinstance(scenario.driver, ListedOps):
         return _listed(scenario)
@@ -134,12 +134,12 @@ def _page_bytes(scenario: Scenario) -> int:
 
 
 class Ioctls(NamedTuple):
-    """How long the ioctls take, by the costs of what they surely go over, in ns.
+    """Estimated time of the ioctls, by the costs of their certain work, ns.
 
     Attributes:
-        enable: of all memslots.
+        enable: enable of all memslots.
         each_round: a GET and its CLEARs of all pages.
-        disable: of all memslots.
+        disable: disable of all memslots.
     """
 
     enable: int
@@ -148,7 +148,7 @@ class Ioctls(NamedTuple):
 
 
 def ioctls_of(scenario: Scenario) -> Ioctls:
-    """Work out the time of the ioctls, as if every page were dirty in every round."""
+    """Compute the time of the ioctls, as if every page were dirty in every round."""
     config, logged = scenario.vm.config(), [slot for slot in scenario.memory if slot.logged]
     costs = cost_table(config, scenario.host.values(), scenario.host.instructions())
     pages = sum(slot.pages for slot in logged)
@@ -167,7 +167,7 @@ def ioctls_of(scenario: Scenario) -> Ioctls:
 
 
 def _end_ns(scenario: Scenario) -> int:
-    """When a guest that runs on ends, 0 of any other."""
+    """Simulated end of a guest that runs on, ns; 0 for any other."""
     driver = scenario.driver
     if isinstance(driver, EnableOnly):
         return int(driver.lead + ioctls_of(scenario).enable + driver.tail)
@@ -181,7 +181,7 @@ def _end_ns(scenario: Scenario) -> int:
 
 
 def migration_ns(scenario: Scenario, driver: Migrates) -> int:
-    """How long a migration lasts, about."""
+    """Approximate length of a migration, ns."""
     sent = (
         sum(slot.size for slot in scenario.memory if slot.logged)
         * NS_PER_S
@@ -193,12 +193,12 @@ def migration_ns(scenario: Scenario, driver: Migrates) -> int:
 
 
 def _leaves(ram: tuple[MemslotChoices, ...]) -> int:
-    """Faults that map the guest when nothing is logged."""
+    """Faults that map the guest while nothing is logged."""
     return sum(-(-slot.pages // pages_per_hpage(slot.backing.level)) for slot in ram)
 
 
 def _accesses(scenario: Scenario, lasts_ns: int) -> int:
-    """Accesses at most, once the guest is mapped; of one that runs on for a time."""
+    """Upper bound of accesses once the guest is mapped; `lasts_ns`: time for which a guest runs on."""
     vcpus, driver = scenario.vm.vcpus, scenario.driver
     if isinstance(driver, DirtyLogPerfTest | PreSplit) or (isinstance(driver, WithoutLogging) and driver.iterations):
         return _pass(scenario, scenario.workload.pattern_of()) * driver.iterations
@@ -223,7 +223,7 @@ def _pass(scenario: Scenario, pattern: Pattern) -> int:
 
 
 def _rate(scenario: Scenario, pattern: Pattern) -> int:
-    """Accesses a second and vCPU: what the guest asks for, or one after the other."""
+    """Accesses per second and vCPU: the workload's rate, or one after the other."""
     if not pattern.accesses(scenario.ram_pages):
         return 0
     fastest = NS_PER_S // max(scenario.host.values()["read_ns"], 1)
@@ -231,7 +231,7 @@ def _rate(scenario: Scenario, pattern: Pattern) -> int:
 
 
 def _walks_and_arms(scenario: Scenario) -> tuple[int, int]:
-    """How often ioctls walk over all pages, and how often a page may fault because it was armed."""
+    """Number of ioctl walks over all pages, and most faults of a page because it was armed."""
     driver = scenario.driver
     if isinstance(driver, EnableOnly):
         return 1, 1
@@ -264,7 +264,7 @@ def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_b
     """Refuse a run that takes too long or too much memory.
 
     Args:
-        scenario: what is to be run.
+        scenario: the input of the run.
         most_seconds: limit of time.
         most_bytes: limit of host memory.
 
@@ -272,7 +272,7 @@ def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_b
         The estimate.
 
     Raises:
-        InputError: it is over a limit, with the estimate.
+        InputError: the estimate is over a limit.
     """
     cost = cost_of(scenario)
     limits = (

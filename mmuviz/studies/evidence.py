@@ -1,7 +1,7 @@
-"""The evidence that the page shows: published measurements beside what the model says, and recordings answered exactly.
+"""The evidence that the page shows: published measurements next to the model's values, and exactly answered recordings.
 
-Making it runs every published experiment and replays every recording, some twenty minutes of work, so it is made once
-by `make evidence` and packaged. Tests run a part of it anew and hold it against the file.
+Making it takes some twenty minutes: it runs every published experiment and replays every recording. So it is made
+once by `make evidence` and packaged. Tests make a part of it anew and compare it with the file.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ MADE_FROM: Final = (
     "studies/validate.py",
     "studies/verify.py",
 )
-"""What decides the evidence: folders and files of the package."""
+"""Folders and files of the package that decide the evidence."""
 DIGITS: Final = 6
-"""Significant digits of a modelled value; more say nothing."""
+"""Significant digits of a modelled value; more would be meaningless."""
 WITHIN: Final = 2 / 3
 """The share of a host's predicted values that its uncertainty covers."""
 STEP_PERCENT: Final = 5
 FEWEST: Final = 5
-"""A host with fewer predicted values has no uncertainty of its own: that of all hosts stands in."""
+"""A host with fewer predicted values has no uncertainty of its own; that of all hosts is used."""
 
 
 def model_hash() -> str:
@@ -105,14 +105,14 @@ def uncertainty_of(errors: Iterable[float]) -> int:
 
 
 def uncertainties(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """How far modelled times are off, by host.
+    """Errors of modelled times, by host.
 
     Args:
-        rows: as row_of() makes them.
+        rows: made by row_of().
 
     Returns:
-        By profile: `percent`, the number of published `values` that it comes from, none of them fitted to, and whose
-        they are: those of this `host`, or of all where it has fewer than five.
+        By profile: `percent`; the number of published `values` that it is based on, none of them fitted; and the
+        `host` that they are from, empty for those of all hosts if it has fewer than five.
     """
     known = [row for row in rows if row["error"] is not None and not row["fitted"]]
     found = {}
@@ -130,12 +130,12 @@ def uncertainties(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def document_of(results: Sequence[Result], recordings: Mapping[str, bool], mmus: Iterable[str]) -> dict[str, Any]:
-    """The evidence.
+    """The evidence as a document.
 
     Args:
-        results: of every published measurement, in order.
+        results: results of every published measurement, in order.
         recordings: by file name, whether the model answers it exactly.
-        mmus: of their VMs.
+        mmus: MMUs of their VMs.
     """
     rows = [row_of(each) for each in results]
     pairs = [[low.point.id, high.point.id] for low, high in wrong_orders(list(results))]
@@ -152,12 +152,12 @@ def document_of(results: Sequence[Result], recordings: Mapping[str, bool], mmus:
 
 
 def ledgers() -> dict[str, str]:
-    """The ledger's hash under each host: what the modelled times were priced by."""
+    """The ledger's hash for each host, by which the modelled times were priced."""
     return {name: ledger_hash(profile.values) for name, profile in PROFILES.items()}
 
 
 def text_of(document: Mapping[str, Any]) -> str:
-    """The evidence as its file has it: a row a line, so that a change is seen."""
+    """The evidence as the text of its file: one row per line, so that a change is visible."""
     fields = {name: value for name, value in document.items() if name != "rows"}
     lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items()]
     rows = ",\n".join(f"  {json.dumps(row)}" for row in document["rows"])

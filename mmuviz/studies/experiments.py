@@ -1,4 +1,4 @@
-"""The experiment that each row of measurements was: by its fields, and by what its source is known to leave unsaid."""
+"""The experiment of each row of measurements: from its fields, and from facts known about its source."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ UNITS_OF: Final = {
     "cpu_dirty": ("cpu_s",),
     "cpu_enable": ("cpu_s",),
 }
-"""Units in which a reading can be had; all others are times."""
+"""Units of readings; all others are times."""
 
 
 def experiment_of(point: Measurement) -> Experiment:
-    """The experiment that a point was.
+    """The experiment of a point.
 
     Args:
-        point: published.
+        point: a published value.
 
     Returns:
-        What to run and what to read off.
+        The run, and the reading to take from it.
 
     Raises:
-        NotCoveredError: with the reason.
+        NotCoveredError: there is none; the message says why.
     """
     make = known_source(point) or from_fields
     try:

@@ -23,11 +23,11 @@ class FieldRow(NamedTuple):
 
     Attributes:
         field: dotted name.
-        values: what it may be.
-        unit: units of sizes and times; a whole number is of the first.
-        default: what it is where it is left out.
-        depends: other fields that must go with it.
-        says: what it is.
+        values: allowed values.
+        unit: units of sizes and times; a whole number is in the first.
+        default: value if it is left out.
+        depends: other fields that it requires.
+        says: description.
     """
 
     field: str
@@ -89,7 +89,7 @@ def _union_rows(part: str, models: Sequence[type[BaseModel]]) -> list[FieldRow]:
 
 
 def _defaults(name: str, having: Sequence[type[BaseModel]]) -> str:
-    """Defaults that are not the same in all types; empty where they are."""
+    """Defaults that are not the same in all types; empty if they are."""
     texts = {tag_of(model): _default(model.model_fields[name]) for model in having}
     usual = next(iter(texts.values()))
     others = [f"{text} in {tag}" for tag, text in texts.items() if text != usual]
@@ -144,7 +144,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def fields_table() -> str:
-    """The table as Markdown, which a terminal shows as well."""
+    """The table as Markdown, which is also readable in a terminal."""
     rows = [HEADINGS, *field_rows()]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     rule = "|" + "|".join("---" for _ in HEADINGS) + "|"

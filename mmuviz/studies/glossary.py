@@ -1,4 +1,4 @@
-"""The glossary that people read and the page shows: docs/glossary.md, one line a term."""
+"""The glossary for readers and for the page: docs/glossary.md, one line per term."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Term(NamedTuple):
     """One term.
 
     Attributes:
-        name: as the field has it.
-        says: what it means.
-        section: where it stands.
+        name: the field's own term.
+        says: its meaning.
+        section: section of the file.
     """
 
     name: str
@@ -39,13 +39,13 @@ def terms_in(text: str) -> list[Term]:
     """Read a glossary.
 
     Args:
-        text: Markdown: sections, and in each a list with a term a line.
+        text: Markdown: sections, and in each a list with one term per line.
 
     Returns:
         The terms, in order.
 
     Raises:
-        InputError: a line of a section is none, or a term is there twice.
+        InputError: a line of a section is not a term, or a term occurs twice.
     """
     found: list[Term] = []
     section = ""
@@ -69,7 +69,7 @@ def glossary() -> list[Term]:
     """All terms.
 
     Raises:
-        FileNotFoundError: the file belongs to the wheel and to a checkout, and is in neither.
+        FileNotFoundError: the file belongs to the wheel and to a checkout, but is in neither.
     """
     for folder in (PACKAGE / "docs", PACKAGE.parent / "docs"):
         if (folder / FILE).is_file():

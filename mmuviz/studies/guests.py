@@ -1,4 +1,4 @@
-"""Guests of a size that operators have: each is a catalogue entry with a few fields changed."""
+"""Guests of realistic sizes: each is a catalogue entry with a few fields changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Guest(NamedTuple):
 
     Attributes:
         title: its size.
-        says: what is to be known of it.
+        says: what a reader has to know.
         set: fields that differ from the catalogue entry's.
     """
 
@@ -21,7 +21,7 @@ class Guest(NamedTuple):
     set: dict[str, Any]
 
     def request(self) -> dict[str, Any]:
-        """The same as a request."""
+        """The guest as a request."""
         return {"base": DEFAULT, "set": self.set, "policies": None}
 
 
@@ -49,4 +49,4 @@ GUESTS: Final = (
         },
     ),
 )
-"""Guests that never stop writing, and logging is enabled, lazily beside eagerly."""
+"""Guests that never stop writing while logging is enabled, with lazy next to eager splitting."""

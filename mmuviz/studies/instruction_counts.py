@@ -1,4 +1,4 @@
-"""How many of each entry of the ledger each op of a document takes: what the machine counted meanwhile."""
+"""Counts of each ledger entry per op of a document: the work that the machine counted during the op."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmuviz.mmu.vm import Vm
 from mmuviz.mmu.work import WORK_NAMES, WORK_SLOT_CREATE, WORK_SLOT_PAGE
 
 OF_SLOT: Final = (WORK_SLOT_CREATE, WORK_SLOT_PAGE)
-"""What of a slot op is the op's own: the recording program's pages are mapped in it as well."""
+"""Entries of a slot op that are its own: the recording program's pages are mapped during it as well."""
 
 
 def named(work: I64) -> Counter[str]:
@@ -25,7 +25,7 @@ def named(work: I64) -> Counter[str]:
         work: int64[WORK_ENTRIES].
 
     Returns:
-        How many of each; none that is 0, and none that the host alone prices.
+        Count of each entry, without zeros and without entries that only the host profile prices.
     """
     found: Counter[str] = Counter()
     for entry in np.flatnonzero(work).tolist():
@@ -38,10 +38,10 @@ def counts_of_ops(document: dict[str, Any]) -> Iterator[Counter[str]]:
     """Replay a document and count.
 
     Args:
-        document: schema kvm-recording/1; the `after` of its ops, if any, is not looked at.
+        document: schema kvm-recording/1; the `after` of its ops, if any, is ignored.
 
     Yields:
-        How many of each entry of the ledger an op took, one op after the other.
+        Count of each ledger entry that an op took, op by op.
 
     Raises:
         MmuvizError: the document or one of its ops is refused.

@@ -1,7 +1,7 @@
-"""`mmuviz instructions`: what each op of a recording costs in instructions, by the ledger.
+"""`mmuviz instructions`: cost of each op of a recording in instructions, by the ledger.
 
-A cost is a sum that can be argued with: an op takes so many of each entry of the ledger, as our own
-machine counts them while it carries the op out; what the recording says happened is not looked at.
+A cost is a sum that can be checked: an op takes a count of each entry of the ledger, as the machine
+counts them while it runs the op; the recording's own answers are ignored.
 The engine prices the same counts. Instructions of kernel and guest, mitigations off.
 """
 
@@ -21,21 +21,21 @@ from mmuviz.studies.replay import answer_files
 
 @cache
 def prices(release: Release) -> dict[str, int]:
-    """What a kernel release pays for one of each entry, in hundredths of an instruction."""
+    """Price of one unit of each entry on a kernel release, in hundredths of an instruction."""
     return {name: lookup(name, release).hundredths for name in COSTS}
 
 
 def total(counts: Mapping[str, int], release: Release) -> int:
-    """Instructions of so many of each entry, to the nearest whole one."""
+    """Instructions of these counts of entries, to the nearest whole one."""
     each = prices(release)
     return (sum(count * each[name] for name, count in counts.items()) + SCALE // 2) // SCALE
 
 
 def instructions(document: dict[str, Any]) -> dict[str, Any]:
-    """What each op of a recording costs.
+    """Cost of each op of a recording.
 
     Args:
-        document: schema kvm-recording/1; the `after` of its ops, if any, is not looked at.
+        document: schema kvm-recording/1; the `after` of its ops, if any, is ignored.
 
     Returns:
         {"name", "ops": [{"op", "instructions"}]}.

@@ -18,10 +18,10 @@ def ledger_document() -> dict[str, Any]:
     """The whole ledger.
 
     Returns:
-        `code`: name -> counted kernel -> unit, value, plausible range, source, what it covers, from what it is
-        derived. `kernels`: name of each kernel -> name of an entry -> the counted kernel that stands in for it.
-        `constants`: name -> unit, plausible range, what it covers. `hosts`: name -> what it is, whether it is
-        extrapolated, and of each constant its value and its source.
+        `code`: name -> counted kernel -> unit, value, plausible range, source, description, and the figures that it is
+        derived from. `kernels`: name of each kernel -> name of an entry -> the counted kernel used for it.
+        `constants`: name -> unit, plausible range, description. `hosts`: name -> description, whether it is
+        extrapolated, and value and source of each constant.
     """
     code: dict[str, dict[str, Any]] = {name: {} for name in COSTS}
     for (name, release), entry in rows(OFF).items():

@@ -1,4 +1,4 @@
-"""Loads the compiled simulation before anybody waits for it."""
+"""Loads the compiled simulation ahead of use."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SMALL: Final[dict[str, Any]] = {
     "workload": {"pattern": "sequential", "rate_hz": 5_000_000},
     "driver": {"kind": "enable_only", "lead": 50_000, "tail": 50_000},
 }
-"""A guest that is over at once, and goes through the same code as the story that the page opens with."""
+"""A guest that is done at once, and runs the same code as the story that the page opens with."""
 
 
 def load_engine() -> None:
-    """Run it under both policies: a process that forks then gives its children the code as it stands in memory."""
+    """Run it under both policies, so that processes forked afterwards inherit the loaded code."""
     for eager in (False, True):
         vm = {"vcpus": 2, "dirty_log_mode": "manual", "eager_page_split": eager}
         run(Scenario.model_validate(SMALL | {"vm": vm}))

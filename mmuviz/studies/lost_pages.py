@@ -10,9 +10,9 @@ from mmuviz.engine.choices.recorded import packaged_recordings, recording_docume
 from mmuviz.mmu.features import features_of
 
 LOST: Final = "lost"
-"""Written while logging, and in no later answer."""
+"""Written while logging, and in no later report."""
 WHOLE: Final = "whole"
-"""In the mask of a CLEAR that splits, and its huge page stayed whole."""
+"""In the mask of a CLEAR that splits, although its huge page was not split."""
 
 
 class Mark(NamedTuple):
@@ -21,7 +21,7 @@ class Mark(NamedTuple):
     Attributes:
         kind: LOST or WHOLE.
         cause: one sentence.
-        commit: where the defect came from, or what ended it; empty where no single one is known.
+        commit: the one that introduced the defect or ended it; empty if no single one is known.
         op: number of the op.
         until: number of the op that ends it; None for none.
         gfns: ascending.
@@ -50,17 +50,17 @@ _END_CAUSE: Final = (
 RING: Final = (_RING_CAUSE, "")
 MASK: Final = (_MASK_CAUSE, "8921291980db")
 END: Final = (_END_CAUSE, "7cd1bf039eeb")
-"""A cause, and a commit that changed it: of MASK the one since which huge pages are protected by CLEAR alone."""
+"""A cause, and a commit that changed it: for MASK, the one since which only CLEAR protects huge pages."""
 
 
 def marks_of(document: Mapping[str, Any]) -> list[Mark]:
-    """What a recording of one memslot shows to be lost or left out.
+    """Pages that a recording of one memslot shows to be lost or left out.
 
     Args:
-        document: a checked recording, with what the kernel answered.
+        document: a checked recording, with the kernel's answers.
 
     Returns:
-        Marks in the order of their ops; none where several memslots could be meant.
+        Marks in the order of their ops; none if several memslots could be meant.
     """
     ops = document["ops"]
     slots = [op for op in ops if op["op"] in ("slot", "move_slot", "delete_slot")]
@@ -113,6 +113,6 @@ def _pages(given: Mapping[str, int] | list[int]) -> list[int]:
 
 
 def lost_document() -> dict[str, Any]:
-    """Marks of every packaged recording that has some: by its name, as objects with the fields of Mark."""
+    """Marks of every packaged recording that has any: by its name, as objects with the fields of Mark."""
     found = {name: marks_of(recording_document(name)) for name in packaged_recordings()}
     return {name: [mark._asdict() for mark in marks] for name, marks in found.items() if marks}

@@ -1,4 +1,4 @@
-"""Points of published measurements, as a file gives them."""
+"""Points of published measurements, read from a file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Measurement:
     """One published value.
 
     Attributes:
-        id: of the point; nothing depends on it.
-        source_title: where it was published.
-        workload: what was run, as the source says.
-        metric: what was measured.
-        unit: of the value.
-        value: measured.
-        strategy: lazy, eager or how the source calls it.
+        id: id of the point; nothing depends on it.
+        source_title: title of the source.
+        workload: the experiment, as the source describes it.
+        metric: the quantity that was measured.
+        unit: unit of the value.
+        value: the measured value.
+        strategy: lazy, eager, or the source's own name.
         source_url: address of the source.
     """
 
@@ -46,7 +46,7 @@ def read_measurements(path: Path | None = None) -> list[Measurement]:
     """Read measurements.
 
     Args:
-        path: a file of the schema of the shipped one; None for that.
+        path: a file in the schema of the shipped one; None for the shipped one.
 
     Returns:
         Its points.

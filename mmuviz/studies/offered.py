@@ -1,4 +1,4 @@
-"""What a page offers to choose from: names of kernels, hosts, policies and stories."""
+"""Choices that a page offers: names of kernels, hosts, policies and stories."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOP: Final = (
     "small-writer",
     "ring-or-bitmap",
 )
-"""Stories that stand on top of the menu."""
+"""Stories at the top of the menu."""
 OTHERS: Final = "Other guests and hosts"
 RECORDINGS: Final = "Recordings of real KVM"
 
@@ -57,13 +57,13 @@ def fields() -> list[tuple[str, str, str, str]]:
 
 
 def _tags(name: str) -> str:
-    """The values of a field that says which type follows: each has a row of its own in the table."""
+    """The values of a field that selects a type of a union: each has a row of its own in the table."""
     rows = [each.values for each in field_rows() if each.field == name]
     return ", ".join(rows[1:]) if len(rows) > 1 else ""
 
 
 def stories() -> list[tuple[str, str, str, str]]:
-    """Name, question, group and facts of each catalogue entry: first those on top, then group by group."""
+    """Name, question, group and facts of each catalogue entry: first those at the top, then group by group."""
     found = [(each.name, each.title, _group(each.name), _facts(each.name)) for each in entries()]
     groups = ["", OTHERS, RECORDINGS]
     return sorted(found, key=lambda each: (groups.index(each[2]), TOP.index(each[0]) if each[0] in TOP else 0))
@@ -74,7 +74,7 @@ def _group(name: str) -> str:
 
 
 def _facts(name: str) -> str:
-    """What is known of an entry's runs before they are run, as JSON; the same fields as a Scenario's document."""
+    """Facts about an entry's runs before they are run, as JSON, in the fields of a Scenario's document."""
     source = read_scenario(name)
     scenarios = source.scenarios if isinstance(source, Comparison) else (source,)
     found: list[dict[str, object]] = []

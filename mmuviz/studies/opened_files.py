@@ -1,4 +1,4 @@
-"""A file that somebody opens: the same as changes of a catalogue entry, where a link can say it so, else a document."""
+"""An opened file as changes of a catalogue entry, if a link can express it that way, otherwise as a document."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mmuviz.studies.scenario_files import of_recording, scenario_document
 from mmuviz.studies.scenario_text import parsed
 
 MOST_CHANGES: Final = 25
-"""Fields that differ from an entry; of more a link would be longer than it may be."""
+"""Most fields that differ from an entry; more would make the link too long."""
 
 
 class Opened(NamedTuple):
-    """What is in a file, as a request asks for it.
+    """The content of a file, in the form of a request.
 
     Attributes:
-        base: a catalogue entry, or None where none is near; then `document` stands in its place.
-        set: fields in which the file differs from the entry.
-        policies: of the runs, or None for the entry's own variants.
-        document: all of the file.
-        title: the file's own.
-        summary: the same.
+        base: a catalogue entry, or None if none is near; then `document` is used.
+        set: fields of the file that differ from the entry.
+        policies: policies of the runs, or None for the entry's own variants.
+        document: the whole file.
+        title: the file's own title.
+        summary: the file's own summary.
     """
 
     base: str | None
@@ -46,10 +46,10 @@ def opened(text: str) -> Opened:
         text: TOML or JSON.
 
     Returns:
-        The same as a request; nothing was run.
+        The content as a request; nothing is run.
 
     Raises:
-        InputError: it is none of these: line, field, value, rule.
+        InputError: the text is none of these: line, field, value, rule.
     """
     document = parsed(text.encode("utf-8", "surrogatepass"))
     if document.get("schema") == SCHEMA:
@@ -63,7 +63,7 @@ def opened(text: str) -> Opened:
 
 
 def _nearest(found: Request, document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[str] | None]]:
-    """Entries with what is changed of them, the fewest changes first; an entry's own variants before policies."""
+    """Entries and their changes, the fewest changes first; an entry's own variants come before policies."""
     variants = document.get("variants")
     target = flat(found.base.as_document())
     ways = []
@@ -81,12 +81,12 @@ def _nearest(found: Request, document: Mapping[str, Any]) -> Iterator[tuple[str,
 
 @cache
 def _entry(name: str) -> tuple[list[dict[str, Any]] | None, dict[str, Any]]:
-    """Variants of an entry, and the fields of what they have in common."""
+    """Variants of an entry, and the fields that they have in common."""
     return scenario_document(name).get("variants"), flat(request_of({"base": name}).base.as_document())
 
 
 def _policies_of(found: Request, variants: object) -> list[str] | None:
-    """The names of policies where nothing else tells the runs apart."""
+    """The names of policies if the runs differ in nothing else."""
     if variants is None:
         name = policy_name(found.scenarios[0].vm)
         return [name] if name in POLICIES else None
@@ -99,7 +99,7 @@ def _listed(variants: object) -> Sequence[object]:
 
 
 def _decided(variants: object) -> set[str]:
-    """Fields that the variants or the policies say for themselves."""
+    """Fields that the variants or the policies set."""
     found: set[str] = set()
     for each in _listed(variants):
         names = {"policy"} if isinstance(each, str) else set(flat(each))
@@ -109,7 +109,7 @@ def _decided(variants: object) -> set[str]:
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], decided: set[str]) -> dict[str, Any]:
     names = [name for name in differing([after, before]) if name in after and name not in decided]
-    # What decides which other fields there are comes first.
+    # Fields that decide which other fields exist come first.
     return {
         name: after[name] for name in sorted(names, key=lambda name: name not in ("workload.pattern", "driver.kind"))
     }

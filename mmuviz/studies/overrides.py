@@ -1,4 +1,4 @@
-"""Overrides of a scenario's fields: dotted names or tables, laid over what was given."""
+"""Overrides of a scenario's fields: dotted names or tables, applied to given fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.studies.policies import policy_overrides
 
 LEFT_OUT: Final = None
-"""An override of this value takes a field out, so that it has its default."""
+"""An override of this value removes a field, so that it has its default."""
 LONGEST_VALUE: Final = 10_000
 _STEP: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,60})(?:\[([0-9]{1,3})\])?")
 UNIONS: Final = {"workload": "pattern", "driver": "kind"}
@@ -29,7 +29,7 @@ def steps_of(field: str) -> list[str | int]:
         The steps from the document to the value.
 
     Raises:
-        InputError: it is no such name.
+        InputError: the text is not such a name.
     """
     steps: list[str | int] = []
     for part in field.split(".") if len(field) <= 200 else [""]:
@@ -43,17 +43,17 @@ def steps_of(field: str) -> list[str | int]:
 
 
 def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type decides
-    """The value of an override that was typed on a command line.
+    """The value of an override given on a command line.
 
     Args:
         field: dotted name.
-        text: TOML, or a plain word; a field of text takes it as it stands.
+        text: TOML, or a plain string; a text field takes it unchanged.
 
     Returns:
         The value.
 
     Raises:
-        InputError: the name or the text is no such thing.
+        InputError: the name or the text has another form.
     """
     if len(text) > LONGEST_VALUE:
         raise InputError(f"{field} has a value of {len(text)} characters; give at most {LONGEST_VALUE}")
@@ -69,7 +69,7 @@ def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type de
 
 
 def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], Any]]:
-    """Overrides as paths: tables are followed down, dotted names taken apart; lists are values."""
+    """Overrides as paths: tables are descended into, dotted names are split; lists are values."""
     found: list[tuple[tuple[str | int, ...], Any]] = []
     for name, value in fields.items():
         path = (*before, *steps_of(str(name)))
@@ -83,21 +83,21 @@ def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> li
 
 
 def overridden(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with overrides laid over it.
+    """A document with overrides applied.
 
-    `policy` stands for its own overrides and comes first. A field of the item behind the last one of a list, such as
-    memory[1].size, adds an item. Another `workload.pattern` or
-    `driver.kind` keeps those fields of the former one that the new one has as well.
+    `policy` is replaced by its own overrides, which come first. A field of the item after the last one of a list, such
+    as memory[1].size, adds an item. Another `workload.pattern` or `driver.kind` keeps the former type's fields that the
+    new one has too.
 
     Args:
         document: fields of a Scenario as they were given; not changed.
-        overrides: dotted names or tables; None takes a field out.
+        overrides: dotted names or tables; None removes a field.
 
     Returns:
         The new document.
 
     Raises:
-        InputError: a name leads nowhere.
+        InputError: a name leads to no field.
     """
     rest = {name: value for name, value in overrides.items() if name != "policy"}
     leaves = _leaves(rest)
@@ -116,7 +116,7 @@ def overridden(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
 
 
 def copied(value: Any) -> Any:  # noqa: ANN401  # of any type, nested as deep as a parser lets it be
-    """A copy of tables and lists, without what else is in them."""
+    """A copy of tables and lists, in which other values are shared."""
     if isinstance(value, Mapping):
         return {name: copied(each) for name, each in value.items()}
     return [copied(each) for each in value] if isinstance(value, list | tuple) else value
@@ -129,7 +129,7 @@ def _kept(part: str, word: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reach(at: object, step: int, name: str, *, grows: bool) -> None:
-    """Check that a list has an item, or give it one more where a field of the next one is set."""
+    """Check that a list has an item, or append one if a field of the next item is set."""
     many = len(at) if isinstance(at, list) else 0
     if isinstance(at, list) and step == many and grows:
         at.append({})
@@ -162,17 +162,17 @@ def _put(document: dict[str, Any], path: tuple[str | int, ...], value: object) -
 
 
 def apply_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """overridden(), of values as somebody types them.
+    """overridden(), for values as typed.
 
     Args:
         document: fields of a Scenario, and its variants, as they were given; not changed.
-        overrides: dotted name -> text, or a value that is taken as it is.
+        overrides: dotted name -> text, or a value that is used unchanged.
 
     Returns:
         The new document.
 
     Raises:
-        InputError: a name leads nowhere.
+        InputError: a name leads to no field.
     """
     typed = {
         field: value_of(field, value) if isinstance(value, str) and field != "policy" else value

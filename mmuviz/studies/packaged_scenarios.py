@@ -51,10 +51,10 @@ class CatalogueEntry(NamedTuple):
     """One packaged file.
 
     Attributes:
-        name: by which run and compare know it.
+        name: its name for `run` and `compare`.
         title: a question.
-        summary: what is run, in two sentences.
-        look_at: what to look at in the answer.
+        summary: the run, in two sentences.
+        look_at: part of the answer to look at.
     """
 
     name: str
@@ -65,7 +65,7 @@ class CatalogueEntry(NamedTuple):
 
 @cache
 def packaged_text(name: str) -> bytes:
-    """The file of an entry, as it stands."""
+    """The file of an entry, unchanged."""
     return (files("mmuviz") / "data" / "scenarios" / f"{name}{SUFFIX}").read_bytes()
 
 

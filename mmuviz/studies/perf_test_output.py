@@ -1,4 +1,4 @@
-"""What dirty_log_perf_test prints, as measurements: plain, quoted in a mail, or in a log of kselftest."""
+"""Output of dirty_log_perf_test as measurements: plain, quoted in a mail, or in a kselftest log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmuviz.core.errors import InputError, one_line, short_repr
 
 TOOL: Final = "dirty_log_perf_test"
 _PREFIX: Final = re.compile(r"^(?:\s*(?:>|\||#(?!\s*selftests)|\[ *\d+\.\d+\]))*\s*")
-"""Quotes of a mail, comments of TAP, and times of a console."""
+"""Quote marks of a mail, TAP comments, and console timestamps."""
 _TIME: Final = re.compile(
     r"(?P<what>Populate memory|Enabling dirty logging|Disabling dirty logging|"
     r"Iteration (?P<iteration>\d+) (?:dirty memory|get dirty log|clear dirty log)) time: (?P<s>\d+\.\d+)s$"
@@ -33,7 +33,7 @@ BACKINGS: Final = {
     "anonymous_hugetlb_2mb": "hugetlb_2m",
     "anonymous_hugetlb_1gb": "hugetlb_1g",
 }
-"""Sources of memory (-s) that the model has, by the tool's names; THP is off for memory that is merely anonymous."""
+"""Sources of memory (-s) that the model has, by the tool's names; THP is off for plain anonymous memory."""
 FLAGS: Final = "aeghnoc"
 WITH_VALUE: Final = "bfimprsvwxc"
 MANUAL: Final = "manual_protect+initially_set"
@@ -50,20 +50,20 @@ NEEDED: Final = {
     "access": "with -a random, else sequential",
     "mmu": "tdp, legacy shadow MMU, shadow paging, or nested",
 }
-"""What an experiment is made of, and where it is to be had."""
+"""Fields of an experiment, and where to find each."""
 ASSUMED: Final = {"mmu": "tdp"}
-"""What is taken where nobody says; the rows' notes say so."""
+"""Values that are assumed if not given; the rows' notes say so."""
 OPTIONAL: Final = ("host", "arch", "vendor", "pml", "split_chunk", "source_title", "source_url", "cmd")
 
 
 @dataclass
 class _Run:
-    """One run of the tool, as far as its lines tell.
+    """One run of the tool, from its lines.
 
     Attributes:
-        fields: of the workload.
+        fields: fields of the workload.
         times: metric -> seconds.
-        memory_bytes: of all vCPUs; 0 where it is not told.
+        memory_bytes: memory of all vCPUs; 0 if it is not printed.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
@@ -75,14 +75,14 @@ def rows_of(text: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
     """Read output of dirty_log_perf_test.
 
     Args:
-        text: with one or several runs in it, and anything else around them.
+        text: one or several runs, with any other text around them.
         given: fields of the workload that the output does not say, by name; `cmd` is a whole command.
 
     Returns:
-        Rows of the measurements' schema, one a time, in order.
+        Rows of the measurements' schema, one per time, in order.
 
     Raises:
-        InputError: there is none of its lines, a field is missing, or one is wrong.
+        InputError: no line is the tool's, a field is missing, or one is wrong.
     """
     _check_names(given)
     runs = list(_runs(text))
@@ -148,16 +148,16 @@ def _metric(found: re.Match[str]) -> str:
 
 
 def command_fields(said: str) -> dict[str, Any]:
-    """What a command of the tool says, its defaults among it.
+    """Fields of a command of the tool, its defaults included.
 
     Args:
-        said: behind its name, e.g. "-v 96 -b 1G -s anonymous_hugetlb_1gb -g".
+        said: the text after its name, e.g. "-v 96 -b 1G -s anonymous_hugetlb_1gb -g".
 
     Returns:
         Fields of a workload.
 
     Raises:
-        InputError: an option is none, or is not modelled.
+        InputError: an option does not exist, or is not modelled.
     """
     options = _options(said)
     if "n" in options or "o" in options or "x" in options:
@@ -199,7 +199,7 @@ def _options(said: str) -> dict[str, str]:
 
 
 def _percent(options: Mapping[str, str]) -> int:
-    if "f" in options:  # older ones: one access in f writes
+    if "f" in options:  # older versions: one access in f writes
         return 100 // max(_count(options["f"], "-f"), 1)
     return _count(options.get("w", "100"), "-w")
 
@@ -219,7 +219,7 @@ def _mib(text: str, where: str) -> int:
 
 
 def _workload(run: _Run, given: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """The workload's fields, and what was taken where nobody says."""
+    """The workload's fields, and the values that are assumed."""
     work: dict[str, Any] = {"tool": TOOL, **run.fields}
     if "cmd" in given:
         asked = _COMMAND.search(given["cmd"].strip())

@@ -1,4 +1,4 @@
-"""What a point of published measurements may have been: words of its workload, and the Scenario that they make."""
+"""The Scenario of a point of published measurements, built from the fields of its workload."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class NotCoveredError(Exception):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A Scenario and what is read off its Recording.
+    """A Scenario, and the reading to take from its Recording.
 
     Attributes:
         table: the published table.
-        scenario: what is run.
-        metric: what is read off, see validate.modelled().
-        iteration: of the driver's loop.
-        beside: another Scenario that the reading compares with.
-        read_otherwise: where the source can be read in two ways, the other one in words, and its Scenario.
-        assumed: what was taken where the row does not say, in words.
+        scenario: the input of the run.
+        metric: the reading, see validate.modelled().
+        iteration: iteration of the driver's loop.
+        beside: another Scenario, with which the reading is compared.
+        read_otherwise: if the source can be read in two ways, the other one as text, and its Scenario.
+        assumed: values assumed because the row does not give them, as text.
     """
 
     table: str
@@ -57,7 +57,7 @@ class Experiment:
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
-        """All that are run for it."""
+        """All Scenarios to run."""
         others = (self.beside, self.read_otherwise and self.read_otherwise[1])
         return (self.scenario, *(each for each in others if each))
 
@@ -66,7 +66,7 @@ def whole(workload: dict[str, Any], field: str, default: int | None = None) -> i
     """A count in a workload.
 
     Raises:
-        NotCoveredError: it is missing, or no count.
+        NotCoveredError: it is missing, or not a count.
     """
     value = workload.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
@@ -75,7 +75,7 @@ def whole(workload: dict[str, Any], field: str, default: int | None = None) -> i
 
 
 def mode_of(workload: dict[str, Any]) -> DirtyLogMode:
-    """The dirty-log mode as a workload words it."""
+    """The dirty-log mode from a workload's text."""
     words = str(workload.get("mode", ""))
     if "initially_set" in words:
         return DirtyLogMode.MANUAL_INITIALLY_SET
@@ -100,7 +100,7 @@ READ_AS: Final = {"dirty_memory": "dirty", "get_dirty_log": "get", "clear_dirty_
 
 
 def metric_of(metric: str) -> tuple[str, int]:
-    """What a metric of dirty_log_perf_test reads off, and of which iteration.
+    """The reading of a metric of dirty_log_perf_test, and its iteration.
 
     Raises:
         NotCoveredError: the model has no such reading.
@@ -114,10 +114,10 @@ def metric_of(metric: str) -> tuple[str, int]:
 
 
 def bounded_gib(gib: int) -> int:
-    """Guest memory, times the passes over it, that is simulated in minutes.
+    """Check guest memory, times the passes over it, against the size that is simulated in minutes.
 
     Raises:
-        NotCoveredError: it is more than that, or none.
+        NotCoveredError: it is larger, or 0.
     """
     if not 0 < gib <= MOST_GIB:
         raise NotCoveredError(f"{gib} GiB of guest memory, all passes together, are not within 1 to {MOST_GIB}")
@@ -125,10 +125,10 @@ def bounded_gib(gib: int) -> int:
 
 
 def bounded_mib(mib: int, passes: int = 1) -> int:
-    """Guest memory that is simulated in minutes, with all passes over it.
+    """Check guest memory in MiB like bounded_gib(), with all passes over it.
 
     Raises:
-        NotCoveredError: it is more than that, or none.
+        NotCoveredError: it is larger, or 0.
     """
     bounded_gib(-(-mib * passes // MIB_PER_GIB))
     return mib
@@ -158,7 +158,7 @@ def perf_test(
     runs_while_disabling: bool = False,
     iterations: int = 1,
 ) -> Experiment:
-    """A point of dirty_log_perf_test, which makes so many iterations at least; its host populates nothing before."""
+    """A point of dirty_log_perf_test, with at least `iterations` iterations; its host populates nothing beforehand."""
     work = point.workload
     metric, iteration = metric_of(point.metric)
     gib = whole(work, "mem_per_vcpu_gib", 1)

@@ -12,7 +12,7 @@ from mmuviz.engine.choices.vm import VmChoices
 from mmuviz.mmu.config import DirtyLogMode
 
 DEFAULT_CHUNK: Final = PAGES_PER_2M * PAGE_BYTES
-"""split_chunk of an eager policy on arm64, where none was given."""
+"""split_chunk of an eager policy on arm64, if none was given."""
 
 
 class Policy(NamedTuple):
@@ -22,8 +22,8 @@ class Policy(NamedTuple):
         name: short name.
         mode: vm.dirty_log_mode.
         eager: whether huge pages are split eagerly: vm.eager_page_split; on arm64 vm.split_chunk, the
-            one that was given, else 2 MiB.
-        says: what happens to a huge page.
+            given one, else 2 MiB.
+        says: the treatment of huge pages, as text.
     """
 
     name: str
@@ -71,17 +71,17 @@ POLICIES: Final = {each.name: each for each in _ALL}
 
 
 def policy_overrides(name: object, vm: object) -> dict[str, Any]:
-    """The overrides that a policy stands for.
+    """The overrides of a policy.
 
     A field that the policy's mode does not have is left out: ring_entries and reap_interval without
     rings, clear_chunk without CLEAR.
 
     Args:
-        name: of the policy.
-        vm: fields of vm as they were given; arm64 splits by chunks.
+        name: name of the policy.
+        vm: fields of vm as given; arm64 splits by chunks.
 
     Returns:
-        Dotted name -> value; None takes a field out.
+        Dotted name -> value; None removes a field.
 
     Raises:
         InputError: there is no such policy.
@@ -105,7 +105,7 @@ def policy_overrides(name: object, vm: object) -> dict[str, Any]:
 
 
 def policy_name(vm: VmChoices) -> str:
-    """The short name of a VM's mode and way of splitting; mode and way in words where it has none."""
+    """The policy of a VM's mode and way of splitting; if there is none, mode and way as text."""
     for policy in POLICIES.values():
         if policy.mode is vm.dirty_log_mode and policy.eager == vm.splits_eagerly:
             return policy.name

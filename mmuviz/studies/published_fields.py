@@ -1,4 +1,4 @@
-"""The experiment that a row of measurements was, by its fields alone."""
+"""The experiment of a row of measurements, from the row's fields only."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from mmuviz.studies.point_scenarios import (
 
 TOOL: Final = "dirty_log_perf_test"
 ITERATIONS: Final = 2
-"""The tool's default, where the row does not say."""
+"""The tool's default, if the row does not give it."""
 NEEDED: Final = ("tool", "kernel", "vcpus", "backing", "mode")
-"""Fields without which nothing is run, beside `strategy` and the memory."""
+"""Fields without which nothing is run, in addition to `strategy` and the memory."""
 MMUS: Final = (
     ("nested", "nested"),
     ("paging", "shadow_paging"),
@@ -39,7 +39,7 @@ MMUS: Final = (
     ("stage2", "stage2"),
     ("tdp", "tdp"),
 )
-"""A part of how a row words the MMU, and which one it is; the first that fits."""
+"""A part of a row's text for the MMU, and the MMU; the first match counts."""
 NEAREST: Final = {
     "nested": "nested_eager",
     "shadow_paging": "shadow_eager",
@@ -51,16 +51,16 @@ NEAREST: Final = {
 
 
 def from_fields(point: Measurement) -> Experiment:
-    """The experiment of a row whose source nobody knows.
+    """The experiment of a row whose source is unknown.
 
     Args:
-        point: with `workload.tool` dirty_log_perf_test.
+        point: a point with `workload.tool` dirty_log_perf_test.
 
     Returns:
-        What to run and what to read off; `assumed` says what the row left open.
+        The run, and the reading to take from it; `assumed` names values that the row does not give.
 
     Raises:
-        NotCoveredError: a field is missing or names what the model has not.
+        NotCoveredError: a field is missing or has a value that the model lacks.
     """
     work = point.workload
     missing = [name for name in NEEDED if work.get(name) in (None, "")]
@@ -81,7 +81,7 @@ def from_fields(point: Measurement) -> Experiment:
 
 
 MEMORIES: Final = {"mem_per_vcpu_gib": 1024, "mem_per_vcpu_mib": 1, "mem_gib": 1024}
-"""How a row says the memory, in MiB of each; mem_gib is that of all vCPUs."""
+"""Fields for the memory, with their unit in MiB; mem_gib is the memory of all vCPUs."""
 
 
 def _mib(work: dict[str, Any], vcpus: int) -> int:
@@ -116,10 +116,10 @@ def _vm(point: Measurement) -> VmChoices:
 
 
 def mmu_of(work: dict[str, Any]) -> str:
-    """Which MMU a row speaks of; tdp where it says nothing.
+    """The MMU of a row; tdp if it gives none.
 
     Raises:
-        NotCoveredError: none of the model's.
+        NotCoveredError: it is none of the model's.
     """
     words = str(work.get("mmu", "")).lower()
     if work.get("arch") == "arm64":
@@ -133,7 +133,7 @@ def mmu_of(work: dict[str, Any]) -> str:
 
 
 def _host(work: dict[str, Any]) -> tuple[str, str]:
-    """The profile, and what is to be said of it where the row names none."""
+    """The host profile, and a remark if the row names none."""
     named = work.get("host")
     if named is not None:
         if named not in PROFILES:

@@ -1,4 +1,4 @@
-"""What the published sources leave unsaid in their rows, source by source: kernel, host, mode, which MMU."""
+"""Facts that published sources leave out of their rows, source by source: kernel, host, mode, MMU."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from mmuviz.studies.point_scenarios import (
 
 
 def tdp_series(point: Measurement) -> Experiment:
-    """Eager page splitting for the TDP MMU, v1 and v2: 5.18 against what was before."""
+    """Eager page splitting for the TDP MMU, v1 and v2: 5.18 compared with earlier."""
     lazy = point.strategy.startswith("lazy")
     mode, vcpus = mode_of(point.workload), whole(point.workload, "vcpus")
     before = VmChoices(kernel="5.17", dirty_log_mode=mode, vcpus=vcpus, pml=True)
@@ -151,7 +151,7 @@ CHUNKS: Final = {"2M": PAGES_PER_2M * PAGE_BYTES, "1G": GIB}
 
 
 def arm_chunks(point: Measurement) -> Experiment:
-    """arm64: eager splitting of 1G pages in chunks of either size."""
+    """arm64: eager splitting of 1G pages in chunks of both sizes."""
     chunk = CHUNKS.get(str(point.workload.get("split_chunk")))
     if chunk is None:
         raise NotCoveredError(
@@ -168,7 +168,7 @@ def arm_chunks(point: Measurement) -> Experiment:
 
 
 def _with_backing(point: Measurement) -> Measurement:
-    """A point whose backing has a comment behind it, without the comment."""
+    """A point whose backing is followed by a comment, without the comment."""
     backing = str(point.workload.get("backing", "hugetlb_1g")).split(" ")[0]
     return replace(point, workload={**point.workload, "backing": backing})
 
@@ -196,7 +196,7 @@ def arm_splitting(point: Measurement) -> Experiment:
 
 
 def start_cost(point: Measurement) -> Experiment:
-    """What starting to log costs with and without initially-all-set."""
+    """Cost of starting to log with and without initially-all-set."""
     work = point.workload
     arm = work.get("arch") == "arm64"
     initset = point.strategy.startswith("initially_set")
@@ -205,7 +205,7 @@ def start_cost(point: Measurement) -> Experiment:
     mode = DirtyLogMode.MANUAL_INITIALLY_SET if initset else DirtyLogMode.LEGACY
     vm = VmChoices(kernel="5.15", dirty_log_mode=mode, mmu="stage2" if arm else "direct_shadow", pml=False)
     sizes = {"4K": Backing.PAGES_4K, "2M": Backing.HUGETLB_2M, "1G": Backing.HUGETLB_1G}
-    # Where the source names no page size: QEMU asks for transparent huge pages.
+    # If the source names no page size: QEMU requests transparent huge pages.
     backing = sizes.get(str(work["page_size"])) if "page_size" in work else Backing.THP
     gib = whole(work, "pressure_gib", whole(work, "mem_gib", 0))
     if backing is None:
@@ -216,7 +216,7 @@ def start_cost(point: Measurement) -> Experiment:
 
 
 def pre_split(point: Measurement) -> Experiment:
-    """The pre-split of 2020: every page faulted by a dummy vCPU before logging starts."""
+    """The pre-split of 2020: every page faulted in by a dummy vCPU before logging starts."""
     if point.metric not in ("hypervisor_cost", "pre_split_time"):
         raise NotCoveredError(f"{point.metric}: NUMA balancing of the host is not modelled")
     timed = point.metric == "pre_split_time"
@@ -269,7 +269,7 @@ KNOWN: Final[tuple[tuple[str, Callable[[Measurement], Experiment]], ...]] = (
     ("B2D15215269B544CADD246097EACE7474BAF9AB6", pre_split),
     ("20200220181708.GE2905@xz-x1", pre_split),
 )
-"""The Message-ID or commit in a source's address, and what its rows leave unsaid: kernel, host, mode, MMU."""
+"""The Message-ID or commit in a source's address, and what its rows leave out: kernel, host, mode, MMU."""
 
 
 VARIES: Final = ("vcpus", "write_pct", "mem_per_vcpu_gib", "mem_gib", "note")
@@ -278,13 +278,13 @@ Maker = Callable[[Measurement], Experiment]
 
 
 def known_source(point: Measurement) -> Maker | None:
-    """What makes the experiment of a row of a source that is known; None for another source.
+    """The function that makes the experiment of a row from a known source; None for another source.
 
-    By the source's address. A row without one, and without a kernel, is read as a row of the shipped table whose rows
-    have the same other fields: of several that of the most rows, and the experiment says so.
+    The source's address decides. A row without address and without kernel is read as a row of the shipped table whose
+    rows have the same other fields; of several, as one of the table with most such rows, and the experiment says so.
 
     Args:
-        point: a row; its title counts for nothing.
+        point: a row; its title is ignored.
     """
     found = _by_address(point)
     if found is not None or point.source_url or "kernel" in point.workload:
@@ -302,14 +302,14 @@ def _by_address(point: Measurement) -> Maker | None:
 
 
 def _signature(point: Measurement) -> str:
-    """What the rows of one table have in common."""
+    """The fields that all rows of one table share, as text."""
     work = {name: value for name, value in point.workload.items() if name not in VARIES}
     return json.dumps([work, point.strategy], sort_keys=True)
 
 
 @cache
 def _tables() -> dict[str, Counter[Maker]]:
-    """How many rows of each source have the same fields."""
+    """Number of rows of each source with the same fields."""
     found: dict[str, Counter[Maker]] = {}
     for point in read_measurements():
         make = _by_address(point)

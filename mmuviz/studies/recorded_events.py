@@ -1,4 +1,4 @@
-"""The events of one op's answer, as runs of gfns by class: read with care, compared without expanding them."""
+"""The events of one op's answer, as runs of gfns by class, checked and compared without expanding them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Events(NamedTuple):
     """The events of one class in one op.
 
     Attributes:
-        total: how many.
+        total: number of events.
         runs: int64[n, 3] rows of (first gfn, stride, times), folded greedily, so that the same gfns
             in the same order are the same rows; None where the recording has none.
     """
@@ -29,7 +29,7 @@ class Events(NamedTuple):
     runs: I64 | None
 
     def same(self, other: Events) -> bool:
-        """Whether the other class has as many events, at the same gfns in the same order."""
+        """Whether the other class has the same number of events, at the same gfns in the same order."""
         if self.runs is None or other.runs is None:
             return self.total == other.total
         return self.total == other.total and np.array_equal(self.runs, other.runs)
@@ -46,7 +46,7 @@ def events_by_class(rows: object, most: int | None = None) -> dict[EventClass, E
         The events of each class.
 
     Raises:
-        InputError: a row that does not have the schema's form, or too many events.
+        InputError: a row does not have the schema's form, or there are too many events.
     """
     found: dict[EventClass, Events] = {}
     total = 0
@@ -69,10 +69,10 @@ def events_by_class(rows: object, most: int | None = None) -> dict[EventClass, E
 
 
 def rows_of(value: object, what: str) -> list[Any]:
-    """A list, or None for an empty one.
+    """The list itself; an empty one for None.
 
     Raises:
-        InputError: anything else.
+        InputError: it is something else.
     """
     if value is not None and not isinstance(value, list):
         raise InputError(f"{what} must be a list, not {type(value).__name__}")
@@ -97,13 +97,13 @@ def _runs_of(value: object, name: object) -> I64:
             raise InputError(
                 f"events {short_repr(name)}: run {short_repr(run)} must have times from 0, gfns 0 to {MAX_PAGE}"
             )
-    # A run of one may say any stride; 64 bits need not hold it.
+    # A run of one may have any stride, even beyond 64 bits.
     kept = [[first, stride if times > 1 else 0, times] for first, stride, times in value]
     return np.array(kept, dtype=np.int64).reshape(-1, 3)
 
 
 class Place(NamedTuple):
-    """The first place in which two sequences differ: what each has there, None past its end."""
+    """The first place in which two sequences differ, and the gfn of each there, None after its end."""
 
     at: int
     one: int | None
@@ -118,7 +118,7 @@ def first_difference(one: I64, other: I64) -> Place | None:
         other: the same.
 
     Returns:
-        Where they differ first, or None.
+        The first difference, or None.
     """
     rows = min(len(one), len(other))
     differ = np.flatnonzero((one[:rows] != other[:rows]).any(axis=1))
@@ -127,13 +127,13 @@ def first_difference(one: I64, other: I64) -> Place | None:
     row = int(differ[0]) if len(differ) else rows
     within = 0
     while row < rows and _at(one, row, within) == _at(other, row, within):
-        # Two runs with the same first two gfns go on alike to the end of the shorter one.
+        # Two runs with the same first two gfns are equal to the end of the shorter one.
         within = 1 if within == 0 else int(min(one[row, 2], other[row, 2]))
     return Place(int(one[:row, 2].sum()) + within, _at(one, row, within), _at(other, row, within))
 
 
 def _at(runs: I64, row: int, within: int) -> int | None:
-    """The gfn so many places after the first of a row, in it or the first of the next."""
+    """The gfn at `within` of a row, or the first gfn of the next row if that is past the row's end."""
     if row < len(runs) and within < runs[row, 2]:
         return int(runs[row, 0] + runs[row, 1] * within)
     row += 1
@@ -141,14 +141,14 @@ def _at(runs: I64, row: int, within: int) -> int | None:
 
 
 def first_difference_of_sets(one: I64, other: I64) -> Place | None:
-    """Compare two sequences of gfns, whatever their order.
+    """Compare two sequences of gfns, in any order.
 
     Args:
         one: int64[n, 3] from events_by_class(), of at most MAX_EVENTS events.
-        other: the same, of any number.
+        other: the same, with any number of events.
 
     Returns:
-        Where they differ first once both are sorted, or None.
+        The first difference once both are sorted, or None.
     """
     if other[:, 2].sum() > MAX_EVENTS:
         return Place(0, None, None)

@@ -19,12 +19,12 @@ def _answered(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer_files(paths: list[Path], out: TextIO, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
-    """One JSON document a line, of each file; a bad file has its error in its place.
+    """Write one line of JSON per file; a bad file has its error instead.
 
     Args:
         paths: recordings.
-        out: where the lines go.
-        answer: to a file's document.
+        out: output stream.
+        answer: makes the answer to a file's document.
 
     Returns:
         Exit status: 1 if any file was bad.

@@ -1,4 +1,4 @@
-"""Requests: what somebody asks for from elsewhere, as Scenarios with labels, or refused at a field."""
+"""Requests from elsewhere (a page, an API client): Scenarios with labels, or a refusal at a field."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mmuviz.studies.scenario_files import scenario_document
 
 FIELDS: Final = ("base", "document", "set", "policies", "focus")
 MOST_SET: Final = 200
-"""Overrides in one request; a Scenario of 32 memslots has fewer fields."""
+"""Most overrides in one request; a Scenario of 32 memslots has fewer fields."""
 LONGEST_NAME: Final = 200
 LONGEST_VALUE: Final = 200
-"""Characters of a value that is typed: numbers, sizes, times, names."""
+"""Characters of a typed value: numbers, sizes, times, names."""
 MOST_DEPTH: Final = 12
-"""How deep values may be nested; ops of a list are 6 deep."""
+"""Deepest nesting of values; ops of a list are 6 deep."""
 MOST_SECONDS: Final = 300
-"""Of one run that is asked for from elsewhere."""
+"""Limit of time for a run that is requested from elsewhere, s."""
 DEFAULT_POLICY: Final = "lazy"
 _LEADING: Final = re.compile(r"[a-z_]+(?:\[\d+\])?(?:\.[A-Za-z0-9_]+(?:\[\d+\])?)*")
 _VARIANT: Final = re.compile(r"variants\[(\d+)\]:? ?")
@@ -39,15 +39,15 @@ class RequestError(InputError):
     """A request that is refused.
 
     Attributes:
-        field: dotted name of the Scenario's field to which the message belongs, or one of FIELDS; empty where it
-            belongs to all of the request.
+        field: dotted name of the Scenario's field to which the message belongs, or one of FIELDS; empty if it
+            belongs to the whole request.
     """
 
     def __init__(self, field: str, message: str) -> None:
-        """Keep both in one line.
+        """Keep the message as one line, with its field.
 
         Args:
-            field: dotted name, or nothing.
+            field: dotted name, or empty.
             message: value, rule, remedy.
         """
         super().__init__(message)
@@ -55,13 +55,13 @@ class RequestError(InputError):
 
 
 class Request(NamedTuple):
-    """What is asked for.
+    """A request, checked.
 
     Attributes:
-        base: what all runs have in common.
-        comparison: two to four runs; None where it is one.
+        base: the fields that all runs share, as a Scenario.
+        comparison: two to four runs; None for a single run.
         scenarios: the runs, one to four.
-        labels: what tells them apart; of a single run its policy.
+        labels: labels that distinguish them; for a single run its policy.
         policies: the policy of each run.
         focus: pages whose events are all kept; None for the default of run().
     """
@@ -78,16 +78,16 @@ def request_of(body: object) -> Request:
     """Read a request.
 
     Args:
-        body: a JSON value, as its parser gave it: {"base": name of a packaged entry, "set": overrides by dotted
-            name, "policies": one to four names or None, "focus": fields of a Focus or None}. None as policies takes
-            the entry's own variants, or runs the entry alone where it has none. "document" in place of base holds
-            fields of a Scenario, and variants, as a file has them.
+        body: a JSON value, as parsed: {"base": name of a packaged entry, "set": overrides by dotted
+            name, "policies": one to four names or None, "focus": fields of a Focus or None}. None as policies means
+            the entry's own variants, or the entry itself if it has none. "document" instead of base holds
+            fields of a Scenario, and variants, as in a file.
 
     Returns:
-        The request, checked; nothing was run.
+        The request, checked; nothing is run.
 
     Raises:
-        RequestError: the first thing that is wrong, at its field.
+        RequestError: something is wrong; the message is about the first error, at its field.
     """
     fields = _fields(body)
     document = _given(fields)
@@ -111,7 +111,7 @@ def request_of(body: object) -> Request:
 
 
 def _fields(body: object) -> dict[str, Any]:
-    """The request's fields, with nothing in them that cannot be printed or compared."""
+    """The request's fields, checked for text and numbers that cannot be printed or compared."""
     if not isinstance(body, dict):
         raise RequestError("", f"{short_repr(body)} is no request; send an object with {', '.join(FIELDS)}")
     for name in body:
@@ -149,7 +149,7 @@ def _is_text(text: str) -> bool:
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The document that is asked for: that of an entry, or one that stands in the request."""
+    """The requested document: that of an entry, or one in the request."""
     given = fields.get("document")
     if given is None:
         return _document(fields.get("base"))
@@ -161,7 +161,7 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_variants(given: object) -> None:
-    """Of a document that somebody else wrote."""
+    """Check the variants of a document that comes from elsewhere."""
     if not isinstance(given, list) or len(given) > MOST or not all(isinstance(each, dict) for each in given):
         raise RequestError("variants", f"variants={short_repr(given)} must be at most {MOST} sets of overrides")
     for index, each in enumerate(given):
@@ -172,7 +172,7 @@ def _check_variants(given: object) -> None:
 
 
 def _document(base: object) -> dict[str, Any]:
-    """The document of a packaged entry or recording; never that of a file."""
+    """The document of a packaged entry or recording; never one of a file."""
     names = (*ORDER, *packaged_recordings())
     if base is None:
         raise RequestError("base", f"base is missing; name an entry of the catalogue, e.g. {DEFAULT}")
@@ -228,13 +228,13 @@ def _policies(given: object) -> list[str] | None:
 
 
 def _set_by(variant: Mapping[str, Any]) -> set[str]:
-    """Fields that a variant decides, whatever the base says."""
+    """Fields that a variant decides, regardless of the base."""
     decided = set(flat({name: value for name, value in variant.items() if name != "policy"}))
     return decided | ({"policy", *POLICY_FIELDS} if "policy" in variant else set())
 
 
 def _check_effect(overrides: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse an override that changes no run, since each of them says the same field for itself."""
+    """Refuse an override that changes no run because every variant sets the same field."""
     if not variants:
         return
     decided = set.intersection(*(_set_by(each) for each in variants))
@@ -249,7 +249,7 @@ def _check_effect(overrides: Mapping[str, Any], variants: Sequence[Mapping[str, 
 
 
 def _check_recording(document: Mapping[str, Any]) -> None:
-    """Refuse a recording that is a file: who asks from elsewhere has no business with files of this machine."""
+    """Refuse a recording that is a file: requests from elsewhere must not read files of this machine."""
     driver = document.get("driver")
     name = driver.get("recording") if isinstance(driver, dict) else None
     if isinstance(name, str) and name and name not in packaged_recordings():
@@ -273,9 +273,9 @@ def _runs(
 
 
 def _base(document: dict[str, Any], overrides: Mapping[str, Any], variants: list[Mapping[str, Any]]) -> Scenario:
-    """The document as a Scenario, under one of the variants where it is none by itself.
+    """The document as a Scenario; if it is none by itself, under one of the variants.
 
-    ring_entries are refused without rings: they are of use where one of the policies has rings.
+    E.g. ring_entries are refused without rings, but are useful if one of the policies has rings.
     """
     try:
         return Scenario.model_validate(document)
@@ -292,7 +292,7 @@ def _base(document: dict[str, Any], overrides: Mapping[str, Any], variants: list
 
 
 def _located(error: Exception, overrides: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> RequestError:
-    """A refusal at the field to which it belongs: of those that it names one that was set, else the first."""
+    """A refusal at the field to which it belongs: of the fields that it names, one that was set, else the first."""
     if isinstance(error, RecursionError):
         return RequestError("set", f"set is nested deeper than {MOST_DEPTH}; give dotted names instead")
     message = str(error)
@@ -332,10 +332,10 @@ def _focus(given: object, scenarios: Sequence[Scenario]) -> Focus | None:
 
 
 def costs_of(request: Request, *, most_seconds: float = MOST_SECONDS, most_bytes: int = MOST_BYTES) -> list[Cost]:
-    """Estimate each run of a request, and refuse it where one is over a limit.
+    """Estimate each run of a request, and refuse it if one is over a limit.
 
     Args:
-        request: what is asked for.
+        request: the request.
         most_seconds: limit of time of a run.
         most_bytes: limit of memory of a run.
 

@@ -1,4 +1,4 @@
-"""Scenario files: from a path or the name of a packaged entry to what is run."""
+"""Scenario files: from a path or the name of a packaged entry to a Scenario or Comparison."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FEWEST_FOR_A_PATH: Final = (".", "/")
 
 
 def read_scenario(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario | Comparison:
-    """Read what is to be run.
+    """Read a Scenario or Comparison.
 
     Args:
         source: the name of a packaged entry or recording, or a file: a scenario in TOML or JSON, or a
             recording of real KVM.
-        overrides: dotted name -> value, as apply_overrides() takes them; of a Comparison they change the base.
+        overrides: dotted name -> value, see apply_overrides(); in a Comparison they change the base.
 
     Returns:
-        A Comparison where the file has variants, else a Scenario.
+        A Comparison if the file has variants, else a Scenario.
 
     Raises:
         InputError: it is refused: file, field, value, rule, remedy.
@@ -45,16 +45,16 @@ def read_scenario(source: str | Path, overrides: Mapping[str, Any] | None = None
 def read_base(
     source: str | Path, overrides: Mapping[str, Any] | None = None
 ) -> tuple[Scenario, tuple[Mapping[str, Any], ...]]:
-    """Read what the variants of a file have in common, with overrides.
+    """Read the base that the variants of a file share, with overrides.
 
-    With overrides the variants need not fit: what is chosen may be one of them, or contradict one.
+    With overrides the variants need not be valid: the chosen fields may equal one of them, or contradict one.
 
     Args:
-        source: as read_scenario() takes it.
-        overrides: as read_scenario() takes them.
+        source: see read_scenario().
+        overrides: see read_scenario().
 
     Returns:
-        The Scenario, and the file's variants as it gives them; none where it has none.
+        The Scenario, and the file's variants unchanged; empty if it has none.
 
     Raises:
         InputError: it is refused: file, field, value, rule, remedy.
@@ -72,11 +72,11 @@ def read_base(
 
 
 def is_one_of(base: Scenario, variants: tuple[Mapping[str, Any], ...]) -> bool:
-    """Whether one of the variants changes nothing of a Scenario.
+    """Whether one of the variants leaves a Scenario unchanged.
 
     Args:
-        base: what they have in common.
-        variants: sets of overrides; one that is refused is none.
+        base: the Scenario.
+        variants: sets of overrides; a refused one does not count.
     """
     for each in variants:
         try:
@@ -92,7 +92,7 @@ def scenario_document(source: str | Path) -> dict[str, Any]:
     """The document of a source, not yet checked.
 
     Args:
-        source: as read_scenario() takes it.
+        source: see read_scenario().
 
     Returns:
         Fields of a Scenario, and variants.
@@ -122,7 +122,7 @@ def of_recording(document: dict[str, Any]) -> dict[str, Any]:
     """A recording of real KVM as a Scenario's document.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a recording.
     """
     recording = parse(document).document
     return {
@@ -133,13 +133,13 @@ def of_recording(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def scenario_of(document: Mapping[str, Any]) -> Scenario | Comparison:
-    """A document as what is run.
+    """The Scenario or Comparison of a document.
 
     Args:
         document: fields of a Scenario; with variants, of a Comparison.
 
     Returns:
-        A Comparison where there are variants, else a Scenario.
+        A Comparison if there are variants, else a Scenario.
 
     Raises:
         InputError: it is refused.

@@ -1,4 +1,4 @@
-"""From a file to a document: TOML or JSON, whatever somebody hands in, within a second."""
+"""From a file to a document: TOML or JSON from any source, parsed within a second."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mmuviz.mmu.kvm_recording import SCHEMA, read_document
 
 MAX_FILE_BYTES: Final = 1 << 20
 MOST_PARTS: Final = 16
-"""Names in one dotted key; a parser takes time as the square of them."""
+"""Names in one dotted key; a parser's time grows with their square."""
 PUNCTUATION: Final = "=,[{\\\n"
-"""What each line, entry and escape of TOML has one of."""
+"""Characters of which each line, entry and escape of TOML contains one."""
 MOST_DIGITS: Final = 400
-"""Digits of a number; reading one takes time as the square of them."""
+"""Digits of a number; the time to read one grows with their square."""
 MOST_ENTRIES: Final = 10_000
 """Lines and entries of a TOML file, at some 50 us each; JSON is read a hundred times as fast."""
 LOOKED_AT: Final = 4096
-"""Bytes in which a large file must say that it is a recording of real KVM."""
+"""Bytes at the start in which a large file must say that it is a recording of real KVM."""
 _DOTTED: Final = re.compile(
     rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}""", re.ASCII
 )
@@ -37,13 +37,13 @@ def read_text(path: Path) -> dict[str, Any]:
     """Read a document of a scenario, or of a recording of real KVM.
 
     Args:
-        path: .toml or .json, or .json.gz for a recording; told apart by content.
+        path: .toml or .json, or .json.gz for a recording; the content decides.
 
     Returns:
         The document; only its syntax is checked.
 
     Raises:
-        InputError: it is no file, too large, no UTF-8, or neither TOML nor JSON.
+        InputError: it is not a file, too large, not UTF-8, or neither TOML nor JSON.
     """
     try:
         with open_regular(path) as file:
@@ -65,7 +65,7 @@ def _is_recording(head: bytes) -> bool:
 
 
 def parsed(data: bytes) -> dict[str, Any]:
-    """The document in a text.
+    """Parse a document.
 
     Args:
         data: UTF-8, TOML, or a JSON object.
@@ -74,7 +74,7 @@ def parsed(data: bytes) -> dict[str, Any]:
         The document.
 
     Raises:
-        InputError: it is neither, or made so that a parser would take for ever.
+        InputError: it is neither, or would keep a parser busy without end.
     """
     try:
         text = data.decode("utf-8-sig")

@@ -17,7 +17,7 @@ AT_ONCE: Final = 2
 
 
 class AbandonedError(Exception):
-    """Ends a run whose result nobody waits for any more."""
+    """Ends a run whose result is not needed any more."""
 
 
 def compare(comparison: Comparison, focus: Focus | None = None) -> dict[str, Recording]:
@@ -28,7 +28,7 @@ def compare(comparison: Comparison, focus: Focus | None = None) -> dict[str, Rec
         focus: see run().
 
     Returns:
-        Label -> Recording, in the order of the variants; the same Recordings as run() gives of each.
+        Label -> Recording, in the order of the variants; equal to those that run() returns.
 
     Raises:
         MmuvizError: see run().
@@ -46,10 +46,10 @@ def run_all(
     """Run Scenarios side by side.
 
     Args:
-        scenarios: what to run.
+        scenarios: inputs of the runs.
         focus: see run().
-        at_once: how many at the same time.
-        progress: told the index of a Scenario, its simulated time in ns and its accesses so far; from several
+        at_once: number of runs at the same time.
+        progress: called with the index of a Scenario, its simulated time in ns and its accesses so far; from several
             threads, but never twice at once.
 
     Returns:
@@ -74,7 +74,7 @@ def run_all(
         runs = [threads.submit(run_one, index) for index in range(len(scenarios))]
         try:
             wait(runs, return_when=FIRST_EXCEPTION)
-            # Where one has failed, others may not be over: its failure is raised before they are asked.
+            # If one has failed, others may still run: its failure is raised before their results are awaited.
             return [each.result() for each in runs if each.done()]
         finally:
             over.set()

@@ -1,4 +1,4 @@
-"""`mmuviz validate`: published measurements beside what the model says of the same experiments."""
+"""`mmuviz validate`: published measurements next to the model's values for the same experiments."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Result:
     """One point, measured and modelled.
 
     Attributes:
-        point: published.
-        table: published table, empty where not covered.
-        modelled: in the point's unit; None where not covered.
-        reason: why it is not covered, else empty.
+        point: the published value.
+        table: published table, empty if not covered.
+        modelled: the model's value in the point's unit; None if not covered.
+        reason: the reason why it is not covered, else empty.
         fitted: whether the host's profile was fitted to it.
-        assumed: what was taken where the row does not say, in words.
-        also: what comes out where the point is read in another way, in its unit; and that way in words.
+        assumed: values assumed because the row does not give them, as text.
+        also: another reading of the point, as text, and its value in the point's unit.
     """
 
     point: Measurement
@@ -53,7 +53,7 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """Modelled over measured; None where not covered or measured is not positive."""
+        """Modelled over measured; None if not covered or if measured is not positive."""
         if self.modelled is None or self.point.value <= 0:
             return None
         ratio = self.modelled / self.point.value
@@ -61,7 +61,7 @@ class Result:
 
     @property
     def error(self) -> float | None:
-        """How far off: max(ratio, 1/ratio) - 1; of percentages the difference in percentage points over 100."""
+        """The error: max(ratio, 1/ratio) - 1; of percentages the difference in percentage points over 100."""
         if self.modelled is None:
             return None
         if self.point.unit == "percent":
@@ -84,13 +84,13 @@ class Result:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What is read off a Recording, in ps and counts, so that the Recording itself can go.
+    """Readings of a Recording, in ps and counts, so that the Recording itself can be freed.
 
     Attributes:
-        spans: how long each ioctl or pass took, by kind and iteration.
+        spans: length of each ioctl or pass in ps, by kind and iteration.
         disable_flushes: remote TLB flushes while logging was disabled.
-        faults: of the whole run, those of the guest's own tables among them.
-        stall_percent: of the vCPUs' time in each pass, by iteration.
+        faults: faults of the whole run, those of the guest's own tables included.
+        stall_percent: stall as a share of the vCPUs' time in each pass, by iteration.
     """
 
     spans: dict[tuple[str, int], int]
@@ -100,7 +100,7 @@ class RunSummary:
 
 
 def summary_of(recording: Recording, scenario: Scenario) -> RunSummary:
-    """Read everything off a Recording."""
+    """Take all readings of a Recording."""
     calls = recording.calls
     took = (calls["end_ps"] - calls["start_ps"]).tolist()
     kinds = [CALL_KINDS[each] for each in calls["kind"].tolist()]
@@ -122,7 +122,7 @@ def guest_table_pages(pages: int) -> int:
     """Pages of the guest's own tables for its test memory, which the guest maps by 4K entries.
 
     They lie in a memslot of 4K pages, and the processor's walks write accessed bits to them: each
-    faults once, besides what the test memory itself costs.
+    faults once, in addition to the faults of the test memory itself.
 
     Kernel: __virt_pg_map(), tools/testing/selftests/kvm/lib/x86/processor.c
     """
@@ -134,16 +134,16 @@ def guest_table_pages(pages: int) -> int:
 
 
 def with_iterations(scenario: Scenario, iterations: int) -> Scenario:
-    """The same Scenario for another number of iterations, where its driver has any."""
+    """The same Scenario for another number of iterations, if its driver has any."""
     if "iterations" not in type(scenario.driver).model_fields:
         return scenario
     return scenario.model_copy(update={"driver": scenario.driver.model_copy(update={"iterations": iterations})})
 
 
 class Runs:
-    """Each Scenario is run once, for as many iterations as any measurement of it wants.
+    """Runs each Scenario once, with as many iterations as any measurement of it needs.
 
-    But where the metric is of the end of the run, for its own iterations: no other measurement moves it.
+    If the metric is of the end of the run, it has its own number of iterations: no other measurement changes it.
     """
 
     def __init__(self, experiments: Iterable[Experiment]) -> None:
@@ -169,10 +169,10 @@ ONCE: Final = ("enable", "disable", "populate", "pre_split")
 
 
 def span(run: RunSummary, name: str, iteration: int) -> int:
-    """How long an ioctl or a pass took, ps.
+    """Length of an ioctl or a pass, ps.
 
     Raises:
-        NotCoveredError: the run has no such thing.
+        NotCoveredError: the run has no such call or pass.
     """
     if name in ONCE:
         found = [took for (each, _), took in run.spans.items() if each == name]
@@ -185,15 +185,15 @@ def span(run: RunSummary, name: str, iteration: int) -> int:
 
 
 def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
-    """Run an experiment and read its metric off.
+    """Run an experiment and take its reading.
 
     Args:
-        experiment: of the measurement.
-        unit: of the measurement.
+        experiment: the measurement's experiment.
+        unit: the measurement's unit.
         runs: the runs so far.
 
     Returns:
-        In the unit.
+        The reading in that unit.
 
     Raises:
         NotCoveredError: the run has no such metric.
@@ -219,11 +219,11 @@ def each_result(points: list[Measurement], say: Callable[[str], None] = lambda _
     """Run the experiment of every point, one after the other.
 
     Args:
-        points: published.
-        say: told before each point which one it is.
+        points: published values.
+        say: called before each point with its number and id.
 
     Yields:
-        A result for each, in order; `modelled` depends on nothing but what was run and which metric it is.
+        A result for each, in order; `modelled` depends only on the experiment and its metric.
     """
     experiments: list[Experiment | NotCoveredError] = []
     for point in points:
@@ -256,7 +256,7 @@ def _result(point: Measurement, experiment: Experiment | NotCoveredError, runs: 
 
 
 def content_of(point: Measurement) -> str:
-    """What was measured, whatever it is called."""
+    """The content of a measurement, without its id."""
     return json.dumps([point.source_title, point.workload, point.metric, point.unit, point.strategy], sort_keys=True)
 
 
@@ -268,7 +268,7 @@ def fitted_rows(host: str) -> frozenset[str]:
 
 
 def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
-    """Pairs of strategies in one row, measured more than 15 % apart, whose modelled order is the other one."""
+    """Pairs of strategies in one row, measured more than 15 % apart, whose modelled order is reversed."""
     rows: dict[str, list[Result]] = {}
     for each in results:
         if each.modelled is not None:
@@ -286,7 +286,7 @@ def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
 
 
 def summary(results: list[Result]) -> tuple[float, float, int]:
-    """Median error, worst error, and how many points are within 1.5x."""
+    """Median error, worst error, and the number of points within 1.5x."""
     errors = [each.error for each in results if each.error is not None]
     if not errors:
         return 0.0, 0.0, 0
@@ -325,7 +325,7 @@ def summary_lines(results: list[Result]) -> Iterator[str]:
 
 
 def lines_of(results: Iterable[Result]) -> Iterator[str]:
-    """The report; each point's line as soon as there is its result."""
+    """The report; each point's line as soon as its result is known."""
     seen: list[Result] = []
     table = ""
     for each in results:
@@ -359,15 +359,15 @@ def validate_command(
 
     Args:
         path: measurements; None for the shipped ones.
-        out: where it goes.
-        json_form: a JSON list in place of the tables.
-        say: told which point is run; not where the report's own lines say so on a terminal.
+        out: output stream.
+        json_form: print a JSON list instead of the tables.
+        say: called with the point that is run, unless the report's own lines show that on a terminal.
 
     Returns:
         Exit status: 0.
 
     Raises:
-        InputError: the file is not one of measurements.
+        InputError: the file does not hold measurements.
     """
     points = read_measurements(path)
     if json_form:

@@ -1,4 +1,4 @@
-"""`mmuviz verify`: the model's answer to a recording, held against the recording field by field."""
+"""`mmuviz verify`: compares the model's answer to a recording with the recording, field by field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mmuviz.studies.recorded_events import (
 
 AFTER_FIELDS: Final = ("counters", "pml_full_exits", "dirty_ranges", "events", "first_events_in_order")
 AFTER_FIELDS_OF_SEVERAL: Final = (*AFTER_FIELDS, "errno", "mmio_exits", "tlb_flushes")
-"""Those of a recording of several slots; TLB flushes are compared where it has them."""
+"""The fields of a recording of several slots; TLB flushes are compared if it has them."""
 PAGE_COUNTERS: Final = ("pages_4k", "pages_2m", "pages_1g", "table_pages")
 UNORDERED_OPS: Final = ("disable", "dontneed")
 
@@ -45,7 +45,7 @@ class Difference:
         field: e.g. "counters.pf_fast", "dirty_ranges", "events spte 1 W+D wp+D", "events order".
         expected: the recording's value.
         got: the model's.
-        gfn: where an event or a dirty page differs.
+        gfn: gfn of an event or a dirty page that differs.
     """
 
     op_index: int
@@ -67,12 +67,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Scope:
-    """What of a recording counts at one op.
+    """The parts of a recording that are compared at one op.
 
     Attributes:
         parallel: a parallel op has run: page counts, dirty ranges and split sets only.
-        unordered: the set of events per class, not their order.
-        base_gfn: of the slot; dirty ranges count from it.
+        unordered: compare the set of events per class, not their order.
+        base_gfn: first gfn of the slot; dirty ranges count from it.
         several: it is a recording of several slots.
         zaps_all: the op zaps the whole VM: no events to compare.
     """
@@ -93,8 +93,8 @@ def recorded_tracepoints(document: dict[str, Any]) -> frozenset[str]:
     """Kinds of events that the recording can hold.
 
     With tdp_mmu off the tracepoints of the TDP MMU never fire. A recording in which pages were
-    mapped by faults, but which has no event of a fault, of fast_page_fault() or of an SPTE from end
-    to end, was made with the split tracepoint alone.
+    mapped by faults, but which has no event of a fault, of fast_page_fault() or of an SPTE from beginning
+    to end, was made with the split tracepoint only.
     """
     can_fire = TRACEPOINTS if document["config"]["tdp_mmu"] else frozenset({"fault", "fast"})
     afters = [op["after"] for op in document["ops"] if isinstance(op.get("after"), dict)]
@@ -105,7 +105,7 @@ def recorded_tracepoints(document: dict[str, Any]) -> frozenset[str]:
 
 
 def _kinds_in(rows: object) -> set[str]:
-    """First words of the classes, whatever else the rows hold: events_by_class() refuses what has no form."""
+    """First elements of the classes; events_by_class() refuses malformed rows."""
     classes = [row[0] for row in rows if isinstance(row, list) and row] if isinstance(rows, list) else []
     return {str(each[0]) for each in classes if isinstance(each, list) and each}
 
@@ -118,7 +118,7 @@ def compare_op(
     Args:
         expected: the recording's `after`.
         got: the model's.
-        scope: what counts.
+        scope: the parts that are compared.
 
     Yields:
         Each difference once.
@@ -139,7 +139,7 @@ def compare_op(
 def _compare_of_several(
     expected: dict[str, Any], got: dict[str, Any]
 ) -> Iterator[tuple[str, object, object, int | None]]:
-    """What only recordings of several slots tell: refusals, and exits and flushes of the op."""
+    """Compare the fields that only recordings of several slots have: refusals, and exits and flushes of the op."""
     for name, missing in (("errno", None), ("mmio_exits", 0), ("tlb_flushes", got["tlb_flushes"])):
         if not _same(expected.get(name, missing), got.get(name)):
             yield name, _told(expected.get(name, missing)), got.get(name), None
@@ -162,7 +162,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _told(value: object) -> object:
-    """A recorded value for a message; a word in quotes, so that "7" is seen to be no 7."""
+    """A recorded value for a message; text in quotes, so that "7" is distinguishable from 7."""
     return short_repr(value) if isinstance(value, str) else value
 
 
@@ -234,7 +234,7 @@ def _name(field: EventClass) -> str:
 
 
 def _renamed(wanted: Expanded, found: Expanded, field: EventClass) -> bool:
-    """Whether a class that one side lacks stands there with the same gfns under another name."""
+    """Whether a class that one side lacks exists there with the same gfns under another name."""
     here, there = (wanted, found) if field in wanted else (found, wanted)
     return any(here[field].same(events) for other, events in there.items() if other not in here)
 
@@ -299,16 +299,16 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:
-    """The recordings that paths name: files as they are, folders searched for .json and .json.gz.
+    """The recordings at the given paths: files themselves, folders searched for .json and .json.gz.
 
     Raises:
-        InputError: a path that is not there, or a folder without recordings.
+        InputError: a path does not exist, or a folder has no recordings.
     """
     found: list[Path] = []
     for path in paths:
         try:
             folder = path.is_dir()
-        except OSError:  # a name too long for the system; whoever reads it will say so
+        except OSError:  # a name too long for the system; reading it later reports that
             folder = False
         if not folder:
             found.append(path)
@@ -321,17 +321,17 @@ def recordings_in(paths: list[Path]) -> list[Path]:
 
 
 BAD_MIGRATION: Final = 2
-"""Exit status for a migration that cannot be read as one; a bad recording of KVM alone counts as one not exact."""
+"""Exit status for a migration that cannot be read as one; a bad recording of KVM only counts as not exact."""
 
 
 @dataclass
 class Tally:
-    """How many files of one kind there are, and how many of them are exact.
+    """Number of files of one kind, and of exact ones among them.
 
     Attributes:
-        kind: the word for them.
-        files: how many.
-        exact: how many are exact.
+        kind: name of the kind.
+        files: number of files.
+        exact: number of exact ones.
     """
 
     kind: str
@@ -347,15 +347,15 @@ def _lines_of(document: dict[str, Any], file: str) -> list[str]:
 
 
 def verify_command(paths: list[Path], out: TextIO, *, json_form: bool = False) -> int:
-    """`mmuviz verify PATH...`: print each difference, then how many recordings and how many migrations are exact.
+    """`mmuviz verify PATH...`: print each difference, then the numbers of exact recordings and migrations.
 
     Args:
         paths: recordings of KVM or of QEMU's migrations, or folders of them.
-        out: where the lines go.
-        json_form: a JSON object in place of the lines.
+        out: output stream.
+        json_form: print a JSON object instead of the lines.
 
     Returns:
-        Exit status: 0 only when every one is exact, 2 when a migration was bad.
+        Exit status: 0 only if all are exact, 2 if a migration was bad.
     """
     tallies = {False: Tally("recordings"), True: Tally("migrations")}
     status, files = 0, []
