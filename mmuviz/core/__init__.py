@@ -1,1 +1,1 @@
-"""Floor 0: levels and gfn arithmetic, units, errors, the compiler's door."""
+"""Floor 0: levels and gfn arithmetic, units, errors, the compiler's configuration."""

@@ -1,4 +1,4 @@
-"""Errors that people can act on: each states the value, the rule and the remedy."""
+"""Errors that users can act on: each message states the value, the rule and the remedy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 6, 3
 
 
 def one_line(text: str) -> str:
-    """Text as it may stand on one line of a terminal.
+    """Text as one printable line for a terminal.
 
     Args:
         text: may hold line breaks, control characters and lone surrogates; file names do.
 
     Returns:
-        The same with whatever cannot be printed escaped, and numbers of more than 40 digits cut.
+        The same with unprintable characters escaped, and numbers of more than 40 digits cut.
     """
     cut = _LONG_NUMBER.sub(r"\1…", text)
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
@@ -32,7 +32,7 @@ def short_repr(value: object) -> str:
     """A value from outside, short enough for a message: `repr` of it, cut in the middle.
 
     Args:
-        value: of any type and size, nested however deep.
+        value: of any type and size, of any nesting.
 
     Returns:
         About 60 characters.

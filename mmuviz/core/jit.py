@@ -1,8 +1,8 @@
-"""The one door to the compiler: Numba, with a cache folder that notices every change.
+"""The only module that configures the compiler: Numba, with a cache folder that depends on every source.
 
-Numba's own cache does not see a change in a function called from another file. So the folder's
+Numba's own cache does not notice a change of a function called from another file. So the folder's
 name holds a hash of the sources of every room with compiled code and the versions of Numba and
-NumPy: another source, another folder.
+NumPy: other sources, another folder.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def source_hash(package: Path = PACKAGE) -> str:
 
 
 def cache_folder() -> Path:
-    """Where compiled code is kept: MMUVIZ_CACHE_DIR, else the user's cache folder."""
+    """Cache folder of compiled code: below MMUVIZ_CACHE_DIR, else in the user's cache folder."""
     root = os.environ.get(CACHE_ENV) or os.environ.get("XDG_CACHE_HOME")
     base = Path(root) if root else Path("~/.cache").expanduser()
     if not _writable(base):
@@ -61,10 +61,10 @@ def _writable(folder: Path) -> bool:
 
 
 def private_folder(folder: Path) -> Path:
-    """A folder in a place where everybody may write, for code that is going to be run.
+    """A folder in a place where everybody may write, safe for code that will be executed.
 
     Args:
-        folder: made if it is not there.
+        folder: made if it does not exist.
 
     Returns:
         The folder, where it is a true folder of this user's that nobody else may write to; else a
@@ -88,13 +88,13 @@ OPTIONS: Final[dict[str, bool]] = {
     "_nrt": False,
     "no_cfunc_wrapper": True,
 }
-"""No reference counting: compiled code makes no array, and counting cost 60 times the work of a fault. C calls none."""
+"""No reference counting: compiled code makes no array, and counting took 60 times the work of a fault. C calls none."""
 _njit: Any = numba.njit  # its declared type does not know _nrt
 _types: Any = numba.types  # it has no types
 
 
 def _for_any_value(dispatcher: Any) -> Any:  # noqa: ANN401  # Numba has no types
-    """Have a function compiled once, and not anew for each constant that a compiled caller passes.
+    """Let a function be compiled once, and not again for each constant that a compiled caller passes.
 
     Numba takes such a constant for a type of its own. Where it matters, LLVM sees it when it inlines the function.
     """
@@ -111,9 +111,9 @@ def _for_any_value(dispatcher: Any) -> Any:  # noqa: ANN401  # Numba has no type
 
 
 def _hidden(function: F, **options: bool | str) -> F:
-    """Compile a function for compiled callers alone: taking the state apart for Python is a quarter of compiling.
+    """Compile a function for compiled callers only: unpacking the state for Python is a quarter of compiling.
 
-    Without its wrapper a call from Python would crash: the dispatcher must not learn of what was compiled.
+    Without its wrapper a call from Python would crash: the dispatcher must not register compiled overloads.
     """
     dispatcher = _for_any_value(_njit(**OPTIONS, **options, no_cpython_wrapper=True)(function))
 
@@ -126,7 +126,7 @@ def _hidden(function: F, **options: bool | str) -> F:
         raise TypeError(message)
 
     dispatcher.add_overload = add_overload
-    dispatcher._compile_for_args = refuse  # noqa: SLF001  # what the dispatcher calls where it knows no overload
+    dispatcher._compile_for_args = refuse  # noqa: SLF001  # called by the dispatcher if it knows no overload
     return cast("F", dispatcher)
 
 
@@ -157,7 +157,7 @@ def jit_inline_exported(function: F) -> F:
 
 
 def jit_inline_source(function: F) -> F:
-    """Compile a function of the machine as a part of its caller's own text.
+    """Compile a function of the machine as a part of its caller's source.
 
     For large functions with one caller: jit_inline_llvm() compiles them, and all that they call, for themselves too.
 

@@ -14,7 +14,7 @@ PG_LEVEL_512G: Final = 4
 
 PAGE_BYTES: Final = 4096
 PAGE_HEADER_BYTES: Final = 184
-"""sizeof(struct kvm_mmu_page), one a page-table page; checked with a C mock of 6.1 and 6.12."""
+"""sizeof(struct kvm_mmu_page), one per page-table page; checked with a C mock of 6.1 and 6.12."""
 BITS_PER_LONG: Final = 64
 WORD_SHIFT: Final = 6
 
@@ -33,7 +33,7 @@ GFN_BITS: Final = 4 * SPTE_ENT_SHIFT
 
 
 def pages_per_hpage(level: int) -> int:
-    """4K pages that one entry of a level maps.
+    """Number of 4K pages that one entry of a level maps.
 
     Args:
         level: PG_LEVEL_4K … PG_LEVEL_512G.

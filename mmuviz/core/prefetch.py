@@ -1,7 +1,7 @@
-"""A hint to the processor: memory that will be wanted soon.
+"""A hint to the processor: prefetch of memory that will be needed soon.
 
-A guest that writes at random meets a line that no cache has at nearly every page. One fault is longer
-than what a core looks ahead, so without a hint it waits for memory once a fault.
+A guest that writes at random accesses an uncached line for nearly every page. One fault is longer than a
+core's own lookahead, so without a hint the core waits for memory once per fault.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def _prefetch(_typing: Any, array: Any, index: Any) -> Any:  # noqa: ANN401 - as
 
 
 def is_switched_off() -> bool:
-    """Whether Numba was told to compile nothing."""
+    """Whether compilation is switched off in Numba."""
     settings: Any = numba.config  # the module declares no such attribute
     return bool(settings.DISABLE_JIT)
 
 
 def _nothing(_array: Any, _index: int) -> None:  # noqa: ANN401 - as above
-    """Where nothing is compiled there is nothing to gain."""
+    """Stand-in without compilation, where there is nothing to prefetch."""
 
 
 prefetch: Any = _nothing if is_switched_off() else intrinsic(_prefetch)

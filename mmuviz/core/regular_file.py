@@ -1,4 +1,4 @@
-"""Files that are opened without being waited for."""
+"""Opening regular files only, without blocking on pipes or devices."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mmuviz.core.errors import InputError
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file, once and without waiting: a pipe or a device would be waited for, for ever.
+    """Open a file, once and without blocking: opening a pipe or a device could block without end.
 
     Raises:
-        InputError: it is no regular file; the text follows the file's name.
+        InputError: it is not a regular file; the text follows the file's name.
         OSError: it cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
