@@ -1,7 +1,7 @@
 """The command line of mmuviz.
 
-Whatever a user can get wrong is answered with one line on standard error and exit status 2, never with a traceback.
-The rooms below are imported inside the handlers, so that a command pays only for what it uses.
+Anything that a user can get wrong is answered with one line on standard error and exit status 2, never with a
+traceback. Handlers import the rooms below, so that a command loads only what it uses.
 """
 
 import argparse
@@ -26,13 +26,13 @@ EXIT_BROKEN_PIPE = 141
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, without the usage text before it."""
+    """A parser that reports an error in one line, without the usage text before it."""
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
 
         Args:
-            message: what argparse found wrong.
+            message: argparse's message.
 
         Raises:
             InputError: always.
@@ -44,20 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the arguments after the program's name; those of the process when None.
+        argv: the arguments after the program's name; None for those of the process.
 
     Returns:
         The exit status: 0 done, 1 the command found differences or bad files, 2 it could not be started as asked.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name may hold what the terminal's encoding does not.
+        # A file name may have characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             arguments = _parser().parse_args(argv)
             return int(arguments.run(arguments))
         finally:
-            # Here and not at exit, where Python could only complain about a reader that left or a disk that is full.
+            # Here and not at exit, where Python could only report a closed reader or a full disk as a traceback.
             if sys.stdout is not None:
                 sys.stdout.flush()
     except MmuvizError as error:
@@ -78,7 +78,7 @@ def _complain(message: str) -> int:
 
 
 def _dropoutput() -> None:
-    """Send what is still to be written nowhere: Python would try once more at exit, and complain."""
+    """Send unwritten output to /dev/null: Python would try to write it at exit, and report an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mmuviz {__version__}")
-    # Not required here, where a missing command would hide a misspelt option.
+    # Not required here, since a missing command would hide a misspelt option.
     commands = parser.add_subparsers(metavar="COMMAND")
     parser.set_defaults(run=_refuse_nothing)
 
@@ -205,14 +205,14 @@ def parse_port(value: str, *, name: str) -> int:
     """Read a TCP port.
 
     Args:
-        value: what the user wrote.
-        name: the option or variable that it came from, for the message.
+        value: the user's text.
+        name: the option or variable that holds it, for the message.
 
     Returns:
         The port, 0 to 65535.
 
     Raises:
-        InputError: when value is anything else.
+        InputError: value is anything else.
     """
     if len(value) <= 5 and value.isascii() and value.isdigit() and int(value) <= 65535:
         return int(value)

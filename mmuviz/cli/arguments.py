@@ -1,4 +1,4 @@
-"""What commands share: paths from the command line, and standard output."""
+"""Parts that commands share: paths from the command line, and standard output."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mmuviz.core.errors import InputError
 
 
 def path_argument(value: str) -> Path:
-    """A path, which is no empty word: that would stand for the current folder."""
+    """A path; empty text is refused, since it would mean the current folder."""
     if not value:
         raise argparse.ArgumentTypeError("'' must name a file or a folder; give a path, a dot for the current folder")
     return Path(value)
 
 
 def output() -> TextIO:
-    """Standard output, for a command that answers there.
+    """Standard output, for a command that writes its answer there.
 
     Raises:
         InputError: the caller has closed it.

@@ -31,7 +31,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command.
 
     Args:
-        commands: of the program's parser.
+        commands: subcommands of the program's parser.
     """
     compare = commands.add_parser(
         "compare", help="run the variants of a scenario and print them beside each other", allow_abbrev=False
@@ -72,7 +72,7 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
     """The Comparison of a command line.
 
     Raises:
-        InputError: it is refused, or nothing says what is compared.
+        InputError: it is refused, or nothing to compare is given.
     """
     from mmuviz.studies.comparison import Comparison
     from mmuviz.studies.scenario_files import read_base
@@ -94,7 +94,7 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
 
 
 def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: list[Cost]) -> list[Recording]:
-    """Run all variants with a bar of progress, two at a time where both fit into memory.
+    """Run all variants with a progress bar, two at a time if both fit into memory.
 
     Raises:
         InputError: a run is refused.
@@ -112,7 +112,7 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
             compiling.end()
             done[index], simulated_ns[index] = share_done(costs[index], time_ns, accesses), time_ns
             share = sum(part * took for part, took in zip(done, seconds, strict=True)) / sum(seconds)
-            progress.update(share, sum(simulated_ns))  # of one variant, it would jump to and fro
+            progress.update(share, sum(simulated_ns))  # the time of one variant would jump back and forth
 
         try:
             return run_all(comparison.scenarios, at_once=AT_ONCE if fits else 1, progress=told)
@@ -121,7 +121,7 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
 
 
 def text_of(comparison: Comparison, recordings: list[Recording]) -> str:
-    """The question, the table, and what to look at."""
+    """The question, the table, and the hint on what to look at."""
     from mmuviz.exports.comparison_table import comparison_table
     from mmuviz.exports.setup_text import common_text
     from mmuviz.exports.summary import COLUMNS
@@ -142,7 +142,7 @@ def text_of(comparison: Comparison, recordings: list[Recording]) -> str:
 
 
 def json_of(comparison: Comparison, recordings: list[Recording]) -> str:
-    """A list of what `run --json` prints, one a variant, each with its label."""
+    """A list of the objects that `run --json` prints, one per variant, each with its label."""
     from mmuviz.exports.json_document import json_document
 
     pairs = zip(comparison.labels, recordings, strict=True)

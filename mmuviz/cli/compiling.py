@@ -1,4 +1,4 @@
-"""How far the first compilation is: a line on standard error, on a terminal only."""
+"""Progress of the first compilation: a line on standard error, on a terminal only."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mmuviz.cli.status_line import StatusLine
 
 EVERY_S: Final = 0.5
 INDEX: Final = "*.nbi"
-"""Files that Numba writes, one a function, as each is compiled."""
+"""Files that Numba writes, one per compiled function."""
 
 
 class Compiling:
-    """A line that says so while the simulation is compiled, which happens once; nothing where it is already."""
+    """A line that is shown while the simulation is compiled, which happens once; nothing afterwards."""
 
     def __init__(self) -> None:
         self._over = Event()
@@ -37,7 +37,7 @@ class Compiling:
         self.end()
 
     def end(self) -> None:
-        """The run begins: take the line away."""
+        """Remove the line, as the run begins."""
         if self._ticker is not None:
             self._over.set()
             self._ticker.join()

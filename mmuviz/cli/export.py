@@ -1,4 +1,4 @@
-"""``mmuviz export``: write a Recording in a form of other programs."""
+"""``mmuviz export``: write a Recording in a format of other programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command.
 
     Args:
-        commands: of the program's parser.
+        commands: subcommands of the program's parser.
     """
     export = commands.add_parser("export", help="write a Recording for other programs", allow_abbrev=False)
     export.add_argument("path", metavar="OUT", type=path_argument, help="a file that `mmuviz run -o` wrote")

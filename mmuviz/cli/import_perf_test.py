@@ -15,7 +15,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command.
 
     Args:
-        commands: of the program's parser.
+        commands: subcommands of the program's parser.
     """
     parser = commands.add_parser(
         "import-perf-test",

@@ -20,13 +20,13 @@ class Progress:
     Used as `with Progress("run") as progress: run(…, progress.update)`.
 
     Args:
-        label: what is done, before the bar.
+        label: text before the bar.
     """
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._stack = ExitStack()
-        self._bar: Any = None  # click names its type in no public module
+        self._bar: Any = None  # click has its type in no public module
         self._done = 0
         self._began_s = 0.0
         self._began = 0.0
@@ -41,17 +41,17 @@ class Progress:
         self._stack.__exit__(kind, error, trace)
 
     def update(self, share: float, simulated_ns: int) -> None:
-        """Say how far it is.
+        """Show the progress.
 
         Args:
-            share: of the work that is done, 0 to 1.
-            simulated_ns: the clock of the run.
+            share: share of the work that is done, 0 to 1.
+            simulated_ns: simulated time of the run.
         """
         if self._bar is None:
             if time.monotonic() - self._began_s < AFTER_S or sys.stderr is None or not sys.stderr.isatty():
                 return
             self._bar = self._stack.enter_context(self._new_bar())
-            # The time left is worked out from the beginning of the run, not of the bar.
+            # The time left is computed from the beginning of the run, not of the bar.
             self._bar.start = self._began
         done = min(max(int(share * STEPS), self._done), STEPS)
         self._bar.update(done - self._done, simulated_ns)

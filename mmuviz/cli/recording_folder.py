@@ -1,4 +1,4 @@
-"""A folder with a Recording a variant: what `mmuviz compare -o` writes."""
+"""A folder with one Recording per variant, written by `mmuviz compare -o`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ LONGEST_NAME: Final = 80
 
 
 def file_names(labels: Sequence[str]) -> list[str]:
-    """A file name for each label: its number and its words, e.g. "2-eager_in_clear-clear_chunk-64-GiB.mmuviz".
+    """A file name for each label: its number and its text, e.g. "2-eager_in_clear-clear_chunk-64-GiB.mmuviz".
 
     Args:
-        labels: of the variants.
+        labels: labels of the variants.
     """
     words = [re.sub(r"[^A-Za-z0-9_.]+", "-", label)[:LONGEST_NAME].strip("-.") for label in labels]
     return [f"{number}-{word}{SUFFIX}" for number, word in enumerate(words, start=1)]
 
 
 def check_folder(folder: Path, names: Sequence[str]) -> None:
-    """Refuse a place for files before the runs, which may take long.
+    """Refuse an unsuitable folder before the runs, which may take long.
 
     Args:
-        folder: new, empty, or one that holds files of these names alone.
-        names: of the files.
+        folder: new, empty, or one that holds only files of these names.
+        names: names of the files.
 
     Raises:
-        InputError: the folder holds other things, or lies in none.
+        InputError: the folder holds other things, or its parent does not exist.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"cannot write {folder}: it is no folder; name a new one")
@@ -51,7 +51,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
 
 
 def write_recordings(folder: Path, recordings: Mapping[str, Recording]) -> None:
-    """Write Recordings to a folder; all are whole before the first one appears.
+    """Write Recordings to a folder; all are complete before the first one appears.
 
     Args:
         folder: see check_folder().

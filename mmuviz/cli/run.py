@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 PS_PER_NS: Final = 10**3
 CHEAP_SECONDS: Final = 5.0
-"""A second run, without logging, is made unasked where it is estimated to take no longer."""
+"""Limit of the estimate, s, up to which a second run without logging is made by default."""
 
 
 def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command.
 
     Args:
-        commands: of the program's parser.
+        commands: subcommands of the program's parser.
     """
     run = commands.add_parser("run", help="run a scenario and print what it did to the guest", allow_abbrev=False)
     add_arguments(run)
@@ -73,11 +73,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def scenario_of(arguments: argparse.Namespace) -> tuple[Scenario, str]:
-    """The Scenario of a command line; of a Comparison its base.
+    """The Scenario of a command line; for a Comparison its base.
 
     Returns:
-        The Scenario, and what a person should know of the variants. That is nothing where there are none, and where
-        --set has chosen: a policy, or just what one of the variants is.
+        The Scenario, and a notice about the variants. The notice is empty if there are none, or if --set has chosen a
+        policy or exactly one of the variants.
 
     Raises:
         InputError: it is refused.
@@ -98,7 +98,7 @@ def scenario_of(arguments: argparse.Namespace) -> tuple[Scenario, str]:
 
 
 def focus_of(arguments: argparse.Namespace, scenario: Scenario) -> Focus | None:
-    """The Focus of a command line; None where it names none.
+    """The Focus of a command line; None if it names none.
 
     Raises:
         InputError: it is refused, or holds no page of the guest.
@@ -117,14 +117,14 @@ def focus_of(arguments: argparse.Namespace, scenario: Scenario) -> Focus | None:
 
 
 def check_output(path: Path, source: str) -> None:
-    """Refuse a place for a Recording before the run, which may take long.
+    """Refuse an unsuitable path for a Recording before the run, which may take long.
 
     Args:
-        path: the place.
-        source: what the user named to be run.
+        path: the path.
+        source: the user's name of what is run.
 
     Raises:
-        InputError: nothing can be written there, or what is there must not be replaced.
+        InputError: nothing can be written there, or an existing file must not be replaced.
     """
     from mmuviz.recording import gzip_file, whole_file
 
@@ -138,14 +138,14 @@ def check_output(path: Path, source: str) -> None:
 
 
 def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, source: str) -> Recording:
-    """Run with a bar of progress.
+    """Run with a progress bar.
 
     Args:
-        label: before the bar.
-        scenario: what to run.
+        label: text before the bar.
+        scenario: the input of the run.
         cost: its estimate.
         focus: see run().
-        source: what the user named, for messages.
+        source: the user's name of it, for messages.
 
     Raises:
         InputError: the run is refused.
@@ -166,7 +166,7 @@ def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, sou
 
 
 def baseline_of(scenario: Scenario, duration_ns: int) -> Scenario | None:
-    """The same guest without logging, for a time; None where the guest does not run on beside the ioctls."""
+    """The same guest without logging, for a time; None if the guest does not run on during ioctls."""
     from mmuviz.engine.choices.scenario import Scenario
     from mmuviz.engine.drivers.enable_only import EnableOnly
     from mmuviz.engine.drivers.live_rounds import LiveRounds

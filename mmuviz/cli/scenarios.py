@@ -1,4 +1,4 @@
-"""``mmuviz scenarios``: what the catalogue holds, and what a scenario file may say."""
+"""``mmuviz scenarios``: the entries of the catalogue, and the fields of scenario files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser.
 
     Args:
-        commands: where commands are added.
+        commands: subcommands of the program's parser.
     """
     scenarios = commands.add_parser(
         "scenarios", help="list the packaged scenarios, or every field that a file may have", allow_abbrev=False
@@ -25,7 +25,7 @@ def scenarios_command(arguments: argparse.Namespace) -> int:
     """Print the catalogue or the fields.
 
     Args:
-        arguments: fields and json.
+        arguments: parsed arguments `fields` and `json`.
 
     Returns:
         0.

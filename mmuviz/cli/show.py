@@ -1,4 +1,4 @@
-"""``mmuviz show``: print what a Recording says."""
+"""``mmuviz show``: print the summary of a Recording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command.
 
     Args:
-        commands: of the program's parser.
+        commands: subcommands of the program's parser.
     """
     show = commands.add_parser("show", help="print the summary of a Recording that a run wrote", allow_abbrev=False)
     show.add_argument("path", metavar="OUT", type=path_argument, help="a file that `mmuviz run -o` wrote")

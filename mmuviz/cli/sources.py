@@ -1,4 +1,4 @@
-"""What `run` and `compare` have in common: which scenario, what is changed of it, and how much it may take."""
+"""Arguments that `run` and `compare` share: the scenario, overrides of its fields, and limits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LONGEST_SECONDS: Final = 10**7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what both commands take.
+    """Add the arguments of both commands.
 
     Args:
-        parser: of one of them.
+        parser: parser of one of them.
     """
     parser.add_argument(
         "source",
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides_of(given: list[str]) -> dict[str, str]:
-    """What stands after --set, as fields and values.
+    """The values of --set, by field.
 
     Raises:
         InputError: one of them has no equals sign.
@@ -58,7 +58,7 @@ def overrides_of(given: list[str]) -> dict[str, str]:
 
 
 def source_of(arguments: argparse.Namespace) -> Scenario | Comparison:
-    """What the command line names, with what it changes.
+    """The Scenario or Comparison that the command line names, with its overrides.
 
     Raises:
         InputError: it is refused.
@@ -69,7 +69,7 @@ def source_of(arguments: argparse.Namespace) -> Scenario | Comparison:
 
 
 def checked_costs(arguments: argparse.Namespace, scenarios: tuple[Scenario, ...]) -> list[Cost]:
-    """What runs will take, each within the limits.
+    """Estimated costs of runs, each within the limits.
 
     Raises:
         InputError: one is over a limit.
@@ -88,7 +88,7 @@ def most_memory(arguments: argparse.Namespace) -> int:
     """The limit of memory, in bytes.
 
     Raises:
-        InputError: what was typed is no size.
+        InputError: the text is not a size.
     """
     from mmuviz.studies.estimate import MOST_BYTES
 
@@ -115,7 +115,7 @@ def _size(text: str) -> int:
 
 
 def say_if_compiling() -> None:
-    """On a terminal, say that the first run compiles the simulation before it begins."""
+    """On a terminal, say before the first run that it compiles the simulation."""
     from mmuviz.core.jit import cache_folder
 
     if sys.stderr is not None and sys.stderr.isatty() and not cache_folder().exists():

@@ -1,4 +1,4 @@
-"""One line on standard error that says what is being done, on a terminal only, once it has taken two seconds."""
+"""One line of status on standard error, on a terminal only, once the command has taken two seconds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final, Self
 
 AFTER_S: Final = 2.0
 ERASE: Final = "\r\x1b[K"
-"""To the start of the line, and erase to its end."""
+"""Move to the start of the line, and erase it."""
 
 
 class StatusLine:
-    """A line that each say() replaces, and that is gone at the end."""
+    """A line that each say() replaces, and that is erased at the end."""
 
     def __init__(self) -> None:
         self._began_s = time.monotonic()
@@ -34,7 +34,7 @@ class StatusLine:
         """Replace the line.
 
         Args:
-            text: printable; cut to the width of the terminal.
+            text: printable text; cut to the width of the terminal.
         """
         if time.monotonic() - self._began_s < AFTER_S or sys.stderr is None or not sys.stderr.isatty():
             return

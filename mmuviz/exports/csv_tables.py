@@ -11,11 +11,11 @@ from mmuviz.recording.recording import Recording
 
 
 def write_csv(recording: Recording, folder: Path) -> None:
-    """Write a CSV file a table, and header.json.
+    """Write one CSV file per table, and header.json.
 
     Args:
         recording: not changed.
-        folder: new, empty, or one of an export before.
+        folder: new, empty, or one of an earlier export.
 
     Raises:
         InputError: see write_folder().

@@ -1,4 +1,4 @@
-"""A folder with a file a table: what the exports to CSV and Parquet share."""
+"""A folder with one file per table, shared by the exports to CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WriteTable = Callable[[Path, dict[str, FlatColumn]], None]
 
 
 def write_folder(recording: Recording, folder: Path, suffix: str, write: WriteTable) -> None:
-    """Write a file a table, and header.json with hash, header and totals.
+    """Write one file per table, and header.json with hash, header and totals.
 
-    The files are written to another folder beside it, which takes its place when all are whole.
+    The files are written to a temporary folder next to it, and moved when all are complete.
 
     Args:
         recording: not changed.
-        folder: new, empty, or one that an export of the same kind wrote before.
-        suffix: of the tables' files, with the dot.
+        folder: new, empty, or one of an earlier export of the same kind.
+        suffix: suffix of the tables' files, with the dot.
         write: writes one table to a path.
 
     Raises:

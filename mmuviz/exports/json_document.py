@@ -1,4 +1,4 @@
-"""A Recording as one JSON object: what `--json` prints."""
+"""A Recording as one JSON object, printed by `--json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def json_document(recording: Recording) -> dict[str, Any]:
         recording: not changed.
 
     Returns:
-        JSON ready: `hash`, `scenario`, `totals`, and `calls`, an object each, times in ns.
+        JSON ready: `hash`, `scenario`, `totals`, and `calls`, one object per call, times in ns.
     """
     return {
         "hash": recording.hash,

@@ -11,11 +11,11 @@ from mmuviz.recording.recording import Recording
 
 
 def write_parquet(recording: Recording, folder: Path) -> None:
-    """Write a Parquet file a table, and header.json.
+    """Write one Parquet file per table, and header.json.
 
     Args:
         recording: not changed.
-        folder: new, empty, or one of an export before.
+        folder: new, empty, or one of an earlier export.
 
     Raises:
         InputError: pyarrow is not installed; or see write_folder().

@@ -1,7 +1,7 @@
 """A Recording as a trace that opens in Perfetto (ui.perfetto.dev): Chrome's trace-event JSON.
 
-A lane for driver phases, one for ioctls, and two a vCPU: how it spent each bin, and its longest stalls. Inside a
-bin the order is unknown, so its slices follow each other from the bin's start. Counters hold the states.
+A lane for driver phases, one for ioctls, and two per vCPU: its use of each bin, and its longest stalls. The order
+inside a bin is unknown, so its slices follow each other from the bin's start. Counters hold the states.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def write_perfetto(recording: Recording, path: Path) -> None:
 
     Args:
         recording: not changed.
-        path: new, or a trace that was written before.
+        path: new, or an earlier trace.
 
     Raises:
-        InputError: it holds something else, or cannot be written.
+        InputError: the file is not a trace, or cannot be written.
     """
     if path.is_file() and path.stat().st_size and not _is_trace(path):
         raise InputError(f"{path} holds something else than a trace of mmuviz; name a new file")
@@ -58,7 +58,7 @@ def _is_trace(path: Path) -> bool:
 
 
 def trace_text(recording: Recording) -> str:
-    """The trace as JSON, an event a line."""
+    """The trace as JSON, one event per line."""
     other = {
         "hash": recording.hash,
         "title": str(recording.header.scenario.get("title") or ""),
@@ -69,7 +69,7 @@ def trace_text(recording: Recording) -> str:
 
 
 def trace_events(recording: Recording) -> Iterator[Event]:
-    """The events of the trace, lane by lane; times in us, as the format wants them."""
+    """The events of the trace, lane by lane; times in us, as the format requires."""
     yield from _lane_names(recording)
     yield from _calls(recording)
     yield from _vcpu_bins(recording)

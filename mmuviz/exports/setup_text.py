@@ -1,4 +1,4 @@
-"""What was run, in a few words each: what a summary and a comparison begin with."""
+"""The setup of a run in short texts, at the beginning of summaries and comparisons."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SHARED_IOCTLS: Final = ("enable", "disable")
 
 
 def shares_lock(recording: Recording, ioctl: str) -> bool:
-    """Whether a kind of ioctl holds mmu_lock for read, so that vCPUs fault meanwhile.
+    """Whether a kind of ioctl holds mmu_lock for read, so that vCPUs can handle faults meanwhile.
 
-    Kernel: kvm_mmu_slot_try_split_huge_pages() and what follows it, of the TDP MMU, arch/x86/kvm/mmu/mmu.c
+    Kernel: kvm_mmu_slot_try_split_huge_pages() and its callees, of the TDP MMU, arch/x86/kvm/mmu/mmu.c
     """
     return ioctl in SHARED_IOCTLS and _part(recording.header.scenario, "vm").get("mmu") == "tdp"
 
 
 def mode_of(recording: Recording) -> str:
-    """How userspace learns of dirty pages."""
+    """The dirty-log mode, empty if unknown."""
     return str(_part(recording.header.scenario, "vm").get("dirty_log_mode", ""))
 
 
@@ -32,7 +32,7 @@ def setup_text(recording: Recording) -> list[str]:
         recording: not changed.
 
     Returns:
-        A few words each, e.g. "4 vCPUs"; what its Scenario does not say is left out.
+        Short texts, e.g. "4 vCPUs"; without those that its Scenario does not give.
     """
     header = recording.header
     vm, memory = _part(header.scenario, "vm"), header.scenario.get("memory")
@@ -54,7 +54,7 @@ def setup_text(recording: Recording) -> list[str]:
 
 
 def common_text(recordings: Sequence[Recording]) -> list[str]:
-    """setup_text() that hold for all of several Recordings."""
+    """setup_text() that are equal for several Recordings."""
     found = [setup_text(each) for each in recordings]
     return [each for each in found[0] if all(each in each_run for each_run in found)]
 
@@ -66,7 +66,7 @@ def guest_bytes(recording: Recording) -> int:
 
 
 def number(count: int, name: str, plural: str = "s") -> str:
-    """A count and what is counted, e.g. "1 zap", "2 zaps"."""
+    """A count and its noun, e.g. "1 zap", "2 zaps"."""
     return f"{count_text(count)} {name}{'' if count == 1 else plural}"
 
 

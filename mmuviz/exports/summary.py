@@ -1,4 +1,4 @@
-"""A Recording in words: what `mmuviz run` and `mmuviz show` print."""
+"""A Recording as text, printed by `mmuviz run` and `mmuviz show`."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ PATH_NAMES: Final = {
 
 
 def summary_of(recording: Recording, without_logging: Recording | None = None) -> str:
-    """The answers to what a person asks of a run.
+    """The summary of a run.
 
     Args:
         recording: not changed.
-        without_logging: the same guest where logging is never enabled, to compare its progress with.
+        without_logging: a run of the same guest without logging, to compare its progress.
 
     Returns:
         Lines of at most 80 columns.
@@ -55,13 +55,13 @@ def summary_of(recording: Recording, without_logging: Recording | None = None) -
 
 
 def accesses_per_second(recording: Recording) -> float:
-    """Guest accesses that retired a second of simulated time, of all vCPUs."""
+    """Guest accesses per second of simulated time, of all vCPUs."""
     end_ns = recording.totals["end_ns"]
     return float(recording.totals["accesses"]) * NS_PER_S / end_ns if end_ns else 0.0
 
 
 def _wrapped(text: str, name: str = "") -> list[str]:
-    """Text beside a name, or alone, in lines of at most COLUMNS."""
+    """Text next to a name, or without one, in lines of at most COLUMNS."""
     first, rest = (name.ljust(NAME_COLUMNS), " " * NAME_COLUMNS) if name else ("", "")
     return textwrap.wrap(one_line(text), COLUMNS, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
@@ -112,7 +112,7 @@ def _ioctls(recording: Recording) -> Iterator[str]:
 
 
 def _unprotected(recording: Recording) -> Iterator[str]:
-    """Why a run costs nothing in which nobody armed anything."""
+    """A note if a run shows no cost because it never armed any page."""
     ioctls, mode = recording.totals["ioctls"], mode_of(recording)
     if mode.endswith("initially_set") and ioctls["enable"]["calls"] and not _armed(ioctls):
         arms = "reset of the rings" if mode.startswith("ring") else "CLEAR"

@@ -1,1 +1,1 @@
-"""Floor 4: a Recording in, a Plotly figure out."""
+"""Floor 4: Plotly figures of a Recording."""

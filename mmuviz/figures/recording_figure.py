@@ -75,7 +75,7 @@ def figure_of(recording: Recording) -> go.Figure:
 
 
 def _stalls(recording: Recording) -> list[Line]:
-    """A line a cause that stalled anybody."""
+    """One line per cause that stalled a vCPU."""
     names = recording.header.causes
     columns = [recording.bins[f"stall_{name}_ps"] / PS_PER_MS for name in names]
     lines = [
@@ -87,10 +87,10 @@ def _stalls(recording: Recording) -> list[Line]:
 
 
 def _held(by_bin: Array) -> Any:  # noqa: ANN401 - an array of Plotly's
-    """A value a bin as steps: the last one holds to the bin's end."""
+    """One value per bin as steps: the last one extends to the bin's end."""
     return np.append(by_bin, by_bin[-1])
 
 
 def _plain(text: str) -> str:
-    """Text in which Plotly finds no markup."""
+    """Text without markup for Plotly."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

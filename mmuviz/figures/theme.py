@@ -1,4 +1,4 @@
-"""What a figure is made of: sizes, colours that stand on light and on dark ground, axes above each other, units."""
+"""Parts of a figure: sizes, colours that are visible on light and dark ground, stacked axes, units."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ROW_PX: Final = 118
 TITLE_PX: Final = 21
 LEGEND_PX: Final = 20
 MORE_LEGEND_PX: Final = 24
-"""What each line of a legend takes but the first."""
+"""Height of each line of a legend except the first."""
 SPACE_PX: Final = 12
 BOTTOM_PX: Final = 34
 LEFT_PX: Final = 58
 RIGHT_PX: Final = 12
 
-# Okabe and Ito's colours that stand out from white and from near-black.
+# Okabe and Ito's colours that are distinct from white and from near-black.
 BLUE: Final = "#0072b2"
 SKY: Final = "#56b4e9"
 ORANGE: Final = "#e69f00"
@@ -45,7 +45,7 @@ class Line(NamedTuple):
     """One line of a chart.
 
     Attributes:
-        name: what it counts.
+        name: the quantity.
         values: int64 or float64[n] at the sampled positions.
         colour: CSS colour.
         dash: Plotly's name of a dash.
@@ -61,10 +61,10 @@ class Row(NamedTuple):
     """One chart of several above each other.
 
     Attributes:
-        title: what it shows, with its unit.
-        height_px: of what lies between its axes.
+        title: the quantity, with its unit.
+        height_px: height of the plot area.
         legend_lines: lines that its legend may take.
-        above_px: room for what the chart above has below its axis.
+        above_px: room for labels below the axis of the chart above.
     """
 
     title: str
@@ -79,7 +79,7 @@ class Row(NamedTuple):
 
 
 def unit_for(most: int) -> Unit:
-    """The largest unit of which the largest value has at least two."""
+    """The largest unit in which the largest value is at least two."""
     units = [Unit("bytes", 1), Unit("KiB", 1 << 10), Unit("MiB", 1 << 20), Unit("GiB", 1 << 30), Unit("TiB", 1 << 40)]
     return next((unit for unit in reversed(units) if most >= 2 * unit.size), units[0])
 
@@ -89,7 +89,7 @@ def framed(rows: list[Row], axis: dict[str, Any]) -> go.Figure:
 
     Args:
         rows: from the top.
-        axis: what the x axis has of its own.
+        axis: properties of the x axis.
 
     Returns:
         A figure without lines: y axes "y", "y2", …
@@ -151,21 +151,21 @@ def _add_row(figure: go.Figure, index: int, row: Row, domain: tuple[float, float
 
 
 def axis_name(row: int) -> str:
-    """What Plotly puts behind "yaxis" and "legend" of a chart, 0 at the top."""
+    """Plotly's suffix of "yaxis" and "legend" for a chart, 0 at the top."""
     return "" if row == 0 else str(row + 1)
 
 
 def add_lines(
     figure: go.Figure, row: int, x: npt.ArrayLike, lines: list[Line], *, stacked: bool, shape: str = "hv"
 ) -> None:
-    """Draw lines, which hold their value until the next point where no other shape is asked for.
+    """Draw lines, which hold their value until the next point unless another shape is given.
 
     Args:
         figure: from framed().
         row: the chart, 0 at the top.
         x: float64[n], on the x axis.
         lines: in the order of the legend.
-        stacked: whether each stands on the one before.
+        stacked: whether each is stacked on the one before.
         shape: Plotly's name of a shape.
     """
     name = axis_name(row)

@@ -1,1 +1,1 @@
-"""Where ids and routes meet functions: the Dash app, its server and its page."""
+"""Floor 6: connects ids and routes with functions: the Dash app, its server and its page."""

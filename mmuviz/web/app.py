@@ -12,19 +12,19 @@ from mmuviz.web.markup import markup
 from mmuviz.web.run_queue import RunQueue
 
 YEAR_S = 31_536_000
-# Far above any request of ours, far below what could hurt.
+# Far above any request of ours, far below a size that could do harm.
 MAX_BODY_BYTES = 1 << 20
 
 
 class Page(Dash):
-    """A Dash app whose page stands in the document, and is drawn before Dash's own scripts are there."""
+    """A Dash app whose page is part of the HTML document, so that it is drawn before Dash's own scripts load."""
 
     def interpolate_index(self, *texts: str, **parts: str) -> str:
         """Fill the document for one visitor.
 
         Args:
-            *texts: what Dash puts in.
-            **parts: the same by the name of its place.
+            *texts: parts that Dash inserts.
+            **parts: the same by the names of their places.
 
         Returns:
             HTML.
@@ -39,7 +39,7 @@ def create_app() -> Dash:
     Returns:
         The Dash app; its ``server`` is the WSGI application.
     """
-    # Dash asks its maker for newer versions in debug mode; nothing here speaks to other machines.
+    # Dash asks its maker for newer versions in debug mode; the app contacts no other machine.
     os.environ.setdefault("DASH_DISABLE_VERSION_CHECK", "1")
 
     server = Flask("mmuviz")
@@ -62,7 +62,7 @@ def create_app() -> Dash:
         use_async=False,
         enable_mcp=False,
     )
-    app.layout = html.Div()  # the page moves by its own scripts, and waits for no renderer
+    app.layout = html.Div()  # the page runs by its own scripts and needs no renderer
     bundle.register(server)
     run_api.register(server, RunQueue())
     details_api.register(server)
@@ -76,20 +76,20 @@ def create_app() -> Dash:
 
 
 def _healthz() -> Response:
-    """Say that this worker answers, and what it runs."""
+    """Report that this worker answers, and its version."""
     response = jsonify(status="ok", version=__version__)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _moved() -> AnyResponse:
-    """Send an address of the page's former place to where it is now."""
+    """Redirect the page's former address to the present one."""
     query = request.query_string.decode("latin-1")
     return redirect(f"/?{query}" if query else "/")
 
 
 def _finish_setup(app: Dash) -> None:
-    """Let Dash finish its setup alone: it declares itself ready before it is, and threads would meet it half done."""
+    """Let Dash finish its setup in one thread: it declares itself ready too early for several threads."""
     with app.server.test_client() as client:
         for path in ("/", "/_dash-layout", "/_dash-dependencies"):
             status = client.get(path).status_code

@@ -1,4 +1,4 @@
-"""All scripts of the page as one file, and all styles as another: ninety requests take longer than the page does."""
+"""All scripts of the page as one file, and all styles as another: ninety requests take longer than drawing it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mmuviz.web.index_html import NOT_WITH_THE_REST, assets_folder
 
 TYPES: Final = {"js": "text/javascript", "css": "text/css"}
 LAST: Final = {"js": b"window.mmuvizStage.begin();\n", "css": b""}
-"""What follows all of them: the page begins when its last script is there, whatever else is still on its way."""
+"""Text after all parts: the page begins when its last script is loaded, even if other files are still loading."""
 PATH: Final = "/page."
 
 
 def address(kind: str) -> str:
-    """Where a file is served: with the time of its parts' last change, so a copy never grows stale.
+    """Address of a file, with the time of its parts' last change, so that a cached copy is never stale.
 
     Args:
         kind: "js" or "css".
@@ -28,7 +28,7 @@ def address(kind: str) -> str:
 
 
 def register(server: Flask) -> None:
-    """Serve both.
+    """Serve both files.
 
     Args:
         server: the WSGI application.
@@ -45,13 +45,13 @@ def _answer(kind: str) -> Response:
 
 
 def _parts(kind: str) -> list[Path]:
-    """Files in the order in which they are read: that of their names."""
+    """Parts of a file, in order of their names."""
     files = assets_folder().glob(f"*.{kind}")
     return sorted((each for each in files if not re.search(NOT_WITH_THE_REST, each.name)), key=lambda file: file.name)
 
 
 def _changed(parts: Sequence[Path]) -> str:
-    """Differs when a part is another one: the time of the last change, and how many there are."""
+    """A text that changes with the parts: the time of the last change, and the number of parts."""
     return f"{max(each.stat().st_mtime for each in parts)}-{len(parts)}"
 
 

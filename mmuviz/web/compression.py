@@ -1,4 +1,4 @@
-"""Compresses answers, and keeps what never changes compressed."""
+"""Compresses answers, and keeps compressed files that never change."""
 
 import hashlib
 import threading
@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flask import Flask, Request, Response, g, request
 from flask_compress import Compress
 
-# Dash's scripts and our own files: the same bytes as long as this process lives.
+# Dash's scripts and our own files: their bytes do not change while this process runs.
 _KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/", "/page.")
 _COMPRESSED_TYPES = [
     "text/html",
@@ -18,12 +18,12 @@ _COMPRESSED_TYPES = [
     "application/octet-stream",
     "image/svg+xml",
 ]
-# Several times what all files together take; a bound all the same.
+# Several times the size of all files together; still a bound.
 KEPT_BYTES = 64 << 20
 
 
 def register(server: Flask) -> None:
-    """Compress every answer of the server that a visitor takes compressed.
+    """Compress every answer of the server that the client accepts compressed.
 
     Args:
         server: the WSGI application, before Dash is on it.
@@ -36,7 +36,7 @@ def register(server: Flask) -> None:
     )
     Compress(server)
 
-    # Flask runs the last one first: files are read before they are compressed, for a stream cannot be kept or compared.
+    # Flask runs the last one first: a file is read before they are compressed, for a stream cannot be kept or compared.
     @server.after_request
     def read_file(response: Response) -> Response:
         if not request.path.startswith(_KEPT_PREFIXES):
@@ -46,23 +46,23 @@ def register(server: Flask) -> None:
             content = response.get_data()
             response.close()
             response.set_data(content)
-        # A part of a file is as long as the visitor likes; there are too many of them to keep.
+        # Clients choose the range of a partial answer; there are too many of them to keep.
         if request.method == "GET" and response.status_code == HTTPStatus.OK:
             g.content_digest = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
         return response
 
 
 def cache_key(_: Request) -> str:
-    """Name what may be kept: by its content, because one file answers to as many paths as visitors make up.
+    """Name content that may be kept: by its digest, because clients can make up any number of paths for one file.
 
     Returns:
-        A digest of the file that is being sent, or an empty string for what must not be kept.
+        A digest of the file that is being sent, or an empty string for content that must not be kept.
     """
     return str(g.get("content_digest", ""))
 
 
 class StaticCache:
-    """Compressed files by algorithm and digest, ``"br;5d41…"``; those that nobody asks for go first."""
+    """Compressed files by algorithm and digest, ``"br;5d41…"``; the least recently used go first."""
 
     def __init__(self) -> None:
         self._kept: dict[str, bytes] = {}
@@ -81,11 +81,11 @@ class StaticCache:
         with self._lock:
             value = self._kept.pop(key, None)
             if value is not None:
-                self._kept[key] = value  # the newest stand last
+                self._kept[key] = value  # the most recently used are last
             return value
 
     def set(self, key: str, value: bytes) -> None:
-        """Keep a file, unless it has no digest, and let those go that it pushes out.
+        """Keep a file, unless it has no digest, and drop the least recently used beyond the limit.
 
         Args:
             key: algorithm and digest.

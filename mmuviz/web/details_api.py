@@ -1,4 +1,4 @@
-"""What the page fetches when it is first needed, the same for all: the evidence, the ledger, and lost pages."""
+"""Documents that the page fetches on first use, the same for all visitors: evidence, ledger, and lost pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ADDRESSES: Final[dict[str, Callable[[], dict[str, Any]]]] = {
 
 
 def register(server: Flask) -> None:
-    """Serve them.
+    """Serve the documents.
 
     Args:
         server: the WSGI application.
@@ -58,7 +58,7 @@ def register(server: Flask) -> None:
 
 def _answer(found: Served) -> Response:
     response = Response(found.data, mimetype="application/json")
-    # Asked for again, it is the same until the program is another one: a few bytes then.
+    # The document stays the same until the program changes: asking again then costs a few bytes.
     response.headers["Cache-Control"] = "public, no-cache"
     response.set_etag(found.tag, weak=True)  # the same content, compressed or not
     response.make_conditional(request)

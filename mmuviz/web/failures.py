@@ -1,4 +1,4 @@
-"""What a visitor sees when something is wrong: one sentence, as a page or as JSON, and never a traceback."""
+"""Error answers to visitors: one sentence, as a page or as JSON, never a traceback."""
 
 from http import HTTPStatus
 
@@ -11,7 +11,7 @@ from mmuviz.web.index_html import THEME, address, icon
 
 # Dash answers every unknown path with the page; here a path that is not the page's is an error.
 _CATCH_ALL = "/<path:path>"
-# The page has none: what moves on it moves in the browser.
+# The page has no callbacks: everything that moves on it runs in the browser.
 _CALLBACKS = "/_dash-update-component"
 STYLE = "failure.css"
 
@@ -56,9 +56,9 @@ def register(server: Flask) -> None:
         if rule in {_CATCH_ALL, _CALLBACKS}:
             abort(HTTPStatus.NOT_FOUND)
 
-    # Werkzeug's own errors, and as InternalServerError every other exception, once Flask has logged it.
+    # Werkzeug's own errors, and every other exception as InternalServerError, after Flask has logged it.
     server.register_error_handler(HTTPException, _explain)
-    # Dash's word for a script that is not there.
+    # Dash's exception for a missing script.
     server.register_error_handler(DependencyException, lambda _: _explain(NotFound()))
 
 

@@ -6,7 +6,7 @@ from flask import Flask, Response
 
 
 def content_security_policy(script_hashes: Sequence[str]) -> str:
-    """State what the page may load: its own files and nothing else.
+    """State the sources that the page may load from: its own files and nothing else.
 
     Args:
         script_hashes: quoted hashes of the inline scripts that Dash writes into the page.

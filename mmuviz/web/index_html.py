@@ -1,4 +1,4 @@
-"""The HTML document around the page, and where the files beside it are."""
+"""The HTML document around the page, and the location of its assets."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -8,9 +8,9 @@ import mmuviz
 DESCRIPTION = "A simulated KVM MMU splits 1G, 2M and 4K pages under dirty logging, on one clock, policy beside policy."
 
 THEME = "tokens.js"
-"""The script that chooses the colours; it stands in the head, so that nothing is painted in others."""
+"""The script that chooses the colours; it is in the head, so that nothing is painted in other colours."""
 NOT_WITH_THE_REST = r"^(tokens\.js|failure\.css)$"
-"""Assets that are no part of the page's one script and one style sheet."""
+"""Assets that are not part of the page's one script and one style sheet."""
 
 _INDEX = f"""<!DOCTYPE html>
 <html lang="en">
@@ -52,7 +52,7 @@ def index(tree: str) -> str:
 
 
 def icon() -> str:
-    """The picture of the tab, inside the document: a browser asks for a file anew whenever the address changes."""
+    """The tab's icon, inside the document: a browser would fetch a file again whenever the address changes."""
     return f"data:image/svg+xml,{quote((assets_folder() / 'favicon.svg').read_text())}"
 
 
@@ -63,7 +63,7 @@ def assets_folder() -> Path:
         ``assets/stage`` of an installed package, or at the top of a checkout.
 
     Raises:
-        FileNotFoundError: when neither is there.
+        FileNotFoundError: neither exists.
     """
     package = Path(mmuviz.__file__).resolve().parent
     for parent in (package, package.parent):
@@ -74,12 +74,12 @@ def assets_folder() -> Path:
 
 
 def address(name: str) -> str:
-    """Where an asset is served.
+    """Address of an asset.
 
     Args:
-        name: of the file.
+        name: name of the file.
 
     Returns:
-        Its address, with the time of its last change, so a copy never grows stale.
+        Its address, with the time of its last change, so that a cached copy is never stale.
     """
     return f"/assets/{name}?m={(assets_folder() / name).stat().st_mtime}"

@@ -1,4 +1,4 @@
-"""Components of Dash as HTML text, so that a page stands in its document before any script has run."""
+"""Components of Dash as HTML text, so that a page is complete in its document before any script has run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dash.development.base_component import Component
 
 HTML: Final = "dash_html_components"
 RENAMED: Final = {"className": "class", "htmlFor": "for"}
-"""What React calls otherwise; all other names differ in capitals alone."""
+"""Attributes that React names differently; all other names differ only in capitals."""
 VOID: Final = frozenset({"br", "hr", "img", "input"})
-"""Elements that have no end."""
+"""Elements without an end tag."""
 
 
 def markup(tree: object) -> str:
-    """Write a tree down.
+    """Write a tree as HTML.
 
     Args:
         tree: components of dash.html, text, numbers, lists of them, or None.
@@ -24,7 +24,7 @@ def markup(tree: object) -> str:
         HTML.
 
     Raises:
-        TypeError: another component, which needs Dash's renderer.
+        TypeError: it has another component, which needs Dash's renderer.
     """
     if isinstance(tree, Component):
         return _element(tree)
@@ -44,7 +44,7 @@ def _element(component: Component) -> str:
 
 
 def _attribute(name: str, value: object) -> str:
-    """` name="value"`; nothing where it is off."""
+    """` name="value"`; empty if it is off."""
     if value is None or value is False:
         return ""
     text = "" if value is True else str(value)

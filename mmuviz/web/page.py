@@ -1,4 +1,4 @@
-"""The page: what the studies offer, on the stage."""
+"""The page: the studies' choices on the stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmuviz.studies.offered import fields, guests, hosts, kernels, policies, sto
 
 
 def trust() -> Trust:
-    """How far numbers can be believed, by the packaged evidence."""
+    """Uncertainty of the numbers, by the packaged evidence."""
     evidence = packaged_evidence()
     recordings = evidence["recordings"]
     return Trust(recordings["exact"], recordings["of"], recordings["mmus"], evidence["uncertainty"])

@@ -1,8 +1,8 @@
-"""Keeps Recordings on disk by what was run, under a limit of size. It may forget one; it never gives a wrong one.
+"""Keeps Recordings on disk by their run, up to a size limit. It may forget one; it never returns a wrong one.
 
-A file's name holds the key of what was run and the content hash of what came out. Whoever reads it works both out
-again from the bytes, and deletes the file where they do not fit. Any number of processes may share the folder: files
-appear whole, by renaming, and one that is deleted while it is read is read to its end.
+A file's name holds the key of the run and the content hash of its result. A reader computes both again from the
+bytes, and deletes the file if they do not match. Any number of processes may share the folder: files appear as a
+whole, by renaming, and a file that is deleted while it is read is read to its end.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from mmuviz.recording.recording import Recording
 FOLDER_ENV: Final = "MMUVIZ_RESULTS_DIR"
 SUFFIX: Final = ".mmuviz"
 LIMIT_BYTES: Final = 256 << 20
-"""Of all files together; a Recording of the default guest takes 20 KB."""
+"""Limit of all files together; a Recording of the default guest takes 20 KB."""
 MOST_FILES: Final = 4096
-"""So that listing the folder stays a matter of milliseconds."""
+"""Limit that keeps listing the folder a matter of milliseconds."""
 KEPT: Final = 4
-"""Files that stay whatever the limit: those of one request, which its asker is about to fetch."""
+"""Files that are kept regardless of the limit: those of one request, which its client is about to fetch."""
 STALE_S: Final = 3600.0
-"""A file that nobody finished writing for so long is left over from a crash."""
+"""Age after which an unfinished file counts as left over from a crash."""
 STAMPED_ROOMS: Final = ("costs", "recording", "data")
-"""What decides a Recording beside the rooms with compiled code."""
+"""Folders that decide a Recording, in addition to those with compiled code."""
 
 
 class Entry(NamedTuple):
     """A file of the store.
 
     Attributes:
-        path: where it is.
-        key: of what was run.
+        path: path of the file.
+        key: key of the run.
         hash: content hash of the Recording.
     """
 
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A Recording as it is sent.
+    """A Recording in the form that is sent.
 
     Attributes:
         hash: its content hash.
@@ -69,7 +69,7 @@ class Result(NamedTuple):
 
 @cache
 def program_stamp() -> str:
-    """Hash of the program that makes Recordings, 16 hex digits: another version of it keeps results of its own."""
+    """Hash of the program that makes Recordings, 16 hex digits: each version keeps its own results."""
     digest = hashlib.sha256(source_hash().encode())
     for path in sorted(path for room in STAMPED_ROOMS for path in (PACKAGE / room).rglob("*.*")):
         if path.is_file() and path.suffix != ".pyc":
@@ -87,8 +87,8 @@ def key_of(scenario: Scenario, focus: Focus | None) -> str:
     """The key of a run: its Scenario and Focus, the ledger, and the program that runs it.
 
     Args:
-        scenario: what is run; its texts count, because they stand in the Recording.
-        focus: as run() takes it.
+        scenario: the input of the run; its texts count, because the Recording contains them.
+        focus: see run().
 
     Returns:
         64 hex digits.
@@ -99,13 +99,13 @@ def key_of(scenario: Scenario, focus: Focus | None) -> str:
 
 
 def key_of_header(header: Header) -> str:
-    """The key of the run that made a Recording, by this program, from what the Recording says of itself."""
+    """The key of the run that made a Recording, by this program, from the Recording's header."""
     document = header.document()
     return _key(document["scenario"], document["focus"], document["versions"]["mmuviz"], header.ledger_hash)
 
 
 def results_folder() -> Path:
-    """Where results are kept: MMUVIZ_RESULTS_DIR, else the user's cache folder."""
+    """Folder of results: MMUVIZ_RESULTS_DIR, else a folder in the user's cache folder."""
     named = os.environ.get(FOLDER_ENV)
     return Path(named).expanduser() if named else cache_folder().parent / "results"
 
@@ -114,23 +114,23 @@ class ResultStore:
     """The Recordings in a folder.
 
     Attributes:
-        folder: where they are; may be shared with other processes.
-        limit_bytes: of all files together, but for the newest KEPT.
+        folder: the folder; may be shared with other processes.
+        limit_bytes: limit of all files together, except the newest KEPT.
     """
 
     def __init__(self, folder: Path | None = None, limit_bytes: int = LIMIT_BYTES) -> None:
-        """Make the folder where it is not there.
+        """Make the folder if it does not exist.
 
         Args:
             folder: None for results_folder().
-            limit_bytes: at most so much is kept.
+            limit_bytes: limit of the kept files, in bytes.
 
         Raises:
             InputError: the folder cannot be made or written to.
         """
         self.folder = results_folder() if folder is None else folder
         self.limit_bytes = limit_bytes
-        program_stamp()  # of the sources as they are now, not as somebody changes them later
+        program_stamp()  # of the sources as they are now, not after a later change
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -139,7 +139,7 @@ class ResultStore:
             raise InputError(f"{FOLDER_ENV}: cannot write to {self.folder}; name another folder")
 
     def get(self, key: str) -> str | None:
-        """The hash of the Recording of a run, its file checked; None where there is none."""
+        """The hash of the Recording of a run, with its file checked; None if there is none."""
         for entry in self._entries(f"{key}."):
             if self._checked(entry) is not None:
                 return entry.hash
@@ -156,7 +156,7 @@ class ResultStore:
             hash_: 64 hex digits; any text is taken.
 
         Returns:
-            Its bytes, checked; None where there is none.
+            Its bytes, checked; None if there is none.
         """
         for entry in self._entries(""):
             if entry.hash == hash_ and (data := self._checked(entry)) is not None:
@@ -164,11 +164,11 @@ class ResultStore:
         return None
 
     def put(self, key: str, recording: Recording) -> str:
-        """Keep a Recording; those that nobody used for the longest time go where the limit is reached.
+        """Keep a Recording; if the limit is reached, the least recently used ones are deleted.
 
         Args:
-            key: of the run that made it.
-            recording: what came out.
+            key: key of the run that made it.
+            recording: the result of the run.
 
         Returns:
             Its content hash.
@@ -184,7 +184,7 @@ class ResultStore:
         return recording.hash
 
     def evict(self) -> None:
-        """Delete what is over the limit, longest unused first, and what a crash left half written."""
+        """Delete files beyond the limit, least recently used first, and unfinished files that a crash left."""
         found = []
         for path in self._paths():
             with contextlib.suppress(OSError):
@@ -205,7 +205,7 @@ class ResultStore:
         return self.folder / f"{key}.{hash_}{SUFFIX}"
 
     def _paths(self) -> list[Path]:
-        """Every Recording's file, also those that are being written."""
+        """Every Recording's file, including files that are being written."""
         try:
             with os.scandir(self.folder) as listed:
                 return [Path(each.path) for each in listed if SUFFIX in each.name]
@@ -221,11 +221,11 @@ class ResultStore:
         return found
 
     def _checked(self, entry: Entry) -> bytes | None:
-        """The bytes of a file, where they are what its name says; else the file is deleted."""
+        """The bytes of a file, if they match its name; otherwise the file is deleted."""
         try:
             data = whole_file.read(entry.path)
             inside = gzip_file.decompress(data)
-            header, _ = content.decode(inside)  # which works out the hash
+            header, _ = content.decode(inside)  # which checks the hash
             is_right = content.hash_of(inside) == entry.hash and key_of_header(header) == entry.key
         except InputError:
             is_right, data = False, b""

@@ -1,4 +1,4 @@
-"""The addresses by which a page asks for runs, hears how they stand, and fetches Recordings."""
+"""Routes with which a page requests runs, queries their status, and fetches Recordings."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def _ask(queue: RunQueue) -> Response:
 
 
 def _file_of(asked: Request) -> dict[str, Any]:
-    """What `mmuviz compare` reads to run the same."""
+    """The document with which `mmuviz compare` runs the same."""
     variants = {} if asked.comparison is None else {"variants": [dict(each) for each in asked.comparison.variants]}
     return {**asked.base.given(), **variants}
 
 
 def _open() -> Response:
-    """A file that somebody opens, as a request for its runs."""
+    """Answer an opened file with a request for its runs."""
     try:
         body = _body()
         text = body.get("text") if isinstance(body, dict) else None
@@ -114,12 +114,12 @@ def _body() -> object:
     """The request's JSON.
 
     Raises:
-        RequestError: it is none.
+        RequestError: it is not JSON.
         RequestEntityTooLarge: it is too long.
     """
     request.max_content_length = MOST_BODY_BYTES
     if request.mimetype != "application/json":
-        # Pages of other sites may send anything else without being asked.
+        # Pages of other sites may send any other type without a preflight request.
         raise RequestError("", "the request must have Content-Type: application/json")
     try:
         return json.loads(request.get_data(cache=False), parse_constant=_refuse, object_pairs_hook=_object)
@@ -129,7 +129,7 @@ def _body() -> object:
         raise RequestError("", "the request ended before it was whole; send it again") from error
     except RecursionError as error:
         raise RequestError("", "the request is nested too deep; give dotted names instead") from error
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError included
         raise RequestError("", f"the request must be JSON in UTF-8: {one_line(str(error))}") from error
 
 
@@ -154,7 +154,7 @@ def _said(status: HTTPStatus, **fields: object) -> Response:
 
 
 def _unavailable(error: Exception) -> Response:
-    """The server cannot take the request now: too many wait, or its disk is full."""
+    """Answer that the server cannot take the request now: too many wait, or its disk is full."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     message = str(error) if isinstance(error, QueueFullError) else f"the server cannot keep what it does: {reason}"
     response = _said(HTTPStatus.SERVICE_UNAVAILABLE, field="", message=one_line(message))

@@ -1,4 +1,4 @@
-"""What visitors may ask for, and the settings that say so."""
+"""Limits of visitors' requests, and the settings for them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ RESULTS_ENV: Final = "MMUVIZ_RESULTS_SIZE"
 
 
 class Limits(NamedTuple):
-    """What visitors may ask for.
+    """Limits of visitors' requests.
 
     Attributes:
-        seconds: of one run, by its estimate.
-        memory_bytes: of one run, by its estimate, and of all that are under way at once.
-        at_once: runs under way, of all visitors.
-        jobs: requests that wait, of all visitors.
-        answer_s: a result that is there within this time is answered at once.
+        seconds: most time of one run, by its estimate.
+        memory_bytes: most memory of one run, by its estimate, and of all concurrent runs together.
+        at_once: most concurrent runs of all visitors.
+        jobs: most waiting requests of all visitors.
+        answer_s: a result that is available within this time is sent with the first answer.
     """
 
     seconds: float = MOST_SECONDS
@@ -40,7 +40,7 @@ def limits_of_settings() -> Limits:
     """Limits from the environment: MMUVIZ_RUN_SECONDS and MMUVIZ_RUN_MEMORY.
 
     Raises:
-        InputError: one of them is no number of seconds, or no size.
+        InputError: one of them is not a number of seconds, or not a size.
     """
     text = os.environ.get(SECONDS_ENV) or str(MOST_SECONDS)
     try:
@@ -53,10 +53,10 @@ def limits_of_settings() -> Limits:
 
 
 def store_of_settings() -> ResultStore:
-    """The store of the environment: MMUVIZ_RESULTS_DIR and MMUVIZ_RESULTS_SIZE.
+    """The store named by the environment: MMUVIZ_RESULTS_DIR and MMUVIZ_RESULTS_SIZE.
 
     Raises:
-        InputError: the folder cannot be written to, or the size is none.
+        InputError: the folder cannot be written to, or the size is not a size.
     """
     return ResultStore(limit_bytes=_size(RESULTS_ENV, LIMIT_BYTES))
 

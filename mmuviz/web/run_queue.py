@@ -1,8 +1,9 @@
-"""Runs what visitors ask for: a few at once for all of them, in all worker processes; the others queue.
+"""Executes visitors' runs: a few at once for all of them, in all worker processes; the others queue.
 
-No process is the master. Each that is asked takes the next run of the shared queue while fewer than Limits.at_once are
-under way anywhere, and goes on until none is left. A run is computed once, however many ask for it, and ends when
-nobody does any more: the engine tells its progress several times a second, and that call may end it.
+No process is the master. A process that receives a request takes the next run of the shared queue while fewer than
+Limits.at_once are running anywhere, and continues until none is left. A run is computed once, for any number of
+requests, and ends when no request for it is left: the engine reports progress several times a second, and that call
+may end it.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from mmuviz.web.run_states import REQUEST_SUFFIX, Job, JobRun, Queue, Run, RunSt
 from mmuviz.web.run_status import JobStatus, status_of, status_of_stored, together
 
 BETWEEN_S: Final = 0.2
-"""How often a run says how far it is, and hears whether anybody wants it."""
+"""Interval at which a run reports its progress and checks whether it is still wanted."""
 LOOK_S: Final = 0.02
-"""How often a short wait looks again."""
+"""Interval at which a short wait checks again."""
 FAILED: Final = "the server failed on this run; the reason is in its log"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -42,16 +43,16 @@ Engine = Callable[..., Recording]
 
 
 class QueueFullError(MmuvizError):
-    """As many jobs wait as may."""
+    """The limit of waiting jobs is reached."""
 
 
 class Answer(NamedTuple):
-    """What became of a request.
+    """Answer to a request.
 
     Attributes:
-        job: its id.
-        status: how it stands.
-        estimate: of what is left to run: both of two runs at once.
+        job: id of the job.
+        status: its status.
+        estimate: estimate for the runs that are left; two runs count as concurrent.
     """
 
     job: str
@@ -60,7 +61,7 @@ class Answer(NamedTuple):
 
 
 class RunQueue:
-    """The runs that visitors ask for; any number of processes may have one on the same folder."""
+    """The runs that visitors request; any number of processes may have one on the same folder."""
 
     def __init__(
         self, store: ResultStore | None = None, limits: Limits | None = None, engine: Engine = run_scenario
@@ -68,12 +69,12 @@ class RunQueue:
         """Start nothing yet: the process that makes the app may not be the one that serves it.
 
         Args:
-            store: where results are kept; None for that of the settings.
+            store: the store of results; None for that of the settings.
             limits: None for those of the settings.
-            engine: makes the Recordings; as mmuviz.engine.run.run().
+            engine: function that makes the Recordings, like mmuviz.engine.run.run().
 
         Raises:
-            InputError: a setting is none, or the folder cannot be written to.
+            InputError: a setting is invalid, or the folder cannot be written to.
         """
         self.store = store_of_settings() if store is None else store
         self.limits = limits_of_settings() if limits is None else limits
@@ -82,16 +83,16 @@ class RunQueue:
         self._shared = SharedQueue(self.store.folder / f"queue-{program_stamp()}")
         self._changed = Condition()
 
-    # For those who ask
+    # For clients
 
     def ask(self, request: Request) -> Answer:
-        """Take a request, and wait a moment for its results.
+        """Accept a request, and wait a moment for its results.
 
         Args:
-            request: what is asked for.
+            request: the request.
 
         Returns:
-            How it stands; with every result that is there already.
+            Its status, with every result that is already available.
 
         Raises:
             RequestError: a run is over a limit.
@@ -118,7 +119,7 @@ class RunQueue:
             for key, cost in zip(keys, costs, strict=True):
                 _enqueue(queue, key, cost, stored[key])
         status = self._wait(name, self.limits.answer_s if estimate.seconds < 2 * self.limits.answer_s else 0.0)
-        if status.state == "done":  # nobody will ask about it
+        if status.state == "done":  # no client will ask about it
             with self._shared.change() as queue:
                 queue.jobs.pop(name, None)
                 self._tidy(queue)
@@ -126,13 +127,13 @@ class RunQueue:
         return Answer(name, status, estimate)
 
     def status(self, name: str) -> JobStatus | None:
-        """How a job stands; asking keeps it alive.
+        """Status of a job; asking keeps it alive.
 
         Args:
-            name: its id; any text is taken.
+            name: its id; any text is accepted.
 
         Returns:
-            None where there is no such job.
+            The status, None if there is no such job.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -144,7 +145,7 @@ class RunQueue:
                 return None
             if not job.cancelled:
                 self._revive(queue, job)
-                # Not at every question: what has not changed is not written.
+                # Rounded to seconds, so that not every query writes the file.
                 job.asked_s = max(job.asked_s, math.floor(time.time()))
             found = status_of(queue, job)
             may_start = self._next(queue) is not None
@@ -153,13 +154,13 @@ class RunQueue:
         return found
 
     def cancel(self, name: str) -> JobStatus | None:
-        """Give a job up; what nobody else waits for ends.
+        """Cancel a job; runs that no other job waits for end.
 
         Args:
-            name: its id; any text is taken.
+            name: its id; any text is accepted.
 
         Returns:
-            How it stands; None where there is no such job.
+            Its status; None if there is no such job.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -176,14 +177,14 @@ class RunQueue:
         while True:
             status = self.status(name)
             left = until - time.monotonic()
-            if status is None:  # only if somebody empties the folder
+            if status is None:  # only if the folder is emptied
                 raise OSError("the queue's folder was emptied")
             if status.state not in ("queued", "running") or left <= 0:
                 return status
             with self._changed:
                 self._changed.wait(min(LOOK_S, left))
 
-    # The requests themselves stand in files beside the queue, which stays small
+    # The requests themselves are in files next to the queue's, which stays small
 
     def _request_path(self, name: str) -> Path:
         return self._shared.folder / f"{name}{REQUEST_SUFFIX}"
@@ -194,7 +195,7 @@ class RunQueue:
         self._request_path(name).write_bytes(orjson.dumps({"scenarios": documents, "focus": focus}))
 
     def _read_request(self, queue: Queue, key: str) -> tuple[Scenario, Focus | None]:
-        """What a run is, from the request of any job that waits for it.
+        """Scenario and Focus of a run, from the request of any job that waits for it.
 
         Raises:
             InputError: none can be read.
@@ -215,17 +216,17 @@ class RunQueue:
         self._forget(queue.tidy(time.time()))
 
     def _revive(self, queue: Queue, job: Job) -> None:
-        """Results that were deleted since are made again for who still asks."""
+        """Queue runs again whose results have been deleted, for jobs that still ask."""
         for each in job.runs:
             run = queue.runs.get(each.key)
             if run is not None and run.state == "done" and not self.store.has(each.key, run.hash):
                 run.state, run.hash, run.share, run.order = "queued", "", 0.0, queue.order
                 queue.order += 1
 
-    # Those who run
+    # For runs
 
     def _next(self, queue: Queue) -> str | None:
-        """The run that may begin now; the first in the line is never overtaken, or a large one would never begin."""
+        """The run that may begin now; the first in the queue is never overtaken, or a large one would never begin."""
         waiting, running = queue.waiting(), queue.running()
         if not waiting or len(running) >= self.limits.at_once:
             return None
@@ -237,7 +238,7 @@ class RunQueue:
         Thread(target=self._work, name="run", daemon=True).start()
 
     def _work(self) -> None:
-        """Run what waits until nothing may begin; whoever is running then goes on with the rest."""
+        """Execute waiting runs until none may begin; processes that are running one then continue with the rest."""
         try:
             while (taken := self._take()) is not None:
                 try:
@@ -262,7 +263,7 @@ class RunQueue:
         return key, owner
 
     def _run(self, key: str) -> None:
-        """Run one, and say what came out."""
+        """Execute one run, and store its result or failure."""
         hash_, message = "", ""
         try:
             hash_ = self.store.get(key) or self._make(key)
@@ -270,7 +271,7 @@ class RunQueue:
             pass
         except MmuvizError as error:
             message = str(error)
-        except Exception:  # noqa: BLE001 - whatever it is, the slot must be free again, and who waits must hear of it
+        except Exception:  # noqa: BLE001 - in any case the slot must be freed, and clients must be told
             _LOG.exception("the run %s failed", key)
             message = FAILED
         with self._shared.change() as queue:
@@ -278,7 +279,7 @@ class RunQueue:
             if run is not None:
                 run.state = "done" if hash_ else "failed" if message else "queued"
                 run.hash, run.message, run.owner, run.share = hash_, message, "", float(bool(hash_))
-            self._tidy(queue)  # abandoned: it goes, unless somebody has asked for it since
+            self._tidy(queue)  # if abandoned: removed, unless it was requested again since
         with self._changed:
             self._changed.notify_all()
 
@@ -303,12 +304,12 @@ class RunQueue:
         recording = self._engine(scenario, focus, progress=told)
         try:
             return self.store.put(key, recording)
-        except InputError as error:  # where results are kept is for the log, not for visitors
+        except InputError as error:  # the results' folder is for the log, not for visitors
             raise OSError(str(error)) from error
 
 
 def _enqueue(queue: Queue, key: str, cost: Cost, stored: str | None) -> None:
-    """Add a run, unless it is there; one that failed is tried again."""
+    """Add a run unless it exists; a failed one is tried again."""
     run = queue.runs.get(key)
     if stored is None and run is not None and run.state in ("queued", "running"):
         return

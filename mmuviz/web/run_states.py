@@ -1,4 +1,4 @@
-"""What all worker processes know of runs and of who waits for them: one JSON file, changed by one at a time."""
+"""State of runs and of jobs that wait for them, shared by all worker processes: one JSON file with a lock."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import Final, Literal, NamedTuple
 import orjson
 
 UNASKED_S: Final = 30.0
-"""A job that nobody asked about for so long is cancelled: its tab was closed."""
+"""Time without a query after which a job is cancelled: its tab was closed."""
 FORGOTTEN_S: Final = 600.0
-"""And so long after the last question it is forgotten."""
+"""Time after the last query after which a job is forgotten."""
 STATE_FILE: Final = "state.json"
 LOCK_FILE: Final = "state.lock"
 REQUEST_SUFFIX: Final = ".request"
 MOST_OVER: Final = 200
-"""Jobs that are over and not yet forgotten."""
+"""Most jobs that are over and not yet forgotten."""
 MOST_DEATHS: Final = 2
-"""A run during which so many processes died is not tried again: it may be what killed them."""
+"""A run during which this many processes died is not tried again: it may be what killed them."""
 DIED: Final = "the server was stopped during this run, more than once; it may need more memory than there is"
 
 RunState = Literal["queued", "running", "done", "failed"]
@@ -34,19 +34,19 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 @dataclass
 class Run:
-    """One computation, whoever waits for it.
+    """One computation, for any number of jobs.
 
     Attributes:
-        state: where it stands.
-        order: place in the order of asking.
-        seconds, memory_bytes, accesses, end_ns: of its estimate; see Cost.
-        owner: who runs it: the process, and which of its runs.
-        began_s: when that began.
-        share: of it that is done, 0 to 1.
-        simulated_ns: its clock.
-        message: why it failed.
-        hash: of the Recording that came out.
-        deaths: processes that died while they ran it.
+        state: its state.
+        order: its place in the order of the requests.
+        seconds, memory_bytes, accesses, end_ns: its estimate; see Cost.
+        owner: the process that runs it, and the number of the run in that process.
+        began_s: time at which that began.
+        share: share that is done, 0 to 1.
+        simulated_ns: its simulated time, ns.
+        message: reason of its failure.
+        hash: hash of its Recording.
+        deaths: number of processes that died while they ran it.
     """
 
     state: RunState
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def left_s(self) -> float:
-        """How long it will go on: by how long it took so far, by its estimate before that says anything."""
+        """Estimated time left, s: from its time so far, or from its estimate while that says nothing."""
         if self.state in ("done", "failed"):
             return 0.0
         if self.state == "running" and self.share > 0.02:
@@ -77,10 +77,10 @@ class JobRun(NamedTuple):
     """One run of a job.
 
     Attributes:
-        key: of the run.
-        label: what tells it from the others of the job.
+        key: key of the run.
+        label: its label among the runs of the job.
         policy: its policy.
-        digest: of its Scenario.
+        digest: digest of its Scenario.
     """
 
     key: str
@@ -91,12 +91,12 @@ class JobRun(NamedTuple):
 
 @dataclass
 class Job:
-    """What somebody waits for.
+    """A request that a client waits for.
 
     Attributes:
-        runs: those of one request, in order.
-        asked_s: when somebody last asked about it.
-        cancelled: why it was cancelled; empty while it was not.
+        runs: the runs of the request, in order.
+        asked_s: time of the last query.
+        cancelled: reason of its cancellation; empty if it is not cancelled.
     """
 
     runs: list[JobRun]
@@ -106,12 +106,12 @@ class Job:
 
 @dataclass
 class Queue:
-    """All of it.
+    """All runs and jobs.
 
     Attributes:
-        runs: by key.
-        jobs: by id.
-        order: of the next run.
+        runs: runs by key.
+        jobs: jobs by id.
+        order: order of the next run.
     """
 
     runs: dict[str, Run] = field(default_factory=dict)
@@ -119,30 +119,30 @@ class Queue:
     order: int = 0
 
     def waiting(self) -> list[tuple[str, Run]]:
-        """Runs that have not begun, in the order in which they will."""
+        """Runs that have not begun, in the order in which they will begin."""
         return sorted(((key, run) for key, run in self.runs.items() if run.state == "queued"), key=lambda x: x[1].order)
 
     def running(self) -> list[Run]:
-        """Runs under way."""
+        """Runs in progress."""
         return [run for run in self.runs.values() if run.state == "running"]
 
     def is_wanted(self, key: str) -> bool:
-        """Whether somebody waits for a run."""
+        """Whether a job waits for a run."""
         return any(not job.cancelled and any(each.key == key for each in job.runs) for job in self.jobs.values())
 
     def is_over(self, job: Job) -> bool:
-        """Whether nothing of a job is left to do."""
+        """Whether a job has no run left to do."""
         states = [self.runs[each.key].state for each in job.runs if each.key in self.runs]
         return "failed" in states or states == ["done"] * len(job.runs)
 
     def tidy(self, now_s: float) -> list[str]:
-        """Cancel the jobs that nobody asks about, and let go of what nobody waits for.
+        """Cancel jobs without queries, forget old jobs, and remove runs that no job waits for.
 
         Args:
             now_s: time.time().
 
         Returns:
-            Ids of the jobs that are forgotten.
+            Ids of the forgotten jobs.
         """
         for job in self.jobs.values():
             if not job.cancelled and now_s - job.asked_s > UNASKED_S and not self.is_over(job):
@@ -154,14 +154,14 @@ class Queue:
         ]
         for name in gone:
             del self.jobs[name]
-        # One that is running ends by itself, once it hears that nobody wants it.
+        # A running one ends by itself, once it finds that no job wants it.
         for key in [key for key, run in self.runs.items() if run.state != "running" and not self.is_wanted(key)]:
             del self.runs[key]
         return gone
 
 
 def queue_of(data: bytes) -> Queue:
-    """Read a queue; one that cannot be read is empty: whoever waits asks again."""
+    """Read a queue; one that cannot be read is empty, as clients will ask again."""
     try:
         found = orjson.loads(data)
         jobs = {
@@ -174,17 +174,17 @@ def queue_of(data: bytes) -> Queue:
 
 
 class SharedQueue:
-    """The queue in a folder, for every process that has it.
+    """The queue in a folder, shared by all processes that use the folder.
 
     Attributes:
-        folder: where it is.
+        folder: the folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; nothing in it is touched, for this process may not be the one that works.
+        """Make the folder; nothing in it is touched, since this process may not be the one that serves.
 
         Args:
-            folder: made where it is not there.
+            folder: made if it does not exist.
         """
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ class SharedQueue:
 
     @contextlib.contextmanager
     def change(self) -> Iterator[Queue]:
-        """The queue, while no other thread or process has it; what is changed of it is kept.
+        """The queue, locked against other threads and processes; changes to it are saved.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -216,18 +216,18 @@ class SharedQueue:
             os.close(lock)
 
     def begin(self, queue: Queue) -> str:
-        """A name for the run that this process begins, for which it holds a lock as long as it lives.
+        """Name the run that this process begins; the process holds a lock for it while it lives.
 
         Args:
-            queue: inside change() only.
+            queue: the queue, inside change() only.
 
         Returns:
             The owner of the run, until end().
         """
-        if self._pid != os.getpid():  # a forked process is another one
+        if self._pid != os.getpid():  # a forked process needs a name of its own
             self._sweep(queue)
             if self._held >= 0:
-                os.close(self._held)  # of the process before, which keeps its own
+                os.close(self._held)  # of the parent process, which keeps its own
             self._name, self._pid, self._under_way = secrets.token_hex(8), os.getpid(), set()
             self._held = os.open(self._lock_of(self._name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -237,11 +237,11 @@ class SharedQueue:
         return owner
 
     def end(self, owner: str) -> None:
-        """The run is over; where the queue could not be told so, somebody begins it anew."""
+        """End a run; if the queue could not be updated, another process begins it anew."""
         self._under_way.discard(owner)
 
     def _sweep(self, queue: Queue) -> None:
-        """Delete what dead processes left behind."""
+        """Delete files that dead processes left."""
         for path in self.folder.glob("*.alive"):
             self._is_alive(path.stem)
         for path in self.folder.glob(f"*{REQUEST_SUFFIX}"):
@@ -253,13 +253,13 @@ class SharedQueue:
         return self.folder / f"{process}.alive"
 
     def _goes_on(self, owner: str) -> bool:
-        """Whether somebody is still at a run."""
+        """Whether a run is still in progress."""
         process = owner.partition(".")[0]
         is_here = process == self._name and self._pid == os.getpid()
         return owner in self._under_way if is_here else self._is_alive(process)
 
     def _is_alive(self, process: str) -> bool:
-        """Whether another process lives: its lock is held."""
+        """Whether another process lives, i.e. holds its lock."""
         try:
             lock = os.open(self._lock_of(process), os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -274,7 +274,7 @@ class SharedQueue:
         return False
 
     def _drop_dead(self, queue: Queue) -> None:
-        """Runs of a process that has died begin anew, in their old order."""
+        """Queue the runs of dead processes again, in their old order."""
         dead = {run.owner for run in queue.running() if not self._goes_on(run.owner)}
         for run in queue.running():
             if run.owner in dead:

@@ -1,4 +1,4 @@
-"""How a request stands, as its page shows it."""
+"""The status of a request, as its page shows it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from mmuviz.studies.side_by_side import AT_ONCE
 from mmuviz.web.run_states import Job, JobRun, JobState, Queue, Run
 
 LEAST_S = 1e-3
-"""A run that is estimated to take no time counts as much, in the share of several."""
+"""Least weight of a run in the share of several, s."""
 
 
 class JobStatus(NamedTuple):
-    """How a request stands.
+    """The status of a request.
 
     Attributes:
-        state: of all its runs together.
-        place: which of the waiting runs is its next one, counted from 1; 0 where one of its runs is under way or over.
-        share: of the work that is done, 0 to 1.
-        eta_s: seconds until it is done.
-        simulated_ns: the clock of the run that is furthest.
+        state: state of all its runs together.
+        place: position of its next run in the queue, counted from 1; 0 if one of its runs is in progress or over.
+        share: share of the work that is done, 0 to 1.
+        eta_s: estimated seconds until it is done.
+        simulated_ns: the largest simulated time of its runs.
         runs: label, policy, digest, hash and url of each; the last two are None until it is done.
-        message: why it failed or was cancelled.
+        message: reason of its failure or cancellation.
     """
 
     state: JobState
@@ -35,7 +35,7 @@ class JobStatus(NamedTuple):
 
 
 def address_of(hash_: str) -> str:
-    """Where a browser fetches a Recording."""
+    """Address of a Recording for browsers."""
     return f"/api/recording/{hash_}.bin"
 
 
@@ -45,21 +45,21 @@ def _listed(each: JobRun, hash_: str | None) -> dict[str, Any]:
 
 
 def status_of_stored(job: Job, hashes: dict[str, str | None]) -> JobStatus:
-    """How a job stands whose results were all there.
+    """Status of a job whose results were all available.
 
     Args:
-        job: what was asked for.
+        job: the job.
         hashes: key of a run -> content hash of its Recording.
     """
     return JobStatus("done", 0, 1.0, 0.0, 0, [_listed(each, hashes[each.key]) for each in job.runs], "")
 
 
 def status_of(queue: Queue, job: Job) -> JobStatus:
-    """How a job stands.
+    """Status of a job.
 
     Args:
-        queue: in which its runs are.
-        job: one of the queue.
+        queue: the queue that has its runs.
+        job: a job of the queue.
     """
     state = _state(queue, job)
     known = [] if state == "cancelled" else [each for each in job.runs if each.key in queue.runs]
@@ -91,23 +91,23 @@ def _state(queue: Queue, job: Job) -> JobState:
 
 
 def _ahead(queue: Queue, runs: list[Run]) -> list[Run]:
-    """Runs that begin before the first of these does, and those under way."""
+    """Runs that begin before the first of these, and runs in progress."""
     first = min((each.order for each in runs if each.state == "queued"), default=0)
     return [*queue.running(), *(each for _, each in queue.waiting() if each.order < first)]
 
 
 def _left_s(runs: list[Run], ahead: list[Run]) -> float:
-    """Seconds until all these are over: not before the longest, and those ahead share the same places."""
+    """Seconds until all these are over: at least the longest, and those ahead share the same slots."""
     left = [each.left_s for each in runs]
     return max([*left, sum(left + [each.left_s for each in ahead]) / AT_ONCE])
 
 
 def together(costs: list[Cost], at_once: int) -> Cost:
-    """What several runs take side by side.
+    """Estimate for several concurrent runs.
 
     Args:
-        costs: of each; none is nothing.
-        at_once: how many at the same time.
+        costs: estimate of each run; may be empty.
+        at_once: number of concurrent runs.
     """
     largest = sorted((each.memory_bytes for each in costs), reverse=True)[:at_once]
     seconds = [each.seconds for each in costs]

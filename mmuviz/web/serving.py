@@ -28,12 +28,12 @@ MAX_WORKERS = 2
 KEEPALIVE_S = 65
 GRACEFUL_STOP_S = 5
 READY_TIMEOUT_S = 30.0
-# A class that opens the page at once: a hundred browsers with six connections each.
+# A school class that opens the page at once: a hundred browsers with six connections each.
 BACKLOG = 1024
-# A thread waits so long for the next piece of a request, and for a client to take the next piece of an answer.
+# Times that a thread waits for the next part of a request, and for a client to accept the next part of an answer.
 REQUEST_S = 10
 ANSWER_S = 20
-# A browser opens connections in advance; the system keeps them so long, and no thread waits for their first byte.
+# A browser opens connections in advance; the system keeps them this long, and no thread waits for their first byte.
 SILENT_S = 30
 
 
@@ -52,14 +52,14 @@ def serve(host: str, port: int) -> int:
         The exit status of the server.
 
     Raises:
-        CannotListenError: when the address is not this machine's, is taken, or may not be used.
+        CannotListenError: the address is not this machine's, is taken, or may not be used.
     """
-    # The port first: whoever asked for a taken one need not wait for the app to hear of it.
+    # The port first: with a taken port, nobody needs to wait for the app to be told so.
     listener = listen(host, port)
     url = url_of(listener)
     workers = min(MAX_WORKERS, os.cpu_count() or 1)
     if not any(cache_folder().rglob("*.nbi")):
-        # Who waits should know why.
+        # Say why it takes time.
         print("Compiling the simulation, once, for a minute or two", file=sys.stderr, flush=True)  # noqa: T201 - as above
     load_engine()
     try:
@@ -80,7 +80,7 @@ def listen(host: str, port: int) -> socket.socket:
         The bound socket, not yet listening.
 
     Raises:
-        CannotListenError: when the address is not this machine's, is taken, or may not be used.
+        CannotListenError: the address is not this machine's, is taken, or may not be used.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -102,10 +102,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _limit_waiting(listener: socket.socket) -> None:
-    """Have the system end what waits too long; connections have these settings from the socket that accepts them."""
+    """Let the system end connections that wait too long; they inherit these settings from the accepting socket."""
     for name, seconds in ((socket.SO_RCVTIMEO, REQUEST_S), (socket.SO_SNDTIMEO, ANSWER_S)):
         listener.setsockopt(socket.SOL_SOCKET, name, struct.pack("ll", seconds, 0))
-    if hasattr(socket, "TCP_DEFER_ACCEPT"):  # Linux alone has it
+    if hasattr(socket, "TCP_DEFER_ACCEPT"):  # Linux only
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_S)
 
 
@@ -131,13 +131,13 @@ def _unknown_host(host: str) -> str:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Say where a browser on this machine finds what listens there.
+    """Address at which a browser on this machine reaches a socket.
 
     Args:
         listener: a bound TCP socket.
 
     Returns:
-        The address, with the loopback address in place of "every address".
+        The address, with the loopback address instead of "every address".
     """
     host, port = listener.getsockname()[:2]
     if listener.family == socket.AF_INET6:
@@ -148,7 +148,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Keep gunicorn's log short: a client that was waited for long enough is no traceback.
+    """Filter gunicorn's log: a client that was waited for long enough needs no traceback.
 
     Args:
         record: a line of the log.
@@ -163,14 +163,14 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """A worker that can always be stopped at once."""
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - gunicorn's signature
-        """Leave on Ctrl-C, without a word.
+        """Exit on Ctrl-C, without a message.
 
         gunicorn's own handler waits for a lock of the thread pool, which the code that the signal interrupted may hold:
         then the worker hangs until it is killed.
 
         Args:
             sig: SIGINT or SIGQUIT.
-            frame: what was interrupted.
+            frame: the interrupted frame.
         """
         os._exit(0)
 
@@ -186,7 +186,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         super().__init__()
 
     def load_config(self) -> None:
-        """Hand gunicorn its settings; nothing is read from files or from the environment."""
+        """Give gunicorn its settings; nothing is read from files or from the environment."""
         settings = {
             "bind": f"fd://{self.listener.detach()}",
             "workers": self.workers,
@@ -196,9 +196,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "graceful_timeout": GRACEFUL_STOP_S,
             "loglevel": "warning",
             "proc_name": "mmuviz",
-            # It would be one file in the home folder for all servers of a user.
+            # It would be one file in the home folder for all of a user's servers.
             "control_socket_disable": True,
-            # A client's header SCRIPT_NAME is no word of a proxy's.
+            # A client's header SCRIPT_NAME does not come from a proxy.
             "forwarder_headers": "",
             "post_worker_init": self.on_worker,
         }
@@ -216,13 +216,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 
 def _announce_last(worker: Any, workers: int, url: str) -> None:  # noqa: ANN401 - gunicorn ships no types
-    # The last of the first: a worker that is still starting would not hear a signal to stop.
+    # Only the last of the first workers announces: one that is still starting would not get a signal to stop.
     if worker.age == workers:
         threading.Thread(target=_announce, args=(url,), daemon=True).start()
 
 
 def _announce(url: str) -> None:
-    """Print the address once the server answers there, not merely once it has started."""
+    """Print the address once the server answers there, not just when it has started."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         if _answers(url):
@@ -233,7 +233,7 @@ def _announce(url: str) -> None:
 
 def _answers(url: str) -> bool:
     host = url.removeprefix("http://").removesuffix("/")
-    # Straight to the socket: a proxy of the environment has no part in this.
+    # Directly to the socket: a proxy from the environment must not be used.
     connection = http.client.HTTPConnection(host, timeout=READY_TIMEOUT_S)
     try:
         connection.request("GET", "/healthz")
