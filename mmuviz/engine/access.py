@@ -157,7 +157,7 @@ def hits_anywhere(lookahead: Lookahead, access: Access) -> bool:
 @jit_inline_llvm
 def lookahead_allowed(state: MmuState, clock: Clock) -> bool:
     """Whether any vCPU may look ahead: not while an ioctl waits for mmu_lock, nor with rings: a full one stops all."""
-    return bool(state.conf[mmu.CONF_RING] == 0 and clock.regs[layout.VMM_WAITS] == 0)
+    return bool(state.conf[mmu.CONF_RING] == 0 and clock.regs[layout.THREAD_WAITS] == 0)
 
 
 @jit_inline_llvm

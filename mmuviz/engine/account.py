@@ -1,10 +1,15 @@
 """Sums of stalls, faults and accesses: by vCPU, by cause, over time and by length.
 
-From a write fault to the histogram: run_guests() in engine/vcpu.py finds that an access does not hit. handle_fault()
-in engine/fault_cost.py runs page_fault() and prices its work. It charges each cause separately, and then the whole
-fault once more; both are added to `Clock.hist` here, which engine/recording_of.py writes to the Recording as
-`stalls.hist`. Code that runs many faults at once (lookahead_fixes.py, batched_map_4k.py, repeated_turns.py) adds to it
-directly.
+From a write fault to the histogram: access_step() in engine/vcpu.py finds that an access does not hit, and acquires
+mmu_lock where the fault needs it. fault() in engine/slow_fault.py then runs handle_fault() in engine/fault_cost.py:
+page_fault() changes the tables and counts its work (mmu/work.py), and each entry counted is multiplied by its price in
+`Clock.price`, which fault_costs() in engine/cost_table.py made of the ledger's instructions and of the host. Each cause
+is charged by charge(), the whole fault by count_fault(); both add to `Clock.hist`, which engine/recording_of.py writes
+to the Recording as `stalls.hist`.
+
+A fault that another vCPU handled meanwhile is priced by spurious_fault() without page_fault(). Code that runs many
+faults at once adds to the histogram directly: lookahead_fixes.py and alike_fixes.py, where fast_page_fault() fixes
+pages of a vCPU's own, batched_map_4k.py and repeated_turns.py, where each fault maps one 4K page.
 """
 
 from __future__ import annotations
@@ -157,7 +162,7 @@ def charge(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> Non
 
 
 @jit
-def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int, gfn: int) -> None:
+def charge_out_of_line(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int, gfn: int) -> None:
     """charge() of a stall that is not a fault, for callers in which inlining does not pay."""
     charge(clock, vcpu, cause, time, stall_ps)
     if stall_ps > 0:
@@ -167,7 +172,7 @@ def charge_rarely(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int,
 
 
 @jit_inline_llvm
-def note_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> None:
+def count_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> None:
     """Count a fault by its path, and add its whole length to the histogram's row CAUSES, which is of no cause."""
     clock.series[bin_of(clock, time), FAULTS + path] += 1
     clock.faults[vcpu, path] += 1

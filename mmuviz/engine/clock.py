@@ -100,32 +100,57 @@ SUB_BITS: Final = 3
 
 # Entries of `Clock.regs`.
 HEAP_SIZE: Final = 0
+"""vCPUs in `Clock.heap`."""
 BIN_SHIFT: Final = 1
+"""A bin is 2 ** BIN_SHIFT ps wide."""
 EXCLUSIVE: Final = 2
+"""1 where each vCPU accesses a part of memory of its own."""
 FAULT_ZAPS: Final = 3
+"""1 where a write fault zaps the huge page instead of splitting it."""
 CORES: Final = 4
+"""Cores of the host."""
 RUNNING_VCPUS: Final = 5
+"""vCPUs that have not finished their streams."""
 LINE_FREE: Final = 6
+"""Time at which mmu_lock's cache line can leave the core that has it."""
 LINE_OWNER: Final = 7
+"""That core, -1 for none."""
 TLBI_FREE: Final = 8
+"""Time at which the machine has done all broadcast TLBIs requested so far (arm64)."""
 FREE_AT: Final = 9
+"""Time at which the last writer releases mmu_lock, FOREVER while the ioctl thread holds it for write."""
 READERS_END: Final = 10
-PENDING: Final = 11
+"""Time at which the last of the vCPUs that hold it for read releases it."""
+WRITER_PENDING: Final = 11
+"""1 while a waiter has been granted mmu_lock for write and does not hold it yet."""
 QUEUE_HEAD: Final = 12
+"""Place in `Clock.queue` of the first waiter."""
 QUEUE_COUNT: Final = 13
+"""Waiters in `Clock.queue`."""
 READERS_GRANTED: Final = 14
-VMM_GRANT: Final = 15
-VMM_READS: Final = 16
+"""vCPUs that have been granted mmu_lock for read and do not hold it yet."""
+THREAD_GRANTED_AT: Final = 15
+"""Time at which the ioctl thread gets mmu_lock that it waits for, FOREVER while that is unknown."""
+THREAD_READS: Final = 16
+"""1 while the ioctl thread holds mmu_lock for read."""
 WRITE_LOCKS: Final = 17
+"""1 where faults take mmu_lock for write."""
 RETIRED_ALL: Final = 18
+"""Accesses of all vCPUs that retired."""
 SHARED_UNTIL: Final = 19
-VMM_WAITS: Final = 20
+"""Time up to which the last vCPU shares its core with dirty_log_perf_test's main thread."""
+THREAD_WAITS: Final = 20
+"""1 while the ioctl thread waits for mmu_lock."""
 BIG_LOCK_HELD: Final = 21
+"""1 while the ioctl thread holds userspace's big lock."""
 BIG_LOCK_FREE: Final = 22
+"""Time at which that lock is free again for the next exit to userspace."""
 LEAF_SHIFT: Final = 23
+"""log2 of the pages of the largest leaf that backs memory."""
 ONE_BY_ONE: Final = 24
 """No lookahead: slow, for the law that compares both."""
 TOP_COUNT: Final = 25
+"""Rows of `Clock.top` in use."""
 TURN_LINE_FREE: Final = 26
 """LINE_FREE when the last turn began; the next entry is LINE_OWNER then: see `Clock.turn`."""
 TURN_LINE_OWNER: Final = 27
@@ -249,7 +274,7 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
     regs[BIN_SHIFT] = bin_shift
     regs[CORES] = cores
     regs[LINE_OWNER] = -1
-    regs[VMM_GRANT] = FOREVER
+    regs[THREAD_GRANTED_AT] = FOREVER
     zero = np.zeros(vcpus, dtype=np.int64)
     return Clock(
         now=zero.copy(),

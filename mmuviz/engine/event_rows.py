@@ -17,11 +17,11 @@ from mmuviz.core.pages import (
     SHIFT_2M,
 )
 from mmuviz.mmu.events import (
+    DETAIL_SHIFT,
     DIRTY_LOG,
     FAST,
     FAULT,
     KIND_MASK,
-    KIND_SHIFT,
     LEVEL_SHIFT,
     NEW_SHIFT,
     OLD_SHIFT,
@@ -130,7 +130,7 @@ def event_columns(rows: I64, start_ps: int, end_ps: int, *, tracepoints: bool) -
     code = rows[:, LOG_CODE]
     kind = code & KIND_MASK
     fault = (kind == FAULT) | (kind == FAST)
-    detail = (code >> KIND_SHIFT) & 255
+    detail = (code >> DETAIL_SHIFT) & 255
     traced = (code & UNTRACED == 0) & (tracepoints | fault)
     return {
         "time_ps": rows[:, LOG_STAMP],

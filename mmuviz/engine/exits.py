@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmuviz.core.jit import jit, jit_inline_llvm
 from mmuviz.engine import clock as layout
 from mmuviz.engine.access import access_ps, kind_of
-from mmuviz.engine.account import bin_of, charge_rarely
+from mmuviz.engine.account import bin_of, charge_out_of_line
 from mmuviz.engine.clock import Clock, drop_first
 from mmuviz.engine.fault_cost import Access, exits_now, on_core_ps, tell_example
 from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice
@@ -33,7 +33,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
         clock.slow_write_ps[vcpu] += extra
         return time + access_ps(clock, vcpu, kind_of(state, access.gfn, access.write)) + extra, 1
     took = on_core_ps(clock, vcpu, exits_now(state.work, clock.price) - before)
-    charge_rarely(clock, vcpu, layout.PML, time, took, access.gfn)
+    charge_out_of_line(clock, vcpu, layout.PML, time, took, access.gfn)
     clock.series[bin_of(clock, time), layout.PML_FULLS] += 1
     tell_example(state, PML_FULL, vcpu, time, took)
     clock.in_kernel_until[vcpu] = time + took
@@ -49,7 +49,7 @@ def empty_pml(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = time, vcpu
     flush_pml_buffer(state, vcpu)
     took = on_core_ps(clock, vcpu, exits_now(state.work, clock.price) - before)
-    charge_rarely(clock, vcpu, layout.PML, time, took, 0)
+    charge_out_of_line(clock, vcpu, layout.PML, time, took, 0)
     return time + took
 
 
@@ -60,7 +60,7 @@ def pay_pending_kick(state: MmuState, clock: Clock, vcpu: int, time: int, gfn: i
     Each kick was an exit, and the first one emptied its PML buffer.
     """
     owed, time = clock.pending_kick_ps[vcpu], empty_pml(state, clock, vcpu, time)
-    charge_rarely(clock, vcpu, layout.FLUSH, time, owed, gfn)
+    charge_out_of_line(clock, vcpu, layout.FLUSH, time, owed, gfn)
     clock.pending_kick_ps[vcpu] = 0
     return int(time + owed)
 
@@ -81,8 +81,8 @@ def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
     regs, took = clock.regs, on_core_ps(clock, vcpu, clock.price[layout.USERSPACE])
     begin = max(asked, regs[layout.BIG_LOCK_FREE])
     regs[layout.BIG_LOCK_FREE] = begin + took
-    charge_rarely(clock, vcpu, layout.USERSPACE_LOCK, asked, begin - asked, 0)
-    charge_rarely(clock, vcpu, layout.EXIT, begin, took, 0)
+    charge_out_of_line(clock, vcpu, layout.USERSPACE_LOCK, asked, begin - asked, 0)
+    charge_out_of_line(clock, vcpu, layout.EXIT, begin, took, 0)
     clock.series[bin_of(clock, asked), layout.USERSPACE_EXITS] += 1
     clock.in_kernel_until[vcpu] = begin + took
     clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, program.EXIT_PERIOD]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
 from mmuviz.engine import clock as layout
-from mmuviz.engine.account import add_stretch, bin_of, charge, is_top, note_fault, note_length, note_top
+from mmuviz.engine.account import add_stretch, bin_of, charge, count_fault, is_top, note_length, note_top
 from mmuviz.engine.clock import SPEED_SHIFT, Clock
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
@@ -186,7 +186,7 @@ def handle_fault(
     flushed = flushed_ps(clock, vcpu, flushes, flushes_after, at + handling)
     path = path_of(access, ended)
     charge(clock, vcpu, layout.ALLOC, begin, host)
-    charge_exit(clock, vcpu, begin + host, before - host, at, handling)
+    charge_exit_and_fault(clock, vcpu, begin + host, before - host, at, handling)
     charge(clock, vcpu, layout.LOCK_WAIT, begin + before, wait)
     charge(clock, vcpu, layout.SPLIT, at + handling, change)
     charge(clock, vcpu, layout.ALLOC, at + handling + change, alloc)
@@ -196,9 +196,9 @@ def handle_fault(
     clock.series[index, layout.ZAPS] += state.stat[mmu.STAT_ZAPS] - zaps
     clock.series[index, layout.FLUSHES] += flushes_after.all - flushes.all
     took = handling + change + alloc + flushed
-    note_fault(clock, vcpu, path, begin, before + wait + took)
+    count_fault(clock, vcpu, path, begin, before + wait + took)
     cause = cause_of(before - host + handling, wait, change, host + alloc, flushed)
-    note_whole_fault(state, clock, vcpu, access, Whole(path, cause, begin, before + wait + took, examples))
+    keep_long_and_exemplary(state, clock, vcpu, access, Whole(path, cause, begin, before + wait + took, examples))
     return took
 
 
@@ -243,7 +243,7 @@ def host_memory_ps(state: MmuState, clock: Clock, vcpu: int, gfn: int, write: in
 
 
 @jit_inline_llvm
-def charge_exit(clock: Clock, vcpu: int, begin: int, before: int, at: int, handling: int) -> None:
+def charge_exit_and_fault(clock: Clock, vcpu: int, begin: int, before: int, at: int, handling: int) -> None:
     """Charge one stall in two parts: before the request for mmu_lock, and after it is acquired."""
     clock.stall[vcpu, layout.EXIT] += before + handling
     note_length(clock, layout.EXIT, before + handling, 1)
@@ -292,7 +292,7 @@ class Whole(NamedTuple):
 
 
 @jit_inline_llvm
-def note_whole_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, whole: Whole) -> None:
+def keep_long_and_exemplary(state: MmuState, clock: Clock, vcpu: int, access: Access, whole: Whole) -> None:
     """Keep a fault among the longest stalls and among the examples, if it qualifies."""
     note_long_fault(clock, vcpu, access.gfn, whole)
     note_exemplary_fault(state, vcpu, access, whole)

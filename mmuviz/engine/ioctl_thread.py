@@ -114,7 +114,7 @@ def acquire(clock: Clock, at: I64) -> int:
         return 1
     is_open = open_to_readers(clock, time) if reads else open_to_writers(clock, time)
     if clock.regs[layout.RUNNING_VCPUS] != 0 and not is_open:
-        clock.regs[layout.VMM_WAITS] = 1
+        clock.regs[layout.THREAD_WAITS] = 1
         enqueue(clock, clock.now.shape[0], reads)
         grant_next(clock)
         return 0
@@ -126,9 +126,9 @@ def acquire(clock: Clock, at: I64) -> int:
 def hold(clock: Clock, at: I64) -> None:
     """Give mmu_lock to the thread from now on."""
     if at[WANTED] == READS:
-        clock.regs[layout.VMM_READS] = 1
+        clock.regs[layout.THREAD_READS] = 1
     else:
-        clock.regs[layout.PENDING] = 0
+        clock.regs[layout.WRITER_PENDING] = 0
         clock.regs[layout.FREE_AT] = FOREVER
     at[HELD], at[SINCE] = at[WANTED], at[TIME]
 
@@ -142,7 +142,7 @@ def release(clock: Clock, at: I64) -> None:
     took = time - at[SINCE]
     at[LONGEST_HOLD] = max(at[LONGEST_HOLD], took)
     if at[HELD] == READS:
-        regs[layout.VMM_READS] = 0
+        regs[layout.THREAD_READS] = 0
         regs[layout.READERS_END] = max(regs[layout.READERS_END], time)
     else:
         regs[layout.FREE_AT] = time
@@ -245,7 +245,7 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
                 break
         # Nothing is recorded after the guest's last moment.
         over = regs[layout.RUNNING_VCPUS] == 0 and (reaps != 0 or until == LAST_TIME)
-        if stop > until or over or regs[layout.VMM_GRANT] != FOREVER:
+        if stop > until or over or regs[layout.THREAD_GRANTED_AT] != FOREVER:
             return TIME_CAME
         if not looks_itself(guests, clock, buffer, stop):
             return STOP

@@ -50,14 +50,14 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
 def open_to_readers(clock: Clock, time: int) -> bool:
     """Whether a reader gets the lock at once."""
     at = clock.regs
-    return bool(at[layout.FREE_AT] <= time and at[layout.PENDING] == 0 and at[layout.QUEUE_COUNT] == 0)
+    return bool(at[layout.FREE_AT] <= time and at[layout.WRITER_PENDING] == 0 and at[layout.QUEUE_COUNT] == 0)
 
 
 @jit_inline_llvm
 def open_to_writers(clock: Clock, time: int) -> bool:
     """Whether a writer gets the lock at once."""
     at = clock.regs
-    readers = at[layout.READERS_GRANTED] != 0 or at[layout.VMM_READS] != 0 or at[layout.READERS_END] > time
+    readers = at[layout.READERS_GRANTED] != 0 or at[layout.THREAD_READS] != 0 or at[layout.READERS_END] > time
     return open_to_readers(clock, time) and not readers
 
 
@@ -74,7 +74,7 @@ def enqueue(clock: Clock, who: int, reads: int) -> None:
 def grant(clock: Clock, who: int, time: int) -> None:
     """Give a waiter the lock from a time on."""
     if who == clock.now.shape[0]:
-        clock.regs[layout.VMM_GRANT] = time
+        clock.regs[layout.THREAD_GRANTED_AT] = time
         return
     clock.now[who] = max(time, clock.asked[who])
     clock.phase[who] = layout.GRANTED
@@ -85,18 +85,18 @@ def grant(clock: Clock, who: int, time: int) -> None:
 def grant_next(clock: Clock) -> None:
     """Grant the lock to the first waiters, if their time is known: to one writer, or to successive readers."""
     at = clock.regs
-    while at[layout.QUEUE_COUNT] > 0 and at[layout.PENDING] == 0 and at[layout.FREE_AT] < FOREVER:
+    while at[layout.QUEUE_COUNT] > 0 and at[layout.WRITER_PENDING] == 0 and at[layout.FREE_AT] < FOREVER:
         who = clock.queue[at[layout.QUEUE_HEAD]]
         if clock.reads[who]:
             if who < clock.now.shape[0]:
                 at[layout.READERS_GRANTED] += 1
             else:
-                at[layout.VMM_READS] = 1
+                at[layout.THREAD_READS] = 1
             grant(clock, who, at[layout.FREE_AT])
         else:
-            if at[layout.READERS_GRANTED] > 0 or at[layout.VMM_READS] != 0:
+            if at[layout.READERS_GRANTED] > 0 or at[layout.THREAD_READS] != 0:
                 return
-            at[layout.PENDING] = 1
+            at[layout.WRITER_PENDING] = 1
             free = max(at[layout.FREE_AT], at[layout.READERS_END])
             asked = clock.asked[who] if who < clock.now.shape[0] else free
             grant(clock, who, max(free, asked) + handoff_ps(clock))
@@ -107,7 +107,7 @@ def grant_next(clock: Clock) -> None:
 @jit_inline_llvm
 def hold_for_write(clock: Clock, time: int, hold_ps: int) -> None:
     """Let a writer hold the lock for a time from `time` on; then grant it to the next waiter."""
-    clock.regs[layout.PENDING] = 0
+    clock.regs[layout.WRITER_PENDING] = 0
     clock.regs[layout.FREE_AT] = time + hold_ps
     grant_next(clock)
 

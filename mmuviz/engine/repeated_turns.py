@@ -102,7 +102,7 @@ def turn_ps(clock: Clock, leader: int) -> int:
 
 
 @jit
-def pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int) -> int:
+def backed_pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int) -> int:
     """Number of pages from a gfn on, in one 4K table, with these leaf bits and a host page."""
     at = gfn - state.conf[mmu.CONF_LINEAR]
     if state.l3[at >> SHIFT_1G] & mmu.TABLE == 0 or state.l2[at >> SHIFT_2M] & mmu.TABLE == 0:
@@ -148,7 +148,7 @@ def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: 
         first, behind = max(low, part.base), min(high, part.end)
         if not first <= gfn < behind:
             return 0
-        turns = min(turns, pages_alike(state, part, gfn, min(turns, behind - gfn), word))
+        turns = min(turns, backed_pages_alike(state, part, gfn, min(turns, behind - gfn), word))
         focused = gfn < state.conf[mmu.CONF_FOCUS_END] and state.conf[mmu.CONF_FOCUS_FIRST] < gfn + turns
         if focused and state.conf[mmu.CONF_LOG] != mmu.LOG_NOTHING:
             return 0

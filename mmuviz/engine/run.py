@@ -4,10 +4,12 @@ The path of a run; `mmuviz run` reads its Scenario with studies/scenario_files.p
 
 1. session_of() makes the VM (mmu/vm.py), its clock, its guest, the thread that calls ioctls, and the recorder.
 2. The driver's drive() (engine/drivers/) calls the guest's passes (engine/guest.py) and the ioctls
-(engine/timed_ioctls.py). Both let time pass through engine/timed_machine.py; compiled code from there on is
-run_vcpus_until() in engine/ioctl_thread.py, and in it run_guests() in engine/vcpu.py.
-3. The recorder takes a frame of the tables at the end of each bin of time; engine/recording_of.py makes a Recording
-of the frames and of the clock's sums.
+(engine/timed_ioctls.py). Both let time pass through engine/timed_machine.py, and from there in compiled code of
+engine/ioctl_thread.py: run_vcpus_until() while no ioctl walks, walk_in_time() while one does. Both run the vCPUs by
+run_guests() in engine/vcpu.py. The driver listed_ops replays its operations one by one instead (engine/timed_vm.py).
+3. At the end of each bin of time a frame of the tables is taken, mostly by compiled code (engine/frame_buffer.py),
+which the recorder collects; engine/recording_of.py makes a Recording of the frames and of the clock's sums.
+4. Recording.save() (recording/recording.py) writes the file.
 
 The order inside a step:
 
@@ -17,8 +19,8 @@ The order inside a step:
    its next access while no lookahead is allowed or its PML buffer is not empty, as an IPI empties it.
 3. Lookahead: a vCPU may execute hits (accesses that need no exit) ahead of the others up to the ioctl
    thread's next event, where no other vCPU can observe them: inside its private range, or anywhere once no
-   fault can change the leaf of another page any more. Writes hit through writable leaves, on which no vCPU
-   faults, so they do so anywhere, unless a fault elsewhere may flush TLBs. Faults that
+   fault can change the leaf of another page any more. A write hits through a writable leaf, on which no vCPU
+   faults, so a write may run ahead anywhere, unless a fault elsewhere may flush TLBs. Faults that
    fast_page_fault() fixes, and writes that set a dirty bit, take no lock; inside the private range they are
    executed ahead as well, except while a TLB flush may come, which reaches only vCPUs in the guest.
 4. Every other fault is one event: VM exit; acquire mmu_lock, queueing if it is contended; change the tables

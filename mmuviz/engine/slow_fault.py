@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from mmuviz.core.jit import jit, jit_inline_llvm, jit_inline_source
 from mmuviz.engine import clock as layout
-from mmuviz.engine.account import charge, note_fault
+from mmuviz.engine.account import charge, count_fault
 from mmuviz.engine.clock import Clock, drop_first
 from mmuviz.engine.fault_cost import (
     Access,
     Whole,
     cause_of,
-    charge_exit,
+    charge_exit_and_fault,
     handle_fault,
     host_memory_ps,
-    note_whole_fault,
+    keep_long_and_exemplary,
     on_core_ps,
     take_host_ps,
 )
@@ -59,11 +59,11 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     note_example(state, SPURIOUS, 0, access.word, access.word, access.gfn)
     host = take_host_ps(clock, vcpu)
     charge(clock, vcpu, layout.ALLOC, begin, host)
-    charge_exit(clock, vcpu, begin + host, asked - begin - host, now, took)
+    charge_exit_and_fault(clock, vcpu, begin + host, asked - begin - host, now, took)
     charge(clock, vcpu, layout.LOCK_WAIT, asked, now - asked)
-    note_fault(clock, vcpu, layout.SPURIOUS_FAULT, begin, now + took - begin)
+    count_fault(clock, vcpu, layout.SPURIOUS_FAULT, begin, now + took - begin)
     cause = cause_of(asked - begin - host + took, now - asked, 0, host, 0)
-    note_whole_fault(
+    keep_long_and_exemplary(
         state, clock, vcpu, access, Whole(layout.SPURIOUS_FAULT, cause, begin, now + took - begin, examples)
     )
     release_after_fault(clock, vcpu, now, took)

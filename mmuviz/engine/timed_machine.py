@@ -10,7 +10,7 @@ import numpy as np
 from mmuviz.core.jit import jit
 from mmuviz.engine import clock as layout
 from mmuviz.engine import ioctl_thread as thread_layout
-from mmuviz.engine.account import charge_rarely, spread
+from mmuviz.engine.account import charge_out_of_line, spread
 from mmuviz.engine.clock import FOREVER, Clock, push
 from mmuviz.engine.cost_table import CostTable
 from mmuviz.engine.frame_buffer import next_stop, no_buffer
@@ -69,7 +69,7 @@ def start_all(clock: Clock, time: int) -> None:
 def resume_after_ring_full(clock: Clock, vcpu: int, time: int) -> None:
     """Resume a vCPU whose ring was full; the time since then is its stall."""
     enters = time + clock.price[layout.ENTER]
-    charge_rarely(clock, vcpu, layout.RING, clock.now[vcpu], enters - clock.now[vcpu], 0)
+    charge_out_of_line(clock, vcpu, layout.RING, clock.now[vcpu], enters - clock.now[vcpu], 0)
     clock.now[vcpu] = clock.in_kernel_until[vcpu] = enters
     clock.phase[vcpu] = layout.RUNNING
     push(clock.heap, clock.now, clock.regs, vcpu)
@@ -281,7 +281,7 @@ class TimedMachine:
         clock.phase[:] = layout.FINISHED
         for entry in (layout.HEAP_SIZE, layout.RUNNING_VCPUS, layout.QUEUE_COUNT, layout.READERS_GRANTED):
             regs[entry] = 0
-        regs[layout.PENDING] = 0
+        regs[layout.WRITER_PENDING] = 0
         regs[[layout.FREE_AT, layout.READERS_END]] = np.minimum(regs[[layout.FREE_AT, layout.READERS_END]], self.time)
 
     # mmu_lock
@@ -297,11 +297,11 @@ class TimedMachine:
 
     def _wait_for_lock(self) -> None:
         asked, regs = self.time, self.clock.regs
-        while regs[layout.VMM_GRANT] == FOREVER:
+        while regs[layout.THREAD_GRANTED_AT] == FOREVER:
             self.run_until(LAST)
-        self.time = max(asked, int(regs[layout.VMM_GRANT]))
-        regs[layout.VMM_GRANT] = FOREVER
-        regs[layout.VMM_WAITS] = 0
+        self.time = max(asked, int(regs[layout.THREAD_GRANTED_AT]))
+        regs[layout.THREAD_GRANTED_AT] = FOREVER
+        regs[layout.THREAD_WAITS] = 0
         self.run_until(self.time)
         self.mark()
         self.waited(self.time - asked)

@@ -109,7 +109,7 @@ def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> S
     Returns:
         The slice after it.
     """
-    stop = min(until, clock.regs[layout.VMM_GRANT])
+    stop = min(until, clock.regs[layout.THREAD_GRANTED_AT])
     others = min(next_of_others(clock), stop)
     if turn.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
         if turn.time != turn.dequeued_at and turn.time >= others:
@@ -155,10 +155,10 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
     batches = can_batch_map_4k(state, clock)
     while clock.regs[layout.HEAP_SIZE] > 0:
         if batches:
-            batch_map_4k_faults(state, clock, min(until, clock.regs[layout.VMM_GRANT]))
+            batch_map_4k_faults(state, clock, min(until, clock.regs[layout.THREAD_GRANTED_AT]))
         vcpu = clock.heap[0]
         began = clock.now[vcpu]
-        if began >= min(until, clock.regs[layout.VMM_GRANT]):
+        if began >= min(until, clock.regs[layout.THREAD_GRANTED_AT]):
             return REACHED
         if log_is_low(state):
             return LOG_LOW

@@ -58,7 +58,7 @@ TRACEPOINT_NAMES: Final = {SPTE: "spte", SPLIT: "split", FAULT: "fault", FAST: "
 LEVEL_SHIFT: Final = 4
 OLD_SHIFT: Final = 8
 NEW_SHIFT: Final = 16
-KIND_SHIFT: Final = 8
+DETAIL_SHIFT: Final = 8
 L2_EVENT: Final = 1 << 24
 """Flag of a split or a fault in the shadow MMU of an L2, not in the TDP MMU."""
 UNTRACED: Final = 1 << 25
@@ -66,7 +66,7 @@ UNTRACED: Final = 1 << 25
 VCPU_SHIFT: Final = 32
 
 WRITE_PROTECTED: Final = 3
-FAULT_KINDS: Final = ("read_not_present", "write_not_present", "read_protected", "write_protected")
+FAULT_EVENTS: Final = ("read_not_present", "write_not_present", "read_protected", "write_protected")
 FAST_FIXED: Final = 0
 FAST_DECLINED: Final = 1
 FAST_RESULTS: Final = ("fixed", "declined")
@@ -204,10 +204,10 @@ def trace_split_huge_page(state: MmuState, level: int, old: int, gfn: int) -> No
 
 @jit_inline_llvm
 def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
-    """Log a nested page fault (EPT violation); kind is an index of FAULT_KINDS."""
+    """Log a nested page fault (EPT violation); kind is an index of FAULT_EVENTS."""
     if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
         log_event(
-            state.log, state.stat, FAULT | (kind << KIND_SHIFT) | (vcpu << VCPU_SHIFT) | int(state.conf[CONF_L2]), gfn
+            state.log, state.stat, FAULT | (kind << DETAIL_SHIFT) | (vcpu << VCPU_SHIFT) | int(state.conf[CONF_L2]), gfn
         )
 
 
@@ -215,7 +215,7 @@ def trace_page_fault(state: MmuState, vcpu: int, kind: int, gfn: int) -> None:
 def trace_fast_page_fault(state: MmuState, vcpu: int, result: int, gfn: int) -> None:
     """Log the result of fast_page_fault(), an index of FAST_RESULTS."""
     if state.conf[CONF_LOG] != LOG_NOTHING and in_focus(state.conf, gfn):
-        log_event(state.log, state.stat, FAST | (result << KIND_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
+        log_event(state.log, state.stat, FAST | (result << DETAIL_SHIFT) | (vcpu << VCPU_SHIFT), gfn)
 
 
 @jit_inline_llvm
@@ -254,9 +254,9 @@ def event_class(code: int) -> tuple[str | int, ...]:
         return ("spte", level, spte_word(code >> OLD_SHIFT & 255), spte_word(code >> NEW_SHIFT & 255))
     if kind == SPLIT:
         return ("split", level, spte_word(code >> OLD_SHIFT & 255), *l2)
-    detail, vcpu = code >> KIND_SHIFT & 255, code >> VCPU_SHIFT
+    detail, vcpu = code >> DETAIL_SHIFT & 255, code >> VCPU_SHIFT
     if kind == FAULT:
-        return ("fault", vcpu, FAULT_KINDS[detail], *l2)
+        return ("fault", vcpu, FAULT_EVENTS[detail], *l2)
     if kind == FAST:
         return ("fast", vcpu, FAST_RESULTS[detail])
     raise ValueError(f"event kind {kind} is no tracepoint of KVM; traced() leaves such events out")

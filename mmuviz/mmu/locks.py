@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from mmuviz.mmu.config import Mmu, VmConfig
-from mmuviz.mmu.events import FAST, FAST_FIXED, FAULT, KIND_MASK, KIND_SHIFT, L2_EVENT
+from mmuviz.mmu.events import DETAIL_SHIFT, FAST, FAST_FIXED, FAULT, KIND_MASK, L2_EVENT
 from mmuviz.mmu.features import KernelFeatures
 
 
@@ -77,7 +77,7 @@ def lock_of_fault(code: int, config: VmConfig) -> Lock:
     Returns:
         NONE for a fault that fast_page_fault() fixed; a FAULT event stands for the slow path that may follow.
     """
-    if code & KIND_MASK == FAST and (code >> KIND_SHIFT) & 255 == FAST_FIXED:
+    if code & KIND_MASK == FAST and (code >> DETAIL_SHIFT) & 255 == FAST_FIXED:
         return Lock.NONE
     if code & KIND_MASK not in (FAULT, FAST):
         raise ValueError(f"event code {code} is no fault")

@@ -134,7 +134,7 @@ VOCABULARIES: Final = {
     "walks": WALKS,
 }
 MEMORY_PARTS: Final = ("headers", "vcpu_caches", "split_caches", "rmap", "bitmaps", "rings")
-FAULT_KINDS: Final = ("not_present", "fast", "slow_protected", "spurious")
+FAULT_PATHS: Final = ("not_present", "fast", "slow_protected", "spurious")
 SIZES: Final = ("4k", "2m", "1g")
 SPLIT_PLACES: Final = ("enable", "clear", "fault", "pre_split")
 CELL_SHARES: Final = ("none", "4k", "2m", "1g", "protected_4k", "protected_2m", "protected_1g", "dirty")
@@ -239,7 +239,7 @@ def _sums(of: str, where: str) -> tuple[Column, ...]:
         *(Column(f"stall_{cause}_ps", I64, "ps", f"Stall {where} by {cause}.", of) for cause in CAUSES),
         Column("slow_write_ps", I64, "ps", f"Time {where} by which logging makes writes slower; no stall.", of),
         Column("accesses", I64, "", f"Guest accesses that retired {where}.", of),
-        *(Column(f"faults_{kind}", I64, "", f"Faults {where}: {kind}.", of) for kind in FAULT_KINDS),
+        *(Column(f"faults_{kind}", I64, "", f"Faults {where}: {kind}.", of) for kind in FAULT_PATHS),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.header import Header
-from mmuviz.recording.schema import CALL_KINDS, FAULT_KINDS, IOCTLS, SIZES, SPLIT_PLACES, WHOLE_FAULT
+from mmuviz.recording.schema import CALL_KINDS, FAULT_PATHS, IOCTLS, SIZES, SPLIT_PLACES, WHOLE_FAULT
 from mmuviz.recording.stall_buckets import PS_PER_NS, quantile_ns
 from mmuviz.recording.table import Array, Table
 
@@ -49,7 +49,7 @@ def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
         "stall_p99_ns": quantile_ns(faults, 99, longest_ns),
         "stall_max_ns": longest_ns,
         "slow_writes_ns": ns_of(bins.slow_write_ps.sum()),
-        "faults": {kind: int(bins[f"faults_{kind}"].sum()) for kind in FAULT_KINDS},
+        "faults": {kind: int(bins[f"faults_{kind}"].sum()) for kind in FAULT_PATHS},
         "splits": {place: int(bins[f"splits_{place}"].sum()) for place in SPLIT_PLACES},
         "zaps": int(bins.zaps.sum()),
         "tlb_flushes": int(bins.tlb_flushes.sum()),

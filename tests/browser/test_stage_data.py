@@ -17,7 +17,7 @@ from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import (
     CALL_KINDS,
     CAUSES,
-    FAULT_KINDS,
+    FAULT_PATHS,
     IOCTLS,
     SPLIT_PLACES,
     TABLES,
@@ -192,7 +192,7 @@ SUMS: Final = (
     *(Sum(f"r.stallBy(ps)[{at}]", (name,), per_vcpu=True) for at, name in enumerate(STALLS)),
     Sum("r.slowPs(ps)", ("slow_write_ps",), per_vcpu=True),
     Sum("r.accesses(ps)", ("accesses",)),
-    *(Sum(f"r.faults(ps)[{at}]", (f"faults_{kind}",)) for at, kind in enumerate(FAULT_KINDS)),
+    *(Sum(f"r.faults(ps)[{at}]", (f"faults_{kind}",)) for at, kind in enumerate(FAULT_PATHS)),
     *(Sum(f"r.splits(ps)[{at}]", (f"splits_{place}",)) for at, place in enumerate(SPLIT_PLACES)),
     Sum("r.ioctlPs(ps)", ("ioctl_ps",)),
 )

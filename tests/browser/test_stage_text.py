@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from mmuviz.recording.schema import CALL_KINDS, CAUSES, FAULT_KINDS
+from mmuviz.recording.schema import CALL_KINDS, CAUSES, FAULT_PATHS
 from tests.browser.stage_charts import PS, SETS, opened_charts
 from tests.browser.stage_runs import NAMES, recording_of
 from tests.browser.stage_scripts import Stage
@@ -50,7 +50,7 @@ def test_the_sentence_says_what_happens(stage: Stage) -> None:
     mid = [each * lazy.header.bin_ps for each in range(lazy.header.bins // 3, 2 * lazy.header.bins // 3)]
     for time_ps, said in zip(mid, _sentences(stage, mid), strict=True):
         bins = slice(time_ps // lazy.header.bin_ps - 2, time_ps // lazy.header.bin_ps + 2)
-        faults = sum(int(lazy.bins[f"faults_{kind}"][bins].sum()) for kind in FAULT_KINDS)
+        faults = sum(int(lazy.bins[f"faults_{kind}"][bins].sum()) for kind in FAULT_PATHS)
         per_ms = faults / lazy.header.vcpus / (4 * lazy.header.bin_ps / PS["ms"])
         if sum(int(lazy.bins[f"stall_{cause}_ps"][bins].sum()) for cause in CAUSES) < 2 * lazy.header.bin_ps:
             continue  # hardly anything stalls there

@@ -11,7 +11,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.session import Session
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import CAUSES, FAULT_KINDS, FULL_SHARE, SPLIT_PLACES, TABLES, WHOLE_FAULT
+from mmuviz.recording.schema import CAUSES, FAULT_PATHS, FULL_SHARE, SPLIT_PLACES, TABLES, WHOLE_FAULT
 from tests.engine.runs import Prepare, differing, ioctl_rows, ran
 from tests.engine.scenarios import scenarios
 
@@ -63,12 +63,12 @@ def test_bins_add_up_to_totals(scenario: Scenario) -> None:
     bins, vcpus, calls, clock = made.bins, made.vcpus, made.calls, session.machine.clock
     for cause in CAUSES:
         assert bins[f"stall_{cause}_ps"].sum() == vcpus[f"stall_{cause}_ps"].sum(), cause
-    for kind in FAULT_KINDS:
+    for kind in FAULT_PATHS:
         assert bins[f"faults_{kind}"].sum() == vcpus[f"faults_{kind}"].sum(), kind
     assert bins.slow_write_ps.sum() == vcpus.slow_write_ps.sum()
     assert bins.accesses.sum() == vcpus.accesses.sum() == clock.regs[layout.RETIRED_ALL]
     check_calls(made)
-    faults = sum(int(vcpus[f"faults_{kind}"].sum()) for kind in FAULT_KINDS)
+    faults = sum(int(vcpus[f"faults_{kind}"].sum()) for kind in FAULT_PATHS)
     assert made.stalls.hist[WHOLE_FAULT].sum() == faults
     assert sum(made.totals["faults"].values()) == faults
     assert made.longest.stall_ps[:1].tolist() == [each for each in [vcpus.stall_max_ps.max()] if each]

@@ -9,7 +9,7 @@ from mmuviz.recording import schema
 
 def test_causes_paths_and_places_are_the_clock_s() -> None:
     assert schema.CAUSES == layout.CAUSE_NAMES
-    assert schema.FAULT_KINDS == layout.FAULT_PATHS
+    assert schema.FAULT_PATHS == layout.FAULT_PATHS
     assert schema.SPLIT_PLACES == layout.SPLIT_PLACES
 
 

@@ -12,7 +12,7 @@ from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import (
     CAUSES,
     CELL_SHARES,
-    FAULT_KINDS,
+    FAULT_PATHS,
     MAX_EXAMPLES_PER_BIN,
     MEMORY_PARTS,
     SCHEMA,
@@ -108,7 +108,7 @@ def _fill_stalls(columns: dict[str, dict[str, Any]], rng: np.random.Generator, b
         stall_ps = int(rng.integers(1, 1 << int(rng.integers(1, 28))))
         for table, row in (("bins", at), ("vcpus", vcpu)):
             columns[table][f"stall_{CAUSES[cause]}_ps"][row] += stall_ps
-            columns[table]["faults_" + FAULT_KINDS[cause % len(FAULT_KINDS)]][row] += 1
+            columns[table]["faults_" + FAULT_PATHS[cause % len(FAULT_PATHS)]][row] += 1
             columns[table]["accesses"][row] += 1000
             columns[table]["slow_write_ps"][row] += stall_ps // 3
         for hist in (cause, WHOLE_FAULT):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmuviz.core.errors import InputError
 from mmuviz.recording.header import header_of
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import BUCKETS, CAUSES, FAULT_KINDS, SPLIT_PLACES, TABLES
+from mmuviz.recording.schema import BUCKETS, CAUSES, FAULT_PATHS, SPLIT_PLACES, TABLES
 from mmuviz.recording.stall_buckets import bucket_end_ps, bucket_of_ps, bucket_start_ps, quantile_ns
 from tests.recording.made_recordings import BIN_PS, made_header, made_recording, recordings
 
@@ -157,7 +157,7 @@ def test_totals_are_sums_of_the_tables(recording: Recording) -> None:
     assert totals["stall_total_ns"] == (sum(stall_ps.values()) + 500) // 1000
     assert totals["stall_p50_ns"] <= totals["stall_p99_ns"] <= totals["stall_max_ns"]
     assert totals["stall_max_ns"] <= totals["stall_worst_vcpu_ns"] <= totals["stall_total_ns"]
-    assert sum(totals["faults"].values()) == sum(int(recording.vcpus[f"faults_{kind}"].sum()) for kind in FAULT_KINDS)
+    assert sum(totals["faults"].values()) == sum(int(recording.vcpus[f"faults_{kind}"].sum()) for kind in FAULT_PATHS)
     assert list(totals["splits"]) == list(SPLIT_PLACES)
     at_enable = recording.header.table_pages_at_enable
     assert totals["table_bytes_added"] == (0 if at_enable is None else (600 - at_enable) * 4096)
