@@ -44,7 +44,7 @@ def source_hash(package: Path = PACKAGE) -> str:
 
 
 def cache_folder() -> Path:
-    """Cache folder of compiled code: below MMUVIZ_CACHE_DIR, else in the user's cache folder."""
+    """Cache folder of compiled code, below MMUVIZ_CACHE_DIR, the user's cache folder, or a private temporary one."""
     root = os.environ.get(CACHE_ENV) or os.environ.get("XDG_CACHE_HOME")
     base = Path(root) if root else Path("~/.cache").expanduser()
     if not _writable(base):

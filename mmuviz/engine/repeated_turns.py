@@ -180,18 +180,18 @@ def begins_turn(clock: Clock, vcpu: int, turns: Turns) -> bool:
 
 @jit
 def add_turns(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: int, index: int) -> Repeated:
-    """So many turns, each as long as the last one, but for what close_totals() notes.
+    """Run `turns` turns like the last one, without the sums of close_totals().
 
     Args:
         state: the tables, changed in place.
         clock: changed in place.
         part: the slot that all vCPUs write to.
-        took: of a turn, ps.
-        turns: how many.
+        took: length of a turn, ps.
+        turns: number of turns.
         index: the bin that all of them lie in.
 
     Returns:
-        What was done.
+        The faults that were run.
     """
     mapped, size, shift = 0, clock.regs[layout.HEAP_SIZE], turns * took
     for place in range(size):
