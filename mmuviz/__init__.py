@@ -50,7 +50,7 @@ def __dir__() -> list[str]:
 
 def _draw(recording: Any) -> Any:  # noqa: ANN401 - importing their types takes as long as using them
     """Draw a Recording. Plotly is imported when a figure is requested."""
-    from mmuviz.figures.recording_figure import figure_of  # noqa: PLC0415  # Plotly takes long to import, and not everybody draws
+    from mmuviz.figures.recording_figure import figure_of  # noqa: PLC0415  # Plotly takes long to import, and not every user draws
 
     return figure_of(recording)
 

@@ -36,7 +36,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         names: names of the files.
 
     Raises:
-        InputError: the folder holds other things, or its parent does not exist.
+        InputError: the folder has other content, or its parent does not exist.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"cannot write {folder}: it is no folder; name a new one")

@@ -61,14 +61,14 @@ def _writable(folder: Path) -> bool:
 
 
 def private_folder(folder: Path) -> Path:
-    """A folder in a place where everybody may write, safe for code that will be executed.
+    """A folder, in a place where all users may write, that is safe for code to be executed.
 
     Args:
-        folder: made if it does not exist.
+        folder: created if it does not exist.
 
     Returns:
-        The folder, where it is a true folder of this user's that nobody else may write to; else a
-        new one beside it, of a name that nobody could know before.
+        The folder, if it is a real folder of this user that no other user may write to; otherwise a
+        new one next to it, with a name that could not be predicted.
     """
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -126,7 +126,7 @@ def _hidden(function: F, **options: bool | str) -> F:
         raise TypeError(message)
 
     dispatcher.add_overload = add_overload
-    dispatcher._compile_for_args = refuse  # noqa: SLF001  # called by the dispatcher if it knows no overload
+    dispatcher._compile_for_args = refuse  # noqa: SLF001  # called by the dispatcher if it has no overload
     return cast("F", dispatcher)
 
 

@@ -149,7 +149,7 @@ def ledger_hash(values: Mapping[str, int]) -> str:
     """SHA-256 of every entry and of a host's constants, in hexadecimal: two results of one hash were priced alike.
 
     Args:
-        values: the host's constants by name, overrides included, and entries in instructions that are overridden.
+        values: the host's constants by name, overrides included, and overridden entries in instructions.
     """
     entries = [(entry.name, *entry.kernel, entry.hundredths) for entry in rows(OFF).values()]
     text = json.dumps([entries, sorted(values.items())], separators=(",", ":"))

@@ -15,7 +15,7 @@ SMALL: Final = 32
 """2M pages up to which a bitmap, of two words for every 64 pages, fits in one page; from twice that on it has pages."""
 RECOVERED_EMPTY: Final = 0.8
 """Share of an empty table in a full one on kernels that keep nothing of a removed leaf: 6.13 dropped that work, and
-a full table takes a third of what it took; the empty part can have lost a fifth at most."""
+a full table takes a third of its former cost; the empty part can have lost a fifth at most."""
 BITMAP_PAGES: Final = 48
 """Pages of the dirty bitmap of 3 GiB."""
 

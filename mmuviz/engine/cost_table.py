@@ -19,7 +19,7 @@ from mmuviz.mmu.state import I64
 
 PS_PER_NS: Final = 10**3
 EXITS: Final = (*range(work.WORK_PATHS_END), work.WORK_PML_FULL, work.WORK_RUN)
-"""Entries that are a VM exit or an entry of the guest as well: the host's world switch comes on top."""
+"""Entries with a VM exit or an entry of the guest: the host's world switch is added."""
 NOT_OVERRIDDEN: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -57,11 +57,11 @@ class CostTable(NamedTuple):
 
 
 def hundredths_of(config: VmConfig, instructions: Mapping[str, int]) -> I64:
-    """Hundredths of an instruction that one of each entry is, on the VM's kernel.
+    """Instructions of one unit of each entry on the VM's kernel, in hundredths.
 
     Args:
-        config: the VM.
-        instructions: entries of the ledger that are overridden, by name.
+        config: the VM's configuration.
+        instructions: overridden entries of the ledger, by name.
 
     Returns:
         int64[WORK_ENTRIES]; 0 for entries that only the host profile prices.
@@ -69,7 +69,7 @@ def hundredths_of(config: VmConfig, instructions: Mapping[str, int]) -> I64:
     release = config.kernel.release
     found = np.array([lookup(name, release, OFF).hundredths if name else 0 for name in work.WORK_NAMES], dtype=np.int64)
     for name, value in instructions.items():
-        # The shadow MMU's walks are entries of their own under the same names.
+        # The shadow MMU's walks are separate entries with the same names.
         found[[entry for entry, each in enumerate(work.WORK_NAMES) if each == name]] = value * SCALE
     return found
 
@@ -95,7 +95,7 @@ def step_costs(hundredths: I64, host: HostProfile) -> I64:
     """Prices of entries in an ioctl: a hot loop, and the host's additions.
 
     A page of the bitmap takes the longer of its instructions and of the host's time to allocate and
-    zero it. The shadow MMU walks by reverse maps, which nobody counted: the host's constants are used.
+    zero it. The shadow MMU walks by reverse maps, which were not counted: the host's constants are used.
 
     Args:
         hundredths: from hundredths_of().
@@ -184,12 +184,12 @@ def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
 def cost_table(
     config: VmConfig, host: HostProfile, instructions: Mapping[str, int] = NOT_OVERRIDDEN, *, tlb: bool = True
 ) -> CostTable:
-    """Work out every price.
+    """Compute every price.
 
     Args:
-        config: the VM.
-        host: where it runs.
-        instructions: entries of the ledger that are overridden, by name.
+        config: the VM's configuration.
+        host: the host profile.
+        instructions: overridden entries of the ledger, by name.
         tlb: whether a split costs the guest a deeper walk on every TLB miss.
 
     Returns:

@@ -48,7 +48,7 @@ PLACE: Final = 9
 """Column of the series where splits are counted, NOWHERE for none."""
 PHASE: Final = 10
 LOCKS_EACH: Final = 11
-"""Whether mmu_lock is taken anew for each part of a walk."""
+"""Whether mmu_lock is taken again for each part of a walk."""
 BESIDE_SPINNER: Final = 12
 """Whether its core's other thread is a vCPU that spins in userspace."""
 THREAD_ENTRIES: Final = 13

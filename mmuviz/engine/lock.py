@@ -34,7 +34,7 @@ def handoff_ps(clock: Clock) -> int:
 def line_visit(clock: Clock, vcpu: int, time: int) -> int:
     """Time at which the lock's cache line reaches a vCPU's core; the atomics of one fault then keep it for a while.
 
-    A line that no other core wants comes at once: its transfer overlaps with the rest of the fault.
+    A line that no other core needs arrives at once: its transfer overlaps with the rest of the fault.
     """
     core = clock.core[vcpu]
     if clock.line_arrival[core] > time:  # it is on its way for the core's other thread

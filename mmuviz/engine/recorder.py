@@ -164,7 +164,7 @@ class Recorder:
     def _keep(self, rows: I64) -> None:
         rows = rows[rows[:, mmu.LOG_STAMP] < self._focus_end()]
         room = MAX_EVENTS - self._kept
-        if len(rows) > room:  # the earliest, in whatever order the engine logged them
+        if len(rows) > room:  # the earliest, in any order of logging
             rows = rows[np.lexsort((rows[:, mmu.LOG_WHO], rows[:, mmu.LOG_STAMP]))]
             self.left_out += int(rows[room:, mmu.LOG_COUNT].sum())
         self._kept += len(rows[:room])

@@ -225,7 +225,7 @@ class TimedMachine:
             walk: the walk.
             pages: pages that the whole ioctl goes over.
             place: column of the series where splits are counted, NOWHERE for none.
-            path: the path that takes mmu_lock anew for each part, if it does.
+            path: the path that takes mmu_lock again for each part, if it does.
         """
         at, host = self.thread.at, self.costs.host
         at[thread_layout.MISS] = miss_hundredths(self.costs, pages)

@@ -30,7 +30,7 @@ def write_folder(recording: Recording, folder: Path, suffix: str, write: WriteTa
         write: writes one table to a path.
 
     Raises:
-        InputError: the folder holds other things, or cannot be written.
+        InputError: the folder has other content, or cannot be written.
     """
     names = {HEADER_FILE, *(f"{table}{suffix}" for table in TABLES)}
     try:

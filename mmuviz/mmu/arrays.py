@@ -179,7 +179,7 @@ class VmArrays:
         count_all(self.tables[0])
 
     def recount(self) -> None:
-        """Count the cells anew after tables were removed without an event for each entry."""
+        """Count the cells again after tables were removed without an event for each entry."""
         if len(self.tables[0].cells):
             count_all(self.tables[0])
 

@@ -19,7 +19,7 @@ from mmuviz.mmu.state import (
 
 @jit
 def count_all(state: MmuState) -> None:
-    """Count every cell anew.
+    """Count every cell again.
 
     Args:
         state: its cells are changed in place; dirty pages are those of the slots' bitmaps.

@@ -134,7 +134,7 @@ def dirty_ring_reset(state: MmuState, vcpu: int, first: int, most: int) -> int:
         state: tables, changed in place; the ring's reset index is moved by the caller.
         vcpu: the ring's vCPU.
         first: entry to begin with.
-        most: masks to arm now; KVM takes mmu_lock anew for each.
+        most: masks to arm now; KVM takes mmu_lock again for each.
 
     Returns:
         The entry to continue from: the harvest index when done, less after `most` masks, or when the event log

@@ -242,10 +242,10 @@ def event_class(code: int) -> tuple[str | int, ...]:
 
     Returns:
         ("spte", level, old, new), ("split", level, old), ("fault", vcpu, kind) or
-        ("fast", vcpu, result); of the shadow MMU of an L2 with "l2" at its end.
+        ("fast", vcpu, result); followed by "l2" in the shadow MMU of an L2.
 
     Raises:
-        ValueError: the event is not that of a tracepoint.
+        ValueError: no tracepoint reports the event.
     """
     kind = code & KIND_MASK
     level = code >> LEVEL_SHIFT & 15

@@ -138,7 +138,7 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
     (6, 18): (),
     (7, 3): (),
 }
-"""Changes of each preset against the one before it, oldest first; an empty row has none that the model knows of."""
+"""Changes of each preset against the one before it, oldest first; an empty row has none that the model covers."""
 
 OLDEST: Final = KernelFeatures(
     release=(5, 15),

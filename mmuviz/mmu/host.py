@@ -154,7 +154,7 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
 def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
     """fault_host_page() of an absent page that has to be allocated, where no MMU notifier is called.
 
-    KVM does this before it asks for mmu_lock. All other cases of fault_host_page() are left to the fault.
+    KVM does this before it takes mmu_lock. All other cases of fault_host_page() are left to the fault.
 
     Args:
         state: the host's pages, changed in place.

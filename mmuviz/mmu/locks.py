@@ -75,7 +75,7 @@ def lock_of_fault(code: int, config: VmConfig) -> Lock:
         config: the VM's configuration.
 
     Returns:
-        NONE for a fault that fast_page_fault() fixed; a FAULT event stands for the slow path that may follow.
+        NONE for a fault that fast_page_fault() fixed; a FAULT event covers the slow path that may follow.
     """
     if code & KIND_MASK == FAST and (code >> DETAIL_SHIFT) & 255 == FAST_FIXED:
         return Lock.NONE

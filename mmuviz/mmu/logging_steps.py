@@ -184,7 +184,7 @@ def pre_split_steps(vm: VmArrays, slot_id: int, vcpu: int) -> Steps[int]:
 
 
 def _pre_split(vm: VmArrays, row: int, vcpu: int, vcpus: layout.I64) -> Steps[int]:
-    """The steps of pre_split_steps(); each fault takes mmu_lock so briefly that nobody queues for it."""
+    """The steps of pre_split_steps(); each fault takes mmu_lock so briefly that no vCPU queues for it."""
     load_vcpus(vm, vcpus, l2=False)
     base, pages = vm.span(row)
     for level in (PG_LEVEL_2M, PG_LEVEL_4K):

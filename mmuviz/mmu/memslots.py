@@ -111,7 +111,7 @@ def _count_zapped_all(vm: VmArrays) -> None:
     stat = vm.state.stat
     stat[layout.STAT_PAGES : layout.STAT_TABLE_PAGES + 1] = 0
     vm.reset_tables_above(vm.state)
-    stat[layout.STAT_TLB_FLUSHES] += vm.config.mmu is not Mmu.TDP  # the TDP MMU only asks for new roots
+    stat[layout.STAT_TLB_FLUSHES] += vm.config.mmu is not Mmu.TDP  # the TDP MMU only requests new roots
 
 
 def move_memslot(vm: VmArrays, slot_id: int, base_gfn: int) -> None:

@@ -41,7 +41,7 @@ DIRTY_GFN_BYTES: Final = 16
 PTE_LIST_DESC_CACHE_OBJECTS: Final = 40
 """KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE; none is used, since each gfn has one leaf here."""
 POINTER_BYTES: Final = 8
-"""split_desc_cache holds so many objects that their pointers have an array of their own."""
+"""split_desc_cache is so large that the pointers to its objects have a separate array."""
 BITMAPS_PER_SLOT: Final = 2
 """KVM allocates two dirty bitmaps per slot: kvm_second_dirty_bitmap()."""
 

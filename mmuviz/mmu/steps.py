@@ -38,7 +38,7 @@ class Step:
 
     Attributes:
         act: kind of the step.
-        path: of LOCK, and of a WALK that takes mmu_lock anew for each part, the path that takes it.
+        path: of LOCK, and of a WALK that takes mmu_lock again for each part, the path that takes it.
         walk: the walk of a WALK.
     """
 
@@ -62,7 +62,7 @@ def lock(path: Path) -> Step:
 
 
 def walking(walk: Walk, path: Path | None = None) -> Step:
-    """The step that runs a walk; `path` takes mmu_lock anew for each of its parts."""
+    """The step that runs a walk; `path` takes mmu_lock again for each of its parts."""
     return Step(Act.WALK, path, walk)
 
 

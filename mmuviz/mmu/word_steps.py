@@ -23,7 +23,7 @@ WORDS_PER_PAGE: Final = 8 * PAGE_BYTES // BITS_PER_LONG
 
 
 def logged_row(vm: VmArrays, slot_id: int) -> int:
-    """Row of a slot whose bitmap userspace asks for.
+    """Row of a slot whose bitmap userspace requests.
 
     Raises:
         KvmEnxio: the VM uses a dirty ring.
@@ -219,7 +219,7 @@ def reset_ring_steps(vm: VmArrays) -> Steps[int]:
 
 
 def _reset_rings(vm: VmArrays) -> Steps[int]:
-    """The steps of a reset; while vCPUs run, mmu_lock is taken anew for each mask of up to 64 pages."""
+    """The steps of a reset; while vCPUs run, mmu_lock is taken again for each mask of up to 64 pages."""
     vm.state.work[work.WORK_RING_RESET] += 1
     yield WORK
     done = 0

@@ -44,7 +44,7 @@ class Host(_Part):
     Attributes:
         profile: its name in costs/hosts.py.
         says: one sentence on which host that is.
-        extrapolated: whether its size goes beyond what was measured.
+        extrapolated: whether it is larger than any host that was measured.
         stlb_entries: second-level TLB entries of a core for 4K and 2M pages.
         stlb_1g_entries: the same for 1G pages.
     """

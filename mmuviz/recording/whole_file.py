@@ -67,7 +67,7 @@ def check_place(path: Path) -> None:
     """Refuse a path where no file can be written, or where something else exists that must not be replaced.
 
     Raises:
-        InputError: the path is a folder or a device, a link that leads nowhere, or lies in no folder.
+        InputError: the path is a folder or a device, a dangling link, or its folder does not exist.
     """
     try:
         target = path.resolve()

@@ -25,7 +25,7 @@ SHORT: Final = {
     "driver.kind": ("{}", ""),
     "workload.pattern": ("{}", ""),
 }
-"""Fields whose value needs no name beside it, or whose two values have labels of their own."""
+"""Fields whose value needs no name next to it, or whose two values have labels of their own."""
 
 
 @dataclass(frozen=True)

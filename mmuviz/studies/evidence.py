@@ -1,7 +1,7 @@
 """The evidence that the page shows: published measurements next to the model's values, and exactly answered recordings.
 
 Making it takes some twenty minutes: it runs every published experiment and replays every recording. So it is made
-once by `make evidence` and packaged. Tests make a part of it anew and compare it with the file.
+once by `make evidence` and packaged. Tests compute a part of it again and compare it with the file.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def packaged_evidence() -> dict[str, Any]:
 
 
 def main(folder: str) -> int:
-    """`python -m mmuviz.studies.evidence FOLDER`: make the evidence anew, on standard output.
+    """`python -m mmuviz.studies.evidence FOLDER`: compute the evidence again, to standard output.
 
     Args:
         folder: recordings of real KVM.

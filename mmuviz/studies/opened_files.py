@@ -116,7 +116,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any], decided: set[s
 
 
 def _is_same(found: Request, base: str, changes: Mapping[str, Any], policies: list[str] | None) -> bool:
-    """Whether the changes give the very same runs."""
+    """Whether the changes give exactly the same runs."""
     try:
         other = request_of({"base": base, "set": dict(changes), "policies": policies})
     except (RequestError, MmuvizError):

@@ -271,7 +271,7 @@ class RunQueue:
             pass
         except MmuvizError as error:
             message = str(error)
-        except Exception:  # noqa: BLE001 - in any case the slot must be freed, and clients must be told
+        except Exception:  # noqa: BLE001 - in any case the slot must be freed, and clients must be informed
             _LOG.exception("the run %s failed", key)
             message = FAILED
         with self._shared.change() as queue:

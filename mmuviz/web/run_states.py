@@ -154,7 +154,7 @@ class Queue:
         ]
         for name in gone:
             del self.jobs[name]
-        # A running one ends by itself, once it finds that no job wants it.
+        # A running one ends by itself, once it finds that no job needs it.
         for key in [key for key, run in self.runs.items() if run.state != "running" and not self.is_wanted(key)]:
             del self.runs[key]
         return gone
@@ -237,7 +237,7 @@ class SharedQueue:
         return owner
 
     def end(self, owner: str) -> None:
-        """End a run; if the queue could not be updated, another process begins it anew."""
+        """End a run; if the queue could not be updated, another process starts it again."""
         self._under_way.discard(owner)
 
     def _sweep(self, queue: Queue) -> None:

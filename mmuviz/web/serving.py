@@ -54,7 +54,7 @@ def serve(host: str, port: int) -> int:
     Raises:
         CannotListenError: the address is not this machine's, is taken, or may not be used.
     """
-    # The port first: with a taken port, nobody needs to wait for the app to be told so.
+    # The port first: with a taken port, no user has to wait for the app to learn that.
     listener = listen(host, port)
     url = url_of(listener)
     workers = min(MAX_WORKERS, os.cpu_count() or 1)

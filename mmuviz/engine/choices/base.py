@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_val
 from mmuviz.engine.choices.errors import refusal, unknown_field
 
 TAGS: Final = ("pattern", "kind")
-"""Fields by which a union tells its types apart."""
+"""Fields that select the type within a union."""
 _DEPTH: Final[ContextVar[int]] = ContextVar("depth", default=0)
 """Depth of nested validation: only the outermost model turns an error into one line."""
 

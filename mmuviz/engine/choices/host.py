@@ -76,7 +76,7 @@ class Host(Choices):
         return {name: value for name, value in self.overrides.items() if name in COSTS}
 
     def ledger_hash(self) -> str:
-        """SHA-256 of all that decides what work costs here, overrides included, in hexadecimal."""
+        """SHA-256, in hexadecimal, of every cost on this host, overrides included."""
         return ledger_hash({**self.values().values, **self.instructions()})
 
     @property
