@@ -22,7 +22,7 @@ from mmuviz.workloads.accesses import gfn_at, is_write_at, ram_row_of_gfn
 FETCHED_AHEAD: Final = 16
 """Prefetch distance in accesses: about the latency of memory, in faults.
 
-Like the next one it changes the model's speed and no result; both were found by trial, with `make bench`."""
+This constant and the next one affect the model's speed, not its results; both were found by trial with `make bench`."""
 CACHED_LEAVES: Final = 1 << 24
 """Up to this many leaves, at a byte each, fit in a server's last-level cache, and prefetching gains nothing."""
 

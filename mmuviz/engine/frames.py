@@ -115,7 +115,7 @@ class Seen(NamedTuple):
 
 
 class Frames:
-    """Takes frames of a VM's tables again and again, and keeps the changes.
+    """Takes frames of a VM's tables repeatedly, and keeps the changes.
 
     Attributes:
         map: the cells' layout.

@@ -290,7 +290,7 @@ class TimedMachine:
         self.thread.at[thread_layout.WANTED] = HOLDS[lock_of(path, self.vm.config)]
 
     def acquire_mmu_lock(self, path: Path) -> None:
-        """Take mmu_lock in the mode of a path, after all who queued before."""
+        """Take mmu_lock in the mode of a path, after all earlier waiters."""
         self._want(path)
         if not acquire(self.clock, self.thread.at):
             self._wait_for_lock()

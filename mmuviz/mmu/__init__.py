@@ -1,1 +1,1 @@
-"""Floor 1: what the kernel does. No clock, no cost, no randomness."""
+"""Floor 1: the kernel's MMU. No clock, no cost, no randomness."""

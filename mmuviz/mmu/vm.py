@@ -44,7 +44,7 @@ class Vm:
 
     @property
     def state(self) -> MmuState:
-        """L1's tables and all other arrays, for compiled loops and views; a caller that changes them answers for it."""
+        """L1's tables and all other arrays, for compiled loops and views; changing them is at the caller's risk."""
         return self._arrays.state
 
     @property

@@ -18,7 +18,7 @@ def quantile_text(quantile_ns: int, longest_ns: int) -> str:
 
     Args:
         quantile_ns: the bucket's end, as in `totals`.
-        longest_ns: the longest stall; a quantile in its bucket is that very stall, known to the nanosecond.
+        longest_ns: the longest stall; a quantile in its bucket is that stall itself, known to the nanosecond.
     """
     if quantile_ns == longest_ns:
         return time_text(quantile_ns)

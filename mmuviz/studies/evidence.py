@@ -1,4 +1,4 @@
-"""The evidence that the page shows: published measurements next to the model's values, and exactly answered recordings.
+"""The evidence on the page: published measurements next to the model's values, and recordings reproduced exactly.
 
 Making it takes some twenty minutes: it runs every published experiment and replays every recording. So it is made
 once by `make evidence` and packaged. Tests compute a part of it again and compare it with the file.

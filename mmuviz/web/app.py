@@ -39,7 +39,7 @@ def create_app() -> Dash:
     Returns:
         The Dash app; its ``server`` is the WSGI application.
     """
-    # Dash asks its maker for newer versions in debug mode; the app contacts no other machine.
+    # Dash queries its vendor for newer versions in debug mode; the app contacts no other machine.
     os.environ.setdefault("DASH_DISABLE_VERSION_CHECK", "1")
 
     server = Flask("mmuviz")

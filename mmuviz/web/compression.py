@@ -36,7 +36,7 @@ def register(server: Flask) -> None:
     )
     Compress(server)
 
-    # Flask runs the last one first: a file is read before they are compressed, for a stream cannot be kept or compared.
+    # Flask runs the last one first: a file is read before it is compressed, as a stream cannot be kept.
     @server.after_request
     def read_file(response: Response) -> Response:
         if not request.path.startswith(_KEPT_PREFIXES):
