@@ -5,7 +5,7 @@ may have one cost: a table that disabling zaps costs as much as one that the MMU
 belongs to an ioctl. The order matters: spent_now() in engine/fault_cost.py prices ranges of entries, and the range
 decides the cause of the stall. Up to WORK_MORE_END that is the fault's path and up to WORK_BESIDE_END what comes
 with it (both exit and fault), up to WORK_SPLITS_END a split or zap, up to WORK_FAULTS_END allocation. Up to
-WORK_GUEST_END entries are the guest's own; only ioctls pay for the rest. tests/mmu/test_work.py holds the places.
+WORK_GUEST_END entries are the guest's own; only ioctls pay for the rest. tests/mmu/test_work.py checks the positions.
 """
 
 from __future__ import annotations
