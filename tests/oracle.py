@@ -116,11 +116,11 @@ class Oracle(Tables):
         if (goal, base) in self.table:
             self.flushes += 1
             if self.tdp_mmu:
-                self.zap_table(goal, base, new.word())
+                self.zap_table(goal, base, new.label())
             else:
                 self.unlink_table(goal, base)
         else:
-            self.spte_event(goal, old.word() if old else "none", new.word(), base)
+            self.spte_event(goal, old.label() if old else "none", new.label(), base)
         self.install(new)
         if writable:
             self.mark_page_dirty(vcpu, gfn)
@@ -265,7 +265,7 @@ class Oracle(Tables):
             child = self.leaf.get(gfn)
             if child is not None:
                 huge = Leaf(level, base, child.writable, child.mmu_writable, child.dirty)
-                self.zap_table(level, base, huge.word())
+                self.zap_table(level, base, huge.label())
                 self.install(huge)
                 return True
         return False

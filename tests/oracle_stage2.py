@@ -57,9 +57,9 @@ class Stage2Oracle(RestOracle):
             self.spte_event(level, "none", "table", base)
         if (new.level, new.base) in self.table:
             self.tlbis += 1
-            self.zap_table(new.level, new.base, new.word())
+            self.zap_table(new.level, new.base, new.label())
         else:
-            self.spte_event(new.level, "none", new.word(), new.base)
+            self.spte_event(new.level, "none", new.label(), new.base)
         self.install(new)
 
     def notifier_invalidates(self, start: int, end: int) -> None:

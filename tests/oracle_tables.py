@@ -66,7 +66,7 @@ class Leaf:
     mmu_writable: bool
     dirty: bool
 
-    def word(self) -> str:
+    def label(self) -> str:
         """The SPTE as the recordings spell it."""
         return ("W" if self.writable else "wp" if self.mmu_writable else "RO") + ("+D" if self.dirty else "")
 
@@ -142,14 +142,14 @@ class Tables:
     def zap(self, leaf: Leaf) -> None:
         for gfn in range(leaf.base, leaf.base + SPAN[leaf.level]):
             del self.leaf[gfn]
-        self.spte_event(leaf.level, leaf.word(), "none", leaf.base)
+        self.spte_event(leaf.level, leaf.label(), "none", leaf.base)
 
     def change(self, leaf: Leaf, **bits: bool) -> None:
-        old = leaf.word()
+        old = leaf.label()
         for name, value in bits.items():
             setattr(leaf, name, value)
-        if leaf.word() != old:
-            self.spte_event(leaf.level, old, leaf.word(), leaf.base)
+        if leaf.label() != old:
+            self.spte_event(leaf.level, old, leaf.label(), leaf.base)
 
     def leaves(self, start: int, end: int) -> list[Leaf]:
         """The leaves that map any page of [start, end), in order."""
@@ -161,7 +161,7 @@ class Tables:
         return found
 
     def split(self, huge: Leaf) -> None:
-        old = huge.word()
+        old = huge.label()
         self.table.add((huge.level, huge.base))
         self.spte_event(huge.level, old, "table", huge.base)
         if self.tdp_mmu:

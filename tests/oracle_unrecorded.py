@@ -139,7 +139,7 @@ class RestOracle(Oracle):
         for base in range(huge.base, huge.base + SPAN[huge.level], step):
             if base not in back:
                 self.install(Leaf(huge.level - 1, base, huge.writable, huge.mmu_writable, huge.dirty))
-        self.tell((("split", huge.level, huge.word()), huge.base))
+        self.tell((("split", huge.level, huge.label()), huge.base))
 
     # Faults
 

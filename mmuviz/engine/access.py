@@ -13,7 +13,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.engine.fault_cost import Access
 from mmuviz.mmu import state as mmu
-from mmuviz.mmu.guest_access import is_4k, leaf_word
+from mmuviz.mmu.guest_access import is_4k, leaf_spte
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as program
@@ -30,7 +30,7 @@ CACHED_LEAVES: Final = 1 << 24
 @jit_inline_llvm
 def fixed_without_lock(state: MmuState, access: Access) -> bool:
     """Whether fast_page_fault() will fix this access."""
-    if access.write == 0 or access.word & mmu.MMU_WRITABLE == 0 or state.conf[mmu.CONF_FAST_FAULT] == 0:
+    if access.write == 0 or access.spte & mmu.MMU_WRITABLE == 0 or state.conf[mmu.CONF_FAST_FAULT] == 0:
         return False
     if is_4k(state, access.gfn):
         return True
@@ -43,9 +43,9 @@ def peek_access(state: MmuState, clock: Clock, vcpu: int, position: int) -> Acce
     """The access at a position, with its leaf as it is now."""
     gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
     write = is_write_at(clock.stream, vcpu, position)
-    word = leaf_word(state, gfn)
+    spte = leaf_spte(state, gfn)
     need = (mmu.WRITABLE | mmu.DIRTY) if write else mmu.PRESENT
-    return Access(gfn, write, word, word & need == need)
+    return Access(gfn, write, spte, spte & need == need)
 
 
 @jit_inline_llvm

@@ -25,7 +25,7 @@ from mmuviz.workloads.accesses import gfn_at
 def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
     """Whether the next faults like the last one certainly change only an SPTE, a bit and sums, as that one did."""
     plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
-    writes = clock.stream[vcpu, program.WRITE_PERMILLE] >= program.ALWAYS and access.word & mmu.DIRTY != 0
+    writes = clock.stream[vcpu, program.WRITE_PERMILLE] >= program.ALWAYS and access.spte & mmu.DIRTY != 0
     ready = state.pml_count[vcpu] == 0 and clock.pending_kick_ps[vcpu] == 0 and clock.regs[layout.ONE_BY_ONE] == 0
     short = at.fixes.took_ps == fix_ps(state, clock, vcpu) and at.fixes.took_ps <= at.fixes.short_ps
     return bool(plain and writes and ready and short)
@@ -61,10 +61,10 @@ def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
 
 
 @jit_inline_llvm
-def pages_alike(state: MmuState, row: int, gfn: int, word: int, most: int) -> int:
+def pages_alike(state: MmuState, row: int, gfn: int, spte: int, most: int) -> int:
     """Number of pages from a gfn on, in one 4K table, that leaves with these bits map."""
     at, pages = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)), 0
-    while pages < most and state.l1[at + pages] == word:
+    while pages < most and state.l1[at + pages] == spte:
         pages += 1
     return pages
 
@@ -83,7 +83,7 @@ def fix_alike_in_order(
         most, clock.stream[vcpu, program.ACCESSES] - at.position, clock.stream[vcpu, program.PAGES] - at.position
     )
     row = int(state.row_of[access.gfn >> SHIFT_1G])
-    pages = pages_alike(state, row, gfn, access.word, most)
+    pages = pages_alike(state, row, gfn, access.spte, most)
     if pages == 0:
         return at
     first = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
@@ -122,13 +122,13 @@ def fix_alike_anywhere(
             break
         prefetch_leaf(state, clock, vcpu, position)
         page = np.uint64(gfn - linear)
-        if l1[page] == access.word:
+        if l1[page] == access.spte:
             l1[page] |= mmu.WRITABLE
             count_4k(state, gfn, 1, FIXABLE, FIXABLE | mmu.WRITABLE)
             if logged:
                 mark_bit(state, slot, words_at, gfn - base)
             begun, fixed, time = time, fixed + 1, time + fix
-        elif l1[page] != access.word | mmu.WRITABLE:
+        elif l1[page] != access.spte | mmu.WRITABLE:
             break
         time, position = time + step_ps, position + 1
     if fixed == 0:  # if all are hits, they are counted faster elsewhere

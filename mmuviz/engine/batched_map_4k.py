@@ -75,29 +75,29 @@ def slot_range_of(state: MmuState, price: I64, gfn: int) -> SlotRange:
 
 
 @jit_inline_llvm
-def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> bool:
+def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, spte: int) -> bool:
     """Whether a write fault installs one 4K leaf of a logged slot in an existing table, and refills no cache.
 
     The page is not mapped, or is mapped by a leaf that is not MMU-writable, which fast_page_fault() declines.
     """
     page = gfn - state.conf[mmu.CONF_LINEAR]
     tables = state.l3[page >> SHIFT_1G] & mmu.TABLE != 0 and state.l2[page >> SHIFT_2M] & mmu.TABLE != 0
-    if not tables or state.cache[vcpu] < CACHE_MINIMUM or word & (mmu.WRITABLE | mmu.MMU_WRITABLE) != 0:
+    if not tables or state.cache[vcpu] < CACHE_MINIMUM or spte & (mmu.WRITABLE | mmu.MMU_WRITABLE) != 0:
         return False
     return host_backs_writable_huge_page(state, part.slot, host_page_of(state, part.slot, gfn))
 
 
 @jit_inline_llvm
-def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, word: int) -> None:
+def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, spte: int) -> None:
     """page_fault() of such a page, without KVM's counters."""
-    present = word & mmu.PRESENT
+    present = spte & mmu.PRESENT
     state.stat[mmu.STAT_WHO] = vcpu
     trace_page_fault(state, vcpu, 2 * present + 1, gfn)
     if present:
         trace_fast_page_fault(state, vcpu, FAST_DECLINED, gfn)
-    count_4k(state, gfn, 1, word, mmu.SPTE_WRITABLE)
-    note_example(state, SLOW_FIX if present else MAP_4K, PG_LEVEL_4K, word, mmu.SPTE_WRITABLE, gfn)
-    trace_spte_changed(state, PG_LEVEL_4K, word, mmu.SPTE_WRITABLE, gfn)
+    count_4k(state, gfn, 1, spte, mmu.SPTE_WRITABLE)
+    note_example(state, SLOW_FIX if present else MAP_4K, PG_LEVEL_4K, spte, mmu.SPTE_WRITABLE, gfn)
+    trace_spte_changed(state, PG_LEVEL_4K, spte, mmu.SPTE_WRITABLE, gfn)
     state.l1[gfn - state.conf[mmu.CONF_LINEAR]] = mmu.SPTE_WRITABLE
     mark_bit(state, part.slot, part.words_at, gfn - part.base)
 
@@ -156,11 +156,11 @@ def time_of_fault(
     `what`: its time on a core of its own, ps, and the number of rows of examples written before it.
     """
     price, examples = what
-    mapped = access.word & mmu.PRESENT == 0
+    mapped = access.spte & mmu.PRESENT == 0
     ahead, work = on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK]), on_core_ps(clock, vcpu, price)
     wait = line_visit(clock, vcpu, time + ahead) - ahead - time
     end, whole = time + wait + work, wait + work
-    note_turn(clock, vcpu, wait, access.word)
+    note_turn(clock, vcpu, wait, access.spte)
     hold_for_read(clock, end)
     clock.in_kernel_until[vcpu] = end
     path = layout.NOT_PRESENT if mapped else layout.SLOW_PROTECTED
@@ -216,8 +216,8 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         if not part.base <= gfn < part.end:
             close_totals(state, clock, part, here)
             here, part, turns = BinTotals(0, 0, 0, 0), slot_range_of(state, clock.price, gfn), Turns(-1, 0)
-        word = int(state.l1[gfn - state.conf[mmu.CONF_LINEAR]])
-        if not low <= gfn < high or part.slot < 0 or not installs_4k(state, vcpu, part, gfn, word):
+        spte = int(state.l1[gfn - state.conf[mmu.CONF_LINEAR]])
+        if not low <= gfn < high or part.slot < 0 or not installs_4k(state, vcpu, part, gfn, spte):
             break
         if time >= here.end:
             close_totals(state, clock, part, here)
@@ -228,10 +228,10 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
             if done.faults > 0:
                 continue
         state.stat[mmu.STAT_STAMP] = time
-        examples, mapped = state.stat[mmu.STAT_EXAMPLES], 0 if word & mmu.PRESENT else 1
-        install_4k(state, vcpu, part, gfn, word)
+        examples, mapped = state.stat[mmu.STAT_EXAMPLES], 0 if spte & mmu.PRESENT else 1
+        install_4k(state, vcpu, part, gfn, spte)
         took = part.map_ps if mapped else part.fix_ps
-        after = time_of_fault(state, clock, vcpu, Access(gfn, 1, word, hits=False), time, (took, examples))
+        after = time_of_fault(state, clock, vcpu, Access(gfn, 1, spte, hits=False), time, (took, examples))
         goes_on = after < min(stop, clock.exit_at[vcpu])
         inside = after < here.end
         here, turns = with_fault(here, mapped, 1 if goes_on and inside else 0), Turns(turns.leader, turns.faults + 1)

@@ -162,7 +162,7 @@ REGS: Final = 29
 TURN_NOW: Final = 0
 TURN_LINE: Final = 1
 TURN_WAIT: Final = 2
-TURN_WORD: Final = 3
+TURN_SPTE: Final = 3
 TURN_COLUMNS: Final = 4
 
 # Entries of `Clock.price`, ps each; after them, the price in a fault of each entry of the machine's work.

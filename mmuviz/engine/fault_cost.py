@@ -24,13 +24,13 @@ class Access(NamedTuple):
     Attributes:
         gfn: the page.
         write: 1 for a write.
-        word: bits of the leaf that maps it.
+        spte: bits of the leaf that maps it.
         hits: whether it needs no exit and changes nothing.
     """
 
     gfn: int
     write: int
-    word: int
+    spte: int
     hits: bool
 
 
@@ -175,7 +175,7 @@ def handle_fault(
     """
     was, flushes = spent_now(state.work, clock.price), flushes_now(state.stat)
     splits, zaps, examples = state.stat[mmu.STAT_SPLITS], state.stat[mmu.STAT_ZAPS], state.stat[mmu.STAT_EXAMPLES]
-    ended = page_fault(state, vcpu, access.gfn, access.word, access.write)
+    ended = page_fault(state, vcpu, access.gfn, access.spte, access.write)
     now, flushes_after = spent_now(state.work, clock.price), flushes_now(state.stat)
     of_path = now.path - was.path
     if ended != work.PATH_FAST and clock.regs[layout.WRITE_LOCKS] != 0:
@@ -255,7 +255,7 @@ def charge_exit_and_fault(clock: Clock, vcpu: int, begin: int, before: int, at: 
 @jit_inline_llvm
 def path_of(access: Access, ended: int) -> int:
     """A fault's path, as `Clock.faults` counts them; `ended` is the result of page_fault()."""
-    if access.word & mmu.PRESENT == 0:
+    if access.spte & mmu.PRESENT == 0:
         return layout.NOT_PRESENT
     return layout.FAST_FIX if ended == work.PATH_FAST else layout.SLOW_PROTECTED
 
@@ -314,7 +314,7 @@ def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whol
         if state.stat[mmu.STAT_EXAMPLES] != whole.examples:
             tell_examples(state.examples, vcpu, state.stat[mmu.STAT_STAMP], whole.path, whole.took)
         if is_longest(state.examples, whole.took, state.stat[mmu.STAT_STAMP], vcpu):
-            keep_longest(state.examples, state.stat, access.word, access.gfn, (whole.path, whole.took))
+            keep_longest(state.examples, state.stat, access.spte, access.gfn, (whole.path, whole.took))
 
 
 @jit_inline_llvm
@@ -328,9 +328,9 @@ def is_longest(examples: I64, took: int, stamp: int, vcpu: int) -> bool:
 
 
 @jit
-def keep_longest(examples: I64, stat: I64, word: int, gfn: int, what: tuple[int, int]) -> None:
+def keep_longest(examples: I64, stat: I64, spte: int, gfn: int, what: tuple[int, int]) -> None:
     """Keep a fault (path, stall) as the longest."""
-    write_example(examples, stat, LONGEST, 0, word, word, gfn)
+    write_example(examples, stat, LONGEST, 0, spte, spte, gfn)
     examples[LONGEST, EX_PATH], examples[LONGEST, EX_STALL] = what[0], what[1]
 
 

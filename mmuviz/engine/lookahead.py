@@ -47,7 +47,7 @@ GO_ON: Final = -1
 @jit_inline_llvm
 def is_fixable(state: MmuState, access: Access) -> bool:
     """Whether fast_page_fault() fixes an access by changing only one bit of a 4K leaf and one of the bitmap."""
-    conf, bits = state.conf, access.word & (mmu.WRITABLE | mmu.MMU_WRITABLE)
+    conf, bits = state.conf, access.spte & (mmu.WRITABLE | mmu.MMU_WRITABLE)
     if access.write == 0 or bits != mmu.MMU_WRITABLE or conf[mmu.CONF_FAST_FAULT] == 0 or conf[mmu.CONF_RING] != 0:
         return False
     return bool(conf[mmu.CONF_TRACK_LEVEL] == PG_LEVEL_4K and is_4k(state, access.gfn))
@@ -56,7 +56,7 @@ def is_fixable(state: MmuState, access: Access) -> bool:
 @jit_inline_llvm
 def is_clean(state: MmuState, vcpu: int, access: Access) -> bool:
     """Whether an access only sets the dirty bit of a 4K leaf, which a PML buffer with room may log."""
-    if access.write == 0 or access.word & (mmu.WRITABLE | mmu.DIRTY) != mmu.WRITABLE:
+    if access.write == 0 or access.spte & (mmu.WRITABLE | mmu.DIRTY) != mmu.WRITABLE:
         return False
     return bool(state.pml_count[vcpu] < mmu.PML_ENTITY_NUM and is_4k(state, access.gfn))
 
@@ -99,7 +99,7 @@ def after_access(
 ) -> Progress:
     """Progress after an access, and `run` - 1 more that hit as it does."""
     here = bin_at(clock, vcpu, at.here, at.time)
-    if access.write != 0 and access.word & mmu.DIRTY == 0:
+    if access.write != 0 and access.spte & mmu.DIRTY == 0:
         extra = log_in_lookahead(state, clock, vcpu, access.gfn, at.time)
         return Progress(at.time + took + extra, at.position + 1, at.fixes, with_slow_write(here, extra))
     here = with_hits(clock, vcpu, here, at.time, run, took)
@@ -152,12 +152,12 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
         if access.hits:
             room = max((limit - at.time - 1) // took, 0) + 1
             run = count_hits(state, clock, vcpu, at.position, access, lookahead, room)
-        if access.write != 0 and access.word & mmu.WRITABLE == 0:
+        if access.write != 0 and access.spte & mmu.WRITABLE == 0:
             at = after_fix(state, clock, vcpu, access, at)
             why = YIELD if at.time >= limit or log_is_low(state) else GO_ON
         if why == GO_ON:
             at = after_access(state, clock, vcpu, access, at, run, took)
-            if access.write != 0 and access.word & mmu.WRITABLE == 0:
+            if access.write != 0 and access.spte & mmu.WRITABLE == 0:
                 private = (lookahead.low, lookahead.high) if unobservable else (0, FOREVER)
                 at = fix_alike(state, clock, vcpu, access, at, private, (limit, took))
             why = YIELD if log_is_low(state) else GO_ON

@@ -185,8 +185,8 @@ def fix_in_lookahead(
         flush_pml_buffer(state, vcpu)
     before = state.stat[mmu.STAT_EXAMPLES]
     if fixes.all == 0:  # only the first can be the earliest
-        keep_4k_fixed(state, access.word & mmu.LEAF_BITS, gfn)
-    trace_4k_fixed(state, vcpu, access.word, gfn)
+        keep_4k_fixed(state, access.spte & mmu.LEAF_BITS, gfn)
+    trace_4k_fixed(state, vcpu, access.spte, gfn)
     state.l1[(row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))] |= mmu.WRITABLE
     marked, slot = 0, gfn_to_memslot(state, gfn)
     if state.slots[slot, mmu.SLOT_LOGGING] != 0:

@@ -69,9 +69,9 @@ class SlotRange(NamedTuple):
 
 
 @jit_inline_llvm
-def note_turn(clock: Clock, vcpu: int, wait: int, word: int) -> None:
+def note_turn(clock: Clock, vcpu: int, wait: int, spte: int) -> None:
     """Store a fault's wait for mmu_lock's cache line, and the leaf that it found."""
-    clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_WORD] = wait, word
+    clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_SPTE] = wait, spte
 
 
 @jit
@@ -102,14 +102,14 @@ def turn_ps(clock: Clock, leader: int) -> int:
 
 
 @jit
-def backed_pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, word: int) -> int:
+def backed_pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, spte: int) -> int:
     """Number of pages from a gfn on, in one 4K table, with these leaf bits and a host page."""
     at = gfn - state.conf[mmu.CONF_LINEAR]
     if state.l3[at >> SHIFT_1G] & mmu.TABLE == 0 or state.l2[at >> SHIFT_2M] & mmu.TABLE == 0:
         return 0
     most = min(most, ((gfn | (PAGES_PER_2M - 1)) + 1) - gfn)
     pages = 0
-    while pages < most and state.l1[at + pages] == word:
+    while pages < most and state.l1[at + pages] == spte:
         pages += 1
     if state.slots[part.slot, mmu.SLOT_HOST_PRESENT] != 0:
         return pages
@@ -136,11 +136,11 @@ def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: 
     turns, stream = (end - clock.now[clock.heap[0]]) // took, clock.stream
     for place in range(clock.regs[layout.HEAP_SIZE]):
         vcpu = clock.heap[place]
-        now, word = clock.now[vcpu], clock.turn[vcpu, layout.TURN_WORD]
+        now, spte = clock.now[vcpu], clock.turn[vcpu, layout.TURN_SPTE]
         position = stream[vcpu, program.POSITION]
         turns = min(turns, (min(end, clock.exit_at[vcpu]) - now) // took)
         turns = min(turns, stream[vcpu, program.ACCESSES] - position, stream[vcpu, program.PAGES] - position)
-        whole = clock.turn[vcpu, layout.TURN_WAIT] + work_ps(clock, vcpu, part, word)
+        whole = clock.turn[vcpu, layout.TURN_WAIT] + work_ps(clock, vcpu, part, spte)
         if stream[vcpu, program.STRIDE] != 1 or turns <= 0 or is_top(clock.top, clock.regs, whole, now, vcpu):
             return 0
         gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, position)
@@ -148,7 +148,7 @@ def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: 
         first, behind = max(low, part.base), min(high, part.end)
         if not first <= gfn < behind:
             return 0
-        turns = min(turns, backed_pages_alike(state, part, gfn, min(turns, behind - gfn), word))
+        turns = min(turns, backed_pages_alike(state, part, gfn, min(turns, behind - gfn), spte))
         focused = gfn < state.conf[mmu.CONF_FOCUS_END] and state.conf[mmu.CONF_FOCUS_FIRST] < gfn + turns
         if focused and state.conf[mmu.CONF_LOG] != mmu.LOG_NOTHING:
             return 0
@@ -156,9 +156,9 @@ def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: 
 
 
 @jit_inline_llvm
-def work_ps(clock: Clock, vcpu: int, part: SlotRange, word: int) -> int:
+def work_ps(clock: Clock, vcpu: int, part: SlotRange, spte: int) -> int:
     """Time under mmu_lock, on a vCPU's core, of a fault that finds these leaf bits."""
-    return on_core_ps(clock, vcpu, part.fix_ps if word & mmu.PRESENT else part.map_ps)
+    return on_core_ps(clock, vcpu, part.fix_ps if spte & mmu.PRESENT else part.map_ps)
 
 
 @jit_inline_llvm
@@ -197,18 +197,18 @@ def add_turns(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: 
     for place in range(size):
         vcpu = clock.heap[place]
         position = clock.stream[vcpu, program.POSITION]
-        wait, word = clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_WORD]
+        wait, spte = clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_SPTE]
         gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
         at = gfn - state.conf[mmu.CONF_LINEAR]
         for page in range(turns):
             state.l1[at + page] = mmu.SPTE_WRITABLE
-        count_4k(state, gfn, turns, word, mmu.SPTE_WRITABLE)
+        count_4k(state, gfn, turns, spte, mmu.SPTE_WRITABLE)
         came = set_bits(state, part.slot, part.words_at, gfn - part.base, turns)
         if came > 0:
             count_dirty(state, gfn, came)
-        path = layout.SLOW_PROTECTED if word & mmu.PRESENT else layout.NOT_PRESENT
-        mapped += 0 if word & mmu.PRESENT else turns
-        work = work_ps(clock, vcpu, part, word)
+        path = layout.SLOW_PROTECTED if spte & mmu.PRESENT else layout.NOT_PRESENT
+        mapped += 0 if spte & mmu.PRESENT else turns
+        work = work_ps(clock, vcpu, part, spte)
         add_stalls(clock, vcpu, layout.EXIT, work, turns, index)
         add_stalls(clock, vcpu, layout.LOCK_WAIT, wait, turns, index)
         clock.hist[layout.CAUSES, bucket_of(wait + work)] += turns

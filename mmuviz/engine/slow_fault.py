@@ -56,7 +56,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     begin, asked = clock.began[vcpu], clock.asked[vcpu]
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = now, vcpu
     examples = state.stat[mmu.STAT_EXAMPLES]
-    note_example(state, SPURIOUS, 0, access.word, access.word, access.gfn)
+    note_example(state, SPURIOUS, 0, access.spte, access.spte, access.gfn)
     host = take_host_ps(clock, vcpu)
     charge(clock, vcpu, layout.ALLOC, begin, host)
     charge_exit_and_fault(clock, vcpu, begin + host, asked - begin - host, now, took)

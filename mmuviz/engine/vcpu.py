@@ -79,7 +79,7 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int
         if not has_own_cpu(clock, vcpu):  # its time is stretched slice by slice: each access is one
             others = min(others, time + 1)
         return run_lookahead(state, clock, vcpu, turn, min(others, exit_at), min(stop, exit_at))
-    clean = running and access.write != 0 and access.word & mmu.WRITABLE != 0
+    clean = running and access.write != 0 and access.spte & mmu.WRITABLE != 0
     # Lookahead must not pass the time at which the ioctl thread gets a lock that it waits for.
     alone = private and lookahead.exits and (clean or lockless) and clock.regs[layout.ONE_BY_ONE] == 0
     if time != turn.dequeued_at and time >= (stop if alone else others):

@@ -78,46 +78,46 @@ def zap_1g_leaf(state: MmuState, row: int) -> None:
 
 
 @jit
-def replace_2m_table(state: MmuState, row: int, index: int, word: int) -> None:
-    """Replace a 2M entry that points to a table by `word`: the entry changes first, then its children are zapped.
+def replace_2m_table(state: MmuState, row: int, index: int, spte: int) -> None:
+    """Replace a 2M entry that points to a table by `spte`: the entry changes first, then its children are zapped.
 
     Kernel: handle_changed_spte() and handle_removed_pt(), arch/x86/kvm/mmu/tdp_mmu.c
     """
     at = (row << SHIFT_2M) | index
     gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
-    count_2m(state, gfn, TABLE, word)
-    note_example(state, REMOVE_TABLE, PG_LEVEL_2M, TABLE, word, gfn)
-    trace_spte_changed(state, PG_LEVEL_2M, TABLE, word, gfn)
+    count_2m(state, gfn, TABLE, spte)
+    note_example(state, REMOVE_TABLE, PG_LEVEL_2M, TABLE, spte, gfn)
+    trace_spte_changed(state, PG_LEVEL_2M, TABLE, spte, gfn)
     first = at << SHIFT_2M
     for each in range(SPTE_ENT_PER_PAGE):
         zap_4k(state, first + each, gfn + each)
-    state.l2[at] = word
+    state.l2[at] = spte
     account_table(state, -1)
-    if word & PRESENT:
+    if spte & PRESENT:
         state.stat[STAT_PAGES + PG_LEVEL_2M] += 1
 
 
 @jit
-def replace_1g_table(state: MmuState, row: int, word: int) -> None:
-    """Replace a 1G entry that points to a table by `word`; its children are zapped, tables included.
+def replace_1g_table(state: MmuState, row: int, spte: int) -> None:
+    """Replace a 1G entry that points to a table by `spte`; its children are zapped, tables included.
 
     Kernel: handle_changed_spte() and handle_removed_pt(), arch/x86/kvm/mmu/tdp_mmu.c
     """
     gfn = state.region_of[row] << SHIFT_1G
-    count_1g(state, gfn, TABLE, word)
-    note_example(state, REMOVE_TABLE, PG_LEVEL_1G, TABLE, word, gfn)
-    trace_spte_changed(state, PG_LEVEL_1G, TABLE, word, gfn)
+    count_1g(state, gfn, TABLE, spte)
+    note_example(state, REMOVE_TABLE, PG_LEVEL_1G, TABLE, spte, gfn)
+    trace_spte_changed(state, PG_LEVEL_1G, TABLE, spte, gfn)
     for index in range(SPTE_ENT_PER_PAGE):
         entry = state.l2[(row << SHIFT_2M) | index]
         if entry & TABLE:
             replace_2m_table(state, row, index, 0)
         elif entry & PRESENT:
             zap_2m_leaf(state, row, index)
-    state.l3[row] = word
+    state.l3[row] = spte
     account_table(state, -1)
-    if word & PRESENT:
+    if spte & PRESENT:
         state.stat[STAT_PAGES + PG_LEVEL_1G] += 1
-        state.l2[row << SHIFT_2M : (row + 1) << SHIFT_2M] = IN_1G | word
+        state.l2[row << SHIFT_2M : (row + 1) << SHIFT_2M] = IN_1G | spte
 
 
 @jit_inline_llvm
@@ -177,7 +177,7 @@ def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
 
 
 @jit
-def first_child_word(state: MmuState, row: int, index: int) -> int:
+def first_child_spte(state: MmuState, row: int, index: int) -> int:
     """Bits of the first leaf below a table, 0 without one; index -1 means the table of the whole row.
 
     Kernel: tdp_mmu_make_huge_spte(), arch/x86/kvm/mmu/tdp_mmu.c
@@ -203,19 +203,19 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
 
     Kernel: kvm_tdp_mmu_zap_collapsible_sptes() up to 6.12, recover_huge_pages_range() from 6.13
     """
-    word = 0
+    spte = 0
     if state.conf[CONF_RECOVERS] != 0:
-        word = first_child_word(state, row, index)
-        if word == 0:
+        spte = first_child_spte(state, row, index)
+        if spte == 0:
             return False
     state.stat[STAT_TABLES_COLLAPSED] += 1
-    state.stat[STAT_ZAPS] += 1 if word == 0 else 0
-    recovered = 1 if word else 0
+    state.stat[STAT_ZAPS] += 1 if spte == 0 else 0
+    recovered = 1 if spte else 0
     leaves, tables = leaves_of(state.stat) + recovered, int(state.stat[STAT_TABLE_PAGES])
     if index < 0:
-        replace_1g_table(state, row, word)
+        replace_1g_table(state, row, spte)
     else:
-        replace_2m_table(state, row, index, word)
+        replace_2m_table(state, row, index, spte)
     state.work[work.WORK_RECOVERED] += recovered
     count_gone(state, leaves, tables, work.WORK_RECOVER_TABLE if recovered else work.WORK_ZAP_TABLE)
     return True

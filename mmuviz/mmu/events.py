@@ -224,14 +224,14 @@ def in_focus(conf: I64, gfn: int) -> bool:
     return bool(conf[CONF_FOCUS_FIRST] <= gfn < conf[CONF_FOCUS_END])
 
 
-def spte_word(bits: int) -> str:
+def spte_label(bits: int) -> str:
     """An SPTE's bits as a label: none, table, W, wp or RO, with +D if the dirty bit is set."""
     if bits & TABLE:
         return "table"
     if not bits & PRESENT:
         return "none"
-    word = "W" if bits & WRITABLE else "wp" if bits & MMU_WRITABLE else "RO"
-    return word + ("+D" if bits & DIRTY_BIT else "")
+    label = "W" if bits & WRITABLE else "wp" if bits & MMU_WRITABLE else "RO"
+    return label + ("+D" if bits & DIRTY_BIT else "")
 
 
 def event_class(code: int) -> tuple[str | int, ...]:
@@ -251,9 +251,9 @@ def event_class(code: int) -> tuple[str | int, ...]:
     level = code >> LEVEL_SHIFT & 15
     l2 = ("l2",) if code & L2_EVENT and kind != SPTE else ()
     if kind == SPTE:
-        return ("spte", level, spte_word(code >> OLD_SHIFT & 255), spte_word(code >> NEW_SHIFT & 255))
+        return ("spte", level, spte_label(code >> OLD_SHIFT & 255), spte_label(code >> NEW_SHIFT & 255))
     if kind == SPLIT:
-        return ("split", level, spte_word(code >> OLD_SHIFT & 255), *l2)
+        return ("split", level, spte_label(code >> OLD_SHIFT & 255), *l2)
     detail, vcpu = code >> DETAIL_SHIFT & 255, code >> VCPU_SHIFT
     if kind == FAULT:
         return ("fault", vcpu, FAULT_EVENTS[detail], *l2)

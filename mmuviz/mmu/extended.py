@@ -224,8 +224,8 @@ def _events(events: Document, first: list[str], where: str) -> Document:
         row[2] = None if runs is None or row[2] is None else row[2] + runs
     order: list[list[str | int]] = []
     for text in first:
-        words, _, gfn = text.rpartition(" @")
-        event_class = _class_of(words)
+        class_text, _, gfn = text.rpartition(" @")
+        event_class = _class_of(class_text)
         if event_class is not None:
             order.append([*event_class, int(gfn, 16)])
     return {"events": list(rows.values()), "first_events_in_order": order}
@@ -234,10 +234,10 @@ def _events(events: Document, first: list[str], where: str) -> Document:
 def _class_of(text: str) -> tuple[str | int, ...] | None:
     """The class of an event in the plain schema; None for one that it leaves out."""
     if found := SPTE_EVENT.fullmatch(text):
-        old, new = (_word(each) for each in found.group(2, 3))
+        old, new = (_spte_label(each) for each in found.group(2, 3))
         return None if old == new else ("spte", int(found[1]), old, new)
     if found := SPLIT_EVENT.fullmatch(text):
-        return "split", int(found[1]), _word(found[2])
+        return "split", int(found[1]), _spte_label(found[2])
     if found := FAULT_EVENT.fullmatch(text):
         code = int(found[2], 16)
         access = "write" if code & WRITE_BIT else "read"
@@ -248,6 +248,6 @@ def _class_of(text: str) -> tuple[str | int, ...] | None:
     return None
 
 
-def _word(text: str) -> str:
+def _spte_label(text: str) -> str:
     """An SPTE's label in the plain schema."""
     return "none" if text in NOT_PRESENT else text.removeprefix("leaf")

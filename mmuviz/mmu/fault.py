@@ -84,7 +84,7 @@ def topup_memory_caches(state: MmuState, vcpu: int) -> None:
 
 
 @jit_inline_source
-def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
+def page_fault(state: MmuState, vcpu: int, gfn: int, spte: int, write: int) -> int:
     """Handle one page fault of KVM's own tables (EPT violation).
 
     The shadow MMU of an L2 and shadow paging have no fast_page_fault(): each fault takes mmu_lock
@@ -95,7 +95,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> i
         state: changed in place.
         vcpu: the vCPU that faulted.
         gfn: the page touched, inside a memslot.
-        word: bits of the leaf that maps it, 0 for none.
+        spte: bits of the leaf that maps it, 0 for none.
         write: 1 for a write.
 
     Returns:
@@ -106,15 +106,15 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> i
     slot = gfn_to_memslot(state, gfn)
     state.stat[STAT_WHO] = vcpu
     if state.conf[CONF_STAGE2] != 0:
-        host, path = user_mem_abort(state, vcpu, slot, gfn, word, write)
+        host, path = user_mem_abort(state, vcpu, slot, gfn, spte, write)
         if host & FAULT_INVALIDATES:
             invalidate_gfn(state, slot, gfn, host & FAULT_LEVEL)
         return path
     flush_pml_buffer(state, vcpu)
-    present = 1 if word & PRESENT else 0
+    present = 1 if spte & PRESENT else 0
     trace_page_fault(state, vcpu, 2 * present + write, gfn)
     state.stat[STAT_PF_TAKEN] += 1
-    if present and state.conf[CONF_FAST_FAULT] != 0 and fast_page_fault(state, vcpu, slot, gfn, word):
+    if present and state.conf[CONF_FAST_FAULT] != 0 and fast_page_fault(state, vcpu, slot, gfn, spte):
         return work.PATH_FAST
     topup_memory_caches(state, vcpu)
     if write and state.slots[slot, SLOT_READ_ONLY] != 0:
@@ -134,7 +134,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> i
 
 
 @jit_inline_source
-def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) -> bool:
+def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, spte: int) -> bool:
     """Fix a write-protection fault without mmu_lock, if the SPTE allows it.
 
     A page larger than what logging tracks is never fixed here where the slot is logged: it has to
@@ -152,24 +152,24 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
     tracked = int(state.conf[CONF_TRACK_LEVEL]) == PG_LEVEL_2M and state.l3[row] & TABLE != 0
     logged = state.slots[slot, SLOT_LOGGING] != 0
     refused = huge and ((logged and not tracked) or state.conf[CONF_FAST_FIXES_HUGE] == 0)
-    if word & MMU_WRITABLE == 0 or refused:
+    if spte & MMU_WRITABLE == 0 or refused:
         trace_fast_page_fault(state, vcpu, FAST_DECLINED, gfn)
         return False
     trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
     if not huge:
         state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)] |= WRITABLE
         state.work[work.WORK_FAULT_FAST] += 1
-        note_4k_fixed(state, word, gfn)
+        note_4k_fixed(state, spte, gfn)
     elif state.l3[row] & TABLE:
         state.l2[at] |= WRITABLE
         state.work[work.WORK_FAULT_FAST_2M] += 1
-        note_huge_fixed(state, PG_LEVEL_2M, word, gfn)
+        note_huge_fixed(state, PG_LEVEL_2M, spte, gfn)
     else:
         state.work[work.WORK_FAULT_FAST_1G] += 1
         state.l3[row] |= WRITABLE
         for each in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
             state.l2[each] |= WRITABLE
-        note_huge_fixed(state, PG_LEVEL_1G, word, gfn)
+        note_huge_fixed(state, PG_LEVEL_1G, spte, gfn)
     state.stat[STAT_PF_FAST] += 1
     state.stat[STAT_PF_FIXED] += 1
     mark_page_dirty_in_slot(state, vcpu, slot, gfn)
@@ -177,9 +177,9 @@ def fast_page_fault(state: MmuState, vcpu: int, slot: int, gfn: int, word: int) 
 
 
 @jit_inline_llvm
-def note_4k_fixed(state: MmuState, word: int, gfn: int) -> None:
+def note_4k_fixed(state: MmuState, spte: int, gfn: int) -> None:
     """Count and log that fast_page_fault() made a 4K leaf writable."""
-    old = word & LEAF_BITS
+    old = spte & LEAF_BITS
     count_4k(state, gfn, 1, old, old | WRITABLE)
     keep_4k_fixed(state, old, gfn)
     note_untraced(state, SPTE, PG_LEVEL_4K, old, old | WRITABLE, gfn, 1)
@@ -192,9 +192,9 @@ def keep_4k_fixed(state: MmuState, old: int, gfn: int) -> None:
 
 
 @jit_inline_llvm
-def note_huge_fixed(state: MmuState, level: int, word: int, gfn: int) -> None:
+def note_huge_fixed(state: MmuState, level: int, spte: int, gfn: int) -> None:
     """note_4k_fixed() for a huge leaf."""
-    old, shift = word & LEAF_BITS, SPTE_ENT_SHIFT * (level - 1)
+    old, shift = spte & LEAF_BITS, SPTE_ENT_SHIFT * (level - 1)
     first = (gfn >> shift) << shift
     if level == PG_LEVEL_2M:
         count_2m(state, first, old, old | WRITABLE)

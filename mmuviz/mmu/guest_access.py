@@ -62,13 +62,13 @@ FIXABLE: Final = PRESENT | MMU_WRITABLE | DIRTY
 
 
 @jit_inline_llvm
-def leaf_word(state: MmuState, gfn: int) -> int:
+def leaf_spte(state: MmuState, gfn: int) -> int:
     """Bits of the leaf that maps a gfn, 0 for none."""
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_2M) | ((gfn >> SHIFT_2M) & SPTE_INDEX_MASK)
-    word = int(state.l2[at])
-    if word & TABLE:
+    spte = int(state.l2[at])
+    if spte & TABLE:
         return int(state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)])
-    return word
+    return spte
 
 
 @jit_inline_source
@@ -82,7 +82,7 @@ def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
     l2, l1 = state.l2, state.l1
     index = start
     if linear == NOT_LINEAR:
-        while index < len(gfns) and leaf_word(state, gfns[index]) & need == need:
+        while index < len(gfns) and leaf_spte(state, gfns[index]) & need == need:
             index += 1
         return index
     before = -1
@@ -110,9 +110,9 @@ def may_batch(state: MmuState) -> bool:
 
 
 @jit_inline_llvm
-def trace_4k_fixed(state: MmuState, vcpu: int, word: int, gfn: int) -> None:
+def trace_4k_fixed(state: MmuState, vcpu: int, spte: int, gfn: int) -> None:
     """Log that fast_page_fault() makes a 4K leaf writable that is only write-protected."""
-    old = word & LEAF_BITS
+    old = spte & LEAF_BITS
     trace_page_fault(state, vcpu, WRITE_PROTECTED, gfn)
     trace_fast_page_fault(state, vcpu, FAST_FIXED, gfn)
     note_untraced(state, SPTE, PG_LEVEL_4K, old, old | WRITABLE, gfn, 1)
@@ -160,10 +160,10 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
     while index < len(gfns) and base <= gfns[index] < end and not log_is_low(state):
         gfn = gfns[index]
         page = np.uint64(gfn - linear)
-        word = l1[page]
-        if word & FIXABLE != FIXABLE:
+        spte = l1[page]
+        if spte & FIXABLE != FIXABLE:
             break
-        if word & WRITABLE == 0:
+        if spte & WRITABLE == 0:
             fix_4k(state, vcpu, gfn, page)
             fixed += 1
             if logging:
@@ -174,10 +174,10 @@ def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> in
 
 
 @jit_inline_source
-def fault(state: MmuState, vcpu: int, gfn: int, word: int, write: int) -> int:
+def fault(state: MmuState, vcpu: int, gfn: int, spte: int, write: int) -> int:
     """page_fault(); returns 1 if userspace emulates the access (a write to a read-only slot), else 0."""
     mmio_exits = int(state.stat[STAT_MMIO_EXITS])
-    page_fault(state, vcpu, gfn, word, write)
+    page_fault(state, vcpu, gfn, spte, write)
     return int(state.stat[STAT_MMIO_EXITS]) - mmio_exits
 
 
@@ -215,19 +215,19 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
         if ring and ring_soft_full(state, vcpu):
             return STOP_RING_FULL, index
         gfn = gfns[index]
-        word = leaf_word(state, gfn)
-        if word & need == need:
+        spte = leaf_spte(state, gfn)
+        if spte & need == need:
             # With rings and several vCPUs, the ring is checked before each access.
             index = index + 1 if ring and in_turns else skip_hits(state, gfns, need, index + 1)
-        elif write and word & WRITABLE:
+        elif write and spte & WRITABLE:
             if set_dirty_or_pml_full(state, vcpu, gfn):
                 index += 1
         elif log_is_low(state):
             return STOP_LOG_FULL, index
-        elif batches and word & FIXABLE == FIXABLE and is_4k(state, gfn):
+        elif batches and spte & FIXABLE == FIXABLE and is_4k(state, gfn):
             index = fix_write_protected(state, vcpu, gfns, index)
         else:
-            index += fault(state, vcpu, gfn, word, write)
+            index += fault(state, vcpu, gfn, spte, write)
             if state.stat[STAT_ZAP_END] != 0:
                 return STOP_INVALIDATED, index
     return DONE, index

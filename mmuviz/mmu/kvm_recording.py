@@ -112,8 +112,8 @@ def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(word: str) -> NoReturn:
-    raise InputError(f"holds {word}, which is no JSON; give a number or null")
+def _no_number(text: str) -> NoReturn:
+    raise InputError(f"holds {text}, which is no JSON; give a number or null")
 
 
 def _finite_number(digits: str) -> float:

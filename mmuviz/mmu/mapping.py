@@ -58,7 +58,7 @@ PTE_PREFETCH_NUM: Final = 8
 
 
 @jit_inline_source
-def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_level: int) -> int:
+def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, spte: int, host_level: int) -> int:
     """Install a leaf for a gfn at the highest level allowed: 4K if the slot is logged.
 
     A huge leaf above that level is split in place (TDP MMU, from 6.2) or zapped whole and replaced by
@@ -69,7 +69,7 @@ def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_le
         vcpu: the vCPU whose caches are used.
         slot: index of the memslot.
         gfn: the page.
-        word: bits of the leaf.
+        spte: bits of the leaf.
         host_level: level of the host page that backs it.
 
     Returns:
@@ -85,21 +85,21 @@ def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, host_le
     if goal == PG_LEVEL_1G:
         state.stat[STAT_TLB_FLUSHES] += 1 if state.l3[row] & TABLE else 0
         path = count_huge(state, work.WORK_FAULT_MAP_1G, int(state.l3[row]))
-        map_1g(state, row, word)
+        map_1g(state, row, spte)
     else:
         step_down_1g(state, vcpu, row)
         index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
         if goal == PG_LEVEL_2M:
             state.stat[STAT_TLB_FLUSHES] += 1 if state.l2[(row << SHIFT_2M) | index] & TABLE else 0
             path = count_huge(state, work.WORK_FAULT_MAP_2M, int(state.l2[(row << SHIFT_2M) | index]))
-            map_2m(state, row, index, word)
+            map_2m(state, row, index, spte)
         else:
             step_down_2m(state, vcpu, row, index)
             path = count_small(state, slot, row, gfn, host_level)
-            map_4k(state, row, gfn, word)
+            map_4k(state, row, gfn, spte)
             if state.conf[CONF_TDP_MMU] == 0 and not logged:
                 prefetch_ptes(state, slot, row, gfn)
-    if word & WRITABLE:
+    if spte & WRITABLE:
         mark_page_dirty_in_slot(state, vcpu, slot, gfn)
     split = splits != state.work[work.WORK_FAULT_SPLIT_2M] + state.work[work.WORK_FAULT_SPLIT_1G]
     return work.PATH_SPLIT if split else path
@@ -245,12 +245,12 @@ def orphan_2m(state: MmuState, at: int) -> None:
 
 
 @jit
-def map_1g(state: MmuState, row: int, word: int) -> None:
+def map_1g(state: MmuState, row: int, spte: int) -> None:
     """Install a 1G leaf, in place of a table if there is one."""
     entry = was = int(state.l3[row])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
         leaves, tables = leaves_of(state.stat) + 1, int(state.stat[STAT_TABLE_PAGES])
-        replace_1g_table(state, row, word)
+        replace_1g_table(state, row, spte)
         count_gone(state, leaves, tables, work.WORK_UNMAP_TABLE)
         return
     first = row << SHIFT_2M
@@ -265,22 +265,22 @@ def map_1g(state: MmuState, row: int, word: int) -> None:
     if entry & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_1G] += 1
     gfn = state.region_of[row] << SHIFT_1G
-    count_1g(state, gfn, entry, word)
-    note_example(state, MAP_1G, PG_LEVEL_1G, entry & LEAF_BITS, word, gfn)
-    trace_spte_changed(state, PG_LEVEL_1G, was & (LEAF_BITS | TABLE), word, gfn)
-    state.l3[row] = (entry & ORPHAN) | word
+    count_1g(state, gfn, entry, spte)
+    note_example(state, MAP_1G, PG_LEVEL_1G, entry & LEAF_BITS, spte, gfn)
+    trace_spte_changed(state, PG_LEVEL_1G, was & (LEAF_BITS | TABLE), spte, gfn)
+    state.l3[row] = (entry & ORPHAN) | spte
     for at in range(first, first + SPTE_ENT_PER_PAGE):
-        state.l2[at] = (int(state.l2[at]) & (ORPHAN | LINKED)) | IN_1G | word
+        state.l2[at] = (int(state.l2[at]) & (ORPHAN | LINKED)) | IN_1G | spte
 
 
 @jit
-def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
+def map_2m(state: MmuState, row: int, index: int, spte: int) -> None:
     """Install a 2M leaf, in place of a table if there is one."""
     at = (row << SHIFT_2M) | index
     entry = was = int(state.l2[at])
     if entry & TABLE and state.conf[CONF_TDP_MMU] != 0:
         leaves, tables = leaves_of(state.stat) + 1, int(state.stat[STAT_TABLE_PAGES])
-        replace_2m_table(state, row, index, word)
+        replace_2m_table(state, row, index, spte)
         count_gone(state, leaves, tables, work.WORK_UNMAP_TABLE)
         return
     if entry & TABLE:
@@ -289,23 +289,23 @@ def map_2m(state: MmuState, row: int, index: int, word: int) -> None:
     if entry & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_2M] += 1
     gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
-    count_2m(state, gfn, entry, word)
-    note_example(state, MAP_2M, PG_LEVEL_2M, entry & LEAF_BITS, word, gfn)
-    trace_spte_changed(state, PG_LEVEL_2M, was & (LEAF_BITS | TABLE), word, gfn)
-    state.l2[at] = (entry & ORPHAN) | word
+    count_2m(state, gfn, entry, spte)
+    note_example(state, MAP_2M, PG_LEVEL_2M, entry & LEAF_BITS, spte, gfn)
+    trace_spte_changed(state, PG_LEVEL_2M, was & (LEAF_BITS | TABLE), spte, gfn)
+    state.l2[at] = (entry & ORPHAN) | spte
 
 
 @jit_inline_llvm
-def map_4k(state: MmuState, row: int, gfn: int, word: int) -> None:
+def map_4k(state: MmuState, row: int, gfn: int, spte: int) -> None:
     """Install a 4K leaf in an existing table."""
     at = (row << SHIFT_1G) | (gfn & ((1 << SHIFT_1G) - 1))
     old = int(state.l1[at])
     if old & PRESENT == 0:
         state.stat[STAT_PAGES + PG_LEVEL_4K] += 1
-    count_4k(state, gfn, 1, old, word)
-    note_example(state, SLOW_FIX if old & PRESENT else MAP_4K, PG_LEVEL_4K, old, word, gfn)
-    trace_spte_changed(state, PG_LEVEL_4K, old, word, gfn)
-    state.l1[at] = word
+    count_4k(state, gfn, 1, old, spte)
+    note_example(state, SLOW_FIX if old & PRESENT else MAP_4K, PG_LEVEL_4K, old, spte, gfn)
+    trace_spte_changed(state, PG_LEVEL_4K, old, spte, gfn)
+    state.l1[at] = spte
 
 
 @jit

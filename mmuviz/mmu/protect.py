@@ -41,12 +41,12 @@ from mmuviz.mmu.state import (
 
 
 @jit
-def set_1g(state: MmuState, row: int, word: int) -> None:
+def set_1g(state: MmuState, row: int, spte: int) -> None:
     """Write a 1G leaf, and the copies of its bits in its 2M entries."""
     keep = ~LEAF_BITS
-    state.l3[row] = (int(state.l3[row]) & keep) | word
+    state.l3[row] = (int(state.l3[row]) & keep) | spte
     for at in range(row << SHIFT_2M, (row + 1) << SHIFT_2M):
-        state.l2[at] = (int(state.l2[at]) & keep) | word
+        state.l2[at] = (int(state.l2[at]) & keep) | spte
 
 
 @jit_inline_llvm
@@ -175,13 +175,13 @@ def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, 
     while page < high:
         index = page >> SHIFT_2M
         stop = min(high, (index + 1) << SHIFT_2M)
-        word = state.l2[(row << SHIFT_2M) | index]
+        spte = state.l2[(row << SHIFT_2M) | index]
         visited += 1
-        if word & TABLE:
+        if spte & TABLE:
             if levels & (1 << PG_LEVEL_4K):
                 seen += stop - page
                 changed += clear_4k_bits(state, (row << SHIFT_1G) + page, stop - page, bits, base + page)
-        elif word & PRESENT and levels & (1 << PG_LEVEL_2M):
+        elif spte & PRESENT and levels & (1 << PG_LEVEL_2M):
             clear_2m_bits(state, row, index, bits)
         page = stop
     counts[entry + shadow] += changed

@@ -54,7 +54,7 @@ STAGE2_READ_ONLY: Final = PRESENT
 
 
 @jit
-def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, write: int) -> tuple[int, int]:
+def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, spte: int, write: int) -> tuple[int, int]:
     """Handle one stage-2 abort.
 
     While logging, only the faulting 4K page is mapped, read-only by a read. A fault at the level of the
@@ -66,7 +66,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
         vcpu: the vCPU that faulted.
         slot: index of the memslot.
         gfn: the page touched.
-        word: bits of the leaf that maps it, 0 for none.
+        spte: bits of the leaf that maps it, 0 for none.
         write: 1 for a write.
 
     Returns:
@@ -74,7 +74,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, word: int, w
 
     Kernel: user_mem_abort(), arch/arm64/kvm/mmu.c
     """
-    present = 1 if word & PRESENT else 0
+    present = 1 if spte & PRESENT else 0
     logging = state.slots[slot, SLOT_LOGGING] != 0
     trace_page_fault(state, vcpu, 2 * present + write, gfn)
     state.stat[STAT_PF_TAKEN] += 1
@@ -131,7 +131,7 @@ def relax_perms(state: MmuState, gfn: int, level: int) -> None:
 
 
 @jit
-def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word: int, host_level: int) -> int:
+def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, spte: int, host_level: int) -> int:
     """Map a gfn at a level, breaking blocks on the way and the old entry first; returns the PATH_….
 
     Kernel: stage2_map_walker(), arch/arm64/kvm/hyp/pgtable.c
@@ -142,7 +142,7 @@ def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word:
         if state.l3[row] & TABLE:
             state.stat[STAT_TLBIS] += 1
         path = count_huge(state, work.WORK_FAULT_MAP_1G, int(state.l3[row]))
-        map_1g(state, row, word)
+        map_1g(state, row, spte)
         return path
     index = (gfn >> SHIFT_2M) & SPTE_INDEX_MASK
     at = (row << SHIFT_2M) | index
@@ -159,7 +159,7 @@ def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word:
         if state.l2[at] & TABLE:
             state.stat[STAT_TLBIS] += 1
         path = count_huge(state, work.WORK_FAULT_MAP_2M, int(state.l2[at]))
-        map_2m(state, row, index, word)
+        map_2m(state, row, index, spte)
         return path
     if state.l2[at] & TABLE == 0:
         if state.l2[at] & PRESENT:
@@ -171,7 +171,7 @@ def stage2_map(state: MmuState, vcpu: int, slot: int, gfn: int, goal: int, word:
         take_table(state, vcpu)
         trace_spte_changed(state, PG_LEVEL_2M, 0, TABLE, (gfn >> SHIFT_2M) << SHIFT_2M)
     path = count_small(state, slot, row, gfn, host_level)
-    map_4k(state, row, gfn, word)
+    map_4k(state, row, gfn, spte)
     return path
 
 

@@ -82,8 +82,8 @@ def writable_pages(state: MmuState, base: int, pages: int) -> set[int]:
     for gfn in range(base, base + pages):
         row = int(state.row_of[gfn >> 18])
         at = (row << 9) | (gfn >> 9) % 512
-        word = state.l1[(at << 9) | gfn % 512] if state.l2[at] & TABLE else state.l2[at]
-        if word & PRESENT and word & 2:
+        spte = state.l1[(at << 9) | gfn % 512] if state.l2[at] & TABLE else state.l2[at]
+        if spte & PRESENT and spte & 2:
             found.add(gfn)
     return found
 

@@ -37,7 +37,7 @@ def same_leaves(document: Document, vm: Any, twin: SeveralOracle) -> None:  # no
     for slot in twin.slots.values():
         for gfn in range(slot["base"], slot["base"] + slot["pages"]):
             leaf = twin.leaf.get(gfn)
-            assert leaf_of(vm.state, gfn) == (None if leaf is None else (leaf.level, leaf.word())), (document, gfn)
+            assert leaf_of(vm.state, gfn) == (None if leaf is None else (leaf.level, leaf.label())), (document, gfn)
 
 
 def run_both(document: dict[str, Any]) -> None:

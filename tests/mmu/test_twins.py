@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmuviz.core.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SHIFT_1G, SHIFT_2M
 from mmuviz.mmu import answers
-from mmuviz.mmu.events import spte_word
+from mmuviz.mmu.events import spte_label
 from mmuviz.mmu.features import PRESETS
 from mmuviz.mmu.kvm_recording import parse
 from mmuviz.mmu.replay import replay_of
@@ -41,19 +41,19 @@ reproducible = settings(
 
 
 def leaf_of(state: MmuState, gfn: int) -> tuple[int, str] | None:
-    """Level and word of the leaf that maps a gfn."""
+    """Level and label of the leaf that maps a gfn."""
     row = int(state.row_of[gfn >> SHIFT_1G])
     at = (row << SHIFT_2M) | (gfn >> SHIFT_2M) % 512
     if state.l3[row] & PRESENT:
-        return PG_LEVEL_1G, spte_word(int(state.l3[row]) & LEAF_BITS)
+        return PG_LEVEL_1G, spte_label(int(state.l3[row]) & LEAF_BITS)
     if not state.l3[row] & TABLE:
         return None
     if state.l2[at] & PRESENT:
-        return PG_LEVEL_2M, spte_word(int(state.l2[at]) & LEAF_BITS)
+        return PG_LEVEL_2M, spte_label(int(state.l2[at]) & LEAF_BITS)
     if not state.l2[at] & TABLE:
         return None
     bits = int(state.l1[(at << SHIFT_2M) | gfn % 512])
-    return (PG_LEVEL_4K, spte_word(bits)) if bits & PRESENT else None
+    return (PG_LEVEL_4K, spte_label(bits)) if bits & PRESENT else None
 
 
 def same_leaves(state: MmuState, oracle: Oracle) -> None:
@@ -61,7 +61,7 @@ def same_leaves(state: MmuState, oracle: Oracle) -> None:
     step = 1 if oracle.pages < 4096 else 61
     for gfn in range(oracle.base, oracle.base + oracle.pages, step):
         leaf = oracle.leaf.get(gfn)
-        assert leaf_of(state, gfn) == (None if leaf is None else (leaf.level, leaf.word())), f"gfn {gfn}"
+        assert leaf_of(state, gfn) == (None if leaf is None else (leaf.level, leaf.label())), f"gfn {gfn}"
 
 
 def by_class(order: list[tuple[tuple[str | int, ...], int]]) -> dict[tuple[str | int, ...], list[int]]:

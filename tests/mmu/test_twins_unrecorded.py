@@ -45,10 +45,10 @@ def codes_of(state: MmuState, gfns: I64) -> I64:
     """Level << 8 | bits of the leaf that maps each gfn, 0 for none: test_twins.leaf_of(), for many at once."""
     row = state.row_of[gfns >> SHIFT_1G].astype(np.int64)
     at = (row << SHIFT_2M) | (gfns >> SHIFT_2M) % 512
-    words = [each.astype(np.int64) for each in (state.l3[row], state.l2[at], state.l1[(at << SHIFT_2M) | gfns % 512])]
-    codes = [np.where(word & PRESENT, (3 - depth) << 8 | word & LEAF_BITS, 0) for depth, word in enumerate(words)]
-    below = np.where(words[1] & TABLE, codes[2], codes[1])
-    return np.where(words[0] & TABLE, below, codes[0])
+    sptes = [each.astype(np.int64) for each in (state.l3[row], state.l2[at], state.l1[(at << SHIFT_2M) | gfns % 512])]
+    codes = [np.where(spte & PRESENT, (3 - depth) << 8 | spte & LEAF_BITS, 0) for depth, spte in enumerate(sptes)]
+    below = np.where(sptes[1] & TABLE, codes[2], codes[1])
+    return np.where(sptes[0] & TABLE, below, codes[0])
 
 
 def code_of(leaf: Leaf) -> int:
