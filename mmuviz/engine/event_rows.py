@@ -21,11 +21,11 @@ from mmuviz.mmu.events import (
     DIRTY_LOG,
     FAST,
     FAULT,
+    INITIAL_STATE,
     KIND_MASK,
     LEVEL_SHIFT,
     NEW_SHIFT,
     OLD_SHIFT,
-    STANDS,
     UNTRACED,
     runs_of,
 )
@@ -60,7 +60,7 @@ def standing_rows(state: MmuState, first: int, end: int, stamp: int) -> I64:
         stamp: stamp of the rows.
 
     Returns:
-        int64[n, LOG_COLUMNS], of kind STANDS, highest level first; pages in the dirty log as events DIRTY_LOG.
+        int64[n, LOG_COLUMNS], of kind INITIAL_STATE, highest level first; pages in the dirty log as events DIRTY_LOG.
     """
     found: list[I64] = [np.zeros((0, LOG_COLUMNS), dtype=np.int64)]
     for region in range(first >> SHIFT_1G, ((end - 1) >> SHIFT_1G) + 1):
@@ -88,7 +88,7 @@ def _rows(level: int, bits: I64, gfns: I64, stamp: int) -> list[I64]:
     """Runs of equal, non-empty entries."""
     found = []
     for each in np.unique(bits[bits != 0]).tolist():
-        code = STANDS | (level << LEVEL_SHIFT) | (each << NEW_SHIFT) | UNTRACED
+        code = INITIAL_STATE | (level << LEVEL_SHIFT) | (each << NEW_SHIFT) | UNTRACED
         found.append(_with_code(code, runs_of(gfns[bits == each]), stamp))
     return found
 

@@ -50,7 +50,7 @@ CPU_DIRTY: Final = 5
 """The processor set a dirty bit."""
 DIRTY_LOG: Final = 6
 """A page entered KVM's dirty log (new is 1), or left it (old is 1)."""
-STANDS: Final = 7
+INITIAL_STATE: Final = 7
 """State of an entry when the log began."""
 KIND_MASK: Final = 15
 TRACEPOINT_NAMES: Final = {SPTE: "spte", SPLIT: "split", FAULT: "fault", FAST: "fast"}

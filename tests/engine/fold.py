@@ -13,7 +13,9 @@ from mmuviz.recording.schema import EVENT_KINDS, FULL_SHARE, PRESENT, TABLE, WRI
 I64 = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
 
-SPTE, CPU_DIRTY, DIRTY_LOG, STANDS = (EVENT_KINDS.index(name) for name in ("spte", "cpu_dirty", "dirty_log", "stands"))
+SPTE, CPU_DIRTY, DIRTY_LOG, INITIAL_STATE = (
+    EVENT_KINDS.index(name) for name in ("spte", "cpu_dirty", "dirty_log", "stands")
+)
 SHIFTS: Final = {1: 0, 2: 9, 3: 18}
 LEVELS: Final = (1, 2, 3)
 
@@ -40,9 +42,9 @@ class Fold:
         if kind == DIRTY_LOG:
             assert (self.dirty[gfns - self.first] == bool(old)).all(), "a page comes once, and goes once"
             self.dirty[gfns - self.first] = bool(new)
-        if kind in (SPTE, CPU_DIRTY, STANDS) and level in SHIFTS:
+        if kind in (SPTE, CPU_DIRTY, INITIAL_STATE) and level in SHIFTS:
             at = (gfns >> SHIFTS[level]) - (self.first >> SHIFTS[level])
-            if kind != STANDS:
+            if kind != INITIAL_STATE:
                 # KVM tells of a table that goes before it tells of the entries that were in it.
                 found, gone = self.entries[level][at], (new == 0) & ~self.has_table(level, gfns)
                 assert ((found == old) | gone).all(), (level, old, new, gfns, found)
