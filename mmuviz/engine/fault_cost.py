@@ -39,13 +39,13 @@ class Spent(NamedTuple):
 
     Attributes:
         path: ps of the paths.
-        beside: ps of host faults, PML entries and ring entries.
+        other: ps of host faults, PML entries and ring entries.
         change: ps of splits and zaps.
         alloc: ps of tables linked and objects allocated.
     """
 
     path: int
-    beside: int
+    other: int
     change: int
     alloc: int
 
@@ -70,8 +70,8 @@ def spent_now(counts: I64, price: I64) -> Spent:
     """Price of the work in faults so far."""
     return Spent(
         priced(counts, price, 0, work.WORK_MORE_END),
-        priced(counts, price, work.WORK_MORE_END, work.WORK_BESIDE_END),
-        priced(counts, price, work.WORK_BESIDE_END, work.WORK_SPLITS_END),
+        priced(counts, price, work.WORK_MORE_END, work.WORK_OTHER_END),
+        priced(counts, price, work.WORK_OTHER_END, work.WORK_SPLITS_END),
         priced(counts, price, work.WORK_SPLITS_END, work.WORK_FAULTS_END),
     )
 
@@ -79,7 +79,7 @@ def spent_now(counts: I64, price: I64) -> Spent:
 @jit_inline_llvm
 def exits_now(counts: I64, price: I64) -> int:
     """Price so far of exits that are not faults: PML buffers, and where their pages are logged."""
-    return priced(counts, price, work.WORK_PML_FULL, work.WORK_BESIDE_END)
+    return priced(counts, price, work.WORK_PML_FULL, work.WORK_OTHER_END)
 
 
 @jit_inline_llvm
@@ -180,7 +180,7 @@ def handle_fault(
     of_path = now.path - was.path
     if ended != work.PATH_FAST and clock.regs[layout.WRITE_LOCKS] != 0:
         of_path = clock.price[layout.HOLD]
-    handling = on_core_ps(clock, vcpu, of_path + now.beside - was.beside)
+    handling = on_core_ps(clock, vcpu, of_path + now.other - was.other)
     change, alloc = on_core_ps(clock, vcpu, now.change - was.change), on_core_ps(clock, vcpu, now.alloc - was.alloc)
     at, host = begin + before + wait, take_host_ps(clock, vcpu)
     flushed = flushed_ps(clock, vcpu, flushes, flushes_after, at + handling)

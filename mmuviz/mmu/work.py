@@ -3,8 +3,8 @@
 An entry grows where the work is done. WORK_NAMES names the ledger's cost (mmuviz/costs) of one unit of it. Two entries
 may have one cost: a table that disabling zaps costs as much as one that the MMU notifier zaps, but only the first
 belongs to an ioctl. The order matters: spent_now() in engine/fault_cost.py prices ranges of entries, and the range
-decides the cause of the stall. Up to WORK_MORE_END that is the fault's path and up to WORK_BESIDE_END what comes
-with it (both exit and fault), up to WORK_SPLITS_END a split or zap, up to WORK_FAULTS_END allocation. Up to
+decides the cause of the stall. Up to WORK_MORE_END that is the fault's path, up to WORK_OTHER_END other work in a
+fault or an exit (both exit and fault), up to WORK_SPLITS_END a split or zap, up to WORK_FAULTS_END allocation. Up to
 WORK_GUEST_END entries are the guest's own; only ioctls pay for the rest. tests/mmu/test_work.py checks the positions.
 """
 
@@ -38,7 +38,7 @@ WORK_HOST_FAULT_2M: Final = 15
 WORK_PML_FULL: Final = 16
 WORK_PML_ENTRY: Final = 17
 WORK_RING_PUSH: Final = 18
-WORK_BESIDE_END: Final = 19
+WORK_OTHER_END: Final = 19
 
 # Huge pages that a fault splits or zaps, and tables and leaves that the MMU notifier or a larger leaf removes.
 WORK_FAULT_SPLIT_2M: Final = 19
