@@ -257,10 +257,10 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
 @jit_inline_source
 def after_change(clock: Clock, at: I64, walk: I64) -> None:
     """Count a part of a walk that has changed the tables; release mmu_lock if the part dropped it for memory."""
-    if at[PLACE] != NOWHERE and walk[walks.DID + walks.SPLITS] != 0:
-        note(clock, at[TIME], at[PLACE], walk[walks.DID + walks.SPLITS])
-    if walk[walks.DID + walks.ZAPS] != 0:
-        note(clock, at[TIME], layout.ZAPS, walk[walks.DID + walks.ZAPS])
+    if at[PLACE] != NOWHERE and walk[walks.GROWTH + walks.SPLITS] != 0:
+        note(clock, at[TIME], at[PLACE], walk[walks.GROWTH + walks.SPLITS])
+    if walk[walks.GROWTH + walks.ZAPS] != 0:
+        note(clock, at[TIME], layout.ZAPS, walk[walks.GROWTH + walks.ZAPS])
     if walk[walks.KIND] == walks.PRE_SPLIT and walk[walks.FLUSHES] != 0:  # the price of its faults includes them
         note(clock, at[TIME], layout.FLUSHES, walk[walks.FLUSHES])
         walk[walks.FLUSHES] = 0
@@ -272,15 +272,15 @@ def after_change(clock: Clock, at: I64, walk: I64) -> None:
 def part_ps(tables: MmuState, clock: Clock, thread: IoctlThread, walk: I64) -> int:
     """Time of a part of a walk."""
     at, took, kind = thread.at, 0, walk[walks.KIND]
-    if kind in (walks.SPLIT, walks.CLEAR_WORDS) and walk[walks.DID + walks.TLBIS] != 0:
-        took += broadcast_ps(clock, at[TIME], walk[walks.DID + walks.TLBIS])
+    if kind in (walks.SPLIT, walks.CLEAR_WORDS) and walk[walks.GROWTH + walks.TLBIS] != 0:
+        took += broadcast_ps(clock, at[TIME], walk[walks.GROWTH + walks.TLBIS])
     if kind == walks.PRE_SPLIT:
         spanned = walk[walks.HIGH] - walk[walks.LOW]
         if walk[walks.LEVEL] == PG_LEVEL_2M:
             spanned = ((walk[walks.HIGH] - 1) >> SHIFT_2M) - (walk[walks.LOW] >> SHIFT_2M) + 1
         took += spanned * at[DUMMY_FAULT]
     if kind == walks.CLEAR_WORDS:  # the caches of an enable are kept as long as its walks run
-        took += walk[walks.DID + walks.TOPUPS] * at[TOPUP]
+        took += walk[walks.GROWTH + walks.TOPUPS] * at[TOPUP]
     return int(took + work_ps(thread, tables.work, work.WORK_GUEST_END))
 
 

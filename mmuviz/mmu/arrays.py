@@ -32,7 +32,7 @@ class VmArrays:
         state: L1's tables and everything else that compiled code reads.
         l2: the tables of an L2, if there is one.
         memslots: userspace's memslots by id.
-        got: slots whose bitmap userspace has fetched before, so that its buffer for it is populated.
+        fetched: slots whose bitmap userspace has fetched before, so that its buffer for it is populated.
         rounds: by logged slot, the number of successive GETs in which each 2M region was dirty.
     """
 
@@ -47,7 +47,7 @@ class VmArrays:
         ring_entries = (config.ring_entries or 0) if config.dirty_log_mode.ring else 0
         self.state = layout.new_state(config.vcpus, ring_entries, record=record)
         self.memslots: dict[int, Memslot] = {}
-        self.got: set[int] = set()
+        self.fetched: set[int] = set()
         self.rounds: dict[int, I64] = {}
         self._events: list[I64] = []
         self._peak = MemoryOverhead(0, 0, 0, 0, 0, 0, 0)

@@ -99,7 +99,7 @@ def mark_tracked_page(state: MmuState, slot: int, gfn: int) -> None:
 
 
 @jit
-def forget_masked(state: MmuState, slot: int, offset: int, mask: int) -> None:
+def clear_ring_bits(state: MmuState, slot: int, offset: int, mask: int) -> None:
     """Remove the pages of a mask, which leave the ring, from the bitmap that counts them."""
     words_at = state.slots[slot, SLOT_DIRTY_AT]
     for bit in range(BITS_PER_LONG):
@@ -122,7 +122,7 @@ def reset_dirty_gfn(state: MmuState, slot_id: int, offset: int, mask: int) -> No
     for slot in range(state.slots.shape[0]):
         pages = state.slots[slot, SLOT_END] - state.slots[slot, SLOT_BASE]
         if state.slots[slot, SLOT_ID] == slot_id and offset + highest_bit(mask) < pages:
-            forget_masked(state, slot, offset, mask)
+            clear_ring_bits(state, slot, offset, mask)
             enable_log_dirty_pt_masked(state, slot, offset, mask, work.WORK_RING_WORD)
 
 

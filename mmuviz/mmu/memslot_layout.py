@@ -76,8 +76,10 @@ def without_slot(state: MmuState, row: int) -> MmuState:
         The state with smaller arrays; the rows after it point to the new positions of theirs.
     """
     slots = np.delete(state.slots, row, axis=0)
-    bitmap, region = (_part(state, row, column) for column in (layout.SLOT_DIRTY_AT, layout.SLOT_HOST_REGION_AT))
-    page = _part(state, row, layout.SLOT_HOST_PAGE_AT)
+    bitmap, region = (
+        _slice_of_slot(state, row, column) for column in (layout.SLOT_DIRTY_AT, layout.SLOT_HOST_REGION_AT)
+    )
+    page = _slice_of_slot(state, row, layout.SLOT_HOST_PAGE_AT)
     for column, part in (
         (layout.SLOT_DIRTY_AT, bitmap),
         (layout.SLOT_HOST_REGION_AT, region),
@@ -93,7 +95,7 @@ def without_slot(state: MmuState, row: int) -> MmuState:
     )
 
 
-def _part(state: MmuState, row: int, column: int) -> slice:
+def _slice_of_slot(state: MmuState, row: int, column: int) -> slice:
     """The part of an array that belongs to one slot; a column of the slot table points into the array."""
     ends = {
         layout.SLOT_DIRTY_AT: len(state.dirty),

@@ -86,7 +86,7 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     vm.state, vm.l2 = rest, l2
     del vm.memslots[slot_id]
     vm.rounds.pop(slot_id, None)
-    vm.got.discard(slot_id)
+    vm.fetched.discard(slot_id)
     _limit_mmu_pages(vm)
     rest.conf[layout.CONF_LOGGING_SLOTS] -= was_logging
     if vm.config.mmu is not Mmu.STAGE2:

@@ -99,7 +99,7 @@ LOW: Final = 13
 HIGH: Final = 14
 """Begin and end of the current part."""
 # KVM's counters when the part began, and their growth during it.
-WAS: Final = 15
+BEFORE: Final = 15
 SPLITS: Final = 0
 ZAPS: Final = 1
 TABLES: Final = 2
@@ -109,9 +109,9 @@ COLLAPSED: Final = 5
 LEAVES: Final = 6
 FLUSHED: Final = 7
 COUNTERS: Final = 8
-"""Number of counters: entry WAS + n is the value of counter n when the part began, DID + n its growth."""
-DID: Final = WAS + COUNTERS
-FLUSHES: Final = DID + COUNTERS
+"""Number of counters: entry BEFORE + n is the value of counter n when the part began, GROWTH + n its growth."""
+GROWTH: Final = BEFORE + COUNTERS
+FLUSHES: Final = GROWTH + COUNTERS
 """TLB flushes that are still to be charged."""
 DROPS: Final = FLUSHES + 1
 """Whether mmu_lock was dropped for memory in the part."""
@@ -217,7 +217,7 @@ def begin_part(state: MmuState, at: I64, pages: int) -> None:
         at[HIGH] = min((at[AT] // size + 1) * size, at[END])
     if at[KIND] in (WRITE_PROTECT, CLEAR_DIRTY) and is_1g_leaf(state, at[AT]):
         at[HIGH] = min(((at[AT] >> SHIFT_1G) + 1) << SHIFT_1G, at[END])  # one entry, however small the part
-    count_now(state.stat, at, WAS)
+    count_now(state.stat, at, BEFORE)
 
 
 @jit
@@ -293,16 +293,16 @@ def end_part(state: MmuState, at: I64) -> None:
     at[INSIDE] = at[DROPS] = 0
     if kind != RESET_RING:
         at[AT] = at[HIGH]
-    count_now(state.stat, at, DID)
+    count_now(state.stat, at, GROWTH)
     for each in range(COUNTERS):
-        at[DID + each] -= at[WAS + each]
-    links = kind in (SPLIT, CLEAR_WORDS, ARM_WORDS) and at[DID + TABLES] != 0
-    if links and (at[ALWAYS_DROPS] != 0 or at[DID + TOPUPS] != 0):
+        at[GROWTH + each] -= at[BEFORE + each]
+    links = kind in (SPLIT, CLEAR_WORDS, ARM_WORDS) and at[GROWTH + TABLES] != 0
+    if links and (at[ALWAYS_DROPS] != 0 or at[GROWTH + TOPUPS] != 0):
         at[DROPS] = 1
-    at[FLUSHES] = at[DID + FLUSHED]
+    at[FLUSHES] = at[GROWTH + FLUSHED]
     if kind in (COLLAPSE_TABLES, COLLAPSE_LEAVES):
         at[FLUSHES] = 0
-        gone = at[DID + COLLAPSED] if kind == COLLAPSE_TABLES else -at[DID + LEAVES]
+        gone = at[GROWTH + COLLAPSED] if kind == COLLAPSE_TABLES else -at[GROWTH + LEAVES]
         at[COLLAPSED_ALL] += gone
         if at[FLUSHES_EACH] != 0:
             at[FLUSHES] = gone

@@ -93,8 +93,8 @@ def _count_copy(vm: VmArrays, slot_id: int, words: int) -> None:
     Kernel: copy_to_user() in kvm_get_dirty_log_protect(), virt/kvm/kvm_main.c
     """
     vm.state.work[work.WORK_GET_LINE] += -(-words // WORDS_PER_LINE)
-    if slot_id not in vm.got:
-        vm.got.add(slot_id)
+    if slot_id not in vm.fetched:
+        vm.fetched.add(slot_id)
         vm.state.work[work.WORK_GET_BUFFER] += -(-words // WORDS_PER_PAGE)
 
 
