@@ -11,7 +11,7 @@ import numpy as np
 from bench.plain import I64, plain_loop, random_pages
 from bench.report import seconds, table
 from mmuviz.core.pages import PAGES_PER_1G
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.guest_access import guest_access
@@ -36,8 +36,8 @@ def touch(machine: Vm, gfns: I64) -> None:
     """Write to pages; a full event log is emptied without being kept, as a reader would."""
     vcpus = np.zeros(1, dtype=np.int64)
     stop, at = guest_access(machine.state, vcpus, gfns, 1, 0)
-    while stop != layout.DONE:
-        machine.state.stat[layout.STAT_LOG_ENTRIES] = 0
+    while stop != mmu.DONE:
+        machine.state.stat[mmu.STAT_LOG_ENTRIES] = 0
         stop, at = guest_access(machine.state, vcpus, gfns, 1, at)
 
 

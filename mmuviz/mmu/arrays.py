@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from mmuviz.core.errors import KvmEinval, KvmEnoent
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cell_count import count_all
 from mmuviz.mmu.cells import CELL_COLUMNS
 from mmuviz.mmu.conf import shadow_of_l2, write_conf
@@ -45,21 +45,21 @@ class VmArrays:
         """
         self.config = config
         ring_entries = (config.ring_entries or 0) if config.dirty_log_mode.ring else 0
-        self.state = layout.new_state(config.vcpus, ring_entries, record=record)
+        self.state = mmu.new_state(config.vcpus, ring_entries, record=record)
         self.memslots: dict[int, Memslot] = {}
         self.fetched: set[int] = set()
         self.rounds: dict[int, I64] = {}
         self._events: list[I64] = []
         self._peak = MemoryOverhead(0, 0, 0, 0, 0, 0, 0)
         write_conf(self.state.conf, config)
-        self.state.conf[layout.CONF_LOG] = layout.LOG_TRACED if record else layout.LOG_NOTHING
+        self.state.conf[mmu.CONF_LOG] = mmu.LOG_TRACED if record else mmu.LOG_NOTHING
         self.l2 = shadow_of_l2(self.state, config) if config.mmu is Mmu.NESTED else None
         self.reset_tables_above(self.state)
 
     def reset_tables_above(self, state: MmuState) -> None:
         """Count the root of L1's tables, and nothing else."""
-        state.stat[layout.STAT_TABLES_ABOVE] = 1
-        state.stat[layout.STAT_SHADOW_PAGES] = 0 if state.conf[layout.CONF_TDP_MMU] else 1
+        state.stat[mmu.STAT_TABLES_ABOVE] = 1
+        state.stat[mmu.STAT_SHADOW_PAGES] = 0 if state.conf[mmu.CONF_TDP_MMU] else 1
 
     @property
     def tables(self) -> list[MmuState]:
@@ -78,7 +78,7 @@ class VmArrays:
         self.check_slot_id(slot_id)
         if slot_id not in self.memslots:
             raise KvmEnoent(f"slot={slot_id} does not exist; slots: {sorted(self.memslots)}")
-        return int(np.flatnonzero(self.state.slots[:, layout.SLOT_ID] == slot_id)[0])
+        return int(np.flatnonzero(self.state.slots[:, mmu.SLOT_ID] == slot_id)[0])
 
     def check_slot_id(self, slot_id: int) -> None:
         """Refuse an id that KVM cannot have.
@@ -91,12 +91,12 @@ class VmArrays:
 
     def span(self, row: int) -> tuple[int, int]:
         """First gfn and number of pages of a slot."""
-        base, end = (int(self.state.slots[row, column]) for column in (layout.SLOT_BASE, layout.SLOT_END))
+        base, end = (int(self.state.slots[row, column]) for column in (mmu.SLOT_BASE, mmu.SLOT_END))
         return base, end - base
 
     def bitmap(self, row: int, first_word: int, words: int) -> I64:
         """Words of KVM's own bitmap of a slot: a view."""
-        at = int(self.state.slots[row, layout.SLOT_DIRTY_AT]) + first_word
+        at = int(self.state.slots[row, mmu.SLOT_DIRTY_AT]) + first_word
         return self.state.dirty[at : at + words]
 
     # Walks and the log
@@ -117,26 +117,26 @@ class VmArrays:
     def zap_other_tables(self, done: MmuState) -> None:
         """Zap the other tables of a nested VM after the MMU notifier has zapped some; one flush serves both."""
         stat = self.state.stat
-        first, end = int(stat[layout.STAT_ZAP_FIRST]), int(stat[layout.STAT_ZAP_END])
-        stat[layout.STAT_ZAP_END] = 0
-        flushes = int(stat[layout.STAT_TLB_FLUSHES])
+        first, end = int(stat[mmu.STAT_ZAP_FIRST]), int(stat[mmu.STAT_ZAP_END])
+        stat[mmu.STAT_ZAP_END] = 0
+        flushes = int(stat[mmu.STAT_TLB_FLUSHES])
         for tables in self.tables:
             if tables is not done and end:
                 self.unmap(tables, first, end)
-        if stat[layout.STAT_ZAP_FLUSHED]:
-            stat[layout.STAT_TLB_FLUSHES] = flushes
+        if stat[mmu.STAT_ZAP_FLUSHED]:
+            stat[mmu.STAT_TLB_FLUSHES] = flushes
 
     def drain_log(self) -> None:
         """Move the events from compiled code's log to the list of events, to make room in the log."""
-        rows = int(self.state.stat[layout.STAT_LOG_ENTRIES])
+        rows = int(self.state.stat[mmu.STAT_LOG_ENTRIES])
         if rows:
             self._events.append(self.state.log[:rows].copy())
-            self.state.stat[layout.STAT_LOG_ENTRIES] = 0
+            self.state.stat[mmu.STAT_LOG_ENTRIES] = 0
 
     def take_events(self) -> I64:
         """Events since the last call: int64[n, LOG_COLUMNS] runs, see MmuState."""
         self.drain_log()
-        taken = np.concatenate(self._events) if self._events else np.zeros((0, layout.LOG_COLUMNS), dtype=np.int64)
+        taken = np.concatenate(self._events) if self._events else np.zeros((0, mmu.LOG_COLUMNS), dtype=np.int64)
         self._events = []
         return taken
 
@@ -149,15 +149,15 @@ class VmArrays:
             end_gfn: the page after its last.
         """
         log = self.state.log
-        if mode != layout.LOG_NOTHING and not len(log):
-            log = np.zeros((layout.LOG_ROWS, layout.LOG_COLUMNS), dtype=np.int64)
+        if mode != mmu.LOG_NOTHING and not len(log):
+            log = np.zeros((mmu.LOG_ROWS, mmu.LOG_COLUMNS), dtype=np.int64)
         self.state = self.state._replace(log=log)
         self.l2 = None if self.l2 is None else self.l2._replace(log=log)
         for tables in self.tables:
-            tables.conf[layout.CONF_LOG] = mode
-            tables.conf[[layout.CONF_FOCUS_FIRST, layout.CONF_FOCUS_END]] = first_gfn, end_gfn
+            tables.conf[mmu.CONF_LOG] = mode
+            tables.conf[[mmu.CONF_FOCUS_FIRST, mmu.CONF_FOCUS_END]] = first_gfn, end_gfn
 
-    def count_cells(self, cell_row: layout.I32, cells: int, shift: int) -> None:
+    def count_cells(self, cell_row: mmu.I32, cells: int, shift: int) -> None:
         """From now on, count cells of the tables that the innermost guest runs on, and keep examples.
 
         Args:
@@ -175,7 +175,7 @@ class VmArrays:
         else:
             self.l2 = self.l2._replace(cells=counts, **shown)
         for tables in self.tables:
-            tables.conf[layout.CONF_CELL_SHIFT] = shift
+            tables.conf[mmu.CONF_CELL_SHIFT] = shift
         count_all(self.tables[0])
 
     def recount(self) -> None:

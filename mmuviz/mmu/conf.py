@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from mmuviz.core.pages import PAGE_BYTES
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu.config import MAX_GFN, MIN_MMU_PAGES, Mmu, VmConfig
 from mmuviz.mmu.events import L2_EVENT
 from mmuviz.mmu.state import I64, MmuState
@@ -24,53 +24,53 @@ def write_conf(conf: I64, config: VmConfig) -> None:
         config: the VM's configuration, checked.
     """
     kernel, mode = config.kernel, config.dirty_log_mode
-    conf[layout.CONF_RING] = mode.ring
-    conf[layout.CONF_MANUAL] = mode.manual
-    conf[layout.CONF_INIT_SET] = mode.initially_set
-    conf[layout.CONF_EAGER] = config.splits_eagerly
-    conf[layout.CONF_TDP_MMU] = not config.mmu.shadows or config.mmu is Mmu.NESTED
-    conf[layout.CONF_PML] = config.pml
-    conf[layout.CONF_RING_LIMIT] = config.ring_limit
-    conf[layout.CONF_FAULT_SPLITS] = kernel.fault_splits_in_place
-    conf[layout.CONF_CLEAR_END_EXCLUSIVE] = kernel.clear_split_end_exclusive
-    conf[layout.CONF_RECOVERS] = kernel.recovers_huge_pages_in_place
-    conf[layout.CONF_PML_OLDEST_FIRST] = kernel.pml_oldest_first
-    conf[layout.CONF_HUGE_ZERO_ALLOCATES] = kernel.huge_zero_write_allocates
-    conf[layout.CONF_FAST_FIXES_HUGE] = kernel.fast_fixes_huge_pages
-    conf[layout.CONF_PREFETCH_FINISHES] = kernel.prefetch_finishes_run
-    conf[layout.CONF_ZAPS_LEAVES_ONLY] = kernel.zaps_leaves_only
-    conf[layout.CONF_DONTNEED_FREES_TABLES] = kernel.dontneed_frees_page_tables
-    conf[layout.CONF_FAST_FAULT] = config.mmu not in (Mmu.SHADOW_PAGING, Mmu.STAGE2)
-    conf[layout.CONF_SPLITTER] = splitter_of(config)
-    conf[layout.CONF_TRACK_LEVEL] = config.tracking.level
-    conf[layout.CONF_STAGE2] = config.mmu is Mmu.STAGE2
-    conf[layout.CONF_NESTED] = config.mmu is Mmu.NESTED
-    conf[layout.CONF_SPLIT_CACHES] = caches_of(config)
-    conf[layout.CONF_CHUNK_PAGES] = config.split_chunk_bytes // PAGE_BYTES
-    conf[layout.CONF_FOCUS_END] = MAX_GFN
+    conf[mmu.CONF_RING] = mode.ring
+    conf[mmu.CONF_MANUAL] = mode.manual
+    conf[mmu.CONF_INIT_SET] = mode.initially_set
+    conf[mmu.CONF_EAGER] = config.splits_eagerly
+    conf[mmu.CONF_TDP_MMU] = not config.mmu.shadows or config.mmu is Mmu.NESTED
+    conf[mmu.CONF_PML] = config.pml
+    conf[mmu.CONF_RING_LIMIT] = config.ring_limit
+    conf[mmu.CONF_FAULT_SPLITS] = kernel.fault_splits_in_place
+    conf[mmu.CONF_CLEAR_END_EXCLUSIVE] = kernel.clear_split_end_exclusive
+    conf[mmu.CONF_RECOVERS] = kernel.recovers_huge_pages_in_place
+    conf[mmu.CONF_PML_OLDEST_FIRST] = kernel.pml_oldest_first
+    conf[mmu.CONF_HUGE_ZERO_ALLOCATES] = kernel.huge_zero_write_allocates
+    conf[mmu.CONF_FAST_FIXES_HUGE] = kernel.fast_fixes_huge_pages
+    conf[mmu.CONF_PREFETCH_FINISHES] = kernel.prefetch_finishes_run
+    conf[mmu.CONF_ZAPS_LEAVES_ONLY] = kernel.zaps_leaves_only
+    conf[mmu.CONF_DONTNEED_FREES_TABLES] = kernel.dontneed_frees_page_tables
+    conf[mmu.CONF_FAST_FAULT] = config.mmu not in (Mmu.SHADOW_PAGING, Mmu.STAGE2)
+    conf[mmu.CONF_SPLITTER] = splitter_of(config)
+    conf[mmu.CONF_TRACK_LEVEL] = config.tracking.level
+    conf[mmu.CONF_STAGE2] = config.mmu is Mmu.STAGE2
+    conf[mmu.CONF_NESTED] = config.mmu is Mmu.NESTED
+    conf[mmu.CONF_SPLIT_CACHES] = caches_of(config)
+    conf[mmu.CONF_CHUNK_PAGES] = config.split_chunk_bytes // PAGE_BYTES
+    conf[mmu.CONF_FOCUS_END] = MAX_GFN
 
 
 def splitter_of(config: VmConfig) -> int:
     """SPLITTER_… code of the MMU that splits L1's tables eagerly."""
     if config.mmu is Mmu.STAGE2:
-        return layout.SPLITTER_STAGE2
+        return mmu.SPLITTER_STAGE2
     if config.tdp_mmu:
-        return layout.SPLITTER_TDP
-    return layout.SPLITTER_RMAP if config.splits_rmaps else layout.SPLITTER_NONE
+        return mmu.SPLITTER_TDP
+    return mmu.SPLITTER_RMAP if config.splits_rmaps else mmu.SPLITTER_NONE
 
 
 def caches_of(config: VmConfig) -> int:
     """CACHES_… code of the VM-wide split caches for L1's tables; the TDP MMU as merged has none."""
     if config.tdp_mmu:
-        return layout.CACHES_LAST if config.kernel.tdp_split_caches else layout.CACHES_NONE
+        return mmu.CACHES_LAST if config.kernel.tdp_split_caches else mmu.CACHES_NONE
     return rmap_caches_of(config)
 
 
 def rmap_caches_of(config: VmConfig) -> int:
     """CACHES_… code of the VM-wide split caches of the shadow MMU."""
     if not config.splits_rmaps:
-        return layout.CACHES_NONE
-    return layout.CACHES_A_CALL if config.kernel.split_caches_last_a_call else layout.CACHES_LAST
+        return mmu.CACHES_NONE
+    return mmu.CACHES_A_CALL if config.kernel.split_caches_last_a_call else mmu.CACHES_LAST
 
 
 def shadow_of_l2(state: MmuState, config: VmConfig) -> MmuState:
@@ -86,12 +86,12 @@ def shadow_of_l2(state: MmuState, config: VmConfig) -> MmuState:
     Kernel: init_kvm_nested_mmu(), kvm_init_shadow_ept_mmu(), arch/x86/kvm/mmu/mmu.c
     """
     conf = state.conf.copy()
-    conf[layout.CONF_TDP_MMU] = 0
-    conf[layout.CONF_PML] = 0
-    conf[layout.CONF_FAST_FAULT] = 0
-    conf[layout.CONF_SPLITTER] = layout.SPLITTER_RMAP if config.splits_rmaps else layout.SPLITTER_NONE
-    conf[layout.CONF_SPLIT_CACHES] = rmap_caches_of(config)
-    conf[layout.CONF_L2] = L2_EVENT
+    conf[mmu.CONF_TDP_MMU] = 0
+    conf[mmu.CONF_PML] = 0
+    conf[mmu.CONF_FAST_FAULT] = 0
+    conf[mmu.CONF_SPLITTER] = mmu.SPLITTER_RMAP if config.splits_rmaps else mmu.SPLITTER_NONE
+    conf[mmu.CONF_SPLIT_CACHES] = rmap_caches_of(config)
+    conf[mmu.CONF_L2] = L2_EVENT
     return state._replace(row_of=np.full_like(state.row_of, -1), l4=np.zeros_like(state.l4), conf=conf)
 
 

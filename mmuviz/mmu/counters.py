@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmuviz.core.pages import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu.state import MmuState
 
 
@@ -47,21 +47,21 @@ def counters_of(state: MmuState) -> Counters:
     """KVM's statistics as they are now."""
     stat = [int(value) for value in state.stat]
     return Counters(
-        pages_4k=stat[layout.STAT_PAGES + PG_LEVEL_4K],
-        pages_2m=stat[layout.STAT_PAGES + PG_LEVEL_2M],
-        pages_1g=stat[layout.STAT_PAGES + PG_LEVEL_1G],
-        pf_taken=stat[layout.STAT_PF_TAKEN],
-        pf_fixed=stat[layout.STAT_PF_FIXED],
-        pf_fast=stat[layout.STAT_PF_FAST],
-        pf_spurious=stat[layout.STAT_PF_SPURIOUS],
-        table_pages=stat[layout.STAT_TABLE_PAGES],
-        pml_full_exits=stat[layout.STAT_PML_FULL_EXITS],
-        tlb_flushes=stat[layout.STAT_TLB_FLUSHES],
-        tlbis=stat[layout.STAT_TLBIS],
-        local_tlbis=stat[layout.STAT_LOCAL_TLBIS],
-        masks_armed=stat[layout.STAT_MASKS_ARMED],
-        shadow_pages=stat[layout.STAT_SHADOW_PAGES],
-        split_topups=stat[layout.STAT_SPLIT_TOPUPS],
-        splits_refused=stat[layout.STAT_SPLITS_REFUSED],
-        mmio_exits=stat[layout.STAT_MMIO_EXITS],
+        pages_4k=stat[mmu.STAT_PAGES + PG_LEVEL_4K],
+        pages_2m=stat[mmu.STAT_PAGES + PG_LEVEL_2M],
+        pages_1g=stat[mmu.STAT_PAGES + PG_LEVEL_1G],
+        pf_taken=stat[mmu.STAT_PF_TAKEN],
+        pf_fixed=stat[mmu.STAT_PF_FIXED],
+        pf_fast=stat[mmu.STAT_PF_FAST],
+        pf_spurious=stat[mmu.STAT_PF_SPURIOUS],
+        table_pages=stat[mmu.STAT_TABLE_PAGES],
+        pml_full_exits=stat[mmu.STAT_PML_FULL_EXITS],
+        tlb_flushes=stat[mmu.STAT_TLB_FLUSHES],
+        tlbis=stat[mmu.STAT_TLBIS],
+        local_tlbis=stat[mmu.STAT_LOCAL_TLBIS],
+        masks_armed=stat[mmu.STAT_MASKS_ARMED],
+        shadow_pages=stat[mmu.STAT_SHADOW_PAGES],
+        split_topups=stat[mmu.STAT_SPLIT_TOPUPS],
+        splits_refused=stat[mmu.STAT_SPLITS_REFUSED],
+        mmio_exits=stat[mmu.STAT_MMIO_EXITS],
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmuviz.core.errors import InputError, KvmEinval
 from mmuviz.core.pages import SPTE_INDEX_MASK, pages_per_hpage, round_up
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.config import Backing, Memslot, Mmu
@@ -70,11 +70,11 @@ def _drop(vm: VmArrays, row: int, first: int, end: int, *, thp: bool) -> None:
 def _invalidate(vm: VmArrays, row: int, first: int, end: int) -> None:
     """The MMU notifier for host pages [first, end). Kernel: kvm_unmap_gfn_range(), mmu.c."""
     slot = vm.state.slots[row]
-    base, move = int(slot[layout.SLOT_BASE]), int(slot[layout.SLOT_BASE] - slot[layout.SLOT_HVA_OFFSET])
-    stop = min(end + move, int(slot[layout.SLOT_END]))
+    base, move = int(slot[mmu.SLOT_BASE]), int(slot[mmu.SLOT_BASE] - slot[mmu.SLOT_HVA_OFFSET])
+    stop = min(end + move, int(slot[mmu.SLOT_END]))
     low, stat = max(first + move, base), vm.state.stat
-    flushes = int(stat[layout.STAT_TLB_FLUSHES])
+    flushes = int(stat[mmu.STAT_TLB_FLUSHES])
     for tables in vm.tables:
         vm.unmap(tables, low, stop)
     if vm.config.mmu is not Mmu.STAGE2:  # at most one flush in total
-        stat[layout.STAT_TLB_FLUSHES] = min(int(stat[layout.STAT_TLB_FLUSHES]), flushes + 1)
+        stat[mmu.STAT_TLB_FLUSHES] = min(int(stat[mmu.STAT_TLB_FLUSHES]), flushes + 1)

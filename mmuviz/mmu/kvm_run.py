@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmuviz.core.errors import InputError, KvmEinval, short_repr
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.counting import count_run
@@ -145,8 +145,8 @@ def load_vcpus(vm: VmArrays, vcpus: I64, *, l2: bool) -> None:
             cache[vcpu] = CACHE_OBJECTS - (1 if first_run else 0)
             vm.state.work[work.WORK_CACHE_REFILL] += CACHE_OBJECTS
             first_run = False
-    if l2 and stat[layout.STAT_SHADOW_PAGES] == 0:  # the root of the L2's tables
+    if l2 and stat[mmu.STAT_SHADOW_PAGES] == 0:  # the root of the L2's tables
         if cache[vcpus[0]] < CACHE_MINIMUM:
             cache[vcpus[0]] = CACHE_OBJECTS
         cache[vcpus[0]] -= 1
-        stat[[layout.STAT_TABLES_ABOVE, layout.STAT_SHADOW_PAGES]] += 1
+        stat[[mmu.STAT_TABLES_ABOVE, mmu.STAT_SHADOW_PAGES]] += 1

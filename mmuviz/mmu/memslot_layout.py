@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_2M, PG_LEVEL_1G, PG_LEVEL_2M, SHIFT_1G, SHIFT_2M, round_up
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu.config import Backing, Memslot
 from mmuviz.mmu.host import HOST_NONE, HOST_PRESENT, MAPPED_BY_4K
 from mmuviz.mmu.state import I64, MmuState
@@ -38,21 +38,21 @@ def append_memslot(state: MmuState, slot_id: int, memslot: Memslot) -> MmuState:
     mapped = memslot.hva_offset_pages + memslot.pages
     regions = round_up(mapped, 1 << shift) >> shift
     paged = backing in (Backing.PAGES_4K, Backing.THP)
-    row = np.zeros(layout.SLOT_COLUMNS, dtype=np.int64)
-    row[layout.SLOT_BASE] = memslot.base_gfn
-    row[layout.SLOT_END] = memslot.base_gfn + memslot.pages
-    row[layout.SLOT_DIRTY_AT] = len(state.dirty)
-    row[layout.SLOT_HVA_OFFSET] = memslot.hva_offset_pages
-    row[layout.SLOT_ALIGNED_LEVEL] = memslot.aligned_level
-    row[layout.SLOT_HOST_LEVEL] = backing.level
-    row[layout.SLOT_HOST_PRESENT] = memslot.host_populated
-    row[layout.SLOT_HOST_REGION_AT] = len(state.host_region)
-    row[layout.SLOT_HOST_PAGE_AT] = len(state.host_page) * HOST_PAGES_PER_BYTE
-    row[layout.SLOT_HOST_PAGES] = mapped
-    row[layout.SLOT_HOST_HUGETLB] = backing.hugetlb
-    row[layout.SLOT_ID] = slot_id
-    row[layout.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
-    row[layout.SLOT_READ_ONLY] = memslot.read_only
+    row = np.zeros(mmu.SLOT_COLUMNS, dtype=np.int64)
+    row[mmu.SLOT_BASE] = memslot.base_gfn
+    row[mmu.SLOT_END] = memslot.base_gfn + memslot.pages
+    row[mmu.SLOT_DIRTY_AT] = len(state.dirty)
+    row[mmu.SLOT_HVA_OFFSET] = memslot.hva_offset_pages
+    row[mmu.SLOT_ALIGNED_LEVEL] = memslot.aligned_level
+    row[mmu.SLOT_HOST_LEVEL] = backing.level
+    row[mmu.SLOT_HOST_PRESENT] = memslot.host_populated
+    row[mmu.SLOT_HOST_REGION_AT] = len(state.host_region)
+    row[mmu.SLOT_HOST_PAGE_AT] = len(state.host_page) * HOST_PAGES_PER_BYTE
+    row[mmu.SLOT_HOST_PAGES] = mapped
+    row[mmu.SLOT_HOST_HUGETLB] = backing.hugetlb
+    row[mmu.SLOT_ID] = slot_id
+    row[mmu.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
+    row[mmu.SLOT_READ_ONLY] = memslot.read_only
     host_region = np.full(regions, MAPPED_BY_4K, dtype=np.uint8)
     huge = regions if backing.hugetlb else (mapped // PAGES_PER_2M if backing is Backing.THP else 0)
     host_region[:huge] = HOST_PRESENT if memslot.host_populated else HOST_NONE
@@ -76,14 +76,12 @@ def without_slot(state: MmuState, row: int) -> MmuState:
         The state with smaller arrays; the rows after it point to the new positions of theirs.
     """
     slots = np.delete(state.slots, row, axis=0)
-    bitmap, region = (
-        _slice_of_slot(state, row, column) for column in (layout.SLOT_DIRTY_AT, layout.SLOT_HOST_REGION_AT)
-    )
-    page = _slice_of_slot(state, row, layout.SLOT_HOST_PAGE_AT)
+    bitmap, region = (_slice_of_slot(state, row, column) for column in (mmu.SLOT_DIRTY_AT, mmu.SLOT_HOST_REGION_AT))
+    page = _slice_of_slot(state, row, mmu.SLOT_HOST_PAGE_AT)
     for column, part in (
-        (layout.SLOT_DIRTY_AT, bitmap),
-        (layout.SLOT_HOST_REGION_AT, region),
-        (layout.SLOT_HOST_PAGE_AT, page),
+        (mmu.SLOT_DIRTY_AT, bitmap),
+        (mmu.SLOT_HOST_REGION_AT, region),
+        (mmu.SLOT_HOST_PAGE_AT, page),
     ):
         slots[row:, column] -= part.stop - part.start
     page = slice(page.start // HOST_PAGES_PER_BYTE, page.stop // HOST_PAGES_PER_BYTE)
@@ -98,9 +96,9 @@ def without_slot(state: MmuState, row: int) -> MmuState:
 def _slice_of_slot(state: MmuState, row: int, column: int) -> slice:
     """The part of an array that belongs to one slot; a column of the slot table points into the array."""
     ends = {
-        layout.SLOT_DIRTY_AT: len(state.dirty),
-        layout.SLOT_HOST_REGION_AT: len(state.host_region),
-        layout.SLOT_HOST_PAGE_AT: len(state.host_page) * HOST_PAGES_PER_BYTE,
+        mmu.SLOT_DIRTY_AT: len(state.dirty),
+        mmu.SLOT_HOST_REGION_AT: len(state.host_region),
+        mmu.SLOT_HOST_PAGE_AT: len(state.host_page) * HOST_PAGES_PER_BYTE,
     }
     starts = [*state.slots[:, column].tolist(), ends[column]]
     return slice(starts[row], starts[row + 1])
@@ -120,11 +118,11 @@ def materialise_host_pages(state: MmuState, row: int) -> None:
         row: row of the slot.
     """
     slot = state.slots[row]
-    if not slot[layout.SLOT_HOST_PRESENT]:
+    if not slot[mmu.SLOT_HOST_PRESENT]:
         return
-    slot[layout.SLOT_HOST_PRESENT] = 0
-    if not slot[layout.SLOT_HOST_HUGETLB]:
-        at = int(slot[layout.SLOT_HOST_PAGE_AT]) // HOST_PAGES_PER_BYTE
+    slot[mmu.SLOT_HOST_PRESENT] = 0
+    if not slot[mmu.SLOT_HOST_HUGETLB]:
+        at = int(slot[mmu.SLOT_HOST_PAGE_AT]) // HOST_PAGES_PER_BYTE
         first, pages = _mapped_by_pages(slot)
         state.host_page[at + first // HOST_PAGES_PER_BYTE : at + pages // HOST_PAGES_PER_BYTE] = ALL_PRESENT
 
@@ -135,6 +133,6 @@ def _mapped_by_pages(slot: I64) -> tuple[int, int]:
     Pages before the slot in its mapping are never read. A transparent huge page has one state for its
     region until it is split; only the last, incomplete region has single pages.
     """
-    pages = int(slot[layout.SLOT_HOST_PAGES])
-    first = pages if slot[layout.SLOT_HOST_LEVEL] == PG_LEVEL_2M else int(slot[layout.SLOT_HVA_OFFSET])
+    pages = int(slot[mmu.SLOT_HOST_PAGES])
+    first = pages if slot[mmu.SLOT_HOST_LEVEL] == PG_LEVEL_2M else int(slot[mmu.SLOT_HVA_OFFSET])
     return first - first % PAGES_PER_2M, round_up(pages, PAGES_PER_2M)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmuviz.core.errors import KvmEexist, KvmEinval, KvmEnomem
 from mmuviz.core.pages import BITS_PER_LONG, SHIFT_1G
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.collapse import log_rows_zapped
@@ -30,7 +30,7 @@ def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot, *, logged: bool) -
     _check_overlap(vm, slot_id, memslot)
     last = (memslot.base_gfn + memslot.pages - 1) >> SHIFT_1G
     try:
-        grown = layout.with_regions(vm.state, memslot.base_gfn >> SHIFT_1G, last)
+        grown = mmu.with_regions(vm.state, memslot.base_gfn >> SHIFT_1G, last)
         grown = append_memslot(grown, slot_id, memslot)
         l2 = _grown_l2(vm, grown, memslot.base_gfn >> SHIFT_1G, last)
     except (MemoryError, ValueError) as error:
@@ -44,7 +44,7 @@ def add_memslot(vm: VmArrays, slot_id: int, memslot: Memslot, *, logged: bool) -
     if logged:  # no mapping exists that would have to be split or protected
         begin_logging(vm, slot_id, vm.row(slot_id))
     elif vm.config.mmu is Mmu.STAGE2:  # adding any slot without logging frees it
-        grown.stat[layout.STAT_SPLIT_CACHE] = 0
+        grown.stat[mmu.STAT_SPLIT_CACHE] = 0
     _limit_mmu_pages(vm)
 
 
@@ -57,13 +57,13 @@ def _check_overlap(vm: VmArrays, slot_id: int, memslot: Memslot) -> None:
 
 def _grown_l2(vm: VmArrays, grown: MmuState, first: int, last: int) -> MmuState | None:
     """The tables of an L2, if there is one, with rows for the regions `first` to `last`."""
-    return None if vm.l2 is None else layout.with_regions(share_memslots(vm.l2, grown), first, last)
+    return None if vm.l2 is None else mmu.with_regions(share_memslots(vm.l2, grown), first, last)
 
 
 def _limit_mmu_pages(vm: VmArrays) -> None:
     limit = mmu_pages_of(vm.config, sum(slot.pages for slot in vm.memslots.values()))
     for tables in vm.tables:
-        tables.conf[layout.CONF_MMU_PAGES] = limit
+        tables.conf[mmu.CONF_MMU_PAGES] = limit
 
 
 def delete_memslot(vm: VmArrays, slot_id: int) -> None:
@@ -71,7 +71,7 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     if slot_id not in vm.memslots:
         raise KvmEinval(f"slot={slot_id} does not exist; slots: {sorted(vm.memslots)}")
     row = vm.row(slot_id)
-    was_logging = bool(vm.state.slots[row, layout.SLOT_LOGGING])
+    was_logging = bool(vm.state.slots[row, mmu.SLOT_LOGGING])
     try:
         rest, l2 = _without(vm, row)
     except MemoryError as error:
@@ -88,7 +88,7 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     vm.rounds.pop(slot_id, None)
     vm.fetched.discard(slot_id)
     _limit_mmu_pages(vm)
-    rest.conf[layout.CONF_LOGGING_SLOTS] -= was_logging
+    rest.conf[mmu.CONF_LOGGING_SLOTS] -= was_logging
     if vm.config.mmu is not Mmu.STAGE2:
         _count_zapped_all(vm)
     vm.recount()
@@ -102,16 +102,16 @@ def _log_zapped_all(vm: VmArrays) -> None:
 
 def _log_bitmap(vm: VmArrays, state: MmuState, row: int, *, came: bool) -> None:
     """Log that the pages of a slot's dirty bitmap entered or left the dirty log, at the slot's gfns in a state."""
-    words = -(-int(state.slots[row, layout.SLOT_END] - state.slots[row, layout.SLOT_BASE]) // BITS_PER_LONG)
+    words = -(-int(state.slots[row, mmu.SLOT_END] - state.slots[row, mmu.SLOT_BASE]) // BITS_PER_LONG)
     vm.walk(0, words, lambda word: log_bitmap(state, row, int(not came), int(came), word))
 
 
 def _count_zapped_all(vm: VmArrays) -> None:
     """Update the statistics after every mapping of the VM was removed."""
     stat = vm.state.stat
-    stat[layout.STAT_PAGES : layout.STAT_TABLE_PAGES + 1] = 0
+    stat[mmu.STAT_PAGES : mmu.STAT_TABLE_PAGES + 1] = 0
     vm.reset_tables_above(vm.state)
-    stat[layout.STAT_TLB_FLUSHES] += vm.config.mmu is not Mmu.TDP  # the TDP MMU only requests new roots
+    stat[mmu.STAT_TLB_FLUSHES] += vm.config.mmu is not Mmu.TDP  # the TDP MMU only requests new roots
 
 
 def move_memslot(vm: VmArrays, slot_id: int, base_gfn: int) -> None:
@@ -123,8 +123,8 @@ def move_memslot(vm: VmArrays, slot_id: int, base_gfn: int) -> None:
         return
     _check_overlap(vm, slot_id, moved)
     slots = vm.state.slots.copy()
-    slots[row, [layout.SLOT_BASE, layout.SLOT_END]] = base_gfn, base_gfn + moved.pages
-    slots[row, layout.SLOT_ALIGNED_LEVEL] = moved.aligned_level
+    slots[row, [mmu.SLOT_BASE, mmu.SLOT_END]] = base_gfn, base_gfn + moved.pages
+    slots[row, mmu.SLOT_ALIGNED_LEVEL] = moved.aligned_level
     rest = vm.state._replace(slots=slots)
     try:
         rest, l2 = _emptied(vm, rest) if vm.config.mmu is not Mmu.STAGE2 else (_with_slot(rest, row), None)
@@ -147,14 +147,14 @@ def move_memslot(vm: VmArrays, slot_id: int, base_gfn: int) -> None:
 
 def _with_slot(state: MmuState, row: int) -> MmuState:
     """Add rows for the regions of one slot."""
-    base, end = (int(state.slots[row, column]) for column in (layout.SLOT_BASE, layout.SLOT_END))
-    return layout.with_regions(state, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
+    base, end = (int(state.slots[row, column]) for column in (mmu.SLOT_BASE, mmu.SLOT_END))
+    return mmu.with_regions(state, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
 
 
 def check_read_only(vm: VmArrays, slot_id: int, *, value: bool) -> None:
     """Refuse a change of KVM_MEM_READONLY: see Vm.set_read_only()."""
     row = vm.row(slot_id)
-    if bool(vm.state.slots[row, layout.SLOT_READ_ONLY]) != value:
+    if bool(vm.state.slots[row, mmu.SLOT_READ_ONLY]) != value:
         raise KvmEinval(f"read_only={value} of slot={slot_id} cannot be changed; delete the slot and add it again")
 
 
@@ -168,16 +168,16 @@ def _without(vm: VmArrays, row: int) -> tuple[MmuState, MmuState | None]:
 
 def _emptied(vm: VmArrays, rest: MmuState) -> tuple[MmuState, MmuState | None]:
     """All tables with nothing mapped, and rows for the regions of the slots in `rest`."""
-    rest = layout.without_tables(rest)
-    l2 = None if vm.l2 is None else layout.without_tables(share_memslots(vm.l2, rest))
-    for row, (base, end) in enumerate(rest.slots[:, [layout.SLOT_BASE, layout.SLOT_END]].tolist()):
+    rest = mmu.without_tables(rest)
+    l2 = None if vm.l2 is None else mmu.without_tables(share_memslots(vm.l2, rest))
+    for row, (base, end) in enumerate(rest.slots[:, [mmu.SLOT_BASE, mmu.SLOT_END]].tolist()):
         rest = _with_slot(rest, row)
-        l2 = None if l2 is None else layout.with_regions(l2, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
+        l2 = None if l2 is None else mmu.with_regions(l2, base >> SHIFT_1G, (end - 1) >> SHIFT_1G)
     return rest, l2
 
 
 def _unmap_slot(vm: VmArrays, row: int) -> None:
     """arm64 unmaps this slot only. Kernel: kvm_arch_flush_shadow_memslot(), arch/arm64/kvm/mmu.c."""
     base, pages = vm.span(row)
-    vm.state.stat[layout.STAT_SPLIT_CACHE] = 0
+    vm.state.stat[mmu.STAT_SPLIT_CACHE] = 0
     vm.unmap(vm.state, base, base + pages)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmuviz.core.errors import InputError
 from mmuviz.mmu import host_operations, logging_steps, memslots, word_steps, work
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays
 from mmuviz.mmu.config import Memslot, Mmu, VmConfig, check_eager
 from mmuviz.mmu.counters import Counters, counters_of
@@ -103,7 +103,7 @@ class Vm:
         """
         self._arrays.log_all(mode, first_gfn, end_gfn)
 
-    def count_cells(self, cell_row: layout.I32, cells: int, shift: int) -> None:
+    def count_cells(self, cell_row: mmu.I32, cells: int, shift: int) -> None:
         """From now on, count how each cell of the innermost guest's memory is mapped, and keep examples.
 
         Args:
@@ -337,7 +337,7 @@ class Vm:
             raise InputError("arm64 has no eager_page_split; its chunk size is chosen before the first memslot")
         self.state.work[work.WORK_EAGER_SWITCH] += 1
         for tables in self.tables:
-            tables.conf[layout.CONF_EAGER] = value
+            tables.conf[mmu.CONF_EAGER] = value
 
     def split_by_faulting(self, slot_id: int, *, vcpu: int = 0) -> int:
         """The alternative of 2020, before logging starts: a dummy vCPU faults in every page of a slot.

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmuviz.core.errors import KvmEinval, KvmEnoent, KvmEnxio
 from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES, PAGES_PER_2M, SHIFT_2M
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.arrays import VmArrays
 from mmuviz.mmu.locks import Path
@@ -32,7 +32,7 @@ def logged_row(vm: VmArrays, slot_id: int) -> int:
     """
     check_bitmap(vm, slot_id)
     row = vm.row(slot_id)
-    if not vm.state.slots[row, layout.SLOT_LOGGING]:
+    if not vm.state.slots[row, mmu.SLOT_LOGGING]:
         raise KvmEnoent(f"slot={slot_id} is not logging; enable dirty logging first")
     return row
 
@@ -70,11 +70,11 @@ def _get(vm: VmArrays, slot_id: int, row: int) -> Steps[I64]:
     if rounds is not None:
         count_dirty_round(vm.bitmap(row, 0, words), base, pages, rounds)
     if vm.config.dirty_log_mode.manual:
-        vm.state.slots[row, layout.SLOT_UNREPORTED_PAGES] = 0
+        vm.state.slots[row, mmu.SLOT_UNREPORTED_PAGES] = 0
         _count_copy(vm, slot_id, words)
         return vm.bitmap(row, 0, words).copy()
     yield lock(Path.GET)
-    armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
+    armed = int(vm.state.stat[mmu.STAT_MASKS_ARMED])
     yield from _before_words(vm, slot_id, row, 0, vm.bitmap(row, 0, words))
     buffer = np.zeros(words, dtype=np.int64)
     chosen = {walks.SLOT: row, walks.UNIT: BITS_PER_LONG}
@@ -100,7 +100,7 @@ def _count_copy(vm: VmArrays, slot_id: int, words: int) -> None:
 
 def _sync(vm: VmArrays) -> Steps[None]:
     """With PML, kick every vCPU out of the guest without waiting for it. Kernel: kvm_arch_sync_dirty_log()."""
-    if vm.state.conf[layout.CONF_PML]:
+    if vm.state.conf[mmu.CONF_PML]:
         yield KICK
 
 
@@ -134,9 +134,9 @@ def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: 
 def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
     """One flush at the end of a call that armed anything. Kernel: kvm_flush_remote_tlbs_memslot()."""
     vm.note_peak()
-    flushes = int(vm.state.stat[layout.STAT_MASKS_ARMED]) != armed
+    flushes = int(vm.state.stat[mmu.STAT_MASKS_ARMED]) != armed
     vm.state.work[work.WORK_CLEAR_FLUSH if vm.config.dirty_log_mode.manual else work.WORK_GET_FLUSH] += flushes
-    vm.state.stat[layout.STAT_TLB_FLUSHES] += flushes
+    vm.state.stat[mmu.STAT_TLB_FLUSHES] += flushes
     yield UNLOCK
     if flushes:
         yield FLUSH
@@ -169,7 +169,7 @@ def _clear(vm: VmArrays, slot_id: int, row: int, first_word: int, buffer: I64) -
     yield WORK
     yield from _sync(vm)
     yield lock(Path.CLEAR)
-    armed = int(vm.state.stat[layout.STAT_MASKS_ARMED])
+    armed = int(vm.state.stat[mmu.STAT_MASKS_ARMED])
     if vm.l2 is not None or vm.rounds:
         yield from _before_words(vm, slot_id, row, first_word, buffer & vm.bitmap(row, first_word, words))
     chosen = {
@@ -202,11 +202,11 @@ def collect_rings(vm: VmArrays) -> list[tuple[int, I64]]:
     found: list[tuple[int, I64]] = []
     vm.state.work[work.WORK_COLLECT_FIRST] = 1
     for vcpu in range(vm.config.vcpus):
-        at = np.arange(ring_at[vcpu, layout.RING_HARVEST_INDEX], ring_at[vcpu, layout.RING_DIRTY_INDEX])
+        at = np.arange(ring_at[vcpu, mmu.RING_HARVEST_INDEX], ring_at[vcpu, mmu.RING_DIRTY_INDEX])
         entries = ring[vcpu, at & (ring.shape[1] - 1)]
         vm.state.work[work.WORK_COLLECT_ENTRY] += len(entries)
-        ring_at[vcpu, layout.RING_HARVEST_INDEX] = ring_at[vcpu, layout.RING_DIRTY_INDEX]
-        slots, offsets = entries >> layout.RING_SLOT_SHIFT, entries & ((1 << layout.RING_SLOT_SHIFT) - 1)
+        ring_at[vcpu, mmu.RING_HARVEST_INDEX] = ring_at[vcpu, mmu.RING_DIRTY_INDEX]
+        slots, offsets = entries >> mmu.RING_SLOT_SHIFT, entries & ((1 << mmu.RING_SLOT_SHIFT) - 1)
         parts = np.split(np.arange(len(slots)), np.flatnonzero(np.diff(slots)) + 1)
         found += [(int(slots[part[0]]), offsets[part]) for part in parts if len(part)]
     return found
@@ -225,13 +225,13 @@ def _reset_rings(vm: VmArrays) -> Steps[int]:
     done = 0
     for vcpu in range(vm.config.vcpus):
         at = vm.state.ring_at[vcpu]
-        first, end = int(at[layout.RING_RESET_INDEX]), int(at[layout.RING_HARVEST_INDEX])
+        first, end = int(at[mmu.RING_RESET_INDEX]), int(at[mmu.RING_HARVEST_INDEX])
         done += end - first
         for tables in range(len(vm.tables)):  # each of a nested VM's tables goes through the same entries
             chosen = {walks.VCPU: vcpu, walks.MOVES_INDEX: int(tables == len(vm.tables) - 1)}
             yield walking(new_walk(walks.RESET_RING, first, end, chosen, tables=tables), Path.RING_RESET)
     if done:  # even where the slot of every entry is gone
         vm.state.work[work.WORK_RING_FLUSH] += 1
-        vm.state.stat[layout.STAT_TLB_FLUSHES] += 1
+        vm.state.stat[mmu.STAT_TLB_FLUSHES] += 1
         yield FLUSH
     return done

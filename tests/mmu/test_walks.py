@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmuviz.mmu import state as layout
+from mmuviz.mmu import state as mmu
 from mmuviz.mmu.config import Backing, DirtyLogMode, Memslot, Mmu, VmConfig
 from mmuviz.mmu.features import features_of
 from mmuviz.mmu.steps import Steps
@@ -94,5 +94,5 @@ def test_every_mode_is_tried() -> None:
 def test_parts_change_what_the_whole_changes(name: str, backing: Backing, touched: list[int], size: int) -> None:
     parts, whole = (history(name, backing, touched, each) for each in (size, SIZES[-1]))
     for mine, other in zip(parts.tables, whole.tables, strict=True):
-        for field in layout.MmuState._fields:
+        for field in mmu.MmuState._fields:
             assert np.array_equal(getattr(mine, field), getattr(other, field)), field
