@@ -33,16 +33,16 @@ class CostTable(NamedTuple):
     Attributes:
         guest: int64[layout.PRICES + WORK_ENTRIES]: prices of vCPUs, then of the machine's work in a fault.
         steps: int64[WORK_ENTRIES], prices of the machine's work in an ioctl, in hundredths of a ps.
-        beside_spinner: int64[WORK_ENTRIES], the same while the core's other thread is a spinning vCPU.
-        slow: int64[vcpus], each vCPU's time relative to a core of its own, 1/1024.
+        with_spinner: int64[WORK_ENTRIES], the same while the core's other thread is a spinning vCPU.
+        slowdown_1024: int64[vcpus], each vCPU's time relative to a core of its own, 1/1024.
         host: the profile.
         config: the VM's configuration.
     """
 
     guest: I64
     steps: I64
-    beside_spinner: I64
-    slow: I64
+    with_spinner: I64
+    slowdown_1024: I64
     host: HostProfile
     config: VmConfig
 
@@ -117,7 +117,7 @@ def step_costs(hundredths: I64, host: HostProfile) -> I64:
     return found
 
 
-def beside_spinner(steps: I64, hundredths: I64, host: HostProfile) -> I64:
+def with_spinner(steps: I64, hundredths: I64, host: HostProfile) -> I64:
     """Prices of entries in an ioctl while the calling thread shares its core with a spinning vCPU thread.
 
     vCPUs of dirty_log_perf_test spin in userspace from the end of a pass to the beginning of the next one. That
@@ -160,7 +160,7 @@ SHADOW_SPLITS: Final = slice(
 )
 
 
-def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
+def vcpu_placement(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
     """Placement of vCPUs by the scheduler: cores of the first socket, of the next ones, then their other threads.
 
     Args:
@@ -174,11 +174,11 @@ def placed(vcpus: int, host: HostProfile) -> tuple[I64, float, int]:
     cores, first = host["cores"], host["socket_cores"]
     core = np.arange(vcpus) % cores
     alone = np.bincount(core, minlength=cores)[core] == 1
-    slow = np.where(alone, layout.FULL_SPEED, layout.FULL_SPEED * host["smt_percent"] // 100).astype(np.int64)
+    slowdown_1024 = np.where(alone, layout.FULL_SPEED, layout.FULL_SPEED * host["smt_percent"] // 100).astype(np.int64)
     crowds = np.bincount(np.minimum(core // first, host["sockets"] - 1))
     together = int((crowds * (crowds - 1)).sum())
     crossing = 1 - together / (vcpus * (vcpus - 1)) if vcpus > 1 else 0.0
-    return slow, crossing, int(crowds.max())
+    return slowdown_1024, crossing, int(crowds.max())
 
 
 def cost_table(
@@ -195,7 +195,7 @@ def cost_table(
     Returns:
         The prices.
     """
-    slow, crossing, crowd = placed(config.vcpus, host)
+    slowdown_1024, crossing, crowd = vcpu_placement(config.vcpus, host)
     hundredths = hundredths_of(config, instructions)
     steps, faults = step_costs(hundredths, host), fault_costs(hundredths, host)
     price = np.zeros(layout.PRICES, dtype=np.int64)
@@ -223,8 +223,8 @@ def cost_table(
         if not direct:  # the guest's own tables are walked first: walk_addr()
             price[layout.BEFORE_LOCK] += host["guest_walk_ns"] * PS_PER_NS
         price[[layout.HOLD, layout.SPURIOUS]] = hold
-    spun = beside_spinner(steps, hundredths, host)
-    return CostTable(np.concatenate([price, faults]), steps, spun, slow, host, config)
+    spun = with_spinner(steps, hundredths, host)
+    return CostTable(np.concatenate([price, faults]), steps, spun, slowdown_1024, host, config)
 
 
 NANOSECONDS: Final = {

@@ -49,7 +49,7 @@ PLACE: Final = 9
 PHASE: Final = 10
 LOCKS_EACH: Final = 11
 """Whether mmu_lock is taken again for each part of a walk."""
-BESIDE_SPINNER: Final = 12
+WITH_SPINNER: Final = 12
 """Whether its core's other thread is a vCPU that spins in userspace."""
 THREAD_ENTRIES: Final = 13
 NOWHERE: Final = -1
@@ -80,14 +80,14 @@ class IoctlThread(NamedTuple):
         at: int64[THREAD_ENTRIES].
         seen: int64[WORK_ENTRIES], the machine's work that is charged already.
         steps: int64[WORK_ENTRIES], cost of each entry in an ioctl, in hundredths of a ps.
-        beside_spinner: int64[WORK_ENTRIES], the same while its core's other thread spins.
+        with_spinner: int64[WORK_ENTRIES], the same while its core's other thread spins.
         moved: int64[WORK_ENTRIES], bytes that each entry moves between memory and cache.
     """
 
     at: I64
     seen: I64
     steps: I64
-    beside_spinner: I64
+    with_spinner: I64
     moved: I64
 
 
@@ -100,7 +100,7 @@ def new_thread(costs: CostTable, counts: I64) -> IoctlThread:
     """
     at = np.zeros(THREAD_ENTRIES, dtype=np.int64)
     at[PLACE] = NOWHERE
-    return IoctlThread(at, counts.copy(), costs.steps, costs.beside_spinner, MOVED_BYTES)
+    return IoctlThread(at, counts.copy(), costs.steps, costs.with_spinner, MOVED_BYTES)
 
 
 # mmu_lock
@@ -179,10 +179,10 @@ def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
         counts: int64[WORK_ENTRIES], the machine's work so far.
         first: entry to begin with: WORK_GUEST_END, or 0 if the thread itself did work that counts as a fault's.
     """
-    cost, moved, spins = 0, 0, thread.at[BESIDE_SPINNER] != 0
+    cost, moved, spins = 0, 0, thread.at[WITH_SPINNER] != 0
     for entry in range(first, work.WORK_ENTRIES):
         did = counts[entry] - thread.seen[entry]
-        cost += did * (thread.beside_spinner[entry] if spins else thread.steps[entry])
+        cost += did * (thread.with_spinner[entry] if spins else thread.steps[entry])
         moved += did * thread.moved[entry]
     for entry in range(work.WORK_ENTRIES):
         thread.seen[entry] = counts[entry]

@@ -170,7 +170,7 @@ def new_clock_of(scenario: Scenario, costs: CostTable) -> layout.Clock:
     shift = LEAST_BIN_SHIFT
     while scenario.driver.least_ps() >> shift >= layout.BINS:
         shift += 1
-    return layout.new_clock(stream, ram_table(scenario), costs.guest, costs.slow, costs.host["cores"], shift)
+    return layout.new_clock(stream, ram_table(scenario), costs.guest, costs.slowdown_1024, costs.host["cores"], shift)
 
 
 def ram_table(scenario: Scenario) -> I64:

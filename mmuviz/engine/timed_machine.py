@@ -124,9 +124,9 @@ class TimedMachine:
         return not self.clock.regs[layout.RUNNING_VCPUS]
 
     @property
-    def beside_spinner(self) -> bool:
+    def with_spinner(self) -> bool:
         """Whether the core of the ioctl thread has a vCPU on its other thread, which spins in userspace."""
-        return bool(self.thread.at[thread_layout.BESIDE_SPINNER])
+        return bool(self.thread.at[thread_layout.WITH_SPINNER])
 
     # Time
 
@@ -229,7 +229,7 @@ class TimedMachine:
         """
         at, host = self.thread.at, self.costs.host
         at[thread_layout.MISS] = miss_hundredths(self.costs, pages)
-        at[thread_layout.TOPUP] = self.costs.topup_ps * (host["spin_percent"] if self.beside_spinner else 100) // 100
+        at[thread_layout.TOPUP] = self.costs.topup_ps * (host["spin_percent"] if self.with_spinner else 100) // 100
         at[thread_layout.DUMMY_FAULT] = host["pre_split_ns"] * PS_PER_NS
         at[thread_layout.PLACE] = place
         at[thread_layout.PHASE] = thread_layout.TO_LOCK
@@ -263,11 +263,11 @@ class TimedMachine:
 
     def spin_when_done(self) -> None:
         """The pass is over: let vCPUs spin in userspace until the next one; there may be one on every core."""
-        self.thread.at[thread_layout.BESIDE_SPINNER] = self.vm.config.vcpus >= self.costs.host["cores"]
+        self.thread.at[thread_layout.WITH_SPINNER] = self.vm.config.vcpus >= self.costs.host["cores"]
 
     def start_pass(self) -> None:
         """Let all vCPUs begin their streams."""
-        self.thread.at[thread_layout.BESIDE_SPINNER] = 0
+        self.thread.at[thread_layout.WITH_SPINNER] = 0
         start_all(self.clock, self.time)
 
     def halt(self) -> None:

@@ -60,7 +60,7 @@ def test_the_reaper_waits_for_faults_under_mmu_lock() -> None:
 def test_a_kick_reaches_who_is_in_the_guest() -> None:
     costs = cost_table(VmConfig(features_of("6.12"), vcpus=6), PROFILES["tdp_eager"])
     streams, ram = Sequential().streams(0, PAGES, 6), np.zeros((1, 2), dtype=np.int64)
-    clock = layout.new_clock(streams, ram, costs.guest, costs.slow, 48, 20)
+    clock = layout.new_clock(streams, ram, costs.guest, costs.slowdown_1024, 48, 20)
     clock.phase[:] = [layout.RUNNING, layout.RUNNING, layout.WAITING, layout.RUNNING, layout.FINISHED, layout.RUNNING]
     clock.in_kernel_until[:] = [0, 100, 0, 101, 0, 99]  # 3 is handling a fault until 101
     assert kick_others(clock, 0, 100) == 2

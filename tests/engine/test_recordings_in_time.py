@@ -33,7 +33,7 @@ def free(config: VmConfig) -> CostTable:
     """Nothing costs anything; one access takes a picosecond, so that vCPUs take turns."""
     costs = cost_table(config, PROFILES["split_on_fault"])
     costs.guest[:] = 0
-    costs.slow[:] = layout.FULL_SPEED
+    costs.slowdown_1024[:] = layout.FULL_SPEED
     nothing = dict.fromkeys(costs.host.values, 0) | {"cores": 1}
     return costs._replace(host=type(costs.host)("free", "", (), nothing))
 
@@ -44,7 +44,7 @@ def free_replay_of(recording: CheckedRecording, tracepoints: frozenset[str] = TR
     costs = free(config)
     vm = Vm(config, record=True, access_loop=accesses)
     stream, ram = np.zeros((config.vcpus, COLUMNS), dtype=np.int64), np.zeros((1, RAM_COLUMNS), dtype=np.int64)
-    clock = layout.new_clock(stream, ram, costs.guest, costs.slow, 1, 20)
+    clock = layout.new_clock(stream, ram, costs.guest, costs.slowdown_1024, 1, 20)
     ioctls = TimedIoctls(TimedMachine(vm, costs, clock), CallLog())
     return Replay(recording, TimedVm(ioctls, accesses, answers=True), tracepoints)
 
