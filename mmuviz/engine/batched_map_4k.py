@@ -58,8 +58,8 @@ def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool
     """Whether the vCPU's next action is simply the next write of a sweep: no kick, exit, lock or PML entry pending."""
     row = clock.stream[vcpu]
     writes = row[program.KIND] == program.STEPS and row[program.WRITE_PERMILLE] >= program.ALWAYS
-    goes_on = clock.phase[vcpu] == layout.RUNNING and clock.pending_kick_ps[vcpu] == 0 and time < clock.exit_at[vcpu]
-    ready = goes_on and has_own_cpu(clock, vcpu) and state.pml_count[vcpu] == 0
+    continues = clock.phase[vcpu] == layout.RUNNING and clock.pending_kick_ps[vcpu] == 0 and time < clock.exit_at[vcpu]
+    ready = continues and has_own_cpu(clock, vcpu) and state.pml_count[vcpu] == 0
     return bool(writes and ready and row[program.POSITION] < row[program.ACCESSES])
 
 
@@ -232,12 +232,12 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         install_4k(state, vcpu, part, gfn, spte)
         took = part.map_ps if mapped else part.fix_ps
         after = time_of_fault(state, clock, vcpu, Access(gfn, 1, spte, hits=False), time, (took, examples))
-        goes_on = after < min(stop, clock.exit_at[vcpu])
+        continues = after < min(stop, clock.exit_at[vcpu])
         inside = after < here.end
-        here, turns = with_fault(here, mapped, 1 if goes_on and inside else 0), Turns(turns.leader, turns.faults + 1)
-        if goes_on and not inside:  # it hits in a later bin
+        here, turns = with_fault(here, mapped, 1 if continues and inside else 0), Turns(turns.leader, turns.faults + 1)
+        if continues and not inside:  # it hits in a later bin
             note_hits(clock, after, 1, 1)
             clock.regs[layout.RETIRED_ALL] += 1
-        now[vcpu] = hit(clock, vcpu, after) if goes_on else after
+        now[vcpu] = hit(clock, vcpu, after) if continues else after
         sift_down(heap, now, size)
     close_totals(state, clock, part, here)

@@ -90,18 +90,20 @@ def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
 
 
 @jit_inline_llvm
-def userspace_exit(state: MmuState, clock: Clock, vcpu: int, turn: Slice, others: int) -> Slice:
+def userspace_exit(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, next_other_ps: int) -> Slice:
     """Exit to userspace, which empties the PML buffer; the vCPU waits while an ioctl runs under the big lock."""
-    if turn.time != turn.dequeued_at and turn.time >= others:
-        return Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
+    if slice_.time != slice_.dequeued_at and slice_.time >= next_other_ps:
+        return Slice(YIELD, slice_.time, slice_.position, slice_.dequeued_at)
     if clock.pending_kick_ps[vcpu] > 0:
-        return Slice(CONTINUE, pay_pending_kick(state, clock, vcpu, turn.time, 0), turn.position, turn.dequeued_at)
-    time = empty_pml(state, clock, vcpu, turn.time)
-    state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = turn.time, vcpu
+        return Slice(
+            CONTINUE, pay_pending_kick(state, clock, vcpu, slice_.time, 0), slice_.position, slice_.dequeued_at
+        )
+    time = empty_pml(state, clock, vcpu, slice_.time)
+    state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = slice_.time, vcpu
     note_example(state, USERSPACE_EXIT, 0, 0, 0, 0)
     if clock.regs[layout.BIG_LOCK_HELD] == 0:
-        return Slice(CONTINUE, use_big_lock(clock, vcpu, time), turn.position, turn.dequeued_at)
+        return Slice(CONTINUE, use_big_lock(clock, vcpu, time), slice_.position, slice_.dequeued_at)
     clock.now[vcpu] = time
     clock.phase[vcpu] = layout.BLOCKED
     drop_first(clock.heap, clock.now, clock.regs)
-    return Slice(BLOCKED_ON_LOCK, time, turn.position, turn.dequeued_at)
+    return Slice(BLOCKED_ON_LOCK, time, slice_.position, slice_.dequeued_at)

@@ -107,22 +107,22 @@ def after_access(
 
 
 @jit_inline_llvm
-def goes_on(owed_ps: int, turn: Slice, time: int, limit: int) -> int:
+def next_result(owed_ps: int, slice_: Slice, time: int, limit: int) -> int:
     """GO_ON, YIELD if another vCPU or thread comes first, or CONTINUE if kicks must be charged first."""
     if owed_ps > 0:
         return CONTINUE
-    return YIELD if time != turn.dequeued_at and time >= limit else GO_ON
+    return YIELD if time != slice_.dequeued_at and time >= limit else GO_ON
 
 
 @jit_inline_source
-def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vcpu_ps: int, horizon_ps: int) -> Slice:
+def run_lookahead(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, next_vcpu_ps: int, horizon_ps: int) -> Slice:
     """Execute hits, faults that fast_page_fault() fixes and writes that set a dirty bit, in order; at least one.
 
     Args:
         state: tables, changed in place.
         clock: changed in place.
         vcpu: the vCPU of the slice.
-        turn: the slice so far.
+        slice_: the slice so far.
         next_vcpu_ps: time before which nothing else happens, ps.
         horizon_ps: time before which no event has to wait for unobservable accesses, ps.
 
@@ -131,8 +131,8 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
     """
     accesses, why = clock.stream[vcpu, program.ACCESSES], GO_ON
     horizon_ps = next_vcpu_ps if clock.regs[layout.ONE_BY_ONE] != 0 else horizon_ps
-    lookahead = lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, turn.position).gfn)
-    at = Progress(turn.time, turn.position, NO_FIXES, open_bin(clock, turn.time))
+    lookahead = lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, slice_.position).gfn)
+    at = Progress(slice_.time, slice_.position, NO_FIXES, open_bin(clock, slice_.time))
     while why == GO_ON:
         if at.position >= accesses:
             why = CONTINUE
@@ -144,7 +144,7 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
         unobservable = is_unobservable(state, vcpu, lookahead, access)
         limit = horizon_ps if unobservable else next_vcpu_ps
         owed_ps = 0 if unobservable and access.hits and state.pml_count[vcpu] == 0 else clock.pending_kick_ps[vcpu]
-        why = goes_on(owed_ps, turn, at.time, limit)
+        why = next_result(owed_ps, slice_, at.time, limit)
         if why != GO_ON:
             break
         prefetch_leaf(state, clock, vcpu, at.position)
@@ -165,4 +165,4 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, turn: Slice, next_vc
     note_alike(clock, vcpu, at.fixes)
     count_cell(state, at.fixes)
     count_fixes(state, at.fixes.all)
-    return Slice(why, at.time, at.position, turn.dequeued_at)
+    return Slice(why, at.time, at.position, slice_.dequeued_at)

@@ -43,96 +43,100 @@ ZAP_OTHERS: Final = 4
 
 
 @jit_inline_source
-def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, turn: Slice, others: int) -> Slice:
+def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, slice_: Slice, next_other_ps: int) -> Slice:
     """Request mmu_lock; a vCPU that waited for it may find that another one has mapped the page meanwhile.
 
     Returns:
         The slice: LOCK_HELD, or it continues at another time, or ends.
     """
     waited = clock.phase[vcpu] != layout.RUNNING
-    why = enter_lock(state, clock, vcpu, access, turn.time)
+    why = enter_lock(state, clock, vcpu, access, slice_.time)
     if why == LOCK_HELD and waited and access.hits:
-        return Slice(CONTINUE, spurious_fault(state, clock, vcpu, access, turn.time), turn.position, turn.dequeued_at)
+        return Slice(
+            CONTINUE, spurious_fault(state, clock, vcpu, access, slice_.time), slice_.position, slice_.dequeued_at
+        )
     if why == YIELD:
         asked = clock.asked[vcpu]
-        return Slice(CONTINUE, asked, turn.position, asked if asked < others else turn.dequeued_at)
-    return Slice(why, turn.time, turn.position, turn.dequeued_at)
+        return Slice(CONTINUE, asked, slice_.position, asked if asked < next_other_ps else slice_.dequeued_at)
+    return Slice(why, slice_.time, slice_.position, slice_.dequeued_at)
 
 
 @jit_inline_source
-def access_step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, stop: int, others: int) -> Slice:
-    """The next access; `stop`: the ioctl thread's next event, `others`: the next event of it or any other vCPU."""
-    time = turn.time
+def access_step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, stop: int, next_other_ps: int) -> Slice:
+    """The next access; `stop`: the ioctl thread's next event, `next_other_ps`: of it or any other vCPU."""
+    time = slice_.time
     running = clock.phase[vcpu] == layout.RUNNING
-    access = peek_access(state, clock, vcpu, turn.position)
+    access = peek_access(state, clock, vcpu, slice_.position)
     lookahead = lookahead_of(state, clock, vcpu, access.gfn)
     private = lookahead.low <= access.gfn < lookahead.high
     hits = running and access.hits
     runs_on = hits and state.pml_count[vcpu] == 0 and (private or hits_anywhere(lookahead, access))
     if running and clock.pending_kick_ps[vcpu] > 0 and not runs_on:
-        if time != turn.dequeued_at and time >= others:
-            return Slice(YIELD, time, turn.position, turn.dequeued_at)
-        return Slice(CONTINUE, pay_pending_kick(state, clock, vcpu, time, access.gfn), turn.position, turn.dequeued_at)
+        if time != slice_.dequeued_at and time >= next_other_ps:
+            return Slice(YIELD, time, slice_.position, slice_.dequeued_at)
+        return Slice(
+            CONTINUE, pay_pending_kick(state, clock, vcpu, time, access.gfn), slice_.position, slice_.dequeued_at
+        )
     lockless = running and not access.hits and fixed_without_lock(state, access)
     if running and runs_ahead(state, vcpu, access):
         exit_at = clock.exit_at[vcpu]
         if not has_own_cpu(clock, vcpu):  # its time is stretched slice by slice: each access is one
-            others = min(others, time + 1)
-        return run_lookahead(state, clock, vcpu, turn, min(others, exit_at), min(stop, exit_at))
+            next_other_ps = min(next_other_ps, time + 1)
+        return run_lookahead(state, clock, vcpu, slice_, min(next_other_ps, exit_at), min(stop, exit_at))
     clean = running and access.write != 0 and access.spte & mmu.WRITABLE != 0
     # Lookahead must not pass the time at which the ioctl thread gets a lock that it waits for.
     alone = private and lookahead.exits and (clean or lockless) and clock.regs[layout.ONE_BY_ONE] == 0
-    if time != turn.dequeued_at and time >= (stop if alone else others):
-        return Slice(YIELD, time, turn.position, turn.dequeued_at)
+    if time != slice_.dequeued_at and time >= (stop if alone else next_other_ps):
+        return Slice(YIELD, time, slice_.position, slice_.dequeued_at)
     if clean:
         time, hit = set_dirty(state, clock, vcpu, access, time)
-        return Slice(CONTINUE, time, turn.position + hit, turn.dequeued_at)
+        return Slice(CONTINUE, time, slice_.position + hit, slice_.dequeued_at)
     if not lockless:
-        turn = get_lock(state, clock, vcpu, access, turn, others)
-    if lockless or turn.why == LOCK_HELD:
+        slice_ = get_lock(state, clock, vcpu, access, slice_, next_other_ps)
+    if lockless or slice_.why == LOCK_HELD:
         time = fault(state, clock, vcpu, access, time, 1 if lockless else 0)
-        turn = Slice(CONTINUE, time, turn.position, turn.dequeued_at)
-    return turn
+        slice_ = Slice(CONTINUE, time, slice_.position, slice_.dequeued_at)
+    return slice_
 
 
 @jit_inline_source
-def step(state: MmuState, clock: Clock, vcpu: int, turn: Slice, until: int) -> Slice:
+def step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, until: int) -> Slice:
     """One access, a run of hits, or one fault.
 
     Args:
         state: the tables, changed in place.
         clock: changed in place.
         vcpu: the vCPU of the slice.
-        turn: the slice so far.
+        slice_: the slice so far.
         until: see run_guests().
 
     Returns:
         The slice after it.
     """
     stop = min(until, clock.regs[layout.THREAD_GRANTED_AT])
-    others = min(next_of_others(clock), stop)
-    if turn.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
-        if turn.time != turn.dequeued_at and turn.time >= others:
-            return Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
+    next_other_ps = min(next_of_others(clock), stop)
+    if slice_.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
+        if slice_.time != slice_.dequeued_at and slice_.time >= next_other_ps:
+            return Slice(YIELD, slice_.time, slice_.position, slice_.dequeued_at)
         if clock.pending_kick_ps[vcpu] > 0:
-            paid = pay_pending_kick(state, clock, vcpu, turn.time, 0)
-            return Slice(CONTINUE, paid, turn.position, turn.dequeued_at)
-        return Slice(DONE_FOR_NOW, turn.time, turn.position, turn.dequeued_at)
-    if clock.phase[vcpu] == layout.RUNNING and turn.time >= clock.exit_at[vcpu]:
-        return userspace_exit(state, clock, vcpu, turn, others)
-    return access_step(state, clock, vcpu, turn, stop, others)
+            paid = pay_pending_kick(state, clock, vcpu, slice_.time, 0)
+            return Slice(CONTINUE, paid, slice_.position, slice_.dequeued_at)
+        return Slice(DONE_FOR_NOW, slice_.time, slice_.position, slice_.dequeued_at)
+    if clock.phase[vcpu] == layout.RUNNING and slice_.time >= clock.exit_at[vcpu]:
+        return userspace_exit(state, clock, vcpu, slice_, next_other_ps)
+    return access_step(state, clock, vcpu, slice_, stop, next_other_ps)
 
 
 @jit_inline_source
 def run_slice(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) -> Slice:
     """A vCPU's slice: its actions until another vCPU or the ioctl thread acts; see run_guests()."""
-    turn = Slice(CONTINUE, began, clock.stream[vcpu, program.POSITION], began)
-    while turn.why == CONTINUE:
-        turn = step(state, clock, vcpu, turn, until)
+    slice_ = Slice(CONTINUE, began, clock.stream[vcpu, program.POSITION], began)
+    while slice_.why == CONTINUE:
+        slice_ = step(state, clock, vcpu, slice_, until)
         interrupted = log_is_low(state) or state.stat[mmu.STAT_ZAP_END] != 0 or not has_own_cpu(clock, vcpu)
-        if turn.why == CONTINUE and interrupted:
-            turn = Slice(YIELD, turn.time, turn.position, turn.dequeued_at)
-    return turn
+        if slice_.why == CONTINUE and interrupted:
+            slice_ = Slice(YIELD, slice_.time, slice_.position, slice_.dequeued_at)
+    return slice_
 
 
 @jit
@@ -164,14 +168,14 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
             return LOG_LOW
         if state.stat[mmu.STAT_ZAP_END] != 0:
             return ZAP_OTHERS
-        turn = run_slice(state, clock, vcpu, began, until)
-        note_slice(clock, vcpu, turn.position - clock.stream[vcpu, program.POSITION])
-        if turn.why == BLOCKED_ON_LOCK:
+        slice_ = run_slice(state, clock, vcpu, began, until)
+        note_slice(clock, vcpu, slice_.position - clock.stream[vcpu, program.POSITION])
+        if slice_.why == BLOCKED_ON_LOCK:
             continue
-        clock.now[vcpu] = take_part(clock, vcpu, began, turn.time)
-        if turn.why == YIELD:
+        clock.now[vcpu] = take_part(clock, vcpu, began, slice_.time)
+        if slice_.why == YIELD:
             sift_down(clock.heap, clock.now, clock.regs[layout.HEAP_SIZE])
-        elif turn.position < clock.stream[vcpu, program.ACCESSES]:
+        elif slice_.position < clock.stream[vcpu, program.ACCESSES]:
             clock.phase[vcpu] = layout.RING_FULL
             drop_first(clock.heap, clock.now, clock.regs)
             return STOPPED_RING
