@@ -85,7 +85,7 @@ text: $(VENV)/.requirements
 
 laws: $(VENV)/.requirements-dev $(VENV)/.warm
 	@exec $(python) -m pytest -q --numprocesses=auto tests/core tests/workloads tests/costs tests/recording \
-		tests/engine/test_lookahead.py tests/engine/test_repeated_turns.py tests/engine/test_cells.py \
+		tests/engine/test_lookahead.py tests/engine/test_repeated_periods.py tests/engine/test_cells.py \
 		tests/engine/test_bins.py tests/engine/test_pml.py tests/mmu/test_walks.py tests/mmu/test_laws.py
 
 floors: $(VENV)/.requirements-dev

@@ -16,13 +16,13 @@ from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock, sift_down
 from mmuviz.engine.fault_cost import Access, Whole, keep_long_and_exemplary, on_core_ps, price_of_map, price_of_slow_fix
 from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
-from mmuviz.engine.repeated_turns import (
+from mmuviz.engine.repeated_periods import (
+    Periods,
     Repeated,
     SlotRange,
-    Turns,
-    begins_turn,
-    note_turn,
-    repeat_turns,
+    begins_period,
+    note_period,
+    repeat_periods,
 )
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.cells import count_4k
@@ -160,7 +160,7 @@ def time_of_fault(
     ahead, work = on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK]), on_core_ps(clock, vcpu, price)
     wait = line_visit(clock, vcpu, time + ahead) - ahead - time
     end, whole = time + wait + work, wait + work
-    note_turn(clock, vcpu, wait, access.spte)
+    note_period(clock, vcpu, wait, access.spte)
     hold_for_read(clock, end)
     clock.in_kernel_until[vcpu] = end
     path = layout.NOT_PRESENT if mapped else layout.SLOW_PROTECTED
@@ -188,7 +188,7 @@ def hit(clock: Clock, vcpu: int, time: int) -> int:
 
 
 @jit_inline_llvm
-def with_turns(here: BinTotals, done: Repeated) -> BinTotals:
+def with_periods(here: BinTotals, done: Repeated) -> BinTotals:
     """The totals with faults, each of whose accesses hits in the same bin."""
     return BinTotals(here.end, here.pages + done.faults, here.mapped + done.mapped, here.hits + done.faults)
 
@@ -205,7 +205,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
     heap, now, stream, size = clock.heap, clock.now, clock.stream, clock.regs[layout.HEAP_SIZE]
     if not lookahead_allowed(state, clock):
         return
-    here, part, turns = BinTotals(0, 0, 0, 0), SlotRange(-1, 0, 0, 0, 0, 0), Turns(-1, 0)
+    here, part, periods = BinTotals(0, 0, 0, 0), SlotRange(-1, 0, 0, 0, 0, 0), Periods(-1, 0)
     while size > 0 and not log_is_low(state):
         vcpu = heap[0]
         time = now[vcpu]
@@ -215,16 +215,16 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         low, high = private_range(clock, vcpu, gfn)
         if not part.base <= gfn < part.end:
             close_totals(state, clock, part, here)
-            here, part, turns = BinTotals(0, 0, 0, 0), slot_range_of(state, clock.price, gfn), Turns(-1, 0)
+            here, part, periods = BinTotals(0, 0, 0, 0), slot_range_of(state, clock.price, gfn), Periods(-1, 0)
         spte = int(state.l1[gfn - state.conf[mmu.CONF_LINEAR]])
         if not low <= gfn < high or part.slot < 0 or not installs_4k(state, vcpu, part, gfn, spte):
             break
         if time >= here.end:
             close_totals(state, clock, part, here)
             here = open_totals(clock, time)
-        if begins_turn(clock, vcpu, turns):
-            done = repeat_turns(state, clock, part, vcpu, turns, min(stop, here.end))
-            here, turns = with_turns(here, done), Turns(vcpu, 0)
+        if begins_period(clock, vcpu, periods):
+            done = repeat_periods(state, clock, part, vcpu, periods, min(stop, here.end))
+            here, periods = with_periods(here, done), Periods(vcpu, 0)
             if done.faults > 0:
                 continue
         state.stat[mmu.STAT_STAMP] = time
@@ -234,7 +234,10 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         after = time_of_fault(state, clock, vcpu, Access(gfn, 1, spte, hits=False), time, (took, examples))
         continues = after < min(stop, clock.exit_at[vcpu])
         inside = after < here.end
-        here, turns = with_fault(here, mapped, 1 if continues and inside else 0), Turns(turns.leader, turns.faults + 1)
+        here, periods = (
+            with_fault(here, mapped, 1 if continues and inside else 0),
+            Periods(periods.leader, periods.faults + 1),
+        )
         if continues and not inside:  # it hits in a later bin
             note_hits(clock, after, 1, 1)
             clock.regs[layout.RETIRED_ALL] += 1

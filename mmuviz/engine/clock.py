@@ -151,19 +151,19 @@ ONE_BY_ONE: Final = 24
 """No lookahead: slow, for the law that compares both."""
 TOP_COUNT: Final = 25
 """Rows of `Clock.top` in use."""
-TURN_LINE_FREE: Final = 26
-"""LINE_FREE when the last turn began; the next entry is LINE_OWNER then: see `Clock.turn`."""
-TURN_LINE_OWNER: Final = 27
+PERIOD_LINE_FREE: Final = 26
+"""LINE_FREE when the last period began; the next entry is LINE_OWNER then: see `Clock.period`."""
+PERIOD_LINE_OWNER: Final = 27
 ZERO_FREE: Final = 28
 """Time at which the machine has zeroed all pages requested so far."""
 REGS: Final = 29
 
-# Columns of `Clock.turn`.
-TURN_NOW: Final = 0
-TURN_LINE: Final = 1
-TURN_WAIT: Final = 2
-TURN_SPTE: Final = 3
-TURN_COLUMNS: Final = 4
+# Columns of `Clock.period`.
+PERIOD_NOW: Final = 0
+PERIOD_LINE: Final = 1
+PERIOD_WAIT: Final = 2
+PERIOD_SPTE: Final = 3
+PERIOD_COLUMNS: Final = 4
 
 # Entries of `Clock.price`, ps each; after them, the price in a fault of each entry of the machine's work.
 READ_4K: Final = 0
@@ -210,8 +210,8 @@ class Clock(NamedTuple):
         exit_at: int64[vcpus], time of each vCPU's next exit to userspace.
         core: int64[vcpus], the core of the host that each vCPU runs on.
         line_arrival: int64[cores], time at which the lock's cache line next reaches a core.
-        turn: int64[vcpus, TURN_COLUMNS], `now` and `line_arrival` of its core when the last turn began, and the wait
-            and leaf of its last fault: see mmuviz/engine/repeated_turns.py.
+        period: int64[vcpus, PERIOD_COLUMNS], `now` and `line_arrival` of its core when the last period began, and the
+            wait and leaf of its last fault: see mmuviz/engine/repeated_periods.py.
         regs: int64[REGS]; `price` int64[PRICES + WORK_ENTRIES].
         stall: int64[vcpus, CAUSES], ps; `slow_write_ps`, `accesses`, `worst_ps` int64[vcpus].
         faults: int64[vcpus, 4], by path.
@@ -240,7 +240,7 @@ class Clock(NamedTuple):
     exit_at: I64
     core: I64
     line_arrival: I64
-    turn: I64
+    period: I64
     regs: I64
     price: I64
     stall: I64
@@ -295,7 +295,7 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
         exit_at=np.full(vcpus, FOREVER, dtype=np.int64),
         core=np.arange(vcpus) % cores,
         line_arrival=np.zeros(cores, dtype=np.int64),
-        turn=np.zeros((vcpus, TURN_COLUMNS), dtype=np.int64),
+        period=np.zeros((vcpus, PERIOD_COLUMNS), dtype=np.int64),
         regs=regs,
         price=price,
         stall=np.zeros((vcpus, CAUSES), dtype=np.int64),

@@ -27,7 +27,7 @@ TORN: Final[Document] = {
 }
 """The border of two vCPUs' parts lies in the middle of a huge page, which one breaks under the other."""
 
-IN_TURNS: Final[Document] = {
+BATCHED: Final[Document] = {
     "vm": {"kernel": "6.1", "dirty_log_mode": "manual", "vendor": "amd", "vcpus": 4, "eager_page_split": False},
     "memory": [{"size": 16 * MIB, "backing": "hugetlb_2m"}],
     "workload": {"pattern": "sequential", "exit_rate_hz": 20_000},
@@ -49,15 +49,15 @@ DRAWN: Final[Document] = {
 
 EXAMPLES: Final = {
     "torn": TORN,
-    "in_turns": IN_TURNS,
-    "in_turns_eager": scenario_of(IN_TURNS, vm={"eager_page_split": True}).given(),
-    "in_turns_later": scenario_of(IN_TURNS, vm={"kernel": "6.12"}).given(),
-    "disabling": scenario_of(IN_TURNS, driver={"runs_while_disabling": True}).given(),
+    "batched": BATCHED,
+    "batched_eager": scenario_of(BATCHED, vm={"eager_page_split": True}).given(),
+    "batched_later": scenario_of(BATCHED, vm={"kernel": "6.12"}).given(),
+    "disabling": scenario_of(BATCHED, driver={"runs_while_disabling": True}).given(),
     "drawn": DRAWN,
     "drawn_with_pml": scenario_of(DRAWN, vm={"vendor": "intel", "pml": True}).given(),
     "drawn_by_all": scenario_of(DRAWN, workload={"shared": True, "rate_hz": 9_000_000}).given(),
     "strided": scenario_of(DRAWN, workload={"pattern": "strided", "stride": 12 << 10}).given(),
-    "other_host": {**IN_TURNS, "host": {"profile": "split_on_fault"}},
+    "other_host": {**BATCHED, "host": {"profile": "split_on_fault"}},
 }
 
 

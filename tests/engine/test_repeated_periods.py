@@ -1,4 +1,4 @@
-"""Turns that are carried out at once: the same as one by one, and only where nothing sets them apart."""
+"""Periods that are run at once: the same as one by one, and only where nothing sets them apart."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from mmuviz.engine import clock as layout
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.clock import Clock, new_clock
-from mmuviz.engine.repeated_turns import note_times, turn_ps
+from mmuviz.engine.repeated_periods import note_times, period_ps
 from mmuviz.workloads import stream as program
 from tests.engine.runs import MIB, differing, one_by_one_without_focus, ran, without_focus
 
 VCPUS: Final = 4
 CORES: Final = 2
-TURN_PS: Final = 700
+LENGTH_PS: Final = 700
 
 
 @st.composite
 def guests(draw: st.DrawFn) -> Scenario:
-    """Guests whose vCPUs write page after page of their own, as many pages as make long rows of equal turns."""
+    """Guests whose vCPUs write page after page of their own, as many pages as make long rows of equal periods."""
     vcpus = draw(st.integers(1, 9))
     vm = {
         "kernel": draw(st.sampled_from(["5.17", "6.1", "6.12"])),
@@ -51,15 +51,15 @@ def guests(draw: st.DrawFn) -> Scenario:
 
 @settings(max_examples=25)
 @given(guests())
-def test_turns_at_once_are_turns_one_by_one(scenario: Scenario) -> None:
+def test_periods_at_once_are_periods_one_by_one(scenario: Scenario) -> None:
     ahead = ran(scenario, prepare=without_focus).recording
     plain = ran(scenario, prepare=one_by_one_without_focus).recording
     assert differing(ahead, plain) == []
     assert ahead.hash == plain.hash
 
 
-def after_a_turn() -> Clock:
-    """Four vCPUs on two cores, a turn after note_times(): everything is as much later."""
+def after_a_period() -> Clock:
+    """Four vCPUs on two cores, a period after note_times(): everything is as much later."""
     clock = new_clock(
         np.zeros((VCPUS, program.COLUMNS), dtype=np.int64),
         np.zeros((1, 2), dtype=np.int64),
@@ -74,32 +74,32 @@ def after_a_turn() -> Clock:
     clock.line_arrival[:] = [12, 25]
     clock.regs[layout.LINE_FREE], clock.regs[layout.LINE_OWNER] = 60, 1
     note_times(clock)
-    clock.now[:] += TURN_PS
-    clock.line_arrival[:] += TURN_PS
-    clock.regs[layout.LINE_FREE] += TURN_PS
+    clock.now[:] += LENGTH_PS
+    clock.line_arrival[:] += LENGTH_PS
+    clock.regs[layout.LINE_FREE] += LENGTH_PS
     return clock
 
 
-def test_a_turn_is_one_where_everything_is_as_much_later() -> None:
-    assert turn_ps(after_a_turn(), 0) == TURN_PS
+def test_a_period_is_one_where_everything_is_as_much_later() -> None:
+    assert period_ps(after_a_period(), 0) == LENGTH_PS
 
 
 @pytest.mark.parametrize("vcpu", range(VCPUS))
-def test_a_vcpu_that_came_closer_is_another_turn(vcpu: int) -> None:
-    clock = after_a_turn()
+def test_a_vcpu_that_came_closer_ends_the_repetition(vcpu: int) -> None:
+    clock = after_a_period()
     clock.now[vcpu] -= 1
-    assert turn_ps(clock, 1 if vcpu == 0 else 0) == 0
+    assert period_ps(clock, 1 if vcpu == 0 else 0) == 0
 
 
 @pytest.mark.parametrize("core", range(CORES))
-def test_a_line_that_comes_later_is_another_turn(core: int) -> None:
-    clock = after_a_turn()
+def test_a_line_that_comes_later_ends_the_repetition(core: int) -> None:
+    clock = after_a_period()
     clock.line_arrival[core] += 1
-    assert turn_ps(clock, 0) == 0
+    assert period_ps(clock, 0) == 0
 
 
 @pytest.mark.parametrize("entry", [layout.LINE_FREE, layout.LINE_OWNER])
-def test_a_line_with_somebody_else_is_another_turn(entry: int) -> None:
-    clock = after_a_turn()
+def test_a_line_with_somebody_else_ends_the_repetition(entry: int) -> None:
+    clock = after_a_period()
     clock.regs[entry] -= 1
-    assert turn_ps(clock, 0) == 0
+    assert period_ps(clock, 0) == 0

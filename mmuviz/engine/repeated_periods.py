@@ -1,8 +1,9 @@
 """Faults of all vCPUs that repeat periodically: one after the other, page after page, at the same intervals.
 
-Once every vCPU maps pages of its own and they interact only at mmu_lock's cache line, their order depends only on
-the distances between their times. If those are the same as a turn ago, the next turn is the same too. As many turns
-as certainly repeat are then run at once; a law compares them with faults one by one.
+A period is one fault of each vCPU. Once every vCPU maps pages of its own and they interact only at mmu_lock's cache
+line, their order depends only on the distances between their times. If those are the same as a period ago, the next
+period is the same too. As many periods as certainly repeat are then run at once; a law compares them with faults one
+by one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mmuviz.workloads import stream as program
 from mmuviz.workloads.accesses import gfn_at
 
 
-class Turns(NamedTuple):
+class Periods(NamedTuple):
     """Faults since the times of all vCPUs were last stored.
 
     Attributes:
@@ -40,7 +41,7 @@ class Turns(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """Turns that were run at once.
+    """Periods that were run at once.
 
     Attributes:
         faults: number of faults; `mapped` those of them that mapped an unmapped page.
@@ -69,40 +70,40 @@ class SlotRange(NamedTuple):
 
 
 @jit_inline_llvm
-def note_turn(clock: Clock, vcpu: int, wait: int, spte: int) -> None:
+def note_period(clock: Clock, vcpu: int, wait: int, spte: int) -> None:
     """Store a fault's wait for mmu_lock's cache line, and the leaf that it found."""
-    clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_SPTE] = wait, spte
+    clock.period[vcpu, layout.PERIOD_WAIT], clock.period[vcpu, layout.PERIOD_SPTE] = wait, spte
 
 
 @jit
 def note_times(clock: Clock) -> None:
-    """Store the times of all vCPUs and of the cache line, for turn_ps()."""
+    """Store the times of all vCPUs and of the cache line, for period_ps()."""
     for vcpu in range(clock.now.shape[0]):
-        clock.turn[vcpu, layout.TURN_NOW] = clock.now[vcpu]
-        clock.turn[vcpu, layout.TURN_LINE] = clock.line_arrival[clock.core[vcpu]]
-    clock.regs[layout.TURN_LINE_FREE] = clock.regs[layout.LINE_FREE]
-    clock.regs[layout.TURN_LINE_OWNER] = clock.regs[layout.LINE_OWNER]
+        clock.period[vcpu, layout.PERIOD_NOW] = clock.now[vcpu]
+        clock.period[vcpu, layout.PERIOD_LINE] = clock.line_arrival[clock.core[vcpu]]
+    clock.regs[layout.PERIOD_LINE_FREE] = clock.regs[layout.LINE_FREE]
+    clock.regs[layout.PERIOD_LINE_OWNER] = clock.regs[layout.LINE_OWNER]
 
 
 @jit
-def turn_ps(clock: Clock, leader: int) -> int:
-    """Length of the last turn, if all distances in time are as before it; else 0."""
-    took, size = clock.now[leader] - clock.turn[leader, layout.TURN_NOW], clock.regs[layout.HEAP_SIZE]
-    if clock.regs[layout.LINE_FREE] - clock.regs[layout.TURN_LINE_FREE] != took:
+def period_ps(clock: Clock, leader: int) -> int:
+    """Length of the last period, if all distances in time are as before it; else 0."""
+    took, size = clock.now[leader] - clock.period[leader, layout.PERIOD_NOW], clock.regs[layout.HEAP_SIZE]
+    if clock.regs[layout.LINE_FREE] - clock.regs[layout.PERIOD_LINE_FREE] != took:
         return 0
-    if clock.regs[layout.LINE_OWNER] != clock.regs[layout.TURN_LINE_OWNER]:
+    if clock.regs[layout.LINE_OWNER] != clock.regs[layout.PERIOD_LINE_OWNER]:
         return 0
     for place in range(size):
         vcpu = clock.heap[place]
-        if clock.now[vcpu] - clock.turn[vcpu, layout.TURN_NOW] != took:
+        if clock.now[vcpu] - clock.period[vcpu, layout.PERIOD_NOW] != took:
             return 0
-        if clock.line_arrival[clock.core[vcpu]] - clock.turn[vcpu, layout.TURN_LINE] != took:
+        if clock.line_arrival[clock.core[vcpu]] - clock.period[vcpu, layout.PERIOD_LINE] != took:
             return 0
     return int(took)
 
 
 @jit
-def backed_pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, spte: int) -> int:
+def backed_pages_with_spte(state: MmuState, part: SlotRange, gfn: int, most: int, spte: int) -> int:
     """Number of pages from a gfn on, in one 4K table, with these leaf bits and a host page."""
     at = gfn - state.conf[mmu.CONF_LINEAR]
     if state.l3[at >> SHIFT_1G] & mmu.TABLE == 0 or state.l2[at >> SHIFT_2M] & mmu.TABLE == 0:
@@ -120,39 +121,39 @@ def backed_pages_alike(state: MmuState, part: SlotRange, gfn: int, most: int, sp
 
 
 @jit
-def turns_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: int) -> int:
-    """Number of further turns that are certainly like the last one.
+def periods_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end: int) -> int:
+    """Number of further periods that are certainly like the last one.
 
     Args:
         state: the tables.
         clock: the times.
         part: the slot that all vCPUs write to.
-        took: length of a turn, ps.
+        took: length of a period, ps.
         end: time before which nothing else happens and the bin does not end, ps.
 
     Returns:
-        Turns, 0 for none: if a page's events are logged, or a stall belongs among the longest.
+        Periods, 0 for none: if a page's events are logged, or a stall belongs among the longest.
     """
-    turns, stream = (end - clock.now[clock.heap[0]]) // took, clock.stream
+    periods, stream = (end - clock.now[clock.heap[0]]) // took, clock.stream
     for place in range(clock.regs[layout.HEAP_SIZE]):
         vcpu = clock.heap[place]
-        now, spte = clock.now[vcpu], clock.turn[vcpu, layout.TURN_SPTE]
+        now, spte = clock.now[vcpu], clock.period[vcpu, layout.PERIOD_SPTE]
         position = stream[vcpu, program.POSITION]
-        turns = min(turns, (min(end, clock.exit_at[vcpu]) - now) // took)
-        turns = min(turns, stream[vcpu, program.ACCESSES] - position, stream[vcpu, program.PAGES] - position)
-        whole = clock.turn[vcpu, layout.TURN_WAIT] + work_ps(clock, vcpu, part, spte)
-        if stream[vcpu, program.STRIDE] != 1 or turns <= 0 or is_top(clock.top, clock.regs, whole, now, vcpu):
+        periods = min(periods, (min(end, clock.exit_at[vcpu]) - now) // took)
+        periods = min(periods, stream[vcpu, program.ACCESSES] - position, stream[vcpu, program.PAGES] - position)
+        whole = clock.period[vcpu, layout.PERIOD_WAIT] + work_ps(clock, vcpu, part, spte)
+        if stream[vcpu, program.STRIDE] != 1 or periods <= 0 or is_top(clock.top, clock.regs, whole, now, vcpu):
             return 0
         gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, position)
         low, high = private_range(clock, vcpu, gfn)
         first, behind = max(low, part.base), min(high, part.end)
         if not first <= gfn < behind:
             return 0
-        turns = min(turns, backed_pages_alike(state, part, gfn, min(turns, behind - gfn), spte))
-        focused = gfn < state.conf[mmu.CONF_FOCUS_END] and state.conf[mmu.CONF_FOCUS_FIRST] < gfn + turns
+        periods = min(periods, backed_pages_with_spte(state, part, gfn, min(periods, behind - gfn), spte))
+        focused = gfn < state.conf[mmu.CONF_FOCUS_END] and state.conf[mmu.CONF_FOCUS_FIRST] < gfn + periods
         if focused and state.conf[mmu.CONF_LOG] != mmu.LOG_NOTHING:
             return 0
-    return int(turns)
+    return int(periods)
 
 
 @jit_inline_llvm
@@ -173,76 +174,76 @@ def add_stalls(clock: Clock, vcpu: int, cause: int, stall_ps: int, times: int, i
 
 
 @jit_inline_llvm
-def begins_turn(clock: Clock, vcpu: int, turns: Turns) -> bool:
+def begins_period(clock: Clock, vcpu: int, periods: Periods) -> bool:
     """Whether every vCPU had one fault since this one's last, or it is time to look for another leader."""
-    return bool(turns.leader < 0 or vcpu == turns.leader or turns.faults > clock.regs[layout.HEAP_SIZE])
+    return bool(periods.leader < 0 or vcpu == periods.leader or periods.faults > clock.regs[layout.HEAP_SIZE])
 
 
 @jit
-def add_turns(state: MmuState, clock: Clock, part: SlotRange, took: int, turns: int, index: int) -> Repeated:
-    """Run `turns` turns like the last one, without the sums of close_totals().
+def add_periods(state: MmuState, clock: Clock, part: SlotRange, took: int, periods: int, index: int) -> Repeated:
+    """Run `periods` periods like the last one, without the sums of close_totals().
 
     Args:
         state: the tables, changed in place.
         clock: changed in place.
         part: the slot that all vCPUs write to.
-        took: length of a turn, ps.
-        turns: number of turns.
+        took: length of a period, ps.
+        periods: number of periods.
         index: the bin that all of them lie in.
 
     Returns:
         The faults that were run.
     """
-    mapped, size, shift = 0, clock.regs[layout.HEAP_SIZE], turns * took
+    mapped, size, shift = 0, clock.regs[layout.HEAP_SIZE], periods * took
     for place in range(size):
         vcpu = clock.heap[place]
         position = clock.stream[vcpu, program.POSITION]
-        wait, spte = clock.turn[vcpu, layout.TURN_WAIT], clock.turn[vcpu, layout.TURN_SPTE]
+        wait, spte = clock.period[vcpu, layout.PERIOD_WAIT], clock.period[vcpu, layout.PERIOD_SPTE]
         gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
         at = gfn - state.conf[mmu.CONF_LINEAR]
-        for page in range(turns):
+        for page in range(periods):
             state.l1[at + page] = mmu.SPTE_WRITABLE
-        count_4k(state, gfn, turns, spte, mmu.SPTE_WRITABLE)
-        came = set_bits(state, part.slot, part.words_at, gfn - part.base, turns)
+        count_4k(state, gfn, periods, spte, mmu.SPTE_WRITABLE)
+        came = set_bits(state, part.slot, part.words_at, gfn - part.base, periods)
         if came > 0:
             count_dirty(state, gfn, came)
         path = layout.SLOW_PROTECTED if spte & mmu.PRESENT else layout.NOT_PRESENT
-        mapped += 0 if spte & mmu.PRESENT else turns
+        mapped += 0 if spte & mmu.PRESENT else periods
         work = work_ps(clock, vcpu, part, spte)
-        add_stalls(clock, vcpu, layout.EXIT, work, turns, index)
-        add_stalls(clock, vcpu, layout.LOCK_WAIT, wait, turns, index)
-        clock.hist[layout.CAUSES, bucket_of(wait + work)] += turns
-        clock.faults[vcpu, path] += turns
-        clock.stream[vcpu, program.POSITION] = position + turns
-        clock.accesses[vcpu] += turns
+        add_stalls(clock, vcpu, layout.EXIT, work, periods, index)
+        add_stalls(clock, vcpu, layout.LOCK_WAIT, wait, periods, index)
+        clock.hist[layout.CAUSES, bucket_of(wait + work)] += periods
+        clock.faults[vcpu, path] += periods
+        clock.stream[vcpu, program.POSITION] = position + periods
+        clock.accesses[vcpu] += periods
         clock.now[vcpu] += shift
         last = clock.now[vcpu] - took + wait + work
         hold_for_read(clock, last)
         clock.in_kernel_until[vcpu] = last
-        clock.line_arrival[clock.core[vcpu]] = clock.turn[vcpu, layout.TURN_LINE] + took + shift
+        clock.line_arrival[clock.core[vcpu]] = clock.period[vcpu, layout.PERIOD_LINE] + took + shift
     clock.regs[layout.LINE_FREE] += shift
-    return Repeated(turns * size, mapped)
+    return Repeated(periods * size, mapped)
 
 
 @jit_inline_llvm
-def repeat_turns(state: MmuState, clock: Clock, part: SlotRange, vcpu: int, turns: Turns, end: int) -> Repeated:
-    """When a vCPU's turn begins again, run at once as many turns as are certainly like the last one.
+def repeat_periods(state: MmuState, clock: Clock, part: SlotRange, vcpu: int, periods: Periods, end: int) -> Repeated:
+    """When a vCPU's period begins again, run at once as many periods as are certainly like the last one.
 
     Args:
         state: the tables, changed in place.
         clock: changed in place.
         part: the slot that all vCPUs write to.
         vcpu: the vCPU that comes first.
-        turns: faults since the times were last stored.
+        periods: faults since the times were last stored.
         end: time before which nothing else happens and the bin does not end, ps.
 
     Returns:
         The faults that were run.
     """
     done = Repeated(0, 0)
-    took = turn_ps(clock, vcpu) if vcpu == turns.leader and turns.faults == clock.regs[layout.HEAP_SIZE] else 0
-    more = turns_ahead(state, clock, part, took, end) if took > 0 else 0
+    took = period_ps(clock, vcpu) if vcpu == periods.leader and periods.faults == clock.regs[layout.HEAP_SIZE] else 0
+    more = periods_ahead(state, clock, part, took, end) if took > 0 else 0
     if more > 0:
-        done = add_turns(state, clock, part, took, more, clock.now[vcpu] >> clock.regs[layout.BIN_SHIFT])
+        done = add_periods(state, clock, part, took, more, clock.now[vcpu] >> clock.regs[layout.BIN_SHIFT])
     note_times(clock)
     return done
