@@ -8,7 +8,7 @@ cause is charged by charge(), the whole fault by count_fault(); both add to `Clo
 writes to the Recording as `stalls.hist`.
 
 A fault that another vCPU handled meanwhile is priced by spurious_fault() without page_fault(). Code that runs many
-faults at once adds to the histogram directly: lookahead_fixes.py and alike_fixes.py if fast_page_fault() fixes a
+faults at once adds to the histogram directly: lookahead_fixes.py and repeated_fixes.py if fast_page_fault() fixes a
 vCPU's own pages, batched_map_4k.py and repeated_periods.py if each fault maps one 4K page.
 """
 

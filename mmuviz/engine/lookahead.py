@@ -17,7 +17,6 @@ from mmuviz.engine.access import (
     peek_access,
     prefetch_leaf,
 )
-from mmuviz.engine.alike_fixes import fix_alike
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.engine.fault_cost import Access, on_core_ps
 from mmuviz.engine.lookahead_fixes import (
@@ -28,10 +27,11 @@ from mmuviz.engine.lookahead_fixes import (
     bin_at,
     close_bin,
     count_cell,
-    note_alike,
+    note_repeated,
     open_bin,
     with_hits,
 )
+from mmuviz.engine.repeated_fixes import fix_repeated
 from mmuviz.engine.vcpu_slice import CONTINUE, YIELD, Slice
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.events import log_is_low
@@ -159,10 +159,10 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, next_
             at = after_access(state, clock, vcpu, access, at, run, took)
             if access.write != 0 and access.spte & mmu.WRITABLE == 0:
                 private = (lookahead.low, lookahead.high) if unobservable else (0, FOREVER)
-                at = fix_alike(state, clock, vcpu, access, at, private, (limit, took))
+                at = fix_repeated(state, clock, vcpu, access, at, private, (limit, took))
             why = YIELD if log_is_low(state) else GO_ON
     close_bin(clock, vcpu, at.here)
-    note_alike(clock, vcpu, at.fixes)
+    note_repeated(clock, vcpu, at.fixes)
     count_cell(state, at.fixes)
     count_fixes(state, at.fixes.all)
     return Slice(why, at.time, at.position, slice_.dequeued_at)

@@ -112,7 +112,7 @@ class Fixes(NamedTuple):
         all: number of faults; `longest_ps` the time of the longest.
         region: the 2M region (gfn >> 9) of the last ones; `fixed` the number of these.
         marked: number of the region's pages that they added to the dirty log.
-        took_ps: time of each of the last ones; `alike` the number of these, whose length is not recorded yet.
+        took_ps: time of each of the last ones; `repeated` the number of these, whose length is not recorded yet.
         short_ps: time of the longest one that was too short to be kept among the longest stalls.
     """
 
@@ -122,7 +122,7 @@ class Fixes(NamedTuple):
     fixed: int
     marked: int
     took_ps: int
-    alike: int
+    repeated: int
     short_ps: int
 
 
@@ -130,22 +130,22 @@ NO_FIXES: Final = Fixes(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @jit_inline_llvm
-def note_alike(clock: Clock, vcpu: int, fixes: Fixes) -> None:
+def note_repeated(clock: Clock, vcpu: int, fixes: Fixes) -> None:
     """Record the length of the last faults."""
-    if fixes.alike > 0:
+    if fixes.repeated > 0:
         clock.worst_ps[vcpu] = max(clock.worst_ps[vcpu], fixes.took_ps)
-        note_length(clock, layout.EXIT, fixes.took_ps, fixes.alike)
-        note_length(clock, layout.CAUSES, fixes.took_ps, fixes.alike)
+        note_length(clock, layout.EXIT, fixes.took_ps, fixes.repeated)
+        note_length(clock, layout.CAUSES, fixes.took_ps, fixes.repeated)
 
 
 @jit_inline_llvm
 def with_length(clock: Clock, vcpu: int, fixes: Fixes, took: int, short_ps: int) -> Fixes:
     """The faults and one more of a length."""
-    longest, alike = max(fixes.longest_ps, took), fixes.alike + 1
+    longest, repeated = max(fixes.longest_ps, took), fixes.repeated + 1
     if took != fixes.took_ps:
-        note_alike(clock, vcpu, fixes)
-        alike = 1
-    return Fixes(fixes.all + 1, longest, fixes.region, fixes.fixed, fixes.marked, took, alike, short_ps)
+        note_repeated(clock, vcpu, fixes)
+        repeated = 1
+    return Fixes(fixes.all + 1, longest, fixes.region, fixes.fixed, fixes.marked, took, repeated, short_ps)
 
 
 @jit_inline_llvm
@@ -154,14 +154,16 @@ def in_region(state: MmuState, fixes: Fixes, region: int) -> Fixes:
     if region == fixes.region:
         return fixes
     count_cell(state, fixes)
-    return Fixes(fixes.all, fixes.longest_ps, region, 0, 0, fixes.took_ps, fixes.alike, fixes.short_ps)
+    return Fixes(fixes.all, fixes.longest_ps, region, 0, 0, fixes.took_ps, fixes.repeated, fixes.short_ps)
 
 
 @jit_inline_llvm
 def with_page(fixes: Fixes, marked: int) -> Fixes:
     """The faults and one more page of the same region; `marked` is 1 if it entered the dirty log."""
     fixed, marked = fixes.fixed + 1, fixes.marked + marked
-    return Fixes(fixes.all, fixes.longest_ps, fixes.region, fixed, marked, fixes.took_ps, fixes.alike, fixes.short_ps)
+    return Fixes(
+        fixes.all, fixes.longest_ps, fixes.region, fixed, marked, fixes.took_ps, fixes.repeated, fixes.short_ps
+    )
 
 
 @jit_inline_llvm

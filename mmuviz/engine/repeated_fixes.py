@@ -22,7 +22,7 @@ from mmuviz.workloads.accesses import gfn_at
 
 
 @jit_inline_llvm
-def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
+def can_repeat(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
     """Whether the next faults like the last one certainly change only an SPTE, a bit and sums, as that one did."""
     plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
     writes = clock.stream[vcpu, program.WRITE_PERMILLE] >= program.ALWAYS and access.spte & mmu.DIRTY != 0
@@ -32,7 +32,7 @@ def may_be_alike(state: MmuState, clock: Clock, vcpu: int, access: Access, at: P
 
 
 @jit_inline_llvm
-def after_alike(
+def after_repeated(
     state: MmuState, clock: Clock, vcpu: int, at: Progress, fixes: Fixes, times: tuple[int, int], hits: int
 ) -> Progress:  # fmt: skip
     """Progress after accesses of which some were fixed; `times`: begin of the last of these faults, and now."""
@@ -46,7 +46,7 @@ def after_alike(
 
 
 @jit_inline_llvm
-def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
+def with_repeated(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
     """`fixes` and `more` faults that took as long; those `in_region`, the last one's, are counted in its cell later."""
     return Fixes(
         fixes.all + more,
@@ -55,13 +55,13 @@ def with_alike(fixes: Fixes, more: int, in_region: int, marked: int) -> Fixes:
         fixes.fixed + in_region,
         fixes.marked + marked,
         fixes.took_ps,
-        fixes.alike + more,
+        fixes.repeated + more,
         fixes.short_ps,
     )
 
 
 @jit_inline_llvm
-def pages_alike(state: MmuState, row: int, gfn: int, spte: int, most: int) -> int:
+def pages_with_spte(state: MmuState, row: int, gfn: int, spte: int, most: int) -> int:
     """Number of pages from a gfn on, in one 4K table, that leaves with these bits map."""
     at, pages = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1)), 0
     while pages < most and state.l1[at + pages] == spte:
@@ -70,10 +70,10 @@ def pages_alike(state: MmuState, row: int, gfn: int, spte: int, most: int) -> in
 
 
 @jit_inline_source
-def fix_alike_in_order(
+def fix_repeated_in_order(
     state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress, high: int, times: tuple[int, int]
 ) -> Progress:  # fmt: skip
-    """fix_alike() of a sweep over consecutive pages, up to the end of a 4K table."""
+    """fix_repeated() of a sweep over consecutive pages, up to the end of a 4K table."""
     limit, step_ps = times
     slot = gfn_to_memslot(state, access.gfn)
     high = min(high, state.slots[slot, mmu.SLOT_END])
@@ -83,7 +83,7 @@ def fix_alike_in_order(
         most, clock.stream[vcpu, program.ACCESSES] - at.position, clock.stream[vcpu, program.PAGES] - at.position
     )
     row = int(state.row_of[access.gfn >> SHIFT_1G])
-    pages = pages_alike(state, row, gfn, access.spte, most)
+    pages = pages_with_spte(state, row, gfn, access.spte, most)
     if pages == 0:
         return at
     first = (row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
@@ -95,11 +95,13 @@ def fix_alike_in_order(
             state, slot, state.slots[slot, mmu.SLOT_DIRTY_AT], gfn - state.slots[slot, mmu.SLOT_BASE], pages
         )
     end = at.time + pages * each
-    return after_alike(state, clock, vcpu, at, with_alike(at.fixes, pages, pages, marked), (end - each, end), pages)
+    return after_repeated(
+        state, clock, vcpu, at, with_repeated(at.fixes, pages, pages, marked), (end - each, end), pages
+    )
 
 
 @jit_inline_source
-def fix_alike_anywhere(
+def fix_repeated_anywhere(
     state: MmuState,
     clock: Clock,
     vcpu: int,
@@ -108,7 +110,7 @@ def fix_alike_anywhere(
     private: tuple[int, int],
     times: tuple[int, int],
 ) -> Progress:
-    """fix_alike() of pages of one slot in any order; pages that are writable already are hits."""
+    """fix_repeated() of pages of one slot in any order; pages that are writable already are hits."""
     fix, step_ps = at.fixes.took_ps, times[1]
     slot, linear, l1 = gfn_to_memslot(state, access.gfn), state.conf[mmu.CONF_LINEAR], state.l1
     base, words_at = state.slots[slot, mmu.SLOT_BASE], state.slots[slot, mmu.SLOT_DIRTY_AT]
@@ -133,11 +135,13 @@ def fix_alike_anywhere(
         time, position = time + step_ps, position + 1
     if fixed == 0:  # if all are hits, they are counted faster elsewhere
         return at
-    return after_alike(state, clock, vcpu, at, with_alike(at.fixes, fixed, 0, 0), (begun, time), position - at.position)
+    return after_repeated(
+        state, clock, vcpu, at, with_repeated(at.fixes, fixed, 0, 0), (begun, time), position - at.position
+    )
 
 
 @jit_inline_llvm
-def fix_alike(
+def fix_repeated(
     state: MmuState,
     clock: Clock,
     vcpu: int,
@@ -160,10 +164,10 @@ def fix_alike(
     Returns:
         The new progress.
     """
-    if not may_be_alike(state, clock, vcpu, access, at):
+    if not can_repeat(state, clock, vcpu, access, at):
         return at
     if clock.stream[vcpu, program.KIND] == program.STEPS and clock.stream[vcpu, program.STRIDE] == 1:
-        return fix_alike_in_order(state, clock, vcpu, access, at, private[1], times)
+        return fix_repeated_in_order(state, clock, vcpu, access, at, private[1], times)
     if state.conf[mmu.CONF_LINEAR] == mmu.NOT_LINEAR:
         return at
-    return fix_alike_anywhere(state, clock, vcpu, access, at, private, times)
+    return fix_repeated_anywhere(state, clock, vcpu, access, at, private, times)
