@@ -14,7 +14,14 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.access import access_ps, has_own_cpu, lookahead_allowed, private_range
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock, sift_down
-from mmuviz.engine.fault_cost import Access, Whole, keep_long_and_exemplary, on_core_ps, price_of_map, price_of_slow_fix
+from mmuviz.engine.fault_cost import (
+    Access,
+    WholeFault,
+    keep_long_and_exemplary,
+    on_core_ps,
+    price_of_map,
+    price_of_slow_fix,
+)
 from mmuviz.engine.lock import hold_for_read, line_visit, open_to_readers
 from mmuviz.engine.repeated_periods import (
     Periods,
@@ -175,7 +182,7 @@ def time_of_fault(
         add_stretch(clock, vcpu, layout.LOCK_WAIT, time, wait)
         note_length(clock, layout.LOCK_WAIT, wait, 1)
     cause = layout.LOCK_WAIT if wait > work else layout.EXIT
-    keep_long_and_exemplary(state, clock, vcpu, access, Whole(path, cause, time, whole, examples))
+    keep_long_and_exemplary(state, clock, vcpu, access, WholeFault(path, cause, time, whole, examples))
     return end
 
 

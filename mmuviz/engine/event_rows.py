@@ -50,7 +50,7 @@ from mmuviz.mmu.state import (
 ENTRY_BITS: Final = LEAF_BITS | TABLE
 
 
-def standing_rows(state: MmuState, first: int, end: int, stamp: int) -> I64:
+def initial_rows(state: MmuState, first: int, end: int, stamp: int) -> I64:
     """State of the tables and the dirty log for pages [first, end), as rows of the event log.
 
     Args:

@@ -7,7 +7,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.access import access_ps, kind_of
 from mmuviz.engine.account import bin_of, charge_out_of_line
 from mmuviz.engine.clock import Clock, drop_first
-from mmuviz.engine.fault_cost import Access, exits_now, on_core_ps, tell_example
+from mmuviz.engine.fault_cost import Access, exits_now, fill_example, on_core_ps
 from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, CONTINUE, YIELD, Slice
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu.examples import PML_FULL, USERSPACE_EXIT, note_example
@@ -35,7 +35,7 @@ def set_dirty(state: MmuState, clock: Clock, vcpu: int, access: Access, time: in
     took = on_core_ps(clock, vcpu, exits_now(state.work, clock.price) - before)
     charge_out_of_line(clock, vcpu, layout.PML, time, took, access.gfn)
     clock.series[bin_of(clock, time), layout.PML_FULLS] += 1
-    tell_example(state, PML_FULL, vcpu, time, took)
+    fill_example(state, PML_FULL, vcpu, time, took)
     clock.in_kernel_until[vcpu] = time + took
     return time + took, 0
 

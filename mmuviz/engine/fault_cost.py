@@ -198,7 +198,7 @@ def handle_fault(
     took = handling + change + alloc + flushed
     count_fault(clock, vcpu, path, begin, before + wait + took)
     cause = cause_of(before - host + handling, wait, change, host + alloc, flushed)
-    keep_long_and_exemplary(state, clock, vcpu, access, Whole(path, cause, begin, before + wait + took, examples))
+    keep_long_and_exemplary(state, clock, vcpu, access, WholeFault(path, cause, begin, before + wait + took, examples))
     return took
 
 
@@ -273,7 +273,7 @@ def cause_of(work: int, wait: int, change: int, alloc: int, flushed: int) -> int
     return layout.ALLOC if most == alloc else layout.FLUSH
 
 
-class Whole(NamedTuple):
+class WholeFault(NamedTuple):
     """A fault from exit to entry.
 
     Attributes:
@@ -292,14 +292,14 @@ class Whole(NamedTuple):
 
 
 @jit_inline_llvm
-def keep_long_and_exemplary(state: MmuState, clock: Clock, vcpu: int, access: Access, whole: Whole) -> None:
+def keep_long_and_exemplary(state: MmuState, clock: Clock, vcpu: int, access: Access, whole: WholeFault) -> None:
     """Keep a fault among the longest stalls and among the examples, if it qualifies."""
     note_long_fault(clock, vcpu, access.gfn, whole)
     note_exemplary_fault(state, vcpu, access, whole)
 
 
 @jit_inline_llvm
-def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
+def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: WholeFault) -> bool:
     """Keep a fault among the longest stalls, if it qualifies; returns whether it does."""
     belongs = is_top(clock.top, clock.regs, whole.took, whole.begin, vcpu)
     if belongs:
@@ -308,11 +308,11 @@ def note_long_fault(clock: Clock, vcpu: int, gfn: int, whole: Whole) -> bool:
 
 
 @jit_inline_llvm
-def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: Whole) -> None:
+def note_exemplary_fault(state: MmuState, vcpu: int, access: Access, whole: WholeFault) -> None:
     """Fill in path and stall of the examples that a fault wrote, and keep it as the longest fault if it is."""
     if state.examples.shape[0] > 0:
         if state.stat[mmu.STAT_EXAMPLES] != whole.examples:
-            tell_examples(state.examples, vcpu, state.stat[mmu.STAT_STAMP], whole.path, whole.took)
+            fill_examples(state.examples, vcpu, state.stat[mmu.STAT_STAMP], whole.path, whole.took)
         if is_longest(state.examples, whole.took, state.stat[mmu.STAT_STAMP], vcpu):
             keep_longest(state.examples, state.stat, access.spte, access.gfn, (whole.path, whole.took))
 
@@ -335,7 +335,7 @@ def keep_longest(examples: I64, stat: I64, spte: int, gfn: int, what: tuple[int,
 
 
 @jit
-def tell_examples(examples: I64, vcpu: int, stamp: int, path: int, took: int) -> None:
+def fill_examples(examples: I64, vcpu: int, stamp: int, path: int, took: int) -> None:
     """Fill in a fault's path and stall in the examples of its events."""
     for kind in range(LONGEST):
         row = examples[kind]
@@ -344,7 +344,7 @@ def tell_examples(examples: I64, vcpu: int, stamp: int, path: int, took: int) ->
 
 
 @jit_inline_llvm
-def tell_example(state: MmuState, kind: int, vcpu: int, stamp: int, took: int) -> None:
+def fill_example(state: MmuState, kind: int, vcpu: int, stamp: int, took: int) -> None:
     """Fill in the stall of an exit that is not a fault."""
     if state.examples.shape[0] > 0:
         row = state.examples[kind]

@@ -303,8 +303,8 @@ def ends_bin(clock: Clock, time: int) -> int:
 
 
 @jit_inline_source
-def looks_itself(state: MmuState, clock: Clock, buffer: FrameBuffer, time: int) -> bool:
-    """Take a frame at the end of a bin; False if Python must be called instead."""
+def take_frames_compiled(state: MmuState, clock: Clock, buffer: FrameBuffer, time: int) -> bool:
+    """Take the frame of a stop in compiled code, at the end of a bin; False if Python must be called instead."""
     if buffer.at[LEFT] <= 0 or time >= buffer.at[ALARM] or not has_room(buffer):
         return False
     buffer.at[LEFT] -= 1

@@ -91,7 +91,7 @@ def regions_of_spans(spans: list[tuple[int, int]]) -> I64:
     return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
 
-class Seen(NamedTuple):
+class FrameLog(NamedTuple):
     """The frames so far, stop by stop.
 
     Attributes:
@@ -133,7 +133,7 @@ class Frames:
         """
         self.map = cells
         self.buffer = new_buffer(cells.pages, vcpus, rings=rings)
-        self._parts: list[Seen] = []
+        self._parts: list[FrameLog] = []
         self._offset = offset
 
     def take(self, state: MmuState, clock: Clock, end_ps: int, *, every: bool = False) -> None:
@@ -158,7 +158,7 @@ class Frames:
         states = buffer.states[:frames].copy()
         states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)  # now: it changes
         self._parts.append(
-            Seen(
+            FrameLog(
                 buffer.ends[:frames].copy(),
                 states,
                 buffer.walks[:frames].copy(),
@@ -171,9 +171,9 @@ class Frames:
         )
         at[[FRAMES, CELLS, ROWS]] = 0
 
-    def seen(self) -> Seen:
+    def frame_log(self) -> FrameLog:
         """All frames fetched so far."""
         before = np.cumsum([0, *(len(each.cells) for each in self._parts)])
         starts = [each.cell_starts + first for each, first in zip(self._parts, before.tolist(), strict=False)]
         ends, states, walks, gfns, _, *changes = (np.concatenate(each) for each in zip(*self._parts, strict=True))
-        return Seen(ends, states, walks, gfns, np.concatenate([[0], *starts]), *changes)
+        return FrameLog(ends, states, walks, gfns, np.concatenate([[0], *starts]), *changes)

@@ -14,7 +14,7 @@ from mmuviz.engine.account import spread_column, widen_bins
 from mmuviz.engine.clock import FOREVER, Clock
 from mmuviz.engine.cost_table import CostTable
 from mmuviz.engine.frame_buffer import NOWHERE as NO_GFN
-from mmuviz.engine.frame_buffer import WALK, WALK_GFN, FrameBuffer, looks_itself, next_stop
+from mmuviz.engine.frame_buffer import WALK, WALK_GFN, FrameBuffer, next_stop, take_frames_compiled
 from mmuviz.engine.ioctl_cost import LINE_BYTES, MOVED_BYTES
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
@@ -247,7 +247,7 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
         over = regs[layout.RUNNING_VCPUS] == 0 and (reaps != 0 or until == LAST_TIME)
         if stop > until or over or regs[layout.THREAD_GRANTED_AT] != FOREVER:
             return TIME_CAME
-        if not looks_itself(guests, clock, buffer, stop):
+        if not take_frames_compiled(guests, clock, buffer, stop):
             return STOP
 
 

@@ -9,7 +9,7 @@ from mmuviz.core.pages import PAGES_PER_1G, SHIFT_1G, SHIFT_2M
 from mmuviz.engine import clock as layout
 from mmuviz.engine.account import add_stretch, bin_of, note_hits, note_length
 from mmuviz.engine.clock import Clock
-from mmuviz.engine.fault_cost import Access, Whole, note_exemplary_fault, note_long_fault, on_core_ps
+from mmuviz.engine.fault_cost import Access, WholeFault, note_exemplary_fault, note_long_fault, on_core_ps
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_4k, count_dirty
@@ -193,7 +193,7 @@ def fix_in_lookahead(
     marked, slot = 0, gfn_to_memslot(state, gfn)
     if state.slots[slot, mmu.SLOT_LOGGING] != 0:
         marked = set_bit(state, slot, state.slots[slot, mmu.SLOT_DIRTY_AT], gfn - state.slots[slot, mmu.SLOT_BASE])
-    whole = Whole(layout.FAST_FIX, layout.EXIT, time, took, before)
+    whole = WholeFault(layout.FAST_FIX, layout.EXIT, time, took, before)
     short_ps = fixes.short_ps
     if took > short_ps and not note_long_fault(clock, vcpu, gfn, whole):  # of equal ones the earlier is kept
         short_ps = took

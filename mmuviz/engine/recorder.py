@@ -16,7 +16,7 @@ from mmuviz.engine import frame_buffer
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Focus
 from mmuviz.engine.clock import FOREVER
-from mmuviz.engine.event_rows import standing_rows
+from mmuviz.engine.event_rows import initial_rows
 from mmuviz.engine.frame_buffer import ends_bin, make_room
 from mmuviz.engine.frames import CellMap, Frames, cell_map, cell_rows
 from mmuviz.engine.timed_machine import TimedMachine
@@ -97,9 +97,9 @@ class Recorder:
         machine.frames, machine.at_stop = self.frames.buffer, self._at_stop(machine)
         if self.focus is not None and self.focus.start == 0:
             self._begin_events(machine, 0)
-        self._let_look(machine)
+        self._schedule_stop(machine)
 
-    def _let_look(self, machine: TimedMachine) -> None:
+    def _schedule_stop(self, machine: TimedMachine) -> None:
         """Set the time of the next call of Python: where the Focus begins, and often enough for progress reports."""
         at, now = machine.frames.at, monotonic()
         at[frame_buffer.ALARM] = self._alarm()
@@ -125,7 +125,7 @@ class Recorder:
             if ends_bin(machine.clock, time_ps):
                 self._take(machine, time_ps)
             self._tell(machine, time_ps)
-            self._let_look(machine)
+            self._schedule_stop(machine)
 
         return at_stop
 
@@ -153,7 +153,7 @@ class Recorder:
             return
         self._logs = self._began = True
         first, end = self.focus.first_gfn, self.focus.first_gfn + self.focus.pages
-        self._keep(standing_rows(machine.guest_tables, first, end, time_ps))
+        self._keep(initial_rows(machine.guest_tables, first, end, time_ps))
         machine.vm.log_all(mmu.LOG_ALL, first, end)
 
     def _keep_events(self, machine: TimedMachine) -> None:

@@ -14,7 +14,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
 from mmuviz.engine.frame_buffer import FULL, SHARES, STATES, U8
-from mmuviz.engine.frames import CellMap, Seen
+from mmuviz.engine.frames import CellMap, FrameLog
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
 from mmuviz.mmu.config import Mmu
@@ -41,19 +41,19 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
     machine, recorder, clock = session.machine, session.recorder, session.machine.clock
     if recorder.frames is None:
         raise ValueError("the run was not recorded")
-    seen = recorder.frames.seen()
+    frame_log = recorder.frames.frame_log()
     width = 1 << int(clock.regs[layout.BIN_SHIFT])
     end_ps = machine.time
     bins = max(-(-end_ps // width), 1)
     tables: dict[str, Columns] = {
         "calls": calls_table(session),
-        "bins": bins_table(clock, seen, bins, width),
-        **cell_tables(recorder.cells, seen, bins, width),
+        "bins": bins_table(clock, frame_log, bins, width),
+        **cell_tables(recorder.cells, frame_log, bins, width),
         "vcpus": vcpus_table(clock),
-        "vcpu_bins": {"shares": vcpu_shares(clock, bins, width, end_ps), "gfn": vcpu_gfns(seen, bins, width)},
+        "vcpu_bins": {"shares": vcpu_shares(clock, bins, width, end_ps), "gfn": vcpu_gfns(frame_log, bins, width)},
         "stalls": {"hist": clock.hist},
         "longest": longest_table(clock, end_ps),
-        "examples": examples_table(seen, width, bins),
+        "examples": examples_table(frame_log, width, bins),
         "events": events_table(session, end_ps),
         "rounds": rounds_table(session),
     }
@@ -120,7 +120,7 @@ def folded(series: I64, bins: int) -> I64:
     return found
 
 
-def bins_table(clock: Clock, seen: Seen, bins: int, width: int) -> Columns:
+def bins_table(clock: Clock, frame_log: FrameLog, bins: int, width: int) -> Columns:
     """Sums from the clock's series, states from the frames."""
     series = folded(clock.series, bins)
     found: Columns = {f"stall_{cause}_ps": series[:, at] for at, cause in enumerate(CAUSE_NAMES)}
@@ -136,35 +136,35 @@ def bins_table(clock: Clock, seen: Seen, bins: int, width: int) -> Columns:
         "userspace_exits": series[:, layout.USERSPACE_EXITS],
         "ioctl_ps": series[:, layout.IOCTL],
     }
-    last = last_stops(seen, bins, width)
-    found |= {name: seen.states[last, at] for at, name in enumerate(STATES)}
-    return found | {"walk": seen.walks[last, 0], "walk_gfn": seen.walks[last, 1]}
+    last = last_stops(frame_log, bins, width)
+    found |= {name: frame_log.states[last, at] for at, name in enumerate(STATES)}
+    return found | {"walk": frame_log.walks[last, 0], "walk_gfn": frame_log.walks[last, 1]}
 
 
-def last_stops(seen: Seen, bins: int, width: int) -> I64:
+def last_stops(frame_log: FrameLog, bins: int, width: int) -> I64:
     """The last stop at or before each bin's end; int64[bins]."""
-    return np.searchsorted(seen.ends, (np.arange(bins) + 1) * width, side="right") - 1
+    return np.searchsorted(frame_log.ends, (np.arange(bins) + 1) * width, side="right") - 1
 
 
-def vcpu_gfns(seen: Seen, bins: int, width: int) -> I64:
+def vcpu_gfns(frame_log: FrameLog, bins: int, width: int) -> I64:
     """The page of each vCPU's next access at each bin's end; int64[bins * vcpus]."""
-    return seen.gfns[last_stops(seen, bins, width)].reshape(-1)
+    return frame_log.gfns[last_stops(frame_log, bins, width)].reshape(-1)
 
 
-def cell_tables(cell_map: CellMap, seen: Seen, bins: int, width: int) -> dict[str, Columns]:
+def cell_tables(cell_map: CellMap, frame_log: FrameLog, bins: int, width: int) -> dict[str, Columns]:
     """The shares of each cell at time 0 and at each bin's end where they changed, and the cells' layout."""
     shown = np.flatnonzero(cell_map.pages)
     number = np.full(len(cell_map.pages), -1, dtype=np.int64)
     number[shown] = np.arange(len(shown))
-    first = seen.cell_starts[1]
+    first = frame_log.cell_starts[1]
     now = np.zeros((len(cell_map.pages), SHARES), dtype=np.uint8)
-    cells, shares, starts = [number[shown]], [seen.shares[:first]], [0, len(shown)]
-    now[seen.cells[:first]] = seen.shares[:first]
-    stops = np.searchsorted(seen.ends, (np.arange(bins) + 1) * width, side="right")
-    stops[-1] = len(seen.ends)
+    cells, shares, starts = [number[shown]], [frame_log.shares[:first]], [0, len(shown)]
+    now[frame_log.cells[:first]] = frame_log.shares[:first]
+    stops = np.searchsorted(frame_log.ends, (np.arange(bins) + 1) * width, side="right")
+    stops[-1] = len(frame_log.ends)
     begin = 1
     for stop in stops.tolist():
-        changed, after = changes_of(seen, begin, stop, now)
+        changed, after = changes_of(frame_log, begin, stop, now)
         begin = stop
         now[changed] = after
         cells.append(number[changed])
@@ -180,17 +180,17 @@ def cell_tables(cell_map: CellMap, seen: Seen, bins: int, width: int) -> dict[st
     }
 
 
-def changes_of(seen: Seen, begin: int, end: int, before: U8) -> tuple[I64, U8]:
+def changes_of(frame_log: FrameLog, begin: int, end: int, before: U8) -> tuple[I64, U8]:
     """Cells whose shares changed by stops [begin, end), ascending, and their shares then.
 
     Args:
-        seen: the frames of all stops.
+        frame_log: the frames of all stops.
         begin: the first stop.
         end: the stop after the last.
         before: uint8[cells, 8], all shares before these stops.
     """
-    changes = slice(seen.cell_starts[begin], seen.cell_starts[end])
-    cells, shares = seen.cells[changes].astype(np.int64), seen.shares[changes]
+    changes = slice(frame_log.cell_starts[begin], frame_log.cell_starts[end])
+    cells, shares = frame_log.cells[changes].astype(np.int64), frame_log.shares[changes]
     if end - begin <= 1:  # nearly always
         return cells, shares
     touched, newest = np.unique(cells[::-1], return_index=True)
@@ -265,9 +265,9 @@ def longest_table(clock: Clock, end_ps: int) -> Columns:
     }
 
 
-def examples_table(seen: Seen, width: int, bins: int) -> Columns:
+def examples_table(frame_log: FrameLog, width: int, bins: int) -> Columns:
     """The first event of each kind in each bin, and the one that stalled longest."""
-    rows = seen.examples
+    rows = frame_log.examples
     index = np.minimum(rows[:, EX_STAMP] // width, bins - 1)
     kind = rows[:, -1]
     first = np.where(kind == LONGEST, -rows[:, EX_STALL], 0)

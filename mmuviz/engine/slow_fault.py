@@ -11,7 +11,7 @@ from mmuviz.engine.account import charge, count_fault
 from mmuviz.engine.clock import Clock, drop_first
 from mmuviz.engine.fault_cost import (
     Access,
-    Whole,
+    WholeFault,
     cause_of,
     charge_exit_and_fault,
     handle_fault,
@@ -64,7 +64,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     count_fault(clock, vcpu, layout.SPURIOUS_FAULT, begin, now + took - begin)
     cause = cause_of(asked - begin - host + took, now - asked, 0, host, 0)
     keep_long_and_exemplary(
-        state, clock, vcpu, access, Whole(layout.SPURIOUS_FAULT, cause, begin, now + took - begin, examples)
+        state, clock, vcpu, access, WholeFault(layout.SPURIOUS_FAULT, cause, begin, now + took - begin, examples)
     )
     release_after_fault(clock, vcpu, now, took)
     clock.in_kernel_until[vcpu] = now + took
