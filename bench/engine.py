@@ -30,7 +30,7 @@ from mmuviz.recording import gzip_file
 from mmuviz.recording.recording import Recording
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.scenario_files import read_scenario
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 SCENARIOS: Final = Path(__file__).parent.parent / "mmuviz" / "data" / "scenarios"
 DEFAULT: Final = SCENARIOS / "running-guest.toml"
@@ -86,9 +86,9 @@ def go(machine: TimedMachine, gfns: I64) -> int:
     machine.clock = machine.clock._replace(listed=gfns)
     row = machine.clock.stream[0]
     row[:] = 0
-    row[program.KIND] = program.STEPS if sweeps else program.LISTED
-    row[program.PAGES] = row[program.ACCESSES] = len(gfns)
-    row[program.STRIDE], row[program.WRITE_PERMILLE] = 1, program.ALWAYS
+    row[columns.KIND] = columns.STEPS if sweeps else columns.LISTED
+    row[columns.PAGES] = row[columns.ACCESSES] = len(gfns)
+    row[columns.STRIDE], row[columns.WRITE_PERMILLE] = 1, columns.ALWAYS
     stat = machine.vm.state.stat
     before = int(stat[STAT_PF_TAKEN])
     machine.start_pass()

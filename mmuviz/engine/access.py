@@ -16,7 +16,7 @@ from mmuviz.mmu import state as mmu
 from mmuviz.mmu.guest_access import is_4k, leaf_spte
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 from mmuviz.workloads.accesses import gfn_at, is_write_at, ram_row_of_gfn
 
 FETCHED_AHEAD: Final = 16
@@ -53,9 +53,9 @@ def prefetch_leaf(state: MmuState, clock: Clock, vcpu: int, position: int) -> No
     """Prefetch the leaf and the bitmap word of a later access, in streams whose pages are drawn or listed."""
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
     later = position + FETCHED_AHEAD
-    if stream[vcpu, program.KIND] == program.STEPS or linear == mmu.NOT_LINEAR:
+    if stream[vcpu, columns.KIND] == columns.STEPS or linear == mmu.NOT_LINEAR:
         return
-    if later < stream[vcpu, program.ACCESSES]:
+    if later < stream[vcpu, columns.ACCESSES]:
         gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, later)
         prefetch(state.l1, gfn - linear)
         if state.slots.shape[0] == 1:
@@ -68,7 +68,7 @@ def slot_end(clock: Clock, row: int) -> int:
     """The gfn after the last one of a row of `Clock.ram`."""
     if row + 1 >= clock.ram.shape[0]:
         return FOREVER
-    return int(clock.ram[row + 1, program.RAM_FIRST] + clock.ram[row, program.RAM_MOVE])
+    return int(clock.ram[row + 1, columns.RAM_FIRST] + clock.ram[row, columns.RAM_MOVE])
 
 
 @jit_inline_llvm
@@ -80,10 +80,10 @@ def private_range(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
     if clock.regs[layout.EXCLUSIVE] == 0:
         return 0, 0
     row, shift = ram_row_of_gfn(clock.ram, gfn), clock.regs[layout.LEAF_SHIFT]
-    move = clock.ram[row, program.RAM_MOVE]
-    part = clock.stream[vcpu, program.FIRST_GFN] + move
-    first = max(part, clock.ram[row, program.RAM_FIRST] + move)
-    end = min(part + clock.stream[vcpu, program.PAGES], slot_end(clock, row))
+    move = clock.ram[row, columns.RAM_MOVE]
+    part = clock.stream[vcpu, columns.FIRST_GFN] + move
+    first = max(part, clock.ram[row, columns.RAM_FIRST] + move)
+    end = min(part + clock.stream[vcpu, columns.PAGES], slot_end(clock, row))
     return int(((first + (1 << shift) - 1) >> shift) << shift), int((end >> shift) << shift)
 
 
@@ -185,7 +185,7 @@ def count_hits_random(
     anywhere = hits_anywhere(lookahead, access)
     need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
-    most = min(stream[vcpu, program.ACCESSES] - position, room)
+    most = min(stream[vcpu, columns.ACCESSES] - position, room)
     far = most - FETCHED_AHEAD if state.l1.shape[0] > CACHED_LEAVES else 0
     run = 1
     while run < most:
@@ -207,13 +207,13 @@ def count_hits_in_leaf(
 ) -> int:  # fmt: skip
     """Number of successive accesses of a sweep that hit one leaf, or leaves of one 4K table, at most `room`."""
     stream, gfn = clock.stream, access.gfn
-    huge, stride, row = not is_4k(state, gfn), stream[vcpu, program.STRIDE], ram_row_of_gfn(clock.ram, gfn)
+    huge, stride, row = not is_4k(state, gfn), stream[vcpu, columns.STRIDE], ram_row_of_gfn(clock.ram, gfn)
     shift = SHIFT_1G if huge and state.l3[state.row_of[gfn >> SHIFT_1G]] & mmu.PRESENT else SHIFT_2M
-    part = stream[vcpu, program.FIRST_GFN] + clock.ram[row, program.RAM_MOVE]
-    end = min(part + stream[vcpu, program.PAGES], slot_end(clock, row))
+    part = stream[vcpu, columns.FIRST_GFN] + clock.ram[row, columns.RAM_MOVE]
+    end = min(part + stream[vcpu, columns.PAGES], slot_end(clock, row))
     pages = min(end - gfn, (((gfn >> shift) + 1) << shift) - gfn)
     steps = pages if stride == 1 else (pages + stride - 1) // stride  # a division costs more than all the rest
-    most = min(steps, room, stream[vcpu, program.ACCESSES] - position)
+    most = min(steps, room, stream[vcpu, columns.ACCESSES] - position)
     if huge:
         return int(max(most, 1))
     at = (int(state.row_of[gfn >> SHIFT_1G]) << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))
@@ -231,11 +231,11 @@ def count_hits(
 
     1 if reads and writes are drawn.
     """
-    share = clock.stream[vcpu, program.WRITE_PERMILLE]
-    if room == 1 or 0 < share < program.ALWAYS:
+    share = clock.stream[vcpu, columns.WRITE_PERMILLE]
+    if room == 1 or 0 < share < columns.ALWAYS:
         return 1
     need = (mmu.WRITABLE | mmu.DIRTY) if access.write else mmu.PRESENT
-    if clock.stream[vcpu, program.KIND] == program.STEPS:
+    if clock.stream[vcpu, columns.KIND] == columns.STEPS:
         return count_hits_in_leaf(state, clock, vcpu, position, access, need, room)
     if state.conf[mmu.CONF_LINEAR] == mmu.NOT_LINEAR or not is_4k(state, access.gfn):
         return 1
@@ -245,7 +245,7 @@ def count_hits(
 @jit_inline_llvm
 def access_ps(clock: Clock, vcpu: int, kind: int) -> int:
     """Time of a hit of a kind, ps, at the workload's pace."""
-    return int(max(clock.price[kind], clock.stream[vcpu, program.PERIOD], 1))
+    return int(max(clock.price[kind], clock.stream[vcpu, columns.PERIOD], 1))
 
 
 @jit_inline_llvm

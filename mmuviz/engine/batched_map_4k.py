@@ -47,7 +47,7 @@ from mmuviz.mmu.fault import CACHE_MINIMUM
 from mmuviz.mmu.host import host_backs_writable_huge_page
 from mmuviz.mmu.memslot import gfn_to_memslot, host_page_of
 from mmuviz.mmu.state import I64, MmuState
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 from mmuviz.workloads.accesses import gfn_at
 
 
@@ -64,10 +64,10 @@ def can_batch_map_4k(state: MmuState, clock: Clock) -> bool:
 def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool:
     """Whether the vCPU's next action is simply the next write of a sweep: no kick, exit, lock or PML entry pending."""
     row = clock.stream[vcpu]
-    writes = row[program.KIND] == program.STEPS and row[program.WRITE_PERMILLE] >= program.ALWAYS
+    writes = row[columns.KIND] == columns.STEPS and row[columns.WRITE_PERMILLE] >= columns.ALWAYS
     continues = clock.phase[vcpu] == layout.RUNNING and clock.pending_kick_ps[vcpu] == 0 and time < clock.exit_at[vcpu]
     ready = continues and has_own_cpu(clock, vcpu) and state.pml_count[vcpu] == 0
-    return bool(writes and ready and row[program.POSITION] < row[program.ACCESSES])
+    return bool(writes and ready and row[columns.POSITION] < row[columns.ACCESSES])
 
 
 @jit_inline_llvm
@@ -189,7 +189,7 @@ def time_of_fault(
 @jit_inline_llvm
 def hit(clock: Clock, vcpu: int, time: int) -> int:
     """Execute a hit; returns the time of the next access."""
-    clock.stream[vcpu, program.POSITION] += 1
+    clock.stream[vcpu, columns.POSITION] += 1
     clock.accesses[vcpu] += 1
     return time + access_ps(clock, vcpu, layout.WRITE_4K)
 
@@ -218,7 +218,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
         time = now[vcpu]
         if time >= stop or not open_to_readers(clock, time) or not is_plain_writer(state, clock, vcpu, time):
             break
-        gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, stream[vcpu, program.POSITION])
+        gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, stream[vcpu, columns.POSITION])
         low, high = private_range(clock, vcpu, gfn)
         if not part.base <= gfn < part.end:
             close_totals(state, clock, part, here)

@@ -13,7 +13,7 @@ from mmuviz.mmu import state as mmu
 from mmuviz.mmu.examples import PML_FULL, USERSPACE_EXIT, note_example
 from mmuviz.mmu.pml import flush_pml_buffer, pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.state import MmuState
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 
 @jit_inline_llvm
@@ -85,7 +85,7 @@ def use_big_lock(clock: Clock, vcpu: int, asked: int) -> int:
     charge_out_of_line(clock, vcpu, layout.EXIT, begin, took, 0)
     clock.series[bin_of(clock, asked), layout.USERSPACE_EXITS] += 1
     clock.in_kernel_until[vcpu] = begin + took
-    clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, program.EXIT_PERIOD]
+    clock.exit_at[vcpu] = begin + took + clock.stream[vcpu, columns.EXIT_PERIOD]
     return int(begin + took)
 
 

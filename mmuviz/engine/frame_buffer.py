@@ -23,7 +23,7 @@ from mmuviz.mmu.state import (
     STAT_TABLE_PAGES,
     MmuState,
 )
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 from mmuviz.workloads.accesses import gfn_at
 
 U8 = npt.NDArray[np.uint8]
@@ -240,8 +240,8 @@ def note_places(clock: Clock, buffer: FrameBuffer, number: int) -> None:
     """Record the positions of the vCPUs and of the ioctl thread."""
     buffer.walks[number, 0], buffer.walks[number, 1] = buffer.at[WALK], buffer.at[WALK_GFN]
     for vcpu in range(buffer.gfns.shape[1]):
-        gfn, position = NOWHERE, clock.stream[vcpu, program.POSITION]
-        if position < clock.stream[vcpu, program.ACCESSES]:
+        gfn, position = NOWHERE, clock.stream[vcpu, columns.POSITION]
+        if position < clock.stream[vcpu, columns.ACCESSES]:
             gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
         buffer.gfns[number, vcpu] = gfn
 

@@ -15,7 +15,7 @@ from mmuviz.engine.cost_table import PS_PER_NS
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import LAST, TimedMachine
 from mmuviz.mmu.state import I64
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 from mmuviz.workloads.pattern import Pattern
 from mmuviz.workloads.sequential import Sequential
 
@@ -57,9 +57,9 @@ class Guest:
     def use(self, streams: I64, *, shared: bool) -> None:
         """Give the vCPUs other streams; the count of passes continues, so that each pass draws new pages."""
         clock = self.machine.clock
-        passes = clock.stream[:, program.PASS].copy()
+        passes = clock.stream[:, columns.PASS].copy()
         clock.stream[:] = streams
-        clock.stream[:, program.PASS] = passes
+        clock.stream[:, columns.PASS] = passes
         clock.regs[layout.EXCLUSIVE] = not shared
 
     # Passes
@@ -109,13 +109,13 @@ class Guest:
         streams, shared, took = self._streams[self._phase]
         self._phase_end = machine.time + took if took else FOREVER
         endless = streams.copy()
-        endless[:, program.ACCESSES] = np.where(streams[:, program.ACCESSES] > 0, layout.FOREVER, 0)
+        endless[:, columns.ACCESSES] = np.where(streams[:, columns.ACCESSES] > 0, layout.FOREVER, 0)
         self.use(endless, shared=shared)
         machine.clock.regs[layout.SHARED_UNTIL] = 0
         if machine.quiet:
             machine.start_pass()
         else:
-            machine.clock.stream[:, program.POSITION] = 0
+            machine.clock.stream[:, columns.POSITION] = 0
 
     def run_for(self, kind: str, iteration: int, until_ps: int) -> None:
         """Let the guest run up to a time, and record that as a phase."""

@@ -38,7 +38,7 @@ from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.guest_access import count_fixes, is_4k
 from mmuviz.mmu.pml import pml_is_on, set_dirty_or_pml_full
 from mmuviz.mmu.state import MmuState
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 GO_ON: Final = -1
 """In addition to a slice's results: the next access is executed."""
@@ -129,7 +129,7 @@ def run_lookahead(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, next_
     Returns:
         The slice: YIELD, or CONTINUE if the next access is of another kind.
     """
-    accesses, why = clock.stream[vcpu, program.ACCESSES], GO_ON
+    accesses, why = clock.stream[vcpu, columns.ACCESSES], GO_ON
     horizon_ps = next_vcpu_ps if clock.regs[layout.ONE_BY_ONE] != 0 else horizon_ps
     lookahead = lookahead_of(state, clock, vcpu, peek_access(state, clock, vcpu, slice_.position).gfn)
     at = Progress(slice_.time, slice_.position, NO_FIXES, open_bin(clock, slice_.time))

@@ -17,7 +17,7 @@ from mmuviz.mmu.dirty_bitmap import mark_bit, set_bits
 from mmuviz.mmu.guest_access import FIXABLE
 from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 from mmuviz.workloads.accesses import gfn_at
 
 
@@ -25,7 +25,7 @@ from mmuviz.workloads.accesses import gfn_at
 def can_repeat(state: MmuState, clock: Clock, vcpu: int, access: Access, at: Progress) -> bool:
     """Whether the next faults like the last one certainly change only an SPTE, a bit and sums, as that one did."""
     plain = state.conf[mmu.CONF_LOG] == mmu.LOG_NOTHING
-    writes = clock.stream[vcpu, program.WRITE_PERMILLE] >= program.ALWAYS and access.spte & mmu.DIRTY != 0
+    writes = clock.stream[vcpu, columns.WRITE_PERMILLE] >= columns.ALWAYS and access.spte & mmu.DIRTY != 0
     ready = state.pml_count[vcpu] == 0 and clock.pending_kick_ps[vcpu] == 0 and clock.regs[layout.ONE_BY_ONE] == 0
     short = at.fixes.took_ps == fix_ps(state, clock, vcpu) and at.fixes.took_ps <= at.fixes.short_ps
     return bool(plain and writes and ready and short)
@@ -80,7 +80,7 @@ def fix_repeated_in_order(
     gfn, each = access.gfn + 1, at.fixes.took_ps + step_ps
     most = min((min(limit, at.here.end) - at.time) // each, high - gfn, -gfn & (PAGES_PER_2M - 1))
     most = min(
-        most, clock.stream[vcpu, program.ACCESSES] - at.position, clock.stream[vcpu, program.PAGES] - at.position
+        most, clock.stream[vcpu, columns.ACCESSES] - at.position, clock.stream[vcpu, columns.PAGES] - at.position
     )
     row = int(state.row_of[access.gfn >> SHIFT_1G])
     pages = pages_with_spte(state, row, gfn, access.spte, most)
@@ -116,7 +116,7 @@ def fix_repeated_anywhere(
     base, words_at = state.slots[slot, mmu.SLOT_BASE], state.slots[slot, mmu.SLOT_DIRTY_AT]
     low, high = max(private[0], base), min(private[1], state.slots[slot, mmu.SLOT_END])
     logged = state.slots[slot, mmu.SLOT_LOGGING] != 0
-    accesses, last = clock.stream[vcpu, program.ACCESSES], min(times[0], at.here.end) - fix - step_ps
+    accesses, last = clock.stream[vcpu, columns.ACCESSES], min(times[0], at.here.end) - fix - step_ps
     time, position, fixed, begun = at.time, at.position, 0, 0
     while position < accesses and time <= last:
         gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
@@ -166,7 +166,7 @@ def fix_repeated(
     """
     if not can_repeat(state, clock, vcpu, access, at):
         return at
-    if clock.stream[vcpu, program.KIND] == program.STEPS and clock.stream[vcpu, program.STRIDE] == 1:
+    if clock.stream[vcpu, columns.KIND] == columns.STEPS and clock.stream[vcpu, columns.STRIDE] == 1:
         return fix_repeated_in_order(state, clock, vcpu, access, at, private[1], times)
     if state.conf[mmu.CONF_LINEAR] == mmu.NOT_LINEAR:
         return at

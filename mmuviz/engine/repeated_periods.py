@@ -24,7 +24,7 @@ from mmuviz.mmu.dirty_bitmap import set_bits
 from mmuviz.mmu.host import host_backs_writable_huge_page
 from mmuviz.mmu.memslot import host_page_of
 from mmuviz.mmu.state import MmuState
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 from mmuviz.workloads.accesses import gfn_at
 
 
@@ -138,11 +138,11 @@ def periods_ahead(state: MmuState, clock: Clock, part: SlotRange, took: int, end
     for place in range(clock.regs[layout.HEAP_SIZE]):
         vcpu = clock.heap[place]
         now, spte = clock.now[vcpu], clock.period[vcpu, layout.PERIOD_SPTE]
-        position = stream[vcpu, program.POSITION]
+        position = stream[vcpu, columns.POSITION]
         periods = min(periods, (min(end, clock.exit_at[vcpu]) - now) // took)
-        periods = min(periods, stream[vcpu, program.ACCESSES] - position, stream[vcpu, program.PAGES] - position)
+        periods = min(periods, stream[vcpu, columns.ACCESSES] - position, stream[vcpu, columns.PAGES] - position)
         whole = clock.period[vcpu, layout.PERIOD_WAIT] + work_ps(clock, vcpu, part, spte)
-        if stream[vcpu, program.STRIDE] != 1 or periods <= 0 or is_top(clock.top, clock.regs, whole, now, vcpu):
+        if stream[vcpu, columns.STRIDE] != 1 or periods <= 0 or is_top(clock.top, clock.regs, whole, now, vcpu):
             return 0
         gfn = gfn_at(stream, clock.ram, clock.listed, vcpu, position)
         low, high = private_range(clock, vcpu, gfn)
@@ -197,7 +197,7 @@ def add_periods(state: MmuState, clock: Clock, part: SlotRange, took: int, perio
     mapped, size, shift = 0, clock.regs[layout.HEAP_SIZE], periods * took
     for place in range(size):
         vcpu = clock.heap[place]
-        position = clock.stream[vcpu, program.POSITION]
+        position = clock.stream[vcpu, columns.POSITION]
         wait, spte = clock.period[vcpu, layout.PERIOD_WAIT], clock.period[vcpu, layout.PERIOD_SPTE]
         gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
         at = gfn - state.conf[mmu.CONF_LINEAR]
@@ -214,7 +214,7 @@ def add_periods(state: MmuState, clock: Clock, part: SlotRange, took: int, perio
         add_stalls(clock, vcpu, layout.LOCK_WAIT, wait, periods, index)
         clock.hist[layout.CAUSES, bucket_of(wait + work)] += periods
         clock.faults[vcpu, path] += periods
-        clock.stream[vcpu, program.POSITION] = position + periods
+        clock.stream[vcpu, columns.POSITION] = position + periods
         clock.accesses[vcpu] += periods
         clock.now[vcpu] += shift
         last = clock.now[vcpu] - took + wait + work

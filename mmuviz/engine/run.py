@@ -65,7 +65,7 @@ from mmuviz.mmu.replay import slot_of
 from mmuviz.mmu.state import I64
 from mmuviz.mmu.vm import Vm
 from mmuviz.recording.recording import Recording
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 LEAST_BIN_SHIFT: Final = 20
 """Bins are at least a microsecond wide; their width doubles whenever 512 of them are full."""
@@ -166,7 +166,7 @@ def check_focus(focus: Focus, spans: list[tuple[int, int]]) -> None:
 
 def new_clock_of(scenario: Scenario, costs: CostTable) -> layout.Clock:
     """The clock of a Scenario's vCPUs, at 0."""
-    stream = np.zeros((scenario.vm.vcpus, program.COLUMNS), dtype=np.int64)
+    stream = np.zeros((scenario.vm.vcpus, columns.COLUMNS), dtype=np.int64)
     shift = LEAST_BIN_SHIFT
     while scenario.driver.least_ps() >> shift >= layout.BINS:
         shift += 1

@@ -37,7 +37,7 @@ from mmuviz.mmu.pml import flush_pml_buffer
 from mmuviz.mmu.state import USERSPACE, MmuState
 from mmuviz.mmu.vm import Vm
 from mmuviz.mmu.walks import Walk
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 PS_PER_NS: Final = 10**3
 HOLDS: Final = {Lock.NONE: thread_layout.FREE, Lock.READ: thread_layout.READS, Lock.WRITE: thread_layout.WRITES}
@@ -58,9 +58,9 @@ def start_all(clock: Clock, time: int) -> None:
         clock.idle_since[vcpu] = FOREVER
         clock.now[vcpu] = clock.in_kernel_until[vcpu] = enters
         clock.phase[vcpu] = layout.RUNNING
-        clock.stream[vcpu, program.POSITION] = 0
-        clock.stream[vcpu, program.PASS] += 1
-        period = clock.stream[vcpu, program.EXIT_PERIOD]
+        clock.stream[vcpu, columns.POSITION] = 0
+        clock.stream[vcpu, columns.PASS] += 1
+        period = clock.stream[vcpu, columns.EXIT_PERIOD]
         clock.exit_at[vcpu] = time + period * (vcpu + 1) // clock.now.shape[0] if period else FOREVER
         push(clock.heap, clock.now, clock.regs, vcpu)
 

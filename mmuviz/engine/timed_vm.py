@@ -18,7 +18,7 @@ from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.kvm_run import RunExit
 from mmuviz.mmu.state import DONE, I64, LOG_COLUMNS, STOP_RING_FULL, MmuState
 from mmuviz.mmu.stats import MemoryOverhead
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 if TYPE_CHECKING:
     from mmuviz.mmu.vm import Vm
@@ -43,20 +43,20 @@ class ListedAccesses:
         order = np.argsort(every, kind="stable")
         clock = machine.clock = machine.clock._replace(listed=np.ascontiguousarray(gfns[start:][order]))
         counts = np.bincount(every, minlength=machine.vm.config.vcpus)
-        passes = clock.stream[:, program.PASS].copy()
+        passes = clock.stream[:, columns.PASS].copy()
         clock.stream[:] = 0
-        clock.stream[:, program.PASS] = passes
-        clock.stream[:, program.KIND] = program.LISTED
-        clock.stream[:, program.FIRST_GFN] = np.cumsum(counts) - counts
-        clock.stream[:, program.ACCESSES] = counts
-        clock.stream[:, program.WRITE_PERMILLE] = write * program.ALWAYS
+        clock.stream[:, columns.PASS] = passes
+        clock.stream[:, columns.KIND] = columns.LISTED
+        clock.stream[:, columns.FIRST_GFN] = np.cumsum(counts) - counts
+        clock.stream[:, columns.ACCESSES] = counts
+        clock.stream[:, columns.WRITE_PERMILLE] = write * columns.ALWAYS
         if len(vcpus) > 1:
             machine.wait(int((counts > 0).sum()) * machine.costs.step(work.WORK_VCPU_THREAD))
         machine.start_pass()
         while machine.run_until(LAST, reaps=True):
             if not self._serve_full_ring(machine, tables):
                 machine.halt()
-                return STOP_RING_FULL, start + int(clock.stream[:, program.POSITION].sum())
+                return STOP_RING_FULL, start + int(clock.stream[:, columns.POSITION].sum())
         machine.let_finish()
         return DONE, len(gfns)
 

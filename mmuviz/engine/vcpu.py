@@ -32,7 +32,7 @@ from mmuviz.mmu import state as mmu
 from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.state import MmuState
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 # Results of run_guests().
 REACHED: Final = 0
@@ -115,7 +115,7 @@ def step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, until: int) ->
     """
     stop = min(until, clock.regs[layout.THREAD_GRANTED_AT])
     next_other_ps = min(next_of_others(clock), stop)
-    if slice_.position >= clock.stream[vcpu, program.ACCESSES] or ring_soft_full(state, vcpu):
+    if slice_.position >= clock.stream[vcpu, columns.ACCESSES] or ring_soft_full(state, vcpu):
         if slice_.time != slice_.dequeued_at and slice_.time >= next_other_ps:
             return Slice(YIELD, slice_.time, slice_.position, slice_.dequeued_at)
         if clock.pending_kick_ps[vcpu] > 0:
@@ -130,7 +130,7 @@ def step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, until: int) ->
 @jit_inline_source
 def run_slice(state: MmuState, clock: Clock, vcpu: int, began: int, until: int) -> Slice:
     """A vCPU's slice: its actions until another vCPU or the ioctl thread acts; see run_guests()."""
-    slice_ = Slice(CONTINUE, began, clock.stream[vcpu, program.POSITION], began)
+    slice_ = Slice(CONTINUE, began, clock.stream[vcpu, columns.POSITION], began)
     while slice_.why == CONTINUE:
         slice_ = step(state, clock, vcpu, slice_, until)
         interrupted = log_is_low(state) or state.stat[mmu.STAT_ZAP_END] != 0 or not has_own_cpu(clock, vcpu)
@@ -169,13 +169,13 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
         if state.stat[mmu.STAT_ZAP_END] != 0:
             return ZAP_OTHERS
         slice_ = run_slice(state, clock, vcpu, began, until)
-        note_slice(clock, vcpu, slice_.position - clock.stream[vcpu, program.POSITION])
+        note_slice(clock, vcpu, slice_.position - clock.stream[vcpu, columns.POSITION])
         if slice_.why == BLOCKED_ON_LOCK:
             continue
         clock.now[vcpu] = take_part(clock, vcpu, began, slice_.time)
         if slice_.why == YIELD:
             sift_down(clock.heap, clock.now, clock.regs[layout.HEAP_SIZE])
-        elif slice_.position < clock.stream[vcpu, program.ACCESSES]:
+        elif slice_.position < clock.stream[vcpu, columns.ACCESSES]:
             clock.phase[vcpu] = layout.RING_FULL
             drop_first(clock.heap, clock.now, clock.regs)
             return STOPPED_RING

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from mmuviz.core.jit import jit_inline_llvm
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import Clock
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 
 # Results of a slice.
 CONTINUE: Final = 0
@@ -50,6 +50,6 @@ def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
 @jit_inline_llvm
 def note_slice(clock: Clock, vcpu: int, hits: int) -> None:
     """Count the accesses of a slice."""
-    clock.stream[vcpu, program.POSITION] += hits
+    clock.stream[vcpu, columns.POSITION] += hits
     clock.accesses[vcpu] += hits
     clock.regs[layout.RETIRED_ALL] += hits

@@ -13,7 +13,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.clock import Clock, new_clock
 from mmuviz.engine.repeated_periods import note_times, period_ps
-from mmuviz.workloads import stream as program
+from mmuviz.workloads import stream as columns
 from tests.engine.runs import MIB, differing, one_by_one_without_focus, ran, without_focus
 
 VCPUS: Final = 4
@@ -61,7 +61,7 @@ def test_periods_at_once_are_periods_one_by_one(scenario: Scenario) -> None:
 def after_a_period() -> Clock:
     """Four vCPUs on two cores, a period after note_times(): everything is as much later."""
     clock = new_clock(
-        np.zeros((VCPUS, program.COLUMNS), dtype=np.int64),
+        np.zeros((VCPUS, columns.COLUMNS), dtype=np.int64),
         np.zeros((1, 2), dtype=np.int64),
         np.zeros(layout.PRICES, dtype=np.int64),
         np.full(VCPUS, layout.FULL_SPEED, dtype=np.int64),
