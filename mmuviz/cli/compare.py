@@ -24,7 +24,7 @@ from mmuviz.core.errors import InputError, MmuvizError, one_line
 if TYPE_CHECKING:
     from mmuviz.recording.recording import Recording
     from mmuviz.studies.comparison import Comparison
-    from mmuviz.studies.estimate import Cost
+    from mmuviz.studies.estimate import RunCost
 
 
 def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
@@ -93,7 +93,7 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
         raise InputError(f"{arguments.source}: {error}") from error
 
 
-def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: list[Cost]) -> list[Recording]:
+def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: list[RunCost]) -> list[Recording]:
     """Run all variants with a progress bar, two at a time if both fit into memory.
 
     Raises:

@@ -18,7 +18,7 @@ from mmuviz.recording.quantities import time_text
 if TYPE_CHECKING:
     from mmuviz.engine.choices.scenario import Focus, Scenario
     from mmuviz.recording.recording import Recording
-    from mmuviz.studies.estimate import Cost
+    from mmuviz.studies.estimate import RunCost
 
 PS_PER_NS: Final = 10**3
 CHEAP_SECONDS: Final = 5.0
@@ -137,7 +137,7 @@ def check_output(path: Path, source: str) -> None:
         raise InputError(f"will not write {path}: a file stands there that is no Recording; name another file")
 
 
-def watched(label: str, scenario: Scenario, cost: Cost, focus: Focus | None, source: str) -> Recording:
+def watched(label: str, scenario: Scenario, cost: RunCost, focus: Focus | None, source: str) -> Recording:
     """Run with a progress bar.
 
     Args:

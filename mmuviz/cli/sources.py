@@ -12,7 +12,7 @@ from mmuviz.core.errors import InputError, short_repr
 if TYPE_CHECKING:
     from mmuviz.engine.choices.scenario import Scenario
     from mmuviz.studies.comparison import Comparison
-    from mmuviz.studies.estimate import Cost
+    from mmuviz.studies.estimate import RunCost
 
 LONGEST_SECONDS: Final = 10**7
 
@@ -68,7 +68,7 @@ def source_of(arguments: argparse.Namespace) -> Scenario | Comparison:
     return read_scenario(arguments.source, overrides_of(arguments.set))
 
 
-def checked_costs(arguments: argparse.Namespace, scenarios: tuple[Scenario, ...]) -> list[Cost]:
+def checked_costs(arguments: argparse.Namespace, scenarios: tuple[Scenario, ...]) -> list[RunCost]:
     """Estimated costs of runs, each within the limits.
 
     Raises:

@@ -48,7 +48,7 @@ NS_PER_S: Final = 10**9
 GIB: Final = 1 << 30
 
 
-class Cost(NamedTuple):
+class RunCost(NamedTuple):
     """Estimated cost of a run.
 
     Attributes:
@@ -74,8 +74,8 @@ class Cost(NamedTuple):
         )
 
 
-class Whole(Protocol):
-    """An estimate of a whole run: its Cost, or the part of it that a queue keeps."""
+class RunEstimate(Protocol):
+    """An estimate of a whole run: its RunCost, or the part of it that a queue keeps."""
 
     @property
     def accesses(self) -> int:
@@ -86,19 +86,19 @@ class Whole(Protocol):
         """Simulated time of the run, ns, or 0."""
 
 
-def share_done(whole: Whole, time_ns: int, accesses: int) -> float:
+def share_done(estimate: RunEstimate, time_ns: int, accesses: int) -> float:
     """Share of a run that is done, 0 to 1: of its time if that is estimated, otherwise of its accesses.
 
     Args:
-        whole: the estimate.
+        estimate: of the whole run.
         time_ns: time simulated so far, ns.
         accesses: accesses of the guest so far.
     """
-    done, all_ = (time_ns, whole.end_ns) if whole.end_ns else (accesses, whole.accesses)
+    done, all_ = (time_ns, estimate.end_ns) if estimate.end_ns else (accesses, estimate.accesses)
     return min(done / all_, 1.0) if all_ else 0.0
 
 
-def cost_of(scenario: Scenario) -> Cost:
+def cost_of(scenario: Scenario) -> RunCost:
     """Estimate a run.
 
     Args:
@@ -117,7 +117,7 @@ def cost_of(scenario: Scenario) -> Cost:
     faults = _leaves(scenario.ram) + min(running, populate * arms)
     seconds = ((populate + running) * NS_AN_ACCESS + faults * NS_A_FAULT) / NS_PER_S
     seconds += pages * walks * PS_A_PAGE / PS_PER_S
-    return Cost(
+    return RunCost(
         accesses=populate + running,
         faults=faults,
         memory_bytes=BYTES_AT_LEAST + _page_bytes(scenario) + scenario.vm.vcpus * BYTES_A_VCPU,
@@ -244,7 +244,7 @@ def _walks_and_arms(scenario: Scenario) -> tuple[int, int]:
     return 2 + 2 * rounds + pre_split, 1 + rounds
 
 
-def _listed(scenario: Scenario) -> Cost:
+def _listed(scenario: Scenario) -> RunCost:
     accesses = pages = 0
     for op in scenario.ops():
         listed = op.get("pages")
@@ -257,10 +257,10 @@ def _listed(scenario: Scenario) -> Cost:
         elif op["op"] == "parallel_write":
             accesses += op["count"] * (scenario.vm.vcpus if op["how"] == "same" else 1)
     seconds = accesses * (NS_AN_ACCESS + NS_A_FAULT) / NS_PER_S + len(scenario.ops()) * pages * PS_A_PAGE / PS_PER_S
-    return Cost(accesses, accesses, BYTES_AT_LEAST + round(pages * BYTES_A_PAGE), round(seconds, 3))
+    return RunCost(accesses, accesses, BYTES_AT_LEAST + round(pages * BYTES_A_PAGE), round(seconds, 3))
 
 
-def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_bytes: int = MOST_BYTES) -> Cost:
+def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_bytes: int = MOST_BYTES) -> RunCost:
     """Refuse a run that takes too long or too much memory.
 
     Args:

@@ -14,7 +14,7 @@ from mmuviz.engine.choices.scenario import LONGEST_TEXT, TEXTS, Focus, Scenario
 from mmuviz.engine.choices.units import size_text, time_text
 from mmuviz.engine.run import check_focus, spans_of
 from mmuviz.studies.comparison import FEWEST, MOST, POLICY_FIELDS, Comparison, flat
-from mmuviz.studies.estimate import MOST_BYTES, NS_PER_S, Cost, cost_of
+from mmuviz.studies.estimate import MOST_BYTES, NS_PER_S, RunCost, cost_of
 from mmuviz.studies.overrides import apply_overrides, overridden, steps_of
 from mmuviz.studies.packaged_scenarios import DEFAULT, ORDER
 from mmuviz.studies.policies import POLICIES, policy_name, policy_overrides
@@ -331,7 +331,7 @@ def _focus(given: object, scenarios: Sequence[Scenario]) -> Focus | None:
     return focus
 
 
-def costs_of(request: Request, *, most_seconds: float = MOST_SECONDS, most_bytes: int = MOST_BYTES) -> list[Cost]:
+def costs_of(request: Request, *, most_seconds: float = MOST_SECONDS, most_bytes: int = MOST_BYTES) -> list[RunCost]:
     """Estimate each run of a request, and refuse it if one is over a limit.
 
     Args:

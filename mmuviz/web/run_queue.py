@@ -24,7 +24,7 @@ from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.engine.choices.scenario import Focus, Scenario
 from mmuviz.engine.run import run as run_scenario
 from mmuviz.recording.recording import Recording
-from mmuviz.studies.estimate import Cost, share_done
+from mmuviz.studies.estimate import RunCost, share_done
 from mmuviz.studies.requests import Request, costs_of
 from mmuviz.studies.side_by_side import AbandonedError
 from mmuviz.web.result_store import ResultStore, key_of, program_stamp
@@ -57,7 +57,7 @@ class Answer(NamedTuple):
 
     job: str
     status: JobStatus
-    estimate: Cost
+    estimate: RunCost
 
 
 class RunQueue:
@@ -308,7 +308,7 @@ class RunQueue:
             raise OSError(str(error)) from error
 
 
-def _enqueue(queue: Queue, key: str, cost: Cost, stored: str | None) -> None:
+def _enqueue(queue: Queue, key: str, cost: RunCost, stored: str | None) -> None:
     """Add a run unless it exists; a failed one is tried again."""
     run = queue.runs.get(key)
     if stored is None and run is not None and run.state in ("queued", "running"):

@@ -39,7 +39,7 @@ class Run:
     Attributes:
         state: its state.
         order: its place in the order of the requests.
-        seconds, memory_bytes, accesses, end_ns: its estimate; see Cost.
+        seconds, memory_bytes, accesses, end_ns: its estimate; see RunCost.
         owner: the process that runs it, and the number of the run in that process.
         began_s: time at which that began.
         share: share that is done, 0 to 1.

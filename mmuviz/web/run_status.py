@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from mmuviz.studies.estimate import Cost
+from mmuviz.studies.estimate import RunCost
 from mmuviz.studies.side_by_side import AT_ONCE
 from mmuviz.web.run_states import Job, JobRun, JobState, Queue, Run
 
@@ -102,7 +102,7 @@ def _left_s(runs: list[Run], ahead: list[Run]) -> float:
     return max([*left, sum(left + [each.left_s for each in ahead]) / AT_ONCE])
 
 
-def together(costs: list[Cost], at_once: int) -> Cost:
+def together(costs: list[RunCost], at_once: int) -> RunCost:
     """Estimate for several concurrent runs.
 
     Args:
@@ -111,7 +111,7 @@ def together(costs: list[Cost], at_once: int) -> Cost:
     """
     largest = sorted((each.memory_bytes for each in costs), reverse=True)[:at_once]
     seconds = [each.seconds for each in costs]
-    return Cost(
+    return RunCost(
         sum(each.accesses for each in costs),
         sum(each.faults for each in costs),
         sum(largest),
