@@ -120,13 +120,13 @@ def _check_names(given: Mapping[str, str]) -> None:
 def _runs(text: str) -> Iterator[_Run]:
     run, command, ours = _Run(), {}, True
     for line in text.splitlines():
-        said = _PREFIX.sub("", line).rstrip()
-        other, asked = _OTHER_TEST.search(said), _COMMAND.search(said)
+        stripped = _PREFIX.sub("", line).rstrip()
+        other, asked = _OTHER_TEST.search(stripped), _COMMAND.search(stripped)
         if other:
             ours = other["name"] == TOOL
-        elif (asked and not said.endswith("s")) or (asked and " -" in said):
+        elif (asked and not stripped.endswith("s")) or (asked and " -" in stripped):
             command = command_fields(asked[1])
-        started, memory, time = (each.match(said) for each in (_STARTS, _MEMORY, _TIME))
+        started, memory, time = (each.match(stripped) for each in (_STARTS, _MEMORY, _TIME))
         if started and run.times:
             yield run
             run = _Run()
@@ -147,11 +147,11 @@ def _metric(found: re.Match[str]) -> str:
     return f"iteration{int(found['iteration'])}_{kind}_time"
 
 
-def command_fields(said: str) -> dict[str, Any]:
+def command_fields(command_text: str) -> dict[str, Any]:
     """Fields of a command of the tool, its defaults included.
 
     Args:
-        said: the text after its name, e.g. "-v 96 -b 1G -s anonymous_hugetlb_1gb -g".
+        command_text: the text after its name, e.g. "-v 96 -b 1G -s anonymous_hugetlb_1gb -g".
 
     Returns:
         Fields of a workload.
@@ -159,7 +159,7 @@ def command_fields(said: str) -> dict[str, Any]:
     Raises:
         InputError: an option does not exist, or is not modelled.
     """
-    options = _options(said)
+    options = _options(command_text)
     if "n" in options or "o" in options or "x" in options:
         name = next(each for each in "nox" if each in options)
         raise InputError(f"{TOOL} -{name}: the model has no such experiment; give a run without it")
@@ -178,11 +178,11 @@ def command_fields(said: str) -> dict[str, Any]:
     }
 
 
-def _options(said: str) -> dict[str, str]:
+def _options(command_text: str) -> dict[str, str]:
     try:
-        left = shlex.split(said, comments=True)
+        left = shlex.split(command_text, comments=True)
     except ValueError as error:
-        raise InputError(f"{TOOL} {short_repr(said.strip())}: {one_line(str(error))}") from error
+        raise InputError(f"{TOOL} {short_repr(command_text.strip())}: {one_line(str(error))}") from error
     found: dict[str, str] = {}
     while left and left[0].startswith("-"):
         word = left.pop(0)

@@ -42,7 +42,7 @@ class Experiment:
         scenario: the input of the run.
         metric: the reading, see validate.modelled().
         iteration: iteration of the driver's loop.
-        beside: another Scenario, with which the reading is compared.
+        compared_with: another Scenario, with which the reading is compared.
         read_otherwise: if the source can be read in two ways, the other one as text, and its Scenario.
         assumed: values assumed because the row does not give them, as text.
     """
@@ -51,14 +51,14 @@ class Experiment:
     scenario: Scenario
     metric: str
     iteration: int = 0
-    beside: Scenario | None = None
+    compared_with: Scenario | None = None
     read_otherwise: tuple[str, Scenario] | None = None
     assumed: str = ""
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
         """All Scenarios to run."""
-        others = (self.beside, self.read_otherwise and self.read_otherwise[1])
+        others = (self.compared_with, self.read_otherwise and self.read_otherwise[1])
         return (self.scenario, *(each for each in others if each))
 
 

@@ -50,7 +50,7 @@ def tdp_series(point: Measurement) -> Experiment:
     if point.metric != "cpu_time_to_split":
         return perf_test(point, vm, "tdp_eager", table="tdp_eager")
     gib = bounded_gib(vcpus)
-    scenario, beside = (
+    scenario, compared_with = (
         scenario_of(
             each,
             gib * MIB_PER_GIB,
@@ -61,7 +61,7 @@ def tdp_series(point: Measurement) -> Experiment:
         )
         for each in (vm, other)
     )
-    return Experiment("cpu_time_to_split", scenario, "cpu_dirty" if lazy else "cpu_enable", 1, beside)
+    return Experiment("cpu_time_to_split", scenario, "cpu_dirty" if lazy else "cpu_enable", 1, compared_with)
 
 
 def on_fault(point: Measurement) -> Experiment:

@@ -90,7 +90,7 @@ def request_of(body: object) -> Request:
         RequestError: something is wrong; the message is about the first error, at its field.
     """
     fields = _fields(body)
-    document = _given(fields)
+    document = _requested_document(fields)
     given = document.pop("variants", [])
     _check_variants(given)
     overrides = _overrides(fields.get("set"))
@@ -148,7 +148,7 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _requested_document(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The requested document: that of an entry, or one in the request."""
     given = fields.get("document")
     if given is None:

@@ -206,12 +206,12 @@ def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
         return float(found.faults)
     if metric == "stall_share":
         return found.stall_percent[iteration]
-    if experiment.beside is not None:
-        beside = runs.of(experiment.beside, metric)
+    if experiment.compared_with is not None:
+        other = runs.of(experiment.compared_with, metric)
         if metric == "cpu_dirty":
-            more = span(found, "dirty", 1) - span(beside, "dirty", 1)
+            more = span(found, "dirty", 1) - span(other, "dirty", 1)
             return more * experiment.scenario.vm.vcpus / PS_PER_S
-        return (span(found, "enable", 0) - span(beside, "enable", 0)) / PS_PER_S
+        return (span(found, "enable", 0) - span(other, "enable", 0)) / PS_PER_S
     return span(found, metric, iteration) * SECONDS.get(unit, SECONDS["s"])
 
 

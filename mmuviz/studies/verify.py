@@ -126,10 +126,10 @@ def compare_op(
     yield from _unknown(expected, AFTER_FIELDS_OF_SEVERAL if scope.several else AFTER_FIELDS, "after")
     yield from _compare_counters(expected.get("counters"), got.get("counters"), scope)
     if not scope.parallel and not _same(expected.get("pml_full_exits"), got.get("pml_full_exits")):
-        yield "pml_full_exits", _told(expected.get("pml_full_exits")), got.get("pml_full_exits"), None
+        yield "pml_full_exits", _quoted(expected.get("pml_full_exits")), got.get("pml_full_exits"), None
     if not _same(expected.get("dirty_ranges"), got.get("dirty_ranges")):
         one, other, page = _first_difference(expected.get("dirty_ranges"), got.get("dirty_ranges"))
-        yield "dirty_ranges", _told(one), other, None if page is None else scope.base_gfn + page
+        yield "dirty_ranges", _quoted(one), other, None if page is None else scope.base_gfn + page
     if scope.several:
         yield from _compare_of_several(expected, got)
     if not scope.zaps_all:
@@ -142,14 +142,14 @@ def _compare_of_several(
     """Compare the fields that only recordings of several slots have: refusals, and exits and flushes of the op."""
     for name, missing in (("errno", None), ("mmio_exits", 0), ("tlb_flushes", got["tlb_flushes"])):
         if not _same(expected.get(name, missing), got.get(name)):
-            yield name, _told(expected.get(name, missing)), got.get(name), None
+            yield name, _quoted(expected.get(name, missing)), got.get(name), None
 
 
 def _unknown(
     holder: dict[str, Any], known: tuple[str, ...], where: str
 ) -> Iterator[tuple[str, object, object, int | None]]:
     for name in sorted(set(holder) - set(known)):
-        yield f"{where}.{name}", _told(holder[name]), f"no such field; fields are {', '.join(known)}", None
+        yield f"{where}.{name}", _quoted(holder[name]), f"no such field; fields are {', '.join(known)}", None
 
 
 def _same(one: object, other: object) -> bool:
@@ -161,7 +161,7 @@ def _same(one: object, other: object) -> bool:
     return one == other
 
 
-def _told(value: object) -> object:
+def _quoted(value: object) -> object:
     """A recorded value for a message; text in quotes, so that "7" is distinguishable from 7."""
     return short_repr(value) if isinstance(value, str) else value
 
@@ -171,12 +171,12 @@ def _compare_counters(
 ) -> Iterator[tuple[str, object, object, int | None]]:
     if not isinstance(expected, dict) or got is None:
         if expected != got:
-            yield "counters", _told(expected), got, None
+            yield "counters", _quoted(expected), got, None
         return
     yield from _unknown(expected, COUNTER_NAMES, "counters")
     for name in PAGE_COUNTERS if scope.parallel else COUNTER_NAMES:
         if not _same(expected.get(name), got[name]):
-            yield f"counters.{name}", _told(expected.get(name)), got[name], None
+            yield f"counters.{name}", _quoted(expected.get(name)), got[name], None
 
 
 def _first_difference(expected: Any, got: Any) -> tuple[object, object, int | None]:  # noqa: ANN401  # unchecked JSON
@@ -257,7 +257,7 @@ def _compare_order(expected: list[Any], got: list[Any]) -> Iterator[tuple[str, o
         if not _same(flat, mine):
             last = flat[-1] if isinstance(flat, list) and flat else None
             gfn = last if type(last) is int and 0 <= last <= MAX_PAGE else None
-            yield f"first_events_in_order[{index}]", _told(flat), mine, gfn
+            yield f"first_events_in_order[{index}]", _quoted(flat), mine, gfn
             return
 
 
