@@ -50,7 +50,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     out = output()
-    scenario, notice = scenario_of(arguments)
+    scenario, notice = requested_scenario(arguments)
     focus = focus_of(arguments, scenario)
     cost = checked_costs(arguments, (scenario,))[0]
     if arguments.output is not None:
@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def scenario_of(arguments: argparse.Namespace) -> tuple[Scenario, str]:
+def requested_scenario(arguments: argparse.Namespace) -> tuple[Scenario, str]:
     """The Scenario of a command line; for a Comparison its base.
 
     Returns:

@@ -134,7 +134,7 @@ def bounded_mib(mib: int, passes: int = 1) -> int:
     return mib
 
 
-def scenario_of(
+def one_slot_scenario(
     vm: VmChoices,
     mib: int,
     backing: Backing,
@@ -171,5 +171,7 @@ def perf_test(
         raise NotCoveredError(f"write_pct={share} is no percentage")
     driver = DirtyLogPerfTest(iterations=max(iteration, iterations), runs_while_disabling=runs_while_disabling)
     workload = SequentialWorkload(write_percent=share)
-    scenario = scenario_of(vm, gib * vm.vcpus * MIB_PER_GIB, backing, workload, driver, host, host_populated=False)
+    scenario = one_slot_scenario(
+        vm, gib * vm.vcpus * MIB_PER_GIB, backing, workload, driver, host, host_populated=False
+    )
     return Experiment(table, scenario, metric, iteration)

@@ -19,7 +19,7 @@ from mmuviz.studies.point_scenarios import (
     bounded_mib,
     metric_of,
     mode_of,
-    scenario_of,
+    one_slot_scenario,
     whole,
 )
 
@@ -76,7 +76,7 @@ def from_fields(point: Measurement) -> Experiment:
     mib = bounded_mib(_mib(work, vm.vcpus), iterations)
     driver = DirtyLogPerfTest(iterations=iterations, runs_while_disabling=bool(work.get("runs_while_disabling", False)))
     backing = _one_of("backing", str(work["backing"]).split(" ")[0], BACKINGS)
-    scenario = scenario_of(vm, mib, backing, _workload(work), driver, host, host_populated=False)
+    scenario = one_slot_scenario(vm, mib, backing, _workload(work), driver, host, host_populated=False)
     return Experiment("other sources", scenario, metric, iteration, assumed=assumed)
 
 

@@ -34,8 +34,8 @@ from mmuviz.studies.point_scenarios import (
     NotCoveredError,
     bounded_gib,
     mode_of,
+    one_slot_scenario,
     perf_test,
-    scenario_of,
     whole,
 )
 
@@ -51,7 +51,7 @@ def tdp_series(point: Measurement) -> Experiment:
         return perf_test(point, vm, "tdp_eager", table="tdp_eager")
     gib = bounded_gib(vcpus)
     scenario, compared_with = (
-        scenario_of(
+        one_slot_scenario(
             each,
             gib * MIB_PER_GIB,
             Backing.HUGETLB_1G,
@@ -189,7 +189,7 @@ def arm_splitting(point: Measurement) -> Experiment:
         split_chunk=PAGES_PER_2M * PAGE_BYTES if point.strategy.startswith("eager") else 0,
     )
     gib = bounded_gib(vm.vcpus * whole(work, "mem_per_vcpu_gib", 1))
-    scenario = scenario_of(
+    scenario = one_slot_scenario(
         vm, gib * MIB_PER_GIB, Backing.HUGETLB_2M, workload, DirtyLogPerfTest(iterations=2), "ampere_one"
     )
     return Experiment("arm64", scenario, "dirty", 2)
@@ -211,7 +211,7 @@ def start_cost(point: Measurement) -> Experiment:
     if backing is None:
         raise NotCoveredError(f"page_size={short_repr(work.get('page_size'))} is none of {', '.join(sizes)}")
     host = "kunpeng_920" if arm else "xeon_6152"
-    scenario = scenario_of(vm, bounded_gib(gib) * MIB_PER_GIB, backing, IdleWorkload(), EnableOnly(), host)
+    scenario = one_slot_scenario(vm, bounded_gib(gib) * MIB_PER_GIB, backing, IdleWorkload(), EnableOnly(), host)
     return Experiment("start_cost", scenario, "enable")
 
 
@@ -223,13 +223,13 @@ def pre_split(point: Measurement) -> Experiment:
     vcpus, gib = whole(point.workload, "vcpus"), bounded_gib(whole(point.workload, "mem_gib"))
     vm = VmChoices(kernel="5.15", dirty_log_mode=DirtyLogMode.LEGACY, mmu="direct_shadow", vcpus=vcpus, pml=not timed)
     if timed:
-        scenario = scenario_of(
+        scenario = one_slot_scenario(
             vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, IdleWorkload(), PreSplit(iterations=0), "xeon_6161"
         )
         return Experiment("pre_split", scenario, "pre_split")
     driver: Driver = DirtyLogPerfTest(iterations=1) if point.strategy == "lazy" else PreSplit(iterations=1)
     workload = UniformRandomWorkload(shared=True, accesses=20_000)
-    scenario = scenario_of(vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, workload, driver, "xeon_6161")
+    scenario = one_slot_scenario(vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, workload, driver, "xeon_6161")
     return Experiment("pre_split", scenario, "stall_share", 1)
 
 
@@ -246,7 +246,7 @@ def by_slot(point: Measurement) -> Experiment:
 def _split_at_enable(size_bytes: float) -> Scenario:
     vm = VmChoices(kernel="5.18", dirty_log_mode=DirtyLogMode.LEGACY, eager_page_split=True, pml=True)
     gib = math.ceil(size_bytes / GIB)
-    return scenario_of(vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, IdleWorkload(), EnableOnly(), "tdp_eager")
+    return one_slot_scenario(vm, gib * MIB_PER_GIB, Backing.HUGETLB_1G, IdleWorkload(), EnableOnly(), "tdp_eager")
 
 
 KNOWN: Final[tuple[tuple[str, Callable[[Measurement], Experiment]], ...]] = (

@@ -37,7 +37,7 @@ def read_scenario(source: str | Path, overrides: Mapping[str, Any] | None = None
     try:
         if overrides:
             document = apply_overrides(document, overrides)
-        return scenario_of(document)
+        return scenario_from_document(document)
     except MmuvizError as error:
         raise InputError(f"{source}: {error}") from error
 
@@ -132,7 +132,7 @@ def of_recording(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def scenario_of(document: Mapping[str, Any]) -> Scenario | Comparison:
+def scenario_from_document(document: Mapping[str, Any]) -> Scenario | Comparison:
     """The Scenario or Comparison of a document.
 
     Args:

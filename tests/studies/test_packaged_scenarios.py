@@ -18,7 +18,7 @@ from mmuviz.studies.estimate import check_cost
 from mmuviz.studies.fields import HEADINGS, field_rows, fields_table
 from mmuviz.studies.packaged_scenarios import DEFAULT, ORDER, SUFFIX, entries
 from mmuviz.studies.policies import POLICIES
-from mmuviz.studies.scenario_files import read_scenario, scenario_of
+from mmuviz.studies.scenario_files import read_scenario, scenario_from_document
 
 ENTRIES = {entry.name: entry for entry in entries()}
 
@@ -87,7 +87,7 @@ def test_the_docs_show_the_generated_table(repository: Path) -> None:
     assert fields_table() in text, "docs/scenarios.md must hold what mmuviz scenarios --fields prints"
     assert all(f"| `{policy.name}` | `{policy.mode}` |" in text for policy in POLICIES.values())
     example = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0]
-    read = scenario_of(tomllib.loads(example))
+    read = scenario_from_document(tomllib.loads(example))
     assert isinstance(read, Comparison)
     assert read.labels == ("manual_lazy", "eager_at_enable")
 

@@ -18,7 +18,7 @@ from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.overrides import apply_overrides, overridden, value_of
-from mmuviz.studies.scenario_files import read_scenario, scenario_of
+from mmuviz.studies.scenario_files import read_scenario, scenario_from_document
 from mmuviz.studies.scenario_text import parsed
 from tests.engine.choices.drawn import documents
 
@@ -61,8 +61,8 @@ def test_files_that_must_be_read_as_they_stand(name: str, repository: Path) -> N
 @given(documents())
 def test_toml_and_json_say_the_same(document: dict[str, Any]) -> None:
     made = Scenario.model_validate(document)
-    assert scenario_of(parsed(toml(document).encode())) == made
-    assert scenario_of(parsed(json.dumps(document).encode())) == made
+    assert scenario_from_document(parsed(toml(document).encode())) == made
+    assert scenario_from_document(parsed(json.dumps(document).encode())) == made
 
 
 def test_a_recording_of_real_kvm_is_a_scenario(repository: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_recording_of_real_kvm_is_a_scenario(repository: Path, tmp_path: Path)
     again = tmp_path / "again.json"
     again.write_text(json.dumps(read.as_document()))
     assert read_scenario(again) == read
-    assert scenario_of({"driver": {"kind": "listed_ops", "recording": "A_2m_ring_lazy__6.12"}}) == packaged
+    assert scenario_from_document({"driver": {"kind": "listed_ops", "recording": "A_2m_ring_lazy__6.12"}}) == packaged
 
 
 BOMBS: dict[str, bytes] = {
@@ -154,7 +154,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 def test_any_bytes_are_a_document_or_one_line(data: bytes) -> None:
     lines: list[str] = []
     try:
-        scenario_of(parsed(data))
+        scenario_from_document(parsed(data))
     except InputError as error:
         lines.append(str(error))
     assert len(lines) == 1  # nothing so short is a scenario
