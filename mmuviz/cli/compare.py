@@ -108,14 +108,14 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
     fits = sum(largest) <= most_memory(arguments)
     with Compiling() as compiling, Progress("compare") as progress:
 
-        def told(index: int, time_ns: int, accesses: int) -> None:
+        def report_progress(index: int, time_ns: int, accesses: int) -> None:
             compiling.end()
             done[index], simulated_ns[index] = share_done(costs[index], time_ns, accesses), time_ns
             share = sum(part * took for part, took in zip(done, seconds, strict=True)) / sum(seconds)
             progress.update(share, sum(simulated_ns))  # the time of one variant would jump back and forth
 
         try:
-            return run_all(comparison.scenarios, at_once=AT_ONCE if fits else 1, progress=told)
+            return run_all(comparison.scenarios, at_once=AT_ONCE if fits else 1, progress=report_progress)
         except MmuvizError as error:
             raise InputError(f"{arguments.source}: {error}") from error
 

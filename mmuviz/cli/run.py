@@ -155,12 +155,12 @@ def watched(label: str, scenario: Scenario, cost: RunCost, focus: Focus | None, 
 
     with Compiling() as compiling, Progress(label) as progress:
 
-        def told(time_ns: int, accesses: int) -> None:
+        def report_progress(time_ns: int, accesses: int) -> None:
             compiling.end()
             progress.update(share_done(cost, time_ns, accesses), time_ns)
 
         try:
-            return run(scenario, focus, progress=told)
+            return run(scenario, focus, progress=report_progress)
         except MmuvizError as error:
             raise InputError(f"{source}: {error}") from error
 

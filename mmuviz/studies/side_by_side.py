@@ -61,14 +61,14 @@ def run_all(
     over, one_by_one = Event(), Lock()
 
     def run_one(index: int) -> Recording:
-        def told(time_ns: int, accesses: int) -> None:
+        def report_progress(time_ns: int, accesses: int) -> None:
             if over.is_set():
                 raise AbandonedError
             if progress is not None:
                 with one_by_one:
                     progress(index, time_ns, accesses)
 
-        return run(scenarios[index], focus, progress=told)
+        return run(scenarios[index], focus, progress=report_progress)
 
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="run") as threads:
         runs = [threads.submit(run_one, index) for index in range(len(scenarios))]

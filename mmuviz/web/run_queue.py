@@ -289,7 +289,7 @@ class RunQueue:
             cost = queue.runs[key]
         told_s = time.monotonic()
 
-        def told(time_ns: int, accesses: int) -> None:
+        def report_progress(time_ns: int, accesses: int) -> None:
             nonlocal told_s
             if time.monotonic() - told_s < BETWEEN_S:
                 return
@@ -301,7 +301,7 @@ class RunQueue:
                     raise AbandonedError
                 run.share, run.simulated_ns = share_done(cost, time_ns, accesses), time_ns
 
-        recording = self._engine(scenario, focus, progress=told)
+        recording = self._engine(scenario, focus, progress=report_progress)
         try:
             return self.store.put(key, recording)
         except InputError as error:  # the results' folder is for the log, not for visitors
