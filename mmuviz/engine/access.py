@@ -81,7 +81,7 @@ def private_range(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
         return 0, 0
     row, shift = ram_row_of_gfn(clock.ram, gfn), clock.regs[layout.LEAF_SHIFT]
     move = clock.ram[row, columns.RAM_MOVE]
-    part = clock.stream[vcpu, columns.FIRST_GFN] + move
+    part = clock.stream[vcpu, columns.FIRST_PAGE] + move
     first = max(part, clock.ram[row, columns.RAM_FIRST] + move)
     end = min(part + clock.stream[vcpu, columns.PAGES], slot_end(clock, row))
     return int(((first + (1 << shift) - 1) >> shift) << shift), int((end >> shift) << shift)
@@ -209,7 +209,7 @@ def count_hits_in_leaf(
     stream, gfn = clock.stream, access.gfn
     huge, stride, row = not is_4k(state, gfn), stream[vcpu, columns.STRIDE], ram_row_of_gfn(clock.ram, gfn)
     shift = SHIFT_1G if huge and state.l3[state.row_of[gfn >> SHIFT_1G]] & mmu.PRESENT else SHIFT_2M
-    part = stream[vcpu, columns.FIRST_GFN] + clock.ram[row, columns.RAM_MOVE]
+    part = stream[vcpu, columns.FIRST_PAGE] + clock.ram[row, columns.RAM_MOVE]
     end = min(part + stream[vcpu, columns.PAGES], slot_end(clock, row))
     pages = min(end - gfn, (((gfn >> shift) + 1) << shift) - gfn)
     steps = pages if stride == 1 else (pages + stride - 1) // stride  # a division costs more than all the rest

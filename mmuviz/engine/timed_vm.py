@@ -47,7 +47,7 @@ class ListedAccesses:
         clock.stream[:] = 0
         clock.stream[:, columns.PASS] = passes
         clock.stream[:, columns.KIND] = columns.LISTED
-        clock.stream[:, columns.FIRST_GFN] = np.cumsum(counts) - counts
+        clock.stream[:, columns.FIRST_PAGE] = np.cumsum(counts) - counts
         clock.stream[:, columns.ACCESSES] = counts
         clock.stream[:, columns.WRITE_PERMILLE] = write * columns.ALWAYS
         if len(vcpus) > 1:

@@ -10,7 +10,7 @@ from mmuviz.core.jit import jit_inline_llvm
 from mmuviz.workloads.draws import hot_page, uniform, zipf_page
 from mmuviz.workloads.stream import (
     ALWAYS,
-    FIRST_GFN,
+    FIRST_PAGE,
     HOT_SET,
     I64,
     KIND,
@@ -48,7 +48,7 @@ def ram_row_of_gfn(ram: I64, gfn: int) -> int:
 @jit_inline_llvm
 def page_at(stream: I64, vcpu: int, position: int) -> int:
     """The page of RAM that a vCPU touches at a position of its pass, where its pages are not listed."""
-    first, pages = stream[vcpu, FIRST_GFN], stream[vcpu, PAGES]
+    first, pages = stream[vcpu, FIRST_PAGE], stream[vcpu, PAGES]
     if stream[vcpu, KIND] == RANDOM:
         return int(first + uniform(stream[vcpu, SEED] + stream[vcpu, PASS], position, pages))
     if stream[vcpu, KIND] == HOT_SET:
@@ -64,7 +64,7 @@ def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
     """The gfn that a vCPU touches at a position of its pass.
 
     Args:
-        stream: int64[vcpus, COLUMNS]; of a list, FIRST_GFN is where the vCPU's part of it begins.
+        stream: int64[vcpus, COLUMNS]; of a list, FIRST_PAGE is where the vCPU's part of it begins.
         ram: int64[slots, 2], memslots in order of gfn: the first page of RAM in each, and what is added to a page's
             number to have its gfn.
         listed: int64[n], gfns of all lists.
@@ -72,7 +72,7 @@ def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
         position: 0 to ACCESSES - 1.
     """
     if stream[vcpu, KIND] == LISTED:
-        return int(listed[stream[vcpu, FIRST_GFN] + position])
+        return int(listed[stream[vcpu, FIRST_PAGE] + position])
     page = page_at(stream, vcpu, position)
     return int(page + ram[ram_row(ram, page), RAM_MOVE])
 

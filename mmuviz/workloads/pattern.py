@@ -51,7 +51,7 @@ class Pattern:
 
     @property
     def kind(self) -> int:
-        """How positions become pages: STEPS or RANDOM."""
+        """How positions become pages: a value of KIND in stream.py."""
         return stream.STEPS
 
     @property
@@ -83,7 +83,7 @@ class Pattern:
         part = pages if self.shared else pages // vcpus
         first = np.zeros(vcpus, dtype=np.int64) if self.shared else np.arange(vcpus) * part
         rows[:, stream.KIND] = self.kind
-        rows[:, stream.FIRST_GFN] = base_gfn + first
+        rows[:, stream.FIRST_PAGE] = base_gfn + first
         rows[:, stream.PAGES] = part
         rows[-1, stream.PAGES] = pages - first[-1]
         rows[:, stream.STRIDE] = self.stride

@@ -15,7 +15,8 @@ I64 = npt.NDArray[np.int64]
 
 # Columns of a stream, one row a vCPU; periods are in ps, 0 for none.
 KIND: Final = 0
-FIRST_GFN: Final = 1
+FIRST_PAGE: Final = 1
+"""First page of the vCPU's part, counted over the memslots."""
 PAGES: Final = 2
 STRIDE: Final = 3
 ACCESSES: Final = 4
