@@ -20,7 +20,7 @@
       Object.assign(this, { first, pages, events, kinds, vocabularies: header.vocabularies });
       this.rows = events.time_ps.length;
       this.kindOf = Object.fromEntries(kinds.map((name, code) => [name, code]));
-      this.changing = new Set(["spte", "split", "cpu_dirty", "stands"].map((name) => this.kindOf[name]));
+      this.changing = new Set(["spte", "split", "cpu_dirty", "initial_state"].map((name) => this.kindOf[name]));
       // What came later than the events that were kept is not known.
       const whole = header.events_left_out === 0;
       this.fromPs = (start || 0) * 1000;
@@ -104,7 +104,7 @@
         return; // the entry's own event has told it
       }
       this.entries[level][at] = events.new[row];
-      if (kind === kindOf.stands) {
+      if (kind === kindOf.initial_state) {
         this.touched.fill(1);
         return;
       }

@@ -79,7 +79,7 @@ def _split_clear(counts: Counts) -> Estimate:
 WORD: Final = "instructions/word"
 PAGE: Final = "instructions/page"
 
-WORDS_AND_RINGS: Final = (
+DIRTY_LOG_WALKS: Final = (
     Cost("get", "instructions/ioctl", "GET, legacy", lambda c: c.base("get_clean")),
     Cost("get_idle_word", WORD, "GET, legacy: what every word costs", lambda c: c.slope("get_clean")),
     Cost("get_word", WORD, "GET, legacy: what a word with dirty pages adds", lambda c: _word(*GET, counts=c)),

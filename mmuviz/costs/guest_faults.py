@@ -110,7 +110,7 @@ _map_1g: Final = split_at(
 
 LIKE_FAST: Final = "up to 6.12 from fault_fast: a huge page is seldom fixed there, and was not counted"
 
-ACCESS: Final = (
+GUEST_FAULTS: Final = (
     Cost(
         "run",
         "instructions/KVM_RUN",

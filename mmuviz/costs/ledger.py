@@ -15,13 +15,13 @@ from functools import cache
 from typing import Final
 
 from mmuviz.costs.counted import COUNTED_KERNELS, OFF, Counts, NotCounted, Release, release_name
-from mmuviz.costs.dirty_log_walks import WORDS_AND_RINGS
+from mmuviz.costs.dirty_log_walks import DIRTY_LOG_WALKS
 from mmuviz.costs.estimate import ASSUMPTION, Estimate
-from mmuviz.costs.guest_faults import ACCESS
+from mmuviz.costs.guest_faults import GUEST_FAULTS
 from mmuviz.costs.recipe import Cost
-from mmuviz.costs.slot_ioctls import TABLES
+from mmuviz.costs.slot_ioctls import SLOT_IOCTLS
 
-COSTS: Final[dict[str, Cost]] = {cost.name: cost for cost in (*ACCESS, *TABLES, *WORDS_AND_RINGS)}
+COSTS: Final[dict[str, Cost]] = {cost.name: cost for cost in (*GUEST_FAULTS, *SLOT_IOCTLS, *DIRTY_LOG_WALKS)}
 ORIGIN: Final = "mmuviz/data/costs/counted.json"
 SCALE: Final = 100
 """Sums use whole hundredths of an instruction, so that they are the same on every machine."""

@@ -124,7 +124,7 @@ def _delete_child(counts: Counts) -> Estimate:
 SHARE: Final = "6.1's share of an empty table (64 tables of one child, counted) in a full one"
 REST: Final = "what a full table, which was counted, takes beyond an empty one"
 
-TABLES: Final = (
+SLOT_IOCTLS: Final = (
     Cost("enable", "instructions/ioctl", "enable, lazily", _enable),
     Cost(
         "enable_eager",

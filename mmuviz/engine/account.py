@@ -3,13 +3,15 @@
 From a write fault to the histogram: access_step() in engine/vcpu.py finds that an access does not hit, and acquires
 mmu_lock if the fault needs it. fault() in engine/slow_fault.py then runs handle_fault() in engine/fault_cost.py:
 page_fault() changes the tables and counts its work (mmu/work.py), and each entry counted is multiplied by its price in
-`Clock.price`, which fault_costs() in engine/cost_table.py computed from the ledger's instructions and the host. Each
-cause is charged by charge(), the whole fault by count_fault(); both add to `Clock.hist`, which engine/recording_of.py
-writes to the Recording as `stalls.hist`.
+`Clock.price`, which fault_costs() in engine/cost_table.py computed from the ledger's instructions and the host. Waiting
+for mmu_lock, the host's memory and TLB flushes add times of their own; where faults take mmu_lock for write, the price
+HOLD replaces the path's; on_core_ps() stretches what runs on a shared core. Exit and fault are charged by
+charge_exit_and_fault(), every other cause by charge(), the whole fault by count_fault(). All add to `Clock.hist`, which
+engine/recording_of.py writes to the Recording as `stalls.hist`.
 
 A fault that another vCPU handled meanwhile is priced by spurious_fault() without page_fault(). Code that runs many
-faults at once adds to the histogram directly: lookahead_fixes.py and repeated_fixes.py if fast_page_fault() fixes a
-vCPU's own pages, batched_map_4k.py and repeated_periods.py if each fault maps one 4K page.
+faults at once adds to the histogram directly: lookahead_fixes.py if fast_page_fault() fixes a vCPU's own pages,
+batched_map_4k.py and repeated_periods.py if each fault maps one 4K page.
 """
 
 from __future__ import annotations

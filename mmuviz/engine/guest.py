@@ -86,7 +86,7 @@ class Guest:
         """Record the enclosed run of the guest as a phase.
 
         Args:
-            kind: populate, dirty, lead, interval or tail.
+            kind: a phase of CALL_KINDS.
             iteration: the driver's iteration.
 
         Yields:

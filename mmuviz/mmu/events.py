@@ -179,7 +179,7 @@ def note_untraced(state: MmuState, kind: int, level: int, old: int, new: int, gf
 
     Args:
         state: its log grows under LOG_ALL.
-        kind: SPTE, CPU_DIRTY or DIRTY_LOG.
+        kind: a kind of event that no tracepoint reports, or SPTE.
         level: of the entry.
         old: its bits before.
         new: its bits now.

@@ -14,7 +14,7 @@ I64 = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
 
 SPTE, CPU_DIRTY, DIRTY_LOG, INITIAL_STATE = (
-    EVENT_KINDS.index(name) for name in ("spte", "cpu_dirty", "dirty_log", "stands")
+    EVENT_KINDS.index(name) for name in ("spte", "cpu_dirty", "dirty_log", "initial_state")
 )
 SHIFTS: Final = {1: 0, 2: 9, 3: 18}
 LEVELS: Final = (1, 2, 3)

@@ -19,7 +19,7 @@ def test_kinds_of_examples_are_the_machine_s() -> None:
 
 
 def test_kinds_of_events_and_bits_of_entries_are_the_machine_s() -> None:
-    names = ("spte", "split", "fault", "fast", "cpu_dirty", "dirty_log", "stands")
+    names = ("spte", "split", "fault", "fast", "cpu_dirty", "dirty_log", "initial_state")
     for name in names:
         assert schema.EVENT_KINDS.index(name) == getattr(events, name.upper())
     assert (schema.PRESENT, schema.WRITABLE, schema.TABLE) == (state.PRESENT, state.WRITABLE, state.TABLE)

@@ -44,7 +44,7 @@ class Drives(Choices, ABC):
 
 
 class LogsDirtyPages(Drives):
-    """A driver that enables dirty logging."""
+    """A driver that enables dirty logging and is no migration: those are Migrates."""
 
     big_lock: Annotated[
         Flag, Field(description="the thread that calls ioctls holds the lock that exits to userspace need")
