@@ -75,9 +75,9 @@ EVENT_KINDS: Final = ("none", "spte", "split", "fault", "fast", "cpu_dirty", "di
 """Values of `events.kind`. "spte" to "fast" are tracepoints of KVM; "spte" is an entry that changed, traced or not.
 
 "cpu_dirty" is a dirty bit set by the processor, "dirty_log" a page that came into the dirty log (new 1) or left it
-(old 1), "initial_state" an entry as it was when the log began. Of a fault, `old` is a place in FAULT_EVENTS; of "fast" it is 0
-where fast_page_fault() fixed it, 1 where it declined. A leaf that becomes a table ("spte", old a leaf, new a table) is
-split: the table's entries have its bits.
+(old 1), "initial_state" an entry as it was when the log began. Of a fault, `old` is a place in FAULT_EVENTS; of
+"fast" it is 0 where fast_page_fault() fixed it, 1 where it declined. A leaf that becomes a table ("spte", old a leaf,
+new a table) is split: the table's entries have its bits.
 """
 FAULT_EVENTS: Final = ("read_not_present", "write_not_present", "read_protected", "write_protected")
 
