@@ -26,7 +26,10 @@ def mmuviz(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "a command is required: serve, run, compare, scenarios, show, export, warm, replay, verify, costs, "),
+        (
+            [],
+            "a command is required: serve, run, compare, advise, scenarios, show, export, warm, replay, verify, costs, ",
+        ),
         (["--nope"], "unrecognized arguments: --nope"),
         (["dance"], "invalid choice: 'dance'"),
         (["serve", "--nope"], "unrecognized arguments: --nope"),

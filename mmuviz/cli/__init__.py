@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mmuviz.cli import compare, export, import_perf_test, run, scenarios, show
+from mmuviz.cli import advise, compare, export, import_perf_test, run, scenarios, show
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.compiling import Compiling
 from mmuviz.core.errors import InputError, MmuvizError, one_line
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", help=f"port to listen on, 0 for a free one (default: PORT, else {DEFAULT_PORT})")
     serve.set_defaults(run=_serve)
 
-    for each in (run, compare, scenarios, show, export, import_perf_test):
+    for each in (run, compare, advise, scenarios, show, export, import_perf_test):
         each.add_commands(commands)
 
     warm = commands.add_parser("warm", help="compile the simulation now, so that nothing waits for it later")
@@ -144,7 +144,7 @@ def _add_cost_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _refuse_nothing(_: argparse.Namespace) -> int:
     raise InputError(
-        "a command is required: serve, run, compare, scenarios, show, export, warm, replay, verify, costs, "
+        "a command is required: serve, run, compare, advise, scenarios, show, export, warm, replay, verify, costs, "
         "instructions or validate; see mmuviz --help"
     )
 

@@ -22,6 +22,7 @@ from mmuviz.cli.sources import (
 from mmuviz.core.errors import InputError, MmuvizError, one_line
 
 if TYPE_CHECKING:
+    from mmuviz.engine.choices.scenario import Scenario
     from mmuviz.recording.recording import Recording
     from mmuviz.studies.comparison import Comparison
     from mmuviz.studies.estimate import RunCost
@@ -61,7 +62,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         check_folder(arguments.output, names)
     say_if_compiling()
-    recordings = side_by_side(arguments, comparison, costs)
+    recordings = run_side_by_side(arguments, comparison.scenarios, costs, "compare")
     if arguments.output is not None:
         write_recordings(arguments.output, dict(zip(names, recordings, strict=True)))
     out.write(json_of(comparison, recordings) if arguments.json else text_of(comparison, recordings))
@@ -93,8 +94,16 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
         raise InputError(f"{arguments.source}: {error}") from error
 
 
-def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: list[RunCost]) -> list[Recording]:
-    """Run all variants with a progress bar, two at a time if both fit into memory.
+def run_side_by_side(
+    arguments: argparse.Namespace, scenarios: tuple[Scenario, ...], costs: list[RunCost], label: str
+) -> list[Recording]:
+    """Run Scenarios with a progress bar, two at a time where both fit into memory.
+
+    Args:
+        arguments: of the command: its source, for messages, and its limit of memory.
+        scenarios: what to run.
+        costs: the estimate of each.
+        label: before the bar.
 
     Raises:
         InputError: a run is refused.
@@ -106,7 +115,7 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
     done, simulated_ns = [0.0] * len(costs), [0] * len(costs)
     largest = sorted(each.memory_bytes for each in costs)[-AT_ONCE:]
     fits = sum(largest) <= most_memory(arguments)
-    with Compiling() as compiling, Progress("compare") as progress:
+    with Compiling() as compiling, Progress(label) as progress:
 
         def report_progress(index: int, time_ns: int, accesses: int) -> None:
             compiling.end()
@@ -115,7 +124,7 @@ def side_by_side(arguments: argparse.Namespace, comparison: Comparison, costs: l
             progress.update(share, sum(simulated_ns))  # the time of one variant would jump back and forth
 
         try:
-            return run_all(comparison.scenarios, at_once=AT_ONCE if fits else 1, progress=report_progress)
+            return run_all(scenarios, at_once=AT_ONCE if fits else 1, progress=report_progress)
         except MmuvizError as error:
             raise InputError(f"{arguments.source}: {error}") from error
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.exports.setup_text import number
 from mmuviz.recording.header import Migration
 from mmuviz.recording.quantities import bytes_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.stall_buckets import PS_PER_NS
+from mmuviz.studies.convergence import converges, leftover_of
 
 COMPLETED: Final = "completed"
 CANCELLED: Final = "cancelled"
@@ -40,15 +40,12 @@ def migration_lines(recording: Recording) -> Iterator[tuple[str, str]]:
 
 def verdict(recording: Recording, ended: Migration) -> str:
     """Whether it converged, and why or why not."""
-    rounds, last = recording.rounds, len(recording.rounds.round) - 1
+    leftover = leftover_of(recording)
+    left, may = bytes_text(leftover.left_bytes), bytes_text(leftover.may_bytes)
+    if converges(recording):
+        return f"converges: {left} were left, less than the {may} that the link sends meanwhile"
     if ended.outcome == COMPLETED:
-        before = max(last - 1, 0)
-        left, may = int(rounds.remaining_pages[before]) * PAGE_BYTES, int(rounds.threshold_bytes[before])
-        if left > may:
-            return (
-                f"stops the guest after its last round with {bytes_text(left)} left, and only {bytes_text(may)} may be"
-            )
-        return f"converges: {bytes_text(left)} were left, less than the {bytes_text(may)} that the link sends meanwhile"
+        return f"stops the guest after its last round with {left} left, and only {may} may be"
     took = time_text((ended.end_ps - ended.start_ps) // PS_PER_NS)
     if ended.outcome == CANCELLED:
         return f"cancelled after {took}, {still(recording)}"
@@ -57,13 +54,11 @@ def verdict(recording: Recording, ended: Migration) -> str:
 
 def still(recording: Recording) -> str:
     """What stood in the way at its last sync."""
-    rounds = recording.rounds
-    if len(rounds.round) <= 1:
+    if len(recording.rounds.round) <= 1:
         return "before the first pass over memory was over"
-    left = int(rounds.remaining_pages[-1]) * PAGE_BYTES
-    found = int(rounds.new_dirty_pages[-1]) * PAGE_BYTES
-    may = int(rounds.threshold_bytes[-2])
+    leftover = leftover_of(recording)
     return (
-        f"when the last sync found {bytes_text(found)} newly dirty, so that {bytes_text(left)} were left, and only "
-        f"{bytes_text(may)} may be left for the downtime"
+        f"when the last sync found {bytes_text(leftover.found_bytes)} newly dirty, so that "
+        f"{bytes_text(leftover.left_bytes)} were left, and only {bytes_text(leftover.may_bytes)} may be left for the "
+        "downtime"
     )

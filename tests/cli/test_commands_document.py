@@ -47,7 +47,7 @@ def test_the_python_of_the_document_runs(repository: Path) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["lazy", "eager_in_clear"]
 
 
-@pytest.mark.parametrize("command", ["run", "compare"])
+@pytest.mark.parametrize("command", ["run", "compare", "advise"])
 def test_every_option_is_in_the_document(command: str, repository: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "mmuviz", command, "--help"], cwd=repository, capture_output=True, text=True, check=True

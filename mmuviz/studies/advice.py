@@ -1,0 +1,287 @@
+"""Advice for a migration: every policy that the kernel offers, and what would make one converge that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from mmuviz.core.errors import InputError, MmuvizError
+from mmuviz.core.pages import PAGE_BYTES
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.choices.units import rate_text, time_text
+from mmuviz.engine.drivers.listed_ops import ListedOps
+from mmuviz.engine.drivers.migrates import Migrates
+from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
+from mmuviz.recording.recording import Recording
+from mmuviz.studies.convergence import converges, leftover_of, switched
+from mmuviz.studies.overrides import overridden
+from mmuviz.studies.policies import POLICIES, policy_name
+
+SHIFTS: Final = (9, 14, 18)
+"""x-clear-bitmap-shift of 2 MiB, 64 MiB and 1 GiB: one huge page, something between, and QEMU's default."""
+GBIT: Final = 10**9 // 8
+LINKS: Final = tuple(each * GBIT for each in (1, 10, 25, 40, 100, 200, 400))
+"""Speeds of Ethernet links, bytes a second."""
+NS_PER_S: Final = 10**9
+DOWNTIMES: Final = tuple(each * NS_PER_S // 10 for each in (3, 5, 10, 20, 50, 100, 300))
+"""Downtime limits that are tried, ns: from QEMU's default of 300 ms to half a minute."""
+Run = Callable[[Scenario], Recording]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to log dirty pages.
+
+    Attributes:
+        policy: its name.
+        chunk_bytes: what one CLEAR covers; None where nothing is cleared by chunks.
+        scenario: what is run.
+        own: the scenario that was asked about is this one.
+    """
+
+    policy: str
+    chunk_bytes: int | None
+    scenario: Scenario
+    own: bool
+
+
+class Refused(NamedTuple):
+    """A policy that cannot be had, and why."""
+
+    policy: str
+    why: str
+
+
+class Remedy(NamedTuple):
+    """A change that was tried.
+
+    Attributes:
+        name: of the kind of change.
+        change: the smallest one of its kind that converges, or the largest that was tried.
+        works: whether it converges.
+        recording: of the run with the change; None where the change was refused.
+        why: it was refused, or nothing larger was tried.
+    """
+
+    name: str
+    change: str
+    works: bool
+    recording: Recording | None
+    why: str = ""
+
+
+class Step(NamedTuple):
+    """One value of a kind of change, and the overrides that it stands for."""
+
+    change: str
+    value: int
+    overrides: Mapping[str, Any]
+
+
+SWITCHES: Final = (
+    ("auto-converge", Step("on", 1, {"driver.auto_converge": True})),
+    ("post-copy", Step("after the first pass", 2, {"driver.postcopy_after_rounds": 2})),
+)
+"""Changes that are either made or not, where the driver has the fields; QEMU's second sync ends the first pass."""
+
+
+def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int | None = None) -> Scenario:
+    """The migration that advice is given for.
+
+    Args:
+        base: a Scenario; where its driver migrates nothing, its guest is migrated by QEMU's pre-copy.
+        bandwidth: bytes a second of the link, and of what userspace lets itself send; None keeps the Scenario's.
+        downtime_ns: downtime limit; None keeps the Scenario's.
+
+    Raises:
+        InputError: the change is refused.
+    """
+    if isinstance(base.driver, ListedOps):
+        raise InputError(
+            "driver.kind=listed_ops has a guest that does what is listed and then stops; advice needs one that runs "
+            "on: name a scenario with a workload"
+        )
+    changed: dict[str, Any] = {}
+    if not isinstance(base.driver, Migrates):
+        changed["driver.kind"] = QemuPrecopy.model_fields["kind"].default
+    if bandwidth is not None:
+        changed["driver.link"] = bandwidth
+        if not isinstance(base.driver, Migrates) or "bandwidth" in type(base.driver).model_fields:
+            changed["driver.bandwidth"] = bandwidth
+    if downtime_ns is not None:
+        changed["driver.downtime_limit"] = downtime_ns
+    return changed_scenario(base, changed)
+
+
+def changed_scenario(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
+    """A Scenario with overrides.
+
+    Raises:
+        InputError: they are refused.
+    """
+    if not overrides:
+        return scenario
+    return Scenario.model_validate(overridden(scenario.given(), overrides))
+
+
+def candidates(scenario: Scenario) -> tuple[list[Candidate], list[Refused]]:
+    """Every policy, with a few chunk sizes where CLEAR has chunks, and those that cannot be had.
+
+    Args:
+        scenario: a migration. All candidates have its accesses.
+
+    Returns:
+        The candidates, policy by policy; and each policy that the kernel, the MMU or the driver refuses.
+    """
+    found: dict[str, Candidate] = {}
+    refused: list[Refused] = []
+    for policy in POLICIES:
+        try:
+            each = changed_scenario(scenario, {"policy": policy})
+        except MmuvizError as error:
+            refused.append(Refused(policy, str(error)))
+            continue
+        for one in _chunked(each):
+            found.setdefault(one.digest(), _candidate(one, scenario))
+    own = scenario.digest()
+    if own not in found:
+        found = {own: _candidate(scenario, scenario), **found}
+    return list(found.values()), refused
+
+
+def _chunked(scenario: Scenario) -> Iterator[Scenario]:
+    """The same with each chunk size, its own among them; as it stands where nothing is cleared by chunks."""
+    if chunk_bytes_of(scenario) is None or not isinstance(scenario.driver, QemuPrecopy):
+        yield scenario
+        return
+    for shift in sorted({*SHIFTS, scenario.driver.clear_bitmap_shift}):
+        yield changed_scenario(scenario, {"driver.clear_bitmap_shift": shift})
+
+
+def _candidate(scenario: Scenario, own: Scenario) -> Candidate:
+    is_own = scenario.digest() == own.digest()
+    return Candidate(policy_name(scenario.vm), chunk_bytes_of(scenario), scenario, is_own)
+
+
+def chunk_bytes_of(scenario: Scenario) -> int | None:
+    """Bytes that one CLEAR of QEMU's covers; None where none is issued."""
+    mode = scenario.vm.dirty_log_mode
+    if not isinstance(scenario.driver, QemuPrecopy) or mode.ring or not mode.manual:
+        return None
+    return PAGE_BYTES << scenario.driver.clear_bitmap_shift
+
+
+def remedies(scenario: Scenario, recording: Recording, run: Run) -> list[Remedy]:
+    """The smallest change of each kind that makes a migration converge.
+
+    Args:
+        scenario: a migration that does not converge.
+        recording: its run.
+        run: runs a Scenario; an InputError of it is a refusal of that change.
+
+    Returns:
+        One for each kind of change that the driver has and that is still open.
+    """
+    driver, leftover = scenario.driver, leftover_of(recording)
+    if not isinstance(driver, Migrates):
+        return []
+    pace = sendable(driver)
+    needed = leftover.left_bytes * NS_PER_S
+    kinds = [
+        ("bandwidth", link_steps(scenario), needed // driver.downtime_limit),
+        ("downtime limit", downtime_steps(scenario), needed // pace),
+    ]
+    found = []
+    for name, steps, at_least in kinds:
+        start = next((at for at, step in enumerate(steps) if step.value >= at_least), len(steps) - 1)
+        found += [smallest(name, scenario, steps, start, run)] if steps else []
+    if found and found[0].name == "bandwidth" and not found[0].works:
+        found[0] = found[0]._replace(
+            why=f"one thread checks and copies {bits_text(thread_bytes_per_s(scenario))} at most"
+        )
+    found += [_tried(name, scenario, step, run) for name, step in SWITCHES if _is_open(driver, step)]
+    return found
+
+
+def _is_open(driver: Migrates, step: Step) -> bool:
+    """Whether a driver has the fields of a step, and they are otherwise."""
+    fields = {name.partition(".")[2]: value for name, value in step.overrides.items()}
+    known = type(driver).model_fields
+    return all(name in known for name in fields) and any(getattr(driver, name) != fields[name] for name in fields)
+
+
+def sendable(driver: Migrates) -> int:
+    """Bytes a second that leave while the guest runs: the link's, or what userspace lets itself send."""
+    return int(min(driver.link, getattr(driver, "bandwidth", driver.link)))
+
+
+def link_steps(scenario: Scenario) -> list[Step]:
+    """Faster links, up to the first that one thread cannot fill: it checks and copies a page after the other."""
+    driver = scenario.driver
+    if not isinstance(driver, Migrates):
+        return []
+    thread = thread_bytes_per_s(scenario)
+    has_bandwidth, pace = "bandwidth" in type(driver).model_fields, sendable(driver)
+    values = sorted({*(each for each in LINKS if each > pace), *((driver.link,) if driver.link > pace else ())})
+    filled = [each for each in values if each < thread]
+    values = values[: len(filled) + 1] if pace < thread else []
+    steps = []
+    for value in values:
+        fields: dict[str, Any] = {"driver.link": max(value, driver.link)}
+        if has_bandwidth:
+            fields["driver.bandwidth"] = value
+        steps.append(Step(rate_text(value), value, fields))
+    return steps
+
+
+def thread_bytes_per_s(scenario: Scenario) -> int:
+    """What one thread of userspace sends at most, bytes a second: it checks each page for zeros and copies it."""
+    host = scenario.host.values()
+    return PAGE_BYTES * NS_PER_S // (host["zero_check_ns"] + host["send_page_ns"])
+
+
+def bits_text(bytes_per_s: int) -> str:
+    """A speed as networks have it, e.g. "12.4 Gbit/s"."""
+    return f"{bytes_per_s / GBIT:.1f} Gbit/s"
+
+
+def downtime_steps(scenario: Scenario) -> list[Step]:
+    """Longer downtime limits."""
+    driver = scenario.driver
+    if not isinstance(driver, Migrates):
+        return []
+    longer = [each for each in DOWNTIMES if each > driver.downtime_limit]
+    return [Step(time_text(each), each, {"driver.downtime_limit": each}) for each in longer]
+
+
+def smallest(name: str, scenario: Scenario, steps: Sequence[Step], start: int, run: Run) -> Remedy:
+    """The first step that converges, where a larger change helps no less than a smaller one.
+
+    Args:
+        name: of the kind of change.
+        scenario: what is changed.
+        steps: small to large.
+        start: the step that is tried first; from there up to the first that works, or down to the last that does.
+        run: see remedies().
+    """
+    at = start
+    found = _tried(name, scenario, steps[at], run)
+    while not found.works and found.recording is not None and at + 1 < len(steps):
+        at += 1
+        found = _tried(name, scenario, steps[at], run)
+    while found.works and 0 < at <= start:
+        at -= 1
+        smaller = _tried(name, scenario, steps[at], run)
+        if not smaller.works:
+            break
+        found = smaller
+    return found
+
+
+def _tried(name: str, scenario: Scenario, step: Step, run: Run) -> Remedy:
+    try:
+        recording = run(changed_scenario(scenario, step.overrides))
+    except InputError as error:
+        return Remedy(name, step.change, works=False, recording=None, why=str(error))
+    return Remedy(name, step.change, converges(recording) or switched(recording), recording)
