@@ -28,7 +28,7 @@ def mmuviz(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
     [
         (
             [],
-            "a command is required: serve, run, compare, advise, scenarios, show, export, warm, replay, verify, costs, ",
+            "a command is required: serve, run, compare, advise, scenarios, show, export, warm, replay, verify, ",
         ),
         (["--nope"], "unrecognized arguments: --nope"),
         (["dance"], "invalid choice: 'dance'"),

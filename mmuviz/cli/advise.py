@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticCustomError
 
 from mmuviz.cli.arguments import output
-from mmuviz.cli.compare import run_side_by_side
 from mmuviz.cli.run import watched
+from mmuviz.cli.runs import run_side_by_side
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling
 from mmuviz.core.errors import InputError, MmuvizError, short_repr
 

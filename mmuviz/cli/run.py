@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 from mmuviz.cli.arguments import output, path_argument
 from mmuviz.cli.compiling import Compiling
 from mmuviz.cli.progress import Progress
+from mmuviz.cli.ranges import add_range, ranges_of
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling
 from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.recording.quantities import time_text
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mmuviz.engine.choices.scenario import Focus, Scenario
     from mmuviz.recording.recording import Recording
     from mmuviz.studies.estimate import RunCost
+    from mmuviz.studies.sensitivity import Span
 
 PS_PER_NS: Final = 10**3
 CHEAP_SECONDS: Final = 5.0
@@ -45,6 +47,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
         help="run the guest a second time without logging, to compare its progress "
         "(default: a guest that runs on while it is logged, where that is quick; not with --json)",
     )
+    add_range(run)
     run.set_defaults(run=_run)
 
 
@@ -68,7 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         recording.save(arguments.output)
     plain = _without_logging(arguments, scenario, recording)
-    print_recording(arguments, recording, plain, out)
+    (span,), note = ranges_of(arguments, (scenario,), (recording,))
+    print_recording(arguments, recording, plain, Ranged(span, note), out)
     return 0
 
 
@@ -193,15 +197,24 @@ def _without_logging(arguments: argparse.Namespace, scenario: Scenario, recordin
     return watched("without logging", plain, cost, None, arguments.source)
 
 
-def print_recording(arguments: argparse.Namespace, recording: Recording, plain: Recording | None, out: TextIO) -> None:
+class Ranged(NamedTuple):
+    """What the ranges of the host's constants make of a run, or why that is not known."""
+
+    span: Span | None = None
+    note: str = ""
+
+
+def print_recording(
+    arguments: argparse.Namespace, recording: Recording, plain: Recording | None, ranged: Ranged, out: TextIO
+) -> None:
     """Print the summary, or the Recording as a JSON object."""
     from mmuviz.exports.json_document import json_document
     from mmuviz.exports.summary import summary_of
 
     if not arguments.json:
-        out.write(summary_of(recording, plain))
+        out.write(summary_of(recording, plain, *ranged))
         return
-    document = json_document(recording)
+    document = json_document(recording, ranged.span)
     if plain is not None:
         document["without_logging"] = json_document(plain)
     out.write(json.dumps(document) + "\n")

@@ -14,6 +14,7 @@ from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import SIZES
+from mmuviz.studies.sensitivity import Span
 
 COLUMNS: Final = 80
 NAME_COLUMNS: Final = 22
@@ -28,19 +29,23 @@ PATH_NAMES: Final = {
 }
 
 
-def summary_of(recording: Recording, without_logging: Recording | None = None) -> str:
-    """The summary of a run.
+def summary_of(
+    recording: Recording, without_logging: Recording | None = None, span: Span | None = None, note: str = ""
+) -> str:
+    """The answers to what a person asks of a run.
 
     Args:
         recording: not changed.
-        without_logging: a run of the same guest without logging, to compare its progress.
+        without_logging: the same guest where logging is never enabled, to compare its progress with.
+        span: of a migration, what the ranges of the host's constants make of it.
+        note: a sentence for the end.
 
     Returns:
         Lines of at most 80 columns.
     """
     parts = (
         _head(recording),
-        _migration(recording),
+        _migration(recording, span),
         _stalls(recording.totals),
         _ioctls(recording),
         _unprotected(recording),
@@ -48,10 +53,22 @@ def summary_of(recording: Recording, without_logging: Recording | None = None) -
         _counts(recording.totals),
         _reach(recording),
         _progress(recording, without_logging),
-        (line for note in recording.header.notes for line in _wrapped(note)),
+        (line for each in (*recording.header.notes, note) for line in _wrapped(each)),
     )
     blocks = ["\n".join(lines) for lines in map(list, parts) if lines]
     return "\n\n".join(blocks) + "\n"
+
+
+def migration_block(label: str, recording: Recording, span: Span | None = None) -> str:
+    """One migration of several, in words below its label; empty where there was none.
+
+    Args:
+        label: of the variant.
+        recording: not changed.
+        span: what the ranges of the host's constants make of it.
+    """
+    lines = list(_migration(recording, span))
+    return "\n".join([*_wrapped(label), *lines]) if lines else ""
 
 
 def accesses_per_second(recording: Recording) -> float:
@@ -73,8 +90,8 @@ def _head(recording: Recording) -> Iterator[str]:
     yield from _wrapped(", ".join([simulated, *setup_text(recording)]))
 
 
-def _migration(recording: Recording) -> Iterator[str]:
-    for name, text in migration_lines(recording):
+def _migration(recording: Recording, span: Span | None) -> Iterator[str]:
+    for name, text in migration_lines(recording, span):
         yield from _wrapped(text, name)
 
 

@@ -132,7 +132,7 @@ def test_the_simulated_time_of_the_bar_only_grows(tmp_path: Path, monkeypatch: p
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
-    monkeypatch.setattr("mmuviz.cli.compare.Progress", Interrupted)
+    monkeypatch.setattr("mmuviz.cli.runs.Progress", Interrupted)
     source = small_file(tmp_path, variants=VARIANTS)
     assert main(["compare", str(source), "-o", str(tmp_path / "new")]) == 130
     assert capsys.readouterr().out == ""

@@ -11,6 +11,7 @@ from mmuviz.exports.comparison_table import comparison_table
 from mmuviz.exports.migration_text import migration_lines
 from mmuviz.exports.summary import summary_of
 from mmuviz.recording.recording import Recording
+from mmuviz.studies.sensitivity import Span, Swing
 
 
 @cache
@@ -66,3 +67,28 @@ def test_without_a_migration_nothing_is_said() -> None:
     assert sections(made) == {}
     assert "migration" not in made.totals
     assert "converges" not in comparison_table([made, migrated(100)], ["plain", "migration"])
+
+
+def test_the_range_names_the_constants_and_where_they_come_from() -> None:
+    values = {"total_ns": 10**9, "downtime_ns": 0, "stall_ns": 10}
+    one = Swing("kick_ns", "ns", 200, 20_000, False, values, values)  # noqa: FBT003  # of a frozen type
+    span = Span((one,), {"total_ns": (10**9, 2 * 10**9), "downtime_ns": (0, 0), "stall_ns": (10, 10)}, None)
+    found = dict(migration_lines(migrated(100), span))["  range"]
+    assert found.startswith("1 s to 2 s in all, 10 ns stall, over the ranges of the constants that matter most to it: ")
+    assert "kick_ns (200 to 20,000 ns, assumption); it converges or not, by where they lie" in found
+    nothing = Span((), {"total_ns": (5, 5), "downtime_ns": (1, 2), "stall_ns": (0, 0)}, True)  # noqa: FBT003  # the same
+    assert dict(migration_lines(migrated(100), nothing))["  range"] == (
+        "5 ns in all, 1 ns to 2 ns downtime, 0 ns stall: no constant of the host changes it"
+    )
+
+
+def test_huge_pages_return_as_the_kernel_says() -> None:
+    assert "leaves it on: the source disables it when its VM is run again" in sections(migrated(100))["huge pages"]
+    zapped = sections(migrated(50_000, most_rounds=4))["huge pages"]
+    assert "Linux 6.12 zaps what was split: each returns when its memory is next touched" in zapped
+
+
+def test_a_host_that_nobody_measured_says_so() -> None:
+    document = migrated(100).header.document()["scenario"] | {"host": {"profile": "tdp_eager_416", "overrides": {}}}
+    assert "no host of its size was measured" in sections(run(Scenario.model_validate(document)))["host"]
+    assert "host" not in sections(migrated(100))

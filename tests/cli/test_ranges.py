@@ -1,0 +1,63 @@
+"""`--range`: what the ranges of the host's constants make of a migration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmuviz.cli import main, ranges
+from tests.cli.small_files import small_file
+from tests.cli.test_advise import file
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_run_says_it_where_that_is_quick(tmp_path: Path, capsys: Out) -> None:
+    assert main(["run", str(file(tmp_path)), "--no-baseline"]) == 0
+    text = capsys.readouterr().out
+    assert "\n  range  " in text
+    assert "matter most to it" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_run_says_what_it_would_take_where_it_is_not(
+    tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "CHEAP_SECONDS", 0.0)
+    assert main(["run", str(file(tmp_path)), "--no-baseline"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "was not worked out: that takes" in text
+    assert "--range does it." in text
+    assert main(["run", str(file(tmp_path)), "--no-baseline", "--no-range"]) == 0
+    assert "range" not in capsys.readouterr().out
+
+
+def test_json_has_it_on_request(tmp_path: Path, capsys: Out) -> None:
+    source = str(file(tmp_path))
+    assert main(["run", source, "--json"]) == 0
+    assert "range" not in json.loads(capsys.readouterr().out)
+    assert main(["run", source, "--json", "--range"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    took = document["totals"]["migration"]
+    assert document["range"]["total_ns"][0] <= took["total_ns"] <= document["range"]["total_ns"][1]
+    assert document["range"]["downtime_ns"][0] <= took["downtime_ns"] <= document["range"]["downtime_ns"][1]
+    for each in document["range"]["constants"]:
+        assert set(each) == {"name", "unit", "low", "high", "fitted", "at_low", "at_high"}
+
+
+def test_compare_says_it_of_each_variant(tmp_path: Path, capsys: Out) -> None:
+    assert main(["compare", str(file(tmp_path)), "--policies", "lazy,eager_in_clear", "--range"]) == 0
+    blocks = capsys.readouterr().out.split("\n\n")
+    for label in ("lazy", "eager_in_clear"):
+        (block,) = [each for each in blocks if each.startswith(f"{label}\nMigration ")]
+        assert "\n  range  " in block
+
+
+def test_what_is_no_migration_has_none(tmp_path: Path, capsys: Out) -> None:
+    source = str(small_file(tmp_path))
+    assert main(["run", source, "--range"]) == 2
+    assert "--range needs a migration" in capsys.readouterr().err
+    assert main(["run", source, "--no-baseline"]) == 0
+    assert "range" not in capsys.readouterr().out
