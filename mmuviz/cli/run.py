@@ -172,11 +172,12 @@ def watched(label: str, scenario: Scenario, cost: RunCost, focus: Focus | None, 
 def baseline_of(scenario: Scenario, duration_ns: int) -> Scenario | None:
     """The same guest without logging, for a time; None if the guest does not run on during ioctls."""
     from mmuviz.engine.choices.scenario import Scenario
+    from mmuviz.engine.drivers.calc_dirty_rate import CalcDirtyRate
     from mmuviz.engine.drivers.enable_only import EnableOnly
     from mmuviz.engine.drivers.live_rounds import LiveRounds
     from mmuviz.engine.drivers.migrates import Migrates
 
-    runs_on = isinstance(scenario.driver, EnableOnly | LiveRounds) and scenario.driver.least_ps()
+    runs_on = isinstance(scenario.driver, EnableOnly | LiveRounds | CalcDirtyRate) and scenario.driver.least_ps()
     if not runs_on and not isinstance(scenario.driver, Migrates):
         return None
     driver = {"kind": "without_logging", "duration": duration_ns}

@@ -42,7 +42,7 @@ def fixed_without_lock(state: MmuState, access: Access) -> bool:
 def peek_access(state: MmuState, clock: Clock, vcpu: int, position: int) -> Access:
     """The access at a position, with its leaf as it is now."""
     gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
-    write = is_write_at(clock.stream, vcpu, position)
+    write = is_write_at(clock.stream, clock.listed, vcpu, position)
     spte = leaf_spte(state, gfn)
     need = (mmu.WRITABLE | mmu.DIRTY) if write else mmu.PRESENT
     return Access(gfn, write, spte, spte & need == need)

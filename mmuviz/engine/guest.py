@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,27 @@ from mmuviz.engine.clock import FOREVER
 from mmuviz.engine.cost_table import PS_PER_NS
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import LAST, TimedMachine
+from mmuviz.engine.trace_feed import TraceFeed
 from mmuviz.mmu.state import I64
 from mmuviz.workloads import stream as columns
 from mmuviz.workloads.pattern import Pattern
 from mmuviz.workloads.sequential import Sequential
 
 PS_PER_MS: Final = 10**6 * PS_PER_NS
+
+
+class Program(NamedTuple):
+    """What the vCPUs of a guest do.
+
+    Attributes:
+        timeline: patterns, each with its duration in ps; the last one's is 0, for ever, unless it `repeats`.
+        repeats: the first pattern follows the last one.
+        trace: accesses one by one, in place of the patterns.
+    """
+
+    timeline: list[tuple[Pattern, int]]
+    repeats: bool = False
+    trace: TraceFeed | None = None
 
 
 class Guest:
@@ -30,15 +45,17 @@ class Guest:
         ioctls: the ioctl thread, which also reaps rings.
     """
 
-    def __init__(self, ioctls: TimedIoctls, timeline: list[tuple[Pattern, int]], pages: int, reap_ps: int) -> None:
-        """Take a machine that has its memslots.
+    def __init__(self, ioctls: TimedIoctls, program: Program, pages: int, reap_ps: int) -> None:
+        """Take a machine whose memslots are there.
 
         Args:
-            ioctls: the machine's ioctl thread.
-            timeline: patterns, each with its duration in ps; the last one's is 0, without end.
-            pages: number of RAM pages, over all memslots that the guest writes to.
-            reap_ps: interval at which rings are reaped, 0 to reap only when one is full.
+            ioctls: of the machine.
+            program: what the vCPUs do.
+            pages: of RAM, over all memslots that the guest writes to.
+            reap_ps: how often rings are reaped, 0 for only when one is full.
         """
+        timeline = program.timeline
+        self._repeats, self._trace = program.repeats, program.trace
         self.ioctls = ioctls
         self.machine: TimedMachine = ioctls.machine
         self._vcpus = self.machine.vm.config.vcpus
@@ -101,7 +118,10 @@ class Guest:
     def start(self) -> None:
         """Start the guest's workload, which runs without end from now on."""
         self._phase = 0
-        self._begin_phase()
+        if self._trace is None:
+            self._begin_phase()
+        else:
+            self._trace.begin(self.machine)
         self._next_reap = self.machine.time + self._reap_ps if self._reap_ps else FOREVER
 
     def _begin_phase(self) -> None:
@@ -138,15 +158,25 @@ class Guest:
             if stop >= until_ps or (machine.quiet and not self._phase_ends_before(until_ps)):
                 return
             machine.wait(max(stop - machine.time, 0))
-            if stop == self._phase_end and self._phase + 1 < len(self._streams):
-                self._phase += 1
-                self._begin_phase()
+            if stop == self._phase_end:
+                self._next_phase()
             if self._reap_ps and machine.time >= self._next_reap:
                 self._next_reap = machine.time + self._reap_ps
                 ioctls.harvest_and_reset_rings()
 
+    def _next_phase(self) -> None:
+        """The next pattern, if there is one."""
+        if self._goes_on:
+            self._phase = (self._phase + 1) % len(self._streams)
+            self._begin_phase()
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether something follows what the guest does now."""
+        return self._repeats or self._phase + 1 < len(self._streams)
+
     def _phase_ends_before(self, until_ps: int) -> bool:
-        return self._phase_end < until_ps and self._phase + 1 < len(self._streams)
+        return self._phase_end < until_ps and self._goes_on
 
     def _reap_time(self) -> int:
         if not self._reap_ps:

@@ -17,7 +17,7 @@ from mmuviz.engine.frame_buffer import NOWHERE as NO_GFN
 from mmuviz.engine.frame_buffer import WALK, WALK_GFN, FrameBuffer, next_stop, take_frames_compiled
 from mmuviz.engine.ioctl_cost import LINE_BYTES, MOVED_BYTES
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
-from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, ZAP_OTHERS, run_guests
+from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, WANTS_TRACE, ZAP_OTHERS, run_guests
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import walks, work
 from mmuviz.mmu.state import I64, USERSPACE, MmuState
@@ -232,14 +232,14 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
         reaps: 1 if the thread can reap a full ring; otherwise the ring's vCPU waits and the others continue.
 
     Returns:
-        TIME_CAME; STOP if Python must be called; LOG_LOW, ZAP_OTHERS or STOPPED_RING.
+        TIME_CAME; STOP if Python must be called; LOG_LOW, ZAP_OTHERS, WANTS_TRACE or STOPPED_RING.
     """
     regs = clock.regs
     while True:
         stop = next_stop(clock, buffer.at)
         while regs[layout.RUNNING_VCPUS] != 0:
             why = run_guests(guests, clock, min(until, stop))
-            if why in (LOG_LOW, ZAP_OTHERS) or (why == STOPPED_RING and reaps != 0):
+            if why in (LOG_LOW, ZAP_OTHERS, WANTS_TRACE) or (why == STOPPED_RING and reaps != 0):
                 return why
             if why != STOPPED_RING:
                 break
@@ -335,7 +335,7 @@ def walk_in_time(
         walk: changed in place.
 
     Returns:
-        ENDED; or the reason to stop before it continues: STOP, WAITS, LOG_IS_LOW, LOG_LOW or ZAP_OTHERS.
+        ENDED; or the reason to stop before it continues: STOP, WAITS, LOG_IS_LOW, LOG_LOW, ZAP_OTHERS or WANTS_TRACE.
     """
     at = thread.at
     while True:

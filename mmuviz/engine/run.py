@@ -44,6 +44,7 @@ i. The recorder stops the run at the end of each bin, after every event before t
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -53,15 +54,17 @@ from mmuviz.core.pages import SPTE_ENT_SHIFT
 from mmuviz.engine import clock as layout
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Focus, Scenario
+from mmuviz.engine.choices.workload import TraceWorkload
 from mmuviz.engine.cost_table import CostTable, cost_table
 from mmuviz.engine.drivers.listed_ops import ListedOps
-from mmuviz.engine.guest import Guest
+from mmuviz.engine.guest import Guest, Program
 from mmuviz.engine.recorder import PS_PER_NS, Recorder, default_focus
 from mmuviz.engine.recording_of import recording_of
 from mmuviz.engine.session import Session
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.engine.timed_vm import ListedAccesses
+from mmuviz.engine.trace_feed import TraceFeed
 from mmuviz.mmu.config import Mmu
 from mmuviz.mmu.replay import slot_of
 from mmuviz.mmu.state import I64
@@ -122,13 +125,22 @@ def session_of(
     log = CallLog()
     ioctls = TimedIoctls(machine, log, big_lock=scenario.driver.holds_big_lock)
     timeline = [(timed.pattern, timed.duration_ns * PS_PER_NS) for timed in scenario.timeline()]
-    guest = Guest(ioctls, timeline, max(scenario.ram_pages, config.vcpus), scenario.driver.reap_interval_ps)
+    program = Program(timeline, repeats=scenario.repeats, trace=trace_of(scenario))
+    guest = Guest(ioctls, program, max(scenario.ram_pages, config.vcpus), scenario.driver.reap_interval_ps)
     spans = spans_of(scenario)
     if focus is not None:
         check_focus(focus, spans)
     recorder = Recorder(default_focus(spans) if focus is None else focus, spans, progress)
     recorder.watch(machine)
     return Session(scenario, ioctls, guest, recorder, accesses)
+
+
+def trace_of(scenario: Scenario) -> TraceFeed | None:
+    """The trace that the guest follows, if it does."""
+    if not isinstance(scenario.workload, TraceWorkload):
+        return None
+    ram = [(slot.base_gfn, slot.pages) for slot in scenario.ram]
+    return TraceFeed(Path(scenario.workload.file), scenario.vm.vcpus, ram)
 
 
 def spans_of(scenario: Scenario) -> list[tuple[int, int]]:

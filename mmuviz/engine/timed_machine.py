@@ -28,7 +28,7 @@ from mmuviz.engine.ioctl_thread import (
     walk_in_time,
     work_ps,
 )
-from mmuviz.engine.vcpu import STOPPED_RING, ZAP_OTHERS
+from mmuviz.engine.vcpu import STOPPED_RING, WANTS_TRACE, ZAP_OTHERS
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Mmu
@@ -87,6 +87,7 @@ class TimedMachine:
         thread: the thread that calls ioctls.
         frames: frames taken at stops, which do not change the run; `at_stop` is called at those stops that
             compiled code leaves to Python.
+        next_part: loads the next part of the trace that the vCPUs follow.
     """
 
     def __init__(self, vm: Vm, costs: CostTable, clock: Clock) -> None:
@@ -103,6 +104,7 @@ class TimedMachine:
         self.thread = new_thread(costs, vm.state.work)
         self.frames = no_buffer()
         self.at_stop: Callable[[int], None] = lambda _: None
+        self.next_part: Callable[[], None] = lambda: None
         config = vm.config
         tables = vm.guest_tables
         clock.regs[layout.WRITE_LOCKS] = lock_of(self.fault_path, config) is Lock.WRITE
@@ -181,6 +183,8 @@ class TimedMachine:
             self.at_stop(next_stop(self.clock, self.frames.at))
         elif why == thread_layout.WAITS:
             self._wait_for_lock()
+        elif why == WANTS_TRACE:
+            self.next_part()
         elif why == ZAP_OTHERS:
             self.vm.zap_other_tables(self.guest_tables)
         else:

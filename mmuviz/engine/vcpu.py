@@ -33,6 +33,7 @@ from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.events import log_is_low
 from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as columns
+from mmuviz.workloads.accesses import due_at, more_at
 
 # Results of run_guests().
 REACHED: Final = 0
@@ -40,6 +41,7 @@ QUIET: Final = 1
 LOG_LOW: Final = 2
 STOPPED_RING: Final = 3
 ZAP_OTHERS: Final = 4
+WANTS_TRACE: Final = 5
 
 
 @jit_inline_source
@@ -80,8 +82,10 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, stop: i
     lockless = running and not access.hits and fixed_without_lock(state, access)
     if running and runs_ahead(state, vcpu, access):
         exit_at = clock.exit_at[vcpu]
-        if not has_own_cpu(clock, vcpu):  # its time is stretched slice by slice: each access is one
+        traced = clock.stream[vcpu, columns.KIND] == columns.TRACED
+        if traced or not has_own_cpu(clock, vcpu):  # its time is stretched slice by slice: each access is one
             next_other_ps = min(next_other_ps, time + 1)
+            stop = min(stop, time + 1) if traced else stop
         return run_lookahead(state, clock, vcpu, slice_, min(next_other_ps, exit_at), min(stop, exit_at))
     clean = running and access.write != 0 and access.spte & mmu.WRITABLE != 0
     # Lookahead must not pass the time at which the ioctl thread gets a lock that it waits for.
@@ -115,6 +119,10 @@ def step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, until: int) ->
     """
     stop = min(until, clock.regs[layout.THREAD_GRANTED_AT])
     next_other_ps = min(next_of_others(clock), stop)
+    # Who follows a trace waits for its next access, or for the next part.
+    due = max(more_at(clock.stream, vcpu, slice_.position), due_at(clock.stream, clock.listed, vcpu, slice_.position))
+    if due > slice_.time or (due > 0 and slice_.position >= clock.stream[vcpu, columns.ACCESSES]):
+        return Slice(YIELD, max(due, slice_.time), slice_.position, slice_.dequeued_at)
     if slice_.position >= clock.stream[vcpu, columns.ACCESSES] or ring_soft_full(state, vcpu):
         if slice_.time != slice_.dequeued_at and slice_.time >= next_other_ps:
             return Slice(YIELD, slice_.time, slice_.position, slice_.dequeued_at)
@@ -152,7 +160,8 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
         REACHED: every vCPU is at or after `until`, or the ioctl thread has mmu_lock.
         QUIET: no vCPU has anything to do. LOG_LOW: the event log must be emptied.
         STOPPED_RING: a vCPU's ring is full; the vCPU's phase is RING_FULL. ZAP_OTHERS: in a nested VM, the MMU
-        notifier has zapped these tables and the others must follow.
+        notifier has zapped these tables and the others must follow. WANTS_TRACE: a vCPU follows a trace whose next
+        part is due.
 
     Kernel: vcpu_enter_guest(), arch/x86/kvm/x86.c; direct_page_fault(), arch/x86/kvm/mmu/mmu.c
     """
@@ -168,6 +177,9 @@ def run_guests(state: MmuState, clock: Clock, until: int) -> int:
             return LOG_LOW
         if state.stat[mmu.STAT_ZAP_END] != 0:
             return ZAP_OTHERS
+        more = more_at(clock.stream, vcpu, clock.stream[vcpu, columns.POSITION])
+        if more > 0 and began >= more:
+            return WANTS_TRACE
         slice_ = run_slice(state, clock, vcpu, began, until)
         note_slice(clock, vcpu, slice_.position - clock.stream[vcpu, columns.POSITION])
         if slice_.why == BLOCKED_ON_LOCK:

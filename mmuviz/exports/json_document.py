@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmuviz.exports.dirty_rate_text import dirty_rate_of
 from mmuviz.exports.migration_text import span_document
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.totals_of import calls_of
@@ -18,7 +19,8 @@ def json_document(recording: Recording, span: Span | None = None) -> dict[str, A
         span: of a migration, what the ranges of the host's constants make of it.
 
     Returns:
-        JSON ready: `hash`, `scenario`, `totals`, and `calls`, an object each, times in ns; with a span `range`.
+        JSON ready: `hash`, `scenario`, `totals`, and `calls`, an object each, times in ns; with a span `range`; of a
+        measured dirty rate `dirty_rate`, see dirty_rate_of().
     """
     return {
         "hash": recording.hash,
@@ -26,4 +28,5 @@ def json_document(recording: Recording, span: Span | None = None) -> dict[str, A
         "totals": recording.totals,
         "calls": calls_of(recording.header, recording.calls),
         **({} if span is None else {"range": span_document(span)}),
+        **({"dirty_rate": found} if (found := dirty_rate_of(recording)) else {}),
     }

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mmuviz.core.errors import one_line
 from mmuviz.core.pages import PAGE_BYTES
+from mmuviz.exports.dirty_rate_text import dirty_rate_lines
 from mmuviz.exports.migration_text import migration_lines
 from mmuviz.exports.setup_text import guest_bytes, mode_of, number, setup_text, shares_lock
 from mmuviz.exports.tlb_reach import reach_bytes
@@ -91,7 +92,7 @@ def _head(recording: Recording) -> Iterator[str]:
 
 
 def _migration(recording: Recording, span: Span | None) -> Iterator[str]:
-    for name, text in migration_lines(recording, span):
+    for name, text in (*migration_lines(recording, span), *dirty_rate_lines(recording)):
         yield from _wrapped(text, name)
 
 

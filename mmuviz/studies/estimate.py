@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from mmuviz.core.errors import InputError
 from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_2M, pages_per_hpage
 from mmuviz.engine.choices.memory import MemslotChoices
-from mmuviz.engine.choices.phases import PhasesWorkload, Timed
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.choices.units import size_text
+from mmuviz.engine.choices.workload import TraceWorkload
 from mmuviz.engine.cost_table import PS_PER_NS, cost_table
+from mmuviz.engine.drivers.calc_dirty_rate import CalcDirtyRate
 from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
@@ -20,6 +22,7 @@ from mmuviz.engine.drivers.migrates import Migrates
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 from mmuviz.engine.drivers.without_logging import WithoutLogging
+from mmuviz.engine.trace_file import facts_of
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Backing
 from mmuviz.workloads.pattern import PS_PER_S, Pattern
@@ -177,6 +180,9 @@ def _end_ns(scenario: Scenario) -> int:
         return int(driver.lead + took.enable + rounds + driver.tail + (took.disable if driver.disable else 0))
     if isinstance(driver, Migrates):
         return int(driver.lead + migration_ns(scenario, driver))
+    if isinstance(driver, CalcDirtyRate):
+        took = ioctls_of(scenario)
+        return int(driver.lead + took.enable + took.each_round + driver.calc_time + took.disable)
     return int(driver.duration) if isinstance(driver, WithoutLogging) else 0
 
 
@@ -202,14 +208,17 @@ def _accesses(scenario: Scenario, lasts_ns: int) -> int:
     vcpus, driver = scenario.vm.vcpus, scenario.driver
     if isinstance(driver, DirtyLogPerfTest | PreSplit) or (isinstance(driver, WithoutLogging) and driver.iterations):
         return _pass(scenario, scenario.workload.pattern_of()) * driver.iterations
-    if not isinstance(driver, EnableOnly | LiveRounds | WithoutLogging | Migrates):
+    if not isinstance(driver, EnableOnly | LiveRounds | WithoutLogging | Migrates | CalcDirtyRate):
         return 0
-    parts = (
-        scenario.timeline()
-        if isinstance(scenario.workload, PhasesWorkload)
-        else (Timed(scenario.workload.pattern_of(), 0),)
-    )
-    found = 0
+    if isinstance(scenario.workload, TraceWorkload):
+        return facts_of(
+            Path(scenario.workload.file), vcpus, [(each.base_gfn, each.pages) for each in scenario.ram]
+        ).accesses
+    parts = scenario.timeline()
+    found, cycle_ns = 0, sum(duration_ns for _, duration_ns in parts)
+    if scenario.repeats:
+        cycle = sum(vcpus * duration_ns * _rate(scenario, pattern) // NS_PER_S for pattern, duration_ns in parts)
+        found, lasts_ns = lasts_ns // cycle_ns * cycle, lasts_ns % cycle_ns
     for pattern, duration_ns in parts:
         part_ns = min(duration_ns, lasts_ns) if duration_ns else lasts_ns
         found += vcpus * part_ns * _rate(scenario, pattern) // NS_PER_S
@@ -239,6 +248,8 @@ def _walks_and_arms(scenario: Scenario) -> tuple[int, int]:
         return 0, 0
     if isinstance(driver, Migrates):
         return 2 + 2 * PASSES, 1 + PASSES
+    if isinstance(driver, CalcDirtyRate):
+        return 2 + 2, 2
     rounds = driver.rounds if isinstance(driver, LiveRounds) else getattr(driver, "iterations", 0)
     pre_split = 1 if isinstance(driver, PreSplit) else 0
     return 2 + 2 * rounds + pre_split, 1 + rounds

@@ -70,7 +70,7 @@ def _union_rows(part: str, models: Sequence[type[BaseModel]]) -> list[FieldRow]:
     default = Scenario.model_fields[part].get_default(call_default_factory=True)
     where = f"{part}.{tag}"
     rows = [FieldRow(where, "one of these", "", tag_of(type(default)), "", "which of the types below")]
-    rows += [FieldRow(where, tag_of(model), "", "", "", (model.__doc__ or "").splitlines()[0]) for model in models]
+    rows += [FieldRow(where, tag_of(model), "", "", "", _meaning(model)) for model in models]
     holders: dict[str, list[type[BaseModel]]] = {}
     for model in models:
         for name in model.model_fields:
@@ -86,6 +86,13 @@ def _union_rows(part: str, models: Sequence[type[BaseModel]]) -> list[FieldRow]:
             row = row._replace(depends=f"{only}; {row.depends}" if row.depends else only)
         rows.append(row._replace(default=_defaults(name, having) or row.default))
     return rows
+
+
+def _meaning(model: type[BaseModel]) -> str:
+    """What a type is, and of a workload what it resembles."""
+    resembles = getattr(model, "resembles", "")
+    first = (model.__doc__ or "").splitlines()[0]
+    return f"{first} Resembles {resembles}." if resembles else first
 
 
 def _defaults(name: str, having: Sequence[type[BaseModel]]) -> str:

@@ -99,7 +99,7 @@ def request_of(body: object) -> Request:
     _check_effect(overrides, variants)
     try:
         document = apply_overrides(document, overrides)
-        _check_recording(document)
+        _check_files(document)
         base, comparison, scenarios = _runs(document, overrides, variants)
     except RequestError:
         raise
@@ -168,7 +168,13 @@ def _check_variants(given: object) -> None:
         name = each.get("policy", DEFAULT_POLICY)
         if not isinstance(name, str) or name not in POLICIES:
             raise RequestError("variants", _no_policy(f"variants[{index}].policy", name))
-        _check_recording({"driver": {"recording": flat(each).get("driver.recording")}})
+        named = flat(each)
+        _check_files(
+            {
+                "driver": {"recording": named.get("driver.recording")},
+                "workload": {"pattern": named.get("workload.pattern")},
+            }
+        )
 
 
 def _document(base: object) -> dict[str, Any]:
@@ -248,8 +254,14 @@ def _check_effect(overrides: Mapping[str, Any], variants: Sequence[Mapping[str, 
             )
 
 
-def _check_recording(document: Mapping[str, Any]) -> None:
-    """Refuse a recording that is a file: requests from elsewhere must not read files of this machine."""
+def _check_files(document: Mapping[str, Any]) -> None:
+    """Refuse a recording or a trace that is a file: requests from elsewhere must not read files of this machine."""
+    workload = document.get("workload")
+    if isinstance(workload, dict) and (workload.get("pattern") == "trace" or "file" in workload):
+        raise RequestError(
+            "workload.pattern",
+            "workload.pattern=trace reads a file of the machine that runs it; use mmuviz run, or choose another",
+        )
     driver = document.get("driver")
     name = driver.get("recording") if isinstance(driver, dict) else None
     if isinstance(name, str) and name and name not in packaged_recordings():

@@ -9,7 +9,9 @@ from __future__ import annotations
 from mmuviz.core.jit import jit_inline_llvm
 from mmuviz.workloads.draws import hot_page, uniform, zipf_page
 from mmuviz.workloads.stream import (
+    ACCESSES,
     ALWAYS,
+    COPY,
     FIRST_PAGE,
     HOT_SET,
     I64,
@@ -22,6 +24,11 @@ from mmuviz.workloads.stream import (
     RANDOM,
     SEED,
     STRIDE,
+    TRACE_DUE,
+    TRACE_ENTRIES,
+    TRACE_GFN,
+    TRACE_MORE,
+    TRACED,
     WRITE_PERMILLE,
     ZIPF,
 )
@@ -55,8 +62,40 @@ def page_at(stream: I64, vcpu: int, position: int) -> int:
         return int(first + hot_page(stream, vcpu, stream[vcpu, SEED] + stream[vcpu, PASS], position))
     if stream[vcpu, KIND] == ZIPF:
         return int(first + zipf_page(stream, vcpu, stream[vcpu, SEED] + stream[vcpu, PASS], position))
+    if stream[vcpu, KIND] == COPY:
+        return int(first + copy_page(pages, position))
     offset = position * stream[vcpu, STRIDE]
     return int(first + (offset if offset < pages else offset % pages))  # a division costs more than all the rest
+
+
+@jit_inline_llvm
+def copy_page(pages: int, position: int) -> int:
+    """The page that a copy reads, where the position is even, or writes: from the lower half of a part to the upper."""
+    half = max(pages >> 1, 1)
+    step = (position >> 1) % half
+    return int(step + (pages - half if position & 1 else 0))
+
+
+@jit_inline_llvm
+def trace_at(stream: I64, vcpu: int, position: int) -> int:
+    """Where in the lists the access at a position of a TRACED stream begins."""
+    return int(stream[vcpu, FIRST_PAGE] + TRACE_ENTRIES * position)
+
+
+@jit_inline_llvm
+def due_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
+    """When the access at a position comes at the earliest, ps; 0 of streams that are no trace, and behind the last."""
+    if stream[vcpu, KIND] != TRACED or position >= stream[vcpu, ACCESSES]:
+        return 0
+    return int(listed[trace_at(stream, vcpu, position) + TRACE_DUE])
+
+
+@jit_inline_llvm
+def more_at(stream: I64, vcpu: int, position: int) -> int:
+    """When a vCPU at the end of its part of a trace gets the next one, ps; 0 if it is not there, or there is none."""
+    if stream[vcpu, KIND] != TRACED or position < stream[vcpu, ACCESSES]:
+        return 0
+    return int(stream[vcpu, TRACE_MORE])
 
 
 @jit_inline_llvm
@@ -78,8 +117,12 @@ def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
 
 
 @jit_inline_llvm
-def is_write_at(stream: I64, vcpu: int, position: int) -> int:
+def is_write_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
     """1 where the access at a position writes."""
+    if stream[vcpu, KIND] == TRACED:
+        return int(listed[trace_at(stream, vcpu, position) + TRACE_GFN] & 1)
+    if stream[vcpu, KIND] == COPY:
+        return position & 1
     share = stream[vcpu, WRITE_PERMILLE]
     if share >= ALWAYS or share <= 0:
         return 1 if share > 0 else 0

@@ -39,6 +39,17 @@ RANDOM: Final = 1
 LISTED: Final = 2
 HOT_SET: Final = 3
 ZIPF: Final = 4
+COPY: Final = 5
+TRACED: Final = 6
+
+# Entries of `Clock.listed` for one access of a TRACED stream.
+TRACE_GFN: Final = 0
+"""The gfn shifted left by one, plus 1 for a write."""
+TRACE_DUE: Final = 1
+"""When the access comes at the earliest, ps."""
+TRACE_ENTRIES: Final = 2
+TRACE_MORE: Final = HOT_PAGES
+"""Column of a TRACED stream: when the next part of the trace is due, ps; 0 after the last."""
 
 # Columns of the table of memslots, see gfn_at().
 RAM_FIRST: Final = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -81,6 +82,8 @@ MEMORY: Final[dict[str, Case]] = {
     "logged": (SECOND, True, False),
     "read_only": (SECOND, False, True),
 }
+TRACES: Final = Path(__file__).parent.parent / "data" / "traces"
+BURST: Final[list[Document]] = [{"pattern": "sequential", "duration": 20_000}, {"pattern": "idle", "duration": 20_000}]
 WORKLOAD: Final[dict[str, Case]] = {
     "write_percent": ({}, 50, 60),
     "rate_hz": ({}, 0, 1_000_000),
@@ -98,6 +101,11 @@ WORKLOAD: Final[dict[str, Case]] = {
         [{"pattern": "sequential", "duration": 50_000}, {"pattern": "idle"}],
     ),
     "duration": ({}, 200_000, 250_000),
+    "repeat": ({"driver": LIVE, "workload": {"phases": BURST}}, None, True),
+    "tick_hz": ({}, 5000, 10_000),
+    "pages_per_tick": ({}, 100, 1000),
+    "noise_size": ({}, 8192, MIB),
+    "file": ({"driver": LIVE}, str(TRACES / "one.csv"), str(TRACES / "other.csv")),
 }
 EXITS: Final[Document] = {"workload": {"exit_rate_hz": 100_000}}
 DRIVER: Final[dict[str, Case]] = {
@@ -119,6 +127,7 @@ DRIVER: Final[dict[str, Case]] = {
     "cancel_at": (BUSY, 200_000_000, 500_000_000),
     "longest": (BUSY, 300_000_000, 700_000_000),
     "most_rounds": (BUSY, 4, 5),
+    "calc_time": ({}, 50_000_000, 60_000_000),
     "duration": ({}, 50_000, 80_000),
     "ops": ({}, OPS, OPS[:-1]),
     "recording": ({}, "A_2m_legacy_lazy__6.12", "A_2m_legacy_eager__6.12"),
@@ -141,9 +150,14 @@ def phase_types() -> dict[str, type[BaseModel]]:
     return {tag_of(each): each for each in models_in(types_of("workload")["phases"].model_fields["phases"].annotation)}
 
 
+SAYS_WHICH: Final = ("sha256",)
+"""Fields that only say which file another field means."""
+
+
 def names_of(model: type[BaseModel], part: str) -> list[str]:
     """Fields of a type but for what tells it apart."""
-    return [name for name in model.model_fields if part not in UNIONS or name not in TAGS]
+    named = [name for name in model.model_fields if name not in SAYS_WHICH]
+    return [name for name in named if part not in UNIONS or name not in TAGS]
 
 
 FIELDS: Final = [
@@ -178,19 +192,26 @@ def base_of(part: str, tag: str) -> Document:
     if part == "workload":
         drawn = tag in ("uniform_random", "hot_set", "zipf")
         fields = {"accesses": 1000} if drawn else {"stride": 8192} if tag == "strided" else {}
-        shared = {} if tag in ("idle", "phases") else {"write_percent": 50}
+        if tag == "trace":
+            return {**BASE, "driver": LIVE, "workload": {"pattern": tag, "file": WORKLOAD["file"][1]}}
+        shared = {} if tag in ("idle", "phases", "memcpy", "kernel_noise") else {"write_percent": 50}
         return {**BASE, "workload": {"pattern": tag, **shared, **fields}}
     if part != "driver":
         return BASE
-    kinds = {"live_rounds": LIVE, "enable_only": {"kind": tag, "lead": 20_000, "tail": 120_000}}
+    parts: dict[str, Document] = {
+        "live_rounds": {"driver": LIVE},
+        "enable_only": {"driver": {"kind": tag, "lead": 20_000, "tail": 120_000}},
+        "calc_dirty_rate": {"driver": {"kind": tag, "calc_time": 50_000_000}, "workload": {"rate_hz": 1000}},
+        "qemu_precopy": {"driver": MIGRATION, "workload": {"rate_hz": 1000}},
+        "plain_precopy": {
+            "driver": {"kind": tag, "link": 100 * MIB, "downtime_limit": 1_000_000, "rounds": 3},
+            "workload": {"rate_hz": 200_000},
+            "vm": {"dirty_log_mode": "legacy"},
+        },
+    }
     if tag == "listed_ops":
         return {"driver": {"kind": tag}}
-    if tag == "plain_precopy":
-        plain = {"kind": tag, "link": 100 * MIB, "downtime_limit": 1_000_000, "rounds": 3}
-        return merged(BASE, {"driver": plain, "workload": {"rate_hz": 200_000}, "vm": {"dirty_log_mode": "legacy"}})
-    if tag == "qemu_precopy":
-        return merged(BASE, {"driver": MIGRATION, "workload": {"rate_hz": 1000}})
-    return merged(BASE, {"driver": kinds.get(tag, {"kind": tag, "iterations": 2})})
+    return merged(BASE, parts.get(tag, {"driver": {"kind": tag, "iterations": 2}}))
 
 
 def with_field(document: Document, part: str, name: str, value: object) -> Document:
@@ -218,7 +239,10 @@ def test_a_field_changes_the_recording(part: str, tag: str, name: str) -> None:
     document = merged(base_of(part, tag), others)
     if tag == "without_logging" and name == "duration":
         document = {**document, "driver": {"kind": tag}}
-    check(with_field(document, part, name, first), with_field(document, part, name, second))
+    one, other = (with_field(document, part, name, value) for value in (first, second))
+    if name == "repeat":  # without it the last phase has no end
+        one["workload"]["phases"] = [*BURST[:-1], {"pattern": "idle"}]
+    check(one, other)
 
 
 @pytest.mark.parametrize(("tag", "name"), OF_PHASES, ids=["-".join(each) for each in OF_PHASES])

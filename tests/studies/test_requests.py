@@ -183,3 +183,13 @@ def test_any_body_is_a_request_or_is_refused_in_one_line(body: object) -> None:
         assert len(set(found.labels)) == len(found.labels) == len(found.scenarios)
         for each in found.scenarios:
             assert Scenario.model_validate(each.as_document()).digest() == each.digest()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"workload.pattern": "trace", "workload.file": "/etc/passwd"}, {"workload.file": "x"}]
+)
+def test_a_request_names_no_file_of_a_trace(fields: dict[str, str]) -> None:
+    field, message = refused({"base": "running-guest", "set": fields})
+    assert field == "workload.pattern"
+    assert "reads a file of the machine that runs it" in message
+    assert "passwd" not in message

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from mmuviz.core.errors import InputError
 from mmuviz.core.jit import jit
 from mmuviz.workloads import accesses, stream
+from mmuviz.workloads.copy import Copy
 from mmuviz.workloads.idle import Idle
+from mmuviz.workloads.kernel_noise import KernelNoise
 from mmuviz.workloads.pattern import Pattern
 from mmuviz.workloads.sequential import Sequential
 from mmuviz.workloads.stream import I64
@@ -30,7 +32,7 @@ def gfn_at(rows: I64, vcpu: int, position: int) -> int:
 
 @jit
 def is_write_at(rows: I64, vcpu: int, position: int) -> int:
-    return int(accesses.is_write_at(rows, vcpu, position))
+    return int(accesses.is_write_at(rows, rows[0], vcpu, position))
 
 
 def touched(pattern: Pattern, pages: int, vcpus: int) -> list[list[int]]:
@@ -87,3 +89,24 @@ def test_a_bad_field_is_refused(kind: type[Pattern], field: str, value: int) -> 
     bad: dict[str, Any] = {field: value}
     with pytest.raises(InputError, match=f"{field}={value} must be"):
         kind(**bad)
+
+
+@given(st.integers(1, 60), st.integers(1, 4))
+def test_a_copy_reads_the_lower_half_and_writes_the_upper_once(pages: int, vcpus: int) -> None:
+    if pages < vcpus:
+        return
+    rows = Copy().streams(1000, pages, vcpus)
+    for vcpu, mine in enumerate(touched(Copy(), pages, vcpus)):
+        first, size = int(rows[vcpu, stream.FIRST_PAGE]), int(rows[vcpu, stream.PAGES])
+        half = max(size // 2, 1)
+        assert mine[0::2] == list(range(first, first + half))
+        assert mine[1::2] == list(range(first + size - half, first + size))
+        assert [is_write_at(rows, vcpu, position) for position in range(len(mine))] == [0, 1] * half
+        assert gfn_at(rows, vcpu, len(mine)) == mine[0]
+
+
+@given(st.integers(1, 40), st.integers(1, 400))
+def test_ticks_write_a_small_area_alone(noise: int, pages: int) -> None:
+    (mine,) = touched(KernelNoise(noise_pages=noise), pages, 1)
+    assert set(mine) <= set(range(1000, 1000 + min(noise, pages)))
+    assert len(mine) == pages

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mmuviz.engine.drivers.calc_dirty_rate import CalcDirtyRate
 from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
@@ -16,6 +17,14 @@ from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 from mmuviz.engine.drivers.without_logging import WithoutLogging
 
 Driver = Annotated[
-    EnableOnly | DirtyLogPerfTest | LiveRounds | WithoutLogging | PreSplit | ListedOps | QemuPrecopy | PlainPrecopy,
+    EnableOnly
+    | DirtyLogPerfTest
+    | LiveRounds
+    | WithoutLogging
+    | PreSplit
+    | ListedOps
+    | QemuPrecopy
+    | PlainPrecopy
+    | CalcDirtyRate,
     Field(discriminator="kind"),
 ]

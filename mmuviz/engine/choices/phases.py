@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
 from mmuviz.engine.choices.base import Choices
 from mmuviz.engine.choices.errors import ContradictionError
-from mmuviz.engine.choices.units import Time, time_text
+from mmuviz.engine.choices.units import Flag, Time, time_text
 from mmuviz.engine.choices.workload import (
     HotSetWorkload,
     IdleWorkload,
+    KernelNoiseWorkload,
+    MemcpyWorkload,
     ReadWriteMixWorkload,
     SequentialWorkload,
     StridedWorkload,
+    TraceWorkload,
     UniformRandomWorkload,
     ZipfWorkload,
 )
@@ -74,23 +77,41 @@ class ZipfPhase(Lasting, ZipfWorkload):
     """See ZipfWorkload."""
 
 
+class MemcpyPhase(Lasting, MemcpyWorkload):
+    """See MemcpyWorkload."""
+
+
+class KernelNoisePhase(Lasting, KernelNoiseWorkload):
+    """See KernelNoiseWorkload."""
+
+
 class IdlePhase(Lasting, IdleWorkload):
     """See IdleWorkload."""
 
 
 Phase = Annotated[
-    SequentialPhase | StridedPhase | ReadWriteMixPhase | UniformRandomPhase | HotSetPhase | ZipfPhase | IdlePhase,
+    SequentialPhase
+    | StridedPhase
+    | ReadWriteMixPhase
+    | UniformRandomPhase
+    | HotSetPhase
+    | ZipfPhase
+    | MemcpyPhase
+    | KernelNoisePhase
+    | IdlePhase,
     Field(discriminator="pattern"),
 ]
 
 
 class PhasesWorkload(Choices):
-    """One pattern after the other; the last goes on to the end."""
+    """One pattern after the other; the last goes on to the end, or all begin again."""
 
+    resembles: ClassVar[str] = "a job with stages; with repeat bursts of work and rest (assumption)"
     pattern: Literal["phases"] = "phases"
     phases: Annotated[
         tuple[Phase, ...], Field(min_length=2, max_length=MOST_PHASES, description="patterns, each with its duration")
     ]
+    repeat: Annotated[Flag, Field(description="after the last phase the first one begins again: bursts")] = False
 
     def _check(self) -> None:
         """Every phase but the last has an end, and none has passes."""
@@ -101,17 +122,17 @@ class PhasesWorkload(Choices):
                     f"phases[{index}].accesses={accesses} must be left out: a phase lasts for a time, and has no "
                     "passes; give its duration"
                 )
-        for index, phase in enumerate(self.phases[:-1]):
+        for index, phase in enumerate(self.phases if self.repeat else self.phases[:-1]):
             if not phase.duration:
                 raise ContradictionError(
-                    f"phases[{index}].duration=0 must be more than 0: only the last phase has no end; give it, e.g. "
-                    '"10 ms"'
+                    f"phases[{index}].duration=0 must be more than 0: only the last phase has no end, and with repeat "
+                    'none has; give it, e.g. "10 ms"'
                 )
         last = self.phases[-1]
-        if last.duration:
+        if last.duration and not self.repeat:
             raise ContradictionError(
                 f"phases[{len(self.phases) - 1}].duration={time_text(last.duration)} must be left out: the last phase "
-                "lasts to the end of the run; for an end, add an idle phase"
+                "lasts to the end of the run; for an end, add an idle phase, and for bursts set repeat"
             )
 
     def pattern_of(self) -> Pattern:
@@ -130,8 +151,11 @@ Workload = Annotated[
     | UniformRandomWorkload
     | HotSetWorkload
     | ZipfWorkload
+    | MemcpyWorkload
+    | KernelNoiseWorkload
     | IdleWorkload
-    | PhasesWorkload,
+    | PhasesWorkload
+    | TraceWorkload,
     Field(discriminator="pattern"),
 ]
 

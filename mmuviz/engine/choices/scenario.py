@@ -13,7 +13,7 @@ from mmuviz.engine.choices.driver import Driver
 from mmuviz.engine.choices.focus import Focus
 from mmuviz.engine.choices.host import DEFAULT_ARM64, Host
 from mmuviz.engine.choices.memory import MOST_SLOTS, MemslotChoices, placed
-from mmuviz.engine.choices.phases import Timed, Workload, timeline_of
+from mmuviz.engine.choices.phases import PhasesWorkload, Timed, Workload, timeline_of
 from mmuviz.engine.choices.recorded import bare_ops, recording_document, vm_of_recording, with_recording
 from mmuviz.engine.choices.together import check_together
 from mmuviz.engine.choices.vm import VmChoices
@@ -94,6 +94,11 @@ class Scenario(Choices):
     def timeline(self) -> tuple[Timed, ...]:
         """The guest's patterns, in order of time."""
         return timeline_of(self.workload)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the guest begins its timeline again at its end."""
+        return isinstance(self.workload, PhasesWorkload) and self.workload.repeat
 
     def ops(self) -> list[dict[str, Any]]:
         """The operations of driver listed_ops, checked; empty for any other driver.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
-from mmuviz.core.errors import MmuvizError
+from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.choices.driver import Driver
@@ -14,8 +15,9 @@ from mmuviz.engine.choices.memory import MemslotChoices, check_apart
 from mmuviz.engine.choices.phases import PhasesWorkload, Workload
 from mmuviz.engine.choices.units import size_text, time_text
 from mmuviz.engine.choices.vm import VmChoices
-from mmuviz.engine.choices.workload import Accessing, IdleWorkload
+from mmuviz.engine.choices.workload import IdleWorkload, Paced, TraceWorkload
 from mmuviz.engine.drivers.base import LogsDirtyPages
+from mmuviz.engine.drivers.calc_dirty_rate import CalcDirtyRate
 from mmuviz.engine.drivers.enable_only import EnableOnly
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.live_rounds import LiveRounds
@@ -24,6 +26,7 @@ from mmuviz.engine.drivers.plain_precopy import PlainPrecopy
 from mmuviz.engine.drivers.pre_split import PreSplit
 from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
 from mmuviz.engine.drivers.without_logging import WithoutLogging
+from mmuviz.engine.trace_file import facts_of
 from mmuviz.mmu.kvm_recording import ops_of
 from mmuviz.workloads.pattern import PS_PER_S
 
@@ -107,10 +110,15 @@ def _check_memory(memory: tuple[MemslotChoices, ...], vcpus: int) -> None:
 
 
 def _check_driver(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: Driver) -> None:
-    if isinstance(driver, LogsDirtyPages | Migrates) and not any(slot.logged for slot in memory):
+    if isinstance(driver, LogsDirtyPages | Migrates | CalcDirtyRate) and not any(slot.logged for slot in memory):
         raise ContradictionError(f"memory[0].logged=false and so on: driver {driver.kind} needs a slot that is logged")
     if isinstance(driver, QemuPrecopy | PlainPrecopy):
         _check_migration(vm, memory, driver)
+    if isinstance(driver, CalcDirtyRate) and vm.dirty_log_mode.ring:
+        raise ContradictionError(
+            f"driver.kind={driver.kind} measures by bitmap, as QEMU does without a ring, and vm.dirty_log_mode="
+            f"{vm.dirty_log_mode}; choose manual_initially_set, manual or legacy"
+        )
     if not isinstance(driver, LogsDirtyPages):
         return
     if driver.reap_interval and not vm.dirty_log_mode.ring:
@@ -159,16 +167,18 @@ def _check_chunk(vm: VmChoices, chunk: int) -> None:
 
 
 def _check_workload(vm: VmChoices, memory: tuple[MemslotChoices, ...], workload: Workload, driver: Driver) -> None:
-    runs_on = isinstance(driver, EnableOnly | LiveRounds | Migrates)
+    runs_on = isinstance(driver, EnableOnly | LiveRounds | Migrates | CalcDirtyRate)
     runs_on = runs_on or (isinstance(driver, WithoutLogging) and driver.duration > 0)
-    if isinstance(workload, PhasesWorkload):
+    if isinstance(workload, PhasesWorkload | TraceWorkload):
         if not runs_on:
             raise ContradictionError(
-                f"workload.pattern=phases needs a guest that never stops, and driver {driver.kind} runs it in passes; "
-                "choose enable_only, live_rounds, qemu_precopy, or without_logging with a duration"
+                f"workload.pattern={workload.pattern} needs a guest that never stops, and driver {driver.kind} runs it "
+                "in passes; choose enable_only, live_rounds, qemu_precopy, or without_logging with a duration"
             )
+        if isinstance(workload, TraceWorkload):
+            _check_trace(vm, memory, workload)
         return
-    if not isinstance(workload, Accessing) or not workload.rate_hz or runs_on:
+    if not isinstance(workload, Paced) or not workload.rate_hz or runs_on:
         return
     pages = sum(slot.pages for slot in memory if not slot.read_only)
     part = pages if workload.shared else -(-pages // vm.vcpus) + vm.vcpus
@@ -179,3 +189,12 @@ def _check_workload(vm: VmChoices, memory: tuple[MemslotChoices, ...], workload:
             f"workload.rate_hz={workload.rate_hz} stretches the passes over {last_ps // PS_PER_S} s; the clock ends at "
             f"{LONGEST_PS // PS_PER_S} s: give a higher rate, less memory or fewer iterations"
         )
+
+
+def _check_trace(vm: VmChoices, memory: tuple[MemslotChoices, ...], workload: TraceWorkload) -> None:
+    """Read the whole trace once: every access is one of this guest's."""
+    ram = [(slot.base_gfn, slot.pages) for slot in memory if not slot.read_only]
+    try:
+        facts_of(Path(workload.file), vm.vcpus, ram)
+    except InputError as error:
+        raise ContradictionError(f"workload.file: {error}") from error

@@ -1,0 +1,217 @@
+"""A recorded trace of a guest's accesses, read in parts: CSV or Parquet, one access a line."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TextIO
+
+import numpy as np
+
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.mmu.state import I64
+from mmuviz.recording.frames import required
+
+COLUMNS: Final = ("time_ns", "vcpu", "gfn", "access")
+ACCESSES: Final = {"r": 0, "w": 1, "read": 0, "write": 1}
+PART: Final = 1 << 16
+"""Accesses that are read at a time."""
+LONGEST_LINE: Final = 200
+MOST_NS: Final = 3600 * 10**9
+MOST_GFN: Final = 1 << 52
+PARQUET: Final = ".parquet"
+TIME: Final = 0
+VCPU: Final = 1
+GFN: Final = 2
+WRITE: Final = 3
+
+
+class TraceFacts(NamedTuple):
+    """What a whole trace is.
+
+    Attributes:
+        accesses: how many.
+        last_ns: time of the last one.
+    """
+
+    accesses: int
+    last_ns: int
+
+
+def parts_of(path: Path) -> Iterator[I64]:
+    """Read a trace, a part at a time; what is wrong is named by its line.
+
+    Args:
+        path: a file with the columns of COLUMNS: Parquet if its name says so, else CSV with a line of names.
+
+    Yields:
+        int64[n, 4]: time in ns, vCPU, gfn, 1 for a write; n is at most PART.
+
+    Raises:
+        InputError: it cannot be read, or a line is none.
+    """
+    try:
+        yield from _parquet_parts(path) if path.suffix == PARQUET else _csv_parts(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; name a file that can be read") from error
+
+
+def _csv_parts(path: Path) -> Iterator[I64]:
+    with path.open(encoding="ascii", errors="replace", newline="") as file:
+        rows = csv.reader(_lines(file, path))
+        names = tuple(name.strip() for name in next(rows, []))
+        if names != COLUMNS:
+            raise InputError(f"{path}:1: {short_repr(','.join(names))} must be {','.join(COLUMNS)}")
+        first = 2
+        while some := list(islice(rows, PART)):
+            part = np.empty((len(some), len(COLUMNS)), np.int64)
+            for at, row in enumerate(some):
+                part[at] = _numbers(row, f"{path}:{first + at}")
+            yield part
+            first += len(some)
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """Lines, none of them longer than a line of a trace may be: so no file fills the memory."""
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{path}:{number}: has more than {LONGEST_LINE} characters; a line is one access")
+        yield line
+
+
+def _numbers(row: Sequence[str], where: str) -> tuple[int, int, int, int]:
+    if len(row) != len(COLUMNS):
+        raise InputError(f"{where}: has {len(row)} values and must have {len(COLUMNS)}: {','.join(COLUMNS)}")
+    numbers = []
+    for name, text in zip(COLUMNS, row[:WRITE], strict=False):
+        try:
+            numbers.append(int(text, 16) if text[:2] in ("0x", "0X") else int(text))
+        except ValueError:
+            raise InputError(f"{where}: {name}={short_repr(text)} must be a whole number") from None
+    access = ACCESSES.get(row[WRITE].strip())
+    if access is None:
+        raise InputError(f"{where}: access={short_repr(row[WRITE])} must be r or w")
+    return (*numbers, access)  # type: ignore[return-value]  # three numbers and the access
+
+
+def _parquet_parts(path: Path) -> Iterator[I64]:
+    parquet = required("pyarrow.parquet")
+    error = required("pyarrow").ArrowInvalid
+    try:
+        file = parquet.ParquetFile(path)
+    except error as found:
+        raise InputError(f"{path}: is no Parquet file: {found}") from found
+    with file:
+        missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"{path}: column {missing[0]} is missing; there must be {', '.join(COLUMNS)}")
+        first = 1
+        for batch in file.iter_batches(batch_size=PART, columns=list(COLUMNS)):
+            yield _part_of(batch, path, first)
+            first += batch.num_rows
+
+
+def _part_of(batch: Any, path: Path, first: int) -> I64:  # noqa: ANN401  # pyarrow ships no types
+    part = np.empty((batch.num_rows, len(COLUMNS)), np.int64)
+    for column, name in enumerate(COLUMNS):
+        values = batch.column(name).to_pylist()
+        for at, value in enumerate(values):
+            if column == WRITE:
+                number = ACCESSES.get(value) if isinstance(value, str) else None
+            else:
+                number = value if type(value) is int else None
+            if number is None:
+                rule = "r or w" if column == WRITE else "a whole number"
+                raise InputError(f"{path}: row {first + at}: {name}={short_repr(value)} must be {rule}")
+            part[at, column] = number
+    return part
+
+
+def checked_parts(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> Iterator[I64]:
+    """Read a trace, a part at a time, and hold each access against the guest.
+
+    Args:
+        path: see parts_of().
+        vcpus: of the guest.
+        ram: first gfn and number of pages of each memslot that the guest may touch.
+
+    Yields:
+        See parts_of().
+
+    Raises:
+        InputError: see parts_of(); or a time goes back, or a vCPU or a page is none of the guest's.
+    """
+    line, before = 2, 0
+    word = "row " if path.suffix == PARQUET else ""
+    line -= 1 if word else 0
+    for part in parts_of(path):
+        times = np.concatenate([[before], part[:, TIME]])
+        inside = np.zeros(len(part), np.bool_)
+        for base, pages in ram:
+            inside |= (part[:, GFN] >= base) & (part[:, GFN] < base + pages)
+        rules = (
+            (np.diff(times) < 0, TIME, "must not be before that of the line above"),
+            (part[:, TIME] > MOST_NS, TIME, f"must be at most {MOST_NS}"),
+            ((part[:, VCPU] < 0) | (part[:, VCPU] >= vcpus), VCPU, f"must be 0 to {vcpus - 1}: vm.vcpus={vcpus}"),
+            (~inside, GFN, f"must be in a memslot that is not read-only: {_spans(ram)}"),
+        )
+        bad = [(int(np.argmax(broken)), column, rule) for broken, column, rule in rules if broken.any()]
+        if bad:
+            at, column, rule = min(bad)
+            raise InputError(f"{path}:{word}{line + at}: {COLUMNS[column]}={part[at, column]} {rule}")
+        yield part
+        line += len(part)
+        before = int(part[-1, TIME])
+
+
+def _spans(ram: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"{base:#x} to {base + pages - 1:#x}" for base, pages in ram[:3])
+
+
+def facts_of(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> TraceFacts:
+    """Read a whole trace once, before anything runs.
+
+    Args:
+        path: see parts_of().
+        vcpus: see checked_parts().
+        ram: see checked_parts().
+
+    Raises:
+        InputError: see checked_parts(); or it has no access.
+    """
+    return _facts(str(path), sha256_of(path), vcpus, tuple(ram))
+
+
+@lru_cache(maxsize=64)
+def _facts(path: str, _: str, vcpus: int, ram: tuple[tuple[int, int], ...]) -> TraceFacts:
+    accesses = last_ns = 0
+    for part in checked_parts(Path(path), vcpus, ram):
+        accesses, last_ns = accesses + len(part), int(part[-1, TIME])
+    if not accesses:
+        raise InputError(f"{path}: has no access; a trace has one at least")
+    return TraceFacts(accesses, last_ns)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        state = path.stat()
+        return _sha256(str(path), state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; name a file that can be read") from error
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: str, _mtime_ns: int, _size: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,39 @@
+"""Each vCPU idles but for the ticks of its guest's kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mmuviz.core.errors import InputError, short_repr
+from mmuviz.workloads.hot_set import HotSet
+from mmuviz.workloads.pattern import MOST
+from mmuviz.workloads.stream import ALWAYS
+
+DEFAULT_PAGES: Final = 2048
+
+
+@dataclass(frozen=True)
+class KernelNoise(HotSet):
+    """Pages drawn evenly from the first of the part: what timer ticks and daemons of an idle guest write.
+
+    Attributes:
+        noise_pages: of each vCPU's part, or of all memory where it is shared.
+    """
+
+    hot_access_permille: int = ALWAYS
+    noise_pages: int = DEFAULT_PAGES
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InputError: one of them is out of range.
+        """
+        super().__post_init__()
+        if not 1 <= self.noise_pages <= MOST:
+            raise InputError(f"noise_pages={short_repr(self.noise_pages)} must be 1 to {MOST}")
+
+    def hot_pages(self, pages: int) -> int:
+        """Pages that are written, of a part of so many."""
+        return min(self.noise_pages, pages)

@@ -1,0 +1,194 @@
+"""A guest that follows a trace: what is read, when it happens, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmuviz.core.errors import InputError
+from mmuviz.engine import trace_feed, trace_file
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.run import run
+from mmuviz.recording.recording import Recording
+from mmuviz.recording.schema import TABLES
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+BASE = 1 << 20
+PAGES = 512
+Row = tuple[int, int, int, str]
+
+
+def csv_file(path: Path, rows: list[Row]) -> Path:
+    lines = ["time_ns,vcpu,gfn,access", *(f"{time},{vcpu},{BASE + page:#x},{how}" for time, vcpu, page, how in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def parquet_file(path: Path, rows: list[Row]) -> Path:
+    times, vcpus, pages, how = zip(*rows, strict=True)
+    columns = {"time_ns": times, "vcpu": vcpus, "gfn": [BASE + page for page in pages], "access": how}
+    pq.write_table(pa.table({name: list(each) for name, each in columns.items()}), path, row_group_size=3)
+    return path
+
+
+def traced(path: Path, **parts: Any) -> Scenario:  # noqa: ANN401  # of a document
+    """Two vCPUs follow a trace while logging is enabled 2 us after their start."""
+    return Scenario.model_validate(
+        {
+            "vm": {"vcpus": 2, "vendor": "amd", "dirty_log_mode": "manual", "eager_page_split": False},
+            "memory": [{"size": PAGES * 4096, "backing": "hugetlb_2m"}],
+            "workload": {"pattern": "trace", "file": str(path)},
+            "driver": {"kind": "live_rounds", "lead": "2 us", "rounds": 1, "interval": "100 us", "tail": "100 us"},
+            **parts,
+        }
+    )
+
+
+def tables_of(made: Recording) -> dict[str, dict[str, list[Any]]]:
+    return {table: {name: each.tolist() for name, each in made.tables[table].items()} for table in TABLES}
+
+
+rows = st.lists(
+    st.tuples(st.integers(0, 150_000), st.integers(0, 1), st.integers(0, PAGES - 1), st.sampled_from("rw")),
+    min_size=1,
+    max_size=60,
+).map(lambda found: sorted(found, key=lambda row: row[0]))
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows, st.integers(1, 9))
+def test_parts_change_nothing_and_neither_does_the_form(
+    tmp_path_factory: pytest.TempPathFactory, found: list[Row], part: int
+) -> None:
+    folder = tmp_path_factory.mktemp("trace")
+    with pytest.MonkeyPatch.context() as patch:
+        whole = tables_of(run(traced(csv_file(folder / "trace.csv", found))))
+        patch.setattr(trace_file, "PART", part)
+        assert tables_of(run(traced(folder / "trace.csv"))) == whole
+        assert tables_of(run(traced(parquet_file(folder / "trace.parquet", found)))) == whole
+    assert sum(whole["bins"]["accesses"]) == len(found)
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows)
+def test_what_is_written_under_logging_is_what_is_reported(
+    tmp_path_factory: pytest.TempPathFactory, found: list[Row]
+) -> None:
+    """Logging is enabled before the trace's first access, and the guest's end is before the only GET."""
+    path = csv_file(tmp_path_factory.mktemp("trace") / "trace.csv", [(time + 50_000, *rest) for time, *rest in found])  # type: ignore[misc]  # three are left
+    driver = {"kind": "live_rounds", "rounds": 2, "interval": "1 ms", "lead": "1 us"}
+    made = run(traced(path, driver=driver))
+    assert made.totals["dirty_reported_pages"] == len({page for _, _, page, how in found if how == "w"})
+
+
+def test_no_access_comes_before_its_time_and_all_come(tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "trace.csv", [(time * 1000, time % 2, 7 * time % PAGES, "w") for time in range(100)])
+    made = run(traced(path))
+    done = np.cumsum(made.bins.accesses)
+    ends_ns = (np.arange(len(done)) + 1) * made.header.bin_ps // 1000
+    assert all(count <= end // 1000 + 1 for count, end in zip(done.tolist(), ends_ns.tolist(), strict=True))
+    assert done[-1] == 100
+
+
+def test_a_guest_that_is_late_makes_up_for_it(tmp_path: Path) -> None:
+    """Two thousand writes at one instant take longer than that, and all are made."""
+    path = csv_file(tmp_path / "trace.csv", [(0, 0, at % PAGES, "w") for at in range(2000)])
+    driver = {"kind": "live_rounds", "lead": "2 us", "rounds": 1, "interval": "5 ms"}
+    made = run(traced(path, driver=driver))
+    assert made.totals["accesses"] == 2000
+    assert int(made.bins.accesses[0]) < 2000
+
+
+def test_a_part_is_all_that_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_file, "PART", 8)
+    held: list[int] = []
+    load = trace_feed.TraceFeed._load
+
+    def noted(feed: trace_feed.TraceFeed, machine: Any) -> None:  # noqa: ANN401  # of the engine
+        load(feed, machine)
+        held.append(len(machine.clock.listed))
+
+    monkeypatch.setattr(trace_feed.TraceFeed, "_load", noted)
+    run(traced(csv_file(tmp_path / "trace.csv", [(at * 2000, at % 2, at, "w") for at in range(80)])))
+    assert len(held) == 10
+    assert max(held) <= 2 * (8 + 8)
+
+
+def test_a_guest_that_cannot_follow_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_file, "PART", 50)
+    monkeypatch.setattr(trace_feed, "MOST_BEHIND", 20)
+    path = csv_file(tmp_path / "trace.csv", [(0, 0, at % PAGES, "w") for at in range(200)])
+    with pytest.raises(InputError, match=r"accesses wait at .* since the guest is slower than its trace"):
+        run(traced(path))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["time,vcpu,gfn,access"], "trace.csv:1: 'time,vcpu,gfn,access' must be time_ns,vcpu,gfn,access"),
+        (["0,0,0x100000"], "trace.csv:2: has 3 values and must have 4"),
+        (["0,0,0x100000,w", "1,0,page,w"], "trace.csv:3: gfn='page' must be a whole number"),
+        (["0,0,0x100000,x"], "trace.csv:2: access='x' must be r or w"),
+        (["5,0,0x100000,w", "4,0,0x100000,w"], "trace.csv:3: time_ns=4 must not be before that of the line above"),
+        (["0,2,0x100000,w"], "trace.csv:2: vcpu=2 must be 0 to 1"),
+        (["0,0,0x100000,w", "0,0,0xfffff,r"], "trace.csv:3: gfn=1048575 must be in a memslot"),
+        (["0,0,0x100000,w", "9" * 300 + ",0,0,w"], "trace.csv:3: has more than 200 characters"),
+        (["3600000000001,0,0x100000,w"], "trace.csv:2: time_ns=3600000000001 must be at most 3600000000000"),
+        ([], "has no access"),
+    ],
+)
+def test_a_bad_line_is_refused_by_its_number(lines: list[str], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    head = [] if lines[:1] == ["time,vcpu,gfn,access"] else ["time_ns,vcpu,gfn,access"]
+    path.write_text("\n".join([*head, *lines]) + "\n")
+    with pytest.raises(InputError) as error:
+        traced(path)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"time_ns": [0], "vcpu": [0], "gfn": [BASE]}, "column access is missing"),
+        ({"time_ns": [0], "vcpu": [0], "gfn": [BASE], "access": ["q"]}, "row 1: access='q' must be r or w"),
+        ({"time_ns": [0, None], "vcpu": [0, 0], "gfn": [BASE] * 2, "access": ["r"] * 2}, "row 2: time_ns=None"),
+        ({"time_ns": [0, 1], "vcpu": [0, 5], "gfn": [BASE] * 2, "access": ["r"] * 2}, "row 2: vcpu=5 must be 0 to 1"),
+    ],
+)
+def test_a_bad_row_of_parquet_too(columns: dict[str, Any], said: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "trace.parquet")
+    with pytest.raises(InputError) as error:
+        traced(tmp_path / "trace.parquet")
+    assert said in str(error.value)
+
+
+def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        traced(tmp_path / "none.csv")
+    (tmp_path / "other.parquet").write_text("no table")
+    with pytest.raises(InputError, match="is no Parquet file"):
+        traced(tmp_path / "other.parquet")
+
+
+def test_the_scenario_holds_the_hash_of_the_file(tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "trace.csv", [(0, 0, 0, "w")])
+    scenario = traced(path)
+    again = Scenario.model_validate(scenario.as_document())
+    assert again == scenario
+    csv_file(path, [(0, 0, 1, "w")])
+    with pytest.raises(InputError, match=r"sha256=.* is not that of"):
+        Scenario.model_validate(scenario.as_document())
+    assert traced(path).digest() != scenario.digest()
+
+
+def test_passes_have_no_trace(tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "trace.csv", [(0, 0, 0, "w")])
+    with pytest.raises(InputError, match=r"workload\.pattern=trace needs a guest that never stops"):
+        traced(path, driver={"kind": "dirty_log_perf_test"})
