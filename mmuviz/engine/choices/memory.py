@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ from mmuviz.engine.choices.units import Address, Flag, PagedSize, size_text
 from mmuviz.mmu.config import MAX_SLOT_PAGES, Backing, Memslot
 
 MOST_SLOTS: Final = 32
+PRIVATE: Final = ("guest_memfd",)
+"""Backings that real VMs have and this model has not."""
 FIRST_BASE: Final = 4 << 30
 GIB: Final = PAGES_PER_1G * PAGE_BYTES
 
@@ -53,6 +55,20 @@ class MemslotChoices(Choices):
     host_populated: Annotated[Flag, Field(description="the host touched every page before")] = True
     logged: Annotated[Flag, Field(description="dirty logging is enabled for it")] = True
     read_only: Annotated[Flag, Field(description="a ROM: the workload leaves it alone")] = False
+
+    @classmethod
+    def _prepared(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Refuse private memory by name.
+
+        Kernel: check_memory_region_flags(), virt/kvm/kvm_main.c
+        """
+        if data.get("backing") in PRIVATE:
+            raise ContradictionError(
+                f"backing={data['backing']} cannot be logged: KVM refuses KVM_MEM_LOG_DIRTY_PAGES for a memslot with "
+                "guest_memfd, which the private memory of TDX and SNP guests needs; it is not simulated: choose "
+                f"{', '.join(Backing)}"
+            )
+        return data
 
     def _check(self) -> None:
         """Refuse what KVM refuses of one slot."""
