@@ -27,6 +27,7 @@ from mmuviz.studies.migrations.difference import Derailed, Difference
 from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.elided import Elided
 from mmuviz.studies.migrations.hints import RecordedHints
+from mmuviz.studies.migrations.kvm_counters import KvmCounters
 from mmuviz.studies.migrations.machine import machine_of
 from mmuviz.studies.migrations.pacer import Pacer, StuckError
 from mmuviz.studies.migrations.partly_known import PartlyKnown
@@ -68,6 +69,7 @@ class Playback:
             if isinstance(block.bmap, PartlyKnown):
                 block.bmap.hints = self._hints
         self.rounds = Rounds(document, self.qemu)
+        self._counters = KvmCounters(document, self.qemu, self.differ)
         self._starter = Starter(self.guest, self.events)
         self._cast = Cast(self.qemu, self.events, self._starter, self._bitmaps, self.differ)
         self._migrations = {each.at: each for each in migrations_of(self.events, document["config"])}
@@ -180,6 +182,7 @@ class Playback:
             got = [slot.address_space, slot.number, call.flags, slot.base_gfn, call.pages]
             self.differ("SET_MEM [as, slot, flags, base_gfn, pages]", row[:5], got)
             self._compare_locks(event, call)
+            self._counters.set_mem(row, call)
             mine.append([*got, *row[5:]])
             actor.went_on()
         self.answers.put(self._index, l=mine)
@@ -198,6 +201,7 @@ class Playback:
             self._compare_locks(event, call)
             mine += [] if row is None else [[*row[:2], *bits_of(bits, row, 2)]]
             self.rounds.got(event, slot, bits)
+            self._counters.got(slot, bits)
             actor.went_on(bits)
         self.answers.put(self._index, l=mine)
         if rows:
@@ -224,6 +228,7 @@ class Playback:
             answer = [slot.address_space, slot.number, call.first_page, call.num_pages, *bits_of(call.bits, row, 4)]
             mine += [[*answer, *row[6:]]] if listed or answer[4] else []
             self.rounds.cleared(event, call, row)
+            self._counters.cleared(call, row)
             actor.went_on()
         self.answers.put(self._index, l=mine)
         if rows:
@@ -337,8 +342,10 @@ class Playback:
                 break
             if isinstance(call, ClearDirtyLog):
                 self.rounds.cleared(event, call, None)
+                self._counters.cleared(call, None)
             actor.went_on()
         self._differ_in(elided.compared())
+        self._counters.elided(event)
         self.answers.put(self._index, **elided.sums)
         self._bandwidth(event)
         self.rounds.sent(event)
@@ -354,6 +361,7 @@ class Playback:
             sent = self._pacer.sent_pages
             self.differ("normal and duplicate", ram.get("normal", 0) + ram.get("duplicate", 0), sent)
             self.differ("remaining", ram.get("remaining"), self.qemu.ram.dirty_pages)
+            self._counters.ended()
 
     def _drain(self) -> None:
         """The migration is complete: nothing more may come of its thread."""
