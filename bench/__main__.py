@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import engine, page, slots, touches
+from bench import engine, migrations, page, slots, touches
 from bench.report import machine_name
 
 
@@ -13,6 +13,7 @@ def main() -> None:
     print(slots.run() + "\n", flush=True)
     print(touches.run() + "\n", flush=True)
     print(engine.run() + "\n", flush=True)
+    print(migrations.run() + "\n", flush=True)
     print(page.run())
 
 

@@ -1,0 +1,116 @@
+"""Migrations: the largest that anybody asks for, and one of the size that the page shows while a control is moved."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import Any, Final, NamedTuple
+
+from bench.engine import file_bytes, met
+from bench.report import peak_kib, seconds, table
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.run import run as run_scenario
+from mmuviz.recording.recording import Recording
+
+GIB: Final = 1 << 30
+PAGE_BYTES: Final = 4096
+HOT_PERCENT: Final = 5
+ROUNDS: Final = 5
+"""Syncs: setup, one after each of three rounds, and the one at which it is given up."""
+BY_GIB: Final[dict[int, tuple[float, float, int]]] = {4: (0.5, 1, 1), 1536: (30, 1.5, 5)}
+"""Seconds, GiB of memory and MB of the Recording that are wanted."""
+VCPUS: Final = {4: 4, 1536: 416, 12_288: 416}
+LINK: Final = "100 Gbit/s"
+
+
+class Took(NamedTuple):
+    """What a run took.
+
+    Attributes:
+        seconds: by the clock.
+        cpu_seconds: of the processor, where others run beside it.
+        peak_gib: of memory.
+        mb: of the Recording's file.
+        rounds_percent: pages sent in each round, of all.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_gib: float
+    mb: float
+    rounds_percent: list[float]
+
+
+def migration_of(gib: int) -> Scenario:
+    """Initially-all-set, chunks of 1 GiB; all is populated, and in three rounds about 5 % are written."""
+    vcpus = VCPUS[gib]
+    large = gib > 64
+    pages = gib * GIB // PAGE_BYTES
+    first_pass_s = pages * 2650 // 10**9 or 1  # as long as QEMU's thread takes for all pages
+    hot = pages * HOT_PERCENT // 100 // vcpus
+    pattern = {"pattern": "hot_set", "hot_percent": HOT_PERCENT, "hot_access_percent": 100}
+    slow, fast = 3 * hot // first_pass_s, 2 * 100 // HOT_PERCENT * hot // first_pass_s
+    phases: list[dict[str, Any]] = [
+        {**pattern, "rate_hz": max(slow, 1), "duration": f"{first_pass_s} s"},
+        {**pattern, "rate_hz": max(fast, 1)},
+    ]
+    return Scenario.model_validate(
+        {
+            "vm": {"vcpus": vcpus},
+            "memory": [{"size": gib * GIB, "backing": "hugetlb_1g" if large else "thp"}],
+            "workload": {"pattern": "phases", "phases": phases},
+            "host": {"profile": "tdp_eager_416" if large else "tdp_eager"},
+            "driver": {
+                "kind": "qemu_precopy",
+                "bandwidth": LINK,
+                "link": LINK,
+                "downtime_limit": "1 ms",
+                "most_rounds": ROUNDS,
+                "longest": "60 min" if gib <= 1536 else "600 min",
+            },
+        }
+    )
+
+
+def measured(gib: int) -> Took:
+    """One run, in a process that has its code at hand."""
+    run_scenario(migration_of(4))
+    scenario, found = migration_of(gib), list[Recording]()
+    begun = time.process_time()
+    took = seconds(lambda: found.append(run_scenario(scenario)))
+    cpu = time.process_time() - begun
+    pages = gib * GIB // PAGE_BYTES
+    shares = [round(100 * each / pages, 1) for each in found[0].rounds.pages_sent.tolist()]
+    return Took(took, cpu, peak_kib() / 2**20, file_bytes(found[0]) / 1e6, shares)
+
+
+def in_a_process(gib: int) -> Took:
+    """measured() where nothing else takes memory."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(partial(measured, gib)).result()
+
+
+def rows_of(gib: int) -> list[list[str]]:
+    """Time, memory and file of one size."""
+    took = in_a_process(gib)
+    title = f"{gib} GiB, {VCPUS[gib]} vCPUs, rounds of {took.rounds_percent} %"
+    wanted = BY_GIB.get(gib)
+    figures = (took.seconds, took.peak_gib, took.mb)
+    texts = (f"{took.seconds:.2f} s ({took.cpu_seconds:.2f} s of CPU)", f"{took.peak_gib:.2f} GiB", f"{took.mb:.2f} MB")
+    names = ("time", "peak memory", "Recording")
+    return [
+        [f"{title}, {name}", text, str(wanted[at]) if wanted else "-", met(figures[at] < wanted[at]) if wanted else "-"]
+        for at, (name, text) in enumerate(zip(names, texts, strict=True))
+    ]
+
+
+def run() -> str:
+    """The table."""
+    rows = [row for gib in VCPUS for row in rows_of(gib)]
+    return table(["Migrations", "took", "wanted", ""], rows)
+
+
+if __name__ == "__main__":
+    print(run())
