@@ -60,7 +60,10 @@ PML_FULLS: Final = CAUSES + 12
 RING_FULLS: Final = CAUSES + 13
 USERSPACE_EXITS: Final = CAUSES + 14
 IOCTL: Final = CAUSES + 15
-SERIES_COLUMNS: Final = CAUSES + 16
+THROTTLED: Final = CAUSES + 16
+"""Time that userspace has vCPUs sleep so that a migration converges; no stall."""
+BYTES_SENT: Final = CAUSES + 17
+SERIES_COLUMNS: Final = CAUSES + 18
 BINS: Final = 512
 
 # Paths of a fault: columns of `Clock.faults`.
@@ -156,7 +159,13 @@ PERIOD_LINE_FREE: Final = 26
 PERIOD_LINE_OWNER: Final = 27
 ZERO_FREE: Final = 28
 """Time at which the machine has zeroed all pages requested so far."""
-REGS: Final = 29
+THROTTLE_AT: Final = 29
+"""When userspace next has all vCPUs sleep, FOREVER for never; for how long, and every how many ps."""
+THROTTLE_SLEEP: Final = 30
+THROTTLE_PERIOD: Final = 31
+THROTTLE_RETRY: Final = 32
+"""When vCPUs are looked at again that could not sleep yet, FOREVER for none."""
+REGS: Final = 33
 
 # Columns of `Clock.period`.
 PERIOD_NOW: Final = 0
@@ -214,6 +223,8 @@ class Clock(NamedTuple):
             wait and leaf of its last fault: see mmuviz/engine/repeated_periods.py.
         regs: int64[REGS]; `price` int64[PRICES + WORK_ENTRIES].
         stall: int64[vcpus, CAUSES], ps; `slow_write_ps`, `accesses`, `worst_ps` int64[vcpus].
+        throttled_ps: int64[vcpus], how long each slept; `sleep_from` and `sleep_until` int64[vcpus], its last sleep;
+            `sleep_owed` 1 where it was told to sleep while it could not.
         faults: int64[vcpus, 4], by path.
         hist: int64[CAUSES + 1, BUCKETS] stalls by length, the last row for whole faults.
         longest: int64[CAUSES + 1], the longest stall.
@@ -245,6 +256,10 @@ class Clock(NamedTuple):
     price: I64
     stall: I64
     slow_write_ps: I64
+    throttled_ps: I64
+    sleep_from: I64
+    sleep_until: I64
+    sleep_owed: I64
     accesses: I64
     worst_ps: I64
     faults: I64
@@ -274,7 +289,7 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
     regs[BIN_SHIFT] = bin_shift
     regs[CORES] = cores
     regs[LINE_OWNER] = -1
-    regs[THREAD_GRANTED_AT] = FOREVER
+    regs[[THREAD_GRANTED_AT, THROTTLE_AT, THROTTLE_RETRY]] = FOREVER
     zero = np.zeros(vcpus, dtype=np.int64)
     return Clock(
         now=zero.copy(),
@@ -300,6 +315,10 @@ def new_clock(stream: I64, ram: I64, price: I64, slowdown_1024: I64, cores: int,
         price=price,
         stall=np.zeros((vcpus, CAUSES), dtype=np.int64),
         slow_write_ps=zero.copy(),
+        throttled_ps=zero.copy(),
+        sleep_from=zero.copy(),
+        sleep_until=zero.copy(),
+        sleep_owed=zero.copy(),
         accesses=zero.copy(),
         worst_ps=zero.copy(),
         faults=np.zeros((vcpus, len(FAULT_PATHS)), dtype=np.int64),
@@ -319,9 +338,8 @@ def before(now: I64, first: int, second: int) -> bool:
 
 
 @jit
-def sift_down(heap: I64, now: I64, size: int) -> None:
-    """Restore the heap's order after the time of its first entry grew."""
-    at = 0
+def sift_from(heap: I64, now: I64, size: int, at: int) -> None:
+    """Bring the heap in order again after the time of one entry grew."""
     while True:
         child = 2 * at + 1
         if child >= size:
@@ -332,6 +350,12 @@ def sift_down(heap: I64, now: I64, size: int) -> None:
             return
         heap[at], heap[child] = heap[child], heap[at]
         at = child
+
+
+@jit_inline_llvm
+def sift_down(heap: I64, now: I64, size: int) -> None:
+    """Bring the heap in order again after the time of its first entry grew."""
+    sift_from(heap, now, size, 0)
 
 
 @jit

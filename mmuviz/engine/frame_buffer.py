@@ -20,6 +20,7 @@ from mmuviz.mmu.state import (
     RING_HARVEST_INDEX,
     SLOT_DIRTY_PAGES,
     SLOT_UNREPORTED_PAGES,
+    STAT_LEFT_LOG,
     STAT_TABLE_PAGES,
     MmuState,
 )
@@ -47,6 +48,9 @@ STATES: Final = (
     "unreported_pages",
 )
 """State of the whole guest in each frame."""
+LEFT_LOG: Final = len(STATES)
+"""After them: pages that left the dirty log so far."""
+STATE_COLUMNS: Final = LEFT_LOG + 1
 
 
 @jit_inline_llvm
@@ -97,7 +101,7 @@ class FrameBuffer(NamedTuple):
         shares: uint8[cells, 8], shares of each cell in the last frame; `counts` int64[cells, CELL_DIRTY] its pages.
         totals: int64[CELL_DIRTY], pages of all cells that are shown.
         ends: int64[FRAMES_KEPT], time of each frame, ps.
-        states: int64[FRAMES_KEPT, len(STATES)].
+        states: int64[FRAMES_KEPT, STATE_COLUMNS], STATES and LEFT_LOG.
         walks: int64[FRAMES_KEPT, 2], WALK and WALK_GFN.
         gfns: int64[FRAMES_KEPT, vcpus], the page of each vCPU's next access, NOWHERE for none.
         stops: int64[FRAMES_KEPT, 2], end of its changes of cells and of its examples.
@@ -138,7 +142,7 @@ def new_buffer(pages: I64, vcpus: int, *, rings: bool) -> FrameBuffer:
         counts=np.zeros((len(pages), CELL_DIRTY), dtype=np.int64),
         totals=np.zeros(CELL_DIRTY, dtype=np.int64),
         ends=np.zeros(FRAMES_KEPT, dtype=np.int64),
-        states=np.zeros((FRAMES_KEPT, len(STATES)), dtype=np.int64),
+        states=np.zeros((FRAMES_KEPT, STATE_COLUMNS), dtype=np.int64),
         walks=np.zeros((FRAMES_KEPT, 2), dtype=np.int64),
         gfns=np.zeros((FRAMES_KEPT, vcpus), dtype=np.int64),
         stops=np.zeros((FRAMES_KEPT, 2), dtype=np.int64),
@@ -204,8 +208,9 @@ def states_now(state: MmuState, totals: I64, rings: int, out: I64) -> None:
         state: the tables.
         totals: `FrameBuffer.totals`.
         rings: whether pages are reported by dirty rings.
-        out: int64[len(STATES)], all 0 before.
+        out: int64[STATE_COLUMNS], all 0 before.
     """
+    out[LEFT_LOG] = state.stat[STAT_LEFT_LOG]
     out[0] = state.stat[STAT_TABLE_PAGES]
     for column in range(CELL_DIRTY):
         out[1 + column] = totals[column]
@@ -261,7 +266,7 @@ def take_frame(state: MmuState, clock: Clock, buffer: FrameBuffer, end_ps: int, 
     number = at[FRAMES]
     changed_shares(state.cells, state.cell_changed, buffer, every)
     take_examples(state.examples, buffer)
-    for column in range(len(STATES)):
+    for column in range(STATE_COLUMNS):
         buffer.states[number, column] = 0
     states_now(state, buffer.totals, at[RINGS], buffer.states[number])
     note_places(clock, buffer, number)

@@ -96,7 +96,7 @@ class FrameLog(NamedTuple):
 
     Attributes:
         ends: int64[stops], time of each stop, ps.
-        states: int64[stops, len(STATES)].
+        states: int64[stops, STATE_COLUMNS].
         walks: int64[stops, 2], the ioctl thread's walk, and the gfn that it had reached.
         gfns: int64[stops, vcpus], the page of each vCPU's next access, -1 for none.
         cell_starts: int64[stops + 1], begin of each stop's cells.

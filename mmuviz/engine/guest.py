@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -43,6 +43,7 @@ class Guest:
     Attributes:
         machine: the machine.
         ioctls: the ioctl thread, which also reaps rings.
+        before_phase: called before the guest begins with another pattern, at position 0.
     """
 
     def __init__(self, ioctls: TimedIoctls, program: Program, pages: int, reap_ps: int) -> None:
@@ -65,6 +66,7 @@ class Guest:
         self._next_reap = FOREVER
         self._phase = 0
         self._phase_end = FOREVER
+        self.before_phase: Callable[[], None] = lambda: None
 
     @property
     def log(self) -> CallLog:
@@ -126,6 +128,7 @@ class Guest:
 
     def _begin_phase(self) -> None:
         machine = self.machine
+        self.before_phase()
         streams, shared, took = self._streams[self._phase]
         self._phase_end = machine.time + took if took else FOREVER
         endless = streams.copy()

@@ -17,6 +17,7 @@ from mmuviz.engine.frame_buffer import NOWHERE as NO_GFN
 from mmuviz.engine.frame_buffer import WALK, WALK_GFN, FrameBuffer, next_stop, take_frames_compiled
 from mmuviz.engine.ioctl_cost import LINE_BYTES, MOVED_BYTES
 from mmuviz.engine.lock import enqueue, grant_next, open_to_readers, open_to_writers
+from mmuviz.engine.throttle import next_throttle, throttle_vcpus
 from mmuviz.engine.vcpu import LOG_LOW, STOPPED_RING, WANTS_TRACE, ZAP_OTHERS, run_guests
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import walks, work
@@ -236,13 +237,17 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
     """
     regs = clock.regs
     while True:
-        stop = next_stop(clock, buffer.at)
+        stop, tick = next_stop(clock, buffer.at), next_throttle(clock)
         while regs[layout.RUNNING_VCPUS] != 0:
-            why = run_guests(guests, clock, min(until, stop))
+            why = run_guests(guests, clock, min(until, stop, tick))
             if why in (LOG_LOW, ZAP_OTHERS, WANTS_TRACE) or (why == STOPPED_RING and reaps != 0):
                 return why
             if why != STOPPED_RING:
                 break
+        told = tick <= min(until, stop) and regs[layout.THREAD_GRANTED_AT] == FOREVER
+        if told and regs[layout.RUNNING_VCPUS] != 0:
+            throttle_vcpus(guests, clock, tick)
+            continue
         # Nothing is recorded after the guest's last moment.
         over = regs[layout.RUNNING_VCPUS] == 0 and (reaps != 0 or until == LAST_TIME)
         if stop > until or over or regs[layout.THREAD_GRANTED_AT] != FOREVER:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES, round_up
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
+from mmuviz.engine import clock as layout
+from mmuviz.engine.iteration import Iteration
+from mmuviz.engine.migration_limits import NO_HELPS, Helps, Limits
 from mmuviz.engine.qemu.calls import (
     Call,
     ClearDirtyLog,
     GetDirtyLog,
+    Harvest,
+    HarvestRings,
+    KickVcpus,
     Pending,
     PostcopyAsked,
+    ResetRings,
     Room,
     RoomLeft,
     SendPages,
@@ -24,37 +30,17 @@ from mmuviz.engine.qemu.calls import (
     SyncEnd,
     SyncStart,
 )
-from mmuviz.engine.qemu.page_set import Pages
-from mmuviz.engine.qemu.rate_limit import STREAM_PAGE_BYTES, DirtyRate, RateLimit
-from mmuviz.engine.qemu.state import LOG_DIRTY_PAGES, Qemu, RamBlock
-from mmuviz.engine.round_log import CANCELLED, COMPLETED, TOO_LONG, TOO_MANY_ROUNDS, Ended
-from mmuviz.mmu.state import I64
+from mmuviz.engine.qemu.page_set import Pages, PageSet
+from mmuviz.engine.qemu.rate_limit import DirtyRate, RateLimit
+from mmuviz.engine.qemu.state import LOG_DIRTY_PAGES, KvmSlot, Qemu
+from mmuviz.engine.qemu_threads import QemuThreads
+from mmuviz.engine.round_log import CANCELLED, COMPLETED, DOWNTIME, ROUND, TOO_LONG, TOO_MANY_ROUNDS, Ended
+from mmuviz.engine.sending import Batch, Sender, Stream, note_sent_bytes
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session
 
 PS_PER_MS: Final = 10**9
-PS_PER_NS: Final = 10**3
-PS_PER_S: Final = 10**12
-LATE_PS: Final = 51 * PS_PER_MS
-"""An iteration ends that lasted more than 50 whole ms. QEMU: MAX_WAIT, ram_save_iterate()"""
-CHECKED_PAGES: Final = 64
-"""Host pages between two looks at the clock."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a migration is given up, and cancelled as a person would do it.
-
-    Attributes:
-        cancel_ps: that long after its begin in any case; 0 for never.
-        longest_ps: it lasts no longer.
-        rounds: it has no more.
-    """
-
-    cancel_ps: int
-    longest_ps: int
-    rounds: int
 
 
 class TimedMigration:
@@ -65,7 +51,9 @@ class TimedMigration:
         dirty_rate: how fast pages become dirty.
     """
 
-    def __init__(self, session: Session, qemu: Qemu, rate: RateLimit, limits: Limits, link: int) -> None:
+    def __init__(  # what a migration is
+        self, session: Session, qemu: Qemu, rate: RateLimit, limits: Limits, stream: Stream, helps: Helps = NO_HELPS
+    ) -> None:
         """Take a guest that runs.
 
         Args:
@@ -73,7 +61,8 @@ class TimedMigration:
             qemu: what QEMU knows.
             rate: the rate limit, whose first window has begun.
             limits: when it is given up.
-            link: bytes a second that the link carries.
+            stream: how pages are sent.
+            helps: what is done so that it converges.
         """
         self.rate = rate
         self.dirty_rate = DirtyRate()
@@ -82,16 +71,18 @@ class TimedMigration:
         self._ioctls = session.ioctls
         self._qemu = qemu
         self._limits = limits
+        self._helps = helps
         self._start_ps = session.machine.time
         self._stop_ps: int | None = None
+        self._switch_ps: int | None = None
+        self._left = (0, 0)
         self._locked = False
-        host = session.machine.costs.host
-        copy_ps = (host["zero_check_ns"] + host["send_page_ns"]) * PS_PER_NS
-        self._page_ps = max(copy_ps, STREAM_PAGE_BYTES * PS_PER_S // link)
-        self._sent_once = {block.name: np.zeros(block.pages, np.bool_) for block in qemu.blocks}
-        self._iteration_ps = 0
-        self._host_pages = 0
-        self._last_host_page: tuple[str, int] | None = None
+        self._sent_bytes = 0
+        self._sender = Sender(session, qemu, stream)
+        self._threads = QemuThreads(session.ioctls, qemu, self._play_other, helps.throttle, helps.dirty_limit_mib)
+        session.ioctls.ring_is_full = self._threads.ring_is_full
+        session.rounds.begin_setup(session.machine, session.log)
+        self._iteration = Iteration(session.machine, self._sender.page_ps)
         self._dirty_before = 0
         self._first = True
         self._answers: dict[type[Call], Callable[[Any], object]] = {
@@ -101,7 +92,10 @@ class TimedMigration:
             SyncStart: self._sync_start,
             SyncEnd: self._sync_end,
             Pending: self._pending,
-            PostcopyAsked: lambda _: False,
+            KickVcpus: self._kick,
+            HarvestRings: self._harvest,
+            ResetRings: self._reset,
+            PostcopyAsked: self._postcopy_asked,
             Room: self._room,
             RoomLeft: self._room_left,
             SendPages: self._send,
@@ -137,6 +131,18 @@ class TimedMigration:
                 return why
             answer = self._answer(call)
 
+    def _play_other(self, steps: Steps) -> None:
+        """Another thread's steps, while the migration thread holds no big lock."""
+        answer: object = None
+        while True:
+            try:
+                call = steps.send(answer)
+            except StopIteration:
+                self._lock(held=False)
+                return
+            self._lock(held=call.big_lock)
+            answer = self._answer(call)
+
     def _answer(self, call: Call) -> object:
         answer = self._answers.get(type(call))
         return None if answer is None else answer(call)
@@ -150,13 +156,22 @@ class TimedMigration:
         self._locked = held
 
     def given_up(self) -> str | None:
-        """Why the migration is given up, if it is; the thread looks where its loop begins again."""
+        """Why the migration is given up, if it is; the thread looks where its loop begins again.
+
+        After a switch to post-copy it cannot be: part of the guest is at the destination alone.
+        """
+        if self._stop_ps is not None:
+            return None
         lasted = self._machine.time - self._start_ps
         if self._limits.cancel_ps and lasted >= self._limits.cancel_ps:
             return CANCELLED
         if lasted >= self._limits.longest_ps:
             return TOO_LONG
         return TOO_MANY_ROUNDS if self._qemu.ram.sync_count >= self._limits.rounds else None
+
+    def stop_helps(self) -> None:
+        """The migration is over, or about to be cancelled: the guest runs at its own pace again."""
+        self._threads.stop()
 
     def finish(self, why: str | None) -> None:
         """The last round ends.
@@ -166,28 +181,52 @@ class TimedMigration:
         """
         self._end_round()
         outcome = COMPLETED if why is None else why
-        self._session.rounds.ended = Ended(outcome, self._start_ps, self._stop_ps, self._machine.time)
+        ended = Ended(outcome, self._start_ps, self._stop_ps, self._switch_ps, self._machine.time, *self._left)
+        self._session.rounds.ended.append(ended)
 
     # Ioctls
 
     def _set_memslot(self, call: SetMemslot) -> None:
+        slot = call.slot
         if call.flags & LOG_DIRTY_PAGES:
-            self._ioctls.enable(call.slot.number)
+            self._ioctls.enable(slot.number, slot.address_space)
         else:
-            self._ioctls.disable(call.slot.number)
+            self._ioctls.disable(slot.number, slot.address_space)
 
     def _get(self, call: GetDirtyLog) -> Pages:
-        begun = self._machine.time
-        words = self._ioctls.get(call.slot.number)
+        begun, slot = self._machine.time, call.slot
+        words = self._ioctls.get(slot.number, slot.address_space)
         self._session.rounds.add("get_ps", self._machine.time - begun)
-        return Pages(bits_of_words(words, call.slot.pages))
+        return Pages.of_words(words, slot.pages)
 
     def _clear(self, call: ClearDirtyLog) -> None:
-        begun, bits = self._machine.time, call.bits
+        begun, bits, slot = self._machine.time, call.bits, call.slot
         if not isinstance(bits, Pages):
             raise TypeError("a clock needs sets of which every bit is known")
-        self._ioctls.clear(call.slot.number, call.first_page, call.num_pages, words_of_bits(bits.bits))
+        self._ioctls.clear(slot.number, call.first_page, call.num_pages, bits.words, slot.address_space)
         self._session.rounds.add("clear_ps", self._machine.time - begun)
+
+    # Rings
+
+    def _kick(self, _: KickVcpus) -> None:
+        self._machine.kick_to_userspace()
+
+    def _harvest(self, call: HarvestRings) -> Harvest:
+        found = self._ioctls.collect_rings(call.vcpu)
+        slots = {slot.number: slot for slot in self._qemu.slots[0]}
+        pages: list[tuple[KvmSlot, PageSet]] = []
+        for number, offsets in found:
+            some = Pages.none_of(slots[number].pages)
+            some.add_pages(offsets)
+            pages.append((slots[number], some))
+        return Harvest(sum(len(offsets) for _, offsets in found), pages)
+
+    def _reset(self, _: ResetRings) -> None:
+        clock = self._machine.clock
+        self._ioctls.reset_rings()
+        if not self._threads.serves_full_ring:  # whoever serves it has counted it
+            self._machine.note(layout.RING_FULLS, int(np.count_nonzero(clock.phase == layout.RING_FULL)))
+        self._threads.resume_full()
 
     # Syncs
 
@@ -196,14 +235,20 @@ class TimedMigration:
         self._end_round()
         self._dirty_before = self._qemu.ram.dirty_pages
         self._ioctls.iteration = number
-        self._session.rounds.begin(self._machine, self._session.log, number, stopped=self._stop_ps is not None)
+        kind = ROUND if self._stop_ps is None else DOWNTIME
+        self._session.rounds.begin(self._machine, self._session.log, number, kind)
+        if not self._sender.knows_rewritten:
+            self._session.rounds.note("rewritten_pages", -1)
         self.dirty_rate.sync_started(self._now_ms)
 
     def _sync_end(self, call: SyncEnd) -> bool:
         ram = self._qemu.ram
         self._session.rounds.note("new_dirty_pages", ram.dirty_pages - self._dirty_before)
         self._session.rounds.note("remaining_pages", ram.dirty_pages)
-        return self.dirty_rate.sync_ended(self._now_ms, call.period_pages)
+        ended = self.dirty_rate.sync_ended(self._now_ms, call.period_pages)
+        if ended and self._stop_ps is None:
+            self._threads.period_ended(call.period_pages * PAGE_BYTES, self._sent_bytes)
+        return ended
 
     def _end_round(self) -> None:
         rate = self.rate
@@ -214,6 +259,7 @@ class TimedMigration:
             bandwidth_bytes_per_s=rate.bandwidth * 1000,
             threshold_bytes=rate.threshold_bytes,
             expected_downtime_ps=rate.expected_downtime_ms * PS_PER_MS,
+            throttle_percent=self._threads.percent,
         )
 
     def _stop_vm(self, _: StopVm) -> None:
@@ -221,112 +267,100 @@ class TimedMigration:
         self._machine.halt()
         self._stop_ps = self._machine.time
 
+    # Post-copy
+
+    def _postcopy_asked(self, _: PostcopyAsked) -> bool:
+        helps, lasted = self._helps, self._machine.time - self._start_ps
+        rounds = 0 < helps.postcopy_rounds <= self._qemu.ram.sync_count
+        return rounds or 0 < helps.postcopy_ps <= lasted
+
+    def _switch(self) -> None:
+        """The destination has been told what it lacks, and the guest runs there."""
+        self._switch_ps = self._machine.time
+        blocks = [block.bmap for block in self._qemu.blocks if isinstance(block.bmap, Pages)]
+        self._left = sum(each.count() for each in blocks), sum(each.groups(PAGES_PER_2M) for each in blocks)
+        self._session.rounds.switch(self._machine, self._session.log)
+
     # Sending
 
     def _pending(self, call: Pending) -> int:
-        if not call.exact and not self._first:
-            self._wait_for_limit()
+        if self._qemu.ram.postcopy:
+            if self._switch_ps is None:
+                self._switch()
+            self._measure()
+        elif not call.exact:
+            if not self._first:
+                self._wait_for_limit()
+            self._threads.sync_if_wanted()
         self._first = False
         return self.rate.threshold_bytes
+
+    def _measure(self) -> None:
+        """Bandwidth and threshold anew, if a window is over."""
+        left = self._qemu.ram.left_at_sync * PAGE_BYTES
+        self.rate.update(self._now_ms, self.dirty_rate.pages_per_s, left)
 
     def _wait_for_limit(self) -> None:
         """Measure, if a window is over, and sleep while the limit is exceeded. QEMU: migration_rate_limit()."""
         while True:
-            left = self._qemu.ram.left_at_sync * PAGE_BYTES
-            self.rate.update(self._now_ms, self.dirty_rate.pages_per_s, left)
+            self._measure()
             if not self.rate.over_limit:
                 return
             self._run_or_wait_until(self._machine.time + (self.rate.window_ends_ms - self._now_ms) * PS_PER_MS)
 
     def _run_or_wait_until(self, until_ps: int) -> None:
-        if self._stop_ps is None:
-            self._session.guest.run_or_wait_until(until_ps)
-        else:
+        if self._stop_ps is not None:
             self._machine.wait(until_ps - self._machine.time)
+            return
+        while self._threads.next_ps() < until_ps:
+            self._session.guest.run_or_wait_until(max(self._threads.next_ps(), self._machine.time))
+            self._threads.act()
+        if until_ps > self._machine.time:
+            self._session.guest.run_or_wait_until(until_ps)
 
     def _room(self, _: Room) -> None:
-        self._iteration_ps = self._machine.time
-        self._host_pages = 0
-        self._last_host_page = None
+        self._iteration.begin()
 
     def _room_left(self, call: RoomLeft) -> int | None:
-        """Pages until the limit, or until the next look at the clock finds 50 ms over.
-
-        The clock is looked at after the first host page and after every 64th of those that follow.
-        """
-        if self._stop_ps is not None:
+        """Pages until the limit, or until the next look at the clock finds 50 ms over."""
+        if self._stop_ps is not None and not self._qemu.ram.postcopy:
             return None
-        late = self._machine.time - self._iteration_ps >= LATE_PS
-        at_look = self._host_pages % CHECKED_PAGES == 1
         if call.following is None:
-            over = self._counts_limit and self.rate.over_limit
-            return 0 if over or (late and at_look) else None
+            over = self._counts_limit and self.rate.over_limit and self._stop_ps is None
+            return 0 if over or self._iteration.is_late else None
         block, page = call.following
-        host_pages = self._host_pages_to_look(block)
-        room = pages_in_host_pages(block, page, host_pages)
-        return min(room, max(self.rate.pages_to_limit(), 1)) if block.host_pages == 1 else room
+        room = self._iteration.room(block, page)
+        if block.host_pages > 1 or self._stop_ps is not None:
+            return room
+        return min(room, max(self.rate.pages_to_limit(), 1))
 
     @property
     def _counts_limit(self) -> bool:
         """Whether the limit ends an iteration: with huge host pages each of them waits for it itself."""
         return all(block.host_pages == 1 for block in self._qemu.blocks)
 
-    def _host_pages_to_look(self, block: RamBlock) -> int:
-        """Host pages up to the look at the clock that ends the iteration, were all of them dirty."""
-        found = 1 if self._host_pages == 0 else CHECKED_PAGES - (self._host_pages - 1) % CHECKED_PAGES
-        each = self._page_ps * block.host_pages
-        rest = LATE_PS - (self._machine.time - self._iteration_ps) - found * each
-        return found + CHECKED_PAGES * -(-rest // (CHECKED_PAGES * each)) if rest > 0 else found
-
     def _send(self, call: SendPages) -> None:
         block, numbers = call.block, call.sent.numbers
         if numbers is None:
             raise TypeError("a clock needs sets of which every bit is known")
-        rounds, pages = self._session.rounds, call.sent.pages
-        once = self._sent_once[block.name]
-        rounds.add("resent_pages", int(np.count_nonzero(once[numbers])))
-        once[numbers] = True
-        rounds.add("pages_sent", pages)
-        rounds.add("bytes_sent", pages * STREAM_PAGE_BYTES)
-        self._count_host_pages(block, numbers)
+        self._iteration.sent(block, numbers)
         waits = block.host_pages > 1 and self._stop_ps is None
-        while pages:
-            here = min(pages, max(self.rate.pages_to_limit(), 1)) if waits else pages
-            self._run_or_wait_until(self._machine.time + here * self._page_ps)
-            self.rate.send(here)
-            pages -= here
+        while len(numbers):
+            here = max(self.rate.pages_to_limit(), 1) if waits else len(numbers)
+            self._send_batch(self._sender.send(block, numbers[:here]))
+            numbers = numbers[here:]
             if waits:
                 self._wait_for_limit()
 
-    def _count_host_pages(self, block: RamBlock, numbers: I64) -> None:
-        """Host pages of this iteration; one that lies in two chunks counts once."""
-        hosts = numbers // block.host_pages
-        first, last = (block.name, int(hosts[0])), (block.name, int(hosts[-1]))
-        self._host_pages += 1 + int(np.count_nonzero(np.diff(hosts))) - (first == self._last_host_page)
-        self._last_host_page = last
-
-
-def pages_in_host_pages(block: RamBlock, first: int, count: int) -> int:
-    """Dirty pages of a block from a page on, in so many of its host pages that have some."""
-    if block.host_pages == 1:
-        return count
-    bits = block.bmap
-    if not isinstance(bits, Pages):
-        raise TypeError("a clock needs sets of which every bit is known")
-    dirty = np.flatnonzero(bits.bits[first:]) + first
-    of_host = np.cumsum(np.diff(dirty // block.host_pages, prepend=-1) != 0)
-    return int(np.searchsorted(of_host, count, side="right"))
-
-
-def bits_of_words(words: I64, pages: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """One bool a page of words of 64."""
-    found = np.unpackbits(words.view(np.uint8), count=pages, bitorder="little")
-    return found.view(np.bool_)
-
-
-def words_of_bits(bits: np.ndarray[Any, np.dtype[np.bool_]]) -> I64:
-    """Words of 64 pages of one bool a page; bits behind the end are 0."""
-    packed = np.packbits(bits, bitorder="little")
-    filled = np.zeros(round_up(len(bits), BITS_PER_LONG) // 8, np.uint8)
-    filled[: len(packed)] = packed
-    return filled.view(np.int64)
+    def _send_batch(self, batch: Batch) -> None:
+        begun, rounds = self._machine.time, self._session.rounds
+        rounds.add("pages_sent", batch.pages)
+        rounds.add("zero_pages", batch.zeros)
+        rounds.add("bytes_sent", batch.sent_bytes)
+        rounds.add("resent_pages", batch.resent)
+        if batch.rewritten is not None:
+            rounds.add("rewritten_pages", batch.rewritten)
+        self._run_or_wait_until(begun + batch.took_ps)
+        self.rate.send(batch.full, batch.sent_bytes)
+        self._sent_bytes += batch.sent_bytes
+        note_sent_bytes(self._machine, batch.sent_bytes, begun, self._machine.time)

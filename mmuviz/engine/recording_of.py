@@ -13,7 +13,7 @@ from mmuviz.costs.hosts import HostProfile
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
-from mmuviz.engine.frame_buffer import FULL, SHARES, STATES, U8
+from mmuviz.engine.frame_buffer import FULL, LEFT_LOG, SHARES, STATES, U8
 from mmuviz.engine.frames import CellMap, FrameLog
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
@@ -63,6 +63,7 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
 def header_document(session: Session, notes: tuple[str, ...], width: int, bins: int) -> dict[str, Any]:
     """The header as a document."""
     scenario, recorder, host = session.scenario, session.recorder, session.machine.costs.host
+    ended = [asdict(each) for each in session.rounds.ended]
     return {
         "schema": SCHEMA,
         "scenario": scenario.as_document(),
@@ -82,7 +83,8 @@ def header_document(session: Session, notes: tuple[str, ...], width: int, bins: 
         "table_pages_at_enable": recorder.table_pages_at_enable,
         "table_pages_peak": recorder.table_pages_peak,
         "events_left_out": recorder.left_out,
-        "migration": None if session.rounds.ended is None else asdict(session.rounds.ended),
+        "migration": ended[-1] if ended else None,
+        "earlier_migrations": ended[:-1],
         "notes": list(notes),
     }
 
@@ -95,6 +97,7 @@ def host_document(host: HostProfile) -> dict[str, Any]:
         "extrapolated": host.extrapolated,
         "stlb_entries": host["stlb_entries"],
         "stlb_1g_entries": host["stlb_1g_entries"],
+        "postcopy_fault_ns": host["postcopy_fault_ns"],
     }
 
 
@@ -125,6 +128,7 @@ def bins_table(clock: Clock, frame_log: FrameLog, bins: int, width: int) -> Colu
     series = folded(clock.series, bins)
     found: Columns = {f"stall_{cause}_ps": series[:, at] for at, cause in enumerate(CAUSE_NAMES)}
     found["slow_write_ps"] = series[:, layout.SLOW_WRITE]
+    found["throttled_ps"] = series[:, layout.THROTTLED]
     found["accesses"] = series[:, layout.ACCESSES]
     found |= {f"faults_{path}": series[:, layout.FAULTS + at] for at, path in enumerate(FAULT_PATHS)}
     found |= {f"splits_{place}": series[:, layout.SPLITS + at] for at, place in enumerate(SPLIT_PLACES)}
@@ -135,10 +139,19 @@ def bins_table(clock: Clock, frame_log: FrameLog, bins: int, width: int) -> Colu
         "ring_full_exits": series[:, layout.RING_FULLS],
         "userspace_exits": series[:, layout.USERSPACE_EXITS],
         "ioctl_ps": series[:, layout.IOCTL],
+        "bytes_sent": series[:, layout.BYTES_SENT],
     }
     last = last_stops(frame_log, bins, width)
+    found["dirtied_pages"] = dirtied_pages(frame_log, last)
     found |= {name: frame_log.states[last, at] for at, name in enumerate(STATES)}
     return found | {"walk": frame_log.walks[last, 0], "walk_gfn": frame_log.walks[last, 1]}
+
+
+def dirtied_pages(frame_log: FrameLog, last: I64) -> I64:
+    """Pages that came into the dirty log in each bin: its growth plus what left it in the bin."""
+    came = frame_log.states[:, STATES.index("dirty_pages")] + frame_log.states[:, LEFT_LOG]
+    found: I64 = np.diff(came[last], prepend=came[0])
+    return found
 
 
 def last_stops(frame_log: FrameLog, bins: int, width: int) -> I64:
@@ -205,6 +218,7 @@ def vcpus_table(clock: Clock) -> Columns:
     found |= {f"faults_{path}": clock.faults[:, at] for at, path in enumerate(FAULT_PATHS)}
     return found | {
         "slow_write_ps": clock.slow_write_ps,
+        "throttled_ps": clock.throttled_ps,
         "accesses": clock.accesses,
         "stall_max_ps": clock.worst_ps,
     }
@@ -220,7 +234,9 @@ def vcpu_shares(clock: Clock, bins: int, width: int, end_ps: int) -> I64:
         edges = np.clip(np.arange(bins + 1, dtype=np.int64) * width, idle_from, end_ps)
         lanes[:, vcpu, layout.LANE_IDLE] += np.diff(edges)
     cut_tails(lanes[-1], np.clip(clock.in_kernel_until, end_ps, bins * width) - end_ps)
-    away = np.minimum(lanes, spans[:, np.newaxis, np.newaxis])
+    # What begins at the end of one thing behind the run's end, a sleep after a fault, is in the last bin as well.
+    upto = np.minimum(np.cumsum(lanes, axis=2), spans[:, np.newaxis, np.newaxis])
+    away = np.diff(upto, axis=2, prepend=0)
     running = np.maximum(spans[:, np.newaxis] - away.sum(axis=2), 0)
     parts = np.stack([running, *(away[:, :, lane] for lane in range(layout.LANE_IDLE))], axis=2)
     return shares_of(parts, spans[:, np.newaxis, np.newaxis]).reshape(-1, 4)

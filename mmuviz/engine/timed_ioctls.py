@@ -16,11 +16,15 @@ from mmuviz.engine.exits import use_big_lock
 from mmuviz.engine.ioctl_thread import NOWHERE
 from mmuviz.engine.timed_machine import TimedMachine, resume_after_ring_full
 from mmuviz.mmu import state as mmu
+from mmuviz.mmu.dirty_ring import ring_soft_full
 from mmuviz.mmu.examples import RING_FULL, note_example
 from mmuviz.mmu.state import I64, MmuState
 from mmuviz.mmu.steps import Act, Step, Steps
+from mmuviz.mmu.vm import Vm
 
 T = TypeVar("T")
+SPACE_SHIFT: Final = 16
+"""KVM's number of a slot has its address space above its id. Kernel: kvm_vm_ioctl_set_memory_region()"""
 PLACES: Final = {
     "enable": layout.SPLITS + layout.AT_ENABLE,
     "get": layout.SPLITS + layout.IN_CLEAR,
@@ -46,6 +50,11 @@ def note_ring_full(state: MmuState, vcpu: int) -> None:
     note_example(state, RING_FULL, 0, 0, 0, 0)
 
 
+def slot_number(slot: int, space: int) -> int:
+    """KVM's number of a memslot."""
+    return space << SPACE_SHIFT | slot
+
+
 class TimedIoctls:
     """The thread that calls the ioctls of a timed machine.
 
@@ -53,6 +62,8 @@ class TimedIoctls:
         machine: the machine.
         log: the log of calls.
         iteration: iteration of the driver's loop; 0 before it.
+        vms: the address spaces of the VM; vCPUs run on the first.
+        ring_is_full: called where a vCPU left the guest because its ring was full, which it mends.
     """
 
     def __init__(self, machine: TimedMachine, log: CallLog, *, big_lock: bool = False) -> None:
@@ -66,6 +77,8 @@ class TimedIoctls:
         self.machine = machine
         self.log = log
         self.iteration = 0
+        self.vms: list[Vm] = [machine.vm]
+        self.ring_is_full: Callable[[], None] = self.reset_full_rings
         self._big_lock = big_lock
 
     # Running steps
@@ -94,13 +107,14 @@ class TimedIoctls:
             self.drop_big_lock()
         self.log.end(machine, begun, reported[0])
 
-    def _in_time(self, kind: str, steps: Steps[T], pages: int) -> T:
+    def _in_time(self, kind: str, steps: Steps[T], pages: int, vm: Vm | None = None) -> T:
         """Run the steps of an ioctl.
 
         Args:
             kind: kind of the ioctl.
             steps: its steps.
             pages: pages that the whole call goes over.
+            vm: the address space, None for the one that vCPUs run on.
 
         Returns:
             The ioctl's result.
@@ -113,12 +127,12 @@ class TimedIoctls:
                 self.machine.advance_work(pages)
                 value: T = stop.value
                 return value
-            self._take_step(step, pages, place)
+            self._take_step(step, pages, place, vm)
 
-    def _take_step(self, step: Step, pages: int, place: int) -> None:
+    def _take_step(self, step: Step, pages: int, place: int, vm: Vm | None) -> None:
         machine = self.machine
         if step.walk is not None:
-            machine.walk(step.walk, pages, place, step.path)
+            machine.walk(step.walk, pages, place, step.path, vm)
         elif step.path is not None:
             machine.acquire_mmu_lock(step.path)
         elif step.act is Act.UNLOCK:
@@ -153,17 +167,22 @@ class TimedIoctls:
 
     # The ioctls
 
-    def enable(self, slot: int) -> None:
-        """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES."""
-        vm = self.machine.vm
-        with self.call("enable", slot):
-            self._in_time("enable", vm.enable_steps(slot), vm.span(slot)[1])
+    def enable(self, slot: int, space: int = 0) -> None:
+        """KVM_SET_USER_MEMORY_REGION with KVM_MEM_LOG_DIRTY_PAGES.
 
-    def disable(self, slot: int) -> None:
-        """KVM_SET_USER_MEMORY_REGION without the flag."""
-        vm = self.machine.vm
-        with self.call("disable", slot):
-            self._in_time("disable", vm.disable_steps(slot), vm.span(slot)[1])
+        Args:
+            slot: the memslot's id.
+            space: its address space.
+        """
+        vm = self.vms[space]
+        with self.call("enable", slot_number(slot, space)):
+            self._in_time("enable", vm.enable_steps(slot), vm.span(slot)[1], vm)
+
+    def disable(self, slot: int, space: int = 0) -> None:
+        """KVM_SET_USER_MEMORY_REGION without the flag: see enable()."""
+        vm = self.vms[space]
+        with self.call("disable", slot_number(slot, space)):
+            self._in_time("disable", vm.disable_steps(slot), vm.span(slot)[1], vm)
 
     def pre_split(self, slot: int) -> None:
         """The pre-split of 2020, before logging starts: a dummy vCPU faults in every page."""
@@ -171,22 +190,23 @@ class TimedIoctls:
         with self.call("pre_split", slot):
             self._in_time("pre_split", vm.pre_split_steps(slot), vm.span(slot)[1])
 
-    def get(self, slot: int) -> I64:
+    def get(self, slot: int, space: int = 0) -> I64:
         """KVM_GET_DIRTY_LOG.
 
         Args:
             slot: the memslot's id.
+            space: its address space.
 
         Returns:
             int64[words], 64 pages per word.
         """
-        vm = self.machine.vm
-        with self.call("get", slot) as report:
-            bits = self._in_time("get", vm.get_steps(slot), vm.span(slot)[1])
+        vm = self.vms[space]
+        with self.call("get", slot_number(slot, space)) as report:
+            bits = self._in_time("get", vm.get_steps(slot), vm.span(slot)[1], vm)
             report(int(np.bitwise_count(bits.view(np.uint64)).sum()))
         return bits
 
-    def clear(self, slot: int, first_page: int, num_pages: int, bits: I64) -> None:
+    def clear(self, slot: int, first_page: int, num_pages: int, bits: I64, space: int = 0) -> None:
         """KVM_CLEAR_DIRTY_LOG of a range.
 
         Args:
@@ -194,11 +214,12 @@ class TimedIoctls:
             first_page: first page of the range, counted from the slot's start.
             num_pages: number of pages of the range.
             bits: int64[words] of the range.
+            space: the slot's address space.
         """
-        vm = self.machine.vm
+        vm = self.vms[space]
         steps = vm.clear_steps(slot, first_page, num_pages, bits)
-        with self.call("clear", slot):
-            self._in_time("clear", steps, num_pages)
+        with self.call("clear", slot_number(slot, space)):
+            self._in_time("clear", steps, num_pages, vm)
 
     def reset_rings(self) -> int:
         """KVM_RESET_DIRTY_RINGS for the harvested entries.
@@ -215,18 +236,18 @@ class TimedIoctls:
         vm = self.machine.vm
         return self._in_time("reset", vm.reset_ring_steps(), 0)
 
-    def collect_rings(self) -> list[tuple[int, I64]]:
-        """Harvest every ring, which is not an ioctl; see Vm.collect_dirty_rings()."""
-        found, took_ps = self._harvest()
+    def collect_rings(self, vcpu: int | None = None) -> list[tuple[int, I64]]:
+        """Harvest every ring, or one vCPU's, which is no ioctl; see Vm.collect_dirty_rings()."""
+        found, took_ps = self._harvest(vcpu)
         self.machine.wait(took_ps)
         return found
 
-    def _harvest(self) -> tuple[list[tuple[int, I64]], int]:
-        """Harvest every ring; returns the entries and the time that takes, ps."""
+    def _harvest(self, vcpu: int | None = None) -> tuple[list[tuple[int, I64]], int]:
+        """Harvest rings; returns what was in them, and what that takes."""
         machine = self.machine
         machine.mark()
         machine.forget_work()
-        found = machine.vm.collect_dirty_rings()
+        found = machine.vm.collect_dirty_rings(vcpu)
         return found, machine.work_ps()
 
     def harvest_and_reset_rings(self) -> list[tuple[int, I64]]:
@@ -235,14 +256,26 @@ class TimedIoctls:
         Returns:
             See Vm.collect_dirty_rings().
         """
-        machine, clock = self.machine, self.machine.clock
+        machine = self.machine
         with self.call("reset") as report:
             found, took_ps = self._harvest()
             machine.advance(took_ps)
             report(sum(len(pages) for _, pages in found))
             self._reset()
-        for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL):
-            resume_after_ring_full(clock, int(vcpu), max(machine.time, int(clock.now[vcpu])))
+        self.resume_full()
+        return found
+
+    def reset_full_rings(self) -> None:
+        """A ring is full: harvest and reset all of them."""
+        self.harvest_and_reset_rings()
+
+    def resume_full(self) -> list[int]:
+        """Let the vCPUs go on whose rings were full and are not any more; returns which."""
+        machine, clock = self.machine, self.machine.clock
+        waiting = [int(vcpu) for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL)]
+        found = [vcpu for vcpu in waiting if not ring_soft_full(machine.guest_tables, vcpu)]
+        for vcpu in found:
+            resume_after_ring_full(clock, vcpu, max(machine.time, int(clock.now[vcpu])))
         return found
 
     def run_and_reap(self, until: int) -> None:
@@ -259,4 +292,4 @@ class TimedIoctls:
             machine.note(layout.RING_FULLS, len(full))
             note_ring_full(machine.vm.state, int(full[0]))
             machine.mark()
-            self.harvest_and_reset_rings()
+            self.ring_is_full()

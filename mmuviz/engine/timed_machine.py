@@ -28,6 +28,7 @@ from mmuviz.engine.ioctl_thread import (
     walk_in_time,
     work_ps,
 )
+from mmuviz.engine.throttle import skip_throttling, throttle, wake
 from mmuviz.engine.vcpu import STOPPED_RING, WANTS_TRACE, ZAP_OTHERS
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
@@ -47,6 +48,7 @@ LAST: Final = thread_layout.LAST_TIME
 @jit
 def start_all(clock: Clock, time: int) -> None:
     """Let all vCPUs begin a pass at a time."""
+    skip_throttling(clock, time)
     clock.regs[layout.HEAP_SIZE] = 0
     clock.regs[layout.RUNNING_VCPUS] = clock.now.shape[0]
     enters = time + clock.price[layout.ENTER]
@@ -73,6 +75,14 @@ def resume_after_ring_full(clock: Clock, vcpu: int, time: int) -> None:
     clock.now[vcpu] = clock.in_kernel_until[vcpu] = enters
     clock.phase[vcpu] = layout.RUNNING
     push(clock.heap, clock.now, clock.regs, vcpu)
+
+
+@jit
+def kick_out(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
+    """A vCPU is sent an IPI and exits to userspace; returns how long whoever sent it waits for it, ps."""
+    clock.pending_kick_ps[vcpu] += clock.price[layout.KICK] + clock.price[layout.USERSPACE]
+    flush_pml_buffer(state, vcpu)
+    return int(clock.price[layout.FLUSH_VCPU] if clock.in_kernel_until[vcpu] <= time else 0)
 
 
 class TimedMachine:
@@ -222,7 +232,7 @@ class TimedMachine:
         """Let the ioctl thread's work take its time: see work_ps()."""
         self.advance(self.work_ps(pages))
 
-    def walk(self, walk: Walk, pages: int, place: int, path: Path | None) -> None:
+    def walk(self, walk: Walk, pages: int, place: int, path: Path | None, vm: Vm | None = None) -> None:
         """Run a walk over time.
 
         Args:
@@ -230,6 +240,7 @@ class TimedMachine:
             pages: pages that the whole ioctl goes over.
             place: column of the series where splits are counted, NOWHERE for none.
             path: the path that takes mmu_lock again for each part, if it does.
+            vm: another address space of the VM, whose tables it goes over; None for the one that vCPUs run on.
         """
         at, host = self.thread.at, self.costs.host
         at[thread_layout.MISS] = miss_hundredths(self.costs, pages)
@@ -241,7 +252,7 @@ class TimedMachine:
         if path is not None:
             self._want(path)
         while True:
-            tables, guests = self.vm.tables[walk.tables], self.guest_tables
+            tables, guests = (vm or self.vm).tables[walk.tables], self.guest_tables
             why = walk_in_time(tables, guests, self.clock, self.thread, self.frames, walk)
             if why == thread_layout.ENDED:
                 return
@@ -279,6 +290,7 @@ class TimedMachine:
         clock, regs = self.clock, self.clock.regs
         for vcpu in np.flatnonzero(clock.phase != layout.FINISHED):
             flush_pml_buffer(self.guest_tables, int(vcpu))
+            wake(clock, int(vcpu), self.time)
             clock.idle_since[vcpu] = self.time
         clock.pending_kick_ps[:] = 0
         clock.host_ps[:] = 0
@@ -287,6 +299,10 @@ class TimedMachine:
             regs[entry] = 0
         regs[layout.WRITER_PENDING] = 0
         regs[[layout.FREE_AT, layout.READERS_END]] = np.minimum(regs[[layout.FREE_AT, layout.READERS_END]], self.time)
+
+    def throttle(self, percent: int) -> None:
+        """Userspace has vCPUs sleep for so much of their time, 0 to 99 percent, from now on."""
+        throttle(self.clock, percent, self.time)
 
     # mmu_lock
 
@@ -325,6 +341,24 @@ class TimedMachine:
         """Kick every vCPU in the guest out of it: see kick_ps()."""
         self.advance(kick_ps(self.clock, self.time, 1))
 
+    def kick_to_userspace(self) -> None:
+        """Userspace kicks every vCPU out of the guest and waits: each leaves it, which empties its PML buffer.
+
+        An exit to userspace costs each of them as any other does; the thread waits for one after the other.
+        """
+        for vcpu in np.flatnonzero(self.clock.phase == layout.RUNNING):
+            self.wait(kick_out(self.guest_tables, self.clock, int(vcpu), self.time))
+
     def note(self, column: int, count: int) -> None:
         """Add to a column of the sums over time, at the present time."""
-        note(self.clock, self.time, column, count)
+        self.note_at(self.time, column, count)
+
+    def note_at(self, time_ps: int, column: int, count: int) -> None:
+        """Add to a sum over time.
+
+        Args:
+            time_ps: when.
+            column: of `Clock.series`.
+            count: how much.
+        """
+        note(self.clock, time_ps, column, count)

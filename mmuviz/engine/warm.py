@@ -34,6 +34,8 @@ OPS: Final[list[dict[str, Any]]] = [
     {"op": "delslot", "slot": 2},
 ]
 LIVE: Final = {"kind": "live_rounds", "lead": "10 us", "interval": "20 us", "tail": "10 us", "disable": True}
+MIGRATION: Final = {"kind": "qemu_precopy", "bandwidth": "1 GiB/s", "longest": "20 ms"}
+RING: Final = {"dirty_log_mode": "ring", "ring_entries": 1024, "vcpus": 2}
 SCENARIOS: Final[tuple[dict[str, Any], ...]] = (
     {"driver": {"kind": "dirty_log_perf_test", "iterations": 1, "runs_while_disabling": True}},
     {"vm": {"dirty_log_mode": "legacy", "eager_page_split": False, "vcpus": 2}},
@@ -48,6 +50,9 @@ SCENARIOS: Final[tuple[dict[str, Any], ...]] = (
     {"vm": {"tracking": "2m", "rounds_to_4k": 1, "dirty_log_mode": "manual"}},
     {"vm": {"vcpus": 2}, "workload": {"pattern": "zipf", "exit_rate_hz": 10**6}, "driver": {**LIVE, "big_lock": True}},
     {"driver": {"kind": "without_logging", "iterations": 1}},
+    {"driver": {**MIGRATION, "smm": True, "auto_converge": True, "zero_percent": 10}},
+    {"driver": MIGRATION, "vm": {"tracking": "2m"}},
+    {"driver": {**MIGRATION, "dirty_limit": "1 MiB/s", "postcopy_after": "5 ms"}, "vm": RING},
 )
 """One case of everything that Python calls: drivers, MMUs, kernels and dirty-log modes."""
 

@@ -129,6 +129,7 @@ def _migration_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
         "rounds": ("syncs", _count),
         "bytes_sent": ("sent", bytes_text),
         "resent_pages": ("pages sent again", _count),
+        "throttled_ns": ("vCPUs throttled", time_text),
     }
     return [Row(title, [each[key] for each in found], text) for key, (title, text) in names.items()]
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import numpy as np
+
+from mmuviz.core.pages import PAGE_BYTES
+from mmuviz.exports.migration_progress import PERCENT, progress
 from mmuviz.exports.setup_text import number
 from mmuviz.recording.header import Migration
-from mmuviz.recording.quantities import bytes_text, share_text, time_text
+from mmuviz.recording.quantities import bytes_text, count_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.stall_buckets import PS_PER_NS
-from mmuviz.studies.convergence import converges, leftover_of
+from mmuviz.studies.convergence import converges, leftover_of, rounds_of_last
 from mmuviz.studies.huge_pages import huge_pages_text
 from mmuviz.studies.sensitivity import Span
 
@@ -18,11 +22,14 @@ COMPLETED: Final = "completed"
 CANCELLED: Final = "cancelled"
 
 
-def migration_lines(recording: Recording, span: Span | None = None) -> Iterator[tuple[str, str]]:
-    """What a person asks of a migration.
+def migration_lines(
+    recording: Recording, without: Recording | None = None, span: Span | None = None
+) -> Iterator[tuple[str, str]]:
+    """The answers to what a person asks of a migration.
 
     Args:
         recording: not changed.
+        without: the same guest without a migration, to compare its progress with; None for what it did before it.
         span: what the ranges of the host's constants make of it, where that was worked out.
 
     Yields:
@@ -34,21 +41,45 @@ def migration_lines(recording: Recording, span: Span | None = None) -> Iterator[
     took = recording.totals["migration"]
     yield "Migration", verdict(recording, ended)
     downtime = f"downtime {time_text(took['downtime_ns'])}" if ended.stop_ps is not None else "the guest never stopped"
-    yield "  time", f"{time_text(took['total_ns'])} in all, {downtime}, {number(took['rounds'], 'sync')}"
+    setup = f"of which {time_text(took['setup_ns'])} of setup"
+    yield "  time", f"{time_text(took['total_ns'])} in all, {setup}, {downtime}, {number(took['rounds'], 'sync')}"
     if span is not None:
         yield "  range", range_text(span)
     if recording.header.host.extrapolated:
         yield "  host", f"{recording.header.host.profile} is extrapolated: no host of its size was measured"
-    again = took["resent_pages"] * took["bytes_sent"] // max(took["pages_sent"], 1)
-    share = f" ({share_text(again, took['bytes_sent'])})" if again else ""
-    times = f"; each page {times_text(took['pages_sent'], took['resent_pages'])} on average" if again else ""
-    yield (
-        "  sent",
-        f"{bytes_text(took['bytes_sent'])}, of which {bytes_text(again)}{share} not for the first time{times}",
-    )
+    yield "  sent", sent_text(took)
+    if "amplification_percent" in took:
+        times = took["amplification_percent"] / PERCENT
+        resent, wrote = (count_text(took[name]) for name in ("resent_pages", "rewritten_pages"))
+        yield "  tracking at 2M", f"{resent} pages sent again where the guest wrote {wrote} of them, {times:.1f} times"
+    if took["throttled_ns"]:
+        most = f"up to {took['throttle_percent']} % of their time, " if took["throttle_percent"] else ""
+        yield "  vCPUs throttled", f"{most}{time_text(took['throttled_ns'])} of all vCPUs in all"
+    if "postcopy" in took:
+        yield "  post-copy", postcopy_text(took["postcopy"])
+    yield from progress(recording, ended, without)
     yield "  ioctls in it", f"{time_text(took['get_ns'])} in GET, {time_text(took['clear_ns'])} in CLEAR"
     if huge := huge_pages_text(recording):
         yield "  huge pages", huge
+
+
+def sent_text(took: Mapping[str, int]) -> str:
+    """Bytes sent, how many of them again, and pages of zeros."""
+    again = took["resent_pages"] * took["bytes_sent"] // max(took["pages_sent"], 1)
+    share = f" ({share_text(again, took['bytes_sent'])})" if again else ""
+    times = f"; each page {times_text(took['pages_sent'], took['resent_pages'])} on average" if again else ""
+    zeros = f"; {number(took['zero_pages'], 'page')} of zeros" if took["zero_pages"] else ""
+    return f"{bytes_text(took['bytes_sent'])}, of which {bytes_text(again)}{share} not for the first time{times}{zeros}"
+
+
+def postcopy_text(rest: Mapping[str, int]) -> str:
+    """What the destination fetches by faults, at the most."""
+    return (
+        f"at most {bytes_text(rest['left_bytes'])} by {number(rest['faults_4k'], 'fault')} of 4K, "
+        f"{time_text(rest['fault_4k_ns'])} each ({time_text(rest['total_4k_ns'])}), or "
+        f"{bytes_text(rest['left_2m_bytes'])} by {number(rest['faults_2m'], 'fault')} of 2M, "
+        f"{time_text(rest['fault_2m_ns'])} each ({time_text(rest['total_2m_ns'])})"
+    )
 
 
 def times_text(sent_pages: int, resent_pages: int) -> str:
@@ -110,6 +141,10 @@ def span_document(span: Span) -> dict[str, Any]:
 
 def verdict(recording: Recording, ended: Migration) -> str:
     """Whether it converged, and why or why not."""
+    if ended.switch_ps is not None:
+        rest = bytes_text(ended.left_pages * PAGE_BYTES)
+        after = time_text((ended.switch_ps - ended.start_ps) // PS_PER_NS)
+        return f"switches to post-copy after {after} with {rest} left; the guest runs at the destination from then on"
     leftover = leftover_of(recording)
     left, may = bytes_text(leftover.left_bytes), bytes_text(leftover.may_bytes)
     if converges(recording):
@@ -124,7 +159,7 @@ def verdict(recording: Recording, ended: Migration) -> str:
 
 def still(recording: Recording) -> str:
     """What stood in the way at its last sync."""
-    if len(recording.rounds.round) <= 1:
+    if int(np.count_nonzero(rounds_of_last(recording))) <= 1:
         return "before the first pass over memory was over"
     leftover = leftover_of(recording)
     return (

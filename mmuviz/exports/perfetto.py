@@ -153,11 +153,15 @@ def _examples(recording: Recording) -> Iterator[Event]:
 def _counters(recording: Recording) -> Iterator[Event]:
     header, bins = recording.header, recording.bins
     rates = (bins.accesses * (PS_PER_S / header.bin_ps)).tolist()
+    sent, dirtied = ((column * (PS_PER_S / header.bin_ps)).tolist() for column in (bins.bytes_sent, bins.dirtied_pages))
     stalls = {cause: (bins[f"stall_{cause}_ps"] / PS_PER_US).tolist() for cause in header.causes}
     for index in range(header.bins):
         start_us, end_us = index * header.bin_ps / PS_PER_US, (index + 1) * header.bin_ps / PS_PER_US
         yield _counter("accesses per second", start_us, {"accesses": rates[index]})
         yield _counter("stall in the bin, us", start_us, {cause: values[index] for cause, values in stalls.items()})
+        if header.migration is not None:
+            yield _counter("sent, bytes per second", start_us, {"bytes": sent[index]})
+            yield _counter("dirtied, pages per second", start_us, {"pages": dirtied[index]})
         yield _counter("table_pages", end_us, {"pages": int(bins.table_pages[index])})
         yield _counter("leaves", end_us, {size: int(bins[f"pages_{size}"][index]) for size in SIZES})
 

@@ -46,7 +46,7 @@ def summary_of(
     """
     parts = (
         _head(recording),
-        _migration(recording, span),
+        _migration(recording, without_logging, span),
         _stalls(recording.totals),
         _ioctls(recording),
         _unprotected(recording),
@@ -68,7 +68,7 @@ def migration_block(label: str, recording: Recording, span: Span | None = None) 
         recording: not changed.
         span: what the ranges of the host's constants make of it.
     """
-    lines = list(_migration(recording, span))
+    lines = list(_migration(recording, None, span))
     return "\n".join([*_wrapped(label), *lines]) if lines else ""
 
 
@@ -91,8 +91,8 @@ def _head(recording: Recording) -> Iterator[str]:
     yield from _wrapped(", ".join([simulated, *setup_text(recording)]))
 
 
-def _migration(recording: Recording, span: Span | None) -> Iterator[str]:
-    for name, text in (*migration_lines(recording, span), *dirty_rate_lines(recording)):
+def _migration(recording: Recording, without: Recording | None, span: Span | None) -> Iterator[str]:
+    for name, text in (*migration_lines(recording, without, span), *dirty_rate_lines(recording)):
         yield from _wrapped(text, name)
 
 

@@ -20,6 +20,7 @@ from mmuviz.mmu.state import (
     SLOT_DIRTY_PAGES,
     SLOT_END,
     SLOT_UNREPORTED_PAGES,
+    STAT_LEFT_LOG,
     MmuState,
 )
 
@@ -134,6 +135,7 @@ def fill_bitmap(state: MmuState, slot: int) -> None:
     if pages % BITS_PER_LONG:
         state.dirty[at + pages // BITS_PER_LONG] = (1 << (pages % BITS_PER_LONG)) - 1
     state.slots[slot, SLOT_DIRTY_PAGES] = pages
+    state.stat[STAT_LEFT_LOG] -= pages
     state.slots[slot, SLOT_UNREPORTED_PAGES] = pages
     if state.dirty_cells.shape[0] > 0:
         count_dirty_range(state, base, end, 1)

@@ -31,6 +31,7 @@ from mmuviz.mmu.state import (
     SLOT_UNREPORTED_PAGES,
     SPLITTER_RMAP,
     SPLITTER_TDP,
+    STAT_LEFT_LOG,
     STAT_MASKS_ARMED,
     WRITABLE,
     MmuState,
@@ -113,6 +114,7 @@ def count_cleared(state: MmuState, slot: int, offset: int, mask: int) -> None:
     """Account for the pages of one word that left the bitmap."""
     pages, gfn = bits_of(mask), state.slots[slot, SLOT_BASE] + offset
     state.slots[slot, SLOT_DIRTY_PAGES] -= pages
+    state.stat[STAT_LEFT_LOG] += pages
     count_dirty_word(state, gfn, mask, -pages)
     if state.conf[CONF_LOG] == LOG_ALL:
         log_cleared(state.log, state.stat, state.conf, gfn, mask)

@@ -34,6 +34,7 @@ from mmuviz.mmu.state import (
     SLOT_END,
     SLOT_ID,
     SLOT_LOGGING,
+    STAT_LEFT_LOG,
     MmuState,
 )
 
@@ -108,6 +109,7 @@ def clear_ring_bits(state: MmuState, slot: int, offset: int, mask: int) -> None:
         if (mask >> bit) & 1 and state.dirty[at] & held:
             state.dirty[at] &= ~held
             state.slots[slot, SLOT_DIRTY_PAGES] -= 1
+            state.stat[STAT_LEFT_LOG] += 1
             gfn = state.slots[slot, SLOT_BASE] + page
             count_dirty(state, gfn, -1)
             note_untraced(state, DIRTY_LOG, PG_LEVEL_4K, 1, 0, gfn, 1)

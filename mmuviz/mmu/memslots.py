@@ -77,6 +77,7 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
     except MemoryError as error:
         raise KvmEnomem(f"slot={slot_id}: this computer has no memory to model the slots that stay") from error
     vm.note_peak()
+    vm.state.stat[mmu.STAT_LEFT_LOG] += vm.state.slots[row, mmu.SLOT_DIRTY_PAGES]
     for tables in vm.tables:
         count_deleted(tables, row)
     if vm.config.mmu is Mmu.STAGE2:

@@ -145,7 +145,8 @@ STAT_SPLITS: Final = 28
 STAT_ZAPS: Final = 29
 STAT_EXAMPLES: Final = 30  # rows of `examples` written so far
 STAT_MMIO_EXITS: Final = 31
-STAT_ENTRIES: Final = 32
+STAT_LEFT_LOG: Final = 32  # pages that left the dirty log so far, less those that came into it without a write
+STAT_ENTRIES: Final = 33
 USERSPACE: Final = -1
 """STAT_WHO for actions of the ioctl thread or of the host."""
 

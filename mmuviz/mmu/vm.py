@@ -40,6 +40,18 @@ class Vm:
         self._arrays = VmArrays(config, record=record)
         self._guest = GuestRuns(self._arrays, access_loop)
 
+    def address_space(self) -> Vm:
+        """Another address space of the same VM, e.g. of system management mode: its own memslots, nothing mapped.
+
+        KVM walks the roots of a memslot's own address space, and none exists while no vCPU is in it. The
+        work of its ioctls is counted with this VM's, its statistics are its own.
+
+        Kernel: kvm_memslots_for_spte_role(), for_each_tdp_mmu_root(), arch/x86/kvm/mmu/
+        """
+        other = Vm(self.config)
+        other._arrays.state = other._arrays.state._replace(work=self.state.work)
+        return other
+
     # Views
 
     @property
@@ -298,8 +310,11 @@ class Vm:
 
     # Dirty ring
 
-    def collect_dirty_rings(self) -> list[tuple[int, I64]]:
+    def collect_dirty_rings(self, vcpu: int | None = None) -> list[tuple[int, I64]]:
         """Harvest every vCPU's ring, in order of vCPU.
+
+        Args:
+            vcpu: whose ring alone is harvested; None for all.
 
         Returns:
             Pairs of slot id and int64[n] page offsets, in ring order, one pair per run of entries of one slot.
@@ -307,7 +322,7 @@ class Vm:
         Raises:
             KvmEinval: the VM has no dirty ring.
         """
-        return word_steps.collect_rings(self._arrays)
+        return word_steps.collect_rings(self._arrays, vcpu)
 
     def reset_dirty_rings(self) -> int:
         """KVM_RESET_DIRTY_RINGS: re-arm the harvested pages.

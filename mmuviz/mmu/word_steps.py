@@ -195,13 +195,13 @@ def need_ring(vm: VmArrays) -> None:
         raise KvmEinval(f"dirty_log_mode={vm.config.dirty_log_mode} has no dirty ring; use GET and CLEAR")
 
 
-def collect_rings(vm: VmArrays) -> list[tuple[int, I64]]:
-    """Harvest every vCPU's ring: see Vm.collect_dirty_rings()."""
+def collect_rings(vm: VmArrays, alone: int | None = None) -> list[tuple[int, I64]]:
+    """Harvest every vCPU's ring, or one alone: see Vm.collect_dirty_rings()."""
     need_ring(vm)
     ring, ring_at = vm.state.ring, vm.state.ring_at
     found: list[tuple[int, I64]] = []
     vm.state.work[work.WORK_COLLECT_FIRST] = 1
-    for vcpu in range(vm.config.vcpus):
+    for vcpu in range(vm.config.vcpus) if alone is None else (alone,):
         at = np.arange(ring_at[vcpu, mmu.RING_HARVEST_INDEX], ring_at[vcpu, mmu.RING_DIRTY_INDEX])
         entries = ring[vcpu, at & (ring.shape[1] - 1)]
         vm.state.work[work.WORK_COLLECT_ENTRY] += len(entries)

@@ -47,6 +47,7 @@ class Host(_Part):
         extrapolated: whether it is larger than any host that was measured.
         stlb_entries: second-level TLB entries of a core for 4K and 2M pages.
         stlb_1g_entries: the same for 1G pages.
+        postcopy_fault_ns: what a fault of post-copy costs at the destination, without the page's own time on the link.
     """
 
     profile: StrictStr
@@ -54,6 +55,7 @@ class Host(_Part):
     extrapolated: StrictBool
     stlb_entries: Count
     stlb_1g_entries: Count
+    postcopy_fault_ns: Count
 
 
 class Versions(_Part):
@@ -91,13 +93,19 @@ class Migration(_Part):
         outcome: completed; or the reason why it was given up: cancelled, too long, too many rounds.
         start_ps: its begin, before logging was enabled.
         stop_ps: time at which the guest was stopped for the rest, None if it never was.
+        switch_ps: time at which it ran on at the destination by post-copy; None without a switch.
         end_ps: time at which everything was sent, or logging was disabled again.
+        left_pages: pages that were not sent yet at the switch; 0 without one.
+        left_2m_pages: 2M pages that contain some of them.
     """
 
     outcome: Literal["completed", "cancelled", "too long", "too many rounds"]
     start_ps: Count
     stop_ps: Count | None
+    switch_ps: Count | None
     end_ps: Count
+    left_pages: Count
+    left_2m_pages: Count
 
 
 class Header(_Part):
@@ -122,7 +130,8 @@ class Header(_Part):
         table_pages_at_enable: table pages when logging was first enabled, None if it never was.
         table_pages_peak: the most table pages since then; since the start if logging was never enabled.
         events_left_out: events in the Focus beyond those that are kept.
-        migration: the migration's outcome, None if the driver does not migrate.
+        migration: outcome of the migration, of the last one if there are two; None if the driver does not migrate.
+        earlier_migrations: outcomes of those before it.
         notes: sentences for the reader, e.g. on which host times were modelled.
     """
 
@@ -145,6 +154,7 @@ class Header(_Part):
     table_pages_peak: Count
     events_left_out: Count
     migration: Migration | None
+    earlier_migrations: tuple[Migration, ...]
     notes: tuple[StrictStr, ...]
 
     def document(self) -> dict[str, Any]:
@@ -153,6 +163,7 @@ class Header(_Part):
             "schema" if name == "schema_" else name: value.model_dump() if isinstance(value, BaseModel) else value
             for name, value in self
         }
+        fields["earlier_migrations"] = [each.model_dump() for each in self.earlier_migrations]
         return {name: thaw(value) for name, value in fields.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:

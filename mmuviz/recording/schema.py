@@ -64,6 +64,8 @@ CALL_KINDS: Final = (
     "op",
     "round",
     "downtime",
+    "setup",
+    "postcopy",
 )
 """Values of `calls.kind`, by name; the first IOCTLS are ioctls, the others phases of a driver."""
 IOCTLS: Final = 6
@@ -198,7 +200,14 @@ def _calls() -> tuple[Column, ...]:
         Column("iteration", I32, "", "Iteration or round of the driver; 0 before the first.", of, low=-1),
         Column("op", I32, "", "Number of the op that made it, -1 where the driver is no list of ops.", of, low=-1),
         Column("vcpu", I16, "", "The vCPU, -1 for the thread that calls ioctls.", of, low=-1),
-        Column("slot", I16, "", "The memslot, -1 for none or all.", of, low=-1),
+        Column(
+            "slot",
+            I32,
+            "",
+            "KVM's number of the memslot, 65536 more in the second address space; -1: none.",
+            of,
+            low=-1,
+        ),
         Column("start_ps", I64, "ps", "When it began.", of),
         Column("end_ps", I64, "ps", "When it ended.", of),
         Column("wait_ps", I64, "ps", "Time that it waited for locks.", of),
@@ -218,10 +227,22 @@ def _calls() -> tuple[Column, ...]:
 def _rounds() -> tuple[Column, ...]:
     of = "rounds"
     return (
+        Column("migration", I32, "", "1, or 2 in a second migration.", of, low=1),
         Column("round", I32, "", "Number of the sync that begins it: `calls.iteration` of its calls.", of, low=1),
+        Column("start_ps", I64, "ps", "When it began.", of),
+        Column("end_ps", I64, "ps", "When it ended.", of),
         Column("pages_sent", I64, "pages", "Pages sent in the round.", of),
-        Column("bytes_sent", I64, "bytes", "Bytes of the stream for them, a header of 8 each included.", of),
+        Column("zero_pages", I64, "pages", "Those of them that hold only zeros, so that a byte is sent for each.", of),
+        Column("bytes_sent", I64, "bytes", "Bytes of the stream for them, headers included.", of),
         Column("resent_pages", I64, "pages", "Those of them that an earlier round had sent.", of),
+        Column(
+            "rewritten_pages",
+            I64,
+            "pages",
+            "Those of these that the guest wrote since; -1 where the log tracks 4K pages.",
+            of,
+            low=-1,
+        ),
         Column("new_dirty_pages", I64, "pages", "Pages that its sync found and that did not wait to be sent yet.", of),
         Column("remaining_pages", I64, "pages", "Pages to be sent after its sync.", of),
         Column("get_ps", I64, "ps", "Time in GET.", of),
@@ -230,6 +251,16 @@ def _rounds() -> tuple[Column, ...]:
         Column("bandwidth_bytes_per_s", I64, "bytes/s", "Bandwidth of the last window of 100 ms, there.", of),
         Column("threshold_bytes", I64, "bytes", "What may be left for the downtime, there.", of),
         Column("expected_downtime_ps", I64, "ps", "Downtime that QEMU expects, there.", of),
+        Column(
+            "throttle_percent",
+            I64,
+            "percent",
+            "Share of its time that auto-converge has a vCPU sleep, there.",
+            of,
+            high=99,
+        ),
+        Column("throttled_ps", I64, "ps", "Sleep by auto-converge or a dirty limit that began in it.", of),
+        Column("accesses", I64, "", "Guest accesses that retired in it.", of),
     )
 
 
@@ -238,6 +269,7 @@ def _sums(of: str, where: str) -> tuple[Column, ...]:
     return (
         *(Column(f"stall_{cause}_ps", I64, "ps", f"Stall {where} by {cause}.", of) for cause in CAUSES),
         Column("slow_write_ps", I64, "ps", f"Time {where} by which logging makes writes slower; no stall.", of),
+        Column("throttled_ps", I64, "ps", f"Sleep {where} by auto-converge or a dirty limit; no stall.", of),
         Column("accesses", I64, "", f"Guest accesses that retired {where}.", of),
         *(Column(f"faults_{kind}", I64, "", f"Faults {where}: {kind}.", of) for kind in FAULT_PATHS),
     )
@@ -264,6 +296,8 @@ def _bins() -> tuple[Column, ...]:
         *(Column(f"splits_{place}", I64, "", f"Huge pages split in the bin by {place}.", of) for place in SPLIT_PLACES),
         *(Column(name, I64, "", meaning, of) for name, meaning in counts.items()),
         Column("ioctl_ps", I64, "ps", "Time in the bin that the ioctl thread spent in calls.", of),
+        Column("bytes_sent", I64, "bytes", "Bytes of a migration's stream that were sent in the bin.", of),
+        Column("dirtied_pages", I64, "pages", "Pages that writes brought into the dirty log in the bin.", of),
         *(Column(name, I64, "pages", meaning, of) for name, meaning in states.items()),
         Column("walk", U8, "", "What the ioctl thread goes over at the bin's end.", of, codes="walks"),
         Column("walk_gfn", I64, "gfn", "Where it is there, -1 for nowhere.", of, low=-1),

@@ -7,12 +7,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmuviz.core.pages import PAGE_BYTES
-from mmuviz.recording.header import Header
+from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
+from mmuviz.recording.header import Header, Migration
 from mmuviz.recording.schema import CALL_KINDS, FAULT_PATHS, IOCTLS, SIZES, SPLIT_PLACES, WHOLE_FAULT
 from mmuviz.recording.stall_buckets import PS_PER_NS, quantile_ns
 from mmuviz.recording.table import Array, Table
 
+NS_PER_S: Final = 10**9
+PERCENT: Final = 100
+SUMS: Final = ("pages_sent", "zero_pages", "bytes_sent", "resent_pages", "accesses")
+"""Of `rounds`, that the totals have."""
 SHOWN_IOCTLS: Final = ("enable", "get", "clear", "reset", "disable")
 
 
@@ -63,20 +67,55 @@ def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
 
 
 def _migration(header: Header, rounds: Table) -> dict[str, Any]:
-    """What a migration took; nothing where there was none."""
+    """What the last migration took; nothing where there was none."""
     ended = header.migration
     if ended is None:
         return {}
-    sums = {name: sum(rounds[name].tolist()) for name in ("pages_sent", "bytes_sent", "resent_pages")}
+    attempts = len(header.earlier_migrations) + 1
+    last = rounds.migration == attempts
+    sums = {name: sum(rounds[name][last].tolist()) for name in SUMS}
+    first_ps = int(rounds.start_ps[last][0]) if last.any() else ended.end_ps
+    stood_ps = 0 if ended.stop_ps is None else (ended.switch_ps or ended.end_ps) - ended.stop_ps
+    took = {
+        "completed": int(ended.outcome == "completed"),
+        "attempts": attempts,
+        "total_ns": ns_of(ended.end_ps - ended.start_ps),
+        "setup_ns": ns_of(first_ps - ended.start_ps),
+        "downtime_ns": ns_of(stood_ps),
+        "rounds": int(np.count_nonzero(last)),
+        **sums,
+        "get_ns": ns_of(sum(rounds.get_ps[last].tolist())),
+        "clear_ns": ns_of(sum(rounds.clear_ps[last].tolist())),
+        "throttled_ns": ns_of(sum(rounds.throttled_ps[last].tolist())),
+        "throttle_percent": int(rounds.throttle_percent[last].max(initial=0)),
+    }
+    return {"migration": took | _amplification(rounds, last, sums["resent_pages"]) | _postcopy(header, ended)}
+
+
+def _amplification(rounds: Table, last: Array, resent: int) -> dict[str, int]:
+    """What tracking larger pages than 4K makes of what is sent again."""
+    written = rounds.rewritten_pages[last].tolist()
+    if not written or min(written) < 0:
+        return {}
+    return {"rewritten_pages": sum(written), "amplification_percent": PERCENT * resent // max(sum(written), 1)}
+
+
+def _postcopy(header: Header, ended: Migration) -> dict[str, Any]:
+    """What the destination has to fetch after the switch, at the most: each page that is left by a fault."""
+    if ended.switch_ps is None:
+        return {}
+    fault_ns, link = header.host.postcopy_fault_ns, header.scenario["driver"]["link"]
+    one_4k, one_2m = (fault_ns + pages * PAGE_BYTES * NS_PER_S // link for pages in (1, PAGES_PER_2M))
     return {
-        "migration": {
-            "completed": int(ended.outcome == "completed"),
-            "total_ns": ns_of(ended.end_ps - ended.start_ps),
-            "downtime_ns": 0 if ended.stop_ps is None else ns_of(ended.end_ps - ended.stop_ps),
-            "rounds": len(rounds.round),
-            **sums,
-            "get_ns": ns_of(sum(rounds.get_ps.tolist())),
-            "clear_ns": ns_of(sum(rounds.clear_ps.tolist())),
+        "postcopy": {
+            "left_bytes": ended.left_pages * PAGE_BYTES,
+            "faults_4k": ended.left_pages,
+            "fault_4k_ns": one_4k,
+            "total_4k_ns": ended.left_pages * one_4k,
+            "left_2m_bytes": ended.left_2m_pages * PAGES_PER_2M * PAGE_BYTES,
+            "faults_2m": ended.left_2m_pages,
+            "fault_2m_ns": one_2m,
+            "total_2m_ns": ended.left_2m_pages * one_2m,
         }
     }
 

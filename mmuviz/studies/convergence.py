@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.recording import Recording
@@ -22,6 +24,14 @@ class Leftover(NamedTuple):
     may_bytes: int
 
 
+def rounds_of_last(recording: Recording) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows of `rounds` belong to the last migration; bool[rounds]. A cancelled one may have come before it."""
+    found: np.ndarray[Any, np.dtype[np.bool_]] = (
+        recording.rounds.migration == len(recording.header.earlier_migrations) + 1
+    )
+    return found
+
+
 def leftover_of(recording: Recording) -> Leftover:
     """The sync that decided: the last one of a guest that still ran.
 
@@ -35,11 +45,13 @@ def leftover_of(recording: Recording) -> Leftover:
         All 0 where the migration ended before its second sync.
     """
     rounds, ended = recording.rounds, recording.header.migration
-    last = len(rounds.round) - 1 - int(ended is not None and ended.stop_ps is not None)
-    if last < 0:
+    own = np.flatnonzero(rounds_of_last(recording))
+    place = len(own) - 1 - int(ended is not None and ended.stop_ps is not None)
+    if place < 0:
         return Leftover(0, 0, 0)
+    last = int(own[place])
     found, left = int(rounds.new_dirty_pages[last]), int(rounds.remaining_pages[last])
-    may = int(rounds.threshold_bytes[last if last == 0 or converged_by_outcome(recording) else last - 1])
+    may = int(rounds.threshold_bytes[last if place == 0 or converged_by_outcome(recording) else last - 1])
     return Leftover(found * PAGE_BYTES, left * PAGE_BYTES, may)
 
 
@@ -55,7 +67,7 @@ def converges(recording: Recording) -> bool:
     Args:
         recording: not changed; of one without a migration the answer is no.
     """
-    if not converged_by_outcome(recording):
+    if not converged_by_outcome(recording) or switched(recording):
         return False
     leftover = leftover_of(recording)
     return leftover.left_bytes <= leftover.may_bytes
@@ -63,4 +75,5 @@ def converges(recording: Recording) -> bool:
 
 def switched(recording: Recording) -> bool:
     """Whether a migration went over to post-copy, which ends whatever the guest writes."""
-    return getattr(recording.header.migration, "switch_ps", None) is not None
+    ended = recording.header.migration
+    return ended is not None and ended.switch_ps is not None

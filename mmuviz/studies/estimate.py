@@ -194,7 +194,9 @@ def migration_ns(scenario: Scenario, driver: Migrates) -> int:
         // min(getattr(driver, "bandwidth", driver.link), driver.link)
     )
     if isinstance(driver, QemuPrecopy):
-        return min(driver.longest, driver.cancel_at or driver.longest, PASSES * sent)
+        first = min(driver.longest, driver.cancel_at or driver.longest, PASSES * sent)
+        again = driver.restart_after + min(driver.longest, PASSES * sent) if driver.restart_after else 0
+        return first + again
     return PASSES * sent
 
 

@@ -149,8 +149,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "small.json", "--set", "memory[3].size=1 MiB"], "memory[3] is not there"),
     (["run", "small.json", "--set", "policy=lazzy"], "did you mean lazy?"),
     (
-        ["run", "small.json", "--set", "driver.kind=qemu_precopy", "--set", "vm.dirty_log_mode=ring"],
-        "reaps no rings yet",
+        ["run", "small.json", "--set", "driver.kind=qemu_precopy", "--set", "vm.dirty_log_mode=ring_initially_set"],
+        "never asked for by QEMU",
     ),
     (["run", "small.json", "--focus", "all"], "focus='all' must be FIRST:PAGES[@FROM..TO]"),
     (["run", "small.json", "--focus", "0:99999"], "focus='0:99999': pages=99999 must be 1 to 16384"),

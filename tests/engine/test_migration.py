@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.engine.drivers.migrates import qemu_of
-from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
-from mmuviz.engine.migration import Limits, TimedMigration
-from mmuviz.engine.qemu.calls import SendPages, Steps
-from mmuviz.engine.qemu.migration import migration_thread
 from mmuviz.engine.qemu.rate_limit import IOV_PAGES, STREAM_PAGE_BYTES, RateLimit
-from mmuviz.engine.qemu.state import FEATURES, Thread
-from mmuviz.engine.run import run, session_of
-from mmuviz.engine.session import Session
-from mmuviz.mmu.state import I64
+from mmuviz.engine.qemu.state import FEATURES
+from mmuviz.engine.run import run
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import CALL_KINDS
+from tests.engine.migrations import MIB, PAGES, migrated, migration
 
-MIB = 1 << 20
-PAGES = 4096
 MODES = ("manual_initially_set", "manual", "legacy")
-
-
-def migration(**changes: Any) -> Scenario:  # noqa: ANN401  # fields of any part
-    """A guest of 16 MiB that writes a little while it is migrated."""
-    parts: dict[str, Any] = {
-        "vm": {"vcpus": 2, "vendor": "amd"},
-        "memory": [{"size": PAGES * 4096, "backing": "thp"}],
-        "workload": {"pattern": "hot_set", "rate_hz": 2000},
-        "driver": {"kind": "qemu_precopy", "bandwidth": 40 * MIB, "downtime_limit": "10 ms", "longest": "3 s"},
-    }
-    for name, fields in changes.items():
-        parts[name] = {**parts[name], **fields} if isinstance(fields, dict) else fields
-    if parts["workload"]["pattern"] == "hot_set":
-        parts["workload"].setdefault("hot_percent", 5)
-    return Scenario.model_validate(parts)
 
 
 @st.composite
@@ -76,29 +51,14 @@ def test_sums_equal_totals_and_bytes_are_pages(scenario: Scenario) -> None:
     for kind in ("get", "clear"):
         rows = made.calls.kind == CALL_KINDS.index(kind)
         assert int((made.calls.end_ps - made.calls.start_ps)[rows].sum()) == int(rounds[f"{kind}_ps"].sum())
-    phases = made.calls.iteration[made.calls.kind >= CALL_KINDS.index("round")]
-    assert np.array_equal(phases, rounds.round)
-
-
-def writes_so_far(session: Session) -> I64:
-    """How often the one vCPU, which writes one page after the other round and round, has written each page."""
-    accesses = int(session.machine.clock.accesses[0])
-    found: I64 = (accesses - np.arange(PAGES) + PAGES - 1) // PAGES
-    return found
-
-
-def copied(session: Session, steps: Steps, copy: I64) -> Steps:
-    """The same steps; each page that is sent is copied as it is before the first of them crosses the link."""
-    answer = None
-    while True:
-        try:
-            call = steps.send(answer)
-        except StopIteration:
-            return
-        if isinstance(call, SendPages):
-            assert call.sent.numbers is not None
-            copy[call.sent.numbers] = writes_so_far(session)[call.sent.numbers]
-        answer = yield call
+    phases = np.isin(made.calls.kind, [CALL_KINDS.index("round"), CALL_KINDS.index("downtime")])
+    assert np.array_equal(made.calls.iteration[phases], rounds.round)
+    assert np.array_equal(made.calls.start_ps[phases], rounds.start_ps)
+    assert np.array_equal(made.calls.end_ps[phases], rounds.end_ps)
+    assert np.array_equal(made.calls.accesses[phases], rounds.accesses)
+    setup = made.calls.kind == CALL_KINDS.index("setup")
+    assert (made.calls.end_ps - made.calls.start_ps)[setup].tolist() == [rounds.start_ps[0] - ended.start_ps]
+    assert int(made.bins.bytes_sent.sum()) == totals["bytes_sent"]
 
 
 @settings(max_examples=12, deadline=None)
@@ -118,16 +78,11 @@ def test_every_page_is_sent_after_its_last_write(  # what is drawn
         vm={"vcpus": 1, "vendor": vendor, "dirty_log_mode": mode, "eager_page_split": splitting == "eager"},
         memory=[{"size": PAGES * 4096, "backing": backing}],
         workload={"pattern": "sequential", "rate_hz": rate_hz},
+        driver={"downtime_limit": "3 s", "clear_bitmap_shift": shift},  # so that it converges
     )
-    session, copy = session_of(scenario), np.full(PAGES, -1)
-    driver = scenario.driver
-    assert isinstance(driver, QemuPrecopy)
-    driver.begin(session)
-    qemu, thread = qemu_of(session, FEATURES[driver.version], shift), Thread()
-    rate = RateLimit(qemu.features, driver.bandwidth, 3000, 0)  # so that it converges
-    timed = TimedMigration(session, qemu, rate, Limits(0, 1 << 60, 50), driver.link)
-    assert timed.play(copied(session, migration_thread(qemu, thread), copy)) is None
-    assert np.array_equal(copy, writes_so_far(session))
+    made, copy = migrated(scenario), np.full(PAGES, -1)
+    assert made.play(lambda steps: made.copied(steps, copy)) is None
+    assert np.array_equal(copy, made.writes_so_far())
 
 
 @settings(max_examples=8, deadline=None)

@@ -41,6 +41,8 @@ MIGRATION: Final[Document] = {
 }
 BUSY: Final[Document] = {"workload": {"rate_hz": 200_000}}
 """It does not converge over that link."""
+LONG: Final[Document] = {"workload": {"rate_hz": 20_000}, "driver": {"bandwidth": 10 * MIB, "longest": 6_000_000_000}}
+THROTTLED: Final[Document] = {**LONG, "driver": {**LONG["driver"], "auto_converge": True, "longest": 9_000_000_000}}
 EAGER: Final[Document] = {"dirty_log_mode": "manual", "eager_page_split": True}
 RINGS: Final[Document] = {"dirty_log_mode": "ring", "ring_entries": 1024}
 OPS: Final[list[Document]] = [
@@ -124,6 +126,17 @@ DRIVER: Final[dict[str, Case]] = {
     "link": ({}, 50 * MIB, 500 * MIB),
     "downtime_limit": ({}, 1_000_000, 200_000_000),
     "clear_bitmap_shift": ({}, 6, 18),
+    "smm": ({}, False, True),
+    "auto_converge": (LONG, False, True),
+    "throttle_initial": (THROTTLED, 20, 30),
+    "throttle_increment": (THROTTLED, 10, 30),
+    "throttle_max": (THROTTLED, 20, 99),
+    "dirty_limit": ({**LONG, "vm": RINGS}, 0, MIB),
+    "postcopy_after": (BUSY, 0, 200_000_000),
+    "postcopy_after_rounds": (BUSY, 2, 3),
+    "multifd_channels": ({"driver": {"bandwidth": 10**10, "link": 10**10}}, 0, 2),
+    "zero_percent": ({}, 0, 50),
+    "restart_after": ({**BUSY, "driver": {"cancel_at": 200_000_000, "most_rounds": 4}}, 0, 100_000_000),
     "cancel_at": (BUSY, 200_000_000, 500_000_000),
     "longest": (BUSY, 300_000_000, 700_000_000),
     "most_rounds": (BUSY, 4, 5),

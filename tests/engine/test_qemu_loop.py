@@ -24,7 +24,7 @@ from mmuviz.engine.qemu.calls import (
     SyncStart,
 )
 from mmuviz.engine.qemu.migration import migration_thread, migration_update_counters
-from mmuviz.engine.qemu.page_set import Pages
+from mmuviz.engine.qemu.page_set import Bits, Pages
 from mmuviz.engine.qemu.ram import ram_save_cleanup
 from mmuviz.engine.qemu.state import FEATURES, KvmSlot, Qemu, RamBlock, Thread
 
@@ -53,7 +53,7 @@ class Kvm:
     """A KVM that reports what chance says, keeps what is not cleared, and notes what the loop does."""
 
     chance: random.Random
-    log: dict[tuple[int, int], Pages] = field(default_factory=dict)
+    log: dict[tuple[int, int], Bits] = field(default_factory=dict)
     reported: dict[str, set[int]] = field(default_factory=lambda: {name: set() for name in SIZES})
     calls: list[Call] = field(default_factory=list)
     turns: int = 0
@@ -80,14 +80,14 @@ class Kvm:
         return isinstance(call, SyncEnd) and self.chance.random() < 0.5
 
     def get(self, slot: KvmSlot) -> Pages:
-        kept = self.log.setdefault((slot.address_space, slot.number), Pages(np.ones(slot.pages, np.bool_)))
+        kept = self.log.setdefault((slot.address_space, slot.number), np.ones(slot.pages, np.bool_))
         fresh = [] if self.stopped else [self.chance.randrange(slot.pages) for _ in range(self.chance.randint(0, 5))]
-        kept.bits[fresh] = True
-        self.reported[slot.block.name] |= {slot.offset + page for page in np.flatnonzero(kept.bits).tolist()}
-        return Pages(kept.bits.copy())
+        kept[fresh] = True
+        self.reported[slot.block.name] |= {slot.offset + page for page in np.flatnonzero(kept).tolist()}
+        return Pages(kept)
 
     def clear(self, call: ClearDirtyLog) -> None:
-        kept = self.log[call.slot.address_space, call.slot.number].bits[call.first_page :][: call.num_pages]
+        kept = self.log[call.slot.address_space, call.slot.number][call.first_page :][: call.num_pages]
         assert isinstance(call.bits, Pages)
         assert not (call.bits.bits & ~kept).any()
         assert call.first_page % 64 == 0

@@ -54,6 +54,40 @@ def test_one_that_is_cancelled_in_its_first_pass_says_so() -> None:
     assert found.endswith("before the first pass over memory was over")
 
 
+def test_what_helped_is_said() -> None:
+    slow = migrated(20_000, auto_converge=True, throttle_initial=60, longest="20 s", lead="20 ms")
+    found = sections(slow)
+    assert found["vCPUs throttled"].startswith(f"up to {slow.totals['migration']['throttle_percent']} % of their time")
+    assert found["guest progress"].startswith("setup ")
+    assert found["guest progress"].endswith(" before it")
+    assert "downtime 0 %" in found["guest progress"] or slow.totals["migration"]["downtime_ns"] == 0
+
+
+def test_a_switch_to_post_copy_says_what_is_left_to_be_faulted_in() -> None:
+    found = sections(migrated(20_000, postcopy_after_rounds=2))
+    assert found["Migration"].startswith("switches to post-copy after ")
+    assert "faults of 4K" in found["post-copy"]
+    assert "of 2M" in found["post-copy"]
+
+
+def test_pages_of_zeros_are_counted() -> None:
+    assert found_zeros(migrated(100, zero_percent=50)).endswith(" pages of zeros")
+
+
+def found_zeros(recording: Recording) -> str:
+    return sections(recording)["sent"]
+
+
+def test_progress_is_told_against_the_same_guest_without_a_migration() -> None:
+    made = migrated(20_000)
+    plain = run(
+        Scenario.model_validate({**made.header.scenario, "driver": {"kind": "without_logging", "duration": "1 s"}})
+    )
+    text = dict(migration_lines(made, plain))["  guest progress"]
+    assert text.endswith(" without a migration")
+    assert "round 9" in text or "round 100 %" in text  # a guest at a rate keeps it, but for its faults
+
+
 def test_migrations_beside_each_other_have_rows_of_their_own() -> None:
     table = comparison_table([migrated(100), migrated(50_000, most_rounds=4)], ["cool", "hot"])
     row = next(line for line in table.splitlines() if line.startswith("converges"))
@@ -73,11 +107,11 @@ def test_the_range_names_the_constants_and_where_they_come_from() -> None:
     values = {"total_ns": 10**9, "downtime_ns": 0, "stall_ns": 10}
     one = Swing("kick_ns", "ns", 200, 20_000, False, values, values)  # noqa: FBT003  # of a frozen type
     span = Span((one,), {"total_ns": (10**9, 2 * 10**9), "downtime_ns": (0, 0), "stall_ns": (10, 10)}, None)
-    found = dict(migration_lines(migrated(100), span))["  range"]
+    found = dict(migration_lines(migrated(100), span=span))["  range"]
     assert found.startswith("1 s to 2 s in all, 10 ns stall, over the ranges of the constants that matter most to it: ")
     assert "kick_ns (200 to 20,000 ns, assumption); it converges or not, by where they lie" in found
     nothing = Span((), {"total_ns": (5, 5), "downtime_ns": (1, 2), "stall_ns": (0, 0)}, True)  # noqa: FBT003  # the same
-    assert dict(migration_lines(migrated(100), nothing))["  range"] == (
+    assert dict(migration_lines(migrated(100), span=nothing))["  range"] == (
         "5 ns in all, 1 ns to 2 ns downtime, 0 ns stall: no constant of the host changes it"
     )
 

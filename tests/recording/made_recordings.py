@@ -40,6 +40,7 @@ def made_header(bins: int, vcpus: int, **fields: object) -> dict[str, Any]:
             "extrapolated": False,
             "stlb_entries": 1536,
             "stlb_1g_entries": 16,
+            "postcopy_fault_ns": 150_000,
         },
         "ledger_hash": "f" * 64,
         "versions": {"mmuviz": "0.1.0", "kernel": "6.12"},
@@ -56,6 +57,7 @@ def made_header(bins: int, vcpus: int, **fields: object) -> dict[str, Any]:
         "table_pages_peak": 600,
         "events_left_out": 0,
         "migration": None,
+        "earlier_migrations": [],
         "notes": ["Times modelled on a host that is made up.", 'Counts <are> & "not" recorded.'],
         **fields,
     }

@@ -13,7 +13,7 @@ from mmuviz.engine.choices.errors import ContradictionError
 from mmuviz.engine.choices.host import ARM64_PROFILES, Host
 from mmuviz.engine.choices.memory import MemslotChoices, check_apart
 from mmuviz.engine.choices.phases import PhasesWorkload, Workload
-from mmuviz.engine.choices.units import size_text, time_text
+from mmuviz.engine.choices.units import rate_text, size_text, time_text
 from mmuviz.engine.choices.vm import VmChoices
 from mmuviz.engine.choices.workload import IdleWorkload, Paced, TraceWorkload
 from mmuviz.engine.drivers.base import LogsDirtyPages
@@ -141,17 +141,29 @@ def _check_migration(vm: VmChoices, memory: tuple[MemslotChoices, ...], driver: 
             f"driver.kind={driver.kind} never clears, and vm.dirty_log_mode={vm.dirty_log_mode} protects nothing at a "
             "GET; choose legacy"
         )
-    if vm.dirty_log_mode.ring:
-        raise ContradictionError(
-            f"driver.kind={driver.kind} reaps no rings yet, and vm.dirty_log_mode={vm.dirty_log_mode}; choose "
-            "manual_initially_set, manual or legacy"
-        )
+    if isinstance(driver, QemuPrecopy):
+        _check_qemu(vm, driver)
     for index, slot in enumerate(memory):
         if not slot.logged and not slot.read_only:
             raise ContradictionError(
                 f"memory[{index}].logged=false would be lost: the guest writes to it and driver {driver.kind} sends "
                 "only what is logged; leave it out"
             )
+
+
+def _check_qemu(vm: VmChoices, driver: QemuPrecopy) -> None:
+    if vm.dirty_log_mode == "ring_initially_set":
+        raise ContradictionError(
+            f"vm.dirty_log_mode={vm.dirty_log_mode} is never asked for by QEMU: with a ring it enables no manual "
+            "protection; choose ring"
+        )
+    if driver.dirty_limit and not vm.dirty_log_mode.ring:
+        raise ContradictionError(
+            f"driver.dirty_limit={rate_text(driver.dirty_limit)} needs a dirty ring, as in QEMU, not "
+            f"vm.dirty_log_mode={vm.dirty_log_mode}; choose ring, or leave it out"
+        )
+    if driver.smm and vm.vendor == "arm64":
+        raise ContradictionError("driver.smm=true belongs to x86, not vm.vendor=arm64; leave it out")
 
 
 def _check_chunk(vm: VmChoices, chunk: int) -> None:

@@ -140,6 +140,8 @@ Address = Annotated[
 ]
 Time = Annotated[int, BeforeValidator(time_of), Field(strict=True, ge=0, json_schema_extra={"unit": "time"})]
 Rate = Annotated[int, BeforeValidator(rate_of), Field(strict=True, ge=1, json_schema_extra={"unit": "rate"})]
+RateOrNone = Annotated[int, BeforeValidator(rate_of), Field(strict=True, ge=0, json_schema_extra={"unit": "rate"})]
+"""0 for none."""
 Percent = Annotated[
     int | float,
     BeforeValidator(_decimal(100, MOST_DECIMALS)),

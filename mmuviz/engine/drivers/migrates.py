@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -60,8 +61,15 @@ class Migrates(Drives):
         session.recorder.enabling(machine)
 
 
-def qemu_of(session: Session, features: QemuFeatures, chunk_shift: int) -> Qemu:
-    """Userspace with its RAM blocks and memslots: slots side by side of one backing map one block."""
+def qemu_of(session: Session, features: QemuFeatures, chunk_shift: int, *, smm: bool = False) -> Qemu:
+    """Userspace with its RAM blocks and memslots: slots side by side of one backing map one block.
+
+    Args:
+        session: the run.
+        features: of the release.
+        chunk_shift: x-clear-bitmap-shift.
+        smm: the same memslots are there a second time, in the address space of system management mode.
+    """
     memory = session.scenario.memory
     logged = sorted(session.logged, key=lambda slot: memory[slot].base)
     blocks: list[RamBlock] = []
@@ -78,8 +86,21 @@ def qemu_of(session: Session, features: QemuFeatures, chunk_shift: int) -> Qemu:
             slots.append(KvmSlot(0, slot, each.base_gfn, each.pages, flags, block, offset, bits))
             offset += each.pages
     blocks.sort(key=lambda block: -block.pages)
+    spaces = [slots]
+    if smm:
+        add_address_space(session)
+        spaces.append([replace(slot, address_space=1, dirty_bmap=Pages.none_of(slot.pages)) for slot in slots])
     mode = session.machine.vm.config.dirty_log_mode
-    return Qemu(features, blocks, [slots], mode.manual, mode.ring, chunk_shift)
+    return Qemu(features, blocks, spaces, mode.manual, mode.ring, chunk_shift)
+
+
+def add_address_space(session: Session) -> None:
+    """The VM's second address space, unless an earlier migration has it already."""
+    ioctls, memory = session.ioctls, session.scenario.memory
+    if len(ioctls.vms) == 1:
+        ioctls.vms.append(session.machine.vm.address_space())
+        for slot in session.logged:
+            ioctls.vms[1].add_memslot(slot, memory[slot].memslot())
 
 
 def block_of(memory: list[MemslotChoices], number: int) -> RamBlock:

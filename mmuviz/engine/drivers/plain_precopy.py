@@ -9,17 +9,19 @@ from pydantic import Field
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.drivers.base import Iterations
 from mmuviz.engine.drivers.migrates import NS_PER_MS, Migrates, qemu_of
-from mmuviz.engine.migration import PS_PER_MS, Limits, TimedMigration
+from mmuviz.engine.migration import PS_PER_MS, TimedMigration
+from mmuviz.engine.migration_limits import Limits
 from mmuviz.engine.qemu.calls import SendPages, Steps, StopVm, SyncEnd, SyncStart
 from mmuviz.engine.qemu.memory import memory_global_dirty_log_start, memory_global_dirty_log_sync
 from mmuviz.engine.qemu.rate_limit import MS_PER_S, RateLimit
 from mmuviz.engine.qemu.state import FEATURES, GLOBAL_DIRTY_MIGRATION, Qemu, Thread
+from mmuviz.engine.sending import Stream
 
 if TYPE_CHECKING:
     from mmuviz.engine.session import Session
 
 CHUNK_SHIFT: Final = 18
-"""Nothing is cleared by chunks."""
+"""Nothing is cleared by chunks; pages are sent so many at a time, 1 GiB."""
 NO_LIMITS: Final = Limits(cancel_ps=0, longest_ps=0, rounds=0)
 """Nobody looks at them: the loop has an end of its own."""
 
@@ -40,8 +42,9 @@ class PlainPrecopy(Migrates):
         rate = RateLimit(qemu.features, self.link, self.downtime_limit // NS_PER_MS, machine.time // PS_PER_MS)
         rate.bandwidth = self.link // MS_PER_S
         rate.threshold_bytes = rate.bandwidth * (self.downtime_limit // NS_PER_MS)
-        migration = TimedMigration(session, qemu, rate, NO_LIMITS, self.link)
+        migration = TimedMigration(session, qemu, rate, NO_LIMITS, Stream(self.link))
         migration.play(plain_migration(qemu, Thread(), rate.threshold_bytes, self.rounds))
+        migration.stop_helps()
         migration.finish(None)
         machine.halt()
 
@@ -88,7 +91,8 @@ def sync(qemu: Qemu, thread: Thread) -> Steps:
 def send_all(qemu: Qemu, thread: Thread) -> Steps:
     """Send every page that is dirty."""
     for block in qemu.blocks:
-        sent = block.bmap.take(0, block.pages, None)
-        if sent is not None:
-            qemu.ram.dirty_pages -= sent.pages
-            yield SendPages(*thread.held, block, sent)
+        for first in range(0, block.pages, 1 << CHUNK_SHIFT):
+            sent = block.bmap.take(first, min(first + (1 << CHUNK_SHIFT), block.pages), None)
+            if sent is not None:
+                qemu.ram.dirty_pages -= sent.pages
+                yield SendPages(*thread.held, block, sent)

@@ -87,8 +87,19 @@ class ClearChunk(Call):
 
 
 @dataclass(frozen=True)
+class KickVcpus(Call):
+    """Every vCPU is kicked out of the guest, so that all that it wrote is in its ring."""
+
+
+@dataclass(frozen=True)
 class HarvestRings(Call):
-    """Userspace reads the entries of every dirty ring; the answer is a Harvest."""
+    """Userspace reads the entries of every dirty ring, or of one vCPU's; the answer is a Harvest.
+
+    Attributes:
+        vcpu: whose ring; None for all.
+    """
+
+    vcpu: int | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from mmuviz.engine.qemu.calls import (
     GetDirtyLog,
     Harvest,
     HarvestRings,
+    KickVcpus,
     ResetRings,
     SetMemslot,
     Steps,
@@ -113,37 +114,47 @@ def kvm_dirty_ring_flush(thread: Thread) -> Steps:
 
     QEMU: kvm_dirty_ring_flush()
     """
+    yield KickVcpus(*thread.held)
     yield from kvm_dirty_ring_reap(thread)
 
 
-def kvm_dirty_ring_reap(thread: Thread) -> Steps:
+def kvm_dirty_ring_reap(thread: Thread, vcpu: int | None = None) -> Steps:
     """Reap under the lock of the slots.
+
+    Args:
+        thread: the calling thread.
+        vcpu: whose ring alone is read; None for all.
 
     QEMU: kvm_dirty_ring_reap()
     """
     with thread.holding(SLOTS_LOCK):
-        yield from kvm_dirty_ring_reap_locked(thread)
+        yield from kvm_dirty_ring_reap_locked(thread, vcpu)
 
 
-def kvm_dirty_ring_reap_locked(thread: Thread) -> Steps:
+def kvm_dirty_ring_reap_locked(thread: Thread, vcpu: int | None = None) -> Steps:
     """Read the rings into the slots' bitmaps; KVM is told only if there was an entry.
 
     QEMU: kvm_dirty_ring_reap_locked()
     """
-    harvest: Harvest = yield HarvestRings(*thread.held)
+    harvest: Harvest = yield HarvestRings(*thread.held, vcpu)
     for slot, pages in harvest.pages:
         slot.dirty_bmap.add(0, pages)
     if harvest.entries:
         yield ResetRings(*thread.held)
 
 
-def kvm_dirty_ring_full(thread: Thread) -> Steps:
+def kvm_dirty_ring_full(thread: Thread, vcpu: int | None = None) -> Steps:
     """A vCPU left the guest because its ring is full.
+
+    Args:
+        thread: the vCPU's.
+        vcpu: its number where a dirty limit is in service: only its own ring is reaped then, so that every vCPU whose
+            ring is full sleeps. None: all rings are.
 
     QEMU: kvm_cpu_exec(), KVM_EXIT_DIRTY_RING_FULL
     """
     with thread.holding(BIG_LOCK):
-        yield from kvm_dirty_ring_reap(thread)
+        yield from kvm_dirty_ring_reap(thread, vcpu)
 
 
 def kvm_dirty_ring_reaper_thread(thread: Thread) -> Steps:

@@ -17,6 +17,8 @@ HEADER_BYTES: Final = 8
 STREAM_PAGE_BYTES: Final = HEADER_BYTES + PAGE_BYTES
 IOV_PAGES: Final = 32
 """Pages of one flush: MAX_IOV_SIZE is 64, a header and a page each."""
+BUFFER_BYTES: Final = 32_768
+"""Headers, and pages of zeros, that wait for a flush: IO_BUF_SIZE."""
 PERIOD_MS: Final = 1000
 """The dirty rate is that of more than a second."""
 LEAST_MEASURED_BYTES: Final = 10_000
@@ -50,6 +52,7 @@ class RateLimit:
         self._downtime_limit_ms = downtime_limit_ms
         self._flush_pages = IOV_PAGES if features.limits_flushed_bytes else 1
         self._unflushed = 0
+        self._unflushed_bytes = 0
         self._window_ms = now_ms
         self._window_bytes = 0
 
@@ -71,12 +74,22 @@ class RateLimit:
         flushes = free // (self._flush_pages * STREAM_PAGE_BYTES) + 1
         return flushes * self._flush_pages - self._unflushed
 
-    def send(self, pages: int) -> None:
-        """Pages go into the stream."""
+    def send(self, pages: int, sent_bytes: int | None = None) -> None:
+        """Pages go into the stream.
+
+        Args:
+            pages: those whose content does.
+            sent_bytes: of all that goes into it, pages of zeros included; None for those of these pages.
+        """
         self._unflushed += pages
-        flushed = self._unflushed - self._unflushed % self._flush_pages
-        self._unflushed -= flushed
-        self.sent_bytes += flushed * STREAM_PAGE_BYTES
+        self._unflushed_bytes += pages * STREAM_PAGE_BYTES if sent_bytes is None else sent_bytes
+        left = self._unflushed % self._flush_pages
+        waits = self._flush_pages > 1 and self._unflushed_bytes < BUFFER_BYTES + left * STREAM_PAGE_BYTES
+        if waits and left == self._unflushed:
+            return
+        self._unflushed = left
+        self.sent_bytes += self._unflushed_bytes - left * STREAM_PAGE_BYTES
+        self._unflushed_bytes = left * STREAM_PAGE_BYTES
 
     def update(self, now_ms: int, dirty_pages_rate: int, left_at_sync_bytes: int) -> None:
         """The window ends, if it is over.

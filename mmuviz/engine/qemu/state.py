@@ -36,12 +36,16 @@ class QemuFeatures:
         bitmap_mutex_in_completion: the last pages are sent under bitmap_mutex too.
         syncs_while_throttling: with auto-converge, the main thread syncs every 5 s if nobody else did.
         limits_flushed_bytes: the rate limit counts what has left QEMU's buffer, not what is in it.
+        zero_pages_in_channels: multifd's channels look for pages of zeros, not the migration thread (from 9.1 on).
+        dirty_limit: there is the capability dirty-limit (from 8.1 on).
     """
 
     setup_under_big_lock: bool
     bitmap_mutex_in_completion: bool
     syncs_while_throttling: bool
     limits_flushed_bytes: bool
+    zero_pages_in_channels: bool
+    dirty_limit: bool
 
 
 FEATURES: Final = {
@@ -50,12 +54,16 @@ FEATURES: Final = {
         bitmap_mutex_in_completion=False,
         syncs_while_throttling=False,
         limits_flushed_bytes=False,
+        zero_pages_in_channels=False,
+        dirty_limit=False,
     ),
     "10.0": QemuFeatures(
         setup_under_big_lock=True,
         bitmap_mutex_in_completion=True,
         syncs_while_throttling=True,
         limits_flushed_bytes=True,
+        zero_pages_in_channels=True,
+        dirty_limit=True,
     ),
 }
 

@@ -167,13 +167,15 @@ def test_types_are_made_in_python_too() -> None:
         EnableOnly(lead=-1)
 
 
-def test_a_migration_has_a_rate_and_refuses_rings_by_name() -> None:
+def test_a_migration_has_a_rate_and_refuses_what_qemu_never_asks_for() -> None:
     driver = scenario(driver={"kind": "qemu_precopy", "bandwidth": "10 Gbit/s"}).driver
     assert isinstance(driver, QemuPrecopy)
     assert driver.bandwidth == 1_250_000_000
     assert "did you mean 10 Gbit/s?" in refused(driver={"kind": "qemu_precopy", "bandwidth": "10 gbit/s"})
-    assert "reaps no rings yet" in refused(vm={"dirty_log_mode": "ring"}, driver={"kind": "qemu_precopy"})
-    assert "auto_converge" in refused(driver={"kind": "qemu_precopy", "auto_converge": True})
+    assert scenario(vm={"dirty_log_mode": "ring"}, driver={"kind": "qemu_precopy"}).vm.ring_entries == 4096
+    never = {"vm": {"dirty_log_mode": "ring_initially_set"}, "driver": {"kind": "qemu_precopy"}}
+    assert "never asked for by QEMU" in refused(**never)
+    assert "auto_converge" in refused(driver={"kind": "qemu_precopy", "auto_converge": 1})
     unlogged = {"memory": [{"size": "4 GiB"}, {"size": "4 GiB", "logged": False}]}
     assert "would be lost" in refused(**unlogged, driver={"kind": "qemu_precopy"})
 

@@ -1,0 +1,84 @@
+"""One ram_save_iterate() of QEMU in time: it ends at the rate limit, or where a look at the clock finds 50 ms over."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from mmuviz.engine.qemu.page_set import Pages
+from mmuviz.engine.qemu.state import RamBlock
+from mmuviz.engine.timed_machine import TimedMachine
+from mmuviz.mmu.state import I64
+
+LATE_PS: Final = 51 * 10**9
+"""An iteration ends that lasted more than 50 whole ms. QEMU: MAX_WAIT, ram_save_iterate()"""
+CHECKED_PAGES: Final = 64
+"""Host pages between two looks at the clock."""
+
+
+class Iteration:
+    """Where an iteration is.
+
+    QEMU looks at the clock after the first host page and after every 64th of those that follow.
+    """
+
+    def __init__(self, machine: TimedMachine, page_ps: int) -> None:
+        """Take a machine.
+
+        Args:
+            machine: whose time it is.
+            page_ps: what a page takes to send.
+        """
+        self._machine = machine
+        self._page_ps = page_ps
+        self._began_ps = 0
+        self._host_pages = 0
+        self._last: tuple[str, int] | None = None
+
+    def begin(self) -> None:
+        """An iteration begins now."""
+        self._began_ps = self._machine.time
+        self._host_pages = 0
+        self._last = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether QEMU looks at the clock now, and finds its time over."""
+        late = self._machine.time - self._began_ps >= LATE_PS
+        return late and self._host_pages % CHECKED_PAGES == 1
+
+    def room(self, block: RamBlock, page: int) -> int:
+        """Pages of a chunk up to the look at the clock that ends the iteration, were they sent from a page on.
+
+        Args:
+            block: the RAM block.
+            page: the first of them.
+        """
+        hosts = self._host_pages_to_look(block)
+        if block.host_pages == 1:
+            return hosts
+        bits = block.bmap
+        if not isinstance(bits, Pages):
+            raise TypeError("a clock needs sets of which every bit is known")
+        chunk_end = ((page >> block.chunk_shift) + 1) << block.chunk_shift
+        return bits.pages_in_groups(page, chunk_end, block.host_pages, hosts)
+
+    def _host_pages_to_look(self, block: RamBlock) -> int:
+        """Host pages up to that look, were all of them dirty."""
+        found = 1 if self._host_pages == 0 else CHECKED_PAGES - (self._host_pages - 1) % CHECKED_PAGES
+        each = self._page_ps * block.host_pages
+        rest = LATE_PS - (self._machine.time - self._began_ps) - found * each
+        return found + CHECKED_PAGES * -(-rest // (CHECKED_PAGES * each)) if rest > 0 else found
+
+    def sent(self, block: RamBlock, pages: I64) -> None:
+        """Pages are sent; a host page that lies in two chunks counts once.
+
+        Args:
+            block: the RAM block.
+            pages: int64[n], ascending.
+        """
+        hosts = pages // block.host_pages
+        first, last = (block.name, int(hosts[0])), (block.name, int(hosts[-1]))
+        self._host_pages += 1 + int(np.count_nonzero(np.diff(hosts))) - (first == self._last)
+        self._last = last

@@ -1,0 +1,169 @@
+"""Pages in the migration stream: what they weigh, how long they take, and which of them were sent before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from mmuviz.core.pages import PAGE_BYTES, PG_LEVEL_4K
+from mmuviz.costs.hosts import HostProfile
+from mmuviz.engine import clock as layout
+from mmuviz.engine.qemu.page_set import Bits, Pages
+from mmuviz.engine.qemu.rate_limit import HEADER_BYTES, STREAM_PAGE_BYTES
+from mmuviz.engine.qemu.state import Qemu, RamBlock
+from mmuviz.engine.rewritten import Rewritten
+from mmuviz.engine.timed_machine import TimedMachine
+from mmuviz.mmu.state import I64
+
+if TYPE_CHECKING:
+    from mmuviz.engine.session import Session
+
+PS_PER_NS: Final = 10**3
+PS_PER_S: Final = 10**12
+ZERO_BYTES: Final = HEADER_BYTES + 1
+"""A page of zeros in the stream: its header, and the byte that fills it. QEMU: save_zero_page_to_file()"""
+PACKET_PAGES: Final = 128
+"""Of multifd: MULTIFD_PACKET_SIZE, 512 KiB."""
+PACKET_BYTES: Final = 320 + 8 * PACKET_PAGES
+"""Its header, sizeof(MultiFDPacket_t) with an offset for each page it has room for. QEMU: migration/multifd.h"""
+PERMYRIAD: Final = 10_000
+MIX: Final = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+"""Constants of splitmix64."""
+DISTANCE: Final = 1 << 40
+"""Between two RAM blocks' pages where zeros are drawn."""
+
+
+class Batch(NamedTuple):
+    """Pages that are sent one after the other.
+
+    Attributes:
+        pages: how many.
+        zeros: those of them that hold only zeros.
+        resent: those that were sent before; `rewritten` those of these that the guest wrote since, None if unknown.
+        sent_bytes: of the stream.
+        took_ps: how long the link, or the threads of QEMU, are busy with them.
+    """
+
+    pages: int
+    zeros: int
+    resent: int
+    rewritten: int | None
+    sent_bytes: int
+    took_ps: int
+
+    @property
+    def full(self) -> int:
+        """Pages whose content is sent."""
+        return self.pages - self.zeros
+
+
+class Stream(NamedTuple):
+    """How pages are sent.
+
+    Attributes:
+        link: bytes a second that the link carries.
+        zero_permyriad: of pages that hold only zeros when they are first sent.
+        channels: of multifd, 0 for none.
+    """
+
+    link: int
+    zero_permyriad: int = 0
+    channels: int = 0
+
+
+class Sender:
+    """Sends pages.
+
+    Attributes:
+        page_ps: what one page takes that is not all zeros.
+        knows_rewritten: whether it tells which of the pages sent again were written.
+    """
+
+    def __init__(self, session: Session, qemu: Qemu, stream: Stream) -> None:
+        """Nothing was sent yet.
+
+        Args:
+            session: the run.
+            qemu: its blocks.
+            stream: how pages are sent.
+        """
+        self._stream = stream
+        self._host: HostProfile = session.machine.costs.host
+        self._blocks = {block.name: number for number, block in enumerate(qemu.blocks)}
+        self._sent_once = {block.name: Pages.none_of(block.pages) for block in qemu.blocks}
+        self._in_channels = qemu.features.zero_pages_in_channels
+        # Accesses of a trace are forgotten once they are made.
+        known = session.scenario.workload.pattern != "trace"
+        tracks_more = known and session.machine.vm.config.tracking.level > PG_LEVEL_4K
+        self.knows_rewritten = tracks_more
+        self._rewritten = Rewritten(session, qemu) if tracks_more else None
+        self.page_ps = self._took_ps(1, 0, STREAM_PAGE_BYTES)
+
+    def send(self, block: RamBlock, pages: I64) -> Batch:
+        """Pages of one block are sent.
+
+        Args:
+            block: the RAM block.
+            pages: int64[n], ascending.
+        """
+        once, zeros = self._sent_once[block.name], 0
+        if self._stream.zero_permyriad:
+            zeros = int(np.count_nonzero(self._is_zero(block, pages) & ~once.has(pages)))
+        resent = once.held(pages, add=True)
+        rewritten = None if self._rewritten is None else min(self._rewritten.sent(block, pages), resent)
+        sent_bytes = self._bytes(len(pages), zeros)
+        took_ps = self._took_ps(len(pages) - zeros, zeros, sent_bytes)
+        return Batch(len(pages), zeros, resent, rewritten, sent_bytes, took_ps)
+
+    def _is_zero(self, block: RamBlock, pages: I64) -> Bits:
+        """Which pages hold only zeros until the guest writes them: drawn for each page, the same in every run."""
+        each = (pages + self._blocks[block.name] * DISTANCE).astype(np.uint64) * np.uint64(MIX[0])
+        each = (each ^ (each >> np.uint64(30))) * np.uint64(MIX[1])
+        each = (each ^ (each >> np.uint64(27))) * np.uint64(MIX[2])
+        drawn = (each ^ (each >> np.uint64(31))) % np.uint64(PERMYRIAD)
+        found: Bits = drawn < self._stream.zero_permyriad
+        return found
+
+    def _bytes(self, pages: int, zeros: int) -> int:
+        """Bytes of the stream; with multifd a packet of 128 pages has one header, and names pages of zeros in it."""
+        if not self._stream.channels:
+            return (pages - zeros) * STREAM_PAGE_BYTES + zeros * ZERO_BYTES
+        packed = pages if self._in_channels else pages - zeros
+        apart = 0 if self._in_channels else zeros * ZERO_BYTES
+        return (pages - zeros) * PAGE_BYTES - (-packed // PACKET_PAGES) * PACKET_BYTES + apart
+
+    def _took_ps(self, full: int, zeros: int, sent_bytes: int) -> int:
+        """The slowest of the link, the migration thread and the channels, each of which works by itself."""
+        host, channels = self._host, self._stream.channels
+        link_ps = sent_bytes * PS_PER_S // self._stream.link
+        checks_ns = full * host["zero_check_ns"] + zeros * host["zero_page_ns"]
+        copies_ns = full * host["send_page_ns"]
+        if not channels:
+            return max((checks_ns + copies_ns) * PS_PER_NS, link_ps)
+        queued = full + zeros if self._in_channels else full
+        thread_ns, shared_ns = queued * host["multifd_page_ns"], copies_ns
+        if self._in_channels:
+            shared_ns += checks_ns
+        else:
+            thread_ns += checks_ns
+        return max(thread_ns * PS_PER_NS, shared_ns * PS_PER_NS // channels, link_ps)
+
+
+def note_sent_bytes(machine: TimedMachine, sent_bytes: int, begin: int, end: int) -> None:
+    """Note bytes in the bins of the time in which they are sent, evenly.
+
+    Args:
+        machine: whose time it is.
+        sent_bytes: how many.
+        begin: when the first is sent, ps.
+        end: when all are sent, ps.
+    """
+    shift = int(machine.clock.regs[layout.BIN_SHIFT])
+    done, at = 0, begin
+    while at < end:
+        at = min(((at >> shift) + 1) << shift, end)
+        upto = sent_bytes * (at - begin) // (end - begin)
+        machine.note_at(at - 1, layout.BYTES_SENT, upto - done)
+        done = upto
+    machine.note_at(max(end - 1, 0), layout.BYTES_SENT, sent_bytes - done)

@@ -1,0 +1,60 @@
+"""The guest's progress during a migration, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from mmuviz.recording.header import Migration
+from mmuviz.recording.quantities import rate_text
+from mmuviz.recording.recording import Recording
+
+PHASES: Final = ("setup", "round", "downtime")
+"""Phases of a migration in which the guest runs at the source."""
+PERCENT: Final = 100
+NS_PER_S: Final = 10**9
+PS_PER_S: Final = 10**12
+
+
+def progress(recording: Recording, ended: Migration, without: Recording | None) -> Iterator[tuple[str, str]]:
+    """The guest's speed in each phase, against the same guest without a migration, or against its speed before it.
+
+    Args:
+        recording: not changed.
+        ended: its migration.
+        without: the same guest without a migration; None for what it did before it.
+
+    Yields:
+        A name and a sentence; nothing if there is nothing to compare with.
+    """
+    full = rate_without(recording, without)
+    if not full:
+        return
+    calls, kinds = recording.calls, recording.header.vocabularies.call_kinds
+    inside = (calls.start_ps >= ended.start_ps) & (calls.end_ps > calls.start_ps)
+    shares: dict[str, list[float]] = {}
+    for row in np.flatnonzero(inside & np.isin(calls.kind, [kinds.index(each) for each in PHASES])).tolist():
+        took_ps = int(calls.end_ps[row] - calls.start_ps[row])
+        shares.setdefault(kinds[int(calls.kind[row])], []).append(int(calls.accesses[row]) * PS_PER_S / took_ps / full)
+    parts = [f"{phase} {percent_text(shares[phase])}" for phase in PHASES if phase in shares]
+    against = "before it" if without is None else "without a migration"
+    yield "  guest progress", f"{', '.join(parts)} of the {rate_text(full)} {against}"
+
+
+def rate_without(recording: Recording, without: Recording | None) -> float:
+    """Accesses per second of the same guest without a migration; 0 if neither run tells."""
+    if without is not None:
+        end_ns = without.totals["end_ns"]
+        return float(without.totals["accesses"]) * NS_PER_S / end_ns if end_ns else 0.0
+    calls, lead = recording.calls, recording.header.vocabularies.call_kinds.index("lead")
+    rows = calls.kind == lead
+    took_ps = int((calls.end_ps - calls.start_ps)[rows].sum())
+    return int(calls.accesses[rows].sum()) * PS_PER_S / took_ps if took_ps else 0.0
+
+
+def percent_text(shares: list[float]) -> str:
+    """Shares in percent, e.g. "81 to 97 %"."""
+    low, high = (round(PERCENT * each) for each in (min(shares), max(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
