@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const MAGIC = "mmuviz\0R";
-  const VERSION = 1;
+  const VERSION = 2;
   const PREFIX_BYTES = 16;
   const DIGEST_BYTES = 32;
   const ALIGN = 8;

@@ -17,7 +17,7 @@ from mmuviz.recording.schema import SCHEMA, TABLES, Column
 from mmuviz.recording.table import Array, Table
 
 MAGIC: Final = b"mmuviz\x00R"
-VERSION: Final = 1
+VERSION: Final = 2
 PREFIX: Final = struct.Struct("<8sII")
 """Magic, version, bytes of the JSON text."""
 ALIGN: Final = 8
@@ -123,7 +123,7 @@ def text_end(prefix: bytes) -> int:
         The offset in bytes.
 
     Raises:
-        InputError: it is no Recording, or one of a newer version.
+        InputError: it is no Recording, or one of another version.
     """
     if not prefix.startswith(MAGIC):
         raise InputError("it is no Recording of mmuviz; name a file that `mmuviz run -o` or Recording.save() wrote")
@@ -132,6 +132,8 @@ def text_end(prefix: bytes) -> int:
     _, version, size = PREFIX.unpack(prefix)
     if version > VERSION:
         raise InputError(f"the Recording has version {version}; this mmuviz reads {VERSION}: install a newer mmuviz")
+    if 0 < version < VERSION:
+        raise InputError(f"the Recording has version {version}; this mmuviz reads {VERSION}: run its Scenario again")
     if version != VERSION or size > MAX_TEXT_BYTES:
         raise InputError(f"the Recording's first bytes are damaged; {REMEDY}")
     return PREFIX.size + int(size)
