@@ -107,8 +107,8 @@ def unused_by(scenario: Scenario) -> set[str]:
 
 def same_prices(one: CostTable, other: CostTable) -> bool:
     """Whether two cost tables have the same prices."""
-    arrays = ("guest", "steps", "beside_spinner", "slow")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+    arrays = ((each.guest, each.steps, each.with_spinner, each.slowdown_1024) for each in (one, other))
+    return all(np.array_equal(*pair) for pair in zip(*arrays, strict=True))
 
 
 def changed(scenario: Scenario, constants: Mapping[str, int]) -> Scenario:
