@@ -13,6 +13,7 @@ from mmuviz.engine.qemu.page_set import Bits, Pages
 from mmuviz.engine.qemu.rate_limit import HEADER_BYTES, STREAM_PAGE_BYTES
 from mmuviz.engine.qemu.state import Qemu, RamBlock
 from mmuviz.engine.rewritten import Rewritten
+from mmuviz.engine.sent_cells import CellCounts, hold
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.mmu.state import I64
 
@@ -43,6 +44,7 @@ class Batch(NamedTuple):
         resent: those that were sent before; `rewritten` those of these that the guest wrote since, None if unknown.
         sent_bytes: of the stream.
         took_ps: how long the link, or the threads of QEMU, are busy with them.
+        cells: where they lie.
     """
 
     pages: int
@@ -51,6 +53,7 @@ class Batch(NamedTuple):
     rewritten: int | None
     sent_bytes: int
     took_ps: int
+    cells: CellCounts
 
     @property
     def full(self) -> int:
@@ -92,6 +95,8 @@ class Sender:
         self._host: HostProfile = session.machine.costs.host
         self._blocks = {block.name: number for number, block in enumerate(qemu.blocks)}
         self._sent_once = {block.name: Pages.none_of(block.pages) for block in qemu.blocks}
+        self._cells = session.sent_cells.blocks(qemu)
+        session.sent_cells.begin(session.machine.time)
         self._in_channels = qemu.features.zero_pages_in_channels
         # Accesses of a trace are forgotten once they are made.
         known = session.scenario.workload.pattern != "trace"
@@ -110,11 +115,12 @@ class Sender:
         once, zeros = self._sent_once[block.name], 0
         if self._stream.zero_permyriad:
             zeros = int(np.count_nonzero(self._is_zero(block, pages) & ~once.has(pages)))
-        resent = once.held(pages, add=True)
+        cells = hold(once, self._cells[block.name], pages)
+        resent = int(cells.again.sum())
         rewritten = None if self._rewritten is None else min(self._rewritten.sent(block, pages), resent)
         sent_bytes = self._bytes(len(pages), zeros)
         took_ps = self._took_ps(len(pages) - zeros, zeros, sent_bytes)
-        return Batch(len(pages), zeros, resent, rewritten, sent_bytes, took_ps)
+        return Batch(len(pages), zeros, resent, rewritten, sent_bytes, took_ps, cells)
 
     def _is_zero(self, block: RamBlock, pages: I64) -> Bits:
         """Which pages hold only zeros until the guest writes them: drawn for each page, the same in every run."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from mmuviz.engine.calls import CallLog
 from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.frames import cell_map
 from mmuviz.engine.guest import Guest
 from mmuviz.engine.recorder import Recorder
 from mmuviz.engine.round_log import RoundLog
+from mmuviz.engine.sent_cells import SentCells
 from mmuviz.engine.timed_ioctls import TimedIoctls
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.engine.timed_vm import ListedAccesses
@@ -23,6 +25,7 @@ class Session:
         recorder: records the tables over time.
         accesses: the access loop of the VM, for ops that list their accesses.
         rounds: the log of a migration's rounds.
+        sent_cells: where a migration has sent pages.
         logged: ids of the memslots that are logged, in order.
     """
 
@@ -45,6 +48,7 @@ class Session:
         self.recorder = recorder
         self.accesses = accesses
         self.rounds = RoundLog()
+        self.sent_cells = SentCells(cell_map(recorder.spans), recorder.spans)
         self.logged = [slot for slot, each in enumerate(scenario.memory) if each.logged]
 
     @property

@@ -45,7 +45,9 @@ def check_tables(header: Header, tables: Mapping[str, Table]) -> None:
             _check_shape(f"{name}.{column.name}", array, rows, column)
             _check_values(f"{name}.{column.name}", array, column, header)
     _check_calls(tables["calls"])
-    _check_cells(tables["cells"], tables["cell_map"], header)
+    for name in ("cells", "sent_cells"):
+        _check_changes(name, tables[name], len(tables["cell_map"].pages))
+    _check_cell_map(tables["cell_map"], header)
     _check_examples(tables["examples"], header)
     _require_order("events.time_ps", tables["events"].time_ps)
     _require_order("longest.stall_ps, longest first,", -tables["longest"].stall_ps)
@@ -87,19 +89,23 @@ def _check_calls(calls: Table) -> None:
         raise InputError(f"recording: calls.end_ps of row {int(np.argmax(took < 0))} lies before its start_ps")
 
 
-def _check_cells(cells: Table, cell_map: Table, header: Header) -> None:
-    start, cell = cells.frame_start, cells.cell
+def _check_changes(name: str, changes: Table, cells: int) -> None:
+    """Changes of cells, frame by frame."""
+    start, cell = changes.frame_start, changes.cell
     if int(start[0]) != 0 or int(start[-1]) != len(cell):
         raise InputError(
-            f"recording: cells.frame_start runs from {start[0]} to {start[-1]}; it must be 0 to {len(cell)}"
+            f"recording: {name}.frame_start runs from {start[0]} to {start[-1]}; it must be 0 to {len(cell)}"
         )
-    _require_order("cells.frame_start", start)
-    if len(cell) and int(cell.max()) >= len(cell_map.pages):
-        raise InputError(f"recording: cells.cell holds {cell.max()}; there are {len(cell_map.pages)} cells")
+    _require_order(f"{name}.frame_start", start)
+    if len(cell) and int(cell.max()) >= cells:
+        raise InputError(f"recording: {name}.cell holds {cell.max()}; there are {cells} cells")
     inside = np.ones(len(cell), dtype=bool)
     inside[start[:-1][start[:-1] < len(cell)]] = False
     if bool((inside[1:] & (np.diff(cell) <= 0)).any()):
-        raise InputError("recording: cells.cell must ascend inside a frame")
+        raise InputError(f"recording: {name}.cell must ascend inside a frame")
+
+
+def _check_cell_map(cell_map: Table, header: Header) -> None:
     _require_order("cell_map.first_gfn", cell_map.first_gfn)
     if len(cell_map.pages) and int(cell_map.pages.max()) > header.cell_pages:
         raise InputError(

@@ -43,6 +43,7 @@ class Recording:
         examples: the first event of each kind in each bin.
         events: every change of an entry in the Focus.
         rounds: one row per round of a migration, from sync to sync.
+        sent_cells: shares of each cell's pages that a migration has sent, and sent again, bin by bin.
 
     Raises:
         InputError: a column breaks a rule of schema.py or does not fit the others.
@@ -61,6 +62,7 @@ class Recording:
     examples: Table
     events: Table
     rounds: Table
+    sent_cells: Table
 
     def __init__(self, header: Header, tables: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
         if unknown := sorted(set(tables) - set(TABLES)):

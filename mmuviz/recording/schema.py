@@ -140,6 +140,8 @@ FAULT_PATHS: Final = ("not_present", "fast", "slow_protected", "spurious")
 SIZES: Final = ("4k", "2m", "1g")
 SPLIT_PLACES: Final = ("enable", "clear", "fault", "pre_split")
 CELL_SHARES: Final = ("none", "4k", "2m", "1g", "protected_4k", "protected_2m", "protected_1g", "dirty")
+SENT_SHARES: Final = ("sent", "again")
+"""Pages that a migration has sent, and pages that it has sent again, each as often as that was, at most all of them."""
 VCPU_SHARES: Final = ("running", "in_fault", "lock_wait", "blocked")
 
 ANY: Final = -MAX_COUNT
@@ -155,8 +157,9 @@ class Column:
         dtype: of its elements, little-endian.
         unit: "ps", "pages", "gfn", … or "" for a plain count or code.
         meaning: one sentence.
-        rows: name of its length: "calls", "changes", "longest", "examples", "events" and "rounds" are free, "frames" is
-            bins + 2, "hists" causes + 1, "vcpu_bins" bins * vcpus; "bins", "cells" and "vcpus" as they say.
+        rows: name of its length: "calls", "changes", "sent_changes", "longest", "examples", "events" and "rounds" are
+            free, "frames" is bins + 2, "hists" causes + 1, "vcpu_bins" bins * vcpus; "bins", "cells" and "vcpus" as
+            they say.
         fields: what the second axis holds, for a column with two.
         low: the smallest value allowed.
         high: the largest value allowed, None for that of the type and at most MAX_COUNT.
@@ -376,5 +379,10 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
     "examples": _examples(),
     "events": _events(),
     "rounds": _rounds(),
+    "sent_cells": (
+        Column("frame_start", I32, "", "First row of each frame: the state at time 0, then each bin's end.", "frames"),
+        Column("cell", I32, "", "The cell of which more was sent since the frame before, ascending.", "sent_changes"),
+        Column("shares", U8, "1/255", "Shares of the cell's pages, new.", "sent_changes", fields=SENT_SHARES),
+    ),
 }
 """Columns of each table, in the order of the file."""
