@@ -42,6 +42,12 @@
 
     change(field, value) {
       const { state } = this;
+      const others = S.fieldChanges?.[field]; // fields with which others change too
+      if (others) {
+        this.field = field;
+        this.ask({ ...state, ...others(state, value), ps: null });
+        return;
+      }
       const policies = field === MODE ? S.policiesOfMode(this.policies(), value) : state.policies;
       const set = { ...state.set };
       if (field !== MODE) {

@@ -5,6 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
   const TIMES = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, min: 60e9 };
+  const RATES = { "MiB/s": 2 ** 20, "Mbit/s": 125e3, "Gbit/s": 125e6 };
   const SIZE = /^([0-9.]+) ([KMGT]iB|B)$/;
 
   // The value of a field such as memory[0].size in a Scenario as a document.
@@ -49,7 +50,7 @@
 
   // A size or a time in the largest unit of which it is a whole number, anything else as it stands.
   function typedText(value, unit) {
-    const units = { size: UNITS, time: TIMES }[unit];
+    const units = { size: UNITS, time: TIMES, rate: RATES }[unit];
     if (units && Number.isInteger(value) && value > 0) {
       const [name, size] = Object.entries(units).reverse().find(([, each]) => value % each === 0);
       return `${value / size} ${name}`;

@@ -10,6 +10,7 @@ from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button, controls
 from mmuviz.components.stage_details import Term, Trust, badge, details_drawer
 from mmuviz.components.stage_fields import Field, fields_dialog
+from mmuviz.components.stage_migration import migration_sheet
 from mmuviz.components.stage_more_charts import chart_table, more_charts
 from mmuviz.components.stage_open import drop_veil, opened_card
 from mmuviz.components.stage_policies import PolicyItem, policy_title
@@ -167,6 +168,7 @@ def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
             details_drawer(terms, trust),
             stories_menu(offered.stories),
             guests_menu(offered.guests),
+            migration_sheet(),
             refused_line(),
             share_menu(),
             note_card(),

@@ -93,7 +93,11 @@ LOG: Final = Control(
 PML: Final = Control("vm.pml", "PML", (("true", "on"), ("false", "off")))
 KERNEL: Final = "vm.kernel"
 HOST: Final = "host.profile"
-SHOWN: Final = {*(each.field for each in (*GUEST, *WRITES, LOG, PML)), VCPUS, KERNEL, HOST}
+EVENT: Final = Control(
+    "driver.kind", "Event", (('"enable_only"', "Enable logging"), ('"qemu_precopy"', "Migration (QEMU)"))
+)
+"""What happens to the guest."""
+SHOWN: Final = {*(each.field for each in (*GUEST, *WRITES, LOG, PML, EVENT)), VCPUS, KERNEL, HOST}
 """Fields that have a control in the row."""
 
 
@@ -136,6 +140,18 @@ def vcpus() -> Component:
     return html.Div([html.Span("vCPUs", className="control-label"), number], className="control-part")
 
 
+def migration_opens() -> Component:
+    """The button that opens the fields of a migration."""
+    return html.Button(
+        "Fields",
+        id="stage-migration-open",
+        type="button",
+        className="tool migration-open",
+        hidden=True,
+        **attributes(aria_label="Fields of the migration", aria_haspopup="true"),
+    )
+
+
 def controls(kernels: Sequence[str], hosts: Sequence[str]) -> Component:
     """The row of controls.
 
@@ -154,6 +170,7 @@ def controls(kernels: Sequence[str], hosts: Sequence[str]) -> Component:
         frame(*(select(each) for each in WRITES)),
         frame(select(kernel), select(LOG), select(PML), name="control-log"),
         frame(select(host), name="control-host"),
+        frame(select(EVENT), migration_opens(), name="control-event"),
         html.Button(
             "My guest",
             id="stage-guest",

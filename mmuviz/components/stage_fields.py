@@ -8,6 +8,7 @@ from dash.development.base_component import Component
 
 from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import SHOWN, button
+from mmuviz.components.stage_migration import FIELDS as MIGRATION_FIELDS
 
 PARTS: Final = {
     "vm": "VM",
@@ -17,8 +18,14 @@ PARTS: Final = {
     "host": "Host",
 }
 
-UNITS: Final = {"size": "in B, KiB, MiB, GiB, TiB", "time": "in ns, us, ms, s, min"}
-"""How the values of a field end that is a size or a time."""
+ELSEWHERE: Final = SHOWN | {each.field for each in MIGRATION_FIELDS}
+"""Fields that have a control in the row, or in the sheet of a migration."""
+UNITS: Final = {
+    "size": "in B, KiB, MiB, GiB, TiB",
+    "time": "in ns, us, ms, s, min",
+    "rate": "kbit/s, Mbit/s, Gbit/s, Tbit/s",
+}
+"""How the values of a field end that is a size, a time or a rate."""
 
 
 class Field(NamedTuple):
@@ -43,7 +50,7 @@ class Field(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """Whether a whole number in it is a size in bytes, a time in ns, or neither."""
+        """Whether a whole number in it is a size in bytes, a time in ns, a rate in bytes a second, or none of them."""
         return next((unit for unit, words in UNITS.items() if self.values.endswith(words)), "")
 
 
@@ -60,7 +67,7 @@ def row(field: Field) -> Component:
             spellCheck="false",
             # A field has one control: what stands in the row of controls as well is only a place to type here.
             **attributes(
-                data_mmuviz="field" if field.name in SHOWN else "control",
+                data_mmuviz="field" if field.name in ELSEWHERE else "control",
                 data_field=field.name,
                 data_unit=field.unit,
                 aria_label=field.name,

@@ -34,9 +34,10 @@ def transport() -> Component:
         tabIndex="0",
         **attributes(data_mmuviz="scrubber", aria_label="Time", aria_valuemin="0", aria_valuenow="0"),
     )
+    segments = html.Div([], id="stage-segments", className="segments", role="group", hidden=True, **PHASES)
     # Dash's own frame has a footer.
     return html.Section(
-        [buttons, clock, slider, play_menu()],
+        [buttons, clock, slider, segments, play_menu()],
         className="transport",
         id="stage-transport",
         **attributes(aria_label="Time"),
@@ -85,6 +86,7 @@ def play_menu() -> Component:
     )
 
 
+PHASES = attributes(aria_label="Phases")
 SLOW = attributes(
     data_act="slow", aria_checked="true", aria_label="Slow down at the first split, first fault, end of enable"
 )

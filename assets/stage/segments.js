@@ -1,0 +1,211 @@
+// Phases of a migration as segments above the scrubber: setup, each round, downtime, post-copy. A press goes to where one
+// begins. They are to scale but for those that would be too narrow to be hit; hairlines in the ribbons are exact.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const LEAST = 24; // CSS px: WCAG 2.2, target size
+  const BESIDE = 6;
+  const NAMES = {
+    lead: "before", setup: "setup", round: "round", downtime: "downtime", postcopy: "post-copy", interval: "pause", tail: "after",
+  };
+  const SHORT = { lead: "·", tail: "·", interval: "·" };
+  const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+  const byId = (id) => document.getElementById(id);
+
+  // The phases of a run that migrates, in order: {kind, number, startPs, endPs}; none of any other run.
+  S.segmentsOf = function (run) {
+    if (!S.migrates(run)) {
+      return [];
+    }
+    return run.phases
+      .filter(({ kind, startPs, endPs }) => kind in NAMES && endPs > startPs)
+      .map(({ kind, iteration, startPs, endPs }) => ({ kind, number: iteration, startPs, endPs }));
+  };
+
+  const nameOf = ({ kind, number }) => (kind === "round" ? `round ${number}` : NAMES[kind]);
+
+  // What a segment says: its name, its time, and of a round what it sent and what is left.
+  S.segmentText = function (run, segment) {
+    const text = `${nameOf(segment)}, ${S.timeText(segment.startPs)} to ${S.timeText(segment.endPs)}`;
+    const row = S.roundRows?.(run).find(({ startPs }) => startPs === segment.startPs);
+    return row ? `${text}: ${S.bytesText(row.sentBytes)} sent, ${S.bytesText(row.leftBytes)} were left at its sync` : text;
+  };
+
+  // Groups of segments that all have room: one each, or neighbouring rounds together where there are too many.
+  S.segmentGroups = function (segments, wide) {
+    const most = Math.max(1, Math.floor(wide / LEAST));
+    const groups = segments.map((each) => [each]);
+    while (groups.length > most) {
+      const pairs = groups.slice(1).map((group, at) => ({ at, long: group.at(-1).endPs - groups[at][0].startPs, both: [groups[at], group] }));
+      const rounds = pairs.filter(({ both }) => both.every((group) => group.every(({ kind }) => kind === "round")));
+      const { at } = (rounds.length ? rounds : pairs).reduce((a, b) => (b.long < a.long ? b : a));
+      groups.splice(at, 2, [...groups[at], ...groups[at + 1]]);
+    }
+    return groups;
+  };
+
+  // Where groups lie: [{x, wide}], each as wide as its time, but at least so many px; the others give what is missing.
+  S.segmentPlaces = function (groups, xAt) {
+    const natural = groups.map((group) => xAt(group.at(-1).endPs) - xAt(group[0].startPs));
+    const sum = natural.reduce((all, each) => all + each, 0);
+    const spare = natural.reduce((all, each) => all + Math.max(0, each - LEAST), 0);
+    const missing = natural.reduce((all, each) => all + Math.max(0, LEAST - each), 0);
+    const give = spare > 0 ? Math.min(1, missing / spare) : 0;
+    let x = groups.length ? xAt(groups[0][0].startPs) : 0;
+    x -= Math.max(0, LEAST * groups.length - sum);
+    return natural.map((each) => {
+      const wide = each < LEAST ? LEAST : each - give * (each - LEAST);
+      const place = { x, wide };
+      x += wide;
+      return place;
+    });
+  };
+
+  class Segments {
+    constructor(stage) {
+      this.stage = stage;
+      this.place = byId("stage-segments");
+      this.slider = stage.root.querySelector("[data-mmuviz=scrubber]");
+      this.place.addEventListener("keydown", (event) => this.typed(event));
+      this.place.addEventListener("click", (event) => this.click(event));
+      this.run = 0;
+      this.acts = { "next-phase": () => this.step(1), "last-phase": () => this.step(-1) };
+    }
+
+    step(direction) {
+      this.stage.clock.step("phase", direction);
+      this.stage.changed();
+    }
+
+    shown(runs) {
+      this.run = Math.max(0, runs.findIndex((run) => S.segmentsOf(run).length > 0));
+      this.stage.root.classList.toggle("has-segments", runs.some((run) => S.segmentsOf(run).length > 0));
+    }
+
+    get segments() {
+      return S.segmentsOf(this.stage.runs[this.run]);
+    }
+
+    resize() {
+      const { segments } = this;
+      this.place.hidden = segments.length === 0;
+      if (this.place.hidden) {
+        return;
+      }
+      const { ribbon, runs } = this.stage;
+      const { left: from } = this.place.offsetParent.getBoundingClientRect();
+      const { left } = this.slider.getBoundingClientRect();
+      this.place.style.left = `${left - from}px`;
+      this.place.style.width = `${ribbon.width}px`;
+      const groups = S.segmentGroups(segments, ribbon.xAt(segments.at(-1).endPs) - ribbon.left);
+      const places = S.segmentPlaces(groups, (ps) => ribbon.xAt(ps));
+      const label = runs[this.run].label;
+      this.place.setAttribute("aria-label", `Phases of ${label}`);
+      this.buttons = groups.map((group, at) => this.button(group, places[at]));
+      const others = runs.filter((run) => S.segmentsOf(run).length > 0).length > 1;
+      const name = S.el("button", {
+        type: "button", class: "segments-run", text: `${label} ${others ? "⇅" : ""}`, title: others ? "Phases of the next pane" : label,
+        "aria-label": others ? `Phases of ${label}; show those of the next pane` : `Phases of ${label}`,
+      });
+      name.style.width = `${Math.max(LEAST, ribbon.left - BESIDE)}px`;
+      name.disabled = !others;
+      this.place.replaceChildren(name, ...this.buttons);
+      this.current = null;
+      this.mark();
+    }
+
+    button(group, { x, wide }) {
+      const run = this.stage.runs[this.run];
+      const [first, last] = [group[0], group.at(-1)];
+      const texts = group.length > 1
+        ? [`rounds ${first.number}–${last.number}`, `${first.number}–${last.number}`]
+        : [nameOf(first), first.kind === "round" ? String(first.number) : SHORT[first.kind] ?? NAMES[first.kind].slice(0, 1)];
+      const words = group.length > 1
+        ? `${texts[0]}, ${S.timeText(first.startPs)} to ${S.timeText(last.endPs)}; press again for the next of them`
+        : S.segmentText(run, first);
+      const button = S.el("button", {
+        type: "button", class: "segment", title: words, "aria-label": words, tabindex: "-1",
+        data: { kind: first.kind, ps: first.startPs, number: first.number },
+      });
+      Object.assign(button.style, { left: `${x}px`, width: `${wide}px` });
+      button.segments = group;
+      this.ctx ??= document.createElement("canvas").getContext("2d");
+      this.ctx.font = S.chartFont(12, 600);
+      button.textContent = texts.find((text) => this.ctx.measureText(text).width * (this.stage.ribbon.px / 13) < wide - 8) ?? texts[1];
+      return button;
+    }
+
+    click(event) {
+      const button = event.target.closest("button");
+      if (button?.classList.contains("segments-run")) {
+        const { runs } = this.stage;
+        do {
+          this.run = (this.run + 1) % runs.length;
+        } while (S.segmentsOf(runs[this.run]).length === 0);
+        this.resize();
+        this.place.querySelector(".segments-run").focus();
+      } else if (button) {
+        const now = this.now();
+        const next = button.segments.find(({ startPs }) => startPs > now) ?? button.segments[0];
+        const inside = button.segments.length > 1 && button.getAttribute("aria-current") === "true";
+        this.stage.goTo((inside ? next : button.segments[0]).startPs, this.run);
+      }
+    }
+
+    // Arrows go from one segment to the next; Enter goes to its time.
+    typed(event) {
+      const at = this.buttons?.indexOf(document.activeElement) ?? -1;
+      if (!(event.key in STEPS) || at < 0) {
+        return;
+      }
+      event.preventDefault();
+      event.stopPropagation();
+      this.buttons[Math.max(0, Math.min(this.buttons.length - 1, at + STEPS[event.key]))].focus();
+    }
+
+    now() {
+      const { clock } = this.stage;
+      return clock.axis.timeOf(this.run, clock.now);
+    }
+
+    mark() {
+      if (this.place.hidden || !this.buttons) {
+        return;
+      }
+      const ps = this.now();
+      const found = this.buttons.findLast(({ segments }) => segments[0].startPs <= ps) ?? this.buttons[0];
+      if (found === this.current) {
+        return;
+      }
+      this.current = found;
+      for (const each of this.buttons) {
+        each.setAttribute("aria-current", String(each === found));
+        each.tabIndex = each === found ? 0 : -1;
+      }
+    }
+
+    draw() {
+      const { ribbon, runs } = this.stage;
+      if (this.place.hidden || ribbon.width <= ribbon.left + 20) {
+        return;
+      }
+      const { ctx, dpr } = ribbon;
+      ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
+      ctx.fillStyle = ribbon.colours.ink;
+      runs.forEach((run, row) => {
+        const { y, high } = ribbon.rows[row];
+        for (const { startPs } of S.segmentsOf(run).slice(1)) {
+          ctx.fillRect(Math.round(ribbon.xAt(startPs) * dpr) / dpr - 0.5, y, 1, high);
+        }
+      });
+    }
+
+    tell() {
+      this.mark();
+    }
+  }
+
+  (S.moreKeys = S.moreKeys || []).push([["}"], "next phase: the next round of a migration", "next-phase"], [["{"], "last phase", "last-phase"]);
+  (S.parts = S.parts || []).push((stage) => new Segments(stage));
+})();

@@ -1,0 +1,122 @@
+"""The fields of a migration: a sheet that opens in place, under the control that says what happens."""
+
+from typing import Final
+
+from dash import html
+from dash.development.base_component import Component
+
+from mmuviz.components.attributes import attributes
+from mmuviz.components.stage_controls import Choice, Control, select
+
+PAGE_SHIFT: Final = 12
+UNITS: Final = (("GiB", 30), ("MiB", 20), ("KiB", 10))
+SHIFTS: Final = (6, 9, 12, 14, 16, 18, 20, 22, 24)
+
+
+class Typed(Control):
+    """A field that is typed, as in a file, with values that are offered beside it; its unit as stage_fields has it."""
+
+    @property
+    def unit(self) -> str:
+        """Whether a whole number in it is a rate or a time."""
+        return "rate" if self.field in (BANDWIDTH, LINK) else "time"
+
+
+def _chunk(shift: int) -> Choice:
+    bits = shift + PAGE_SHIFT
+    unit, size = next(each for each in UNITS if bits >= each[1])
+    return str(shift), f"{1 << (bits - size)} {unit}"
+
+
+def _texts(*values: str) -> tuple[Choice, ...]:
+    return tuple((f'"{value}"', value) for value in values)
+
+
+BANDWIDTH: Final = "driver.bandwidth"
+LINK: Final = "driver.link"
+_RATES: Final = ("1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s")
+TYPED: Final = (
+    Typed(BANDWIDTH, "Bandwidth limit", (*_texts("128 MiB/s"), *_texts(*_RATES))),
+    Typed(LINK, "Link", _texts(*_RATES)),
+    Typed("driver.downtime_limit", "Downtime limit", _texts("30 ms", "300 ms", "1 s", "5 s")),
+)
+CHOSEN: Final = (
+    Control("driver.clear_bitmap_shift", "Chunk of a CLEAR", tuple(_chunk(shift) for shift in SHIFTS)),
+    Control("driver.auto_converge", "Auto-converge", (("false", "off"), ("true", "on"))),
+    Control(
+        "vm.ring_entries",
+        "Entries of a ring",
+        tuple((str(1 << power), f"{1 << power:,}") for power in (10, 12, 14, 16)),
+    ),
+    Control(
+        "driver.multifd_channels",
+        "Multifd channels",
+        (("0", "off"), *((str(each), str(each)) for each in (2, 4, 8, 16))),
+    ),
+    Control("driver.most_rounds", "Give up after", tuple((str(each), f"{each} syncs") for each in (4, 8, 16, 50))),
+)
+POSTCOPY: Final = Typed("driver.postcopy_after", "Post-copy after", (("0", "never"), *_texts("1 s", "5 s", "30 s")))
+FIELDS: Final = (*TYPED, *CHOSEN, POSTCOPY)
+
+
+def _typed_row(field: Typed) -> Component:
+    box = html.Div(
+        "",
+        className="field-input",
+        role="textbox",
+        tabIndex="0",
+        contentEditable="plaintext-only",
+        spellCheck="false",
+        **attributes(data_mmuviz="control", data_field=field.field, data_unit=field.unit, aria_label=field.label),
+    )
+    offered = [
+        html.Button(
+            text, type="button", className="migration-value", **attributes(data_value=sent, aria_pressed="false")
+        )
+        for sent, text in field.choices
+    ]
+    values = html.Div(offered, className="migration-values", role="group", **attributes(aria_label=field.label))
+    return _row(field, [box, values])
+
+
+def _row(field: Control, inside: list[Component]) -> Component:
+    refused = html.Span("", className="field-refused", role="alert")
+    return html.Div(
+        [html.Span(field.label, className="migration-label"), *inside, refused],
+        className="field-row migration-row",
+        **attributes(data_row=field.field),
+    )
+
+
+def _chosen_row(field: Control) -> Component:
+    part = select(field._replace(label=""))
+    chosen = part.children[0]
+    setattr(chosen, "aria-label", field.label)
+    return _row(field, [part])
+
+
+def migration_sheet() -> Component:
+    """The fields, closed.
+
+    Returns:
+        A panel that assets/stage/migration-sheet.js opens under its button; every field in it is one of the Scenario.
+    """
+    rings = html.Button(
+        "off",
+        type="button",
+        id="stage-migration-ring",
+        className="tool migration-ring",
+        role="switch",
+        **attributes(aria_checked="false", aria_label="Dirty ring in place of a bitmap"),
+    )
+    ring = html.Div([html.Span("Dirty ring", className="migration-label"), rings], className="field-row migration-row")
+    chosen = [_chosen_row(each) for each in CHOSEN]
+    rows = [*(_typed_row(each) for each in TYPED), *chosen[:2], ring, *chosen[2:], _typed_row(POSTCOPY)]
+    note = html.P("Enter runs with what is typed. What cannot be is refused at its field.", className="field-note")
+    return html.Section(
+        [html.H2("Migration", className="migration-title"), note, *rows],
+        id="stage-migration",
+        className="floats popup migration-sheet",
+        hidden=True,
+        **attributes(aria_label="Migration"),
+    )
