@@ -34,7 +34,7 @@
   // Counts are written out; times and sizes in the unit of the largest.
   function tableUnit(measure, most) {
     const units = measure.units();
-    return units === S.TIME_UNITS || units === S.SIZE_UNITS ? S.commonUnit([most], units) : units[0];
+    return [S.TIME_UNITS, S.SIZE_UNITS, S.BYTE_RATES].includes(units) ? S.commonUnit([most], units) : units[0];
   }
 
   // {heads, rows: [[{text, plain, value}]]} of a measure at round times.
@@ -43,20 +43,22 @@
     const timeUnit = S.commonUnit([times.at(-1)], S.TIME_UNITS);
     const most = Math.max(...runs.flatMap((run) => times.map((ps) => measure.of(run, Math.min(ps, run.endPs)))));
     const unit = tableUnit(measure, most);
+    const lines = [measure, ...(measure.also && runs.some(measure.also.has) ? [measure.also] : [])];
     const unitText = unit[0] ? `, ${unit[0]}` : "";
     return {
-      heads: [`time, ${timeUnit[0]}`, ...runs.map((run) => `${run.label}${unitText}`)],
+      heads: [`time, ${timeUnit[0]}`, ...lines.flatMap((line) => runs.map((run) => `${line === measure ? "" : `${line.title}, `}${run.label}${unitText}`))],
       rows: times.map((ps) => [
         timeIn(ps, timeUnit),
-        ...runs.map((run) => (ps <= run.endPs ? inUnit(measure.of(run, ps), unit) : { text: "–", plain: "", value: null })),
+        ...lines.flatMap((line) => runs.map((run) => (ps <= run.endPs ? inUnit(line.of(run, ps), unit) : { text: "–", plain: "", value: null }))),
       ]),
-      note: "A sum inside a bin of time rises evenly; a state is that of the last bin's end. A dash: that run is over.",
+      note: "A sum inside a bin of time rises evenly; a state is that of the last bin's end. A dash: that run is over." +
+        (measure.note ? ` ${measure.note(runs)}` : ""),
     };
   }
 
   // The same of calls: those that took longest, in their order.
-  function callsOf(runs) {
-    const all = runs.flatMap((run) => run.calls.map((call) => ({ run, ...call, tookPs: call.endPs - call.startPs })));
+  function callsOf(measure, runs) {
+    const all = runs.flatMap((run) => S.callsOf(run, measure).map((call) => ({ run, ...call, tookPs: call.endPs - call.startPs })));
     const longest = new Set(all.slice().sort((a, b) => b.tookPs - a.tookPs).slice(0, MOST_ROWS));
     const kept = all.filter((call) => longest.has(call)).sort((a, b) => a.startPs - b.startPs);
     const unit = S.commonUnit([Math.max(...all.map(({ endPs }) => endPs))], S.TIME_UNITS);
@@ -70,7 +72,7 @@
     };
   }
 
-  S.tableOf = (measure, runs) => (measure.calls ? callsOf(runs) : valuesOf(measure, runs));
+  S.tableOf = (measure, runs) => (measure.table?.(runs) ?? (measure.calls ? callsOf(measure, runs) : valuesOf(measure, runs)));
 
   let shown = null;
 

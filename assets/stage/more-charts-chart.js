@@ -18,14 +18,23 @@
       Object.assign(this, { measure, runs });
       this.lines = runs.map((run) => S.moreLine(run, measure));
       this.end = Math.max(...runs.map((run) => run.endPs));
+      this.findAlso();
       this.shownRuns = runs.map((run, index) => ({ run, index })).filter(({ run }) => measure.has(run));
       this.drawn = null;
       this.widths = new Map();
       this.make(table, seek);
     }
 
+    // Lines of something else on the same axes: {line, index of the run}.
+    findAlso() {
+      const { also } = this.measure;
+      this.also = this.runs.flatMap((run, index) => (also?.has(run) ? [{ line: S.lineOf(run, also.of), index, run }] : []));
+      this.key = null;
+    }
+
     make(table, seek) {
       const { measure } = this;
+      this.alsoPlace = S.el("span", { class: "more-also" });
       this.unitPlace = S.el("span", { class: "more-unit" });
       const left = Math.max(...this.lines.map((line) => line.left ?? 0));
       const note = left ? `, the longest ${this.lines.find((line) => line.left === left).calls.length}` : "";
@@ -41,7 +50,7 @@
       this.canvas = S.el("canvas", { class: "more-over", role: "img" });
       this.ctx = this.canvas.getContext("2d");
       this.box = S.el("div", { class: "more-box" }, this.plotPlace, this.canvas);
-      this.caption = S.el("figcaption", { class: "more-caption", title: measure.says }, title, this.unitPlace);
+      this.caption = S.el("figcaption", { class: "more-caption", title: measure.says }, title, this.unitPlace, this.alsoPlace);
       this.place = S.el("figure", {
         class: "more-figure", data: { mmuviz: "chart", name: measure.name },
       }, S.el("div", { class: "more-top" }, this.caption, button), this.box);
@@ -71,7 +80,7 @@
       const left = Math.round(this.tickPx * (this.measure.calls ? 4.6 : 3.1));
       this.plot = { left, right: this.width - Math.round(2.1 * this.tickPx), top: 6, bottom: this.height - this.tickPx - 10 };
       this.time = S.timeScale(from, to, this.plot.right - this.plot.left);
-      this.values = S.valueScale(this.measure, this.lines, to, this.plot.bottom - this.plot.top, this.tickPx);
+      this.values = S.valueScale(this.measure, [...this.lines, ...this.also.map(({ line }) => line)], to, this.plot.bottom - this.plot.top, this.tickPx);
       const [unit] = this.values.unit;
       this.unitPlace.textContent = this.measure.calls ? "" : WORDS[unit] ?? unit;
       this.widths.clear();
@@ -157,14 +166,14 @@
         const parts = S.partsIn(value, unit);
         return parts.value === "0" && !/[A-Z]i?B/.test(unit[0]) ? "0" : S.said(parts).trim();
       }
-      const call = S.lastCall(run, ps);
+      const call = S.lastCall(run, ps, this.measure.kind);
       return call ? `${call.kind.replace("_", " ")} ${S.timeText(call.tookPs)}` : "";
     }
 
     // Calls have an end where they ended; lines have theirs at the time that it is.
     endsAt(ps) {
       const { measure } = this;
-      const known = this.shownRuns.filter(({ run }) => !measure.calls || S.lastCall(run, ps));
+      const known = this.shownRuns.filter(({ run }) => !measure.calls || S.lastCall(run, ps, measure.kind));
       const nows = known.map(({ run }) => this.valueOf(run, ps));
       const unit = S.commonUnit(nows, measure.units(), this.drawn.values.unit);
       return known.map(({ run, index }, at) => ({
@@ -238,18 +247,37 @@
       if (!this.drawn) {
         return;
       }
+      const { measure } = this;
       const values = this.runs.map((run) => this.valueOf(run, ps));
       const data = JSON.stringify(values);
       if (this.place.dataset.values !== data) {
         this.place.dataset.values = data;
         this.canvas.setAttribute("aria-label", this.says(ps));
       }
+      const beside = this.alsoText(ps);
+      if (this.alsoPlace.textContent !== beside) {
+        this.alsoPlace.textContent = beside;
+        this.alsoPlace.style.color = `var(--${measure.also?.colour})`;
+      }
+    }
+
+    // What the lines beside its own are, and their values.
+    alsoText(ps) {
+      const { also } = this.measure;
+      if (this.also.length === 0) {
+        return "";
+      }
+      const values = this.also.map(({ run }) => also.of(run, ps));
+      const unit = S.commonUnit(values, this.measure.units());
+      return `${also.title} ${values.map((value) => S.said(S.partsIn(value, unit)).trim()).join(" | ")}`;
     }
 
     says(ps) {
       const { measure } = this;
       const ends = this.endsAt(ps).map(({ run, text }) => `${this.runs[run].label} ${text}`);
-      return `${measure.title} at ${S.timeText(ps)}: ${ends.join(", ") || "nothing yet"}`;
+      const beside = this.alsoText(ps);
+      const note = measure.note ? ` ${measure.note(this.runs)}` : "";
+      return `${measure.title} at ${S.timeText(ps)}: ${ends.join(", ") || "nothing yet"}${beside ? `; ${beside}` : ""}${note}`;
     }
   }
 

@@ -80,7 +80,7 @@
     if (!measure.calls) {
       return S.lineOf(run, measure.of);
     }
-    const calls = run.calls.map((call) => ({ ...call, tookPs: call.endPs - call.startPs }));
+    const calls = S.callsOf(run, measure).map((call) => ({ ...call, tookPs: call.endPs - call.startPs }));
     if (calls.length <= MOST_CALLS) {
       return { calls, left: 0 };
     }
@@ -125,7 +125,24 @@
     ];
   }
 
-  const tracesOf = (chart) => chart.runs.flatMap((run, index) => {
+  // Lines beside the measure's own, thinner and in their own colour.
+  const alsoTraces = (chart) => chart.also.map(({ line, index }) => ({
+    ...lineTrace(chart, line, index),
+    line: {
+      color: chart.colours[chart.measure.also.colour], width: 0.6 * chart.stroke, dash: DASHES[index % 4],
+      shape: chart.measure.steps ? "hv" : "linear", simplify: false,
+    },
+  }));
+
+  // Points that a measure marks: a ring.
+  const markTraces = ({ measure, runs, stroke, colours }) => (measure.marks?.(runs) ?? []).map(({ index, ps, value }) => ({
+    type: "scatter", mode: "markers", x: [ps], y: [value], hoverinfo: "skip", cliponaxis: false,
+    marker: { color: colours.ink, size: 5 * stroke, symbol: index % 2 ? "diamond-open" : "circle-open", line: { color: colours.ink, width: 0.8 * stroke } },
+  }));
+
+  const tracesOf = (chart) => [...ownTraces(chart), ...alsoTraces(chart), ...markTraces(chart)];
+
+  const ownTraces = (chart) => chart.runs.flatMap((run, index) => {
     const line = chart.lines[index];
     if (chart.measure.calls) {
       return callTraces(chart, line, index);

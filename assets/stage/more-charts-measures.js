@@ -78,10 +78,14 @@
     },
   ];
 
+  // The calls that a measure of calls is of: all of them, or those of its kind.
+  S.callsOf = (run, { kind }) => (kind ? run.calls.filter((call) => call.kind === kind) : run.calls);
+
   // The call that returned last at a time, with what it took; null before the first.
-  S.lastCall = function (run, ps) {
-    const begun = run.callsBegun(ps);
-    const call = run.calls[begun - 1]?.endPs <= ps ? run.calls[begun - 1] : run.calls[begun - 2];
+  S.lastCall = function (run, ps, kind) {
+    const calls = S.callsOf(run, { kind });
+    const begun = S.countUpTo(calls.length, ps, (i) => calls[i].startPs);
+    const call = calls[begun - 1]?.endPs <= ps ? calls[begun - 1] : calls[begun - 2];
     return call ? { ...call, tookPs: call.endPs - call.startPs } : null;
   };
 
@@ -90,7 +94,6 @@
     const found = S.MORE_MEASURES.filter(({ has }) => runs.some(has));
     const absent = S.MORE_MEASURES.filter((each) => !found.includes(each)).map(({ title, why }) =>
       (why ? `${title.toLowerCase()} (${why})` : title.replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase())));
-    absent.push("bytes sent (nothing is sent to another host)");
     return { found, absent: `Not in this run: ${absent.join("; ")}.` };
   };
 })();

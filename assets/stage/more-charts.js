@@ -177,6 +177,12 @@
       this.panel.dataset.drawn = String(this.charts.length);
     }
 
+    // A chart for which something came later.
+    renew(name) {
+      this.charts.filter(({ measure }) => measure.name === name).forEach((chart) => chart.findAlso());
+      this.arrange();
+    }
+
     // ---- with the stage
 
     resize() {

@@ -7,7 +7,7 @@
   const KEY = "mmuviz-theme";
   const NAMES = [
     ..."ground panel ink ink2 line hair g1 g1b g2 g4 map dirty dirtyt stall run runf slowf ioctl on plate hole".split(" "),
-    "focus",
+    "focus", "sent", "resent",
   ];
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");

@@ -14,7 +14,7 @@ Palette = dict[str, str]
 READABLE: Final = 4.5
 """The contrast that WCAG 2.2 asks of text (success criterion 1.4.3)."""
 THEMES: Final = ("light", "dark", "projector")
-TEXT: Final = ("--ink", "--ink2", "--map", "--dirtyt", "--stall", "--run", "--ioctl")
+TEXT: Final = ("--ink", "--ink2", "--map", "--dirtyt", "--stall", "--run", "--ioctl", "--sent", "--resent")
 """Colours in which words and numbers are written."""
 GRAPHICS: Final = ("--g2", "--g4", "--dirty", "--stall", "--runf", "--ioctl")
 VISIBLE: Final = 3.0
@@ -41,8 +41,18 @@ BESIDE: Final = (
     ("--stall", "--g2"),
     ("--stall", "--g4"),
     ("--ioctl", "--slowf"),
+    ("--sent", "--g2"),
+    ("--sent", "--g4"),
+    ("--sent", "--dirty"),
+    ("--sent", "--resent"),
+    ("--resent", "--g1"),
+    ("--resent", "--g2"),
+    ("--resent", "--g4"),
+    ("--resent", "--dirty"),
 )
-"""Colours that touch: parts of a ribbon or lane, and what stands on the map; levels are told by geometry."""
+"""Colours that touch: parts of a ribbon or lane, and what stands on the map; levels are told by geometry.
+
+Between a 1G page and what was sent of it lies a line of the ground."""
 FOLLOWED: Final = (
     "https://elixir.bootlin.com/",
     "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/commit/",
