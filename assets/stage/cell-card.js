@@ -64,6 +64,10 @@
       if (lost) {
         lines.splice(1, 0, lost);
       }
+      const sent = pane.zoomed ? "" : S.sentSays(run, hit, ps);
+      if (sent) {
+        lines.push(sent);
+      }
       if (hit.vcpu >= 0) {
         const { state, text } = map.actors.states.at(ps)[hit.vcpu];
         lines.push(`vCPU ${hit.vcpu} is here and ${state === "runs" ? "runs" : state === "slower" ? "writes slower" : `stands still: ${text}`}`);

@@ -108,6 +108,7 @@
       const { ctx, canvas } = this;
       ctx.clearRect(0, 0, canvas.width, canvas.height);
       ctx.drawImage(this.layer, 0, 0);
+      S.drawSent?.(this, ps);
       this.names.marksPill = null;
       this.actors.seek(ps);
       this.names.drawHoles();
