@@ -6,12 +6,12 @@
   const WIDE = 72;
   const PS_PER_NS = 1000;
 
-  const ascii = (text) => text.replace(/µ/g, "u").replace(/[–—]/g, "-").replace(/…/g, "...").replace(/[^\x20-\x7e\n]/g, "?");
+  const ascii = (text) => text.replace(/µ/g, "u").replace(/±/g, "+-").replace(/[–—]/g, "-").replace(/…/g, "...").replace(/[^\x20-\x7e\n]/g, "?");
 
   // Words in lines of at most 72 columns; lines after the first are set in.
   function wrapped(text, indent = "  ") {
     const lines = [""];
-    for (const word of text.trim().split(" ")) {
+    for (const word of ascii(text).trim().split(" ")) {
       const last = lines[lines.length - 1] || (text.startsWith(" ") ? " " : "");
       if (last.trim() && last.length + 1 + word.length > WIDE) {
         lines.push(indent + word);
@@ -47,6 +47,8 @@
     const policies = state.policies || (runs.length > 1 ? runs.map(({ policy }) => policy) : null);
     if (policies && runs.length > 1) {
       words.push("--policies", policies.join(","));
+    } else if (state.policies) {
+      words.push("--set", `policy=${state.policies[0]}`);
     }
     return words.join(" ");
   };
@@ -109,6 +111,8 @@
       "",
       ...table(runs),
       "",
+      ...(S.migrationLines?.(runs) ?? []).flatMap((line) => wrapped(line, "    ")),
+      ...(runs.some((run) => run.answer?.sentence) ? [""] : []),
       "Assumptions",
       ...wrapped("  Counts come from a model of KVM's MMU that answers recordings of real KVM exactly."),
       ...notes.flatMap((note) => wrapped(`  ${note}`)),

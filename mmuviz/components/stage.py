@@ -10,6 +10,7 @@ from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button, controls
 from mmuviz.components.stage_details import Term, Trust, badge, details_drawer
 from mmuviz.components.stage_fields import Field, fields_dialog
+from mmuviz.components.stage_guest_form import answer_card, guest_form
 from mmuviz.components.stage_migration import migration_sheet
 from mmuviz.components.stage_more_charts import chart_table, more_charts
 from mmuviz.components.stage_open import drop_veil, opened_card
@@ -112,6 +113,7 @@ class Offered(NamedTuple):
         kernels: releases, oldest first.
         hosts: names of host profiles.
         fields: every field of a Scenario.
+        migrating: guests that are offered to be migrated.
     """
 
     stories: Sequence[StoryItem]
@@ -120,6 +122,7 @@ class Offered(NamedTuple):
     kernels: Sequence[str]
     hosts: Sequence[str]
     fields: Sequence[Field]
+    migrating: Sequence[GuestItem] = ()
 
 
 def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
@@ -167,7 +170,8 @@ def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
             fields_dialog(offered.fields),
             details_drawer(terms, trust),
             stories_menu(offered.stories),
-            guests_menu(offered.guests),
+            guests_menu(offered.guests, guest_form(offered.migrating, offered.hosts)),
+            answer_card(),
             migration_sheet(),
             refused_line(),
             share_menu(),

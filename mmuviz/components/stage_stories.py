@@ -79,11 +79,12 @@ def stories_menu(stories: Sequence[StoryItem]) -> Component:
     )
 
 
-def guests_menu(guests: Sequence[GuestItem]) -> Component:
+def guests_menu(guests: Sequence[GuestItem], form: Sequence[Component] = ()) -> Component:
     """The menu of guests.
 
     Args:
         guests: in order.
+        form: what stands above them.
 
     Returns:
         A panel, closed.
@@ -92,7 +93,7 @@ def guests_menu(guests: Sequence[GuestItem]) -> Component:
         _item(each.title, [html.Span(each.says, className="fact-line")], data_preset=each.change) for each in guests
     ]
     return html.Section(
-        html.Ul(items),
+        [*form, html.Ul(items)],
         id="stage-guests",
         className="floats popup guests",
         hidden=True,

@@ -14,15 +14,18 @@ class Guest(NamedTuple):
         title: its size.
         says: what a reader has to know.
         set: fields that differ from the catalogue entry's.
+        policies: that are compared; those of the catalogue entry where there are none.
     """
 
     title: str
     says: str
     set: dict[str, Any]
 
+    policies: tuple[str, ...] = ()
+
     def request(self) -> dict[str, Any]:
         """The guest as a request."""
-        return {"base": DEFAULT, "set": self.set, "policies": None}
+        return {"base": DEFAULT, "set": self.set, "policies": list(self.policies) or None}
 
 
 GUESTS: Final = (
@@ -50,3 +53,51 @@ GUESTS: Final = (
     ),
 )
 """Guests that never stop writing while logging is enabled, with lazy next to eager splitting."""
+
+MIGRATED: Final = {
+    "workload.pattern": "hot_set",
+    "workload.hot_percent": 5,
+    "workload.hot_access_percent": 100,
+    "driver.kind": "qemu_precopy",
+    "driver.bandwidth": "25 Gbit/s",
+    "driver.link": "25 Gbit/s",
+    "driver.downtime_limit": "300 ms",
+    "driver.multifd_channels": 8,
+}
+"""What migrating guests have in common.
+
+Assumption: a twentieth of memory is written, again and again. One thread of QEMU cannot fill a link of 25 Gbit/s, so
+that it has channels."""
+SPLITTING: Final = ("eager_in_clear", "lazy")
+MIGRATING: Final = (
+    Guest(
+        "96 vCPUs, 384 GiB",
+        "As large as the host that was measured; each vCPU writes 2,000 pages a second.",
+        {
+            "vm.vcpus": 96,
+            "memory[0].size": "384 GiB",
+            "host.profile": "tdp_eager",
+            "workload.rate_hz": 2_000,
+            **MIGRATED,
+            "driver.longest": "10 min",
+        },
+        SPLITTING,
+    ),
+    Guest(
+        "416 vCPUs, 12 TiB",
+        "Extrapolated: no host of this size was measured. Two memslots, since one is at most 8 TiB less 4 KiB; each "
+        "vCPU writes 100 pages a second.",
+        {
+            "vm.vcpus": 416,
+            "memory[0].size": "6 TiB",
+            "memory[1].size": "6 TiB",
+            "memory[1].backing": "hugetlb_1g",
+            "host.profile": "tdp_eager_416",
+            "workload.rate_hz": 100,
+            **MIGRATED,
+            "driver.longest": "60 min",
+        },
+        ("eager_in_clear",),
+    ),
+)
+"""Guests that are migrated by QEMU 10.0 over 25 Gbit/s."""

@@ -9,7 +9,7 @@ from mmuviz.costs.hosts import PROFILES
 from mmuviz.mmu.features import PRESETS
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.fields import field_rows
-from mmuviz.studies.guests import GUESTS
+from mmuviz.studies.guests import GUESTS, MIGRATING, Guest
 from mmuviz.studies.packaged_scenarios import entries
 from mmuviz.studies.policies import POLICIES
 from mmuviz.studies.scenario_files import read_scenario
@@ -92,4 +92,13 @@ def _facts(name: str) -> str:
 
 def guests() -> list[tuple[str, str, str]]:
     """Title, meaning and change of each guest that is offered as a whole."""
-    return [(each.title, each.says, json.dumps(each.request(), separators=(",", ":"))) for each in GUESTS]
+    return [_offered(each) for each in GUESTS]
+
+
+def migrating_guests() -> list[tuple[str, str, str]]:
+    """The same of guests that are migrated."""
+    return [_offered(each) for each in MIGRATING]
+
+
+def _offered(guest: Guest) -> tuple[str, str, str]:
+    return guest.title, guest.says, json.dumps(guest.request(), separators=(",", ":"))

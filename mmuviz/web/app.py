@@ -7,7 +7,17 @@ from flask import Flask, Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from mmuviz.core.version import __version__
-from mmuviz.web import bundle, compression, details_api, failures, headers, index_html, page, run_api
+from mmuviz.web import (
+    bundle,
+    compression,
+    details_api,
+    failures,
+    headers,
+    index_html,
+    migration_api,
+    page,
+    run_api,
+)
 from mmuviz.web.markup import markup
 from mmuviz.web.run_queue import RunQueue
 
@@ -64,7 +74,9 @@ def create_app() -> Dash:
     )
     app.layout = html.Div()  # the page runs by its own scripts and needs no renderer
     bundle.register(server)
-    run_api.register(server, RunQueue())
+    queue = RunQueue()
+    run_api.register(server, queue)
+    migration_api.register(server, queue.store)
     details_api.register(server)
     server.add_url_rule("/healthz", view_func=_healthz)
     for path in ("/stage", "/stage/"):

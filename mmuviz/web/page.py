@@ -11,7 +11,7 @@ from mmuviz.components.stage_policies import PolicyItem
 from mmuviz.components.stage_stories import GuestItem, StoryItem
 from mmuviz.studies.evidence import packaged_evidence
 from mmuviz.studies.glossary import glossary
-from mmuviz.studies.offered import fields, guests, hosts, kernels, policies, stories
+from mmuviz.studies.offered import fields, guests, hosts, kernels, migrating_guests, policies, stories
 
 
 def trust() -> Trust:
@@ -32,5 +32,6 @@ def layout() -> Component:
         kernels(),
         hosts(),
         listed,
+        [GuestItem(*each) for each in migrating_guests()],
     )
     return stage(offered, terms, trust())

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from mmuviz.engine.choices.scenario import Focus, Scenario
 from mmuviz.engine.run import run
 from mmuviz.recording.recording import Recording
-from mmuviz.web import compression, run_api
+from mmuviz.web import compression, migration_api, run_api
 from mmuviz.web.result_store import ResultStore
 from mmuviz.web.run_limits import Limits
 from mmuviz.web.run_queue import RunQueue
@@ -66,6 +66,7 @@ class Site:
         server = Flask("mmuviz")
         compression.register(server)
         run_api.register(server, queue)
+        migration_api.register(server, queue.store)
         return server
 
     def client(self, worker: int = 0) -> FlaskClient:

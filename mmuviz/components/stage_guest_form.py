@@ -1,0 +1,118 @@
+"""The operator's form: a guest, its link and its limit; and the card with the answer, one sentence."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from dash import html
+from dash.development.base_component import Component
+
+from mmuviz.components.attributes import attributes
+from mmuviz.components.stage_controls import button
+from mmuviz.components.stage_stories import GuestItem
+
+TYPED: Final = (
+    ("vm.vcpus", "vCPUs"),
+    ("memory[0].size", "Memory"),
+    ("workload.rate_hz", "Pages that a vCPU writes in a second"),
+    ("workload.hot_percent", "Part of memory that is written, %"),
+    ("driver.link", "Link"),
+    ("driver.downtime_limit", "Downtime limit"),
+    ("driver.multifd_channels", "Multifd channels, 0 for none"),
+)
+CHOSEN: Final = (
+    (
+        "memory[0].backing",
+        "Pages",
+        (("hugetlb_1g", "1G"), ("hugetlb_2m", "2M"), ("thp", "THP"), ("4k", "4K")),
+    ),
+    (
+        "policies",
+        "Huge pages are split",
+        (
+            ("eager_in_clear,lazy", "in CLEAR | at first writes"),
+            ("eager_in_clear", "in CLEAR"),
+            ("lazy", "at first writes"),
+        ),
+    ),
+)
+
+
+def _typed(field: str, label: str) -> Component:
+    box = html.Div(
+        "",
+        className="field-input",
+        role="textbox",
+        tabIndex="0",
+        contentEditable="plaintext-only",
+        spellCheck="false",
+        **attributes(data_mmuviz="guest-field", data_field=field, aria_label=label),
+    )
+    return _row(label, box)
+
+
+def _chosen(field: str, label: str, choices: Sequence[tuple[str, str]]) -> Component:
+    options = [html.Option(text, value=value) for value, text in choices]
+    chosen = html.Select(
+        options,
+        className="control-select",
+        **attributes(data_mmuviz="guest-field", data_field=field, aria_label=label),
+    )
+    return _row(label, chosen)
+
+
+def _row(label: str, box: Component) -> Component:
+    refused = html.Span("", className="field-refused", role="alert")
+    return html.Div([html.Span(label, className="migration-label"), box, refused], className="field-row guest-row")
+
+
+def guest_form(guests: Sequence[GuestItem], hosts: Sequence[str]) -> list[Component]:
+    """The form.
+
+    Args:
+        guests: with which it may be filled; the first one fills it to begin with.
+        hosts: names of host profiles.
+
+    Returns:
+        What stands in the menu of guests above its list.
+    """
+    presets = [
+        html.Button(
+            each.title,
+            type="button",
+            className="migration-value",
+            title=each.says,
+            **attributes(data_guest=each.change, aria_pressed="false"),
+        )
+        for each in guests
+    ]
+    rows = [_typed(*each) for each in TYPED] + [_chosen(*each) for each in CHOSEN]
+    rows.append(_chosen("host.profile", "Host", [(each, each) for each in hosts]))
+    said = html.P("", id="stage-guest-said", className="field-note", role="status")
+    return [
+        html.H2("Does my guest migrate?", className="migration-title"),
+        html.Div(presets, className="migration-values", role="group", **attributes(aria_label="Guests")),
+        html.P("", id="stage-guest-says", className="field-note"),
+        *rows,
+        html.Div([button("Answer", "guest-answer", "Migrate this guest and answer")], className="guest-buttons"),
+        said,
+        html.H2("Or what does enabling logging cost it?", className="migration-title"),
+    ]
+
+
+def answer_card() -> Component:
+    """The answer: one sentence, and the report of it for a mail."""
+    buttons = [
+        button("Copy mail report", "copy-answer", "Copy the report as plain text for a mail"),
+        button("Close", "close-answer", "Close the answer"),
+    ]
+    text = html.Textarea(
+        "", id="stage-answer-text", readOnly="readOnly", hidden=True, **attributes(aria_label="To copy")
+    )
+    said = html.P("", id="stage-answer-said", className="share-said", role="status")
+    return html.Section(
+        [html.P("", id="stage-answer-sentence"), html.Div(buttons, className="guest-buttons"), text, said],
+        id="stage-answer",
+        className="note-card answer-card",
+        hidden=True,
+        **attributes(aria_label="Answer"),
+    )

@@ -1,0 +1,94 @@
+"""One sentence on a migration, as an operator asks for it: does it converge, in how long, with which downtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mmuviz.engine.choices.units import rate_text
+from mmuviz.exports.migration_text import COMPLETED, migration_lines, verdict
+from mmuviz.recording.header import Migration
+from mmuviz.recording.quantities import bytes_text, time_text
+from mmuviz.recording.recording import Recording
+
+WHOLE: Final = 100
+NS_PER_S: Final = 10**9
+
+
+def migration_answer(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The answer of one migration.
+
+    Args:
+        recording: not changed.
+        uncertainty: of times by host profile, as the evidence has it: `percent`, number of `values`, `host`.
+
+    Returns:
+        JSON ready: `sentence`, and `lines`, a name and a text each; both empty where nothing was migrated.
+    """
+    ended = recording.header.migration
+    if ended is None:
+        return {"sentence": "", "lines": []}
+    lines = [[name.strip(), text] for name, text in migration_lines(recording)]
+    return {"sentence": f"{_outcome(recording, ended, uncertainty)}. {_basis(recording, uncertainty)}", "lines": lines}
+
+
+def _outcome(recording: Recording, ended: Migration, uncertainty: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether, in how long, and how long the guest stands still; times with their range."""
+    took, scenario = recording.totals["migration"], recording.header.document()["scenario"]
+    percent = _percent(recording, uncertainty)
+    memory_bytes = sum(slot["size"] for slot in scenario["memory"])
+    vcpus, link = scenario["vm"]["vcpus"], rate_text(scenario["driver"]["link"])
+    who = f"{_plain(bytes_text(memory_bytes))} with {vcpus} vCPUs over {link}"
+    total, downtime = (_with_range(took[name], percent) for name in ("total_ns", "downtime_ns"))
+    if ended.outcome != COMPLETED:
+        return f"{who}: {verdict(recording, ended)}{_one_pass(recording, memory_bytes)}"
+    if ended.switch_ps is not None:
+        left = bytes_text(took["postcopy"]["left_bytes"])
+        return (
+            f"{who}: goes over to post-copy with {left} left, after {total}, of which the guest stands still {downtime}"
+        )
+    if not verdict(recording, ended).startswith("converges"):
+        return f"{who}: does not converge, but {verdict(recording, ended)}; in all {total}, downtime {downtime}"
+    return f"{who}: converges in {total}, with a downtime of {downtime}"
+
+
+def _one_pass(recording: Recording, memory_bytes: int) -> str:
+    """What stood in the way of a migration that was given up in its first pass: the link itself."""
+    if recording.totals["migration"]["rounds"] > 1:
+        return ""
+    link = recording.header.document()["scenario"]["driver"]["link"]
+    return f"; to send all of it once takes {time_text(memory_bytes * NS_PER_S // link)} at least"
+
+
+def _plain(text: str) -> str:
+    """A size without zeros behind the point: "384 GiB"."""
+    value, _, unit = text.partition(" ")
+    return f"{value.rstrip('0').rstrip('.') if '.' in value else value} {unit}"
+
+
+def _percent(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> int | None:
+    """How far times may be off; None where that is not known."""
+    known = uncertainty.get(recording.header.host.profile)
+    changed = recording.header.document()["scenario"].get("host", {}).get("overrides")
+    return None if known is None or changed else int(known["percent"])
+
+
+def _with_range(time_ns: int, percent: int | None) -> str:
+    if percent is None or time_ns == 0:
+        return time_text(time_ns)
+    low, high = (time_ns * (WHOLE + sign * percent) // WHOLE for sign in (-1, 1))
+    return f"{time_text(time_ns)} ({time_text(low)} to {time_text(high)})"
+
+
+def _basis(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the range is, and what the host is."""
+    host, percent = recording.header.host, _percent(recording, uncertainty)
+    if percent is None:
+        return f"How far times of host {host.profile} may be off is not known."
+    known = uncertainty[host.profile]
+    whose = "of this host" if known["host"] else "of all hosts"
+    extrapolated = "; extrapolated: no host of this size was measured" if host.extrapolated else ""
+    return (
+        f"Ranges are the ±{percent} % of host {host.profile}, which two thirds of {known['values']} published values "
+        f"{whose} keep{extrapolated}."
+    )
