@@ -4,6 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const AGAIN_MS = 250;
+  const SOON_MS = 60; // what is nearly done when it is first asked after is there at once
   const GONE = 404;
   const FAULT = 500;
   const later = (ms) => new Promise((resolve) => window.setTimeout(resolve, ms));
@@ -66,9 +67,10 @@
       if (this.cancelled) {
         this.drop();
       }
+      let asked = 0;
       while (this.job && found.state !== "done" && !this.cancelled) {
         this.progress({ ...found, scenario: first.scenario });
-        await later(AGAIN_MS);
+        await later(Math.min(AGAIN_MS, (asked += 1) * SOON_MS));
         found = this.cancelled ? found : await answer(await fetch(`/api/jobs/${this.job}`));
         if (found.state === "failed" || found.state === "cancelled") {
           throw new Refused({ message: found.message || "The run was cancelled.", gone: found.state === "cancelled" });
