@@ -20,6 +20,8 @@
     interval: "the guest runs on",
     round: "a round of migration",
     downtime: "the guest stands still",
+    setup: "setup of the migration",
+    postcopy: "post-copy",
     tail: "the guest runs on",
   };
   const APART = 14;
@@ -27,7 +29,8 @@
   // An ioctl by the name that people use: "enable logging", "GET".
   S.callName = (kind) => CALLS[kind] || kind;
   const SPANS = { populate: "mapping memory", lead: "the lead", dirty: "the pass", interval: "the interval", tail: "the tail",
-    round: "the round", downtime: "downtime" };
+    round: "the round", downtime: "downtime",
+    setup: "setup", postcopy: "post-copy" };
   // The same in a few letters, of calls and phases.
   S.spanName = (kind) => SPANS[kind] || { enable: "enable", disable: "disable" }[kind] || S.callName(kind);
   // "16 CLEARs".

@@ -225,7 +225,7 @@ def test_more_shows_sizes_and_times_as_a_file_says_them(page: Page) -> None:
     open_stage(page)
     page.locator("[data-act=more]").click()
     values = {
-        name: page.locator(f'.field-input[data-field="{name}"]').text_content()
+        name: page.locator(f'#stage-more .field-input[data-field="{name}"]').text_content()
         for name in ("memory[0].size", "driver.lead", "driver.tail", "vm.vcpus", "workload.rate_hz")
     }
     assert values == {
@@ -235,7 +235,7 @@ def test_more_shows_sizes_and_times_as_a_file_says_them(page: Page) -> None:
         "vm.vcpus": "4",
         "workload.rate_hz": "5000000",
     }
-    page.locator('.field-input[data-field="driver.tail"]').fill("50 ms")
+    page.locator('#stage-more .field-input[data-field="driver.tail"]').fill("50 ms")
     page.keyboard.press("Enter")
     page.wait_for_function("() => mmuvizStage.stage.runs[0].header.scenario.driver.tail === 50e6")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import mmuviz
+from mmuviz.cli import main
 from mmuviz.core.errors import MmuvizError
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.costs.hosts import PROFILES
@@ -197,6 +199,15 @@ def test_each_phase_is_a_segment_that_leads_to_its_begin(page: Page, made: list[
         starts = segments.nth(index).evaluate("each => each.segments.map(({startPs}) => startPs)")
         assert page.evaluate("mmuvizStage.stage.clock.now") == starts[0]
         expect(segments.nth(index)).to_have_attribute("aria-current", "true")
+
+
+def test_post_copy_is_a_phase_of_its_own(page: Page) -> None:
+    asked = {"base": STORY, "set": {"driver.postcopy_after": "200 ms"}, "policies": None}
+    expected = phases(mmuviz.run(request_of(asked).scenarios[0]))
+    assert "postcopy" in [each[0] for each in expected]
+    open_stage(page, f"{PATH}&driver.postcopy_after=%22200+ms%22")
+    script = "all => all.flatMap((each) => each.segments).map((each) => [each.kind, each.startPs, each.endPs])"
+    assert page.locator(SEGMENTS).evaluate_all(script) == [[kind, *ends] for kind, _, *ends in expected]
 
 
 def test_the_other_pane_s_phases_are_shown_by_a_button(page: Page, made: list[Recording]) -> None:
@@ -466,6 +477,17 @@ def test_the_form_ends_in_the_sentence_that_python_says(page: Page) -> None:
     plain = " ".join(report.split())
     assert " ".join(sentence.replace("±", "+-").replace("µ", "u").split()) in plain
     assert "mmuviz compare running-guest " in plain.replace("\\ ", "")
+
+
+def test_the_report_s_command_computes_the_same(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    small_form(page)
+    page.locator("#stage-guests [data-act=guest-answer]").click()
+    expect(page.locator("#stage-answer")).to_be_visible()
+    words = shlex.split(page.evaluate("mmuvizStage.compareLine(mmuvizStage.stage)"))
+    assert words[:3] == ["mmuviz", "compare", "running-guest"]
+    assert main([*words[1:], "--json"]) == 0
+    hashes = [each["hash"] for each in json.loads(capsys.readouterr().out)]
+    assert hashes == page.evaluate("mmuvizStage.stage.runs.map((run) => run.hash)")
 
 
 def test_presets_are_those_of_python_and_marked_where_extrapolated(page: Page) -> None:
