@@ -18,8 +18,10 @@ from mmuviz.components.stage_policies import PolicyItem, policy_title
 from mmuviz.components.stage_share import note_card, share_menu
 from mmuviz.components.stage_stories import (
     GuestItem,
+    LessonItem,
     StoryItem,
     guests_menu,
+    lesson_card,
     refused_line,
     stale_bar,
     stories_menu,
@@ -108,6 +110,7 @@ class Offered(NamedTuple):
 
     Attributes:
         stories: the catalogue.
+        lessons: questions in some of its entries.
         guests: those that are offered as a whole.
         policies: all of them.
         kernels: releases, oldest first.
@@ -117,6 +120,7 @@ class Offered(NamedTuple):
     """
 
     stories: Sequence[StoryItem]
+    lessons: Sequence[LessonItem]
     guests: Sequence[GuestItem]
     policies: Sequence[PolicyItem]
     kernels: Sequence[str]
@@ -169,10 +173,11 @@ def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
             chart_table(),
             fields_dialog(offered.fields),
             details_drawer(terms, trust),
-            stories_menu(offered.stories),
+            stories_menu(offered.stories, offered.lessons),
             guests_menu(offered.guests, guest_form(offered.migrating, offered.hosts)),
             answer_card(),
             migration_sheet(),
+            lesson_card(),
             refused_line(),
             share_menu(),
             note_card(),

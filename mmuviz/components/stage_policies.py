@@ -14,54 +14,40 @@ class PolicyItem(NamedTuple):
 
     Attributes:
         name: in links and files.
+        title: what it is called among all of them.
         says: what happens to a huge page.
         mode: its dirty-log mode.
         eager: whether it splits eagerly.
     """
 
     name: str
+    title: str
     says: str
     mode: str
     eager: bool
 
 
-class PolicyWords(NamedTuple):
-    """How a policy is called.
-
-    Attributes:
-        title: above its pane; no two are the same.
-        short: where it stands beside no policy of the same short name.
-        text: two short lines beside the title.
-    """
-
-    title: str
-    short: str
-    text: str
-
-
-POLICY_WORDS: Final = {
-    "manual_lazy": PolicyWords("Lazy", "Lazy", "vCPUs split pages in their own write faults"),
-    "eager_at_enable": PolicyWords("Eager", "Eager", "the ioctl that enables logging splits them all"),
-    "eager_in_clear": PolicyWords("Eager in CLEAR", "Eager in CLEAR", "each CLEAR splits the pages of its range"),
-    "lazy": PolicyWords("Lazy after CLEAR", "Lazy", "nothing is protected before the first CLEAR"),
-    "ring_lazy": PolicyWords("Lazy, ring", "Lazy, ring", "vCPUs split; a ring a vCPU holds what is dirty"),
-    "ring_eager": PolicyWords("Eager, ring", "Eager, ring", "the ioctl splits; a ring a vCPU holds what is dirty"),
-    "legacy_lazy": PolicyWords("Lazy, legacy", "Lazy", "vCPUs split; GET protects again"),
-    "legacy_eager": PolicyWords("Eager, legacy", "Eager", "the ioctl splits; GET protects again"),
+POLICY_TEXTS: Final = {
+    "manual_lazy": "vCPUs split pages in their own write faults",
+    "eager_at_enable": "the ioctl that enables logging splits them all",
+    "eager_in_clear": "each CLEAR splits the pages of its range",
+    "lazy": "nothing is protected before the first CLEAR",
+    "ring_lazy": "vCPUs split; a ring a vCPU holds what is dirty",
+    "ring_eager": "the ioctl splits; a ring a vCPU holds what is dirty",
+    "legacy_lazy": "vCPUs split; GET protects again",
+    "legacy_eager": "the ioctl splits; GET protects again",
 }
-"""In the order in which they are offered; a file's own names stand in the link and in the report."""
+"""Two short lines beside a pane's title, in the order in which policies are offered."""
 
 
 def _option(policy: PolicyItem) -> Component:
-    words = POLICY_WORDS[policy.name]
     return html.Option(
-        words.title,
+        policy.title,
         value=policy.name,
         title=policy.says,
         **attributes(
-            data_text=words.text,
-            data_title=words.title,
-            data_short=words.short,
+            data_text=POLICY_TEXTS[policy.name],
+            data_title=policy.title,
             data_mode=policy.mode,
             data_eager=str(policy.eager).lower(),
         ),
@@ -79,14 +65,16 @@ def policy_title(index: int, policies: Sequence[PolicyItem]) -> list[Component]:
         The choice, and the buttons.
     """
     known = {each.name: each for each in policies}
-    options = [_option(known[name]) for name in POLICY_WORDS if name in known]
+    options = [_option(known[name]) for name in POLICY_TEXTS if name in known]
     chosen = html.Select(
         options,
         className="policy-select",
         **attributes(data_mmuviz="policy", aria_label=f"Policy of pane {index + 1}"),
     )
+    # A select cannot break a long name into two lines: the name lies under it.
+    name = html.Span("", className="policy-name", **attributes(aria_hidden="true"))
     return [
-        chosen,
+        html.Span([name, chosen], className="policy-box"),
         _button("pane-remove", "\N{MULTIPLICATION SIGN}", "Take this policy away"),
         _button("pane-add", "+", "Compare one policy more"),
     ]

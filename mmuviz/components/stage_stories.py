@@ -25,6 +25,22 @@ class StoryItem(NamedTuple):
     facts: str
 
 
+class LessonItem(NamedTuple):
+    """One lesson of the menu.
+
+    Attributes:
+        name: in links.
+        title: a question.
+        story: the catalogue entry in which it is.
+        stops: its questions, as JSON, from which a script makes the card.
+    """
+
+    name: str
+    title: str
+    story: str
+    stops: str
+
+
 class GuestItem(NamedTuple):
     """One guest that is offered as a whole.
 
@@ -40,6 +56,9 @@ class GuestItem(NamedTuple):
 
 
 OPENS = html.Span("a Scenario or a Recording; or drop it anywhere on the page", className="fact-line")
+
+
+LESSONS = "Lessons: predict, watch, explain"
 
 
 def story() -> Component:
@@ -60,11 +79,20 @@ def _item(title: str, says: Sequence[Component], **data: str) -> Component:
     return html.Li(html.Button(inside, type="button", className="story-item", **attributes(**data)))
 
 
-def stories_menu(stories: Sequence[StoryItem]) -> Component:
-    """The menu of all stories: some on top, the others under their groups.
+def _lesson_items(lessons: Sequence[LessonItem]) -> Component:
+    says = html.Span("three stops: predict, watch, explain", className="fact-line")
+    items = [
+        _item(each.title, [says], data_lesson=each.name, data_of=each.story, data_stops=each.stops) for each in lessons
+    ]
+    return html.Details([html.Summary(LESSONS), html.Ul(items)])
+
+
+def stories_menu(stories: Sequence[StoryItem], lessons: Sequence[LessonItem]) -> Component:
+    """The menu of all stories: some on top, then lessons, the others under their groups.
 
     Args:
         stories: in order.
+        lessons: in order.
 
     Returns:
         A panel, closed.
@@ -72,7 +100,8 @@ def stories_menu(stories: Sequence[StoryItem]) -> Component:
     listed = {group: html.Ul([]) for group in dict.fromkeys(each.group for each in stories)}
     for each in stories:
         listed[each.group].children.append(_item(each.title, [], data_story=each.name, data_facts=each.facts))
-    groups = [html.Details([html.Summary(group), items]) if group else items for group, items in listed.items()]
+    folded = [html.Details([html.Summary(group), items]) for group, items in listed.items() if group]
+    groups = [listed[""], _lesson_items(lessons), *folded]
     file = html.Ul([_item("Open a file …", [OPENS], data_act="open-file")], className="story-file")
     return html.Section(
         [*groups, file], id="stage-stories", className="floats popup", hidden=True, **attributes(aria_label="Stories")
@@ -117,3 +146,14 @@ def refused_line() -> Component:
     """The line that says why something was refused; a script puts it at its field."""
     close = html.Button("\N{MULTIPLICATION SIGN}", type="button", className="tool", **attributes(aria_label="Close"))
     return html.Div([html.Span(""), close], id="stage-refused", className="refused", role="alert", hidden=True)
+
+
+def lesson_card() -> Component:
+    """Where a lesson asks and explains; a script fills it."""
+    return html.Section(
+        [],
+        id="stage-lesson",
+        className="lesson-card",
+        hidden=True,
+        **attributes(aria_label="Lesson", aria_live="polite", data_mmuviz="lesson"),
+    )

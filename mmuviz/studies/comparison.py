@@ -169,7 +169,7 @@ def labels_of(scenarios: Sequence[Scenario], base: Scenario) -> tuple[str, ...]:
         then the other fields that differ.
     """
     documents, start = [flat(each.as_document()) for each in scenarios], flat(base.as_document())
-    names = [name for name in differing(documents) if not _follows(name, scenarios, documents)]
+    names = [name for name in differing(documents) if not depends_on_another(name, scenarios, documents)]
     by_policy = len({policy_name(each.vm) for each in scenarios}) > 1
     rest = [name for name in names if not (by_policy and name in POLICY_FIELDS)]
     full, short = [], []
@@ -183,7 +183,7 @@ def labels_of(scenarios: Sequence[Scenario], base: Scenario) -> tuple[str, ...]:
     return tuple(short) if all(short) and len(set(short)) == len(short) else tuple(full)
 
 
-def _follows(name: str, scenarios: Sequence[Scenario], documents: Sequence[Mapping[str, Any]]) -> bool:
+def depends_on_another(name: str, scenarios: Sequence[Scenario], documents: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a field only follows from another that differs."""
     if name.startswith(("workload.", "driver.")) and not all(name in document for document in documents):
         return True

@@ -10,6 +10,7 @@ from mmuviz.mmu.features import PRESETS
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.fields import field_rows
 from mmuviz.studies.guests import GUESTS, MIGRATING, Guest
+from mmuviz.studies.lessons import lessons as packaged_lessons
 from mmuviz.studies.packaged_scenarios import entries
 from mmuviz.studies.policies import POLICIES
 from mmuviz.studies.scenario_files import read_scenario
@@ -38,9 +39,9 @@ def hosts() -> list[str]:
     return list(PROFILES)
 
 
-def policies() -> list[tuple[str, str, str, bool]]:
-    """Name, meaning, dirty-log mode and eagerness of each policy."""
-    return [(each.name, each.says, str(each.mode), each.eager) for each in POLICIES.values()]
+def policies() -> list[tuple[str, str, str, str, bool]]:
+    """Name, title, meaning, dirty-log mode and eagerness of each policy."""
+    return [(each.name, each.title, each.says, str(each.mode), each.eager) for each in POLICIES.values()]
 
 
 def fields() -> list[tuple[str, str, str, str]]:
@@ -102,3 +103,11 @@ def migrating_guests() -> list[tuple[str, str, str]]:
 
 def _offered(guest: Guest) -> tuple[str, str, str]:
     return guest.title, guest.says, json.dumps(guest.request(), separators=(",", ":"))
+
+
+def lessons() -> list[tuple[str, str, str, str]]:
+    """Name, question, catalogue entry and stops of each lesson; the stops as JSON."""
+    return [
+        (name, each.title, each.story, json.dumps([stop.as_page_has_it() for stop in each.stops]))
+        for name, each in packaged_lessons()
+    ]

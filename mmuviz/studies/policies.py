@@ -23,12 +23,16 @@ class Policy(NamedTuple):
         mode: vm.dirty_log_mode.
         eager: whether huge pages are split eagerly: vm.eager_page_split; on arm64 vm.split_chunk, the
             given one, else 2 MiB.
+        title: its name among all policies.
+        short: its name where no other policy has the same short name.
         says: the treatment of huge pages, as text.
     """
 
     name: str
     mode: DirtyLogMode
     eager: bool
+    title: str
+    short: str
     says: str
 
 
@@ -37,35 +41,66 @@ _ALL: Final = (
         "lazy",
         DirtyLogMode.MANUAL_INITIALLY_SET,
         eager=False,
+        title="Lazy after CLEAR",
+        short="Lazy",
         says="all bits are set at first; CLEAR protects huge pages, and the first write to each splits it",
     ),
     Policy(
         "eager_at_enable",
         DirtyLogMode.MANUAL,
         eager=True,
+        title="Eager at enable",
+        short="Eager",
         says="the ioctl that enables logging splits every huge page and protects all",
     ),
     Policy(
         "eager_in_clear",
         DirtyLogMode.MANUAL_INITIALLY_SET,
         eager=True,
+        title="Eager in CLEAR",
+        short="Eager in CLEAR",
         says="all bits are set at first; CLEAR splits the huge pages of its range and protects them",
     ),
     Policy(
         "legacy_lazy",
         DirtyLogMode.LEGACY,
         eager=False,
+        title="Lazy, legacy",
+        short="Lazy",
         says="enabling protects huge pages, the first write to each splits it; GET protects again",
     ),
-    Policy("legacy_eager", DirtyLogMode.LEGACY, eager=True, says="enabling splits every huge page; GET protects again"),
+    Policy(
+        "legacy_eager",
+        DirtyLogMode.LEGACY,
+        eager=True,
+        title="Eager, legacy",
+        short="Eager",
+        says="enabling splits every huge page; GET protects again",
+    ),
     Policy(
         "manual_lazy",
         DirtyLogMode.MANUAL,
         eager=False,
+        title="Lazy at enable",
+        short="Lazy",
         says="enabling protects huge pages, the first write to each splits it; GET copies, CLEAR protects",
     ),
-    Policy("ring_lazy", DirtyLogMode.RING, eager=False, says="a dirty ring a vCPU; the first write splits a huge page"),
-    Policy("ring_eager", DirtyLogMode.RING, eager=True, says="a dirty ring a vCPU; enabling splits every huge page"),
+    Policy(
+        "ring_lazy",
+        DirtyLogMode.RING,
+        eager=False,
+        title="Lazy, ring",
+        short="Lazy, ring",
+        says="a dirty ring a vCPU; the first write splits a huge page",
+    ),
+    Policy(
+        "ring_eager",
+        DirtyLogMode.RING,
+        eager=True,
+        title="Eager, ring",
+        short="Eager, ring",
+        says="a dirty ring a vCPU; enabling splits every huge page",
+    ),
 )
 POLICIES: Final = {each.name: each for each in _ALL}
 

@@ -19,6 +19,7 @@ from mmuviz.studies.overrides import apply_overrides, overridden, steps_of
 from mmuviz.studies.packaged_scenarios import DEFAULT, ORDER
 from mmuviz.studies.policies import POLICIES, policy_name, policy_overrides
 from mmuviz.studies.scenario_files import scenario_document
+from mmuviz.studies.short_labels import short_labels
 
 FIELDS: Final = ("base", "document", "set", "policies", "focus")
 MOST_SET: Final = 200
@@ -62,6 +63,7 @@ class Request(NamedTuple):
         comparison: two to four runs; None for a single run.
         scenarios: the runs, one to four.
         labels: labels that distinguish them; for a single run its policy.
+        short: the same in at most sixteen letters each.
         policies: the policy of each run.
         focus: pages whose events are all kept; None for the default of run().
     """
@@ -70,6 +72,7 @@ class Request(NamedTuple):
     comparison: Comparison | None
     scenarios: tuple[Scenario, ...]
     labels: tuple[str, ...]
+    short: tuple[str, ...]
     policies: tuple[str, ...]
     focus: Focus | None
 
@@ -107,7 +110,8 @@ def request_of(body: object) -> Request:
         raise _located(error, overrides, variants) from error
     policies = tuple(policy_name(each.vm) for each in scenarios)
     labels = policies if comparison is None else comparison.labels
-    return Request(base, comparison, scenarios, labels, policies, _focus(fields.get("focus"), scenarios))
+    short = short_labels(scenarios)
+    return Request(base, comparison, scenarios, labels, short, policies, _focus(fields.get("focus"), scenarios))
 
 
 def _fields(body: object) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from mmuviz.components.stage import Offered, stage
 from mmuviz.components.stage_details import Term, Trust
 from mmuviz.components.stage_fields import Field
 from mmuviz.components.stage_policies import PolicyItem
-from mmuviz.components.stage_stories import GuestItem, StoryItem
+from mmuviz.components.stage_stories import GuestItem, LessonItem, StoryItem
 from mmuviz.studies.evidence import packaged_evidence
 from mmuviz.studies.glossary import glossary
-from mmuviz.studies.offered import fields, guests, hosts, kernels, migrating_guests, policies, stories
+from mmuviz.studies.offered import fields, guests, hosts, kernels, lessons, migrating_guests, policies, stories
 
 
 def trust() -> Trust:
@@ -27,6 +27,7 @@ def layout() -> Component:
     terms = [Term(*each, each.needed_first) for each in glossary()]
     offered = Offered(
         [StoryItem(*each) for each in stories()],
+        [LessonItem(*each) for each in lessons()],
         [GuestItem(*each) for each in guests()],
         [PolicyItem(*each) for each in policies()],
         kernels(),

@@ -103,8 +103,9 @@ class RunQueue:
         keys = [key_of(each, request.focus) for each in request.scenarios]
         stored = {key: self.store.get(key) for key in keys}
         name = secrets.token_hex(16)
-        listed = zip(keys, request.labels, request.policies, request.scenarios, strict=True)
-        job = Job([JobRun(key, label, policy, each.digest()) for key, label, policy, each in listed], time.time())
+        digests = [each.digest() for each in request.scenarios]
+        listed = zip(keys, request.labels, request.short, request.policies, digests, strict=True)
+        job = Job([JobRun(*each) for each in listed], time.time())
         left = [cost for key, cost in zip(keys, costs, strict=True) if stored[key] is None]
         estimate = together(left, self.limits.at_once)
         if not left:

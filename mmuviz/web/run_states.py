@@ -79,12 +79,14 @@ class JobRun(NamedTuple):
     Attributes:
         key: key of the run.
         label: its label among the runs of the job.
+        short: the same in a few letters.
         policy: its policy.
         digest: digest of its Scenario.
     """
 
     key: str
     label: str
+    short: str
     policy: str
     digest: str
 

@@ -21,7 +21,7 @@ class JobStatus(NamedTuple):
         share: share of the work that is done, 0 to 1.
         eta_s: estimated seconds until it is done.
         simulated_ns: the largest simulated time of its runs.
-        runs: label, policy, digest, hash and url of each; the last two are None until it is done.
+        runs: label, short label, policy, digest, hash and url of each; the last two are None until it is done.
         message: reason of its failure or cancellation.
     """
 
@@ -41,7 +41,8 @@ def address_of(hash_: str) -> str:
 
 def _listed(each: JobRun, hash_: str | None) -> dict[str, Any]:
     address = address_of(hash_) if hash_ else None
-    return {"label": each.label, "policy": each.policy, "digest": each.digest, "hash": hash_ or None, "url": address}
+    names = {"label": each.label, "short": each.short, "policy": each.policy}
+    return {**names, "digest": each.digest, "hash": hash_ or None, "url": address}
 
 
 def status_of_stored(job: Job, hashes: dict[str, str | None]) -> JobStatus:

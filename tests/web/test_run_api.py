@@ -30,10 +30,12 @@ def test_a_quick_result_is_answered_at_once_and_is_what_run_gives(site: Site) ->
     request, found = request_of(asked), answer.get_json()
     assert found["scenario"] == request.base.as_document()
     assert found["published"] == [[], []]
-    for each, scenario, policy in zip(found["runs"], request.scenarios, ("lazy", "eager_at_enable"), strict=True):
+    names = [("lazy", "Lazy"), ("eager_at_enable", "Eager")]
+    for each, scenario, (policy, short) in zip(found["runs"], request.scenarios, names, strict=True):
         expected = run(scenario)
         assert each == {
             "label": policy,
+            "short": short,
             "policy": policy,
             "digest": scenario.digest(),
             "hash": expected.hash,

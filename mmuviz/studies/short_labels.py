@@ -1,0 +1,104 @@
+"""Short labels: what tells runs apart in a title, at a line's end or on a ribbon, in at most sixteen letters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.studies.comparison import POLICY_FIELDS, depends_on_another, differing, flat, part_text
+from mmuviz.studies.policies import POLICIES, policy_name
+
+MOST_LETTERS: Final = 16
+LETTERS: Final = "ABCD"
+WORDS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+    (re.compile(r"^downtime_limit "), "downtime "),
+    (re.compile(r"^link (?=.*/s)"), ""),
+    (re.compile(r"^clear_chunk (.*)"), r"\1 CLEARs"),
+    (re.compile(r"^split_chunk 0\b.*"), "no chunks"),
+    (re.compile(r"^split_chunk (.*)"), r"\1 chunks"),
+    (re.compile(r"^kernel (\d+\.\d+)\b.*"), r"Linux \1"),
+    (
+        re.compile(r"^memory\[\d+\]\.backing (?:hugetlb_)?([124])([gmk])$"),
+        lambda found: f"{found[1]}{found[2].upper()} pages",
+    ),
+    (re.compile(r"^memory\[\d+\]\.backing thp$"), "THP"),
+    (re.compile(r"^without_logging$"), "no logging"),
+    (re.compile(r"^direct_shadow$"), "shadow MMU"),
+    (re.compile(r"^amd$"), "AMD"),
+    (re.compile(r"^intel$"), "Intel"),
+    (re.compile(r"^(ring|manual)_initially_set\b"), r"\1, all set"),
+    (re.compile(r"_"), " "),
+)
+"""What the parts of whole labels become; a release without its build, a field where its value alone would do not."""
+
+
+def short_labels(scenarios: Sequence[Scenario]) -> tuple[str, ...]:
+    """What tells scenarios apart, as short as it can be said.
+
+    What all have in common is left out, and so is a field that groups them as another one does (AMD has no PML). Where
+    each differs from the first in one field alone, it is called by that field.
+
+    Args:
+        scenarios: one to four, no two of them the same.
+
+    Returns:
+        A label for each, all different, none longer than MOST_LETTERS; a letter goes before those that would be.
+    """
+    columns = _columns(scenarios)
+    found = _by_one_change(columns) or [", ".join(column[at] for column in columns) for at in range(len(scenarios))]
+    if len(set(found)) == len(found) and all(0 < len(each) <= MOST_LETTERS for each in found):
+        return tuple(found)
+    return tuple(f"{LETTERS[at]}: {each}"[:MOST_LETTERS].rstrip(" :,") for at, each in enumerate(found))
+
+
+def _columns(scenarios: Sequence[Scenario]) -> list[list[str]]:
+    """Texts of what differs, a list a field: only those without which two scenarios would be called the same."""
+    documents = [flat(each.as_document()) for each in scenarios]
+    names = [name for name in differing(documents) if not depends_on_another(name, scenarios, documents)]
+    columns = [_policy_names(scenarios)]
+    columns += [[_short(name, each.get(name)) for each in documents] for name in names if name not in POLICY_FIELDS]
+    columns = [column for column in columns if len(set(column)) > 1] or columns[:1]
+    kept: list[list[str]] = []
+    # The one that tells most apart first, of equals the shortest; then whatever tells more apart than those before.
+    for column in sorted(columns, key=lambda column: (-len(set(column)), max(map(len, column)))):
+        if _groups([*kept, column]) > _groups(kept):
+            kept.append(column)
+    return [column for column in columns if column in kept] or columns[:1]
+
+
+def _groups(columns: Sequence[Sequence[str]]) -> int:
+    return len(set(zip(*columns, strict=True))) if columns else 1
+
+
+def _by_one_change(columns: Sequence[Sequence[str]]) -> list[str]:
+    """The first by its first field, each other one by the only field in which it differs; nothing where several do."""
+    rows = list(zip(*columns, strict=True))
+    changed = [[at for at, text in enumerate(row) if text != rows[0][at]] for row in rows[1:]]
+    if any(len(each) != 1 for each in changed):
+        return []
+    return [rows[0][0], *(row[at] for row, (at,) in zip(rows[1:], changed, strict=True))]
+
+
+def _policy_names(scenarios: Sequence[Scenario]) -> list[str]:
+    """What their policies are called beside each other."""
+    names = [policy_name(each.vm) for each in scenarios]
+    modes = {each.vm.dirty_log_mode for each in scenarios}
+    # A ring that all have need not be named; nor what is no policy's mode.
+    if len(modes) == 1 and (scenarios[0].vm.dirty_log_mode.ring or not all(name in POLICIES for name in names)):
+        return ["Eager" if each.vm.splits_eagerly else "Lazy" for each in scenarios]
+    if not all(name in POLICIES for name in names):
+        return [POLICIES[name].short if name in POLICIES else _worded(name) for name in names]
+    short = [POLICIES[name].short for name in names]
+    return short if len(set(short)) == len(set(names)) else [POLICIES[name].title for name in names]
+
+
+def _short(name: str, value: object) -> str:
+    return _worded(part_text(name, value))
+
+
+def _worded(text: str) -> str:
+    for pattern, words in WORDS:
+        text = pattern.sub(words, text)
+    return text
