@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const MOST_HEADS = 8; // more vCPUs are drawn as smaller marks
-  const [RUNS, SLOW, STOPS] = ["runs", "slower", "stopped"];
+  const [RUNS, SLOW, STOPS, IDLE] = ["runs", "slower", "stopped", "idle"];
   const FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif';
   // Text of the ioctl thread's flag by what it walks over, long and short.
   const WALKS = {
@@ -46,7 +46,7 @@
 
     resize() {
       const { layout, run, presenter } = this.pane;
-      const { css, dpr, rows, pitch, tracks } = layout;
+      const { em: css, ink: dpr, rows, pitch, tracks } = layout;
       const high = rows * pitch;
       const px = presenter ? 16 : css >= 12 ? 16 : css >= 8 ? 13 : 12;
       this.pillFont = S.fontOf(px * dpr, 650);
@@ -59,7 +59,7 @@
       this.lanes = Math.max(1, Math.min(wanted, Math.floor(high / least)));
       this.lane = high / this.lanes;
       // Presenter type has no number under 16 px, as far as a lane has the room.
-      const most = this.folded ? 5 * dpr : Math.max((presenter ? 14 : 10) * dpr, Math.min(16 * dpr, pitch * 1.25));
+      const most = this.folded ? 5 * dpr : Math.max(presenter ? 14 * this.pane.dpr : 10 * dpr, Math.min(16 * dpr, pitch * 1.25));
       this.radius = Math.min(most, Math.max((this.folded ? 2.5 : 8) * dpr, this.lane / 2 - dpr));
       this.withPills = !this.folded && (this.lanes === 1 || this.lane >= this.pillHeight);
       this.withText = css >= 8 || presenter;
@@ -88,9 +88,9 @@
     placePills() {
       const { layout, ctx } = this.pane;
       for (const head of this.heads) {
-        const wanted = this.withPills && (head.state === STOPS || (head.state === SLOW && this.withText));
-        head.pill = wanted ? S.textWidth(ctx, this.pillFont, head.text) + 14 * layout.dpr : 0;
-        head.right = head.x < head.track.x + head.track.width * (layout.css >= 8 ? 0.78 : 0.6);
+        const wanted = this.withPills && (head.state === STOPS || head.state === IDLE || (head.state === SLOW && this.withText));
+        head.pill = wanted ? S.textWidth(ctx, this.pillFont, head.text) + 14 * layout.ink : 0;
+        head.right = head.x < head.track.x + head.track.width * (layout.em >= 8 ? 0.78 : 0.6);
       }
       if (this.walker) {
         this.placeFlag();
@@ -101,7 +101,8 @@
     // A reason stands where it covers no other vCPU, no other reason and not the thread's flag; else it is left out.
     clearPills() {
       const { walker, heads, radius } = this;
-      const { dpr } = this.pane.layout;
+      const { width } = this.pane.canvas;
+      const { ink: dpr } = this.pane.layout;
       const tokens = heads.map((head) => ({ head, track: head.track, middle: head.top + this.lane / 2, from: head.x - radius, to: head.x + radius }));
       const taken = [...tokens];
       if (walker) {
@@ -115,7 +116,7 @@
           const [from, to] = right ? [head.x + radius, head.x + radius + head.pill + 5 * dpr] : [head.x - radius - head.pill - 5 * dpr, head.x - radius];
           return { right, from, to };
         });
-        const inside = ({ right, from, to }) => right === head.right || (from >= track.x && to <= track.x + track.width);
+        const inside = ({ right, from, to }) => right === head.right ? from >= 0 && to <= width : from >= track.x && to <= track.x + track.width;
         const side = sides.find((each) => inside(each) && !meets(each.from, each.to));
         if (side) {
           head.right = side.right;
@@ -130,9 +131,9 @@
     placeFlag() {
       const { walker } = this;
       const { layout, ctx } = this.pane;
-      const { dpr } = layout;
+      const { ink: dpr } = layout;
       const texts = WALKS[walker.kind] || [`ioctl: ${walker.kind}`, "ioctl"];
-      let text = texts[layout.css < 8 ? 1 : 0];
+      let text = texts[layout.em < 8 ? 1 : 0];
       const place = () => {
         const width = S.textWidth(ctx, this.pillFont, text) + 14 * dpr;
         const costs = [1, -1].map((side) => this.flagCost(side, width + 8 * dpr));
@@ -141,7 +142,7 @@
       };
       if (place() > 1) {
         text = "ioctl";
-        place();
+        walker.bare = place() > 1; // the bar alone, where even that has no room
       }
     }
 
@@ -151,18 +152,19 @@
       const outside = a < walker.track.x || b > walker.track.x + walker.track.width;
       const bottom = walker.track.y + this.flagMiddle() + this.pillHeight / 2;
       const meets = this.folded ? false : heads.some((head) => {
-        const [left, right] = [head.x - 4 * this.pane.layout.dpr, head.x + 4 * this.pane.layout.dpr];
+        const reach = this.radius + 3 * this.pane.layout.ink;
+        const [left, right] = [head.x - reach, head.x + reach];
         return head.track === walker.track && head.top < bottom && right > a && left < b;
       });
       return (outside ? 4 : 0) + (meets ? 2 : 0) + (side < 0 ? 1 : 0);
     }
 
     flagMiddle() {
-      return (this.pane.presenter ? 12 : this.pane.layout.css >= 8 ? 11 : 8) * this.pane.layout.dpr;
+      return (this.pane.presenter ? 12 : this.pane.layout.em >= 8 ? 11 : 8) * this.pane.layout.ink;
     }
 
     extentOf(head) {
-      const { dpr } = this.pane.layout;
+      const { ink: dpr } = this.pane.layout;
       const own = this.radius * 1.3 + 4 * dpr;
       const pill = head.pill ? head.pill + 5 * dpr : 0;
       return [head.x - own - (head.right ? 0 : pill), head.x + own + (head.right ? pill : 0)];
@@ -170,7 +172,7 @@
 
     // Parts of a track that actors take between two heights, from and to x: names stay clear of them.
     zonesOf(track, top, bottom) {
-      const { dpr } = this.pane.layout;
+      const { ink: dpr } = this.pane.layout;
       const near = (head) => head.track === track && head.top < bottom && head.top + this.lane > top;
       const zones = this.folded ? [] : this.heads.filter(near).map((head) => this.extentOf(head));
       const { walker } = this;
@@ -183,7 +185,7 @@
     }
 
     colour(state) {
-      return state === STOPS ? this.pane.tokens.stall : this.pane.tokens.run;
+      return this.pane.tokens[{ [STOPS]: "stall", [IDLE]: "ink2" }[state] ?? "run"];
     }
 
     draw() {
@@ -202,7 +204,7 @@
 
     drawWalker() {
       const { ctx, layout, tokens, still } = this.pane;
-      const { dpr, pitch } = layout;
+      const { ink: dpr, pitch } = layout;
       const { x, track } = this.walker;
       const over = 4 * dpr;
       const wake = Math.min(x - track.x, 9 * pitch);
@@ -220,7 +222,9 @@
       ctx.fillStyle = tokens.ioctl;
       ctx.fillRect(x - 2.5 * dpr, track.y - over, 5 * dpr, track.height + 2 * over - dpr);
       const { side, text, width } = this.walker;
-      this.drawPill(x + side * 6 * dpr, track.y + this.flagMiddle(), text, width, side, tokens.ioctl, false);
+      if (!this.walker.bare) {
+        this.drawPill(x + side * 6 * dpr, track.y + this.flagMiddle(), text, width, side, tokens.ioctl, false);
+      }
     }
 
     drawPill(x, y, text, width, side, colour, hollow) {
@@ -233,16 +237,16 @@
       ctx.fillStyle = hollow ? colour : tokens.on;
       ctx.textAlign = "left";
       ctx.textBaseline = "middle";
-      ctx.fillText(text, left + 7 * layout.dpr, y + layout.dpr / 2);
+      ctx.fillText(text, left + 7 * layout.ink, y + layout.ink / 2);
     }
 
     // Streaks behind a vCPU that runs, and the exact place as a bar.
     drawTrail({ state, x, track, top }) {
       const { ctx, layout, tokens, still } = this.pane;
-      const { dpr, pitch } = layout;
+      const { ink: dpr, pitch } = layout;
       const colour = this.colour(state);
       const high = this.lane - (this.lanes === 1 ? dpr : 0);
-      if (!still && state !== STOPS) {
+      if (!still && (state === RUNS || state === SLOW)) {
         const long = (state === RUNS ? 7.2 : 3.1) * Math.max(pitch, 6 * dpr);
         const from = Math.max(track.x, x - long);
         const fade = ctx.createLinearGradient(from, 0, x, 0);
@@ -266,13 +270,13 @@
 
     drawHead({ vcpu, state, text, x, track, top, pill, right }) {
       const { ctx, layout, tokens } = this.pane;
-      const { dpr } = layout;
+      const { ink: dpr } = layout;
       const { radius } = this;
       const colour = this.colour(state);
       const middle = top + this.lane / 2;
       const at = Math.max(track.x + radius, Math.min(track.x + track.width - radius * 1.3, x));
       if (pill) {
-        const ahead = state === STOPS ? radius + 3 * dpr : radius * 1.25 + 5 * dpr;
+        const ahead = state === STOPS || state === IDLE ? radius + 3 * dpr : radius * 1.25 + 5 * dpr;
         this.drawPill(at + (right ? ahead : -radius - 3 * dpr), middle, text, pill, right ? 1 : -1, colour, state === SLOW);
       }
       S.actorShape(ctx, state, at, middle, radius);
@@ -291,12 +295,12 @@
       ctx.textAlign = "center";
       ctx.textBaseline = "middle";
       ctx.fillStyle = state === SLOW ? colour : tokens.on;
-      ctx.fillText(vcpu, at - (state === STOPS ? 0 : radius * 0.08), middle + dpr);
+      ctx.fillText(vcpu, at - (state === STOPS || state === IDLE ? 0 : radius * 0.08), middle + dpr);
     }
 
     // The vCPU whose head is at a point, -1 for none.
     hit(x, y) {
-      const reach = this.radius + 3 * this.pane.layout.dpr;
+      const reach = this.radius + 3 * this.pane.layout.ink;
       const near = (this.heads || []).find(
         (head) => Math.abs(x - head.x) <= reach && Math.abs(y - head.top - this.lane / 2) <= reach,
       );
@@ -304,7 +308,7 @@
     }
   };
 
-  // The outline of a vCPU: an arrow moves, an octagon stands.
+  // The outline of a vCPU: an arrow moves, an octagon stands, a disc has nothing to do.
   S.actorShape = function (ctx, state, x, y, radius) {
     ctx.beginPath();
     S.addActorShape(ctx, state, x, y, radius);
@@ -316,6 +320,9 @@
         const angle = Math.PI / 8 + (corner * Math.PI) / 4;
         ctx[corner ? "lineTo" : "moveTo"](x + Math.cos(angle) * radius, y + Math.sin(angle) * radius);
       }
+    } else if (state === IDLE) {
+      ctx.moveTo(x + 0.9 * radius, y);
+      ctx.arc(x, y, 0.9 * radius, 0, 7);
     } else {
       const high = radius * 0.86;
       ctx.moveTo(x - radius, y - high);

@@ -6,7 +6,7 @@
   const [DIRTY, COUNT] = [7, 8];
   const STEPS = { ArrowUp: -1, ArrowDown: 1 };
   const GAP = 14;
-  const TONES = { stopped: "stall", runs: "run", slower: "run" };
+  const TONES = { stopped: "stall", runs: "run", slower: "run", idle: "run" };
 
   class CellCard {
     constructor(stage) {
@@ -59,7 +59,7 @@
 
     linesOf(pane, hit, ps) {
       const { run, map } = pane;
-      const lines = pane.zoomed ? S.pageSays(run, map.frames, hit, ps) : S.cellSays(run, hit, ps);
+      const lines = pane.zoomed ? S.pageSays(run, map.frames, hit, ps) : S.cellSays(run, hit, ps, map);
       const lost = pane.lostSays ? pane.lostSays(hit, ps) : "";
       if (lost) {
         lines.splice(1, 0, lost);
@@ -70,7 +70,7 @@
       }
       if (hit.vcpu >= 0) {
         const { state, text } = map.actors.states.at(ps)[hit.vcpu];
-        lines.push(`vCPU ${hit.vcpu} is here and ${state === "runs" ? "runs" : state === "slower" ? "writes slower" : `stands still: ${text}`}`);
+        lines.push(`vCPU ${hit.vcpu} is here and ${state === "runs" ? "runs" : state === "slower" ? "writes slower" : state === "idle" ? "is idle" : `stands still: ${text}`}`);
       }
       return lines;
     }

@@ -13,7 +13,7 @@
   const percent = (share) => (share === FULL ? "all" : `${Math.max(1, Math.min(99, Math.round((100 * share) / FULL)))} %`);
 
   S.whereSays = function (first, pages) {
-    const [range, size] = pages === 1 ? [hex(first), "4 KiB"] : [`${hex(first)}..${hex(first + pages - 1)}`, S.bytesText(pages * PAGE_BYTES).replace(/\.0+ /, " ")];
+    const [range, size] = pages === 1 ? [hex(first), "4 KiB"] : [`${hex(first)}..${hex(first + pages - 1)}`, S.sizeText(pages * PAGE_BYTES)];
     return `gfn ${range}, GPA ${hex(first * PAGE_BYTES)}, ${size}`;
   };
 
@@ -77,10 +77,22 @@
     return `last change by ${S.timeText(run.framePs(changed))}: ${what}${isSplit ? splitPlace(run, changed) : ""}`;
   }
 
-  S.cellSays = function (run, { cell, firstGfn, pages }, ps) {
+  // Of several cells that are drawn as one: the one that changed last.
+  function latest(run, { first, end }, frame) {
+    const cells = Array.from({ length: end - first }, (_, at) => first + at);
+    return cells.reduce((a, b) => (run.lastChange(b, frame) > run.lastChange(a, frame) ? b : a));
+  }
+
+  // `map` is the pane that draws the cell; without one it is a cell of the run.
+  S.cellSays = function (run, { cell, firstGfn, pages }, ps, map) {
     const frame = run.frame(ps);
-    const shares = run.cellsAt(frame).slice(COUNT * cell, COUNT * cell + COUNT);
-    return [S.whereSays(firstGfn, pages), sharesSay(shares), lettersSay(run, shares), changeSays(run, cell, frame)].filter(Boolean);
+    const members = map?.run.members?.[cell];
+    const shares = members ? map.frames.at(cell).slice(COUNT * cell, COUNT * cell + COUNT)
+      : run.cellsAt(frame).slice(COUNT * cell, COUNT * cell + COUNT);
+    const changed = members ? latest(run, members, frame) : cell;
+    const unarmed = shares[DIRTY] === FULL && S.neverCleared(run, changed, frame);
+    const why = unarmed ? "all bits set since logging began, written or not" : "";
+    return [S.whereSays(firstGfn, pages), sharesSay(shares), why, lettersSay(run, shares), changeSays(run, changed, frame)].filter(Boolean);
   };
 
   // ---- of a page or a region that is known by its events

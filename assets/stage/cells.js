@@ -104,8 +104,9 @@
       this.easel = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
     }
 
-    // fresh: 0 or 1 to 3 for a change just now, steps; by: 0 a vCPU, 1 the ioctl thread; edges, row: of its 1G page.
-    look(shares, at, dirty, fresh, by, edges, row) {
+    // fresh: 0 or 1 to 3 for a change just now, steps; by: 0 a vCPU, 1 the ioctl thread; edges, row: of its 1G page;
+    // unarmed: whether its bits are set only because logging began so.
+    look(shares, at, dirty, fresh, by, edges, row, _, unarmed = false) {
       const { dots } = this.geometry;
       let k4 = shares[at + K4] === WHOLE ? dots : 0;
       let m2 = shares[at + M2] === WHOLE ? dots : 0;
@@ -116,7 +117,7 @@
       const shut = shares[at + P2] + shares[at + P1] > 0 ? 1 : 0;
       const armed = S.dotsOf(shares[at + P4], dots * dots);
       const slab = g1 > 0 ? edges * 16 + row : 0;
-      let look = ((k4 * 9 + m2) * 9 + g1) * 2 + shut;
+      let look = ((((unarmed ? 9 : 0) + k4) * 9 + m2) * 9 + g1) * 2 + shut;
       look = (look * 65 + armed) * 65 + S.dotsOf(dirty, dots * dots);
       return (look * 8 + (fresh ? fresh * 2 + by : 0)) * 256 + slab;
     }
@@ -136,8 +137,8 @@
     }
 
     paint(ctx, look) {
-      const sizes = [256, 8, 65, 65, 2, 9, 9, 9];
-      const [slab, fresh, dirty, armed, shut, g1, m2, k4] = sizes.map((size) => {
+      const sizes = [256, 8, 65, 65, 2, 9, 9, 9, 2];
+      const [slab, fresh, dirty, armed, shut, g1, m2, k4, unarmed] = sizes.map((size) => {
         const part = look % size;
         look = (look - part) / size;
         return part;
@@ -157,7 +158,12 @@
       if (fresh) {
         this.paintFresh(ctx, (fresh >> 1) - 1, fresh & 1, k4, m2);
       }
-      this.paintDirty(ctx, dirty, k4, k4 + m2 + g1); // last: nothing may hide it
+      // Last: nothing may hide it.
+      if (unarmed) {
+        this.paintUnarmed(ctx, dirty);
+      } else {
+        this.paintDirty(ctx, dirty, k4, k4 + m2 + g1);
+      }
     }
 
     paintNothing(ctx) {
@@ -233,6 +239,25 @@
         }
         ctx.fillStyle = this.tokens.dirty;
         ctx.fillRect(x, y, step - gap, step - gap);
+      }
+    }
+
+    // Bits that are set from the start: the same dots, hollow, so that they are not taken for pages that were written.
+    paintUnarmed(ctx, count) {
+      const { dots, step, gap } = this.geometry;
+      const side = step - gap;
+      const line = Math.max(1, Math.round(side / 5));
+      ctx.fillStyle = this.halfDirty;
+      for (let dot = 0; dot < count; dot++) {
+        const [x, y] = [Math.floor(dot / dots) * step, (dot % dots) * step];
+        if (side < 4) {
+          ctx.fillRect(x, y, side, Math.max(1, side >> 1));
+        } else {
+          ctx.fillRect(x, y, side, line);
+          ctx.fillRect(x, y + side - line, side, line);
+          ctx.fillRect(x, y, line, side);
+          ctx.fillRect(x + side - line, y, line, side);
+        }
       }
     }
 

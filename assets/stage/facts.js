@@ -14,7 +14,7 @@
 
   // Bytes of all memslots; a list of ops makes its own, and has none.
   S.guestBytes = ({ memory = [] }) => memory.reduce((sum, { size }) => sum + size, 0);
-  S.sizeText = (bytes) => S.bytesText(bytes).replace(/\.0+ /, " ");
+  S.sizeText = (bytes) => S.bytesText(bytes).replace(/(\.\d*?)0+ /, (_, digits) => (digits === "." ? " " : `${digits} `));
 
   // What has the same value in all of them once, else each value, in their order.
   function each(scenarios, of) {

@@ -3,7 +3,7 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const LOWER_SHARE = 0.36;
+  const LOWER_SHARE = [0.335, 0.31]; // of two panes, and of more
 
   (S.moreKeys = S.moreKeys || []).push([["e"], "expert view: a lane for each vCPU", "expert"]);
   (S.linkFields = S.linkFields || {}).view = {
@@ -59,7 +59,7 @@
     }
 
     get lowerShare() {
-      return this.open ? LOWER_SHARE : 0;
+      return this.open ? LOWER_SHARE[Number(this.runs?.length > 2)] : 0;
     }
 
     toggle(wanted = !this.open) {

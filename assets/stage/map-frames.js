@@ -290,6 +290,11 @@
       return part < 1 && b > a ? Math.max(share, Math.min(a + 1, b)) : share;
     }
 
+    // Whether all its bits are set because logging began so, written or not.
+    unarmed(cell) {
+      return this.dirty(cell) === WHOLE && S.neverCleared(this.run, cell, this.frame + (this.isNext(cell) ? 1 : 0));
+    }
+
     // Steps since what maps the cell changed: 1 to 3, 0 for long ago. `freshPs` is how long it counts as new.
     freshness(cell, freshPs) {
       const begins = this.isNext(cell) && this.turned[cell] ? this.startPs(cell) : this.changedPs[cell];

@@ -24,7 +24,7 @@
     for (const [half, colour] of [[1.5, tokens.ground], [0.75, actors.colour(state)]]) {
       ctx.beginPath();
       for (const head of heads) {
-        ctx.rect(head.x - half * layout.dpr, head.top, 2 * half * layout.dpr, actors.lane - layout.dpr);
+        ctx.rect(head.x - half * layout.ink, head.top, 2 * half * layout.ink, actors.lane - layout.ink);
       }
       ctx.fillStyle = colour;
       ctx.fill();
@@ -34,8 +34,8 @@
   // Draws all marks, state by state, so that those that stand still are on top.
   S.drawMarks = function (actors) {
     const { ctx, layout, tokens } = actors.pane;
-    const { dpr } = layout;
-    for (const state of ["runs", "slower", "stopped"]) {
+    const { ink: dpr } = layout;
+    for (const state of ["idle", "runs", "slower", "stopped"]) {
       const heads = actors.heads.filter((head) => head.state === state);
       if (actors.lanes === 1) {
         bars(actors, heads, state);

@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const PAGES_PER_1G = 1 << 18;
   const PAGES_PER_2M = 512;
-  const LARGEST_PITCH = 40; // CSS px; a larger cell shows nothing more
+  const LARGEST_PITCH = 40; // CSS px at the usual size of type; a larger cell shows nothing more
   const ROWS = [8, 16, 4, 2, 1];
   const MOST_TALL = 512; // cells up to which a track may have 16 rows: a guest of 1 GiB stays one slab
   const MOST_COLUMNS = 512;
@@ -93,10 +93,10 @@
   }
 
   // Only pitches that leave at most 1 px beside a cell's dots, so that the mesh goes on from cell to cell.
-  function snapped(pitch, { dpr, largest = LARGEST_PITCH }) {
-    let found = Math.min(Math.floor(pitch), Math.round(largest * dpr));
+  function snapped(pitch, { dpr, ink = dpr, largest = LARGEST_PITCH }) {
+    let found = Math.min(Math.floor(pitch), Math.round(largest * ink));
     for (; found > 1; found--) {
-      const { flat, dots, step } = S.cellGeometry(found, dpr);
+      const { flat, dots, step } = S.cellGeometry(found, ink);
       if (flat || found - dots * step <= 1) {
         break;
       }
@@ -157,12 +157,14 @@
       height: rows * pitch,
       last: track.first + track.count - 1,
     }));
-    return { pitch, css: pitch / space.dpr, dpr: space.dpr, rows, tracks, x0, width, height: y + 1, gap: gaps.gap };
+    const ink = space.ink ?? space.dpr;
+    return { pitch, css: pitch / space.dpr, em: pitch / ink, ink, dpr: space.dpr, rows, tracks, x0, width, height: y + 1, gap: gaps.gap };
   }
 
   // Lays out a map.
   //   guest: cells, firstGfn[cells], span (pages that a cell spans), slots [{first, pages}] ascending
-  //   space: width, height, label (column at the left), gap (between tracks), largest (pitch), all CSS px; dpr; single (one track, if it fits)
+  //   space: width, height, label (column at the left), gap (between tracks), largest (pitch), all CSS px; dpr; ink (px of
+  //   a line of one CSS px at the usual size of type, dpr where it is left out); single (one track, if it fits)
   // Gives pitch, tracks and sizes in device pixels.
   S.mapLayout = function (guest, space) {
     const perGib = Math.max(1, Math.floor(PAGES_PER_1G / guest.span));

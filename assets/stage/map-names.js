@@ -19,7 +19,7 @@
     if (level === 0) {
       return shares[at + NONE] === WHOLE ? 0 : MIXED;
     }
-    return frames.dirty(cell) === WHOLE ? level + 3 : level;
+    return frames.dirty(cell) === WHOLE && !frames.unarmed(cell) ? level + 3 : level;
   }
 
   // What a column of cells is; pages of one size that are dirty in part count as not dirty.
@@ -62,7 +62,7 @@
     }
 
     resize() {
-      const { css, dpr } = this.pane.layout;
+      const { em: css, ink: dpr } = this.pane.layout;
       this.px = this.pane.presenter ? 16 : css >= 12 ? 18 : css >= 8 ? 15 : 12;
       this.font = S.fontOf(this.px * dpr, 700);
       this.perTrack = this.vcpuTracks();
@@ -86,11 +86,11 @@
     draw(frames, actors) {
       this.said = new Set();
       for (const track of this.pane.layout.tracks) {
-        if (track.height >= (this.px + 9) * this.pane.layout.dpr) {
-          const half = ((this.px + 9) * this.pane.layout.dpr) / 2;
+        if (track.height >= (this.px + 9) * this.pane.layout.ink) {
+          const half = ((this.px + 9) * this.pane.layout.ink) / 2;
           // Marks of many vCPUs stand at the middle of a track: names go below them.
           const low = actors.folded && track.height > 5 * half;
-          const middle = low ? track.y + track.height - half - 2 * this.pane.layout.dpr : track.y + track.height / 2;
+          const middle = low ? track.y + track.height - half - 2 * this.pane.layout.ink : track.y + track.height / 2;
           this.middle = middle;
           this.nameTrack(frames, track, actors.zonesOf(track, middle - half, middle + half));
         }
@@ -102,7 +102,7 @@
 
     nameTrack(frames, track, zones) {
       const { ctx, layout } = this.pane;
-      const { dpr, pitch } = layout;
+      const { ink: dpr, pitch } = layout;
       for (const { kind, begin, end } of runsOf(frames, track, layout.rows)) {
         if (kind % 3 === 0 && kind > 0) {
           this.nameGigabytes(frames, track, begin, end, zones);
@@ -130,16 +130,16 @@
     }
 
     isFree(at, width, left, right, zones) {
-      const edge = 2 * this.pane.layout.dpr;
+      const edge = 2 * this.pane.layout.ink;
       const inside = at - width / 2 >= left + edge && at + width / 2 <= right - edge;
       return inside && zones.every(([from, to]) => at + width / 2 < from || at - width / 2 > to);
     }
 
     plate(text, x, y, width, colour) {
       const { ctx, layout, tokens } = this.pane;
-      const high = (this.px + 9) * layout.dpr;
+      const high = (this.px + 9) * layout.ink;
       ctx.fillStyle = tokens.plate;
-      S.roundRect(ctx, x - width / 2, y - high / 2, width, high, 6 * layout.dpr);
+      S.roundRect(ctx, x - width / 2, y - high / 2, width, high, 6 * layout.ink);
       ctx.fill();
       this.text(text, x, y, colour);
     }
@@ -150,14 +150,14 @@
       ctx.textAlign = "center";
       ctx.textBaseline = "middle";
       ctx.fillStyle = colour;
-      ctx.fillText(text, x, y + layout.dpr);
+      ctx.fillText(text, x, y + layout.ink);
     }
 
     // Every 1G page that is large enough says that it is one page; smaller ones are named together, once.
     nameGigabytes(frames, track, begin, end, zones) {
       const { layout, run } = this.pane;
       const wide = (GIB / layout.span / layout.rows) * layout.pitch;
-      const each = wide >= S.textWidth(this.pane.ctx, this.font, "one 1G page") + 20 * layout.dpr;
+      const each = wide >= S.textWidth(this.pane.ctx, this.font, "one 1G page") + 20 * layout.ink;
       if (!each && this.said.has(3)) {
         return;
       }
@@ -176,7 +176,7 @@
 
     nameSlab(track, from, to, zones, text, shut) {
       const { ctx, layout, tokens } = this.pane;
-      const { dpr, pitch } = layout;
+      const { ink: dpr, pitch } = layout;
       const key = shut ? this.px * 1.2 * dpr : 0;
       const width = S.textWidth(ctx, this.font, text) + 14 * dpr + key;
       const [left, right] = [track.x + from * pitch, track.x + to * pitch];
@@ -206,11 +206,11 @@
       if (!text) {
         return;
       }
-      const width = S.textWidth(ctx, actors.pillFont, text) + 14 * layout.dpr;
+      const width = S.textWidth(ctx, actors.pillFont, text) + 14 * layout.ink;
       const track = layout.tracks[0];
       const zones = actors.zonesOf(track, track.y, track.y + actors.pillHeight);
       const middle = track.x + track.width / 2;
-      const ends = [middle, track.x + track.width - width / 2 - 4 * layout.dpr, track.x + width / 2 + 4 * layout.dpr];
+      const ends = [middle, track.x + track.width - width / 2 - 4 * layout.ink, track.x + width / 2 + 4 * layout.ink];
       const x = ends.find((at) => this.isFree(at, width, track.x, track.x + track.width, zones)) || middle;
       const y = track.y + actors.flagMiddle();
       this.marksPill = () => actors.drawPill(x - width / 2, y, text, width, 1, actors.colour(state), state === "slower");
@@ -230,9 +230,9 @@
         line = track.line;
         const y = track.y + track.height / 2;
         if (this.perTrack) {
-          const colour = states[track.index].state === "stopped" ? tokens.stall : tokens.run;
+          const colour = this.pane.actors.colour(states[track.index].state);
           this.margin("vCPU", String(track.index), y, 20, colour);
-        } else if (track.height >= 28 * layout.dpr) {
+        } else if (track.height >= 28 * layout.ink) {
           const [value, unit] = addressOf(this.pane.run.firstGfn[track.first]);
           this.margin(unit, value, y, value.length > 3 ? 13 : 16, tokens.ink);
         }
@@ -240,23 +240,22 @@
     }
 
     margin(small, large, y, px, colour) {
-      const { ctx, layout, tokens, label } = this.pane;
-      const { dpr } = layout;
-      const wide = label >= 84;
+      const { ctx, layout, tokens } = this.pane;
+      const { ink: dpr } = layout;
       ctx.textAlign = "left";
       ctx.textBaseline = "alphabetic";
-      ctx.font = S.fontOf((wide ? 15 : 12) * dpr, 500);
+      ctx.font = S.fontOf(12 * dpr, 500);
       ctx.fillStyle = tokens.ink2;
       ctx.fillText(small, 0, y - 6 * dpr);
-      ctx.font = S.fontOf(px * (wide ? 1.2 : 1) * dpr, 800);
+      ctx.font = S.fontOf(px * dpr, 800);
       ctx.fillStyle = colour;
-      ctx.fillText(large, 0, y + (wide ? 20 : 16) * dpr);
+      ctx.fillText(large, 0, y + 16 * dpr);
     }
 
     // A line where addresses are left out between two memslots.
     drawHoles() {
       const { ctx, layout, tokens } = this.pane;
-      const { dpr } = layout;
+      const { ink: dpr } = layout;
       ctx.fillStyle = tokens.line;
       for (const track of layout.tracks) {
         if (track.hole && track.column === 0 && track.line > 0) {

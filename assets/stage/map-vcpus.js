@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const STOPPED = 0.15; // stopped: over this share of the bin
   const SLOWER = 0.9; // slower: under this share of its rate
-  const [RUNS, SLOW, STOPS] = ["runs", "slower", "stopped"];
+  const [RUNS, SLOW, STOPS, IDLE] = ["runs", "slower", "stopped", "idle"];
   const CAUSES = {
     exit_and_fault: "write fault",
     lock_wait: "mmu_lock",
@@ -59,7 +59,8 @@
     stateOf(bin, vcpu) {
       const [running, inFault, lockWait, blocked] = this.run.vcpuShares(bin, vcpu, this.shares);
       if (1 - running > STOPPED) {
-        return { state: STOPS, text: this.reason(inFault, lockWait, blocked) };
+        // It has nothing left to do where nothing holds it up.
+        return inFault + lockWait + blocked === 0 ? { state: IDLE, text: "idle" } : { state: STOPS, text: this.reason(inFault, lockWait, blocked) };
       }
       if (this.progress(bin, vcpu) < SLOWER) {
         return { state: SLOW, text: this.why.logged ? "logged" : "slower" };
@@ -70,9 +71,6 @@
     reason(inFault, lockWait, blocked) {
       const { stall, unmapped } = this.why;
       const most = Math.max(inFault, lockWait, blocked);
-      if (most === 0) {
-        return "idle"; // it has nothing left to do
-      }
       const largest = (causes) => causes.reduce((a, b) => ((stall[a] || 0) >= (stall[b] || 0) ? a : b));
       if (most === lockWait) {
         return CAUSES[largest(["lock_wait", "userspace_lock"])];

@@ -5,8 +5,10 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const [DIRTY, COUNT] = [7, 8];
   const NARROW = 420; // CSS px of width below which tracks have no column of names before them
-  const WIDE_VIEW = 1800;
+  const COLUMN = 40; // CSS px of the names before tracks, where type is of its usual size
   const GIB = 1 << 18; // pages
+  const FOLDS = [1, 2, 4, 8, 16, 32, 64]; // cells drawn as one
+  const READABLE = 6; // CSS px of a cell's side, from which its level can be told by its geometry
 
   // Options: presenter (large type), psPerSecond() (speed of play, for how long a change counts as new), lost(ps)
   // (gfns that a defect of KVM concerns), box (the element that gives the room; else the canvas's parent); and of a
@@ -17,6 +19,7 @@
       this.ctx = canvas.getContext("2d");
       this.layer = document.createElement("canvas");
       this.layerCtx = this.layer.getContext("2d");
+      this.whole = run;
       this.frames = options.frames || S.cellFrames(run);
       this.slots = options.slots || S.slotsOf(run);
       this.still = this.frames.still;
@@ -35,17 +38,40 @@
       const height = Math.max(40, this.options.height || box.clientHeight);
       this.tokens = this.options.tokens || S.tokens();
       this.presenter = Boolean(this.options.presenter);
-      const column = width < NARROW || this.presenter ? 0 : window.innerWidth >= WIDE_VIEW ? 84 : 40;
+      this.dpr = dpr;
+      const scale = this.presenter ? 1 : S.typeScale();
+      const column = width < NARROW || this.presenter ? 0 : COLUMN * scale;
       this.label = this.options.label ?? column;
-      const gap = width < NARROW ? 4 : window.innerWidth >= WIDE_VIEW ? 14 : 8;
-      const { cells, firstGfn } = this.run;
-      const guest = { cells, firstGfn, span: this.run.header.cell_pages, slots: this.slots };
-      this.layout = S.mapLayout(guest, { width, height, label: this.label, gap, dpr, largest: this.options.largest, single: this.options.single });
+      const gap = (width < NARROW ? 4 : 8) * scale;
+      const { single, largest } = this.options;
+      const space = { width, height, label: this.label, gap, dpr, ink: dpr * scale, largest, single };
+      this.layout = this.foldInto(space);
       const Sheet = this.options.sheet || S.CellSheet;
-      this.sheet = new Sheet(S.cellGeometry(this.layout.pitch, dpr), this.tokens, this.layout.rows, this.frames);
-      this.over = Math.round(4 * dpr); // the ioctl thread's bar stands out above and below
+      this.sheet = new Sheet(S.cellGeometry(this.layout.pitch, this.layout.ink), this.tokens, this.layout.rows, this.frames);
+      this.over = Math.round(4 * this.layout.ink); // the ioctl thread's bar stands out above and below
       this.fit(dpr);
       this.prepare();
+    }
+
+    // The layout with as few cells drawn as one as can be read; of those that cannot, the one with the largest cells.
+    foldInto(space) {
+      let best = null;
+      for (const factor of this.options.frames ? [1] : FOLDS) {
+        const folded = factor === 1 ? { shown: this.whole, frames: () => S.cellFrames(this.whole) } : S.foldedCells(this.whole, factor);
+        const { cells, firstGfn, header } = folded.shown;
+        const layout = S.mapLayout({ cells, firstGfn, span: header.cell_pages, slots: this.slots }, space);
+        if (!best || layout.em > best.layout.em) {
+          best = { ...folded, layout };
+        }
+        if (layout.em >= READABLE) {
+          break;
+        }
+      }
+      if (!this.options.frames) {
+        this.frames = best.frames();
+        this.run = best.shown;
+      }
+      return best.layout;
     }
 
     fit(dpr) {
@@ -135,7 +161,7 @@
           const fresh = frames.freshness(cell, this.freshPs);
           const by = fresh ? frames.freshBy(cell) : 0;
           const dirty = frames.dirty(cell);
-          const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell], cell);
+          const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell], cell, frames.unarmed(cell));
           if (look !== looks[cell]) {
             looks[cell] = look;
             this.keepPixels(cell, sheet.sprite(look));

@@ -68,6 +68,9 @@
     return Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   };
 
+  // How large type is, 1 at the usual size: large screens and presenter type have more.
+  S.typeScale = () => Number.parseFloat(window.getComputedStyle(document.body).getPropertyValue("--k")) || 1;
+
   apply();
   dark.addEventListener("change", apply);
   // Paper is light.

@@ -22,7 +22,7 @@
   S.zoomBar = function (run, steps, note) {
     const bytes = S.guestBytes(run.header.scenario) || run.cellPages.reduce((sum, pages) => sum + pages, 0) * 4096;
     const here = steps[steps.length - 1];
-    const path = [button(S.bytesText(bytes).replace(/\.0+ /, " "), "all", "Show all of memory")];
+    const path = [button(S.sizeText(bytes), "all", "Show all of memory")];
     path.push(S.el("span", { text: `GiB ${Math.floor(here.first / S.pagesPer.gib)}`, class: "zoom-place" }));
     steps.slice(0, -1).forEach((each, index) => path.push(button(S.windowText(each), `step-${index}`, `Show ${S.windowText(each)}`)));
     path.push(S.el("b", { text: S.windowText(here), "aria-current": "location" }));

@@ -112,6 +112,11 @@
       return this.shares[cell * COUNT + DIRTY];
     }
 
+    // Events of a Focus tell what was written.
+    unarmed() {
+      return false;
+    }
+
     turnedRow(cell) {
       if (this.step === 1) {
         return this.fold.rowOf("turned", this.gfns[cell]);

@@ -81,7 +81,7 @@
       }
       const gfn = hit.vcpu >= 0 ? run.vcpuGfn(this.stage.clock.now, hit.vcpu) : -1;
       const { firstGfn } = hit;
-      const span = this.zoom ? REGION : run.header.cell_pages;
+      const span = this.zoom ? REGION : this.stage.panes[at].cellSpan;
       if (span <= REGION) {
         this.go({ first: floorTo(gfn >= 0 ? gfn : firstGfn, REGION), pages: REGION });
       } else if (span <= MOST) {
@@ -103,7 +103,7 @@
 
     // The windows from the outermost to this one.
     stepsOf(zoom) {
-      const span = this.stage.runs[0].header.cell_pages;
+      const span = this.stage.panes[0].cellSpan;
       const window_ = Math.min(span, MOST);
       const outer = zoom.pages <= REGION && window_ > REGION ? [{ first: floorTo(zoom.first, window_), pages: window_ }] : [];
       return [...outer, zoom];

@@ -16,6 +16,8 @@ SCRIPTS: Final = (
     *(
         "actors.js",
         "cells.js",
+        "first-cleared.js",
+        "folded-cells.js",
         "loupe-entries.js",
         "loupe.js",
         "map-frames.js",
@@ -58,9 +60,9 @@ TOOLS: Final = """tokens => {
     };
     window.pixelsOf = (ctx, x, y, width, height) => ctx.getImageData(x, y, width, height).data.join();
     // Draws a cell by its shares with what else may differ, and gives its context.
-    window.cellOf = (pitch, dpr, shares, {fresh = 0, by = 0, edges = 15, row = 0} = {}) => {
+    window.cellOf = (pitch, dpr, shares, {fresh = 0, by = 0, edges = 15, row = 0, unarmed = false} = {}) => {
         const sheet = new S.CellSheet(S.cellGeometry(pitch, dpr), tokens, 8);
-        const look = sheet.look(Uint8Array.from(shares), 0, shares[7], fresh, by, edges, row);
+        const look = sheet.look(Uint8Array.from(shares), 0, shares[7], fresh, by, edges, row, 0, unarmed);
         sheet.sprite(look);
         return sheet.easel;
     };
@@ -73,6 +75,7 @@ TOOLS: Final = """tokens => {
         sheet.paintColumn(ctx, 0, 0, sheet.columnLook(sums, cells.length, sums[7], fresh, by, x));
         return ctx;
     };
+    S.typeScale = () => 1;
     window.setRatio = (ratio) =>
         Object.defineProperty(window, 'devicePixelRatio', {value: ratio, configurable: true});
     window.paneOf = (run, width, height, ratio = 1, options = {}) => {

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from mmuviz.engine.choices.vm import VmChoices
-from mmuviz.recording.schema import FULL_SHARE
+from mmuviz.recording.schema import CALL_KINDS, FULL_SHARE
 from tests.browser.chooser import chooser
 from tests.browser.packed import unpacked
 from tests.browser.stage_maps import opened_maps
@@ -20,6 +20,8 @@ from tests.browser.stage_runs import frame_times, recording_of, replayed
 from tests.browser.stage_scripts import Stage
 
 pytestmark = pytest.mark.xdist_group("stage")
+
+ENABLE: Final = CALL_KINDS.index("enable")
 
 
 @pytest.fixture(scope="module")
@@ -299,3 +301,24 @@ def test_bits_of_an_entry_have_the_vendors_names(stage: Stage, vm: dict[str, str
     assert all(is_set for _, is_set in found[0])
     assert dict(found[1])["W"] is False
     assert found[2:] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["chunks", "perf test", "memslots", "lazy", "ring"])
+def test_a_set_bit_says_nothing_until_it_was_cleared_once(still: Stage, name: str) -> None:
+    made = recording_of(name)
+    times = frame_times(made)
+    whole = replayed(made)[:, :, 7] == FULL_SHARE
+    begins = [int(start) for start, kind in zip(made.calls.start_ps, made.calls.kind, strict=True) if kind == ENABLE]
+    logged = times >= begins[0]
+    ever = np.maximum.accumulate(np.where(logged[:, None], whole, False), axis=0)  # noqa: FBT003 - a value of the mask
+    cleared = np.maximum.accumulate(ever & ~whole, axis=0)
+    begins_set = name in {"chunks", "perf test", "memslots"}
+    wanted = whole & ~cleared & logged[:, None] & begins_set
+    still.open(name)
+    script = """times => { const frames = S.cellFrames(r); return packed(times.flatMap((ps) => {
+        frames.seek(ps);
+        return Array.from({length: r.cells}, (_, cell) => Number(frames.unarmed(cell)));
+    })); }"""
+    found = unpacked(still.run(script, times.tolist())).reshape(wanted.shape)
+    assert found.astype(bool).tolist() == wanted.tolist()
+    assert wanted.any() or not begins_set or name == "memslots"

@@ -63,6 +63,22 @@ def test_equal_dirty_shares_give_equal_ink_whatever_maps_the_cell(stage: Stage, 
         assert all(mask == masks[0] for mask in masks), f"{dirty} of {FULL_SHARE} dirty"
 
 
+@pytest.mark.parametrize(("pitch", "dpr"), PITCHES)
+def test_bits_that_are_set_from_the_start_look_like_neither_dirty_nor_clean_pages(
+    stage: Stage, pitch: int, dpr: float
+) -> None:
+    script = """({pitch, dpr, cells}) => cells.map(([shares, options]) =>
+        pixelsOf(cellOf(pitch, dpr, shares, options), 0, 0, pitch, pitch))"""
+    for mapped in MAPPED:
+        cells: list[Any] = [
+            (shares_of(mapped, FULL_SHARE), {"unarmed": True}),
+            (shares_of(mapped, FULL_SHARE), {}),
+            (shares_of(mapped, 0), {}),
+        ]
+        assert len(set(stage.run(script, {"pitch": pitch, "dpr": dpr, "cells": cells}))) == len(cells), mapped
+        assert not any(stage.run(DIRTY_MASKS, {"pitch": pitch, "dpr": dpr, "cells": cells[:1]})[0]), mapped
+
+
 @pytest.mark.parametrize(("pitch", "dpr"), FLAT)
 def test_below_6_px_the_dirty_part_of_a_column_keeps_the_rule(stage: Stage, pitch: int, dpr: float) -> None:
     script = """({pitch, dpr, columns}) => columns.map(([cells, options]) =>

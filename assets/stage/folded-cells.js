@@ -1,0 +1,109 @@
+// Where a run's cells would be too small to be read, several are drawn as one: their shares by pages, one rule for all.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const COUNT = 8;
+  const WHOLE = 255;
+
+  // 0 only where all are 0, WHOLE only where all are; in between as it is rounded.
+  function shareOf(sum, pages) {
+    return sum === 0 || sum === pages * WHOLE ? (sum && WHOLE) : Math.max(1, Math.min(WHOLE - 1, Math.round(sum / pages)));
+  }
+
+  // The states of cells that are drawn as one, in the form that maps draw: the same calls as of S.CellFrames.
+  class FoldedFrames {
+    constructor(frames, run, members) {
+      Object.assign(this, { frames, run, members });
+      this.still = frames.still;
+      this.shares = new Uint8Array(members.length * COUNT);
+      this.dirtyShares = new Uint8Array(members.length);
+    }
+
+    seek(ps) {
+      const { frames, run, members, shares } = this;
+      frames.seek(ps);
+      const sums = new Float64Array(COUNT);
+      members.forEach(({ first, end, pages }, at) => {
+        sums.fill(0);
+        let dirty = 0;
+        for (let cell = first; cell < end; cell += 1) {
+          const of = frames.at(cell);
+          const own = run.cellPages[cell];
+          for (let share = 0; share < COUNT; share += 1) {
+            sums[share] += of[cell * COUNT + share] * own;
+          }
+          dirty += frames.dirty(cell) * own;
+        }
+        for (let share = 0; share < COUNT; share += 1) {
+          shares[at * COUNT + share] = shareOf(sums[share], pages);
+        }
+        this.dirtyShares[at] = shareOf(dirty, pages);
+      });
+      return this;
+    }
+
+    at() {
+      return this.shares;
+    }
+
+    dirty(cell) {
+      return this.dirtyShares[cell];
+    }
+
+    unarmed(cell) {
+      const { first, end } = this.members[cell];
+      return this.dirtyShares[cell] === WHOLE && Array.from({ length: end - first }, (_, at) => first + at)
+        .every((each) => this.frames.unarmed(each));
+    }
+
+    // The member that changed last, -1 for none.
+    newest(cell, freshPs) {
+      const { first, end } = this.members[cell];
+      let [found, least] = [-1, Infinity];
+      for (let each = first; each < end; each += 1) {
+        const fresh = this.frames.freshness(each, freshPs);
+        if (fresh && fresh < least) {
+          [found, least] = [each, fresh];
+        }
+      }
+      return found;
+    }
+
+    freshness(cell, freshPs) {
+      this.freshCell = this.newest(cell, freshPs);
+      return this.freshCell < 0 ? 0 : this.frames.freshness(this.freshCell, freshPs);
+    }
+
+    // Of the cell whose freshness was asked for last.
+    freshBy() {
+      return this.freshCell < 0 ? 0 : this.frames.freshBy(this.freshCell);
+    }
+  }
+
+  // Cells in groups of so many, by their addresses: [{gfn, first, end, pages}].
+  function groupsOf(run, factor) {
+    const span = run.header.cell_pages * factor;
+    const found = [];
+    for (let cell = 0; cell < run.cells; cell += 1) {
+      const gfn = Math.floor(run.firstGfn[cell] / span) * span;
+      const last = found[found.length - 1];
+      if (last && last.gfn === gfn) {
+        last.end = cell + 1;
+        last.pages += run.cellPages[cell];
+      } else {
+        found.push({ gfn, first: cell, end: cell + 1, pages: run.cellPages[cell] });
+      }
+    }
+    return found;
+  }
+
+  // A run whose cells are `factor` cells of the given one: {shown, frames()}, of a power of two.
+  S.foldedCells = function (run, factor) {
+    const members = groupsOf(run, factor);
+    const header = { ...run.header, cell_pages: run.header.cell_pages * factor };
+    const [firstGfn, cellPages] = [members.map(({ gfn }) => gfn), members.map(({ pages }) => pages)];
+    const shown = Object.assign(Object.create(run), { header, cells: members.length, firstGfn, cellPages, members });
+    return { shown, frames: () => new FoldedFrames(S.cellFrames(run), run, members) };
+  };
+})();
