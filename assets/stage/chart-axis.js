@@ -83,7 +83,7 @@
     const places = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8].findIndex(whole);
     const found = [];
     for (let k = Math.ceil(from / step - 1e-9); k * step <= to * (1 + 1e-12); k += 1) {
-      found.push({ at: k * step, text: k === 0 ? "0" : ((k * step) / unit).toFixed(Math.max(0, places)) });
+      found.push({ at: k * step, text: k === 0 ? "0" : ((k * step) / unit).toFixed(Math.max(0, places)).replace("-", "−") });
     }
     return found;
   };

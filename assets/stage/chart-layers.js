@@ -52,7 +52,7 @@
 
   function paintValues(chart, ctx) {
     const { left, right, top, bottom } = chart.plot;
-    const apart = (chart.most * Math.max(chart.tickPx + 10, (bottom - top) / 3.4)) / (bottom - top);
+    const apart = ((chart.most - chart.least) * Math.max(chart.tickPx + 10, (bottom - top) / 3.4)) / (bottom - top);
     ctx.font = S.chartFont(chart.tickPx, 500);
     ctx.textAlign = "right";
     ctx.textBaseline = "middle";
@@ -60,7 +60,7 @@
     ctx.fillStyle = chart.colours.ink2;
     ctx.lineWidth = 1;
     ctx.setLineDash([]);
-    for (const tick of S.ticks(0, chart.most, apart, chart.valueUnit, chart.measure.binary)) {
+    for (const tick of S.ticks(chart.least, chart.most, apart, chart.valueUnit, chart.measure.binary)) {
       const y = Math.round(chart.yAt(tick.at)) + 0.5;
       ctx.beginPath();
       ctx.moveTo(left, y);

@@ -31,7 +31,7 @@
   };
 
   // A measure over time as {ts, vs}: its value at each bin's end, joined by straight lines, with a corner where logging
-  // is enabled; `most` is the most that it has been by each of them.
+  // is enabled; `most` and `least` are the most and the least that it has been by each of them.
   S.lineOf = function (run, of) {
     const times = new Set([0]);
     for (let bin = 1; bin <= run.bins; bin += 1) {
@@ -42,14 +42,15 @@
     }
     const ts = Float64Array.from(times).sort();
     const vs = ts.map((t) => of(run, t));
-    const most = vs.slice();
+    const [most, least] = [vs.slice(), vs.slice()];
     for (let i = 1; i < most.length; i += 1) {
       most[i] = Math.max(most[i], most[i - 1]);
+      least[i] = Math.min(least[i], least[i - 1]);
     }
-    return { ts, vs, most };
+    return { ts, vs, most, least };
   };
 
-  // `values` (vs or most) of a line at an instant.
+  // `values` (vs, most or least) of a line at an instant.
   S.lineAt = function ({ ts }, values, ps) {
     let low = 0;
     let high = ts.length - 1;

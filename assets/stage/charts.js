@@ -82,7 +82,7 @@
       this.colours = S.tokens();
       this.tickPx = presenter ? 16 : Math.round(12 * scale);
       this.endPx = presenter ? 20 : Math.round((this.width < 300 ? 14 : 16) * scale);
-      this.stroke = presenter ? 4 : 3;
+      this.stroke = presenter ? 4 : Math.round(3 * scale);
       this.plot = {
         left: presenter ? 42 : Math.round(32 * scale),
         right: this.width - 8,
@@ -108,7 +108,7 @@
 
     yAt(value) {
       const { top, bottom } = this.plot;
-      return bottom - ((bottom - top) * value) / this.most;
+      return bottom - ((bottom - top) * (value - this.least)) / (this.most - this.least);
     }
 
     draw(ps) {
@@ -173,8 +173,10 @@
       const most = Math.max(...this.lines.map((line) => S.lineAt(line, line.most, to)), ...seen);
       const high = this.plot.bottom - this.plot.top;
       const room = Math.min(MOST_ROOM, (LABEL_ROOM * this.endPx) / high);
-      this.most = most / (1 - room) || this.measure.nothing;
-      this.valueUnit = S.axisUnit(this.most, this.measure.units());
+      // Page tables can shrink below what they were; the axis begins where the lowest line ends.
+      this.least = Math.min(0, ...this.lines.map((line) => S.lineAt(line, line.least, to)));
+      this.most = this.least + ((most - this.least) / (1 - room) || this.measure.nothing);
+      this.valueUnit = S.axisUnit(Math.max(this.most, -this.least), this.measure.units());
       this.timeUnit = S.axisUnit(to, S.TIME_UNITS);
       this.unit = this.valueUnit[0];
     }
@@ -233,7 +235,7 @@
       const valueWidth = ctx.measureText(label.text).width;
       // Names are cut by the widest value that there is, so that they do not change while it plays.
       if (!this.names.has(label.name)) {
-        const most = (this.runs.length > 2 ? 0.6 : 0.7) * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
+        const most = 0.85 * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
         ctx.font = S.chartFont(this.endPx, 500);
         const text = S.fitText(ctx, label.name, Math.max(24, most));
         this.names.set(label.name, { text, width: ctx.measureText(`${text} `).width });

@@ -10,12 +10,12 @@
     { name: "Stall", per: " per vCPU", colour: "stall", of: (run, ps) => run.stallPs(ps), units: () => S.TIME_UNITS },
     {
       name: "Page tables", per: "", colour: "map", of: (run, ps) => run.tablesAdded(ps), units: () => S.SIZE_UNITS,
-      binary: true, beside: (run, bytes) => `(${S.shareText(bytes / (S.guestPages(run) * PAGE_BYTES))})`,
+      binary: true, beside: (run, bytes) => S.guestPages(run) && `(${S.shareText(bytes / (S.guestPages(run) * PAGE_BYTES))})`,
     },
   ];
 
   // "0.20 %", and never 0 % of what is not nothing.
-  S.shareText = (share) => (share === 0 ? "0 %" : share < 5e-5 ? "<0.01 %" : `${(100 * share).toFixed(2)} %`);
+  S.shareText = (share) => (share < 0 ? `−${S.shareText(-share)}` : share === 0 ? "0 %" : share < 5e-5 ? "<0.01 %" : `${(100 * share).toFixed(2)} %`);
 
   S.laneChartLines = (runs) => CHARTS.map(({ of }) => runs.map((run) => S.lineOf(run, of)));
 
@@ -24,9 +24,10 @@
       const what = CHARTS[at];
       const lines = chart.lines[at];
       const most = Math.max(...lines.map((line) => S.lineAt(line, line.most, chart.to))) * 1.1 || 1;
-      const unit = S.axisUnit(most, what.units());
-      const yAt = (value) => y + height - (height * value) / most;
-      drawAxis(chart, { ...what, y, height, most, unit, yAt });
+      const least = Math.min(0, ...lines.map((line) => S.lineAt(line, line.least, chart.to)));
+      const unit = S.axisUnit(Math.max(most, -least), what.units());
+      const yAt = (value) => y + height - (height * (value - least)) / (most - least);
+      drawAxis(chart, { ...what, y, height, least, most, unit, yAt });
       chart.runs.forEach((run, index) => {
         const now = what.of(run, Math.min(ps, run.endPs));
         const place = { ...what, y, height, unit, yAt, index, ps, cut, run, now };
@@ -36,7 +37,7 @@
     });
   };
 
-  function drawAxis(chart, { name, per, colour, binary, y, height, most, unit, yAt }) {
+  function drawAxis(chart, { name, per, colour, binary, y, height, least, most, unit, yAt }) {
     const { ctx, rows, colours, px } = chart;
     ctx.textAlign = "left";
     ctx.textBaseline = "middle";
@@ -49,7 +50,7 @@
       ctx.fillText(unit[0] + per, 8, y + 1.5 * px + 4);
     }
     ctx.textAlign = "right";
-    for (const tick of ticksOf(most, height, unit, binary)) {
+    for (const tick of ticksOf(least, most, height, unit, binary)) {
       ctx.fillStyle = colours.hair;
       ctx.fillRect(rows.left, Math.round(yAt(tick.at)), rows.right - rows.left, 1);
       ctx.fillStyle = colours.ink2;
@@ -59,9 +60,9 @@
   }
 
   // 0 and at least one round value.
-  function ticksOf(most, height, unit, binary) {
+  function ticksOf(least, most, height, unit, binary) {
     const tries = height < 60 ? [1.4, 2, 3] : [2.6, 3.4, 5];
-    const found = tries.map((parts) => S.ticks(0, most, most / parts, unit, binary));
+    const found = tries.map((parts) => S.ticks(least, most, (most - least) / parts, unit, binary));
     return found.find((ticks) => ticks.length > 1) || found.at(-1);
   }
 

@@ -20,6 +20,13 @@
   const counted = new Intl.NumberFormat("en-US");
 
   // Options: psPerSecond() (speed of play), tokens.
+  // "148 new tables", "2 tables fewer".
+  function tablesText(bytes) {
+    const tables = Math.round(bytes / TABLE_BYTES);
+    const many = Math.abs(tables);
+    return `${counted.format(many)} ${tables < 0 ? "" : "new "}table${many === 1 ? "" : "s"}${tables < 0 ? " fewer" : ""}`;
+  }
+
   S.Loupe = class {
     constructor(canvas, run, options = {}) {
       Object.assign(this, { canvas, run, options });
@@ -93,8 +100,7 @@
     says(ps) {
       const { who, gfn } = this.targetAt(ps);
       const where = gfn < 0 ? "is at no known page" : `at gfn 0x${gfn.toString(16)}`;
-      const tables = Math.round(this.run.tablesAdded(ps) / TABLE_BYTES);
-      return `Page-table walk, ${this.run.label}: ${who} ${where}; ${counted.format(tables)} new tables`;
+      return `Page-table walk, ${this.run.label}: ${who} ${where}; ${tablesText(this.run.tablesAdded(ps))}`;
     }
 
     font(px, weight = 500) {
@@ -319,14 +325,11 @@
     // Tables made since logging was enabled; each takes a page of host memory.
     drawTables(ps) {
       const bytes = this.run.tablesAdded(ps);
-      const tables = Math.round(bytes / TABLE_BYTES);
       const [x, y] = this.wide ? [LEFT + WALK + 24, 30] : [LEFT - 40, 123];
       this.font(14, 700);
-      const many = Math.abs(tables);
-      const text = `${counted.format(many)} ${tables < 0 ? "" : "new "}table${many === 1 ? "" : "s"}${tables < 0 ? " fewer" : ""}`;
-      const wide = this.text(text, x, y, this.tokens.map);
+      const wide = this.text(tablesText(bytes), x, y, this.tokens.map);
       this.font(12);
-      this.text(S.bytesText(Math.abs(bytes)), x + wide + 8, y + 0.5, this.tokens.ink2);
+      this.text(S.bytesText(bytes), x + wide + 8, y + 0.5, this.tokens.ink2);
     }
 
     // The last example of a changed entry: its bits before and after, as the vendor names them.

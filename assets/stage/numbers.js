@@ -34,7 +34,13 @@
     return rounded.length > DIGITS && !rounded.includes(".") ? whole.format(value) : rounded;
   }
 
+  // Of what shrank: the same digits behind a minus sign.
+  const negative = ({ value, ...rest }) => ({ ...rest, value: value === "0" ? value : `−${value}` });
+
   function parts(amount, units, zero) {
+    if (amount < 0) {
+      return negative(parts(-amount, units, zero));
+    }
     if (!(amount > 0)) {
       return { value: "0", unit: zero, zero: true };
     }
@@ -45,12 +51,15 @@
 
   // The unit in which numbers that are compared are all written, [name, size]: that of the largest, or of nothing.
   S.commonUnit = (amounts, units, ofNothing = units[0]) => {
-    const most = Math.max(...amounts);
+    const most = Math.max(...amounts.map(Math.abs));
     return units.findLast(([, least]) => most >= ROUNDS_UP * least) || ofNothing;
   };
 
   // An amount in a given unit, {value, unit, zero}: three digits, and at most two of them behind the point.
   S.partsIn = function (amount, [unit, size]) {
+    if (amount < 0) {
+      return negative(S.partsIn(-amount, [unit, size]));
+    }
     const value = amount / size;
     if (value < LEAST / 2) {
       return { value: amount > 0 && size > 1 ? `<${LEAST}` : "0", unit, zero: true };
@@ -78,7 +87,8 @@
     const unit = S.commonUnit(beside, TIMES, MS);
     const partsOf = (time) => (runs ? S.partsIn(time, unit) : S.timeParts(time));
     return {
-      speed: { value: whole.format(percent), unit: "%", zero: percent === 0, says: "guest speed", short: "speed" },
+      speed: run.isIdle(ps) ? { value: "idle", unit: "", zero: true, says: "guest speed", short: "speed" }
+        : { value: whole.format(percent), unit: "%", zero: percent === 0, says: "guest speed", short: "speed" },
       stall: { ...partsOf(times.stall), ps: times.stall, says: "stall per vCPU", short: "stall" },
       ioctl: { ...partsOf(times.ioctl), ps: times.ioctl, says: "ioctl thread", short: "ioctl" },
     };

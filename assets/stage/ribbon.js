@@ -47,6 +47,8 @@
     };
   }
 
+  const MOST_LETTERS = 16; // of a run's name
+
   class Ribbon {
     // options: presenter: larger type; scale: of the type.
     constructor(canvas, runs, options = {}) {
@@ -92,7 +94,7 @@
     layOut() {
       const { ctx } = this;
       ctx.font = S.chartFont(this.px, 650);
-      const most = 0.3 * this.width;
+      const most = Math.max(0.3 * this.width, MOST_LETTERS * 0.62 * this.px);
       this.rowNames = this.runs.map((run) => S.fitText(ctx, run.label, most));
       const widest = Math.max(...this.rowNames.map((name) => ctx.measureText(name).width));
       this.left = Math.ceil(widest) + 10;

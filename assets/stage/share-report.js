@@ -71,7 +71,7 @@
     ["stall per vCPU", (run) => S.timeText(run.stallPs(run.endPs))],
     ["slower writes per vCPU", (run) => S.timeText(run.slowPs(run.endPs))],
     ["in ioctls", (run) => S.timeText(run.ioctlPs(run.endPs))],
-    ["page tables added", (run) => S.bytesText(Math.max(0, run.tablesAdded(run.endPs)))],
+    ["page tables added", (run) => S.bytesText(run.tablesAdded(run.endPs)).replace("−", "-")],
     ["faults", (run) => S.count(run.faults(run.endPs).reduce((sum, each) => sum + each, 0))],
     ["huge pages split", (run) => S.count(run.splits(run.endPs).reduce((sum, each) => sum + each, 0))],
     ["simulated time", (run) => S.timeText(run.endPs)],
@@ -93,7 +93,7 @@
     const pages = memory.length ? memory[0].backing.replace("hugetlb_", "").toUpperCase() : "";
     const log = `log ${vm.dirty_log_mode.replaceAll("_", " ")}${vm.pml ? ", PML" : ""}`;
     return [
-      pages && `${S.bytesText(S.guestBytes(scenario)).replace(/\.0+ /, " ")} in ${pages} pages`,
+      pages && `${S.sizeText(S.guestBytes(scenario))} in ${pages} pages`,
       `${vm.vcpus} vCPU${vm.vcpus === 1 ? "" : "s"}`,
       `Linux ${vm.kernel}`,
       log,
@@ -144,7 +144,7 @@
       const { calls } = run.tables;
       const kinds = run.header.vocabularies.call_kinds;
       return Array.from(calls.kind, (_, row) => [
-        run.label,
+        run.full,
         ...columns.map((column) => (column === "kind" ? kinds[calls.kind[row]] : valueOf(column, calls[column][row]))),
       ]);
     });
@@ -157,7 +157,7 @@
       const { bins } = run.tables;
       const walks = run.header.vocabularies.walks;
       return Array.from({ length: run.bins }, (_, bin) => [
-        run.label,
+        run.full,
         Math.round(run.framePs(bin) / PS_PER_NS),
         ...columns.map((column) => (column === "walk" ? walks[bins.walk[bin]] : valueOf(column, bins[column][bin]))),
       ]);
