@@ -35,7 +35,7 @@
     [["?"], "this help", "help"],
   ];
 
-  // Other parts of the page add theirs here.
+  // Other parts of the page add theirs here; a fourth entry says when a key is theirs.
   S.moreKeys = S.moreKeys || [];
   const all = () => [...S.KEYS, ...S.moreKeys];
 
@@ -44,7 +44,7 @@
       if (event.ctrlKey || event.metaKey || event.altKey) {
         return;
       }
-      const found = all().find(([keys]) => keys.includes(event.key));
+      const found = all().find(([keys, , , when]) => keys.includes(event.key) && (!when || when()));
       const target = event.target instanceof Element ? event.target : null;
       // A focused control keeps its keys, of which a button has only one here; the scrubber is the player's own.
       const own = event.key === " " ? `${OWN}, ${PRESSED}` : OWN;

@@ -10,7 +10,7 @@
   S.DEFAULT_STORY = "running-guest";
 
   // What other parts of the page keep in the address: name, then { initial, read(text) -> value or throws, write(value) -> text
-  // or null for nothing }.
+  // or null for nothing, settle(state), which says what else follows from it }.
   S.linkFields = S.linkFields || {};
 
   // The state that an address asks for; whatever is wrong with it is said, and the default stands in its place.
@@ -29,6 +29,9 @@
       }
     } catch (error) {
       return { ...S.readLink(""), complaint: `${error.message}; here is the default story.` };
+    }
+    for (const { settle } of Object.values(S.linkFields)) {
+      settle?.(state);
     }
     return state;
   };

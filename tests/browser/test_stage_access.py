@@ -51,3 +51,20 @@ def test_axe_finds_nothing_in_what_opens(opened: Page, act: str) -> None:
     assert found(opened) == []
     opened.reload()
     expect(opened.locator("[data-mmuviz=pane]:not([hidden])").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="module")
+def taught(chromium: Browser, server: Served) -> Page:
+    page = chromium.new_page(base_url=server.url)
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto("/?lesson=without-pml.2")
+    expect(page.locator("#stage-lesson")).to_be_visible(timeout=PATIENCE_MS)
+    return page
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_axe_finds_nothing_in_a_lesson_beside_four_panes(taught: Page, theme: str, size: tuple[int, int]) -> None:
+    taught.set_viewport_size({"width": size[0], "height": size[1]})
+    taught.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+    assert found(taught) == []
