@@ -50,6 +50,9 @@
     return { full: `${counts.full} · ${times.full}`, short: `${counts.short} · ${times.short}`, title: `${times.why} Opens the evidence.` };
   };
 
+  // What is said of the times of several runs, each once.
+  S.timesTrust = (runs) => [...new Set(runs.map((run) => timesOf(run.header, trust()).full))];
+
   (S.parts = S.parts || []).push((stage) => ({
     shown(runs) {
       const changed = S.countsChanged(stage.state);

@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  const titles = (runs) => runs.map((run) => S.policyTitle(run.policy) || run.label).join(" | ");
+  const titles = (runs) => runs.map((run) => (run.byPolicy && S.policyTitle(run.policy)) || run.label).join(" | ");
 
   // [before, after]: the sizes of a guest, or whatever else differs of its facts; the policies; another story's question.
   S.changeText = function (stage, wanted, scenario, runs) {

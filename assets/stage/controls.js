@@ -45,7 +45,7 @@
   }
 
   const EDGE = 8; // px
-  const CLOSER = ["tight", "tighter", "tightest"];
+  const CLOSER = ["tight", "tighter", "tightest", "folded"];
   const MOST_LETTERS = 12; // of several values in the row
 
   // A size or a time in the largest unit of which it is a whole number, anything else as it stands.

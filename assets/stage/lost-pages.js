@@ -30,6 +30,8 @@
       .filter(({ fromPs }) => fromPs !== null);
   };
 
+  const NAME_HIGH = 8; // CSS px of the map that are to be seen above a note
+
   class LostPages {
     constructor(stage) {
       this.stage = stage;
@@ -99,6 +101,7 @@
         if (note.dataset.key !== key) {
           note.dataset.key = key;
           note.replaceChildren(...marks.flatMap((mark) => this.lines(mark)));
+          note.classList.toggle("below", note.offsetHeight > note.parentNode.clientHeight - NAME_HIGH);
         }
       });
     }

@@ -29,8 +29,8 @@
       this.runs = runs;
       this.section.hidden = false;
       const known = [...this.policy.options].find((option) => option.value === run.policy);
-      this.policy.value = run.policy;
-      this.says.textContent = known ? known.dataset.text : run.label;
+      this.says.textContent = run.byPolicy && known ? known.dataset.text : run.full.replaceAll("_", " ");
+      this.cellSpan = run.header.cell_pages;
       this.map = this.zoomed = null;
     }
 
@@ -57,6 +57,7 @@
         Object.assign(this.map.options, room);
         this.map.resize();
       }
+      this.cellSpan = this.zoomed ? this.cellSpan : this.map.layout.span; // pages of what can be zoomed into
       this.canvas.style.top = `${above}px`;
       this.fitSentence();
       S.fitWords(this.says, "unfit");
@@ -76,17 +77,12 @@
       }
     }
 
-    // A long sentence is set smaller; where that is not enough the link to the function has a short text.
+    // A long sentence is set smaller, a longer one in more lines that stand closer: the function is always named.
     fitSentence() {
-      const { sentence } = this;
-      const link = sentence.querySelector("a.kernel-function");
-      const named = (text, title) => link && Object.assign(link, { textContent: text, title });
-      const name = link && (link.title || link.textContent);
-      named(name, "");
-      S.fitWords(sentence, "long");
-      if (link && isCut(sentence)) {
-        named("source", name);
-        S.fitWords(sentence, "long");
+      S.fitWords(this.sentence, "long");
+      this.sentence.classList.remove("longer");
+      if (isCut(this.sentence)) {
+        this.sentence.classList.add("longer");
       }
     }
 

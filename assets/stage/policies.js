@@ -5,11 +5,11 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const FEWEST = 2;
   const MOST = 4;
+  const SHORT = 9; // letters of a name that has one large line everywhere
   const options = () => [...document.querySelector(".policy-select").options].filter((option) => option.dataset.mode);
   const optionOf = (policy) => options().find((option) => option.value === policy);
 
   S.policyTitle = (policy) => optionOf(policy)?.dataset.title ?? "";
-  S.policyShort = (policy) => optionOf(policy)?.dataset.short ?? "";
 
   // The same ways of splitting under another dirty-log mode; a way that is then there twice gives way to the other one.
   S.policiesOfMode = function (policies, mode) {
@@ -71,19 +71,26 @@
       });
     }
 
-    // The title tells a pane from the others: its policy, or what else differs, as the charts call it.
+    // The title tells a pane from the others, as the charts call it: its policy, or what else differs.
     title(select, run) {
       select.querySelector("[data-own]")?.remove();
+      for (const option of select.options) {
+        option.textContent = option.dataset.title;
+      }
       if (!S.policyTitle(run.policy) || !run.byPolicy) {
-        const own = new Option(run.label, run.policy, true, true);
+        const own = new Option("", run.policy, true, true);
         own.dataset.own = "";
         own.dataset.text = "";
         select.prepend(own);
-        select.value = run.policy;
         own.selected = true;
       } else {
         select.value = run.policy;
       }
+      select.selectedOptions[0].textContent = run.label;
+      select.title = run.byPolicy ? "" : run.full;
+      const name = select.parentNode.querySelector(".policy-name");
+      name.textContent = run.label.replace(/(\d) (?=\S)/g, "$1\u00a0"); // a number stays with its unit
+      name.classList.toggle("long", run.label.length > SHORT);
     }
   }
 

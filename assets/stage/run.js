@@ -29,8 +29,9 @@
   };
 
   class Run {
-    constructor({ header, tables }, { label = "", policy = "" } = {}) {
-      Object.assign(this, { header, tables, label, policy });
+    // `label` tells it from others whole, `short` in a few letters, which is what it is called on the page.
+    constructor({ header, tables }, { label = "", short = label, policy = "" } = {}) {
+      Object.assign(this, { header, tables, label: short, full: label, byPolicy: label === policy, policy });
       this.endPs = header.end_ps;
       this.binPs = header.bin_ps;
       this.bins = header.bins;
@@ -242,6 +243,13 @@
       const bin = this.binAt(ps);
       const tookPs = this.framePs(bin + 1) - this.framePs(bin);
       return tookPs ? (this.tables.bins.accesses[bin] / tookPs) * PS_PER_S : 0;
+    }
+
+    // Whether the vCPUs have nothing to do: they make no access, and nothing of KVM holds them up.
+    isIdle(ps) {
+      const bin = this.binAt(ps);
+      const [from, to] = [this.framePs(bin), this.framePs(bin + 1)];
+      return this.tables.bins.accesses[bin] === 0 && this.stallPs(to) - this.stallPs(from) < LEAST_STALL * (to - from);
     }
 
     // Before logging is enabled it is that of the bin before: nothing slows down ahead of its cause.

@@ -4,10 +4,11 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // A vCPU that stalls less of its time is said to run; one that is slowed less is said to run freely.
+  // Less of its time than this need not be said of a vCPU; what takes most of it is said first.
   const STALLS = 0.15;
   const SLOWED = 0.08;
   const SELDOM = 0.002;
+  const EVERY = 0.9; // faults a dirty page, from which a vCPU stops at every page
   const FIRST_IN_PLACE = [6, 2];
   const FIRST_RECOVERS = [6, 13];
 
@@ -17,6 +18,10 @@
   const dirty = (text) => S.toned("dirty", text);
   const runs = (text) => S.toned("run", text);
   const of = (what, ...parts) => ({ what, parts });
+
+  // "vCPUs wait", "The vCPU waits".
+  const vcpusDo = (run, verb) => (run.vcpus === 1 ? `The vCPU ${verb}s` : `vCPUs ${verb}`);
+  const freely = (run) => [t(run.vcpus === 1 ? "The vCPU " : "The vCPUs "), runs(run.vcpus === 1 ? "runs freely" : "run freely"), t(".")];
 
   const splitsEagerly = ({ header }) => Boolean(header.scenario.vm.eager_page_split || header.scenario.vm.split_chunk);
 
@@ -32,7 +37,7 @@
     }
     if (splitting && call.splits && splitsEagerly(run)) {
       const done = S.count(Math.min(call.splits, Math.round(since)));
-      const waits = stalledShare(run, ps) < STALLS ? " No vCPU waits." : "";
+      const waits = stalledShare(run, ps) < SELDOM ? " No vCPU waits." : "";
       return of("split", ioctl("The ioctl"), t(` splits huge pages: ${done} of ${S.count(call.splits)}.${waits}`));
     }
     const took = parts ? [t(`Splitting took ${S.timeText(parts.splitPs)}. `)] : [];
@@ -106,6 +111,7 @@
       faults,
       path: ["not_present", "fast", "slow_protected", "spurious"][faults.indexOf(Math.max(...faults))],
       splits: run.splits(to)[2] - run.splits(from)[2],
+      dirtied: run.dirtyPages(to) - run.dirtyPages(from),
     };
   }
 
@@ -115,10 +121,10 @@
     const { workload } = run.header.scenario;
     if (everLogged) {
       return now.stalled > STALLS
-        ? of("slow", t("Logging is off. "), stall("vCPUs stop"), t(" once more where tables were taken away."))
+        ? of("slow", t("Logging is off. "), stall(vcpusDo(run, "stop")), t(" once more where tables were taken away."))
         : !now.accesses
-          ? of(null, t("Logging is off, and the vCPUs are idle."))
-          : of(null, t("Logging is off. The vCPUs "), runs("run freely"), t("."));
+          ? of(null, t(`Logging is off, and the ${run.vcpus === 1 ? "vCPU is" : "vCPUs are"} idle.`))
+          : of(null, t("Logging is off. "), ...freely(run));
     }
     const guest = S.guestPages(run) ? S.guestText(run) : ""; // none in a recording of real KVM
     if (!now.accesses) {
@@ -135,6 +141,8 @@
     return of(null, t(`${S.vcpusText(run)} ${verb}${guest && ` ${where} ${guest}`}. Nothing is logged${yet}.`));
   }
 
+  const percent = (share) => (share < 0.01 ? "under 1 %" : `${Math.round(100 * share)} %`);
+
   function faultRate(run, now) {
     const faults = now.faults.reduce((all, count) => all + count, 0);
     return S.rateText(faults / now.span / run.vcpus, "fault", "faults");
@@ -149,7 +157,11 @@
     }
     const end = now.path === "slow_protected" ? ", under mmu_lock" : "";
     const what = end ? "slow" : "fast";
-    return of(what, t(each), stall("stops at every page"), t(" it "), dirty("dirties"), t(`${end}: ${rate}.`));
+    const all = now.faults.reduce((sum, count) => sum + count, 0);
+    const part = now.stalled < STALLS ? `, ${percent(now.stalled)} of its time` : "";
+    return all >= EVERY * now.dirtied
+      ? of(what, t(each), stall("stops at every page"), t(" it "), dirty("dirties"), t(`${end}: ${rate}${part}.`))
+      : of(what, t(each), stall("stops at write faults"), t(`${end}: ${rate}${part}.`));
   }
 
   function splitting(run, now) {
@@ -163,12 +175,12 @@
     exit_and_fault: faulting,
     split_or_zap: splitting,
     lock_wait: (run, now) =>
-      of("lock", stall("vCPUs wait for mmu_lock"), t(`, ${Math.round(100 * now.stalled)} % of their time.`)),
-    allocation: () => of("allocation", stall("vCPUs wait"), t(" for memory for page tables.")),
-    tlb_flush: () => of("flush", stall("vCPUs wait"), t(" for TLB flushes.")),
-    ring_full: () => of("ring_full", stall("Full rings stop the vCPUs"), t(" until userspace has reset them.")),
-    pml_full: () => of("pml_full", stall("Full PML buffers stop the vCPUs"), t(".")),
-    userspace_lock: () => of(null, stall("vCPUs wait"), t(" for a lock that userspace holds.")),
+      of("lock", stall(`${vcpusDo(run, "wait")} for mmu_lock`), t(`, ${Math.round(100 * now.stalled)} % of their time.`)),
+    allocation: (run) => of("allocation", stall(vcpusDo(run, "wait")), t(" for memory for page tables.")),
+    tlb_flush: (run) => of("flush", stall(vcpusDo(run, "wait")), t(" for TLB flushes.")),
+    ring_full: (run) => of("ring_full", stall(`Full rings stop the vCPU${run.vcpus === 1 ? "" : "s"}`), t(" until userspace has reset them.")),
+    pml_full: (run) => of("pml_full", stall(`Full PML buffers stop the vCPU${run.vcpus === 1 ? "" : "s"}`), t(".")),
+    userspace_lock: (run) => of(null, stall(vcpusDo(run, "wait")), t(" for a lock that userspace holds.")),
   };
 
   const firstSplits = new WeakMap();
@@ -195,25 +207,24 @@
       return STALLED[now.cause](run, now);
     }
     if (!now.accesses) {
-      return of(null, t("The vCPUs are idle until userspace goes on."));
+      return of(null, t(`The ${run.vcpus === 1 ? "vCPU is" : "vCPUs are"} idle until userspace goes on.`));
     }
     if (now.slower > SLOWED) {
+      const stops = now.stalled > SELDOM ? `Stalls take ${percent(now.stalled)}` : "No stop";
       return pml
-        ? of("pml", t("No stop: the processor logs "), dirty("dirty"), t(" pages. Writes are "), runs("slower"), t("."))
-        : of(null, t("No stop, but logged writes are "), runs("slower"), t("."));
+        ? of("pml", t(`${stops}: the processor logs `), dirty("dirty"), t(" pages. Writes are "), runs("slower"), t("."))
+        : of(null, t(`${stops}, but logged writes are `), runs("slower"), t("."));
     }
     if (mode.endsWith("initially_set") && !run.calls.some((call) => call.kind === "clear" && call.startPs < ps)) {
       const why = "All bits are set, nothing is protected: writes ";
       return of("enable", t(why), runs("cost nothing"), t(" until CLEAR."));
     }
     if (now.stalled > SELDOM && now.faults.some((count) => count > 0)) {
-      return run.vcpus === 1
-        ? of("fast", t("The vCPU runs and "), stall("seldom stops"), t(`: ${faultRate(run, now)}.`))
-        : of("fast", t("The vCPUs run and "), stall("seldom stop"), t(`: each takes ${faultRate(run, now)}.`));
+      return faulting(run, now);
     }
     const all = run.dirtyPages(ps) === S.guestPages(run);
-    const what = all ? "Every page is in the log." : "What they write is in the log already.";
-    return of(null, t(`${what} The vCPUs `), runs("run freely"), t("."));
+    const what = all ? "Every page is in the log." : `What ${run.vcpus === 1 ? "it writes" : "they write"} is in the log already.`;
+    return of(null, t(`${what} `), ...freely(run));
   }
 
   function betweenCalls(run, ps) {
@@ -260,6 +271,10 @@
 
   // {parts: [{tone, text}], text, kernelFunction, href, detail}; all of it text, none of it markup.
   S.sentence = function (run, ps) {
+    if (ps > run.endPs) { // another one goes on
+      const parts = [t(`This run ended at ${S.timeText(run.endPs)}.`)];
+      return { parts, text: parts[0].text, kernelFunction: "", href: null, detail: "" };
+    }
     const now = Math.max(0, Math.min(ps, run.endPs));
     const call = run.callAt(now);
     const walk = call ? run.walkAt(now) : null;

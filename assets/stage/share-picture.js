@@ -6,7 +6,7 @@
   const SCALE = 2;
   const FOOTER = 24;
   const TEXTS = [
-    ".brand", ".question", ".policy-says", ".number-value", ".number-unit", ".number-label", ".sentence > *", ".badge > *",
+    ".brand", ".question", ".policy-name", ".policy-says", ".number-value", ".number-unit", ".number-label", ".sentence > *", ".badge > *",
     ".caption > *", ".why-card > *", ".fact-line .chip", ".controls .control-label", ".controls .control-number",
   ].join(", ");
 
@@ -71,7 +71,7 @@
         drawText(ctx, node);
       }
     }
-    for (const select of stage.root.querySelectorAll(".policy-select, .control-select")) {
+    for (const select of stage.root.querySelectorAll(".control-select")) {
       if (seen(select)) {
         drawText(ctx, select, select.selectedOptions[0]?.textContent ?? "");
       }

@@ -4,7 +4,8 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const TELL_EVERY_MS = 200;
-  const LEAST_MAP = 90;
+  const LEAST_MAP = [90, 40]; // CSS px, of two panes, and of more or where there is little height
+  const LOW = 480;
   const byId = (id) => document.getElementById(id);
 
   class Stage {
@@ -68,7 +69,6 @@
     show(state, { runs, scenario, file }) {
       const { complaint } = state;
       this.state = { ...state, complaint: "" };
-      S.nameRuns(runs);
       this.runs = runs;
       this.scenario = scenario || runs[0].header.scenario;
       this.file = file; // what a scenario file of the same holds
@@ -156,7 +156,7 @@
       const wanted = Math.max(window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
       const lower = window.innerHeight < 480 ? own * window.innerHeight : Math.max(wanted * window.innerHeight, 120);
       const frame = ["pane-head", "sentence", "badge"].reduce((sum, name) => sum + heightOf(`.pane:not([hidden]) .${name}`), 0);
-      return Math.max(LEAST_MAP, Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
+      return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)], Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
     }
 
     // `at` is a place of the clock's axis: a time, or a place in the work, where each pane has a time of its own.
@@ -208,7 +208,7 @@
       const over = ps >= this.clock.endPs;
       if (over && place.hidden && this.summed !== this.runs) {
         this.summed = this.runs;
-        place.replaceChildren(S.summary(this.runs));
+        place.replaceChildren(S.summary(this.runs, S.timesTrust(this.runs)));
         place.hidden = false;
       } else if (!over) {
         place.hidden = true;
@@ -230,7 +230,7 @@
     // What is seen, as tabs and the history tell it; while it plays no moment is told.
     tabTitle() {
       const bytes = S.guestBytes(this.scenario);
-      const size = bytes ? `${S.bytesText(bytes).replace(/\.0+ /, " ")}, ` : "";
+      const size = bytes ? `${S.sizeText(bytes)}, ` : "";
       const names = this.runs.map((run) => run.label).join(" | ");
       const moment = this.clock.playing ? "" : `, ${S.momentText(this.clock.axis, this.clock.now)}`;
       return `${size}${names}${moment} – MMUViz`;

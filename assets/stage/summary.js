@@ -69,8 +69,8 @@
     return node;
   }
 
-  // The card as an element. Buttons have what they change in data-set, the one that closes has data-close.
-  S.summary = function (runs) {
+  // The card as an element; `times` says what its times rest on. Buttons have what they change in data-set, the one that closes has data-close.
+  S.summary = function (runs, times = []) {
     const card = element("section", `summary summary-of-${runs.length}`);
     const title = element("h2", "summary-title");
     title.append(...S.partNodes(S.answer(runs)));
@@ -83,14 +83,16 @@
       grid.append(...[runs[0].label, "", runs[1].label].map((text, i) => element("div", `summary-head at-${i}`, text)));
     }
     const rows = S.summaryRows(runs);
-    const times = rows.filter((row) => row.time).flatMap((row) => row.values);
+    const spans = rows.filter((row) => row.time).flatMap((row) => row.values);
     const tables = rows.filter((row) => !row.time).flatMap((row) => row.values);
     const scales = {
-      true: { most: Math.max(...times), unit: S.commonUnit(times, S.TIME_UNITS, S.TIME_UNITS[3]) },
+      true: { most: Math.max(...spans), unit: S.commonUnit(spans, S.TIME_UNITS, S.TIME_UNITS[3]) },
       false: { most: Math.max(...tables) / TABLES_SCALE, unit: S.commonUnit(tables, S.SIZE_UNITS, S.SIZE_UNITS[2]) },
     };
     grid.append(...rows.flatMap((row) => rowNodes(runs, row, scales[row.time])));
-    card.append(title, close, grid, changesOf(runs[0]));
+    // How far the times may be off: digits alone would promise more.
+    const trust = element("p", "summary-trust", times.join("; "));
+    card.append(title, close, grid, trust, changesOf(runs[0]));
     return card;
   };
 })();

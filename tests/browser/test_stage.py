@@ -190,12 +190,16 @@ def test_vcpus_with_nothing_left_to_do_wait_for_no_lock_and_run_nowhere(page: Pa
     open_stage(page, "/?story=arm64-split-chunk&ps=150000000000")
     words, reasons = page.evaluate(
         """() => {
-            const {panes: [first], clock: {now}} = mmuvizStage.stage;
-            const states = new mmuvizStage.VcpuStates(first.run).at(Math.min(now, first.run.endPs));
-            return [first.sentence.innerText, [...new Set(states.map(({text}) => text))]];
+            const {panes: [first]} = mmuvizStage.stage;
+            const {run} = first;
+            const states = new mmuvizStage.VcpuStates(run).at(run.endPs);
+            return [[run.endPs, run.endPs + 1].map((ps) => mmuvizStage.sentence(run, ps).text),
+                [...new Set(states.map(({state, text}) => `${state} ${text}`))]];
         }"""
     )
-    assert (words, reasons) == ("Logging is off, and the vCPUs are idle.", ["idle"])
+    assert reasons == ["idle idle"]
+    assert words[0] == "Logging is off, and the vCPUs are idle."
+    assert words[1].startswith("This run ended at ")
 
 
 def test_with_reduced_motion_it_opens_paused_where_panes_differ(page: Page, recordings: list[Recording]) -> None:
