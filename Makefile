@@ -128,6 +128,11 @@ evidence := mmuviz/data/evidence/evidence.json
 evidence: $(VENV)/.warm
 	@$(python) -m mmuviz.studies.evidence tests/recordings >$(evidence).new && mv $(evidence).new $(evidence)
 
+# The README's, of the page as it is.
+.PHONY: pictures
+pictures: $(VENV)/.requirements-dev $(VENV)/.warm
+	@CHROMIUM=$$(sh tools/find-browser.sh) && export CHROMIUM && exec $(python) -m bench.picture
+
 # Existing pins stay; LOCK_FLAGS=--upgrade moves them.
 .PHONY: lock
 lock: $(VENV)/.python
