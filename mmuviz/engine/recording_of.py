@@ -56,7 +56,7 @@ def recording_of(session: Session, notes: tuple[str, ...]) -> Recording:
         "examples": examples_table(frame_log, width, bins),
         "events": events_table(session, end_ps),
         "rounds": rounds_table(session),
-        "sent_cells": {**session.sent_cells.table(bins, width)},
+        "sent_cells": session.sent_cells.table(bins, width),
     }
     return Recording(header_of(header_document(session, notes, width, bins)), tables)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mmuviz.core.jit import jit
 from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_1G, SHIFT_1G, WORD_SHIFT
@@ -108,7 +109,7 @@ class SentCells:
             self._parts = [last_of_bins(np.concatenate(self._parts), width)]
             self._rows = len(self._parts[0])
 
-    def table(self, bins: int, width: int) -> dict[str, I64]:
+    def table(self, bins: int, width: int) -> dict[str, npt.ArrayLike]:
         """The shares of each cell at the end of each bin in which they became others.
 
         Args:

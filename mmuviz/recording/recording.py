@@ -23,7 +23,7 @@ from mmuviz.recording.totals_of import totals_of
 
 
 class Recording:
-    """One run: a header and eleven tables.
+    """One run: a header and twelve tables.
 
     Args:
         header: the run, its host and its versions.

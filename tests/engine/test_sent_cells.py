@@ -85,7 +85,7 @@ def test_the_table_holds_the_sums_at_the_end_of_each_bin(batches: list[tuple[int
         time += 2
         states.append((time, now))
     bins = max(-(-time // width), 1)
-    table = sent.table(bins, width)
+    table = {name: np.asarray(column) for name, column in sent.table(bins, width).items()}
     shown = np.zeros((8, 2), np.int64)
     for frame in range(bins + 1):
         rows = slice(table["frame_start"][frame], table["frame_start"][frame + 1])
