@@ -12,7 +12,7 @@ from mmuviz.core.errors import InputError
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.run import run
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import CAUSES, FAULT_KINDS, IOCTLS, SPLIT_PLACES
+from mmuviz.recording.schema import CAUSES, FAULT_PATHS, IOCTLS, SPLIT_PLACES
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.lessons import ORDER, STOPS, Lesson, Stop, lesson, lessons
 from mmuviz.studies.scenario_files import read_scenario
@@ -58,7 +58,7 @@ MEASURES: Final[dict[str, Callable[[Recording, int], float]]] = {
     "ioctl": lambda made, ps: sum(_calls(made, ps, ended=False)),
     "longest_call": lambda made, ps: max(_calls(made, ps, ended=True), default=0),
     "tables": _tables,
-    "faults": lambda made, ps: _sums(made, ps, *(f"faults_{kind}" for kind in FAULT_KINDS)),
+    "faults": lambda made, ps: _sums(made, ps, *(f"faults_{kind}" for kind in FAULT_PATHS)),
     "splits": lambda made, ps: _sums(made, ps, *(f"splits_{place}" for place in SPLIT_PLACES)),
     "split_share": lambda made, ps: 100 * _stall(made, ps, "split_or_zap") / _stall(made, ps),
 }
