@@ -112,6 +112,8 @@ def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
     """
     if stream[vcpu, KIND] == LISTED:
         return int(listed[stream[vcpu, FIRST_PAGE] + position])
+    if stream[vcpu, KIND] == TRACED:
+        return int(listed[trace_at(stream, vcpu, position) + TRACE_GFN] >> 1)
     page = page_at(stream, vcpu, position)
     return int(page + ram[ram_row(ram, page), RAM_MOVE])
 

@@ -51,7 +51,9 @@ def traced(path: Path, **parts: Any) -> Scenario:  # noqa: ANN401  # of a docume
 
 
 def tables_of(made: Recording) -> dict[str, dict[str, list[Any]]]:
-    return {table: {name: each.tolist() for name, each in made.tables[table].items()} for table in TABLES}
+    found = {table: {name: each.tolist() for name, each in made.tables[table].items()} for table in TABLES}
+    del found["vcpu_bins"]["gfn"]  # the page of a vCPU's next access is unknown before its part is loaded
+    return found
 
 
 rows = st.lists(
