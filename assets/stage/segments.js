@@ -6,6 +6,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const LEAST = 24; // CSS px: WCAG 2.2, target size
   const BESIDE = 6;
+  const LOWEST = 480; // CSS px of a window that has no room for them
   const NAMES = {
     lead: "before", setup: "setup", round: "round", downtime: "downtime", postcopy: "post-copy", interval: "pause", tail: "after",
   };
@@ -81,6 +82,13 @@
     shown(runs) {
       this.run = Math.max(0, runs.findIndex((run) => S.segmentsOf(run).length > 0));
       this.stage.root.classList.toggle("has-segments", runs.some((run) => S.segmentsOf(run).length > 0));
+    }
+
+    // The part of the window that charts and loupes need: what they have without segments, and the segments' own height.
+    get lowerShare() {
+      const shown = window.innerHeight >= LOWEST && this.stage.root.classList.contains("has-segments");
+      const usual = window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19;
+      return shown ? usual + (LEAST + 4) / window.innerHeight : 0;
     }
 
     get segments() {
