@@ -35,7 +35,7 @@ def dirty_rate_of(recording: Recording) -> dict[str, Any]:
 
     QEMU: do_calculate_dirtyrate(), migration/dirtyrate.c
     """
-    if dict(recording.header.scenario["driver"]).get("kind") != KIND:
+    if dict(recording.header.scenario.get("driver", {})).get("kind") != KIND:
         return {}
     calls = recording.calls
     window = np.flatnonzero((calls.kind == CALL_KINDS.index("interval")) & (calls.iteration == MEASURED))

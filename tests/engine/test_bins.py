@@ -15,7 +15,7 @@ from mmuviz.recording.schema import CAUSES, FAULT_PATHS, FULL_SHARE, SPLIT_PLACE
 from tests.engine.runs import Prepare, differing, ioctl_rows, ran
 from tests.engine.scenarios import scenarios
 
-OF_BINS = ("header.bin_ps", "header.bins", "bins", "cells", "vcpu_bins", "examples")
+OF_BINS = ("header.bin_ps", "header.bins", "bins", "cells", "vcpu_bins", "examples", "sent_cells")
 """What is told by bins."""
 NAMES = [column.name for column in TABLES["bins"]]
 SUMS = NAMES[: NAMES.index("table_pages")]
