@@ -102,6 +102,9 @@
         return;
       }
       const { ribbon, runs } = this.stage;
+      if (!this.place.offsetParent) {
+        return; // a low window shows none
+      }
       const { left: from } = this.place.offsetParent.getBoundingClientRect();
       const { left } = this.slider.getBoundingClientRect();
       this.place.style.left = `${left - from}px`;

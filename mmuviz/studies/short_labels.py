@@ -13,7 +13,7 @@ from mmuviz.studies.policies import POLICIES, policy_name
 MOST_LETTERS: Final = 16
 LETTERS: Final = "ABCD"
 WORDS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
-    (re.compile(r"^downtime_limit "), "downtime "),
+    (re.compile(r"^downtime_limit "), "limit "),
     (re.compile(r"^link (?=.*/s)"), ""),
     (re.compile(r"^clear_chunk (.*)"), r"\1 CLEARs"),
     (re.compile(r"^split_chunk 0\b.*"), "no chunks"),

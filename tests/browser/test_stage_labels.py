@@ -15,7 +15,7 @@ from tests.served import Served
 pytestmark = pytest.mark.xdist_group("stage")
 
 SIZES: Final = ((800, 600), (360, 740), (640, 360), (1024, 768), (1280, 720))
-LARGE: Final = ("rfc-memslot", "perf-test-96", "small-writer")
+LARGE: Final = ("rfc-memslot", "perf-test-96", "small-writer", "sync-of-1-tib")
 """Their runs take long, and are called as those of others are."""
 FOUND: Final = """() => {
     const seen = (node) => node.getClientRects().length > 0;
@@ -102,7 +102,7 @@ CONTROLS: Final = """() => [...document.querySelectorAll('.controls > *')]
     })"""
 FIELDS: Final = {
     *("memory[0].size", "memory[0].backing", "vm.vcpus", "workload.write_percent", "workload.pattern"),
-    *("workload.rate_hz", "vm.kernel", "vm.dirty_log_mode", "vm.pml", "host.profile"),
+    *("workload.rate_hz", "vm.kernel", "vm.dirty_log_mode", "vm.pml", "host.profile", "driver.kind"),
 }
 
 
