@@ -51,7 +51,7 @@
       this.ctx = this.canvas.getContext("2d");
       this.box = S.el("div", { class: "more-box" }, this.plotPlace, this.canvas);
       this.caption = S.el("figcaption", { class: "more-caption", title: measure.says }, title, this.unitPlace,
-        this.alsoPlace, measure.note ? S.el("span", { class: "more-note", text: measure.note }) : null);
+        this.alsoPlace, measure.remark ? S.el("span", { class: "more-note", text: measure.remark }) : null);
       this.place = S.el("figure", {
         class: "more-figure", data: { mmuviz: "chart", name: measure.name },
       }, S.el("div", { class: "more-top" }, this.caption, button), this.box);

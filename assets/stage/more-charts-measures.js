@@ -70,7 +70,7 @@
     {
       name: "reach", title: "TLB reach", term: "TLB reach", colour: "g2", ink: "map", units: () => S.SIZE_UNITS, binary: true,
       steps: true,
-      note: "1G leaves have few TLB entries: splitting them can raise it",
+      remark: "1G leaves have few TLB entries: splitting them can raise it",
       says: "The most memory that a core's second-level TLB can map. 2M leaves take entries first; 1G leaves have entries of " +
         "their own, fewer of them, so that a split of 1G leaves may also raise it.",
       of: (run, ps) => S.tlbReach(run, run.leaves(ps)),
