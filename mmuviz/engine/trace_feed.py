@@ -11,7 +11,7 @@ import numpy as np
 from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine import clock as layout
 from mmuviz.engine.timed_machine import TimedMachine
-from mmuviz.engine.trace_file import GFN, TIME, VCPU, WRITE, checked_parts
+from mmuviz.engine.trace_file import GFN, TIME, VCPU, WRITE, checked_parts, facts_of
 from mmuviz.mmu.state import I64
 from mmuviz.workloads import stream as columns
 
@@ -35,6 +35,8 @@ class TraceFeed:
         self._path, self._vcpus, self._ram = path, vcpus, tuple(ram)
         self._parts: Iterator[I64] = iter(())
         self._next: I64 | None = None
+        self._loaded = 0
+        self._last_rows: tuple[int, ...] = ()
         self._start_ps = 0
 
     def begin(self, machine: TimedMachine) -> None:
@@ -48,6 +50,7 @@ class TraceFeed:
         """
         self._parts = checked_parts(self._path, self._vcpus, self._ram)
         self._next = next(self._parts, None)
+        self._loaded, self._last_rows = 0, facts_of(self._path, self._vcpus, self._ram).last_rows
         self._start_ps = machine.time
         clock = machine.clock
         passes = clock.stream[:, columns.PASS].copy()
@@ -70,6 +73,7 @@ class TraceFeed:
         if part is None:
             return
         self._next = next(self._parts, None)
+        self._loaded += len(part)
         more = 0 if self._next is None else self._due_ps(int(self._next[0, TIME]))
         clock = machine.clock
         rest = [self._rest(clock, vcpu) for vcpu in range(self._vcpus)]
@@ -88,7 +92,8 @@ class TraceFeed:
             clock.stream[vcpu, columns.FIRST_PAGE] = first
             clock.stream[vcpu, columns.POSITION] = 0
             clock.stream[vcpu, columns.ACCESSES] = len(mine)
-            clock.stream[vcpu, columns.TRACE_MORE] = more
+            # A vCPU without a further access has ended its pass: it does not wait for parts of others.
+            clock.stream[vcpu, columns.TRACE_MORE] = more if self._last_rows[vcpu] >= self._loaded else 0
             lists.append(mine)
             first += mine.size
         machine.clock = clock._replace(listed=np.ascontiguousarray(np.concatenate(lists).reshape(-1)))

@@ -36,10 +36,12 @@ class TraceFacts(NamedTuple):
     Attributes:
         accesses: how many.
         last_ns: time of the last one.
+        last_rows: index of each vCPU's last access in the trace, from 0; -1 if it has none.
     """
 
     accesses: int
     last_ns: int
+    last_rows: tuple[int, ...]
 
 
 def parts_of(path: Path) -> Iterator[I64]:
@@ -191,11 +193,13 @@ def facts_of(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> TraceFac
 @lru_cache(maxsize=64)
 def _facts(path: str, _: str, vcpus: int, ram: tuple[tuple[int, int], ...]) -> TraceFacts:
     accesses = last_ns = 0
+    last_rows = np.full(vcpus, -1, np.int64)
     for part in checked_parts(Path(path), vcpus, ram):
+        np.maximum.at(last_rows, part[:, VCPU], accesses + np.arange(len(part)))
         accesses, last_ns = accesses + len(part), int(part[-1, TIME])
     if not accesses:
         raise InputError(f"{path}: has no access; a trace has one at least")
-    return TraceFacts(accesses, last_ns)
+    return TraceFacts(accesses, last_ns, tuple(last_rows.tolist()))
 
 
 def sha256_of(path: Path) -> str:

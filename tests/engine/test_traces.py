@@ -77,6 +77,16 @@ def test_parts_change_nothing_and_neither_does_the_form(
     assert sum(whole["bins"]["accesses"]) == len(found)
 
 
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_vcpu_ends_with_its_own_last_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    """The parts that are loaded for another vCPU do not keep it running."""
+    monkeypatch.setattr(trace_file, "PART", part)
+    made = run(traced(csv_file(tmp_path / "trace.csv", [(0, 1, 0, "r"), (50_000, 0, 0, "r"), (100_000, 0, 0, "r")])))
+    running = np.asarray(made.tables["vcpu_bins"]["shares"]).reshape(-1, 2, 4)[:, :, 0]
+    assert np.flatnonzero(running[:, 1]).max() <= 2
+    assert np.flatnonzero(running[:, 0]).max() >= 90
+
+
 @settings(max_examples=15, deadline=None)
 @given(rows)
 def test_what_is_written_under_logging_is_what_is_reported(
@@ -125,7 +135,8 @@ def test_a_part_is_all_that_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_guest_that_cannot_follow_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace_file, "PART", 50)
     monkeypatch.setattr(trace_feed, "MOST_BEHIND", 20)
-    path = csv_file(tmp_path / "trace.csv", [(0, 0, at % PAGES, "w") for at in range(200)])
+    rows = [(0, int(at % 50 == 49), at % PAGES, "w") for at in range(200)]  # vCPU 1 soon asks for the next part
+    path = csv_file(tmp_path / "trace.csv", rows)
     with pytest.raises(InputError, match=r"accesses wait at .* since the guest is slower than its trace"):
         run(traced(path))
 
