@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from math import log
 from multiprocessing import get_context
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,11 @@ from mmuviz.recording.recording import Recording
 
 GIB: Final = 1 << 30
 PAGE_BYTES: Final = 4096
-HOT_PERCENT: Final = 5
+HOT_PERCENT: Final = 10
+ROUND_PERCENT: Final = 5
+"""Share of all pages that a round finds dirty, about: those of the hot set that are written in it, each at random."""
+LEAD_S: Final = 20
+"""Before the migration each vCPU writes every page of its part, one after the other, in so many seconds."""
 ROUNDS: Final = 5
 """Syncs: setup, one after each of three rounds, and the one at which it is given up."""
 BY_GIB: Final[dict[int, tuple[float, float, int]]] = {4: (0.5, 1, 1), 1536: (30, 1.5, 5)}
@@ -44,17 +49,21 @@ class Took(NamedTuple):
 
 
 def migration_of(gib: int) -> Scenario:
-    """Initially-all-set, chunks of 1 GiB; all is populated, and in three rounds about 5 % are written."""
+    """Initially-all-set, chunks of 1 GiB; every page is written before, then three rounds each find 5 % dirty."""
     vcpus = VCPUS[gib]
     large = gib > 64
     pages = gib * GIB // PAGE_BYTES
     first_pass_s = pages * 2650 // 10**9 or 1  # as long as QEMU's thread takes for all pages
     hot = pages * HOT_PERCENT // 100 // vcpus
+    # So many writes at random leave a page of the hot set clean with the probability that gives ROUND_PERCENT; about a
+    # third of them comes before the CLEAR of its chunk and does not count for the next round.
+    writes = 1.5 * hot * -log(1 - ROUND_PERCENT / HOT_PERCENT)
     pattern = {"pattern": "hot_set", "hot_percent": HOT_PERCENT, "hot_access_percent": 100}
-    slow, fast = 3 * hot // first_pass_s, 2 * 100 // HOT_PERCENT * hot // first_pass_s
+    slow, fast = writes // first_pass_s, writes * 100 / ROUND_PERCENT // first_pass_s
     phases: list[dict[str, Any]] = [
-        {**pattern, "rate_hz": max(slow, 1), "duration": f"{first_pass_s} s"},
-        {**pattern, "rate_hz": max(fast, 1)},
+        {"pattern": "sequential", "rate_hz": -(-pages // vcpus // LEAD_S), "duration": f"{LEAD_S + 1} s"},
+        {**pattern, "rate_hz": max(int(slow), 1), "duration": f"{first_pass_s} s"},
+        {**pattern, "rate_hz": max(int(fast), 1)},
     ]
     return Scenario.model_validate(
         {
@@ -64,6 +73,7 @@ def migration_of(gib: int) -> Scenario:
             "host": {"profile": "tdp_eager_416" if large else "tdp_eager"},
             "driver": {
                 "kind": "qemu_precopy",
+                "lead": f"{LEAD_S + 1} s",
                 "bandwidth": LINK,
                 "link": LINK,
                 "downtime_limit": "1 ms",

@@ -16,7 +16,7 @@ from mmuviz.core.pages import (
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
 from mmuviz.mmu.counting import count_gone, count_host_of_collapsed, entries_2m_of, leaves_of
-from mmuviz.mmu.events import SPTE, log_is_low, note_untraced, trace_spte_changed
+from mmuviz.mmu.events import SPTE, log_is_low, note_untraced, trace_4k_sptes_changed, trace_spte_changed
 from mmuviz.mmu.examples import REMOVE_TABLE, ZAP_1G, ZAP_2M, ZAP_4K, note_example
 from mmuviz.mmu.memslot import max_mapping_level
 from mmuviz.mmu.split import account_table
@@ -38,16 +38,33 @@ from mmuviz.mmu.state import (
 )
 
 
-@jit_inline_llvm
-def zap_4k(state: MmuState, at: int, gfn: int) -> None:
-    """Zap one 4K leaf."""
-    old = int(state.l1[at])
-    if old & PRESENT:
-        state.l1[at] = 0
-        state.stat[STAT_PAGES + PG_LEVEL_4K] -= 1
-        count_4k(state, gfn, 1, old, 0)
-        note_example(state, ZAP_4K, PG_LEVEL_4K, old, 0, gfn)
-        trace_spte_changed(state, PG_LEVEL_4K, old, 0, gfn)
+@jit
+def zap_4k_leaves(state: MmuState, at: int, gfn: int, count: int) -> int:
+    """Zap the 4K leaves of `count` consecutive entries of one table, those with equal bits at once.
+
+    Args:
+        state: page tables, changed in place.
+        at: the first entry, an index of state.l1.
+        gfn: the page that it maps.
+        count: entries, at most 512.
+
+    Returns:
+        The number of leaves zapped.
+    """
+    first = zapped = 0
+    while first < count:
+        old, end = int(state.l1[at + first]), first + 1
+        while end < count and state.l1[at + end] == old:
+            end += 1
+        if old & PRESENT:
+            state.l1[at + first : at + end] = 0
+            zapped += end - first
+            count_4k(state, gfn + first, end - first, old, 0)
+            note_example(state, ZAP_4K, PG_LEVEL_4K, old, 0, gfn + first)
+            trace_4k_sptes_changed(state, old, 0, gfn + first, end - first)
+        first = end
+    state.stat[STAT_PAGES + PG_LEVEL_4K] -= zapped
+    return zapped
 
 
 @jit_inline_llvm
@@ -88,9 +105,7 @@ def replace_2m_table(state: MmuState, row: int, index: int, spte: int) -> None:
     count_2m(state, gfn, TABLE, spte)
     note_example(state, REMOVE_TABLE, PG_LEVEL_2M, TABLE, spte, gfn)
     trace_spte_changed(state, PG_LEVEL_2M, TABLE, spte, gfn)
-    first = at << SHIFT_2M
-    for each in range(SPTE_ENT_PER_PAGE):
-        zap_4k(state, first + each, gfn + each)
+    zap_4k_leaves(state, at << SHIFT_2M, gfn, SPTE_ENT_PER_PAGE)
     state.l2[at] = spte
     account_table(state, -1)
     if spte & PRESENT:
@@ -168,8 +183,7 @@ def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
         if entry & TABLE and stop - page == PAGES_PER_2M and takes_tables(state):
             replace_2m_table(state, row, index, 0)
         elif entry & TABLE:
-            for each in range(page, stop):
-                zap_4k(state, (row << SHIFT_1G) + each, base + each)
+            zap_4k_leaves(state, (row << SHIFT_1G) + page, base + page, stop - page)
         elif entry & PRESENT:
             state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)
@@ -304,8 +318,7 @@ def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: i
         level = max_mapping_level(state, slot, gfn)
         state.work[work.WORK_DISABLE_LOOKUP] += 1 if state.l2[at] & TABLE else 0
         if state.l2[at] & TABLE and level > PG_LEVEL_4K:
-            for each in range(gfn, stop):
-                zap_4k(state, (at << SHIFT_2M) | (each & (SPTE_ENT_PER_PAGE - 1)), each)
+            zap_4k_leaves(state, (at << SHIFT_2M) | (gfn & (SPTE_ENT_PER_PAGE - 1)), gfn, stop - gfn)
         elif state.l2[at] & PRESENT and level > PG_LEVEL_2M:
             state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)

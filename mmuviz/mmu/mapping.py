@@ -18,7 +18,7 @@ from mmuviz.core.pages import (
 )
 from mmuviz.mmu import work
 from mmuviz.mmu.cells import count_1g, count_2m, count_4k
-from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf, zap_4k
+from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf, zap_4k_leaves
 from mmuviz.mmu.counting import count_gone, count_map_4k, count_slow, leaves_of
 from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
 from mmuviz.mmu.events import SPTE, note_untraced, trace_spte_changed
@@ -239,8 +239,7 @@ def orphan_2m(state: MmuState, at: int) -> None:
     Disabling has emptied it or is about to; leaves that vCPUs mapped meanwhile are zapped here.
     """
     gfn = (state.region_of[at >> SHIFT_2M] << SHIFT_1G) | ((at & SPTE_INDEX_MASK) << SHIFT_2M)
-    for each in range(SPTE_ENT_PER_PAGE):
-        zap_4k(state, (at << SHIFT_2M) | each, gfn + each)
+    zap_4k_leaves(state, at << SHIFT_2M, gfn, SPTE_ENT_PER_PAGE)
     state.l2[at] = ORPHAN
 
 

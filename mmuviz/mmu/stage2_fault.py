@@ -21,7 +21,7 @@ from mmuviz.core.pages import (
     SPTE_INDEX_MASK,
 )
 from mmuviz.mmu import work
-from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf, zap_4k
+from mmuviz.mmu.collapse import replace_1g_table, replace_2m_table, zap_1g_leaf, zap_2m_leaf, zap_4k_leaves
 from mmuviz.mmu.dirty_ring import mark_page_dirty_in_slot
 from mmuviz.mmu.events import log_is_low, trace_page_fault, trace_spte_changed
 from mmuviz.mmu.host import FAULT_INVALIDATES, FAULT_LEVEL, FAULT_WRITABLE, fault_host_page
@@ -220,10 +220,7 @@ def unmap_row(state: MmuState, row: int, low: int, high: int) -> None:
             state.stat[STAT_ZAPS] += 1
             zap_2m_leaf(state, row, index)
         elif state.l2[at] & TABLE:
-            for each in range(page, stop):
-                if state.l1[(row << SHIFT_1G) + each] & PRESENT:
-                    state.stat[STAT_TLBIS] += 1
-                    zap_4k(state, (row << SHIFT_1G) + each, base + each)
+            state.stat[STAT_TLBIS] += zap_4k_leaves(state, (row << SHIFT_1G) + page, base + page, stop - page)
             if is_empty_2m(state, at):
                 state.stat[STAT_TLBIS] += 1
                 replace_2m_table(state, row, index, 0)
