@@ -39,6 +39,9 @@
   function readPart(state, name, value) {
     const wrong = (rule) => new Error(`${name}=${value.slice(0, 40)} ${rule}`);
     if (name === "story" && NAME.test(value)) {
+      if (!S.isStory(value)) {
+        throw wrong("is no story of this page");
+      }
       state.base = value;
     } else if (name === "policies" && value.split(",").length <= 4 && value.split(",").every((each) => NAME.test(each))) {
       state.policies = value.split(",");

@@ -50,7 +50,9 @@
   }
 
   // The title of a catalogue entry.
-  S.storyTitle = (name) => document.querySelector(`#stage-stories [data-story="${name}"] .story-title`)?.textContent ?? "";
+  const inMenu = (name) => document.querySelector(`#stage-stories [data-story="${name}"]`);
+  S.storyTitle = (name) => inMenu(name)?.querySelector(".story-title").textContent ?? "";
+  S.isStory = (name) => Boolean(inMenu(name));
 
   (S.parts = S.parts || []).push((stage) => new Stories(stage));
 })();

@@ -10,6 +10,7 @@ from mmuviz.exports.migration_text import COMPLETED, migration_lines, verdict
 from mmuviz.recording.header import Migration
 from mmuviz.recording.quantities import bytes_text, time_text
 from mmuviz.recording.recording import Recording
+from mmuviz.studies.convergence import converges
 
 WHOLE: Final = 100
 NS_PER_S: Final = 10**9
@@ -47,7 +48,7 @@ def _outcome(recording: Recording, ended: Migration, uncertainty: Mapping[str, M
         return (
             f"{who}: goes over to post-copy with {left} left, after {total}, of which the guest stands still {downtime}"
         )
-    if not verdict(recording, ended).startswith("converges"):
+    if not converges(recording):
         return f"{who}: does not converge, but {verdict(recording, ended)}; in all {total}, downtime {downtime}"
     return f"{who}: converges in {total}, with a downtime of {downtime}"
 

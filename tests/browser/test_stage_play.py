@@ -77,7 +77,7 @@ def test_it_slows_down_by_itself_unless_that_is_switched_off(page: Page) -> None
     assert "slow=off" in page.url
 
 
-@pytest.mark.parametrize("part", ["loop=5-3", "loop=x", "slow=maybe", "view=all", "theme=pink"])
+@pytest.mark.parametrize("part", ["loop=5-3", "loop=x", "slow=maybe", "view=all", "theme=pink", "story=nope"])
 def test_a_malformed_part_of_the_address_gets_a_message_and_the_default(page: Page, part: str) -> None:
     open_stage(page, f"/?{part}")
     expect(page.locator("#stage-refused")).to_contain_text("here is the default story")
