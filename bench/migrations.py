@@ -26,6 +26,8 @@ ROUNDS: Final = 5
 """Syncs: setup, one after each of three rounds, and the one at which it is given up."""
 BY_GIB: Final[dict[int, tuple[float, float, int]]] = {4: (0.5, 1, 1), 1536: (30, 1.5, 5)}
 """Seconds, GiB of memory and MB of the Recording that are wanted."""
+MOST_GIB: Final = 6 << 10
+"""Of a memslot, which has at most 8 TiB less 4 KiB."""
 VCPUS: Final = {4: 4, 1536: 416, 12_288: 416}
 LINK: Final = "100 Gbit/s"
 
@@ -52,6 +54,7 @@ def migration_of(gib: int) -> Scenario:
     """Initially-all-set, chunks of 1 GiB; every page is written before, then three rounds each find 5 % dirty."""
     vcpus = VCPUS[gib]
     large = gib > 64
+    slots = -(-gib // MOST_GIB)
     pages = gib * GIB // PAGE_BYTES
     first_pass_s = pages * 2650 // 10**9 or 1  # as long as QEMU's thread takes for all pages
     hot = pages * HOT_PERCENT // 100 // vcpus
@@ -68,7 +71,9 @@ def migration_of(gib: int) -> Scenario:
     return Scenario.model_validate(
         {
             "vm": {"vcpus": vcpus},
-            "memory": [{"size": gib * GIB, "backing": "hugetlb_1g" if large else "thp"}],
+            "memory": [
+                {"size": gib * GIB // slots, "backing": "hugetlb_1g" if large else "thp"} for _ in range(slots)
+            ],
             "workload": {"pattern": "phases", "phases": phases},
             "host": {"profile": "tdp_eager_416" if large else "tdp_eager"},
             "driver": {

@@ -72,18 +72,25 @@ def slot_end(clock: Clock, row: int) -> int:
 
 
 @jit_inline_llvm
+def own_pages(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
+    """The pages around a gfn that only this vCPU touches: first gfn, and the gfn after the last."""
+    if clock.regs[layout.EXCLUSIVE] == 0:
+        return 0, 0
+    row = ram_row_of_gfn(clock.ram, gfn)
+    move = clock.ram[row, columns.RAM_MOVE]
+    part = clock.stream[vcpu, columns.FIRST_PAGE] + move
+    first = max(part, clock.ram[row, columns.RAM_FIRST] + move)
+    return int(first), int(min(part + clock.stream[vcpu, columns.PAGES], slot_end(clock, row)))
+
+
+@jit_inline_llvm
 def private_range(clock: Clock, vcpu: int, gfn: int) -> tuple[int, int]:
     """The leaves around a gfn that certainly belong to this vCPU only: first gfn, and the gfn after the last.
 
     The largest leaf that may map a page sets the bounds: one at the border may reach into the next vCPU's part.
     """
-    if clock.regs[layout.EXCLUSIVE] == 0:
-        return 0, 0
-    row, shift = ram_row_of_gfn(clock.ram, gfn), clock.regs[layout.LEAF_SHIFT]
-    move = clock.ram[row, columns.RAM_MOVE]
-    part = clock.stream[vcpu, columns.FIRST_PAGE] + move
-    first = max(part, clock.ram[row, columns.RAM_FIRST] + move)
-    end = min(part + clock.stream[vcpu, columns.PAGES], slot_end(clock, row))
+    first, end = own_pages(clock, vcpu, gfn)
+    shift = clock.regs[layout.LEAF_SHIFT]
     return int(((first + (1 << shift) - 1) >> shift) << shift), int((end >> shift) << shift)
 
 
@@ -133,13 +140,17 @@ class Lookahead(NamedTuple):
 
     Attributes:
         low: first gfn of the vCPU's private leaves; `high` the gfn after them.
+        part_low: first gfn of a range whose 4K leaves are private too: the pages that only this vCPU touches, where no
+            table may be replaced by a huge page; `part_high` the gfn after them.
         anywhere: whether hits at any other gfn are unobservable too; `writes` whether those of writes are.
-        exits: whether it may leave the guest inside [low, high): not if a kick may come, since a kick reaches only
+        exits: whether it may leave the guest at a private leaf: not if a kick may come, since a kick reaches only
             vCPUs that are in the guest.
     """
 
     low: int
     high: int
+    part_low: int
+    part_high: int
     anywhere: bool
     writes: bool
     exits: bool
@@ -170,11 +181,23 @@ def has_own_cpu(clock: Clock, vcpu: int) -> bool:
 def lookahead_of(state: MmuState, clock: Clock, vcpu: int, gfn: int) -> Lookahead:
     """A vCPU's lookahead around a gfn, by the current tables."""
     allowed, change = lookahead_allowed(state, clock) and has_own_cpu(clock, vcpu), changes_by_others(state)
+    first, end = own_pages(clock, vcpu, gfn)
     low, high = private_range(clock, vcpu, gfn)
     if not allowed:
         high = low
+    if not allowed or change.replaces:
+        end = first
     stay, kicks = not change.splits and not change.replaces, kick_may_come(state, clock, change)
-    return Lookahead(low, high, allowed and stay, allowed and not kicks and not change.replaces, allowed and not kicks)
+    writes = allowed and not kicks and not change.replaces
+    return Lookahead(low, high, first, end, allowed and stay, writes, allowed and not kicks)
+
+
+@jit_inline_llvm
+def is_private(state: MmuState, lookahead: Lookahead, gfn: int) -> bool:
+    """Whether no other vCPU can change or observe the leaf of a gfn."""
+    if lookahead.low <= gfn < lookahead.high:
+        return True
+    return bool(lookahead.part_low <= gfn < lookahead.part_high and is_4k(state, gfn))
 
 
 @jit_inline_llvm
@@ -193,7 +216,7 @@ def count_hits_random(
         if run < far:
             later = gfn_at(stream, clock.ram, clock.listed, vcpu, position + run + FETCHED_AHEAD)
             prefetch(state.l1, later - linear)
-        if not anywhere and not lookahead.low <= gfn < lookahead.high:
+        if not anywhere and not is_private(state, lookahead, gfn):
             break
         if state.l1[np.uint64(gfn - linear)] & need != need:
             break

@@ -12,6 +12,7 @@ from mmuviz.engine.access import (
     access_ps,
     count_hits,
     hits_anywhere,
+    is_private,
     kind_of,
     lookahead_of,
     peek_access,
@@ -89,7 +90,7 @@ def is_unobservable(state: MmuState, vcpu: int, lookahead: Lookahead, access: Ac
     """
     if not lookahead.exits and state.pml_count[vcpu] > 0:
         return False
-    private = lookahead.low <= access.gfn < lookahead.high
+    private = is_private(state, lookahead, access.gfn)
     return bool((private or hits_anywhere(lookahead, access)) if access.hits else (private and lookahead.exits))
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from mmuviz.core.jit import jit, jit_inline_source
 from mmuviz.engine import clock as layout
-from mmuviz.engine.access import fixed_without_lock, has_own_cpu, hits_anywhere, lookahead_of, peek_access
+from mmuviz.engine.access import fixed_without_lock, has_own_cpu, hits_anywhere, is_private, lookahead_of, peek_access
 from mmuviz.engine.batched_map_4k import batch_map_4k_faults, can_batch_map_4k
 from mmuviz.engine.clock import Clock, drop_first, next_of_others, sift_down
 from mmuviz.engine.exits import finish, pay_pending_kick, set_dirty, userspace_exit
@@ -70,7 +70,7 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, stop: i
     running = clock.phase[vcpu] == layout.RUNNING
     access = peek_access(state, clock, vcpu, slice_.position)
     lookahead = lookahead_of(state, clock, vcpu, access.gfn)
-    private = lookahead.low <= access.gfn < lookahead.high
+    private = is_private(state, lookahead, access.gfn)
     hits = running and access.hits
     runs_on = hits and state.pml_count[vcpu] == 0 and (private or hits_anywhere(lookahead, access))
     if running and clock.pending_kick_ps[vcpu] > 0 and not runs_on:
