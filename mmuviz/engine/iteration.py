@@ -1,4 +1,4 @@
-"""One ram_save_iterate() of QEMU in time: it ends at the rate limit, or where a look at the clock finds 50 ms over."""
+"""One ram_save_iterate() of QEMU: it ends at the rate limit, or at a clock check after more than 50 ms."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.mmu.state import I64
 
 LATE_PS: Final = 51 * 10**9
-"""An iteration ends that lasted more than 50 whole ms. QEMU: MAX_WAIT, ram_save_iterate()"""
+"""An iteration ends once it has lasted more than 50 whole ms. QEMU: MAX_WAIT, ram_save_iterate()"""
 CHECKED_PAGES: Final = 64
-"""Host pages between two looks at the clock."""
+"""Host pages between two clock checks."""
 
 
 class Iteration:
-    """Where an iteration is.
+    """Progress of an iteration.
 
-    QEMU looks at the clock after the first host page and after every 64th of those that follow.
+    QEMU checks the clock after the first host page and after every 64th host page from there on.
     """
 
     def __init__(self, machine: TimedMachine, page_ps: int) -> None:
-        """Take a machine.
+        """Start without an iteration.
 
         Args:
-            machine: whose time it is.
-            page_ps: what a page takes to send.
+            machine: the machine, for its time.
+            page_ps: time to send one page, ps.
         """
         self._machine = machine
         self._page_ps = page_ps
@@ -37,23 +37,23 @@ class Iteration:
         self._last: tuple[str, int] | None = None
 
     def begin(self) -> None:
-        """An iteration begins now."""
+        """Begin an iteration now."""
         self._began_ps = self._machine.time
         self._host_pages = 0
         self._last = None
 
     @property
     def is_late(self) -> bool:
-        """Whether QEMU looks at the clock now, and finds its time over."""
+        """Whether QEMU checks the clock at this host page and more than 50 ms have passed."""
         late = self._machine.time - self._began_ps >= LATE_PS
         return late and self._host_pages % CHECKED_PAGES == 1
 
     def room(self, block: RamBlock, page: int) -> int:
-        """Pages of a chunk up to the look at the clock that ends the iteration, were they sent from a page on.
+        """Return the pages, from a page to its chunk's end at most, up to the clock check that ends the iteration.
 
         Args:
             block: the RAM block.
-            page: the first of them.
+            page: the first page.
         """
         hosts = self._host_pages_to_look(block)
         if block.host_pages == 1:
@@ -65,14 +65,14 @@ class Iteration:
         return bits.pages_in_groups(page, chunk_end, block.host_pages, hosts)
 
     def _host_pages_to_look(self, block: RamBlock) -> int:
-        """Host pages up to that look, were all of them dirty."""
+        """Return the number of host pages up to that clock check, if all of them are dirty."""
         found = 1 if self._host_pages == 0 else CHECKED_PAGES - (self._host_pages - 1) % CHECKED_PAGES
         each = self._page_ps * block.host_pages
         rest = LATE_PS - (self._machine.time - self._began_ps) - found * each
         return found + CHECKED_PAGES * -(-rest // (CHECKED_PAGES * each)) if rest > 0 else found
 
     def sent(self, block: RamBlock, pages: I64) -> None:
-        """Pages are sent; a host page that lies in two chunks counts once.
+        """Count the host pages of pages just sent; a host page that spans two chunks counts once.
 
         Args:
             block: the RAM block.

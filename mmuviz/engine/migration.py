@@ -1,4 +1,4 @@
-"""QEMU's migration thread in time: it is the thread that calls ioctls, and the guest runs beside it."""
+"""QEMU's migration thread on the simulated clock: it issues the ioctls while the guest's vCPUs run."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ PS_PER_MS: Final = 10**9
 
 
 class TimedMigration:
-    """The machine behind QEMU's loop: ioctls take their time, pages cross the link, the guest runs meanwhile.
+    """Executes the calls of QEMU's migration loop: ioctls take time, pages cross the link, the guest runs meanwhile.
 
     Attributes:
-        rate: the rate limit and what is measured by it.
-        dirty_rate: how fast pages become dirty.
+        rate: the rate limit and QEMU's bandwidth measurement.
+        dirty_rate: QEMU's measurement of the dirty rate.
     """
 
-    def __init__(  # what a migration is
+    def __init__(  # the inputs of a migration
         self, session: Session, qemu: Qemu, rate: RateLimit, limits: Limits, stream: Stream, helps: Helps = NO_HELPS
     ) -> None:
-        """Take a guest that runs.
+        """Start a migration of a running guest.
 
         Args:
             session: the run.
-            qemu: what QEMU knows.
+            qemu: QEMU's state.
             rate: the rate limit, whose first window has begun.
-            limits: when it is given up.
-            stream: how pages are sent.
-            helps: what is done so that it converges.
+            limits: limits at which the migration is given up.
+            stream: link speed, share of zero pages and multifd channels.
+            helps: auto-converge, dirty limit and post-copy.
         """
         self.rate = rate
         self.dirty_rate = DirtyRate()
@@ -109,13 +109,13 @@ class TimedMigration:
     # The loop
 
     def play(self, steps: Steps) -> str | None:
-        """Carry a thread of QEMU out.
+        """Run the migration thread until it returns or the migration is given up.
 
         Args:
-            steps: what it asks.
+            steps: the thread's generator of calls.
 
         Returns:
-            Why it was given up; None where it came to its end.
+            Why the migration was given up; None if the thread returned.
         """
         answer: object = None
         while True:
@@ -132,7 +132,7 @@ class TimedMigration:
             answer = self._answer(call)
 
     def _play_other(self, steps: Steps) -> None:
-        """Another thread's steps, while the migration thread holds no big lock."""
+        """Run another QEMU thread to its end while the migration thread does not hold the BQL."""
         answer: object = None
         while True:
             try:
@@ -148,7 +148,7 @@ class TimedMigration:
         return None if answer is None else answer(call)
 
     def _lock(self, *, held: bool) -> None:
-        """The big lock is held from one call to the next, whatever lies between them."""
+        """Take or drop the BQL; it stays held between two calls that both need it."""
         if held and not self._locked:
             self._ioctls.take_big_lock()
         elif self._locked and not held:
@@ -156,9 +156,9 @@ class TimedMigration:
         self._locked = held
 
     def given_up(self) -> str | None:
-        """Why the migration is given up, if it is; the thread looks where its loop begins again.
+        """Return why the migration is given up, or None; checked where the thread's loop starts over.
 
-        After a switch to post-copy it cannot be: part of the guest is at the destination alone.
+        After a switch to post-copy it cannot be given up: only the destination has the guest's current state.
         """
         if self._stop_ps is not None:
             return None
@@ -170,14 +170,14 @@ class TimedMigration:
         return TOO_MANY_ROUNDS if self._qemu.ram.sync_count >= self._limits.rounds else None
 
     def stop_helps(self) -> None:
-        """The migration is over, or about to be cancelled: the guest runs at its own pace again."""
+        """Stop throttling the guest, because the migration is over or about to be cancelled."""
         self._threads.stop()
 
     def finish(self, why: str | None) -> None:
-        """The last round ends.
+        """End the last round and record the outcome.
 
         Args:
-            why: it was given up; None where it completed.
+            why: why the migration was given up; None if it completed.
         """
         self._end_round()
         outcome = COMPLETED if why is None else why
@@ -224,7 +224,7 @@ class TimedMigration:
     def _reset(self, _: ResetRings) -> None:
         clock = self._machine.clock
         self._ioctls.reset_rings()
-        if not self._threads.serves_full_ring:  # whoever serves it has counted it
+        if not self._threads.serves_full_ring:  # a thread that serves RING_FULL exits has counted them itself
             self._machine.note(layout.RING_FULLS, int(np.count_nonzero(clock.phase == layout.RING_FULL)))
         self._threads.resume_full()
 
@@ -275,7 +275,7 @@ class TimedMigration:
         return rounds or 0 < helps.postcopy_ps <= lasted
 
     def _switch(self) -> None:
-        """The destination has been told what it lacks, and the guest runs there."""
+        """Switch to post-copy: the discard bitmap has been sent, and the guest resumes at the destination."""
         self._switch_ps = self._machine.time
         blocks = [block.bmap for block in self._qemu.blocks if isinstance(block.bmap, Pages)]
         self._left = sum(each.count() for each in blocks), sum(each.groups(PAGES_PER_2M) for each in blocks)
@@ -296,12 +296,15 @@ class TimedMigration:
         return self.rate.threshold_bytes
 
     def _measure(self) -> None:
-        """Bandwidth and threshold anew, if a window is over."""
+        """Update bandwidth and threshold if a rate-limit window has ended."""
         left = self._qemu.ram.left_at_sync * PAGE_BYTES
         self.rate.update(self._now_ms, self.dirty_rate.pages_per_s, left)
 
     def _wait_for_limit(self) -> None:
-        """Measure, if a window is over, and sleep while the limit is exceeded. QEMU: migration_rate_limit()."""
+        """Update the measurements if a window has ended, and sleep while over the limit.
+
+        QEMU: migration_rate_limit()
+        """
         while True:
             self._measure()
             if not self.rate.over_limit:
@@ -322,7 +325,7 @@ class TimedMigration:
         self._iteration.begin()
 
     def _room_left(self, call: RoomLeft) -> int | None:
-        """Pages until the limit, or until the next look at the clock finds 50 ms over."""
+        """Return how many pages fit before the rate limit or the clock check that finds 50 ms passed; None: any."""
         if self._stop_ps is not None and not self._qemu.ram.postcopy:
             return None
         if call.following is None:
@@ -336,7 +339,7 @@ class TimedMigration:
 
     @property
     def _counts_limit(self) -> bool:
-        """Whether the limit ends an iteration: with huge host pages each of them waits for it itself."""
+        """Whether the limit ends an iteration; with huge host pages QEMU checks it within each host page instead."""
         return all(block.host_pages == 1 for block in self._qemu.blocks)
 
     def _send(self, call: SendPages) -> None:

@@ -1,4 +1,4 @@
-"""When a migration is given up, and what is done so that it is not."""
+"""Limits at which a migration is given up, and QEMU's measures to make it converge."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mmuviz.engine.qemu.cpu_throttle import CpuThrottle
 
 @dataclass(frozen=True)
 class Limits:
-    """When a migration is given up, and cancelled as a person would do it.
+    """Limits at which a migration is given up by migrate_cancel.
 
     Attributes:
-        cancel_ps: that long after its begin in any case; 0 for never.
-        longest_ps: it lasts no longer.
-        rounds: it has no more.
+        cancel_ps: it is cancelled this long after its start; 0 for never.
+        longest_ps: the longest duration.
+        rounds: the largest number of rounds.
     """
 
     cancel_ps: int
@@ -25,13 +25,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Helps:
-    """What QEMU does about a migration that does not converge.
+    """QEMU's measures against a migration that does not converge.
 
     Attributes:
-        throttle: auto-converge; None where it is off.
-        dirty_limit_mib: vcpu-dirty-limit in MiB a second, 0 where it is off.
-        postcopy_ps: migrate-start-postcopy comes so long after the begin; 0 for never.
-        postcopy_rounds: or after so many syncs; 0 for never.
+        throttle: parameters of auto-converge; None if it is off.
+        dirty_limit_mib: vcpu-dirty-limit, MiB/s; 0 if it is off.
+        postcopy_ps: time from the start to migrate-start-postcopy; 0 for never.
+        postcopy_rounds: syncs before migrate-start-postcopy; 0 for never.
     """
 
     throttle: CpuThrottle | None = None

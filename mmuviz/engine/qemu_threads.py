@@ -1,6 +1,6 @@
-"""Threads of QEMU beside the migration thread, in time: they act while that one sends or sleeps.
+"""QEMU's other threads on the simulated clock: they act while the migration thread sends or sleeps.
 
-They take turns with it: what they do is done between two stretches of sending, and their ioctls delay it.
+They are serialized with it: their work is done between two stretches of sending, and their ioctls delay it.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ from mmuviz.mmu.state import I64, RING_HARVEST_INDEX
 PS_PER_MS: Final = 10**9
 PS_PER_US: Final = 10**6
 REAPER_MS: Final = 1000
-"""QEMU: kvm_dirty_ring_reaper_thread() sleeps for a second."""
+"""Sleep of kvm_dirty_ring_reaper_thread() in QEMU: one second."""
 Play = Callable[[Steps], None]
 
 
 class QemuThreads:
-    """The reaper, the vCPUs whose rings are full, auto-converge and the dirty limit.
+    """The ring reaper, vCPU threads with a full ring, auto-converge and the dirty limit.
 
     Attributes:
-        percent: that vCPUs sleep now, by auto-converge.
+        percent: share of time that auto-converge makes vCPUs sleep now, percent.
         wants_sync: the main thread's timer wants a sync, which waits for the end of an iteration.
-        serves_full_ring: a vCPU's thread reaps because its ring is full.
+        serves_full_ring: a vCPU's thread is reaping because its ring is full.
     """
 
     def __init__(
         self, ioctls: TimedIoctls, qemu: Qemu, play: Play, throttle: CpuThrottle | None, limit_mib: int
     ) -> None:
-        """A migration begins.
+        """Start the threads of a migration.
 
         Args:
-            ioctls: of the machine.
-            qemu: what QEMU knows.
-            play: carries a thread's steps out, now.
-            throttle: auto-converge; None where it is off.
-            limit_mib: vcpu-dirty-limit in MiB a second; 0 where it is off.
+            ioctls: the machine's timed ioctls.
+            qemu: QEMU's state.
+            play: runs a thread's steps at once.
+            throttle: parameters of auto-converge; None if it is off.
+            limit_mib: vcpu-dirty-limit, MiB/s; 0 if it is off.
         """
         self.percent = 0
         self.wants_sync = self.serves_full_ring = False
@@ -80,19 +80,19 @@ class QemuThreads:
         if throttle is not None and qemu.features.syncs_while_throttling:
             self._at[self._sync_tick] = now + SYNC_PERIOD_MS * PS_PER_MS
 
-    # When they act
+    # Timers
 
     def next_ps(self) -> int:
-        """When one of them next acts."""
+        """Return the time at which the next of them acts, ps."""
         return min(self._at.values(), default=FOREVER)
 
     def act(self) -> None:
-        """Whoever is due acts."""
+        """Run all threads that are due."""
         for each in [each for each, at in self._at.items() if at <= self._machine.time]:
             each()
 
     def _reap(self) -> None:
-        """The reaper; it pauses while a dirty limit is in service."""
+        """Run the reaper, which pauses while a dirty limit is in service."""
         if self._limit is None:
             self._play(kvm_dirty_ring_reaper_thread(Thread()))
         self._at[self._reap] = self._machine.time + REAPER_MS * PS_PER_MS
@@ -102,15 +102,15 @@ class QemuThreads:
         self._at[self._sync_tick] = self._machine.time + SYNC_PERIOD_MS * PS_PER_MS
 
     def sync_if_wanted(self) -> None:
-        """bitmap_mutex is free: the main thread syncs, if its timer wants that."""
+        """Let the main thread sync if its timer wants it; bitmap_mutex must be free."""
         if self.wants_sync:
             self.wants_sync = False
             self._play(migration_bitmap_sync_by_timer(self._qemu, Thread()))
 
-    # Slowing down
+    # Throttling
 
     def period_ended(self, dirty_bytes: int, sent_bytes: int) -> None:
-        """A sync ended a period of the dirty rate: see ThrottleTrigger.period_ended()."""
+        """Throttle further if the trigger asks for it after a dirty-rate period: see ThrottleTrigger.period_ended()."""
         if self._throttle is None and not self._limit_mib:
             return
         if not self._trigger.period_ended(dirty_bytes, sent_bytes):
@@ -122,7 +122,7 @@ class QemuThreads:
             self._begin_limit()
 
     def _begin_limit(self) -> None:
-        """QEMU: migration_dirty_limit_guest() > qmp_set_vcpu_dirty_limit()."""
+        """Start the dirty limit. QEMU: migration_dirty_limit_guest() > qmp_set_vcpu_dirty_limit()."""
         config = self._machine.vm.config
         self._limit = DirtyLimit(config.vcpus, self._limit_mib, config.ring_entries or 0)
         for _ in vcpu_dirty_rate_stat_start(self._qemu, Thread()):
@@ -134,7 +134,7 @@ class QemuThreads:
         self._at[self._measure] = self._machine.time + CALC_MS * PS_PER_MS
 
     def _measure(self) -> None:
-        """QEMU: vcpu_dirty_rate_stat_thread(), vcpu_calculate_dirtyrate(), dirtylimit_process()."""
+        """Adjust sleeps to measured rates. QEMU: vcpu_dirty_rate_stat_thread(), vcpu_calculate_dirtyrate()."""
         if self._limit is None:
             return
         self._play(vcpu_dirty_rate_stat_collect(self._qemu, Thread()))
@@ -144,7 +144,7 @@ class QemuThreads:
         self._begin_measure()
 
     def stop(self) -> None:
-        """The migration is over, or cancelled: nobody is slowed down any more."""
+        """Stop throttling, because the migration is over or cancelled."""
         self._machine.throttle(0)
         self._ioctls.ring_is_full = self._ioctls.reset_full_rings
         self._at.clear()
@@ -155,7 +155,7 @@ class QemuThreads:
     # Full rings
 
     def ring_is_full(self) -> None:
-        """Each vCPU whose ring is full has the rings reaped; under a dirty limit its own alone, and then it sleeps."""
+        """Reap all rings because some are full; under a dirty limit reap each full ring, whose vCPU then sleeps."""
         clock = self._machine.clock
         full = [int(vcpu) for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL)]
         self.serves_full_ring = True
@@ -164,7 +164,7 @@ class QemuThreads:
         self.serves_full_ring = False
 
     def resume_full(self) -> None:
-        """Rings were reset: the vCPUs go on whose rings were full, those under a dirty limit after their sleep."""
+        """Resume vCPUs whose full rings were reset; under a dirty limit each sleeps first."""
         machine = self._machine
         for vcpu in self._ioctls.resume_full():
             if self._limit is not None and self._limit.sleep_us[vcpu]:

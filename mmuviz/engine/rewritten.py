@@ -1,4 +1,4 @@
-"""Which pages the guest really wrote, where the dirty log tracks larger ones."""
+"""Pages the guest really wrote, where the dirty log tracks pages larger than 4K."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @jit
 def mark_written(clock: Clock, vcpu: int, first: int, base: int, words: I64) -> None:
-    """Set the bits of the pages that a vCPU wrote from a position of its stream on, up to where it is.
+    """Set the bits of the pages that a vCPU wrote, from a stream position up to its current one.
 
     Args:
-        clock: its stream.
-        vcpu: whose.
-        first: position.
+        clock: the machine's clock, with the streams.
+        vcpu: index of the vCPU.
+        first: first position.
         base: gfn of bit 0.
         words: int64[n], changed in place.
     """
@@ -38,11 +38,11 @@ class Rewritten:
     """Pages that the guest wrote since each was last sent."""
 
     def __init__(self, session: Session, qemu: Qemu) -> None:
-        """From now on.
+        """Start recording writes from now on.
 
         Args:
-            session: whose guest runs.
-            qemu: where its blocks lie.
+            session: the run.
+            qemu: QEMU's state, for the layout of its blocks.
         """
         memory = session.scenario.memory
         self._base = min(slot.base_gfn for slot in memory)
@@ -53,23 +53,23 @@ class Rewritten:
         session.guest.before_phase = self.mark_phase
 
     def mark(self) -> None:
-        """Note what was written up to now."""
+        """Set the bits of pages written since the last call."""
         clock = self._machine.clock
         for vcpu in range(len(self._positions)):
             mark_written(clock, vcpu, int(self._positions[vcpu]), self._base, self._written.words)
         self._positions[:] = clock.stream[:, columns.POSITION]
 
     def mark_phase(self) -> None:
-        """The guest is about to do something else, from position 0 on."""
+        """Collect the writes of the phase that ends; the next phase's streams start at position 0."""
         self.mark()
         self._positions[:] = 0
 
     def sent(self, block: RamBlock, pages: I64) -> int:
-        """Pages are sent: how many of them were written since they were sent before, which is forgotten now.
+        """Return how many of the pages were written since each was last sent, and clear their bits.
 
         Args:
             block: the RAM block.
-            pages: int64[n], ascending.
+            pages: int64[n] that are sent now, ascending.
         """
         self.mark()
         found = 0

@@ -1,4 +1,4 @@
-"""The rounds of a migration, from sync to sync, and how it ended."""
+"""Rounds of a migration (one per dirty-bitmap sync) and the migration's outcome."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ SETUP: Final = "setup"
 ROUND: Final = "round"
 DOWNTIME: Final = "downtime"
 POSTCOPY: Final = "postcopy"
-"""Phases of a migration, as `calls` has them."""
+"""Kinds of a migration's phases in the table `calls`."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a migration ended.
+    """Outcome and times of a migration.
 
     Attributes:
-        outcome: one of the words above.
-        start_ps: when it began, before logging was enabled.
-        stop_ps: when the guest was stopped for the rest, None where it never was.
-        switch_ps: when it ran on at the destination, after a switch to post-copy; None without one.
-        end_ps: when everything was sent, or logging was disabled again.
-        left_pages: pages that were not sent yet at the switch; `left_2m_pages` 2M pages in which some of them lie.
+        outcome: COMPLETED, CANCELLED, TOO_MANY_ROUNDS or TOO_LONG.
+        start_ps: start of the migration, before logging is enabled.
+        stop_ps: when the guest was stopped for the downtime; None if it never was.
+        switch_ps: when the guest resumed at the destination after a switch to post-copy; None without a switch.
+        end_ps: when the last page was sent, or logging was disabled again.
+        left_pages: pages not yet sent at the switch.
+        left_2m_pages: 2M pages that contain at least one of them.
     """
 
     outcome: str
@@ -43,11 +44,11 @@ class Ended:
 
 @dataclass
 class RoundLog:
-    """Rows of the table `rounds`; each round is a phase in `calls` too, or two where post-copy begins in it.
+    """Rows of the table `rounds`; each round is also a phase in `calls`, or two if post-copy begins in it.
 
     Attributes:
         rows: column values of each round.
-        ended: how each migration ended, in order.
+        ended: outcome of each migration, in order.
     """
 
     rows: list[dict[str, int]] = field(default_factory=list)
@@ -56,17 +57,17 @@ class RoundLog:
     _now: dict[str, int] = field(default_factory=dict)
 
     def begin_setup(self, machine: TimedMachine, log: CallLog) -> None:
-        """A migration begins; until its first sync it is in no round."""
+        """Begin a migration's setup phase; its first round begins with the first sync."""
         self._phase = log.begin(machine, SETUP, 0)
 
     def begin(self, machine: TimedMachine, log: CallLog, number: int, kind: str) -> None:
-        """A round begins with its sync.
+        """Begin a round, which starts with its sync.
 
         Args:
-            machine: whose time it is.
-            log: where its phase is noted.
-            number: of the sync.
-            kind: ROUND, or DOWNTIME where the guest is stopped.
+            machine: the machine, for time and counters.
+            log: the call log that gets the phase.
+            number: the sync's number.
+            kind: ROUND, or DOWNTIME if the guest is stopped.
         """
         self._end_phase(machine, log)
         self._phase = log.begin(machine, kind, number)
@@ -80,23 +81,23 @@ class RoundLog:
         }
 
     def switch(self, machine: TimedMachine, log: CallLog) -> None:
-        """The guest runs at the destination from now on; the round goes on."""
+        """Begin the post-copy phase: the guest runs at the destination; the round continues."""
         if self._phase is not None:
             number = self._phase.iteration
             self._end_phase(machine, log)
             self._phase = log.begin(machine, POSTCOPY, number)
 
     def add(self, name: str, amount: int) -> None:
-        """Add to a sum of the round; what is before the first round belongs to none."""
+        """Add to one of the round's sums; amounts before the first round are dropped."""
         if self._now:
             self._now[name] += amount
 
     def note(self, name: str, value: int) -> None:
-        """A state of the round."""
+        """Set a column of the current round."""
         self._now[name] = value
 
     def end(self, machine: TimedMachine, log: CallLog, **states: int) -> None:
-        """It ends, if there is one, with what QEMU knows then."""
+        """End the current round, if there is one, and store QEMU's state in its row."""
         if self._now:
             self.add("accesses", guest_so_far(machine)[0])
             self.add("throttled_ps", int(machine.clock.throttled_ps.sum()))

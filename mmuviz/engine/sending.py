@@ -1,4 +1,4 @@
-"""Pages in the migration stream: what they weigh, how long they take, and which of them were sent before."""
+"""Pages in the migration stream: their bytes, the time they take, and which of them are sent again."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ if TYPE_CHECKING:
 PS_PER_NS: Final = 10**3
 PS_PER_S: Final = 10**12
 ZERO_BYTES: Final = HEADER_BYTES + 1
-"""A page of zeros in the stream: its header, and the byte that fills it. QEMU: save_zero_page_to_file()"""
+"""A zero page in the stream: header and fill byte. QEMU: save_zero_page_to_file()"""
 PACKET_PAGES: Final = 128
-"""Of multifd: MULTIFD_PACKET_SIZE, 512 KiB."""
+"""Pages in a multifd packet: MULTIFD_PACKET_SIZE, 512 KiB."""
 PACKET_BYTES: Final = 320 + 8 * PACKET_PAGES
-"""Its header, sizeof(MultiFDPacket_t) with an offset for each page it has room for. QEMU: migration/multifd.h"""
+"""Header of a multifd packet, sizeof(MultiFDPacket_t) plus one offset per page. QEMU: migration/multifd.h"""
 PERMYRIAD: Final = 10_000
 MIX: Final = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 """Constants of splitmix64."""
 DISTANCE: Final = 1 << 40
-"""Between two RAM blocks' pages where zeros are drawn."""
+"""Offset between two RAM blocks' page numbers in the draw of zero pages."""
 
 
 class Batch(NamedTuple):
-    """Pages that are sent one after the other.
+    """Pages that are sent back to back.
 
     Attributes:
-        pages: how many.
-        zeros: those of them that hold only zeros.
-        resent: those that were sent before; `rewritten` those of these that the guest wrote since, None if unknown.
-        sent_bytes: of the stream.
-        took_ps: how long the link, or the threads of QEMU, are busy with them.
-        cells: where they lie.
+        pages: number of pages.
+        zeros: zero pages among them.
+        resent: pages that were sent before.
+        rewritten: resent pages that the guest wrote since; None if unknown.
+        sent_bytes: bytes of the stream.
+        took_ps: how long the link, or QEMU's threads, are busy with them.
+        cells: page counts per cell.
     """
 
     pages: int
@@ -62,12 +63,12 @@ class Batch(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """How pages are sent.
+    """Parameters of the migration stream.
 
     Attributes:
-        link: bytes a second that the link carries.
-        zero_permyriad: of pages that hold only zeros when they are first sent.
-        channels: of multifd, 0 for none.
+        link: bandwidth of the link, bytes/s.
+        zero_permyriad: share of pages that are zero pages when first sent, per 10,000.
+        channels: multifd channels; 0 without multifd.
     """
 
     link: int
@@ -76,20 +77,20 @@ class Stream(NamedTuple):
 
 
 class Sender:
-    """Sends pages.
+    """Computes bytes and time of the pages sent, and counts repeated ones.
 
     Attributes:
-        page_ps: what one page takes that is not all zeros.
-        knows_rewritten: whether it tells which of the pages sent again were written.
+        page_ps: time to send one page that is not a zero page, ps.
+        knows_rewritten: whether it counts which resent pages the guest wrote.
     """
 
     def __init__(self, session: Session, qemu: Qemu, stream: Stream) -> None:
-        """Nothing was sent yet.
+        """Start with no page sent.
 
         Args:
             session: the run.
-            qemu: its blocks.
-            stream: how pages are sent.
+            qemu: QEMU's state, for its RAM blocks.
+            stream: parameters of the stream.
         """
         self._stream = stream
         self._host: HostProfile = session.machine.costs.host
@@ -98,7 +99,7 @@ class Sender:
         self._cells = session.sent_cells.blocks(qemu)
         session.sent_cells.begin(session.machine.time)
         self._in_channels = qemu.features.zero_pages_in_channels
-        # Accesses of a trace are forgotten once they are made.
+        # Accesses of a trace are not kept once executed.
         known = session.scenario.workload.pattern != "trace"
         tracks_more = known and session.machine.vm.config.tracking.level > PG_LEVEL_4K
         self.knows_rewritten = tracks_more
@@ -106,7 +107,7 @@ class Sender:
         self.page_ps = self._took_ps(1, 0, STREAM_PAGE_BYTES)
 
     def send(self, block: RamBlock, pages: I64) -> Batch:
-        """Pages of one block are sent.
+        """Send pages of one block.
 
         Args:
             block: the RAM block.
@@ -123,7 +124,7 @@ class Sender:
         return Batch(len(pages), zeros, resent, rewritten, sent_bytes, took_ps, cells)
 
     def _is_zero(self, block: RamBlock, pages: I64) -> Bits:
-        """Which pages hold only zeros until the guest writes them: drawn for each page, the same in every run."""
+        """Return which pages are zero until the guest writes them; drawn per page, the same in every run."""
         each = (pages + self._blocks[block.name] * DISTANCE).astype(np.uint64) * np.uint64(MIX[0])
         each = (each ^ (each >> np.uint64(30))) * np.uint64(MIX[1])
         each = (each ^ (each >> np.uint64(27))) * np.uint64(MIX[2])
@@ -132,7 +133,7 @@ class Sender:
         return found
 
     def _bytes(self, pages: int, zeros: int) -> int:
-        """Bytes of the stream; with multifd a packet of 128 pages has one header, and names pages of zeros in it."""
+        """Return the bytes of the stream; a multifd packet of 128 pages has one header, which may list zero pages."""
         if not self._stream.channels:
             return (pages - zeros) * STREAM_PAGE_BYTES + zeros * ZERO_BYTES
         packed = pages if self._in_channels else pages - zeros
@@ -140,7 +141,7 @@ class Sender:
         return (pages - zeros) * PAGE_BYTES - (-packed // PACKET_PAGES) * PACKET_BYTES + apart
 
     def _took_ps(self, full: int, zeros: int, sent_bytes: int) -> int:
-        """The slowest of the link, the migration thread and the channels, each of which works by itself."""
+        """Return the time of the slowest of the link, the migration thread and the channels, which work in parallel."""
         host, channels = self._host, self._stream.channels
         link_ps = sent_bytes * PS_PER_S // self._stream.link
         checks_ns = full * host["zero_check_ns"] + zeros * host["zero_page_ns"]
@@ -157,13 +158,13 @@ class Sender:
 
 
 def note_sent_bytes(machine: TimedMachine, sent_bytes: int, begin: int, end: int) -> None:
-    """Note bytes in the bins of the time in which they are sent, evenly.
+    """Distribute bytes evenly over the bins of the time in which they are sent.
 
     Args:
-        machine: whose time it is.
-        sent_bytes: how many.
-        begin: when the first is sent, ps.
-        end: when all are sent, ps.
+        machine: the machine with the bins.
+        sent_bytes: number of bytes.
+        begin: start of sending, ps.
+        end: end of sending, ps.
     """
     shift = int(machine.clock.regs[layout.BIN_SHIFT])
     done, at = 0, begin

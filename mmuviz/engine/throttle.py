@@ -1,4 +1,4 @@
-"""vCPUs that userspace has sleep, so that they dirty fewer pages: softmmu/cpu-throttle.c and softmmu/dirtylimit.c."""
+"""vCPUs forced to sleep so that they dirty fewer pages: softmmu/cpu-throttle.c and softmmu/dirtylimit.c."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mmuviz.engine.exits import empty_pml
 from mmuviz.mmu.state import MmuState
 
 TIMESLICE_PS: Final = 10**10
-"""How long a throttled vCPU runs between two sleeps. QEMU: CPU_THROTTLE_TIMESLICE_NS"""
+"""Time a throttled vCPU runs between two sleeps. QEMU: CPU_THROTTLE_TIMESLICE_NS"""
 RETRY_PS: Final = 20 * 10**6
-"""A vCPU that handles a fault, or waits in userspace, sleeps when that is over: it is looked at so often, 20 us."""
+"""Retry interval, 20 us, for a vCPU that cannot sleep yet because it handles a fault or waits in userspace."""
 
 
 def throttle(clock: Clock, percent: int, time: int) -> None:
-    """Throttle all vCPUs from now on: each sleeps at once, then each time it may have run for 10 ms.
+    """Throttle all vCPUs from now on: each sleeps at once, and again whenever it may have run for 10 ms.
 
     Args:
         clock: changed in place.
-        percent: of its time that a vCPU sleeps, 1 to 99; 0 for not at all.
+        percent: share of its time that a vCPU sleeps, 1 to 99; 0 ends throttling.
         time: now, ps.
 
     QEMU: cpu_throttle_set(), cpu_throttle_timer_tick(), cpu_throttle_thread()
@@ -40,7 +40,7 @@ def throttle(clock: Clock, percent: int, time: int) -> None:
 
 @jit
 def sleep(state: MmuState, clock: Clock, vcpu: int, time: int, took: int) -> None:
-    """A vCPU leaves the guest, which empties its PML buffer, and sleeps; its place in the heap is left as it is."""
+    """Let a vCPU exit, which empties its PML buffer, and sleep; the caller must restore the heap's order."""
     begin = empty_pml(state, clock, vcpu, max(clock.now[vcpu], time))
     where = (layout.THROTTLED, vcpu, layout.LANE_BLOCKED)
     spread(clock.series, clock.lanes, clock.regs, where, begin, took)
@@ -51,7 +51,7 @@ def sleep(state: MmuState, clock: Clock, vcpu: int, time: int, took: int) -> Non
 
 @jit
 def order_again(clock: Clock) -> None:
-    """Bring the heap in order after the times of several of its vCPUs grew."""
+    """Restore the heap's order after the times of several of its vCPUs grew."""
     size = clock.regs[layout.HEAP_SIZE]
     for place in range(size // 2 - 1, -1, -1):
         sift_from(clock.heap, clock.now, size, place)
@@ -59,16 +59,16 @@ def order_again(clock: Clock) -> None:
 
 @jit
 def next_throttle(clock: Clock) -> int:
-    """When vCPUs are next told to sleep."""
+    """Return the time of the next throttle tick or retry, ps."""
     return int(min(clock.regs[layout.THROTTLE_AT], clock.regs[layout.THROTTLE_RETRY]))
 
 
 @jit
 def throttle_vcpus(state: MmuState, clock: Clock, time: int) -> None:
-    """All vCPUs are told to sleep; those that were told before and could not look whether they can now.
+    """Put all vCPUs to sleep at a throttle tick; at a retry, only those that could not sleep before.
 
     Args:
-        state: the tables that they run on.
+        state: the page tables that the vCPUs run on.
         clock: changed in place.
         time: next_throttle(), ps.
     """
@@ -88,12 +88,12 @@ def throttle_vcpus(state: MmuState, clock: Clock, time: int) -> None:
             else:
                 regs[layout.THROTTLE_RETRY] = time + RETRY_PS
     order_again(clock)
-    clock.period[:] = FOREVER  # nothing repeats itself across a sleep
+    clock.period[:] = FOREVER  # a sleep breaks any periodic repetition
 
 
 @jit
 def skip_throttling(clock: Clock, time: int) -> None:
-    """No vCPU ran: the times at which they would have been told have passed by, up to a time."""
+    """Skip the throttle ticks up to a time, during which no vCPU ran."""
     regs = clock.regs
     regs[layout.THROTTLE_RETRY] = FOREVER
     if regs[layout.THROTTLE_AT] <= time:
@@ -103,7 +103,7 @@ def skip_throttling(clock: Clock, time: int) -> None:
 
 @jit
 def wake(clock: Clock, vcpu: int, time: int) -> None:
-    """A vCPU is stopped for good: it sleeps no longer, and what it would have slept is taken back."""
+    """Wake a vCPU that is stopped for good, and subtract the rest of its sleep from the totals."""
     begin = max(time, clock.sleep_from[vcpu])
     left = clock.sleep_until[vcpu] - begin
     if left <= 0:

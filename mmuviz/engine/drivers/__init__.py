@@ -1,1 +1,1 @@
-"""What userspace does, one frozen type a file."""
+"""The drivers, which model userspace's calls: one frozen type per file."""

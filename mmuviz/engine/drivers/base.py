@@ -1,4 +1,4 @@
-"""What drivers have in common: who calls the ioctls, and how rings are reaped."""
+"""Base types of the drivers, and the ioctl sequences that they share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Iterations = Annotated[Whole, Field(ge=1, le=MOST_ITERATIONS)]
 
 
 class Drives(Choices, ABC):
-    """Base of every driver; one that does not log has neither a lock over its ioctls nor rings to reap."""
+    """Base of every driver; the defaults are for a driver without logging: no big lock, no rings to reap."""
 
     @abstractmethod
     def drive(self, session: Session) -> None:
@@ -30,7 +30,7 @@ class Drives(Choices, ABC):
 
     @abstractmethod
     def least_ps(self) -> int:
-        """Shortest time that a run can take, by its own fields, ps: run() derives the width of bins from it."""
+        """Return the shortest time that a run can take, ps: run() derives the width of bins from it."""
 
     @property
     def holds_big_lock(self) -> bool:
@@ -39,12 +39,12 @@ class Drives(Choices, ABC):
 
     @property
     def reap_interval_ps(self) -> int:
-        """How often the thread that reaps rings comes by itself, 0 for only when a ring is full."""
+        """Interval at which the reaper thread harvests rings, ps; 0: only when a ring is full."""
         return 0
 
 
 class LogsDirtyPages(Drives):
-    """A driver that enables dirty logging and is no migration: those are Migrates."""
+    """Base of drivers that enable dirty logging, except for migrations, which are Migrates."""
 
     big_lock: Annotated[
         Flag, Field(description="the thread that calls ioctls holds the lock that exits to userspace need")
@@ -69,24 +69,24 @@ class LogsDirtyPages(Drives):
 
 
 def enable_logged(session: Session) -> None:
-    """Enable dirty logging, memslot by memslot."""
+    """Enable dirty logging for each memslot in turn."""
     session.recorder.enabling(session.machine)
     for slot in session.logged:
         session.ioctls.enable(slot)
 
 
 def disable_logged(session: Session) -> None:
-    """Disable dirty logging, memslot by memslot."""
+    """Disable dirty logging for each memslot in turn."""
     for slot in session.logged:
         session.ioctls.disable(slot)
 
 
 def read_log(session: Session, chunk: int) -> None:
-    """Userspace reads the dirty log, memslot by memslot, and has the pages protected again.
+    """GET the dirty log of every memslot and, in manual modes, CLEAR it; or harvest and reset the rings.
 
     Args:
         session: the run.
-        chunk: pages that one CLEAR covers; 0 for the whole slot.
+        chunk: pages per CLEAR; 0 for the whole slot.
     """
     ioctls, vm = session.ioctls, session.machine.vm
     mode = vm.config.dirty_log_mode

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = "10.0"
 CHUNK_SHIFT: Final = 18
-"""Nothing is cleared by chunks: each block is at once."""
+"""Without effect: every block is cleared at once, not by chunks."""
 MOST_NS: Final = 60 * 10**9
 """QEMU: MAX_CALC_TIME_MS"""
 
@@ -43,11 +43,11 @@ class CalcDirtyRate(Drives):
     ] = 10**9
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return (self.lead + self.calc_time) * PS_PER_NS
 
     def drive(self, session: Session) -> None:
-        """Play it; the clock begins when the guest's memory is mapped."""
+        """Run the driver; the clock starts after the guest's memory is mapped."""
         guest, machine = session.guest, session.machine
         guest.populate()
         session.begin_clock()
@@ -59,7 +59,7 @@ class CalcDirtyRate(Drives):
         machine.halt()
 
     def _play(self, session: Session, steps: Steps) -> None:
-        """The thread get_dirtyrate; it has the big lock from one call to the next where QEMU has it."""
+        """Run the thread get_dirtyrate; the BQL stays held between two calls that both need it."""
         locked, answer = False, None
         while True:
             try:
@@ -73,7 +73,7 @@ class CalcDirtyRate(Drives):
         if locked:
             session.ioctls.drop_big_lock()
 
-    def _answer(self, session: Session, call: object) -> Any:  # noqa: ANN401  # what the call asks for
+    def _answer(self, session: Session, call: object) -> Any:  # noqa: ANN401  # the answer's type depends on the call
         ioctls, guest, machine = session.ioctls, session.guest, session.machine
         if isinstance(call, SetMemslot):
             change = ioctls.enable if call.flags & LOG_DIRTY_PAGES else ioctls.disable

@@ -21,11 +21,11 @@ class DirtyLogPerfTest(LogsDirtyPages):
     runs_while_disabling: Annotated[Flag, Field(description="vCPUs go on while logging is disabled")] = False
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return 0
 
     def drive(self, session: Session) -> None:
-        """Carry it out; populating is a part of the test."""
+        """Run the driver; the clock starts before populating, which is part of the test."""
         guest, ioctls = session.guest, session.ioctls
         session.begin_clock()
         guest.populate()

@@ -20,11 +20,11 @@ class EnableOnly(LogsDirtyPages):
     tail: Annotated[Span, Field(description="how long it runs on after that")] = 0
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return (self.lead + self.tail) * PS_PER_NS
 
     def drive(self, session: Session) -> None:
-        """Carry it out; the clock begins when the guest's memory is mapped."""
+        """Run the driver; the clock starts after the guest's memory is mapped."""
         guest, machine = session.guest, session.machine
         guest.populate()
         session.begin_clock()

@@ -1,4 +1,4 @@
-"""Operations one by one, as a recording of real KVM lists them."""
+"""A driver that executes a list of operations, as in a recording of real KVM."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ class ListedOps(Drives):
     @field_validator("ops", mode="after")
     @classmethod
     def _bare(cls, ops: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        """What the kernel answered is no part of what is run."""
+        """Drop the kernel's answers, which are not part of the input."""
         return tuple({name: value for name, value in op.items() if name != "after"} for op in ops)
 
     def _check(self) -> None:
-        """Operations or a recording, not both and not neither."""
+        """Require either operations or a recording."""
         if bool(self.ops) == bool(self.recording):
             number = "are both given" if self.ops else "are both missing"
             raise ContradictionError(f"ops and recording {number}; give one of them")
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return 0
 
     def drive(self, session: Session) -> None:
-        """Carry the ops out; the clock begins when the first memslot is there."""
+        """Run the operations; the clock starts after the first memslot is added."""
         ops, log = session.scenario.ops(), session.log
         recording = CheckedRecording({}, session.machine.vm.config, ops)
         replay = Replay(recording, TimedVm(session.ioctls, session.accesses), frozenset())
@@ -75,7 +75,7 @@ class ListedOps(Drives):
 
 
 def step(replay: Replay[TimedVm], index: int, op: dict[str, Any], session: Session) -> None:
-    """Carry one op out; the peak of the page tables counts from the first enabling on.
+    """Run one operation; the peak of the page tables is measured from the first enable on.
 
     Raises:
         InputError: the op is refused.

@@ -1,4 +1,4 @@
-"""A guest that never stops while userspace reads and clears its dirty log, as a migration does."""
+"""A driver that GETs and CLEARs the dirty log of a running guest at intervals, as a migration does."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class LiveRounds(LogsDirtyPages):
     disable: Annotated[Flag, Field(description="disable logging at the end, while the guest runs")] = False
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return (self.lead + self.rounds * self.interval + self.tail) * PS_PER_NS
 
     def drive(self, session: Session) -> None:
-        """Carry it out; the clock begins when the guest's memory is mapped."""
+        """Run the driver; the clock starts after the guest's memory is mapped."""
         guest, machine, ioctls = session.guest, session.machine, session.ioctls
         guest.populate()
         session.begin_clock()

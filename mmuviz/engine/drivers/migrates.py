@@ -1,4 +1,4 @@
-"""What drivers that migrate a guest have in common."""
+"""Base type of the drivers that migrate a guest, and the RAM blocks that they send."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HUGETLB: Final = (Backing.HUGETLB_2M, Backing.HUGETLB_1G)
 class Migrates(Drives):
     """A driver that sends the guest's memory over a link while the guest runs.
 
-    What a destination does is no part of it, and neither is the state of devices.
+    The destination and the state of devices are not modelled.
     """
 
     lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0
@@ -48,11 +48,11 @@ class Migrates(Drives):
     ] = 300 * NS_PER_MS
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return self.lead * PS_PER_NS
 
     def begin(self, session: Session) -> None:
-        """Populate, and let the guest run; the clock begins when its memory is mapped."""
+        """Populate and start the guest; the clock starts after its memory is mapped."""
         guest, machine = session.guest, session.machine
         guest.populate()
         session.begin_clock()
@@ -62,13 +62,13 @@ class Migrates(Drives):
 
 
 def qemu_of(session: Session, features: QemuFeatures, chunk_shift: int, *, smm: bool = False) -> Qemu:
-    """Userspace with its RAM blocks and memslots: slots side by side of one backing map one block.
+    """Create QEMU's state with its RAM blocks and memslots; adjacent slots with the same backing map one block.
 
     Args:
         session: the run.
-        features: of the release.
+        features: behaviour of the QEMU release.
         chunk_shift: x-clear-bitmap-shift.
-        smm: the same memslots are there a second time, in the address space of system management mode.
+        smm: whether the memslots exist a second time, in the address space of system management mode.
     """
     memory = session.scenario.memory
     logged = sorted(session.logged, key=lambda slot: memory[slot].base)
@@ -95,7 +95,7 @@ def qemu_of(session: Session, features: QemuFeatures, chunk_shift: int, *, smm: 
 
 
 def add_address_space(session: Session) -> None:
-    """The VM's second address space, unless an earlier migration has it already."""
+    """Create the VM's second address space, unless an earlier migration has created it."""
     ioctls, memory = session.ioctls, session.scenario.memory
     if len(ioctls.vms) == 1:
         ioctls.vms.append(session.machine.vm.address_space())
@@ -104,7 +104,7 @@ def add_address_space(session: Session) -> None:
 
 
 def block_of(memory: list[MemslotChoices], number: int) -> RamBlock:
-    """The RAM block that memslots map, one behind the other."""
+    """Return the RAM block that these memslots map one after the other."""
     pages, backing = sum(each.pages for each in memory), memory[0].backing
     host_pages = pages_per_hpage(backing.level) if backing in HUGETLB else 1
     return RamBlock(f"ram{number}", pages, host_pages, Pages.none_of(pages), Pages.none_of(pages))

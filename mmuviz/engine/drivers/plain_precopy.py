@@ -1,4 +1,4 @@
-"""Pre-copy as simple VMMs do it: whole bitmaps, round by round, without CLEAR."""
+"""Pre-copy as in simple VMMs: GETs of whole bitmaps, round by round, without CLEAR."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mmuviz.engine.session import Session
 
 CHUNK_SHIFT: Final = 18
-"""Nothing is cleared by chunks; pages are sent so many at a time, 1 GiB."""
+"""Pages sent per batch, 1 GiB; there is no CLEAR by chunks."""
 NO_LIMITS: Final = Limits(cancel_ps=0, longest_ps=0, rounds=0)
-"""Nobody looks at them: the loop has an end of its own."""
+"""Not checked: the loop has its own end condition."""
 
 
 class PlainPrecopy(Migrates):
@@ -33,7 +33,7 @@ class PlainPrecopy(Migrates):
     rounds: Annotated[Iterations, Field(description="GETs; after the last the guest is stopped, whatever is left")] = 2
 
     def drive(self, session: Session) -> None:
-        """Carry it out."""
+        """Run the driver."""
         self.begin(session)
         machine = session.machine
         qemu = qemu_of(session, FEATURES["10.0"], CHUNK_SHIFT)
@@ -50,13 +50,13 @@ class PlainPrecopy(Migrates):
 
 
 def plain_migration(qemu: Qemu, thread: Thread, threshold_bytes: int, rounds: int) -> Steps:
-    """The loop.
+    """Run the pre-copy loop.
 
     Args:
-        qemu: memslots and bitmaps, as QEMU's loop has them.
-        thread: which holds no lock.
-        threshold_bytes: what may be left for the downtime.
-        rounds: GETs of the running guest at most.
+        qemu: memslots and bitmaps in the form of QEMU's loop.
+        thread: the calling thread, which holds no lock.
+        threshold_bytes: bytes that may be left for the downtime.
+        rounds: the most GETs while the guest runs.
     """
     yield from memory_global_dirty_log_start(qemu, thread, GLOBAL_DIRTY_MIGRATION)
     for block in qemu.blocks:
@@ -73,7 +73,7 @@ def plain_migration(qemu: Qemu, thread: Thread, threshold_bytes: int, rounds: in
 
 
 def sync(qemu: Qemu, thread: Thread) -> Steps:
-    """GET every bitmap whole; a round begins."""
+    """GET every whole bitmap, which starts a round."""
     ram = qemu.ram
     ram.sync_count += 1
     yield SyncStart(*thread.held)
@@ -89,7 +89,7 @@ def sync(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def send_all(qemu: Qemu, thread: Thread) -> Steps:
-    """Send every page that is dirty."""
+    """Send every dirty page."""
     for block in qemu.blocks:
         for first in range(0, block.pages, 1 << CHUNK_SHIFT):
             sent = block.bmap.take(first, min(first + (1 << CHUNK_SHIFT), block.pages), None)

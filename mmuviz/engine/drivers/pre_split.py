@@ -1,4 +1,4 @@
-"""The pre-split of 2020: a thread splits huge pages by faulting before logging is enabled."""
+"""The pre-split of 2020: a thread splits huge pages by dummy faults before logging is enabled."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class PreSplit(LogsDirtyPages):
     iterations: Annotated[Whole, Field(ge=0, le=MOST_ITERATIONS, description="passes after enabling")] = 2
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return 0
 
     def drive(self, session: Session) -> None:
-        """Carry it out; populating is a part of it."""
+        """Run the driver; the clock starts before populating, which is part of the run."""
         guest, ioctls = session.guest, session.ioctls
         session.begin_clock()
         guest.populate()
         for slot in session.logged:
-            if not session.scenario.memory[slot].read_only:  # which no vCPU can write to
+            if not session.scenario.memory[slot].read_only:  # no vCPU can write to a read-only slot
                 ioctls.pre_split(slot)
         enable_logged(session)
         for iteration in range(1, self.iterations + 1):

@@ -1,4 +1,4 @@
-"""QEMU's pre-copy migration of a guest that runs on meanwhile, and what it does where that does not converge."""
+"""QEMU's pre-copy migration of a running guest, and QEMU's measures if it does not converge."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class QemuPrecopy(Migrates):
     most_rounds: Annotated[Iterations, Field(description="one with so many syncs is given up: cancelled")] = 50
 
     def _check(self) -> None:
-        """Refuse what QEMU refuses, and what would change nothing."""
+        """Refuse combinations that QEMU refuses, and fields without effect."""
         self._check_throttle()
         self._check_postcopy()
         if self.restart_after and not self.cancel_at:
@@ -142,7 +142,7 @@ class QemuPrecopy(Migrates):
             )
 
     def helps(self) -> Helps:
-        """What is done so that the migration converges."""
+        """Return the measures that help the migration converge."""
         throttle = CpuThrottle(self.throttle_initial, self.throttle_increment, self.throttle_max)
         return Helps(
             throttle if self.auto_converge else None,
@@ -152,11 +152,11 @@ class QemuPrecopy(Migrates):
         )
 
     def stream(self) -> Stream:
-        """How pages are sent."""
+        """Return the parameters of the migration stream."""
         return Stream(self.link, parts_of_percent(self.zero_percent, PERMYRIAD), self.multifd_channels)
 
     def drive(self, session: Session) -> None:
-        """Carry it out."""
+        """Run the driver."""
         self.begin(session)
         machine, again = session.machine, self.restart_after * PS_PER_NS
         why = self._migrate(session, self.cancel_at * PS_PER_NS)
@@ -166,7 +166,7 @@ class QemuPrecopy(Migrates):
         machine.halt()
 
     def _migrate(self, session: Session, cancel_ps: int) -> str | None:
-        """One migration; why it was given up, None where it completed."""
+        """Run one migration; return why it was given up, or None if it completed."""
         machine, thread = session.machine, Thread()
         qemu = qemu_of(session, FEATURES[self.version], self.clear_bitmap_shift, smm=self.smm)
         rate = RateLimit(qemu.features, self.bandwidth, self.downtime_limit // NS_PER_MS, machine.time // PS_PER_MS)

@@ -1,4 +1,4 @@
-"""The same guest without dirty logging: what logging is compared with."""
+"""The baseline: the same guest without dirty logging."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class WithoutLogging(Drives):
     ] = Field(default_factory=_default_iterations)
 
     def _check(self) -> None:
-        """Passes or a time, not both and not neither."""
+        """Require either passes or a duration."""
         if self.duration and self.iterations:
             raise ContradictionError(
                 f"iterations={self.iterations} and duration={time_text(self.duration)} are two ends of one run; leave "
@@ -46,11 +46,11 @@ class WithoutLogging(Drives):
             )
 
     def least_ps(self) -> int:
-        """How long a run takes at least."""
+        """Return the shortest time that a run can take, ps."""
         return self.duration * PS_PER_NS
 
     def drive(self, session: Session) -> None:
-        """Carry it out, as enable_only or dirty_log_perf_test would without the ioctls."""
+        """Run the driver in the same steps as enable_only or dirty_log_perf_test, without the ioctls."""
         guest, machine = session.guest, session.machine
         if self.duration:
             guest.populate()

@@ -1,4 +1,4 @@
-"""What QEMU itself writes to a guest's RAM blocks after a reset: hw/i386/acpi-build.c."""
+"""QEMU's own writes to a guest's RAM blocks after a reset: hw/i386/acpi-build.c."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ ACPI_BLOCKS: Final = ("/rom@etc/acpi/tables", "/rom@etc/table-loader", "/rom@etc
 
 
 def acpi_build_update(qemu: Qemu) -> None:
-    """The firmware asks for the ACPI tables: QEMU writes them anew, which dirties their blocks.
+    """Rewrite the ACPI tables when the firmware asks for them, which dirties their blocks.
 
-    They are mapped nowhere, so that no log of KVM has them.
+    No memslot maps these blocks, so no KVM dirty log contains the writes.
 
     QEMU: acpi_build_update() > acpi_ram_update()
     """

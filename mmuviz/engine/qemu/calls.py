@@ -1,4 +1,4 @@
-"""What QEMU's loop asks of its surroundings: each function of the loop yields these, and is sent the answers."""
+"""Calls of QEMU's loop to KVM and its environment: the loop's functions yield them and are sent the answers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from mmuviz.engine.qemu.state import KvmSlot, RamBlock
 
 Steps = Generator["Call", Any, None]
-"""A thread of QEMU: it yields calls, is sent their answers and returns nothing."""
+"""A QEMU thread: a generator that yields calls and is sent their answers."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """Something that QEMU asks of KVM or of its surroundings.
+    """A request of QEMU to KVM or to its environment.
 
     Attributes:
         big_lock: whether the calling thread holds the big QEMU lock (BQL).
-        locks: how many mutexes it holds, the big lock included.
+        locks: number of mutexes it holds, the BQL included.
     """
 
     big_lock: bool
@@ -71,7 +71,7 @@ class ClearDirtyLog(Call):
 
 @dataclass(frozen=True)
 class ClearChunk(Call):
-    """A chunk of a RAM block is about to be cleared; QEMU's tracepoint migration_bitmap_clear_dirty.
+    """Announcement of a chunk of a RAM block about to be cleared; QEMU's tracepoint migration_bitmap_clear_dirty.
 
     Attributes:
         block: the RAM block.
@@ -88,15 +88,15 @@ class ClearChunk(Call):
 
 @dataclass(frozen=True)
 class KickVcpus(Call):
-    """Every vCPU is kicked out of the guest, so that all that it wrote is in its ring."""
+    """A kick of every vCPU out of the guest, so that its ring contains all pages it wrote."""
 
 
 @dataclass(frozen=True)
 class HarvestRings(Call):
-    """Userspace reads the entries of every dirty ring, or of one vCPU's; the answer is a Harvest.
+    """Reading the entries of every dirty ring, or of one vCPU's; the answer is a Harvest.
 
     Attributes:
-        vcpu: whose ring; None for all.
+        vcpu: index of the vCPU whose ring is read; None for all.
     """
 
     vcpu: int | None = None
@@ -104,11 +104,11 @@ class HarvestRings(Call):
 
 @dataclass(frozen=True)
 class Harvest:
-    """What the rings held.
+    """Contents of the rings.
 
     Attributes:
-        entries: how many entries; a page may stand in several.
-        pages: the pages of each slot that has some.
+        entries: number of entries; a page may occur in several.
+        pages: the dirty pages of each slot that has some.
     """
 
     entries: int
@@ -122,15 +122,15 @@ class ResetRings(Call):
 
 @dataclass(frozen=True)
 class SyncStart(Call):
-    """A sync begins; QEMU's tracepoint of the same name."""
+    """Start of a sync; QEMU's tracepoint of the same name."""
 
 
 @dataclass(frozen=True)
 class SyncEnd(Call):
-    """A sync ends; the answer says whether more than a second has passed, so that a new period of the rate begins.
+    """End of a sync; the answer is whether more than a second has passed, so that a new dirty-rate period begins.
 
     Attributes:
-        period_pages: pages that became dirty in this period of the dirty rate (num_dirty_pages_period).
+        period_pages: pages that became dirty in this dirty-rate period (num_dirty_pages_period).
     """
 
     period_pages: int
@@ -138,11 +138,11 @@ class SyncEnd(Call):
 
 @dataclass(frozen=True)
 class Pending(Call):
-    """How much is left, at one of the places where QEMU compares it; the answer is the threshold in bytes.
+    """A point where QEMU compares the remaining bytes with the threshold; the answer is the threshold in bytes.
 
     Attributes:
-        left_bytes: bytes that are dirty.
-        exact: whether a sync has just been made for it.
+        left_bytes: dirty bytes left.
+        exact: whether a sync was made just before, for this comparison.
     """
 
     left_bytes: int
@@ -151,26 +151,26 @@ class Pending(Call):
 
 @dataclass(frozen=True)
 class PostcopyAsked(Call):
-    """Whether the switch to post-copy has been asked for; the answer is a bool."""
+    """Query whether post-copy was requested (migrate-start-postcopy); the answer is a bool."""
 
 
 @dataclass(frozen=True)
 class QueuedPage(Call):
-    """In post-copy: the page that the destination waits for, as (RamBlock, page), or None."""
+    """In post-copy: query for the page the destination requested; the answer is (RamBlock, page) or None."""
 
 
 @dataclass(frozen=True)
 class Room(Call):
-    """How many pages may be sent before the rate limit or 50 ms end the iteration; None: as many as there are."""
+    """Query for the number of pages that fit before the rate limit or 50 ms end the iteration; None: no limit."""
 
 
 @dataclass(frozen=True)
 class RoomLeft(Call):
-    """The same again, for time has passed: chunks were cleared, or pages were sent.
+    """The same query after time has passed, because chunks were cleared or pages were sent.
 
     Attributes:
-        room: what is left of the answer before; surroundings without a clock answer that.
-        following: the block and the page that is sent next, after its chunk's CLEARs; None after pages were sent.
+        room: rest of the previous answer, which an environment without a clock returns.
+        following: block and page that are sent next, after their chunk's CLEARs; None after pages were sent.
     """
 
     room: int | None
@@ -179,7 +179,7 @@ class RoomLeft(Call):
 
 @dataclass(frozen=True)
 class SendPages(Call):
-    """Pages of one block go into the stream.
+    """Writing pages of one block to the stream.
 
     Attributes:
         block: the RAM block.
@@ -192,13 +192,13 @@ class SendPages(Call):
 
 @dataclass(frozen=True, eq=False)
 class Sent:
-    """Pages of one block that are sent one after the other, all those between the first and the last that are dirty.
+    """Pages of one block sent back to back: all dirty pages between the first and the last.
 
     Attributes:
         first: the first page.
         last: the last page.
-        pages: how many.
-        numbers: int64, each page; None where only the first, the last and how many are known.
+        pages: number of pages.
+        numbers: int64[pages], the page numbers; None if only first, last and pages are known.
     """
 
     first: int
@@ -209,9 +209,9 @@ class Sent:
 
 @dataclass(frozen=True)
 class StopVm(Call):
-    """The guest is stopped for the end of the migration."""
+    """Stop of the guest for the downtime."""
 
 
 @dataclass(frozen=True)
 class WaitForMeasure(Call):
-    """The time over which a dirty rate is measured passes."""
+    """Wait for the end of a dirty-rate measurement."""

@@ -1,4 +1,4 @@
-"""Slowing a guest down so that its migration converges: migration/ram.c and softmmu/cpu-throttle.c."""
+"""Auto-converge, which throttles the guest so that its migration converges: migration/ram.c, softmmu/cpu-throttle.c."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 TRIGGER_PERCENT: Final = 50
-"""throttle-trigger-threshold: dirty bytes of a period, in percent of those sent in it, above which it is a bad one."""
+"""throttle-trigger-threshold: a period is bad if its dirty bytes exceed this percentage of the bytes sent in it."""
 BAD_PERIODS: Final = 2
-"""So many bad periods make a step; a good one between them is not forgiven for."""
+"""Bad periods that trigger a step; a good period between them does not reset the count."""
 SYNC_PERIOD_MS: Final = 5000
 """QEMU: CPU_THROTTLE_DIRTY_SYNC_TIMESLICE_MS"""
 FIRST_SYNCS: Final = 1
-"""The timer does nothing during the first pass, which sends all memory anyway."""
+"""Number of syncs during which the timer does nothing: the first pass sends all memory anyway."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class CpuThrottle:
     Attributes:
         initial: the first step (cpu-throttle-initial).
         increment: each further step (cpu-throttle-increment).
-        most: where it ends (max-cpu-throttle).
+        most: the upper limit (max-cpu-throttle).
     """
 
     initial: int = 20
@@ -31,11 +31,11 @@ class CpuThrottle:
 
 
 def mig_throttle_guest_down(throttle: CpuThrottle, percentage: int) -> int:
-    """The next step.
+    """Return the next throttle percentage.
 
     Args:
         throttle: the parameters.
-        percentage: the step that holds now, 0 for none.
+        percentage: the current percentage, 0 before the first step.
 
     QEMU: mig_throttle_guest_down(), without cpu-throttle-tailslow
     """
@@ -45,17 +45,17 @@ def mig_throttle_guest_down(throttle: CpuThrottle, percentage: int) -> int:
 
 
 class ThrottleTrigger:
-    """Counts the periods of the dirty rate in which the guest dirtied more than half of what was sent."""
+    """Counts dirty-rate periods in which the guest dirtied more than half of the bytes sent."""
 
     def __init__(self) -> None:
         self._bad = 0
         self._sent_before = 0
 
     def period_ended(self, dirty_bytes: int, sent_bytes: int) -> bool:
-        """A period of more than a second is over; whether the guest is to be slowed down, or further.
+        """End a dirty-rate period and return whether to throttle the guest, or to throttle it further.
 
         Args:
-            dirty_bytes: pages found newly dirty in it.
+            dirty_bytes: bytes of the pages found newly dirty in the period.
             sent_bytes: bytes sent since the migration began.
 
         QEMU: migration_trigger_throttle()
@@ -71,13 +71,13 @@ class ThrottleTrigger:
 
 
 class DirtySyncTimer:
-    """The main thread's timer of auto-converge, in releases that have it."""
+    """The main thread's sync timer for auto-converge, in releases that have it."""
 
     def __init__(self) -> None:
         self._syncs = 0
 
     def tick(self, sync_count: int) -> bool:
-        """Five seconds are over; whether nobody has synced since the last tick, so that the main thread does.
+        """Return, after five seconds, whether no sync happened since the last tick, so that the main thread must sync.
 
         Args:
             sync_count: syncs so far.

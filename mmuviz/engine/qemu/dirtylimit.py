@@ -1,4 +1,4 @@
-"""softmmu/dirtylimit.c: a limit of each vCPU's dirty rate, by a sleep whenever its ring is full."""
+"""softmmu/dirtylimit.c: a limit on each vCPU's dirty rate, enforced by a sleep whenever its ring is full."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Final
 from mmuviz.core.pages import PAGE_BYTES
 
 CALC_MS: Final = 1000
-"""Over which a rate is measured: x-vcpu-dirty-limit-period."""
+"""Period over which a rate is measured: x-vcpu-dirty-limit-period."""
 TOLERANCE_MIB: Final = 25
 """DIRTYLIMIT_TOLERANCE_RANGE: MiB a second."""
 LINEAR_PERCENT: Final = 50
 """DIRTYLIMIT_LINEAR_ADJUSTMENT_PCT"""
 MOST_TIMES: Final = 99
-"""DIRTYLIMIT_THROTTLE_PCT_MAX: a sleep is so many times as long as a ring takes to fill, at most."""
+"""DIRTYLIMIT_THROTTLE_PCT_MAX: the longest sleep, as a multiple of the time a ring takes to fill."""
 US_PER_S: Final = 10**6
 MS_PER_S: Final = 1000
 MIB: Final = 1 << 20
 
 
 def dirty_rate_mib(pages: int, took_ms: int) -> int:
-    """Dirty rate, MiB a second. QEMU: do_calculate_dirtyrate()."""
+    """Return the dirty rate, MiB/s. QEMU: do_calculate_dirtyrate()."""
     return (pages * PAGE_BYTES // MIB) * MS_PER_S // took_ms
 
 
 class DirtyLimit:
-    """How long each vCPU sleeps when its ring is full.
+    """Sleep of each vCPU when its ring is full.
 
     Attributes:
-        sleep_us: of each vCPU (throttle_us_per_full).
+        sleep_us: sleep of each vCPU, us (throttle_us_per_full).
     """
 
     def __init__(self, vcpus: int, quota_mib: int, ring_entries: int) -> None:
-        """Nobody sleeps yet.
+        """Start without sleeps.
 
         Args:
-            vcpus: how many.
-            quota_mib: vcpu-dirty-limit, MiB a second.
-            ring_entries: of a vCPU's ring.
+            vcpus: number of vCPUs.
+            quota_mib: vcpu-dirty-limit, MiB/s.
+            ring_entries: entries of a vCPU's ring.
         """
         self.sleep_us = [0] * vcpus
         self._quota = quota_mib
@@ -45,16 +45,16 @@ class DirtyLimit:
         self._fastest = 0
 
     def _ring_full_us(self, current: int) -> int:
-        """How long a ring takes to fill at the highest rate so far. QEMU: dirtylimit_dirty_ring_full_time()."""
+        """Return the time a ring takes to fill at the highest rate so far. QEMU: dirtylimit_dirty_ring_full_time()."""
         self._fastest = max(self._fastest, current)
         return self._ring_mib * US_PER_S // self._fastest
 
     def adjust(self, vcpu: int, current: int) -> None:
-        """A vCPU's rate was measured.
+        """Adjust a vCPU's sleep to its measured rate.
 
         Args:
-            vcpu: whose.
-            current: MiB a second.
+            vcpu: index of the vCPU.
+            current: measured rate, MiB/s.
 
         QEMU: dirtylimit_adjust_throttle(), dirtylimit_set_throttle()
         """

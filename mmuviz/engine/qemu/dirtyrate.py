@@ -13,7 +13,7 @@ from mmuviz.engine.qemu.state import BIG_LOCK, GLOBAL_DIRTY_DIRTY_RATE, GLOBAL_D
 
 
 def calculate_dirtyrate_dirty_bitmap(qemu: Qemu, thread: Thread) -> Steps:
-    """calc-dirty-rate by bitmap: the first GET may be all ones, so every block is cleared and read again later.
+    """Run calc-dirty-rate by bitmap; the first GET may be all ones, so all blocks are cleared and read again later.
 
     QEMU: calculate_dirtyrate_dirty_bitmap(), dirtyrate_manual_reset_protect()
     """
@@ -27,7 +27,7 @@ def calculate_dirtyrate_dirty_bitmap(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def calculate_dirtyrate_dirty_ring(qemu: Qemu, thread: Thread) -> Steps:
-    """calc-dirty-rate by ring: entries are counted between a start and a flush.
+    """Run calc-dirty-rate by ring: count the entries between the start and a flush.
 
     QEMU: calculate_dirtyrate_dirty_ring()
     """
@@ -38,7 +38,7 @@ def calculate_dirtyrate_dirty_ring(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def global_dirty_log_sync(qemu: Qemu, thread: Thread, reason: int, *, stop: bool) -> Steps:
-    """Read the log, and disable logging if it was wanted once.
+    """Read the log, and disable logging if `stop` is set.
 
     QEMU: global_dirty_log_sync()
     """
@@ -49,7 +49,7 @@ def global_dirty_log_sync(qemu: Qemu, thread: Thread, reason: int, *, stop: bool
 
 
 def vcpu_dirty_rate_stat_start(qemu: Qemu, thread: Thread) -> Steps:
-    """A limit of the dirty rate is set: its thread enables logging.
+    """Enable logging, as the thread of a new dirty limit does.
 
     QEMU: vcpu_dirty_rate_stat_thread(), before its loop
     """
@@ -58,7 +58,7 @@ def vcpu_dirty_rate_stat_start(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def vcpu_dirty_rate_stat_collect(qemu: Qemu, thread: Thread) -> Steps:
-    """Each second the thread of the limit reads the rings.
+    """Read the rings, as the dirty limit's thread does each second.
 
     QEMU: vcpu_dirty_rate_stat_collect()
     """
@@ -66,7 +66,7 @@ def vcpu_dirty_rate_stat_collect(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def vcpu_dirty_rate_stat_finish(qemu: Qemu, thread: Thread) -> Steps:
-    """The limit is taken away: its thread disables logging.
+    """Disable logging, as the dirty limit's thread does when the limit is cancelled.
 
     QEMU: vcpu_dirty_rate_stat_thread(), after its loop
     """

@@ -1,4 +1,4 @@
-"""What QEMU asks of KVM for its dirty log: accel/kvm/kvm-all.c."""
+"""QEMU's KVM ioctls for its dirty log: accel/kvm/kvm-all.c."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmuviz.engine.qemu.state import BIG_LOCK, LOG_DIRTY_PAGES, SLOTS_LOCK, KvmS
 
 
 def kvm_slot_update_flags(thread: Thread, slot: KvmSlot, flags: int) -> Steps:
-    """Tell KVM a slot's new flags, if they are new.
+    """Set a slot's flags in KVM if they changed.
 
     QEMU: kvm_slot_update_flags(), called by kvm_log_start() and kvm_log_stop().
     """
@@ -33,7 +33,7 @@ def kvm_slot_update_flags(thread: Thread, slot: KvmSlot, flags: int) -> Steps:
 
 
 def kvm_set_phys_mem_delete(qemu: Qemu, thread: Thread, slot: KvmSlot) -> Steps:
-    """Delete a slot; what its log still holds is read first.
+    """Delete a slot after reading the rest of its dirty log.
 
     QEMU: kvm_set_phys_mem() with add=false.
     """
@@ -50,7 +50,7 @@ def kvm_set_phys_mem_delete(qemu: Qemu, thread: Thread, slot: KvmSlot) -> Steps:
 
 
 def kvm_get_free_slot(qemu: Qemu, address_space: int) -> int:
-    """The lowest id that no slot has.
+    """Return the lowest slot id that is not in use.
 
     QEMU: kvm_get_free_slot()
     """
@@ -59,12 +59,12 @@ def kvm_get_free_slot(qemu: Qemu, address_space: int) -> int:
 
 
 def kvm_set_phys_mem_add(qemu: Qemu, thread: Thread, slot: KvmSlot) -> Steps:
-    """Create a slot; it is logged from its first moment if anybody wants the log.
+    """Create a slot, logged from the start if dirty tracking is on.
 
     Args:
-        qemu: the QEMU.
+        qemu: QEMU's state.
         thread: the thread that changes the memory map.
-        slot: the slot; its number is set here, its flags say whether it is read-only.
+        slot: the slot; its number is set here, its flags tell whether it is read-only.
 
     QEMU: kvm_set_phys_mem() with add=true.
     """
@@ -78,7 +78,7 @@ def kvm_set_phys_mem_add(qemu: Qemu, thread: Thread, slot: KvmSlot) -> Steps:
 
 
 def kvm_slot_sync_dirty_pages(slot: KvmSlot) -> None:
-    """Hand a slot's bits on to the block that it maps.
+    """Move a slot's dirty bits to the RAM block that it maps.
 
     QEMU: kvm_slot_sync_dirty_pages()
     """
@@ -98,7 +98,7 @@ def kvm_log_sync(qemu: Qemu, thread: Thread, address_space: int) -> Steps:
 
 
 def kvm_log_sync_global(qemu: Qemu, thread: Thread, address_space: int) -> Steps:
-    """Flush the rings, then hand on the bits of one address space.
+    """Flush the rings, then move the dirty bits of one address space to the RAM blocks.
 
     QEMU: kvm_log_sync_global()
     """
@@ -110,7 +110,7 @@ def kvm_log_sync_global(qemu: Qemu, thread: Thread, address_space: int) -> Steps
 
 
 def kvm_dirty_ring_flush(thread: Thread) -> Steps:
-    """Kick every vCPU out, so that its ring is complete, and reap.
+    """Kick every vCPU out of the guest, so that its ring is complete, and reap.
 
     QEMU: kvm_dirty_ring_flush()
     """
@@ -119,11 +119,11 @@ def kvm_dirty_ring_flush(thread: Thread) -> Steps:
 
 
 def kvm_dirty_ring_reap(thread: Thread, vcpu: int | None = None) -> Steps:
-    """Reap under the lock of the slots.
+    """Reap under the slots lock.
 
     Args:
         thread: the calling thread.
-        vcpu: whose ring alone is read; None for all.
+        vcpu: index of the only vCPU whose ring is read; None for all.
 
     QEMU: kvm_dirty_ring_reap()
     """
@@ -132,7 +132,7 @@ def kvm_dirty_ring_reap(thread: Thread, vcpu: int | None = None) -> Steps:
 
 
 def kvm_dirty_ring_reap_locked(thread: Thread, vcpu: int | None = None) -> Steps:
-    """Read the rings into the slots' bitmaps; KVM is told only if there was an entry.
+    """Read the rings into the slots' bitmaps, and reset them in KVM if there was any entry.
 
     QEMU: kvm_dirty_ring_reap_locked()
     """
@@ -144,12 +144,12 @@ def kvm_dirty_ring_reap_locked(thread: Thread, vcpu: int | None = None) -> Steps
 
 
 def kvm_dirty_ring_full(thread: Thread, vcpu: int | None = None) -> Steps:
-    """A vCPU left the guest because its ring is full.
+    """Handle a vCPU's exit because its ring is full.
 
     Args:
-        thread: the vCPU's.
-        vcpu: its number where a dirty limit is in service: only its own ring is reaped then, so that every vCPU whose
-            ring is full sleeps. None: all rings are.
+        thread: the vCPU's thread.
+        vcpu: the vCPU's number if a dirty limit is in service: then only its own ring is reaped, so that every vCPU
+            with a full ring sleeps. None: all rings are reaped.
 
     QEMU: kvm_cpu_exec(), KVM_EXIT_DIRTY_RING_FULL
     """
@@ -158,7 +158,7 @@ def kvm_dirty_ring_full(thread: Thread, vcpu: int | None = None) -> Steps:
 
 
 def kvm_dirty_ring_reaper_thread(thread: Thread) -> Steps:
-    """What the reaper does when its second of sleep is over.
+    """Reap once, as the reaper thread does after each second of sleep.
 
     QEMU: kvm_dirty_ring_reaper_thread()
     """
@@ -167,10 +167,10 @@ def kvm_dirty_ring_reaper_thread(thread: Thread) -> Steps:
 
 
 def kvm_physical_log_clear(qemu: Qemu, thread: Thread, block: RamBlock, first: int, stop: int) -> Steps:
-    """CLEAR pages of a RAM block in every slot that maps some of them, first in address space 0.
+    """CLEAR pages of a RAM block in every slot that maps some of them, address space 0 first.
 
     Args:
-        qemu: the QEMU.
+        qemu: QEMU's state.
         thread: the calling thread.
         block: the RAM block.
         first: the first page in the block.
@@ -189,7 +189,7 @@ def kvm_physical_log_clear(qemu: Qemu, thread: Thread, block: RamBlock, first: i
 
 
 def kvm_log_clear_one_slot(thread: Thread, slot: KvmSlot, begin: int, end: int) -> Generator[Call, Any, None]:
-    """CLEAR pages of a slot, widened to whole words; the bits outside are left out.
+    """CLEAR pages of a slot; the range is widened to whole 64-bit words, with the bits outside the pages 0.
 
     QEMU: kvm_log_clear_one_slot()
     """

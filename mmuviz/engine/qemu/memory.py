@@ -1,4 +1,4 @@
-"""Who wants the dirty log, and reading it: softmmu/memory.c of 7.2, system/memory.c of 10.0."""
+"""Enabling, disabling and reading the dirty log: softmmu/memory.c of 7.2, system/memory.c of 10.0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmuviz.engine.qemu.state import LOG_DIRTY_PAGES, Qemu, Thread
 def memory_global_dirty_log_start(qemu: Qemu, thread: Thread, reason: int) -> Steps:
     """Enable logging of every slot, unless it is on for another reason.
 
-    A stop that waits for the guest to run is carried out first, the reason that starts now left out of it.
+    A stop postponed until the guest runs is carried out first, except for the reason that starts now.
 
     QEMU: memory_global_dirty_log_start()
     """
@@ -28,7 +28,7 @@ def memory_global_dirty_log_start(qemu: Qemu, thread: Thread, reason: int) -> St
 
 
 def memory_global_dirty_log_stop(qemu: Qemu, thread: Thread, reason: int) -> Steps:
-    """Disable logging; if the guest does not run, later, when it does.
+    """Disable logging; if the guest does not run, postpone this until it does.
 
     QEMU: memory_global_dirty_log_stop()
     """
@@ -39,7 +39,7 @@ def memory_global_dirty_log_stop(qemu: Qemu, thread: Thread, reason: int) -> Ste
 
 
 def memory_vm_change_state_handler(qemu: Qemu, thread: Thread) -> Steps:
-    """The guest runs again: carry out the stop that waited for it.
+    """Carry out a postponed stop of logging when the guest runs again.
 
     QEMU: memory_vm_change_state_handler()
     """
@@ -49,7 +49,7 @@ def memory_vm_change_state_handler(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def memory_global_dirty_log_do_stop(qemu: Qemu, thread: Thread, reason: int) -> Steps:
-    """Disable logging of every slot that only a migration or a measurement had logged.
+    """Disable logging of every slot that was logged only for a migration or a measurement.
 
     QEMU: memory_global_dirty_log_do_stop()
     """

@@ -18,7 +18,7 @@ from mmuviz.engine.qemu.state import BIG_LOCK, Qemu, Thread
 
 
 def migration_thread(qemu: Qemu, thread: Thread) -> Steps:
-    """A migration from its setup to its end; a cancel closes the generator.
+    """Run a migration from its setup to its end; a cancel closes the generator.
 
     QEMU: migration_thread()
     """
@@ -28,7 +28,7 @@ def migration_thread(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def migration_iteration_run(qemu: Qemu, thread: Thread) -> Generator[Call, Any, bool]:
-    """One turn of the loop; whether there is another.
+    """Run one iteration of the migration loop and return whether there is another.
 
     QEMU: migration_iteration_run()
     """
@@ -51,15 +51,15 @@ def migration_iteration_run(qemu: Qemu, thread: Thread) -> Generator[Call, Any, 
 
 
 def migration_update_counters(transferred: int, time_spent_ms: int, downtime_limit_ms: int) -> tuple[int, int]:
-    """At the end of a window of 100 ms or more: what went out in it, and so how much may be left for the downtime.
+    """Compute bandwidth and threshold at the end of a window of 100 ms or more.
 
     Args:
         transferred: bytes written in the window.
-        time_spent_ms: how long it was.
-        downtime_limit_ms: how long the guest may stand still.
+        time_spent_ms: length of the window.
+        downtime_limit_ms: the longest allowed downtime.
 
     Returns:
-        Bytes a millisecond, and the threshold in bytes.
+        Bandwidth in bytes per ms, and the bytes that may be left for the downtime.
 
     QEMU: migration_update_counters()
     """
@@ -68,7 +68,7 @@ def migration_update_counters(transferred: int, time_spent_ms: int, downtime_lim
 
 
 def migration_completion(qemu: Qemu, thread: Thread) -> Steps:
-    """Stop the guest and send the rest; after a switch to post-copy it is stopped already.
+    """Stop the guest and send the remaining pages; after a switch to post-copy it is stopped already.
 
     QEMU: migration_completion()
     """
@@ -80,7 +80,7 @@ def migration_completion(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def postcopy_start(qemu: Qemu, thread: Thread) -> Steps:
-    """Stop the guest here and let it run on the destination.
+    """Stop the guest here and resume it on the destination.
 
     QEMU: postcopy_start()
     """
@@ -92,7 +92,7 @@ def postcopy_start(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def migration_bitmap_sync_by_timer(qemu: Qemu, thread: Thread) -> Steps:
-    """With auto-converge, the main thread syncs if nobody did for 5 s.
+    """Sync in the main thread if there was no sync for 5 s; auto-converge only.
 
     QEMU: cpu_throttle_dirty_sync_timer_tick()
     """

@@ -16,42 +16,42 @@ Bits = NDArray[np.bool_]
 
 
 class PageSet(Protocol):
-    """A set of pages numbered from 0; surroundings that know only a part of the bits have a set of their own."""
+    """A set of pages numbered from 0; an environment that knows only part of the bits implements its own."""
 
     def add_all(self) -> None:
-        """Every page."""
+        """Add every page."""
 
     def add(self, first: int, other: Self) -> int:
-        """Add other, whose page 0 is page `first` here; how many pages are new."""
+        """Add `other`, whose page 0 is page `first` here; return how many pages are new."""
 
     def part(self, first: int, stop: int) -> Self:
-        """A copy of the pages from first up to, not including, stop."""
+        """Return a copy of the pages in [first, stop)."""
 
     def drop(self, first: int, stop: int) -> None:
-        """Take out the pages from first up to, not including, stop."""
+        """Remove the pages in [first, stop)."""
 
     def next_page(self, first: int) -> int | None:
-        """The lowest page from first on, if there is one."""
+        """Return the lowest page of the set at or above `first`, or None."""
 
     def take(self, first: int, stop: int, room: int | None) -> Sent | None:
-        """Take out pages from first up to, not including, stop; the lowest ones, at most room."""
+        """Remove the lowest pages in [first, stop), at most `room`, and return them."""
 
     def count(self) -> int:
-        """How many pages."""
+        """Return the number of pages in the set."""
 
     def widen(self, group: int) -> int:
-        """Add the rest of each group of pages of which some are in it; how many pages are new."""
+        """Complete each group that contains a page of the set; return how many pages are new."""
 
 
 class Pages:
-    """A set of pages of which every bit is known: one bit a page, as QEMU and KVM keep them.
+    """A set of pages with every bit known: one bit per page, as QEMU and KVM keep them.
 
     Args:
-        bits: bool, one a page; the set begins with a copy.
+        bits: bool[n], one per page; copied.
 
     Attributes:
-        size: pages that there are.
-        words: int64[-(-size // 64)], the bits; those behind the last page are 0.
+        size: number of pages the set can hold.
+        words: int64[-(-size // 64)], the bits; those beyond the last page are 0.
     """
 
     def __init__(self, bits: Bits) -> None:
@@ -63,11 +63,11 @@ class Pages:
 
     @classmethod
     def of_words(cls, words: I64, pages: int) -> Pages:
-        """A set that is these words, which it changes from now on.
+        """Return a set that uses these words as its storage, without a copy.
 
         Args:
-            words: int64, 64 pages a word.
-            pages: that there are.
+            words: int64[n], 64 pages per word.
+            pages: number of pages the set can hold.
         """
         made = cls.__new__(cls)
         made.size, made.words = pages, words
@@ -75,12 +75,12 @@ class Pages:
 
     @classmethod
     def none_of(cls, pages: int) -> Pages:
-        """An empty set among so many pages."""
+        """Return an empty set that can hold `pages` pages."""
         return cls.of_words(np.zeros(-(-pages // BITS_PER_LONG), np.int64), pages)
 
     @property
     def bits(self) -> Bits:
-        """bool, one a page; a copy."""
+        """The bits as a new bool[size]."""
         found: Bits = np.unpackbits(self.words.view(np.uint8), count=self.size, bitorder="little").view(np.bool_)
         return found
 
@@ -95,7 +95,7 @@ class Pages:
         return page_words.merge(self.words, first, other.words)
 
     def add_pages(self, pages: I64) -> None:
-        """Add pages by their numbers.
+        """Add pages by number.
 
         Args:
             pages: int64[n].
@@ -103,11 +103,11 @@ class Pages:
         page_words.set_pages(self.words, pages)
 
     def drop_pages(self, pages: I64) -> None:
-        """Take out pages by their numbers."""
+        """Remove pages by number."""
         page_words.clear_pages(self.words, pages)
 
     def has(self, pages: I64) -> Bits:
-        """Which of these pages are in it; bool[n]."""
+        """Return which of these pages are in the set; bool[n]."""
         found: Bits = (self.words[pages >> WORD_SHIFT] >> (pages & (BITS_PER_LONG - 1))) & 1 != 0
         return found
 
@@ -138,22 +138,22 @@ class Pages:
         return Sent(int(numbers[0]), int(numbers[-1]), found, numbers)
 
     def held(self, pages: I64, *, add: bool = False) -> int:
-        """How many of these pages are in it.
+        """Return how many of these pages are in the set.
 
         Args:
             pages: int64[n].
-            add: whether all of them are in it afterwards.
+            add: whether to add all of them.
         """
         return page_words.count_of(self.words, pages, int(add))
 
     def pages_in_groups(self, first: int, stop: int, group: int, groups: int) -> int:
-        """How many pages from first up to, not including, stop lie in the first so many groups of pages that have some.
+        """Count the set's pages in [first, stop) that lie in the first `groups` nonempty groups.
 
         Args:
-            first: page.
-            stop: page.
-            group: pages of a group.
-            groups: how many groups.
+            first: first page.
+            stop: page after the last.
+            group: pages per group.
+            groups: number of groups.
         """
         return page_words.count_in_groups(self.words, first, min(stop, self.size), group, groups)
 
@@ -162,10 +162,10 @@ class Pages:
         return int(np.bitwise_count(self.words.view(np.uint64)).sum(dtype=np.int64))
 
     def groups(self, group: int) -> int:
-        """How many groups of so many pages have some that are in it.
+        """Count the groups that contain a page of the set.
 
         Args:
-            group: pages, a multiple of 64.
+            group: pages per group, a multiple of 64.
         """
         words = group // BITS_PER_LONG
         whole = len(self.words) // words * words
@@ -173,7 +173,7 @@ class Pages:
         return found + bool(self.words[whole:].any())
 
     def widen(self, group: int) -> int:
-        """See PageSet; a group at the end that is no whole one stays as it is."""
+        """See PageSet; an incomplete group at the end is left unchanged."""
         before, words = self.count(), group // BITS_PER_LONG
         whole = self.size // group * words
         groups = self.words[:whole].reshape(-1, words)

@@ -1,4 +1,4 @@
-"""Sets of pages as words of 64 bits, in compiled code; a set of the largest guest is as large as QEMU's."""
+"""Page sets as 64-bit words, in compiled code: one bit per page, the same size as QEMU's bitmaps."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ LAST_BIT: Final = BITS_PER_LONG - 1
 
 @jit_inline_llvm
 def high_bits(word: int, count: int) -> int:
-    """The highest `count` bits of a word, 1 to 63 of them, as the lowest ones of another."""
+    """Return the `count` highest bits of a word (1 to 63), shifted down to bit 0."""
     return (word >> (BITS_PER_LONG - count)) & ((1 << count) - 1)
 
 
 @jit_inline_llvm
 def mask_of(first: int, stop: int) -> int:
-    """A word with bits from first up to, not including, stop: 0 to 64."""
+    """Return a word with the bits in [first, stop) set; 0 to 64."""
     above = -1 if stop >= BITS_PER_LONG else (1 << stop) - 1
     return above & ~((1 << first) - 1)
 
 
 @jit
 def merge(words: I64, first: int, others: I64) -> int:
-    """Set the bits of `others`, moved up by `first`; returns how many were clear before."""
+    """Set the bits of `others`, shifted up by `first`; return how many were clear before."""
     at, shift, came = first >> WORD_SHIFT, first & LAST_BIT, 0
     for each in range(others.shape[0]):
         other = others[each]
@@ -46,7 +46,7 @@ def merge(words: I64, first: int, others: I64) -> int:
 
 @jit
 def extract(words: I64, first: int, out: I64) -> None:
-    """Copy bits from `first` on into `out`, which they fill; behind the end there are none."""
+    """Fill `out` with the bits from `first` on; bits beyond the end are 0."""
     at, shift = first >> WORD_SHIFT, first & LAST_BIT
     for each in range(out.shape[0]):
         low = words[at + each] if at + each < words.shape[0] else 0
@@ -58,7 +58,7 @@ def extract(words: I64, first: int, out: I64) -> None:
 
 @jit
 def clear_range(words: I64, first: int, stop: int) -> None:
-    """Clear bits from first up to, not including, stop."""
+    """Clear the bits in [first, stop)."""
     while first < stop:
         at, bit = first >> WORD_SHIFT, first & LAST_BIT
         here = min(BITS_PER_LONG - bit, stop - first)
@@ -68,7 +68,7 @@ def clear_range(words: I64, first: int, stop: int) -> None:
 
 @jit
 def next_set(words: I64, first: int) -> int:
-    """The lowest bit that is set from first on, -1 for none."""
+    """Return the lowest set bit at or above `first`, or -1."""
     at = first >> WORD_SHIFT
     if at >= words.shape[0]:
         return -1
@@ -83,10 +83,10 @@ def next_set(words: I64, first: int) -> int:
 
 @jit
 def take(words: I64, first: int, stop: int, out: I64) -> int:
-    """Clear the lowest bits from first up to, not including, stop, as many as `out` has room for, and list them there.
+    """Clear the lowest set bits in [first, stop), at most as many as `out` holds, and list them in `out`.
 
     Returns:
-        How many.
+        The number of bits cleared.
     """
     found, room = 0, out.shape[0]
     while first < stop and found < room:
@@ -105,7 +105,7 @@ def take(words: I64, first: int, stop: int, out: I64) -> int:
 
 @jit
 def set_pages(words: I64, pages: I64) -> None:
-    """Set the bits of pages."""
+    """Set the bits of these pages."""
     for each in range(pages.shape[0]):
         page = pages[each]
         words[page >> WORD_SHIFT] |= 1 << (page & LAST_BIT)
@@ -113,7 +113,7 @@ def set_pages(words: I64, pages: I64) -> None:
 
 @jit
 def clear_pages(words: I64, pages: I64) -> None:
-    """Clear the bits of pages."""
+    """Clear the bits of these pages."""
     for each in range(pages.shape[0]):
         page = pages[each]
         words[page >> WORD_SHIFT] &= ~(1 << (page & LAST_BIT))
@@ -121,7 +121,7 @@ def clear_pages(words: I64, pages: I64) -> None:
 
 @jit
 def count_of(words: I64, pages: I64, add: int) -> int:
-    """How many of these pages have their bits set; with `add` all have them afterwards."""
+    """Count how many of these pages have their bit set; if `add` is 1, set all of them."""
     found = 0
     for each in range(pages.shape[0]):
         page = pages[each]
@@ -134,7 +134,7 @@ def count_of(words: I64, pages: I64, add: int) -> int:
 
 @jit
 def count_range(words: I64, first: int, stop: int) -> int:
-    """How many bits are set from first up to, not including, stop."""
+    """Count the set bits in [first, stop)."""
     found = 0
     while first < stop:
         at, bit = first >> WORD_SHIFT, first & LAST_BIT
@@ -146,7 +146,7 @@ def count_range(words: I64, first: int, stop: int) -> int:
 
 @jit
 def count_in_groups(words: I64, first: int, stop: int, group: int, groups: int) -> int:
-    """How many bits of [first, stop) lie in the first `groups` groups, of `group` bits each, that have some."""
+    """Count the set bits in [first, stop) that lie in the first `groups` nonempty groups of `group` bits."""
     found, page = 0, next_set(words, first)
     while 0 <= page < stop and groups > 0:
         end = min((page // group + 1) * group, stop)

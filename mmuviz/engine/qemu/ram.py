@@ -39,7 +39,7 @@ from mmuviz.engine.qemu.state import (
 
 
 def ram_save_setup(qemu: Qemu, thread: Thread) -> Steps:
-    """Everything is to be sent; logging is enabled and read once.
+    """Mark every page to be sent, enable logging and sync once.
 
     QEMU: ram_save_setup() > ram_init_all() > ram_init_bitmaps()
     """
@@ -51,7 +51,7 @@ def ram_save_setup(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def ram_list_init_bitmaps(qemu: Qemu) -> None:
-    """Every page of every block is to be sent; no chunk waits to be cleared before the first sync.
+    """Set every page's bit in bmap; no chunk needs a CLEAR before the first sync.
 
     QEMU: ram_list_init_bitmaps()
     """
@@ -63,7 +63,7 @@ def ram_list_init_bitmaps(qemu: Qemu) -> None:
 
 
 def migration_bitmap_sync(qemu: Qemu, thread: Thread) -> Steps:
-    """Read the log and merge it into what is to be sent.
+    """Read the dirty log and merge it into the blocks' bmap.
 
     QEMU: migration_bitmap_sync()
     """
@@ -80,10 +80,10 @@ def migration_bitmap_sync(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def ramblock_sync_dirty_bitmap(qemu: Qemu, thread: Thread, block: RamBlock) -> Steps:
-    """Merge what became dirty in one block; pages that wait to be sent already are not counted again.
+    """Merge one block's dirty pages into its bmap; pages already in bmap are not counted again.
 
-    Every chunk of the block is armed, dirty or not. In a block that is no number of whole words the
-    pages are looked at one by one and cleared at once, and no chunk is armed.
+    Every chunk of the block is set in clear_bmap, dirty or not. If the block's size is not a whole number of
+    words, its pages are checked one by one and cleared at once, and no chunk is set.
 
     QEMU: ramblock_sync_dirty_bitmap() > cpu_physical_memory_sync_dirty_bitmap()
     """
@@ -99,7 +99,7 @@ def ramblock_sync_dirty_bitmap(qemu: Qemu, thread: Thread, block: RamBlock) -> S
 
 
 def migration_clear_memory_region_dirty_bitmap(qemu: Qemu, thread: Thread, block: RamBlock, page: int) -> Steps:
-    """Clear the chunk of a page that is about to be sent, once a sync.
+    """CLEAR the chunk of a page that is about to be sent, once per sync.
 
     QEMU: migration_bitmap_clear_dirty() > migration_clear_memory_region_dirty_bitmap()
     """
@@ -114,7 +114,7 @@ def migration_clear_memory_region_dirty_bitmap(qemu: Qemu, thread: Thread, block
 
 
 def find_dirty_block(qemu: Qemu) -> tuple[RamBlock, int] | None:
-    """The next page to be sent, from where the last search ended, round all blocks once.
+    """Return the next page to send: search once around all blocks from where the last search ended.
 
     QEMU: find_dirty_block() > pss_find_next_dirty()
     """
@@ -130,7 +130,7 @@ def find_dirty_block(qemu: Qemu) -> tuple[RamBlock, int] | None:
 
 
 def get_queued_page(qemu: Qemu, block: RamBlock, page: int) -> tuple[RamBlock, int]:
-    """A page that the destination waits for is sent first, and the search goes on behind it.
+    """Return the page that the destination requested, if any; the search continues behind it.
 
     QEMU: get_queued_page()
     """
@@ -139,9 +139,9 @@ def get_queued_page(qemu: Qemu, block: RamBlock, page: int) -> tuple[RamBlock, i
 
 
 def ram_find_and_save_block(qemu: Qemu, thread: Thread, room: int | None) -> Generator[Call, Any, int]:
-    """Send the next pages, up to the end of their chunk and at most room; how many were sent.
+    """Send the next pages, up to their chunk's end and at most `room`; return how many were sent.
 
-    QEMU sends one host page at a time; nothing happens between those of one chunk that the calls would show.
+    QEMU sends one host page at a time; between host pages of one chunk it makes no call that is modelled.
 
     QEMU: ram_find_and_save_block() > ram_save_host_page()
     """
@@ -163,7 +163,7 @@ def ram_find_and_save_block(qemu: Qemu, thread: Thread, room: int | None) -> Gen
 
 
 def ram_save_iterate(qemu: Qemu, thread: Thread) -> Steps:
-    """Send pages until the rate limit or 50 ms end it.
+    """Send pages until the rate limit or 50 ms end the iteration.
 
     QEMU: ram_save_iterate()
     """
@@ -177,7 +177,7 @@ def ram_save_iterate(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def ram_save_complete(qemu: Qemu, thread: Thread) -> Steps:
-    """The guest is stopped: sync once more, unless the destination runs already, and send all that is left.
+    """Send all remaining pages of the stopped guest, after one more sync unless post-copy is running.
 
     QEMU: ram_save_complete(), called with the big lock held.
     """
@@ -190,9 +190,9 @@ def ram_save_complete(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def ram_postcopy_send_discard_bitmap(qemu: Qemu, thread: Thread) -> Steps:
-    """Before the destination runs: the last sync; the search begins again at the first page of the first block.
+    """Sync for the last time before the destination runs, and restart the search at the first page of the first block.
 
-    The destination discards and waits for whole pages of its host, so that these are sent whole.
+    The destination discards and requests whole host pages, so partially dirty host pages are sent whole.
 
     QEMU: ram_postcopy_send_discard_bitmap(), postcopy_chunk_hostpages_pass()
     """
@@ -204,7 +204,7 @@ def ram_postcopy_send_discard_bitmap(qemu: Qemu, thread: Thread) -> Steps:
 
 
 def ram_save_cleanup(qemu: Qemu, thread: Thread) -> Steps:
-    """The migration is over or cancelled: logging is disabled.
+    """Disable logging after the migration's end or cancellation.
 
     QEMU: ram_save_cleanup(), in the main thread with the big lock held.
     """

@@ -1,4 +1,4 @@
-"""How much a migration stream may send, and what QEMU measures of it: migration/migration.c and qemu-file.c."""
+"""The rate limit of the migration stream, and QEMU's measurements: migration/migration.c and qemu-file.c."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from mmuviz.engine.qemu.migration import migration_update_counters
 from mmuviz.engine.qemu.state import QemuFeatures
 
 BUFFER_DELAY_MS: Final = 100
-"""A window of the rate limit; bandwidth is measured over one."""
+"""Length of a rate-limit window, over which bandwidth is measured."""
 MS_PER_S: Final = 1000
 XFER_LIMIT_RATIO: Final = MS_PER_S // BUFFER_DELAY_MS
 HEADER_BYTES: Final = 8
-"""Before each page: its address and flags."""
+"""Header of each page in the stream: address and flags."""
 STREAM_PAGE_BYTES: Final = HEADER_BYTES + PAGE_BYTES
 IOV_PAGES: Final = 32
-"""Pages of one flush: MAX_IOV_SIZE is 64, a header and a page each."""
+"""Pages per flush: MAX_IOV_SIZE is 64, with a header and a page each."""
 BUFFER_BYTES: Final = 32_768
-"""Headers, and pages of zeros, that wait for a flush: IO_BUF_SIZE."""
+"""Size of the buffer for headers and zero pages that wait for a flush: IO_BUF_SIZE."""
 PERIOD_MS: Final = 1000
-"""The dirty rate is that of more than a second."""
+"""The dirty rate is measured over more than this time."""
 LEAST_MEASURED_BYTES: Final = 10_000
-"""Of a window from which expected_downtime is computed."""
+"""A window that sent fewer bytes does not update expected_downtime."""
 
 
 class RateLimit:
-    """Windows of 100 ms.
+    """The rate limit, in windows of 100 ms.
 
     Attributes:
-        sent_bytes: that the rate limit has counted since the migration began.
-        bandwidth: bytes a millisecond of the last window.
-        threshold_bytes: what may be left for the downtime.
-        expected_downtime_ms: as query-migrate prints it.
+        sent_bytes: bytes counted by the rate limit since the migration began.
+        bandwidth: bytes per ms in the last window.
+        threshold_bytes: bytes that may be left for the downtime.
+        expected_downtime_ms: expected downtime as printed by query-migrate.
     """
 
     def __init__(self, features: QemuFeatures, bytes_per_s: int, downtime_limit_ms: int, now_ms: int) -> None:
-        """The first window begins.
+        """Begin the first window.
 
         Args:
-            features: of the release.
+            features: behaviour of the QEMU release.
             bytes_per_s: max-bandwidth.
             downtime_limit_ms: downtime-limit.
-            now_ms: the time.
+            now_ms: the current time.
         """
         self.sent_bytes = 0
         self.bandwidth = 0
@@ -58,16 +58,16 @@ class RateLimit:
 
     @property
     def over_limit(self) -> bool:
-        """Whether no more may be sent in this window. QEMU: qemu_file_rate_limit(), migration_rate_exceeded()."""
+        """Whether this window's limit is exceeded. QEMU: qemu_file_rate_limit(), migration_rate_exceeded()."""
         return self.sent_bytes - self._window_bytes > self._limit
 
     @property
     def window_ends_ms(self) -> int:
-        """The time, ms, at which the window ends."""
+        """End of the window, ms."""
         return self._window_ms + BUFFER_DELAY_MS
 
     def pages_to_limit(self) -> int:
-        """Pages until the limit is exceeded: the window overshoots by less than one page, or one flush of them."""
+        """Return the pages until the limit is exceeded: a window overshoots by less than one page, or one flush."""
         free = self._limit - (self.sent_bytes - self._window_bytes)
         if free < 0:
             return 0
@@ -75,11 +75,11 @@ class RateLimit:
         return flushes * self._flush_pages - self._unflushed
 
     def send(self, pages: int, sent_bytes: int | None = None) -> None:
-        """Pages go into the stream.
+        """Count pages sent.
 
         Args:
-            pages: those whose content does.
-            sent_bytes: of all that goes into it, pages of zeros included; None for those of these pages.
+            pages: pages sent with their content.
+            sent_bytes: bytes sent, zero pages included; None: those of `pages`.
         """
         self._unflushed += pages
         self._unflushed_bytes += pages * STREAM_PAGE_BYTES if sent_bytes is None else sent_bytes
@@ -92,12 +92,12 @@ class RateLimit:
         self._unflushed_bytes = left * STREAM_PAGE_BYTES
 
     def update(self, now_ms: int, dirty_pages_rate: int, left_at_sync_bytes: int) -> None:
-        """The window ends, if it is over.
+        """End the window if its time has passed.
 
         Args:
-            now_ms: the time.
-            dirty_pages_rate: pages a second, 0 where none was measured yet.
-            left_at_sync_bytes: what was dirty after the last sync.
+            now_ms: the current time.
+            dirty_pages_rate: pages/s, 0 before the first measurement.
+            left_at_sync_bytes: bytes to be sent after the last sync.
 
         QEMU: migration_update_counters()
         """
@@ -124,15 +124,15 @@ class DirtyRate:
         self._last_ms: int | None = None
 
     def sync_started(self, now_ms: int) -> None:
-        """A sync begins; the first one begins the first period."""
+        """Start a sync; the first one starts the first period."""
         if self._last_ms is None:
             self._last_ms = now_ms
 
     def sync_ended(self, now_ms: int, period_pages: int) -> bool:
-        """A sync is over; whether a new period begins.
+        """End a sync and return whether a new period begins.
 
         Args:
-            now_ms: the time.
+            now_ms: the current time.
             period_pages: num_dirty_pages_period.
 
         QEMU: migration_bitmap_sync(), migration_update_rates()

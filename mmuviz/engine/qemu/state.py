@@ -1,4 +1,4 @@
-"""What QEMU knows during a migration: RAM blocks, KVM's memslots, and which mutexes a thread holds."""
+"""QEMU's state during a migration: RAM blocks, KVM memslots, and the mutexes that each thread holds."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ READONLY: Final = 2
 GLOBAL_DIRTY_MIGRATION: Final = 1
 GLOBAL_DIRTY_DIRTY_RATE: Final = 2
 GLOBAL_DIRTY_LIMIT: Final = 4
-"""Who wants the log: enum of include/exec/memory.h."""
+"""Reasons for dirty tracking: enum of include/exec/memory.h."""
 
 
 @dataclass(frozen=True)
 class QemuFeatures:
-    """How a release of QEMU behaves; one field a behaviour.
+    """Behaviour of a QEMU release; one field per behaviour.
 
     Attributes:
-        setup_under_big_lock: the setup section goes into the stream under the big lock.
+        setup_under_big_lock: the setup section is written to the stream under the BQL.
         bitmap_mutex_in_completion: the last pages are sent under bitmap_mutex too.
-        syncs_while_throttling: with auto-converge, the main thread syncs every 5 s if nobody else did.
-        limits_flushed_bytes: the rate limit counts what has left QEMU's buffer, not what is in it.
-        zero_pages_in_channels: multifd's channels look for pages of zeros, not the migration thread (from 9.1 on).
-        dirty_limit: there is the capability dirty-limit (from 8.1 on).
+        syncs_while_throttling: with auto-converge, the main thread syncs if there was no sync for 5 s.
+        limits_flushed_bytes: the rate limit counts flushed bytes, not those still in QEMU's buffer.
+        zero_pages_in_channels: multifd channels detect zero pages, not the migration thread (since 9.1).
+        dirty_limit: the capability dirty-limit exists (since 8.1).
     """
 
     setup_under_big_lock: bool
@@ -74,11 +74,11 @@ class RamBlock:
 
     Attributes:
         name: its idstr.
-        pages: its length.
-        host_pages: 4K pages in a page of the host's file system: 512 on 2M hugetlbfs.
+        pages: its length in 4K pages.
+        host_pages: 4K pages per page of the backing file system: 512 on 2M hugetlbfs.
         bmap: pages still to be sent.
         dirty_memory: pages found dirty and not yet merged into bmap (ram_list.dirty_memory).
-        clear_bmap: chunks that KVM must be told to protect again before their first page is sent; None before setup.
+        clear_bmap: chunks that need a CLEAR before their first page is sent; None before setup.
         chunk_shift: log2 of the pages of a chunk.
     """
 
@@ -92,7 +92,7 @@ class RamBlock:
 
     @property
     def in_whole_words(self) -> bool:
-        """Whether its bitmap is a number of whole words; offsets of blocks always are."""
+        """Whether its bitmap is a whole number of words; offsets of blocks always are."""
         return self.pages % BITS_PER_LONG == 0
 
 
@@ -103,13 +103,13 @@ class KvmSlot:
     Attributes:
         address_space: 0, or 1 for system management mode.
         number: its id within the address space.
-        base_gfn: its first guest page.
-        pages: its size.
-        flags: those that KVM has been told.
+        base_gfn: its first gfn.
+        pages: its size in pages.
+        flags: the flags set in KVM.
         block: the RAM block that it maps.
         offset: its first page in the block.
-        dirty_bmap: bits that KVM reported and that were not cleared yet.
-        shown: a display has it logged all the time.
+        dirty_bmap: pages reported by KVM and not cleared yet.
+        shown: a display keeps it logged at all times.
     """
 
     address_space: int
@@ -130,16 +130,16 @@ class KvmSlot:
 
 @dataclass
 class RamState:
-    """Where the sending of RAM stands (RAMState).
+    """Progress of sending RAM (RAMState).
 
     Attributes:
         dirty_pages: pages still to be sent (migration_dirty_pages).
-        period_pages: pages that became dirty in this period of the dirty rate (num_dirty_pages_period).
+        period_pages: pages that became dirty in this dirty-rate period (num_dirty_pages_period).
         sync_count: syncs so far (dirty_sync_count).
         left_at_sync: pages to be sent after the last sync.
-        block: index of the block from which the search goes on.
-        page: the page in it.
-        postcopy: the guest runs on the destination already.
+        block: index of the block where the search continues.
+        page: page in that block where the search continues.
+        postcopy: whether the guest runs on the destination already.
     """
 
     dirty_pages: int = 0
@@ -153,19 +153,19 @@ class RamState:
 
 @dataclass
 class Qemu:
-    """One QEMU with its guest.
+    """A QEMU process with its guest.
 
     Attributes:
-        features: of the release.
+        features: behaviour of the QEMU release.
         blocks: RAM blocks that migrate, in ram_list's order.
         slots: memslots of each address space, by base_gfn.
-        manual_protect: GET leaves pages writable and CLEAR protects them.
+        manual_protect: GET leaves pages writable and CLEAR write-protects them.
         ring: dirty rings instead of bitmaps.
         chunk_shift: x-clear-bitmap-shift.
-        page_set: makes an empty set among so many pages.
-        ram: where the sending of RAM stands.
-        dirty_tracking: who wants the log (global_dirty_tracking).
-        postponed_stop: who no longer wants it, which waits until the guest runs.
+        page_set: creates an empty set for a number of pages.
+        ram: progress of sending RAM.
+        dirty_tracking: reasons for dirty tracking (global_dirty_tracking).
+        postponed_stop: reasons whose stop is postponed until the guest runs.
         running: whether the guest runs.
     """
 
@@ -190,7 +190,7 @@ class Thread:
 
     @contextmanager
     def holding(self, *mutexes: str) -> Iterator[None]:
-        """Hold mutexes; one that is held already is not taken again."""
+        """Hold mutexes for a block of code; those already held are not acquired again."""
         taken = [each for each in mutexes if each not in self._held]
         self._held += taken
         try:
@@ -201,5 +201,5 @@ class Thread:
 
     @property
     def held(self) -> tuple[bool, int]:
-        """Whether the big lock is held, and how many mutexes are."""
+        """Return whether the BQL is held, and the number of mutexes held."""
         return BIG_LOCK in self._held, len(self._held)
