@@ -167,7 +167,7 @@ def hits_anywhere(lookahead: Lookahead, access: Access) -> bool:
 
 @jit_inline_llvm
 def lookahead_allowed(state: MmuState, clock: Clock) -> bool:
-    """Whether any vCPU may look ahead: not while an ioctl waits for mmu_lock, nor with rings: a full one stops all."""
+    """Whether any vCPU may look ahead: not while an ioctl waits for mmu_lock, nor with rings (a full one stops all)."""
     return bool(state.conf[mmu.CONF_RING] == 0 and clock.regs[layout.THREAD_WAITS] == 0)
 
 
@@ -235,7 +235,7 @@ def count_hits_in_leaf(
     part = stream[vcpu, columns.FIRST_PAGE] + clock.ram[row, columns.RAM_MOVE]
     end = min(part + stream[vcpu, columns.PAGES], slot_end(clock, row))
     pages = min(end - gfn, (((gfn >> shift) + 1) << shift) - gfn)
-    steps = pages if stride == 1 else (pages + stride - 1) // stride  # a division costs more than all the rest
+    steps = pages if stride == 1 else (pages + stride - 1) // stride  # a division costs more than the rest of the loop
     most = min(steps, room, stream[vcpu, columns.ACCESSES] - position)
     if huge:
         return int(max(most, 1))
@@ -252,7 +252,7 @@ def count_hits(
 ) -> int:  # fmt: skip
     """Number of certain hits at the same pace, beginning with the given access, at most `room`.
 
-    1 if reads and writes are drawn.
+    The result is 1 if reads and writes are drawn.
     """
     share = clock.stream[vcpu, columns.WRITE_PERMILLE]
     if room == 1 or 0 < share < columns.ALWAYS:

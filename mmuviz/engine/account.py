@@ -49,7 +49,7 @@ from mmuviz.mmu.state import I64
 
 FRACTION_BITS: Final = 52
 EXPONENT_BIAS: Final = 1023
-"""Of a 64-bit float (IEEE 754)."""
+"""Exponent bias of a 64-bit float (IEEE 754)."""
 
 
 @jit
@@ -70,7 +70,7 @@ def widen_bins(series: I64, lanes: I64, regs: I64, time: int) -> None:
 
 @jit_inline_llvm
 def bin_of(clock: Clock, time: int) -> int:
-    """The bin of a time."""
+    """Return the index of the bin that contains a time."""
     if time >> clock.regs[BIN_SHIFT] >= BINS:
         widen_bins(clock.series, clock.lanes, clock.regs, time)
     return int(time >> clock.regs[BIN_SHIFT])
@@ -98,7 +98,7 @@ def lane_of(cause: int) -> int:
 
 @jit
 def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time: int, took: int) -> None:
-    """Add a stretch of time to the bins that it touches, to each its part of it.
+    """Add a stretch of time to the bins that it overlaps, to each the overlapping part.
 
     Args:
         series: changed in place.
@@ -124,7 +124,7 @@ def spread(series: I64, lanes: I64, regs: I64, where: tuple[int, int, int], time
 
 @jit
 def spread_column(series: I64, lanes: I64, regs: I64, column: int, time: int, took: int) -> None:
-    """spread() of a stretch that belongs to no vCPU."""
+    """spread() for a stretch that belongs to no vCPU."""
     if took > 0 and time + took - 1 >> regs[BIN_SHIFT] >= BINS:
         widen_bins(series, lanes, regs, time + took - 1)
     shift = regs[BIN_SHIFT]
@@ -138,7 +138,7 @@ def spread_column(series: I64, lanes: I64, regs: I64, column: int, time: int, to
 
 @jit_inline_llvm
 def add_stretch(clock: Clock, vcpu: int, cause: int, time: int, took: int) -> None:
-    """spread(), which is seldom needed: most stalls lie inside one bin."""
+    """Add a vCPU's stretch to the bins; spread() is called only if it crosses a bin's end, which is rare."""
     index = time >> clock.regs[BIN_SHIFT]
     if index < BINS and (time + took) >> clock.regs[BIN_SHIFT] == index:
         clock.series[index, cause] += took
@@ -157,7 +157,7 @@ def note_length(clock: Clock, cause: int, stall_ps: int, times: int) -> None:
 @jit_inline_llvm
 def charge(clock: Clock, vcpu: int, cause: int, time: int, stall_ps: int) -> None:
     """Add a stall of one cause that begins at a time to the vCPU's total, to the bins and to the histogram."""
-    if stall_ps > 0:  # most faults have few of the causes
+    if stall_ps > 0:  # most faults have few causes
         clock.stall[vcpu, cause] += stall_ps
         add_stretch(clock, vcpu, cause, time, stall_ps)
         note_length(clock, cause, stall_ps, 1)
@@ -175,7 +175,7 @@ def charge_out_of_line(clock: Clock, vcpu: int, cause: int, time: int, stall_ps:
 
 @jit_inline_llvm
 def count_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) -> None:
-    """Count a fault by its path, and add its whole length to the histogram's row CAUSES, which is of no cause."""
+    """Count a fault by its path, and add its whole length to the histogram's row CAUSES, which sums over causes."""
     clock.series[bin_of(clock, time), FAULTS + path] += 1
     clock.faults[vcpu, path] += 1
     note_length(clock, CAUSES, whole_ps, 1)
@@ -184,7 +184,7 @@ def count_fault(clock: Clock, vcpu: int, path: int, time: int, whole_ps: int) ->
 
 @jit_inline_llvm
 def is_top(top: I64, regs: I64, stall_ps: int, time: int, vcpu: int) -> bool:
-    """Whether a stall is among the longest; of equal ones the earlier counts as longer, then the lower vCPU's."""
+    """Whether a stall is among the longest; among equal stalls the earlier ranks first, then the lower vCPU."""
     if regs[TOP_COUNT] < TOP or stall_ps > top[0, TOP_STALL]:
         return True
     if stall_ps < top[0, TOP_STALL]:

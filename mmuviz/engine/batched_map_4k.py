@@ -72,7 +72,7 @@ def is_plain_writer(state: MmuState, clock: Clock, vcpu: int, time: int) -> bool
 
 @jit_inline_llvm
 def slot_range_of(state: MmuState, price: I64, gfn: int) -> SlotRange:
-    """The memslot of a gfn, -1 if it is not logged: neither such slots nor read-only ones have such faults."""
+    """Return the memslot of a gfn, with slot -1 if it is not logged or is read-only: it has no such faults."""
     slot = gfn_to_memslot(state, gfn)
     if slot < 0 or state.slots[slot, mmu.SLOT_LOGGING] == 0:
         return SlotRange(-1, 0, 0, 0, 0, 0)
@@ -96,7 +96,7 @@ def installs_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, spte: int
 
 @jit_inline_llvm
 def install_4k(state: MmuState, vcpu: int, part: SlotRange, gfn: int, spte: int) -> None:
-    """page_fault() of such a page, without KVM's counters."""
+    """Do what page_fault() does for such a page, except for KVM's counters."""
     present = spte & mmu.PRESENT
     state.stat[mmu.STAT_WHO] = vcpu
     trace_page_fault(state, vcpu, 2 * present + 1, gfn)
@@ -245,7 +245,7 @@ def batch_map_4k_faults(state: MmuState, clock: Clock, stop: int) -> None:
             with_fault(here, mapped, 1 if continues and inside else 0),
             Periods(periods.leader, periods.faults + 1),
         )
-        if continues and not inside:  # it hits in a later bin
+        if continues and not inside:  # its hit is in a later bin
             note_hits(clock, after, 1, 1)
             clock.regs[layout.RETIRED_ALL] += 1
         now[vcpu] = hit(clock, vcpu, after) if continues else after

@@ -15,7 +15,7 @@ from mmuviz.mmu.state import I64
 FOREVER: Final = 1 << 62
 SPEED_SHIFT: Final = 10
 FULL_SPEED: Final = 1 << SPEED_SHIFT
-"""`Clock.slowdown_1024` of a vCPU with a core of its own; twice that takes twice as long."""
+"""`Clock.slowdown_1024` of a vCPU with a core of its own; at twice this value its work takes twice as long."""
 
 # Values of `Clock.phase`.
 RUNNING: Final = 0
@@ -61,7 +61,7 @@ RING_FULLS: Final = CAUSES + 13
 USERSPACE_EXITS: Final = CAUSES + 14
 IOCTL: Final = CAUSES + 15
 THROTTLED: Final = CAUSES + 16
-"""Time that userspace has vCPUs sleep so that a migration converges; no stall."""
+"""Time that throttled vCPUs sleep during a migration; not a stall."""
 BYTES_SENT: Final = CAUSES + 17
 SERIES_COLUMNS: Final = CAUSES + 18
 BINS: Final = 512
@@ -151,7 +151,7 @@ BIG_LOCK_FREE: Final = 22
 LEAF_SHIFT: Final = 23
 """log2 of the pages of the largest leaf that backs memory."""
 ONE_BY_ONE: Final = 24
-"""No lookahead: slow, for the law that compares both."""
+"""1 disables lookahead, which is slow; used by the test that compares both."""
 TOP_COUNT: Final = 25
 """Rows of `Clock.top` in use."""
 PERIOD_LINE_FREE: Final = 26
@@ -160,11 +160,11 @@ PERIOD_LINE_OWNER: Final = 27
 ZERO_FREE: Final = 28
 """Time at which the machine has zeroed all pages requested so far."""
 THROTTLE_AT: Final = 29
-"""When userspace next has all vCPUs sleep, FOREVER for never; for how long, and every how many ps."""
+"""Time of the next throttle tick, FOREVER for none; next come THROTTLE_SLEEP and THROTTLE_PERIOD, ps."""
 THROTTLE_SLEEP: Final = 30
 THROTTLE_PERIOD: Final = 31
 THROTTLE_RETRY: Final = 32
-"""When vCPUs are looked at again that could not sleep yet, FOREVER for none."""
+"""Time of the next retry for vCPUs that could not sleep yet, FOREVER for none."""
 REGS: Final = 33
 
 # Columns of `Clock.period`.
@@ -194,7 +194,7 @@ TLBI: Final = 15
 LOCAL_TLBI: Final = 16
 USERSPACE: Final = 17
 ZERO: Final = 18
-"""Zeroing a 4K page: for this long the machine's memory serves no other vCPU that zeroes."""
+"""Zeroing a 4K page; the machine's memory zeroes one page at a time, so other vCPUs' zeroing waits."""
 HANDOFF_FEW: Final = 19
 PRICES: Final = 20
 
@@ -223,8 +223,8 @@ class Clock(NamedTuple):
             wait and leaf of its last fault: see mmuviz/engine/repeated_periods.py.
         regs: int64[REGS]; `price` int64[PRICES + WORK_ENTRIES].
         stall: int64[vcpus, CAUSES], ps; `slow_write_ps`, `accesses`, `worst_ps` int64[vcpus].
-        throttled_ps: int64[vcpus], how long each slept; `sleep_from` and `sleep_until` int64[vcpus], its last sleep;
-            `sleep_owed` 1 where it was told to sleep while it could not.
+        throttled_ps: int64[vcpus], total sleep of each; `sleep_from` and `sleep_until` int64[vcpus], its last sleep;
+            `sleep_owed` 1 if its sleep was postponed because it could not sleep.
         faults: int64[vcpus, 4], by path.
         hist: int64[CAUSES + 1, BUCKETS] stalls by length, the last row for whole faults.
         longest: int64[CAUSES + 1], the longest stall.
@@ -339,7 +339,7 @@ def before(now: I64, first: int, second: int) -> bool:
 
 @jit
 def sift_from(heap: I64, now: I64, size: int, at: int) -> None:
-    """Bring the heap in order again after the time of one entry grew."""
+    """Restore the heap's order after the time of one entry grew."""
     while True:
         child = 2 * at + 1
         if child >= size:
@@ -354,7 +354,7 @@ def sift_from(heap: I64, now: I64, size: int, at: int) -> None:
 
 @jit_inline_llvm
 def sift_down(heap: I64, now: I64, size: int) -> None:
-    """Bring the heap in order again after the time of its first entry grew."""
+    """Restore the heap's order after the time of its first entry grew."""
     sift_from(heap, now, size, 0)
 
 

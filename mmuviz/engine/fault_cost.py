@@ -19,7 +19,7 @@ from mmuviz.mmu.state import I64, MmuState
 
 
 class Access(NamedTuple):
-    """One access, by the current tables.
+    """One access, with the leaf as it is in the tables now.
 
     Attributes:
         gfn: the page.

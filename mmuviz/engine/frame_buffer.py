@@ -49,7 +49,7 @@ STATES: Final = (
 )
 """State of the whole guest in each frame."""
 LEFT_LOG: Final = len(STATES)
-"""After them: pages that left the dirty log so far."""
+"""Column after STATES: pages that left the dirty log so far."""
 STATE_COLUMNS: Final = LEFT_LOG + 1
 
 
@@ -65,7 +65,7 @@ def share_of(pages: int, whole: int) -> int:
 
 FRAMES_KEPT: Final = 64
 CELLS_AT_ONCE: Final = 64
-"""Cells that are checked together: seldom does one of them change between two frames."""
+"""Cells checked together; usually none of them changed between two frames."""
 CHANGES_KEPT: Final = 8
 """A buffer has room for FRAMES_KEPT frames, and for the changes that CHANGES_KEPT frames have at most."""
 

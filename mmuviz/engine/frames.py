@@ -156,7 +156,7 @@ class Frames:
         if frames == 0:
             return
         states = buffer.states[:frames].copy()
-        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)  # now: it changes
+        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)  # now, as the offset changes
         self._parts.append(
             FrameLog(
                 buffer.ends[:frames].copy(),

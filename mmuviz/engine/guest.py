@@ -1,4 +1,4 @@
-"""The guest's vCPUs: populating, passes, or one workload after the other without end."""
+"""The guest's vCPUs: populating, passes, or patterns that run without end."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PS_PER_MS: Final = 10**6 * PS_PER_NS
 
 
 class Program(NamedTuple):
-    """What the vCPUs of a guest do.
+    """The vCPUs' work.
 
     Attributes:
-        timeline: patterns, each with its duration in ps; the last one's is 0, for ever, unless it `repeats`.
-        repeats: the first pattern follows the last one.
-        trace: accesses one by one, in place of the patterns.
+        timeline: patterns, each with its duration in ps; the last one's is 0 (no end) unless the program `repeats`.
+        repeats: whether the first pattern follows the last one.
+        trace: a trace of accesses, instead of patterns.
     """
 
     timeline: list[tuple[Pattern, int]]
@@ -43,17 +43,17 @@ class Guest:
     Attributes:
         machine: the machine.
         ioctls: the ioctl thread, which also reaps rings.
-        before_phase: called before the guest begins with another pattern, at position 0.
+        before_phase: called before the guest starts another pattern, at position 0.
     """
 
     def __init__(self, ioctls: TimedIoctls, program: Program, pages: int, reap_ps: int) -> None:
-        """Take a machine whose memslots are there.
+        """Create the guest of a machine whose memslots exist.
 
         Args:
-            ioctls: of the machine.
-            program: what the vCPUs do.
-            pages: of RAM, over all memslots that the guest writes to.
-            reap_ps: how often rings are reaped, 0 for only when one is full.
+            ioctls: the machine's ioctl thread.
+            program: the vCPUs' work.
+            pages: pages of RAM in all memslots that the guest writes to.
+            reap_ps: interval at which rings are reaped; 0: only when one is full.
         """
         timeline = program.timeline
         self._repeats, self._trace = program.repeats, program.trace
@@ -115,7 +115,7 @@ class Guest:
         yield
         self.log.end(self.machine, begun)
 
-    # Without end
+    # Patterns without end
 
     def start(self) -> None:
         """Start the guest's workload, which runs without end from now on."""
@@ -168,14 +168,14 @@ class Guest:
                 ioctls.harvest_and_reset_rings()
 
     def _next_phase(self) -> None:
-        """The next pattern, if there is one."""
+        """Start the next pattern, if there is one."""
         if self._goes_on:
             self._phase = (self._phase + 1) % len(self._streams)
             self._begin_phase()
 
     @property
     def _goes_on(self) -> bool:
-        """Whether something follows what the guest does now."""
+        """Whether another pattern follows the current one."""
         return self._repeats or self._phase + 1 < len(self._streams)
 
     def _phase_ends_before(self, until_ps: int) -> bool:

@@ -37,7 +37,7 @@ def line_visit(clock: Clock, vcpu: int, time: int) -> int:
     A line that no other core needs arrives at once: its transfer overlaps with the rest of the fault.
     """
     core = clock.core[vcpu]
-    if clock.line_arrival[core] > time:  # it is on its way for the core's other thread
+    if clock.line_arrival[core] > time:  # already on its way for the core's other thread
         return int(clock.line_arrival[core])
     comes = time if clock.regs[layout.LINE_OWNER] == core else max(clock.regs[layout.LINE_FREE], time)
     clock.regs[layout.LINE_FREE] = max(clock.regs[layout.LINE_FREE], comes + clock.price[layout.LINE])

@@ -109,7 +109,7 @@ class Fixes(NamedTuple):
     """Faults so far; the last ones are not counted in their cell yet.
 
     Attributes:
-        all: number of faults; `longest_ps` the time of the longest.
+        all: number of faults; `longest_ps` the longest one's time.
         region: the 2M region (gfn >> 9) of the last ones; `fixed` the number of these.
         marked: number of the region's pages that they added to the dirty log.
         took_ps: time of each of the last ones; `repeated` the number of these, whose length is not recorded yet.
@@ -186,7 +186,7 @@ def fix_in_lookahead(
     if state.pml_count[vcpu] > 0:
         flush_pml_buffer(state, vcpu)
     before = state.stat[mmu.STAT_EXAMPLES]
-    if fixes.all == 0:  # only the first can be the earliest
+    if fixes.all == 0:  # only the first one can be the earliest
         keep_4k_fixed(state, access.spte & mmu.LEAF_BITS, gfn)
     trace_4k_fixed(state, vcpu, access.spte, gfn)
     state.l1[(row << SHIFT_1G) | (gfn & (PAGES_PER_1G - 1))] |= mmu.WRITABLE

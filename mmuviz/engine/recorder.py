@@ -39,7 +39,7 @@ class Recorder:
     Attributes:
         cells: the cells' layout.
         frames: the frames at the end of each bin.
-        events: int64[n, LOG_COLUMNS] parts of the event log inside the Focus.
+        events: int64[n, LOG_COLUMNS] parts of the event log, inside the Focus.
         left_out: events beyond those that are kept.
         table_pages_at_enable: table pages when logging was first enabled; None before.
         memory_bytes: parts of the memory overhead at the end, without table pages.
@@ -164,7 +164,7 @@ class Recorder:
     def _keep(self, rows: I64) -> None:
         rows = rows[rows[:, mmu.LOG_STAMP] < self._focus_end()]
         room = MAX_EVENTS - self._kept
-        if len(rows) > room:  # the earliest, in any order of logging
+        if len(rows) > room:  # keep the earliest, in whatever order they were logged
             rows = rows[np.lexsort((rows[:, mmu.LOG_WHO], rows[:, mmu.LOG_STAMP]))]
             self.left_out += int(rows[room:, mmu.LOG_COUNT].sum())
         self._kept += len(rows[:room])

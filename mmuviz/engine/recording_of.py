@@ -235,7 +235,7 @@ def vcpu_shares(clock: Clock, bins: int, width: int, end_ps: int) -> I64:
         edges = np.clip(np.arange(bins + 1, dtype=np.int64) * width, idle_from, end_ps)
         lanes[:, vcpu, layout.LANE_IDLE] += np.diff(edges)
     cut_tails(lanes[-1], np.clip(clock.in_kernel_until, end_ps, bins * width) - end_ps)
-    # What begins at the end of one thing behind the run's end, a sleep after a fault, is in the last bin as well.
+    # The last bin also counts stretches that begin after the run's end, such as a sleep after a fault: clip the sum.
     upto = np.minimum(np.cumsum(lanes, axis=2), spans[:, np.newaxis, np.newaxis])
     away = np.diff(upto, axis=2, prepend=0)
     running = np.maximum(spans[:, np.newaxis] - away.sum(axis=2), 0)

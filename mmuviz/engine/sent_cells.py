@@ -1,4 +1,4 @@
-"""Where in memory a migration has sent pages: by cell and time, as a Recording's maps show it."""
+"""Cells of guest memory whose pages a migration has sent, over time, for a Recording's memory maps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmuviz.recording.schema import FULL_SHARE
 
 LAST_BIT: Final = BITS_PER_LONG - 1
 MOST_ROWS: Final = 1 << 18
-"""Rows that are kept before those that no Recording shows are dropped."""
+"""Row count above which rows that no Recording shows are dropped."""
 COLUMNS: Final = ("time_ps", "cell", "sent", "again")
 
 
@@ -36,11 +36,11 @@ class CellCounts(NamedTuple):
 
 
 class BlockCells(NamedTuple):
-    """Where the cells begin in a RAM block.
+    """First page of each cell in a RAM block.
 
     Attributes:
-        starts: int64[n + 1], pages of the block, ascending; the last is its end.
-        cells: int64[n].
+        starts: int64[n + 1], first page of each cell in the block, ascending; the last entry is the block's end.
+        cells: int64[n], cell numbers.
     """
 
     starts: I64
@@ -48,13 +48,13 @@ class BlockCells(NamedTuple):
 
 
 class SentCells:
-    """Pages sent so far, cell by cell, whenever a batch was sent."""
+    """Cumulative number of pages sent in each cell, with a row per batch and cell."""
 
     def __init__(self, cells: CellMap, spans: list[tuple[int, int]]) -> None:
-        """Nothing was sent yet.
+        """Start with no page sent.
 
         Args:
-            cells: where the cells lie.
+            cells: the cells' layout.
             spans: first gfn and number of pages of each memslot that is shown.
         """
         self.map = cells
@@ -65,13 +65,13 @@ class SentCells:
         self._rows = 0
 
     def begin(self, time_ps: int) -> None:
-        """A migration begins: whatever another one sent is of no use to it."""
+        """Begin a migration: reset all counts, since pages sent by an earlier migration do not help it."""
         cells = np.flatnonzero(self._sent)
         self._sent[:] = self._again[:] = 0
         self._keep(np.full(len(cells), time_ps, np.int64), cells)
 
     def blocks(self, qemu: Qemu) -> dict[str, BlockCells]:
-        """Where the cells begin in each RAM block, by the memslots that map it."""
+        """Return the first page of each cell in each RAM block, by the memslots that map it."""
         return {block.name: self._block(qemu, block) for block in qemu.blocks}
 
     def _block(self, qemu: Qemu, block: RamBlock) -> BlockCells:
@@ -85,12 +85,12 @@ class SentCells:
         return BlockCells(np.concatenate([*starts, [block.pages]]), np.concatenate(cells))
 
     def note(self, counts: CellCounts, begin_ps: int, end_ps: int) -> None:
-        """A batch was sent, evenly over a time.
+        """Record a batch that is sent evenly over a time.
 
         Args:
-            counts: its pages.
-            begin_ps: when the first of them left.
-            end_ps: when all had.
+            counts: its pages by cell.
+            begin_ps: start of sending.
+            end_ps: end of sending.
         """
         np.add.at(self._sent, counts.cells, counts.first)
         np.add.at(self._again, counts.cells, counts.again)
@@ -104,17 +104,17 @@ class SentCells:
         self._rows += len(cells)
 
     def drop_unseen(self, width: int) -> None:
-        """Drop what a later row of the same bin and cell hides, once there is much of it."""
+        """Drop rows that a later row of the same bin and cell replaces, if there are many rows."""
         if self._rows > MOST_ROWS:
             self._parts = [last_of_bins(np.concatenate(self._parts), width)]
             self._rows = len(self._parts[0])
 
     def table(self, bins: int, width: int) -> dict[str, npt.ArrayLike]:
-        """The shares of each cell at the end of each bin in which they became others.
+        """Return the shares of each cell at the end of each bin in which they changed.
 
         Args:
-            bins: of the Recording.
-            width: of a bin, ps.
+            bins: number of the Recording's bins.
+            width: width of a bin, ps.
 
         Returns:
             Columns of the table `sent_cells`.
@@ -137,11 +137,11 @@ class SentCells:
 
 
 def last_of_bins(rows: I64, width: int) -> I64:
-    """The last row of each bin and cell, by bin and then by cell; rows come in the order of time.
+    """Return the last row of each bin and cell, ordered by bin and then by cell.
 
     Args:
-        rows: int64[n, 4], see COLUMNS.
-        width: of a bin, ps.
+        rows: int64[n, 4], see COLUMNS; ordered by time.
+        width: width of a bin, ps.
     """
     bins = np.maximum(rows[:, 0] - 1, 0) // width
     order = np.lexsort((rows[:, 1], bins))
@@ -152,18 +152,18 @@ def last_of_bins(rows: I64, width: int) -> I64:
 
 
 def shares_of(pages: I64, whole: I64) -> I64:
-    """Parts of cells as shares of 255: 0 only where there is nothing, 255 only where it is all, or more than all."""
+    """Convert page counts of cells to shares of 255: 0 only for none, 255 only for all or more than all."""
     nearest = (2 * pages * FULL_SHARE + whole) // (2 * np.maximum(whole, 1))
     inside = np.clip(nearest, 1, FULL_SHARE - 1)
     return np.where(pages == 0, 0, np.where(pages >= whole, FULL_SHARE, inside))
 
 
 def differs(cells: I64, shares: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which rows have other shares than the row before of the same cell; before the first there is nothing.
+    """Return which rows differ from the previous row of the same cell; a cell's shares are 0 before its first row.
 
     Args:
         cells: int64[n].
-        shares: int64[n, 2], in the order of time.
+        shares: int64[n, 2], ordered by time.
     """
     order = np.argsort(cells, kind="stable")
     before = np.zeros_like(shares)
@@ -174,11 +174,11 @@ def differs(cells: I64, shares: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_
 
 
 def hold(once: Pages, where: BlockCells, pages: I64) -> CellCounts:
-    """Put pages into a set, and count by cell which of them it had not, and had.
+    """Add pages to a set, and count by cell which were new and which were already in it.
 
     Args:
-        once: the set; all of the pages are in it afterwards.
-        where: of the RAM block.
+        once: the set; contains all of the pages afterwards.
+        where: cells of the RAM block.
         pages: int64[n], ascending, at least one.
     """
     low, high = (int(np.searchsorted(where.starts, page, side="right")) - 1 for page in (pages[0], pages[-1]))
@@ -190,7 +190,7 @@ def hold(once: Pages, where: BlockCells, pages: I64) -> CellCounts:
 
 @jit
 def hold_pages(words: I64, pages: I64, starts: I64, counts: I64) -> None:
-    """Set the bits of pages, and count them in their cell: in row 0 those that were clear, in row 1 the others."""
+    """Set the bits of pages, and count them by cell: in row 0 those that were clear, in row 1 those already set."""
     at = 0
     for each in range(pages.shape[0]):
         page = pages[each]

@@ -25,7 +25,7 @@ class Session:
         recorder: records the tables over time.
         accesses: the access loop of the VM, for ops that list their accesses.
         rounds: the log of a migration's rounds.
-        sent_cells: where a migration has sent pages.
+        sent_cells: cells of the pages that a migration has sent.
         logged: ids of the memslots that are logged, in order.
     """
 

@@ -24,7 +24,7 @@ from mmuviz.mmu.vm import Vm
 
 T = TypeVar("T")
 SPACE_SHIFT: Final = 16
-"""KVM's number of a slot has its address space above its id. Kernel: kvm_vm_ioctl_set_memory_region()"""
+"""KVM's slot number has the address space above the slot id. Kernel: kvm_vm_ioctl_set_memory_region()"""
 PLACES: Final = {
     "enable": layout.SPLITS + layout.AT_ENABLE,
     "get": layout.SPLITS + layout.IN_CLEAR,
@@ -63,7 +63,7 @@ class TimedIoctls:
         log: the log of calls.
         iteration: iteration of the driver's loop; 0 before it.
         vms: the address spaces of the VM; vCPUs run on the first.
-        ring_is_full: called where a vCPU left the guest because its ring was full, which it mends.
+        ring_is_full: called when a vCPU has exited because its ring is full; harvests and resets it.
     """
 
     def __init__(self, machine: TimedMachine, log: CallLog, *, big_lock: bool = False) -> None:
@@ -237,13 +237,13 @@ class TimedIoctls:
         return self._in_time("reset", vm.reset_ring_steps(), 0)
 
     def collect_rings(self, vcpu: int | None = None) -> list[tuple[int, I64]]:
-        """Harvest every ring, or one vCPU's, which is no ioctl; see Vm.collect_dirty_rings()."""
+        """Harvest every ring, or one vCPU's; this is no ioctl: see Vm.collect_dirty_rings()."""
         found, took_ps = self._harvest(vcpu)
         self.machine.wait(took_ps)
         return found
 
     def _harvest(self, vcpu: int | None = None) -> tuple[list[tuple[int, I64]], int]:
-        """Harvest rings; returns what was in them, and what that takes."""
+        """Harvest rings; return their contents and the time that takes, ps."""
         machine = self.machine
         machine.mark()
         machine.forget_work()
@@ -266,11 +266,11 @@ class TimedIoctls:
         return found
 
     def reset_full_rings(self) -> None:
-        """A ring is full: harvest and reset all of them."""
+        """Harvest and reset all rings because one is full."""
         self.harvest_and_reset_rings()
 
     def resume_full(self) -> list[int]:
-        """Let the vCPUs go on whose rings were full and are not any more; returns which."""
+        """Resume the vCPUs whose rings are not full any more; return their numbers."""
         machine, clock = self.machine, self.machine.clock
         waiting = [int(vcpu) for vcpu in np.flatnonzero(clock.phase == layout.RING_FULL)]
         found = [vcpu for vcpu in waiting if not ring_soft_full(machine.guest_tables, vcpu)]

@@ -79,7 +79,7 @@ def resume_after_ring_full(clock: Clock, vcpu: int, time: int) -> None:
 
 @jit
 def kick_out(state: MmuState, clock: Clock, vcpu: int, time: int) -> int:
-    """A vCPU is sent an IPI and exits to userspace; returns how long whoever sent it waits for it, ps."""
+    """Kick a vCPU out to userspace by an IPI; return the time that the sender waits for it, ps."""
     clock.pending_kick_ps[vcpu] += clock.price[layout.KICK] + clock.price[layout.USERSPACE]
     flush_pml_buffer(state, vcpu)
     return int(clock.price[layout.FLUSH_VCPU] if clock.in_kernel_until[vcpu] <= time else 0)
@@ -158,7 +158,7 @@ class TimedMachine:
 
     @property
     def longest_hold_ps(self) -> int:
-        """The longest time that it held mmu_lock since begin_call(), ps."""
+        """The longest time that the ioctl thread held mmu_lock since begin_call(), ps."""
         return int(self.thread.at[thread_layout.LONGEST_HOLD])
 
     def reset_clock(self) -> None:
@@ -259,7 +259,7 @@ class TimedMachine:
             self._serve(why)
 
     def wait(self, took_ps: int) -> None:
-        """Let time pass in which userspace does nothing."""
+        """Let time pass while userspace is idle."""
         self.time += took_ps
         self.run_until(self.time)
         self.mark()
@@ -277,7 +277,7 @@ class TimedMachine:
         self.mark()
 
     def spin_when_done(self) -> None:
-        """The pass is over: let vCPUs spin in userspace until the next one; there may be one on every core."""
+        """At the end of a pass, let vCPUs spin in userspace until the next one; there may be one on every core."""
         self.thread.at[thread_layout.WITH_SPINNER] = self.vm.config.vcpus >= self.costs.host["cores"]
 
     def start_pass(self) -> None:
@@ -301,7 +301,7 @@ class TimedMachine:
         regs[[layout.FREE_AT, layout.READERS_END]] = np.minimum(regs[[layout.FREE_AT, layout.READERS_END]], self.time)
 
     def throttle(self, percent: int) -> None:
-        """Userspace has vCPUs sleep for so much of their time, 0 to 99 percent, from now on."""
+        """Make the vCPUs sleep for a share of their time, 0 to 99 percent, from now on."""
         throttle(self.clock, percent, self.time)
 
     # mmu_lock
@@ -342,9 +342,9 @@ class TimedMachine:
         self.advance(kick_ps(self.clock, self.time, 1))
 
     def kick_to_userspace(self) -> None:
-        """Userspace kicks every vCPU out of the guest and waits: each leaves it, which empties its PML buffer.
+        """Kick every vCPU out to userspace and wait; each exit empties the vCPU's PML buffer.
 
-        An exit to userspace costs each of them as any other does; the thread waits for one after the other.
+        The exit costs each vCPU as much as any other exit to userspace; the thread waits for the vCPUs one by one.
         """
         for vcpu in np.flatnonzero(self.clock.phase == layout.RUNNING):
             self.wait(kick_out(self.guest_tables, self.clock, int(vcpu), self.time))
@@ -357,8 +357,8 @@ class TimedMachine:
         """Add to a sum over time.
 
         Args:
-            time_ps: when.
-            column: of `Clock.series`.
-            count: how much.
+            time_ps: time at which the amount counts.
+            column: column of `Clock.series`.
+            count: amount.
         """
         note(self.clock, time_ps, column, count)

@@ -35,7 +35,7 @@ class ListedAccesses:
         self.ring_full: Callable[[], None] | None = None
 
     def __call__(self, tables: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
-        """Execute each vCPU's accesses in order, over time; if all cost the same the vCPUs alternate."""
+        """Execute each vCPU's accesses in order, over time; if all accesses cost the same, the vCPUs alternate."""
         machine = self.machine
         if machine is None:
             raise ValueError("the machine is not there yet")

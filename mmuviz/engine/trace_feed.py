@@ -1,4 +1,4 @@
-"""The accesses of a trace as the vCPUs' streams, loaded a part at a time while the guest runs."""
+"""Feeds the accesses of a trace to the vCPUs' streams, one part at a time while the guest runs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mmuviz.workloads import stream as columns
 
 PS_PER_NS: Final = 10**3
 MOST_BEHIND: Final = 1 << 22
-"""Accesses that wait because their vCPUs are late: beyond these the trace and the guest have nothing in common."""
+"""Most accesses that may wait for late vCPUs; with more, the trace no longer describes the guest."""
 
 
 class TraceFeed:
-    """A trace, part by part; each access comes at its time after the guest's start, or as soon as its vCPU can.
+    """A trace loaded part by part; each access is executed at its time after the guest's start, or as soon as possible.
 
-    A part is loaded when the first of the vCPUs that have done theirs comes to its time, whatever userspace does then.
+    The next part is loaded when it is due for the first of the vCPUs that have executed theirs, even within an ioctl.
 
     Args:
-        path: the file.
-        vcpus: of the guest.
-        ram: first gfn and number of pages of each memslot that the guest may touch.
+        path: the trace file.
+        vcpus: number of the guest's vCPUs.
+        ram: first gfn and number of pages of each memslot that the guest may access.
     """
 
     def __init__(self, path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> None:
@@ -40,13 +40,13 @@ class TraceFeed:
         self._start_ps = 0
 
     def begin(self, machine: TimedMachine) -> None:
-        """Start the guest: the trace's time 0 is now.
+        """Start the guest; the trace's time 0 is now.
 
         Args:
-            machine: whose vCPUs have nothing to do.
+            machine: the machine, whose vCPUs have no work.
 
         Raises:
-            InputError: see checked_parts(); later, while the guest runs, too much waits.
+            InputError: see checked_parts(); or, raised later while the guest runs, too many accesses wait.
         """
         self._parts = checked_parts(self._path, self._vcpus, self._ram)
         self._next = next(self._parts, None)
@@ -59,7 +59,7 @@ class TraceFeed:
         clock.stream[:, columns.KIND] = columns.TRACED
         clock.stream[:, columns.PAGES] = 1
         clock.stream[:, columns.STRIDE] = 1
-        # As of patterns that draw whether an access writes: so each is looked up.
+        # Neither never nor always, as in patterns that draw reads and writes: so each access is looked up.
         clock.stream[:, columns.WRITE_PERMILLE] = columns.ALWAYS // 2
         clock.regs[layout.EXCLUSIVE] = 0
         clock.regs[layout.SHARED_UNTIL] = 0
@@ -68,7 +68,7 @@ class TraceFeed:
         machine.start_pass()
 
     def _load(self, machine: TimedMachine) -> None:
-        """Load the next part behind what vCPUs that are late have still to do."""
+        """Load the next part, after the accesses that late vCPUs have not executed yet."""
         part = self._next
         if part is None:
             return
@@ -99,11 +99,11 @@ class TraceFeed:
         machine.clock = clock._replace(listed=np.ascontiguousarray(np.concatenate(lists).reshape(-1)))
 
     def _due_ps(self, time_ns: int) -> int:
-        """A time of the trace on the clock; never 0, which stands for no further part."""
+        """Convert a time of the trace to clock time, ps; at least 1, as 0 means that there is no further part."""
         return max(self._start_ps + time_ns * PS_PER_NS, 1)
 
     def _rest(self, clock: layout.Clock, vcpu: int) -> I64:
-        """What a vCPU has not done of the parts so far."""
+        """Return a vCPU's accesses that it has not executed yet."""
         row = clock.stream[vcpu]
         rows = clock.listed.reshape(-1, columns.TRACE_ENTRIES)
         first = int(row[columns.FIRST_PAGE]) // columns.TRACE_ENTRIES

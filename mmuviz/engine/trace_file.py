@@ -1,4 +1,4 @@
-"""A recorded trace of a guest's accesses, read in parts: CSV or Parquet, one access a line."""
+"""Reads a recorded trace of a guest's accesses in parts: CSV or Parquet, one access per row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmuviz.recording.frames import required
 COLUMNS: Final = ("time_ns", "vcpu", "gfn", "access")
 ACCESSES: Final = {"r": 0, "w": 1, "read": 0, "write": 1}
 PART: Final = 1 << 16
-"""Accesses that are read at a time."""
+"""Accesses read at a time."""
 LONGEST_LINE: Final = 200
 MOST_NS: Final = 3600 * 10**9
 MOST_GFN: Final = 1 << 52
@@ -31,11 +31,11 @@ WRITE: Final = 3
 
 
 class TraceFacts(NamedTuple):
-    """What a whole trace is.
+    """Summary of a trace.
 
     Attributes:
-        accesses: how many.
-        last_ns: time of the last one.
+        accesses: number of accesses.
+        last_ns: time of the last access.
         last_rows: index of each vCPU's last access in the trace, from 0; -1 if it has none.
     """
 
@@ -45,16 +45,16 @@ class TraceFacts(NamedTuple):
 
 
 def parts_of(path: Path) -> Iterator[I64]:
-    """Read a trace, a part at a time; what is wrong is named by its line.
+    """Read a trace in parts; errors name the line.
 
     Args:
-        path: a file with the columns of COLUMNS: Parquet if its name says so, else CSV with a line of names.
+        path: a file with the columns of COLUMNS: Parquet if its suffix says so, else CSV with a header line.
 
     Yields:
         int64[n, 4]: time in ns, vCPU, gfn, 1 for a write; n is at most PART.
 
     Raises:
-        InputError: it cannot be read, or a line is none.
+        InputError: the file cannot be read, or a line is invalid.
     """
     try:
         yield from _parquet_parts(path) if path.suffix == PARQUET else _csv_parts(path)
@@ -78,7 +78,7 @@ def _csv_parts(path: Path) -> Iterator[I64]:
 
 
 def _lines(file: TextIO, path: Path) -> Iterator[str]:
-    """Lines, none of them longer than a line of a trace may be: so no file fills the memory."""
+    """Yield lines, and refuse one longer than any valid line, so that no file fills the memory."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
@@ -136,18 +136,18 @@ def _part_of(batch: Any, path: Path, first: int) -> I64:  # noqa: ANN401  # pyar
 
 
 def checked_parts(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> Iterator[I64]:
-    """Read a trace, a part at a time, and hold each access against the guest.
+    """Read a trace in parts and check each access against the guest.
 
     Args:
         path: see parts_of().
-        vcpus: of the guest.
-        ram: first gfn and number of pages of each memslot that the guest may touch.
+        vcpus: number of the guest's vCPUs.
+        ram: first gfn and number of pages of each memslot that the guest may access.
 
     Yields:
         See parts_of().
 
     Raises:
-        InputError: see parts_of(); or a time goes back, or a vCPU or a page is none of the guest's.
+        InputError: see parts_of(); or a time decreases, or the guest does not have a vCPU or a page.
     """
     line, before = 2, 0
     word = "row " if path.suffix == PARQUET else ""
@@ -177,7 +177,7 @@ def _spans(ram: Sequence[tuple[int, int]]) -> str:
 
 
 def facts_of(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> TraceFacts:
-    """Read a whole trace once, before anything runs.
+    """Read and check a whole trace before the run.
 
     Args:
         path: see parts_of().
@@ -185,7 +185,7 @@ def facts_of(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> TraceFac
         ram: see checked_parts().
 
     Raises:
-        InputError: see checked_parts(); or it has no access.
+        InputError: see checked_parts(); or the trace has no access.
     """
     return _facts(str(path), sha256_of(path), vcpus, tuple(ram))
 
@@ -203,10 +203,10 @@ def _facts(path: str, _: str, vcpus: int, ram: tuple[tuple[int, int], ...]) -> T
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a file in hexadecimal.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         state = path.stat()

@@ -65,7 +65,7 @@ def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, slice_: S
 
 @jit_inline_source
 def access_step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, stop: int, next_other_ps: int) -> Slice:
-    """The next access; `stop`: the ioctl thread's next event, `next_other_ps`: of it or any other vCPU."""
+    """Execute the next access; `stop` is the ioctl thread's next event, `next_other_ps` that of any other thread."""
     time = slice_.time
     running = clock.phase[vcpu] == layout.RUNNING
     access = peek_access(state, clock, vcpu, slice_.position)
@@ -83,7 +83,7 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, stop: i
     if running and runs_ahead(state, vcpu, access):
         exit_at = clock.exit_at[vcpu]
         traced = clock.stream[vcpu, columns.KIND] == columns.TRACED
-        if traced or not has_own_cpu(clock, vcpu):  # its time is stretched slice by slice: each access is one
+        if traced or not has_own_cpu(clock, vcpu):  # stretched slice by slice, so one access at a time
             next_other_ps = min(next_other_ps, time + 1)
             stop = min(stop, time + 1) if traced else stop
         return run_lookahead(state, clock, vcpu, slice_, min(next_other_ps, exit_at), min(stop, exit_at))
@@ -105,7 +105,7 @@ def access_step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, stop: i
 
 @jit_inline_source
 def step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, until: int) -> Slice:
-    """One access, a run of hits, or one fault.
+    """Execute one access, a run of hits, or one fault.
 
     Args:
         state: the tables, changed in place.
@@ -119,7 +119,7 @@ def step(state: MmuState, clock: Clock, vcpu: int, slice_: Slice, until: int) ->
     """
     stop = min(until, clock.regs[layout.THREAD_GRANTED_AT])
     next_other_ps = min(next_of_others(clock), stop)
-    # Who follows a trace waits for its next access, or for the next part.
+    # A vCPU that follows a trace waits for its next access, or for the next part.
     due = max(more_at(clock.stream, vcpu, slice_.position), due_at(clock.stream, clock.listed, vcpu, slice_.position))
     if due > slice_.time or (due > 0 and slice_.position >= clock.stream[vcpu, columns.ACCESSES]):
         return Slice(YIELD, max(due, slice_.time), slice_.position, slice_.dequeued_at)

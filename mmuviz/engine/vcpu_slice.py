@@ -38,7 +38,7 @@ class Slice(NamedTuple):
 
 @jit_inline_llvm
 def take_part(clock: Clock, vcpu: int, since: int, now: int) -> int:
-    """The end of a stretch of work of a vCPU that may share its CPU with the spinning ioctl thread for a while."""
+    """Return the end of a vCPU's work that may share its CPU with the spinning ioctl thread for a part of the time."""
     shared_until = clock.regs[layout.SHARED_UNTIL]
     if vcpu != clock.now.shape[0] - 1 or since >= shared_until:
         return now

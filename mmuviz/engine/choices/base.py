@@ -18,7 +18,7 @@ _DEPTH: Final[ContextVar[int]] = ContextVar("depth", default=0)
 class Choices(BaseModel):
     """A frozen set of choices.
 
-    However it is created, it raises InputError for the first broken rule: field, value, rule, remedy.
+    However it is created, the first broken rule raises InputError: field, value, rule, remedy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
@@ -46,7 +46,7 @@ class Choices(BaseModel):
 
     @classmethod
     def _prepared(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Fields before validation; a type may fill in fields that others decide."""
+        """Return the fields before validation; a type may override it to fill in fields that others determine."""
         return data
 
     def _check(self) -> None:

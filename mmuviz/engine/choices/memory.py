@@ -16,7 +16,7 @@ from mmuviz.mmu.config import MAX_SLOT_PAGES, Backing, Memslot
 
 MOST_SLOTS: Final = 32
 PRIVATE: Final = ("guest_memfd",)
-"""Backings that real VMs have and this model has not."""
+"""Backings of real VMs that this model does not have."""
 FIRST_BASE: Final = 4 << 30
 GIB: Final = PAGES_PER_1G * PAGE_BYTES
 
@@ -71,7 +71,7 @@ class MemslotChoices(Choices):
         return data
 
     def _check(self) -> None:
-        """Refuse what KVM refuses of one slot."""
+        """Refuse a slot that KVM refuses."""
         try:
             self.memslot()
         except KvmError as error:
@@ -81,7 +81,7 @@ class MemslotChoices(Choices):
 
     @property
     def base_gfn(self) -> int:
-        """Its first guest frame."""
+        """Its first gfn."""
         return self.base // PAGE_BYTES
 
     @property

@@ -1,4 +1,4 @@
-"""A guest that does one thing after the other: patterns, each for its time; and the union of all workloads."""
+"""Workloads of several patterns in sequence, each with its duration; and the union of all workloads."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mmuviz.workloads.pattern import Pattern
 
 MOST_PHASES: Final = 16
 LONGEST_NS: Final = 3600 * 10**9
-"""Of a phase, a lead, a tail, an interval."""
+"""Longest phase, lead, tail or interval."""
 
 
 class Timed(NamedTuple):
-    """A pattern and how long it lasts.
+    """A pattern with its duration.
 
     Attributes:
-        pattern: what the guest does.
-        duration_ns: 0 for ever.
+        pattern: the guest's accesses.
+        duration_ns: its duration; 0 for no end.
     """
 
     pattern: Pattern
@@ -114,7 +114,7 @@ class PhasesWorkload(Choices):
     repeat: Annotated[Flag, Field(description="after the last phase the first one begins again: bursts")] = False
 
     def _check(self) -> None:
-        """Every phase but the last has an end, and none has passes."""
+        """Require a duration for every phase but the last, and no passes."""
         for index, phase in enumerate(self.phases):
             accesses = getattr(phase, "accesses", 0)
             if accesses:
@@ -140,7 +140,7 @@ class PhasesWorkload(Choices):
         return self.phases[0].pattern_of()
 
     def timeline(self) -> tuple[Timed, ...]:
-        """All phases; the last has no end."""
+        """Return all phases; the last has no end unless the phases repeat."""
         return tuple(Timed(phase.pattern_of(), phase.duration) for phase in self.phases)
 
 
@@ -161,7 +161,7 @@ Workload = Annotated[
 
 
 def timeline_of(workload: Workload) -> tuple[Timed, ...]:
-    """What the guest does, one after the other; a workload of one pattern has one part without end."""
+    """Return the guest's patterns in sequence; a workload of one pattern is one part without end."""
     if isinstance(workload, PhasesWorkload):
         return workload.timeline()
     return (Timed(workload.pattern_of(), 0),)

@@ -46,7 +46,7 @@ def recording_document(name: str) -> dict[str, Any]:
 
 
 def vm_of_recording(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of vm that a recording was made with.
+    """Return the fields of vm for a recording.
 
     Args:
         document: a checked recording.

@@ -31,7 +31,7 @@ from mmuviz.mmu.kvm_recording import ops_of
 from mmuviz.workloads.pattern import PS_PER_S
 
 LONGEST_PS: Final = 1 << 61
-"""Far below the end of the clock, which counts ps in 64 bits."""
+"""Longest run: far below the end of the clock, which counts ps in 64 bits."""
 CLEAR_UNIT: Final = BITS_PER_LONG * PAGE_BYTES
 """KVM_CLEAR_DIRTY_LOG takes multiples of 64 pages. Kernel: kvm_clear_dirty_log_protect(), virt/kvm/kvm_main.c"""
 
@@ -204,7 +204,7 @@ def _check_workload(vm: VmChoices, memory: tuple[MemslotChoices, ...], workload:
 
 
 def _check_trace(vm: VmChoices, memory: tuple[MemslotChoices, ...], workload: TraceWorkload) -> None:
-    """Read the whole trace once: every access is one of this guest's."""
+    """Read the whole trace once and check that every access fits this guest."""
     ram = [(slot.base_gfn, slot.pages) for slot in memory if not slot.read_only]
     try:
         facts_of(Path(workload.file), vm.vcpus, ram)

@@ -18,15 +18,15 @@ RATE_UNITS: Final = {
     **{f"{unit}/s": size for unit, size in SIZE_UNITS.items()},
     **{f"{unit}bit/s": size // 8 for unit, size in (("k", 10**3), ("M", 10**6), ("G", 10**9), ("T", 10**12))},
 }
-"""Bytes a second of each unit; 8 bits are a byte."""
+"""Bytes per second of each unit; a byte has 8 bits."""
 LONGEST_TEXT: Final = 40
-"""Characters of a size or a time."""
+"""Most characters of a size or a time."""
 _NUMBER: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+(?:/s)?)", re.ASCII)
 _HEX: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 MOST_DECIMALS: Final = 4
-"""Of a percentage."""
+"""Decimals of a percentage."""
 MOST_EXPONENT: Final = 4
-"""Of Zipf's law."""
+"""Largest exponent of Zipf's law."""
 
 
 def rule_broken(rule: str) -> PydanticCustomError:

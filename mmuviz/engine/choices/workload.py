@@ -1,4 +1,4 @@
-"""What the guest does: a pattern, its rate, its share of writes, its seed.
+"""Workloads of one pattern: its rate, its share of writes, its seed.
 
 The union of all workloads is in phases.py, since a list of phases is one of them.
 """
@@ -36,7 +36,7 @@ Accesses = Annotated[Whole, Field(ge=0, le=MOST, description="accesses of a pass
 
 
 class Paced(Choices):
-    """What all patterns share whose guest does anything at a pace."""
+    """Base of all patterns with a pace."""
 
     rate_hz: Annotated[
         Whole, Field(ge=0, le=PS_PER_S, description="accesses a second and vCPU; 0: as fast as it goes")
@@ -52,13 +52,13 @@ class Paced(Choices):
 
 
 class Accessing(Paced):
-    """What all patterns share that read and write by a share, and draw."""
+    """Base of patterns that draw reads and writes by a share, from a seed."""
 
     write_percent: WriteShare = 100
     seed: Annotated[Whole, Field(ge=0, le=MOST_SEED, description="of all that is drawn")] = 1
 
     def shares(self) -> dict[str, Any]:
-        """These fields, as a Pattern takes them."""
+        """Return these fields as a Pattern's arguments."""
         return {
             "write_permille": parts_of_percent(self.write_percent, stream.ALWAYS),
             "rate_hz": self.rate_hz,
@@ -226,7 +226,7 @@ class TraceWorkload(Choices):
 
     @classmethod
     def _prepared(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """The file's hash; of a file that is not the one that is meant, a refusal."""
+        """Fill in the file's hash; refuse a file whose hash differs from the given one."""
         name, given = data.get("file"), data.get("sha256")
         if not isinstance(name, str) or not 0 < len(name) <= LONGEST_PATH:
             return data
@@ -242,7 +242,7 @@ class TraceWorkload(Choices):
         return {**data, "sha256": found}
 
     def pattern_of(self) -> Pattern:
-        """Nothing by a rule."""
+        """Return an empty Pattern: the accesses follow no rule."""
         return Idle()
 
 
