@@ -57,7 +57,7 @@ class VmArrays:
         self.reset_tables_above(self.state)
 
     def reset_tables_above(self, state: MmuState) -> None:
-        """Count the root of L1's tables, and nothing else."""
+        """Reset the count of the tables above 1 GiB to the root of L1's tables."""
         state.stat[mmu.STAT_TABLES_ABOVE] = 1
         state.stat[mmu.STAT_SHADOW_PAGES] = 0 if state.conf[mmu.CONF_TDP_MMU] else 1
 
@@ -111,7 +111,7 @@ class VmArrays:
             self.drain_log()
 
     def unmap(self, tables: MmuState, first: int, end: int) -> None:
-        """The MMU notifier for gfns [first, end) of some tables."""
+        """Call the MMU notifier for gfns [first, end) of some tables."""
         self.walk(first, end, lambda gfn: unmap_gfn_range(tables, gfn, end))
 
     def zap_other_tables(self, done: MmuState) -> None:
@@ -162,7 +162,7 @@ class VmArrays:
 
         Args:
             cell_row: int32[2**18], see MmuState.
-            cells: how many there are.
+            cells: number of cells.
             shift: a cell spans 2 ** shift pages.
         """
         examples = np.zeros((EXAMPLES, EXAMPLE_COLUMNS), dtype=np.int64)

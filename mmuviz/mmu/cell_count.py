@@ -41,7 +41,7 @@ def count_all(state: MmuState) -> None:
 
 @jit
 def count_row(state: MmuState, row: int, first: int) -> None:
-    """The 2M entries of one row, and the 4K entries below them."""
+    """Count the 2M entries of one row, and the 4K entries below them."""
     for index in range(SPTE_ENT_PER_PAGE):
         at, gfn = (row << SHIFT_2M) | index, first + (index << SHIFT_2M)
         if state.l2[at] & PRESENT:
@@ -55,7 +55,7 @@ def count_row(state: MmuState, row: int, first: int) -> None:
 
 @jit
 def count_bitmap(state: MmuState, slot: int) -> None:
-    """The dirty pages of one slot."""
+    """Count the dirty pages of one slot."""
     base, end, at = state.slots[slot, SLOT_BASE], state.slots[slot, SLOT_END], state.slots[slot, SLOT_DIRTY_AT]
     for word in range((end - base + BITS_PER_LONG - 1) // BITS_PER_LONG):
         mask = state.dirty[at + word]

@@ -1,7 +1,7 @@
 """Counts of how each cell of guest memory is mapped, updated as the tables change, never by scanning the guest.
 
-A cell is a power-of-two number of 2M regions; `MmuState.cell_row` says where the cells of each 1 GiB
-begin. Counts are in 4K pages. A run that counts no cells pays one comparison per change.
+A cell is a power-of-two number of 2M regions; `MmuState.cell_row` maps each 1 GiB region to its first
+cell. Counts are in 4K pages. A run that counts no cells pays one comparison per change.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ CELL_PROTECTED: Final = 3
 """CELL_PROTECTED plus a level's column: pages that leaves of that level map without write access."""
 CELL_DIRTY: Final = 6
 CELL_COLUMNS: Final = 8
-"""One more than used, so that a row is one cache line."""
+"""One more than are used, so that a row is one cache line."""
 
 
 @jit_inline_llvm
 def leaf(bits: int) -> int:
-    """1 for a leaf, 0 for a table and for nothing."""
+    """Return 1 for a leaf, 0 for a table or an empty entry."""
     return int(bits) & PRESENT
 
 
 @jit_inline_llvm
 def protected(bits: int) -> int:
-    """1 for a leaf without write access."""
+    """Return 1 for a leaf without write access, else 0."""
     return 1 if int(bits) & (PRESENT | WRITABLE) == PRESENT else 0
 
 

@@ -173,7 +173,7 @@ def zap_leafs(state: MmuState, start: int, end: int) -> int:
 
 @jit
 def zap_row_leafs(state: MmuState, row: int, low: int, high: int) -> None:
-    """The part of zap_leafs() inside one 1 GiB row: pages [low, high) of it."""
+    """Run zap_leafs() inside one 1 GiB row, for its pages [low, high)."""
     base = state.region_of[row] << SHIFT_1G
     page = low
     while page < high:
@@ -213,7 +213,7 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
     """Zap a table, or restore the huge page where the kernel recovers it in place.
 
     Returns:
-        Whether the table is gone. A table that maps nothing stays where the kernel would recover it.
+        Whether the table is gone. Where the kernel would recover it in place, a table that maps nothing stays.
 
     Kernel: kvm_tdp_mmu_zap_collapsible_sptes() up to 6.12, recover_huge_pages_range() from 6.13
     """
@@ -237,7 +237,7 @@ def collapse_table(state: MmuState, row: int, index: int) -> bool:
 
 @jit
 def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
-    """On disable: collapse each table in [start, end) that slot, alignment and host allow to be a huge page.
+    """Collapse, on disable, each table in [start, end) that slot, alignment and host allow to be a huge page.
 
     Args:
         state: page tables, changed in place.
@@ -272,7 +272,7 @@ def collapse_slot(state: MmuState, slot: int, start: int, end: int) -> int:
 
 @jit
 def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> None:
-    """The part of collapse_slot() inside one 1 GiB row: the tables below 2M entries in [start, end)."""
+    """Run collapse_slot() inside one 1 GiB row, for the tables below its 2M entries in [start, end)."""
     for index in range(SPTE_ENT_PER_PAGE):
         gfn = (state.region_of[row] << SHIFT_1G) | (index << SHIFT_2M)
         inside = start <= gfn < end and state.l2[(row << SHIFT_2M) | index] & TABLE
@@ -283,7 +283,7 @@ def collapse_row(state: MmuState, slot: int, row: int, start: int, end: int) -> 
 
 @jit
 def zap_collapsible_leaves(state: MmuState, slot: int, start: int, end: int) -> int:
-    """On disable, where tables stay: zap each leaf in [start, end) that could be mapped at a higher level.
+    """Zap, on disable where tables stay, each leaf in [start, end) that could be mapped at a higher level.
 
     Returns:
         The gfn to continue from; `end` when done.
@@ -309,7 +309,7 @@ def zap_collapsible_leaves(state: MmuState, slot: int, start: int, end: int) -> 
 
 @jit
 def zap_collapsible_row(state: MmuState, slot: int, row: int, start: int, end: int) -> None:
-    """The part of zap_collapsible_leaves() inside one 1 GiB row."""
+    """Run zap_collapsible_leaves() inside one 1 GiB row."""
     gfn = start
     while gfn < end:
         index = (gfn >> SHIFT_2M) & (SPTE_ENT_PER_PAGE - 1)

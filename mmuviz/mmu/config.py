@@ -38,7 +38,7 @@ FIRST_ARM64_RING: Final = (6, 2)
 
 
 class DirtyLogMode(StrEnum):
-    """Interface by which userspace learns of dirty pages."""
+    """Interface by which userspace reads the dirty pages."""
 
     LEGACY = "legacy"
     MANUAL = "manual"
@@ -63,13 +63,13 @@ class DirtyLogMode(StrEnum):
 
 
 class Mmu(StrEnum):
-    """The MMU whose tables map the guest. All but the first two follow the kernel's source, not recordings.
+    """The MMU whose tables map the guest; all but the first two follow the kernel's source, not recordings.
 
     TDP is the TDP MMU; DIRECT_SHADOW the shadow MMU that maps directly (tdp_mmu=N). SHADOW_PAGING
     shadows the guest's own tables (ept=N, npt=N), which map its memory 1:1 by pages of 1 GiB with
     their accessed and dirty bits set. NESTED is the TDP MMU for L1 plus the shadow MMU for an L2,
     whose memory L1 maps 1:1 by pages of 1 GiB, as dirty_log_perf_test -n does. STAGE2 is arm64, with
-    four levels of tables and the paths of 6.12 on every kernel row, without the features that the row
+    four levels of tables and the paths of 6.12 on every kernel row, except for features that the row
     does not have yet (the chunk size, the ring).
     """
 
@@ -136,7 +136,7 @@ class Backing(StrEnum):
 
     @property
     def hugetlb(self) -> bool:
-        """Whether it comes from hugetlbfs, whole huge pages only."""
+        """Whether it comes from hugetlbfs, which has whole huge pages only."""
         return self in (Backing.HUGETLB_2M, Backing.HUGETLB_1G)
 
 
@@ -310,8 +310,8 @@ class Memslot:
     """A memslot as userspace adds it.
 
     Attributes:
-        base_gfn: first guest frame.
-        pages: 4K pages.
+        base_gfn: first gfn.
+        pages: size in 4K pages.
         backing: host memory behind it.
         hva_offset_pages: pages between the start of the host mapping (a multiple of 1 GiB) and page 0.
         host_populated: whether the host populated every page beforehand.
@@ -339,10 +339,10 @@ class Memslot:
             raise KvmEinval(f"hva_offset_pages={self.hva_offset_pages} must be 0 to {MAX_GFN - 1}")
 
     def at(self, base_gfn: int) -> Memslot:
-        """The same slot, moved.
+        """Return the same slot at another place.
 
         Args:
-            base_gfn: its first guest frame there.
+            base_gfn: its first gfn there.
 
         Raises:
             KvmEinval: beyond the guest's address space.

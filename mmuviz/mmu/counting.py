@@ -83,7 +83,7 @@ def count_slow(state: MmuState, level: int, faults: int) -> None:
 
 @jit_inline_llvm
 def leaves_of(stat: I64) -> int:
-    """Leaves of all levels."""
+    """Return the number of leaves of all levels."""
     return int(stat[STAT_PAGES + PG_LEVEL_4K] + stat[STAT_PAGES + PG_LEVEL_2M] + stat[STAT_PAGES + PG_LEVEL_1G])
 
 
@@ -105,7 +105,7 @@ def count_host_of_collapsed(state: MmuState, slot: int, leaves: int) -> None:
 
 @jit_inline_llvm
 def entries_2m_of(start: int, end: int) -> int:
-    """2M entries over gfns [start, end)."""
+    """Return the number of 2M entries that gfns [start, end) touch."""
     return ((end + PAGES_PER_2M - 1) >> SHIFT_2M) - (start >> SHIFT_2M)
 
 
@@ -285,7 +285,7 @@ def count_run(counts: I64, running: int, turns: int, accesses: int, *, write: bo
     Args:
         counts: int64[WORK_ENTRIES], changed in place.
         running: vCPUs that entered the guest.
-        turns: accesses with a vCPU named for each; 1 if one vCPU makes them all.
+        turns: accesses whose vCPU is given one by one; 1 if one vCPU makes them all.
         accesses: number of retired accesses.
         write: whether they were writes.
     """

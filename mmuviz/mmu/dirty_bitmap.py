@@ -27,7 +27,7 @@ from mmuviz.mmu.state import (
 
 @jit_inline_llvm
 def set_bit(state: MmuState, slot: int, words_at: int, offset: int) -> int:
-    """Set the bit of one page in the bitmap that begins at a word; 1 if it was clear. Cells are left to the caller."""
+    """Set a page's bit in the bitmap that begins at a word; return 1 if it was clear. The caller updates the cells."""
     at, bit = words_at + (offset >> WORD_SHIFT), 1 << (offset & (BITS_PER_LONG - 1))
     if state.dirty[at] & bit == 0:
         state.dirty[at] |= bit

@@ -58,7 +58,7 @@ def highest_bit(mask: int) -> int:
 
 @jit_inline_source
 def split_masked(state: MmuState, start: int, end: int) -> None:
-    """Eager split inside CLEAR, by the MMU that owns these tables.
+    """Split eagerly inside CLEAR, by the MMU that owns these tables.
 
     Kernel: kvm_mmu_try_split_huge_pages(), arch/x86/kvm/mmu/mmu.c
     """
@@ -71,11 +71,11 @@ def split_masked(state: MmuState, start: int, end: int) -> None:
 
 @jit
 def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: int, verb: int) -> None:
-    """Arm the pages of one mask: under initially-all-set split or protect their huge pages first.
+    """Arm the pages of one mask; under initially-all-set split or protect their huge pages first.
 
-    The second huge page is protected only where the first and the last page, each rounded UP to
-    2 MiB, differ. So a mask that ends on the first page of a 2 MiB region leaves that region's
-    huge page writable though the dirty bit of the page is gone: the lost dirty page.
+    The second huge page is protected only if the first and the last page, each rounded UP to 2 MiB, differ.
+    So if a mask ends on the first page of a 2 MiB region, that region's huge page stays writable although
+    the page has lost its dirty bit: the lost dirty page.
 
     Args:
         state: page tables, changed in place.
@@ -111,7 +111,7 @@ def enable_log_dirty_pt_masked(state: MmuState, slot: int, offset: int, mask: in
 
 @jit_inline_llvm
 def count_cleared(state: MmuState, slot: int, offset: int, mask: int) -> None:
-    """Account for the pages of one word that left the bitmap."""
+    """Update counters and cells for the pages of one word that left the bitmap."""
     pages, gfn = bits_of(mask), state.slots[slot, SLOT_BASE] + offset
     state.slots[slot, SLOT_DIRTY_PAGES] -= pages
     state.stat[STAT_LEFT_LOG] += pages
@@ -131,7 +131,7 @@ def log_cleared(log: I64, stat: I64, conf: I64, gfn: int, mask: int) -> None:
 
 @jit
 def get_dirty_log_protect(state: MmuState, slot: int, buffer: I64, word: int) -> int:
-    """Legacy GET: give each word to userspace, clear it and arm its pages.
+    """GET in legacy mode: copy each word to userspace, clear it and arm its pages.
 
     Args:
         state: page tables and bitmap, changed in place.
@@ -187,14 +187,14 @@ def arm_words(state: MmuState, slot: int, first_word: int, masks: I64, word: int
 
 @jit_inline_llvm
 def count_clear(state: MmuState, words: int, clean: int) -> None:
-    """Count the words that CLEAR went over, and those that userspace asked for but that were clean."""
+    """Count the words that CLEAR walked, and those that userspace requested although they were clean."""
     state.work[work.WORK_CLEAR_IDLE_WORD] += words
     state.work[work.WORK_CLEAR_CLEAN_WORD] += clean
 
 
 @jit
 def clear_dirty_log_protect(state: MmuState, slot: int, first_word: int, buffer: I64, word: int) -> int:
-    """CLEAR: of the bits that userspace gives, clear and arm those that KVM's own bitmap still holds.
+    """CLEAR: of the bits that userspace passes, clear and arm those that KVM's own bitmap still has.
 
     Args:
         state: page tables and bitmap, changed in place.

@@ -1,4 +1,4 @@
-"""Marking pages dirty in a vCPU's dirty ring, or in the bitmap where there is none; resetting a ring."""
+"""Marking pages dirty in a vCPU's dirty ring, or in the bitmap of a VM without rings; resetting a ring."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from mmuviz.mmu.state import (
 )
 
 ALL_MASKS: Final = 1 << 62
-"""More masks than any ring has entries."""
+"""More masks than the number of entries of any ring."""
 
 
 @jit_inline_llvm
@@ -76,7 +76,7 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
     offset = gfn - state.slots[slot, SLOT_BASE]
     if state.conf[CONF_RING] != 0:
         ring_push(state, vcpu, slot, offset)
-        mark_page(state, slot, offset)  # KVM has no bitmap then: this one only counts
+        mark_page(state, slot, offset)  # in ring mode KVM has no bitmap; this one only counts
     elif state.conf[CONF_TRACK_LEVEL] == PG_LEVEL_4K:
         mark_page(state, slot, offset)
     else:
@@ -85,7 +85,7 @@ def mark_page_dirty_in_slot(state: MmuState, vcpu: int, slot: int, gfn: int) -> 
 
 @jit
 def mark_tracked_page(state: MmuState, slot: int, gfn: int) -> None:
-    """Set the bits of all pages under the 2M leaf that maps a gfn, or of the one page where a 4K leaf maps it.
+    """Set the bits of all pages under the 2M leaf that maps a gfn, or of the one page that a 4K leaf maps.
 
     Never merged: logging that tracks 2M cannot say which page of the leaf was written.
     """
@@ -101,7 +101,7 @@ def mark_tracked_page(state: MmuState, slot: int, gfn: int) -> None:
 
 @jit
 def clear_ring_bits(state: MmuState, slot: int, offset: int, mask: int) -> None:
-    """Remove the pages of a mask, which leave the ring, from the bitmap that counts them."""
+    """Clear the bits of pages that leave the ring in the bitmap that counts them."""
     words_at = state.slots[slot, SLOT_DIRTY_AT]
     for bit in range(BITS_PER_LONG):
         page = offset + bit

@@ -13,7 +13,7 @@ from mmuviz.mmu.stats import MemoryOverhead
 
 
 class Drivable(Protocol):
-    """Interface that a replay needs of a VM: `Vm`, or a class that adds a clock to one."""
+    """Methods of a VM that a replay calls: those of `Vm`, or of a class that adds a clock to it."""
 
     @property
     def config(self) -> VmConfig:

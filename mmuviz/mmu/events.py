@@ -49,7 +49,7 @@ FAST: Final = 4
 CPU_DIRTY: Final = 5
 """The processor set a dirty bit."""
 DIRTY_LOG: Final = 6
-"""A page entered KVM's dirty log (new is 1), or left it (old is 1)."""
+"""A page entered KVM's dirty log (new is 1) or left it (old is 1)."""
 INITIAL_STATE: Final = 7
 """State of an entry when the log began."""
 KIND_MASK: Final = 15
@@ -94,7 +94,7 @@ def begin_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
 
 @jit
 def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
-    """Append an event; it extends the last run where it continues it, so that the order in time is kept."""
+    """Append an event; it extends the last run if it continues it, so the order in time is kept."""
     last = stat[STAT_LOG_ENTRIES] - 1
     if last >= 0 and continues(log, stat, last, code):
         count = log[last, LOG_COUNT]
@@ -110,7 +110,7 @@ def log_event(log: I64, stat: I64, code: int, gfn: int) -> None:
 
 @jit
 def log_event_run(log: I64, stat: I64, code: int, gfn: int, count: int) -> None:
-    """Append the same event at `count` consecutive gfns; it extends the last run where it continues it."""
+    """Append the same event at `count` consecutive gfns; it extends the last run if it continues it."""
     last = stat[STAT_LOG_ENTRIES] - 1
     if last >= 0 and continues(log, stat, last, code):
         before = log[last, LOG_COUNT]
@@ -167,7 +167,7 @@ def trace_spte_changed(state: MmuState, level: int, old: int, new: int, gfn: int
 
 @jit_inline_llvm
 def trace_4k_sptes_changed(state: MmuState, old: int, new: int, gfn: int, count: int) -> None:
-    """trace_spte_changed() of `count` 4K SPTEs one after the other."""
+    """Log `count` consecutive 4K SPTE changes: see trace_spte_changed()."""
     if state.conf[CONF_LOG] != LOG_NOTHING:
         code = spte_code(state.conf, SPTE, PG_LEVEL_4K, old, new)
         log_change(state.log, state.stat, state.conf, code, gfn, count)
@@ -180,7 +180,7 @@ def note_untraced(state: MmuState, kind: int, level: int, old: int, new: int, gf
     Args:
         state: its log grows under LOG_ALL.
         kind: a kind of event that no tracepoint reports, or SPTE.
-        level: of the entry.
+        level: level of the entry.
         old: its bits before.
         new: its bits now.
         gfn: first gfn that it maps.
@@ -278,7 +278,7 @@ def expand(runs: I64) -> tuple[I64, I64]:
 
 
 def traced(runs: I64) -> I64:
-    """The logged runs that tracepoints of KVM report.
+    """Return the logged runs that KVM's tracepoints report.
 
     Args:
         runs: int64[n, LOG_COLUMNS].
@@ -339,7 +339,7 @@ def runs_of(gfns: I64) -> I64:
         gfns: int64[n].
 
     Returns:
-        int64[runs, 3]; a single one has stride 0.
+        int64[runs, 3]; a single gfn has stride 0.
     """
     ones = np.ones_like(gfns)
     return merged_runs(np.stack([gfns, ones * 0, ones], axis=1))

@@ -212,7 +212,7 @@ def _after(op: Document, after: Document, where: str) -> Document:
 
 
 def _events(events: Document, first: list[str], where: str) -> Document:
-    """Events in the plain schema; the fetch of the program's code, which comes first, counts as a read there."""
+    """Return events in the plain schema, in which the initial fetch of the program's code counts as a read."""
     rows: dict[tuple[str | int, ...], list[Any]] = {}
     for text, found in events.items():
         event_class = _class_of(text)
@@ -232,7 +232,7 @@ def _events(events: Document, first: list[str], where: str) -> Document:
 
 
 def _class_of(text: str) -> tuple[str | int, ...] | None:
-    """The class of an event in the plain schema; None for one that it leaves out."""
+    """Return an event's class in the plain schema; None if the schema leaves it out."""
     if found := SPTE_EVENT.fullmatch(text):
         old, new = (_spte_label(each) for each in found.group(2, 3))
         return None if old == new else ("spte", int(found[1]), old, new)

@@ -69,7 +69,7 @@ from mmuviz.mmu.state import (
 CACHE_OBJECTS: Final = 40
 """Objects that a vCPU's page-table cache holds. Kernel: KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE."""
 CACHE_MINIMUM: Final = 5
-"""Objects that a slow fault needs before it begins. Kernel: PT64_ROOT_MAX_LEVEL."""
+"""Objects that a slow fault requires at its start. Kernel: PT64_ROOT_MAX_LEVEL."""
 
 
 @jit_inline_llvm
@@ -228,7 +228,7 @@ def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
 
 @jit
 def unmap_gfn_range(state: MmuState, start: int, end: int) -> int:
-    """The MMU notifier for gfns [start, end); x86 flushes once if anything was mapped.
+    """Unmap gfns [start, end) for the MMU notifier; x86 flushes once if anything was mapped.
 
     Returns:
         The gfn to continue from; at least `end` when done, less when the event log must be emptied.

@@ -1,6 +1,6 @@
 """Kernel versions as data: a field per behaviour, a preset per release, and the commit of each change.
 
-A release is a row of CHANGES. mmu/conf.py passes a behaviour to compiled code.
+Each release is a row of CHANGES. mmu/conf.py passes each behaviour to compiled code.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class KernelFeatures:
 
     @property
     def label(self) -> str:
-        """The name for tables and pages: a series says that it was never merged."""
+        """The name for tables and pages; for a series with the remark that it was never merged."""
         return f"{self.series} (never merged)" if self.series else self.name
 
 
@@ -138,7 +138,7 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
     (6, 18): (),
     (7, 3): (),
 }
-"""Changes of each preset against the one before it, oldest first; an empty row has none that the model covers."""
+"""Changes of each preset against the one before it, oldest first; a row is empty if the model covers none."""
 
 OLDEST: Final = KernelFeatures(
     release=(5, 15),
@@ -180,7 +180,7 @@ FIRST_NESTED_EAGER: Final = next(features for features in PRESETS.values() if fe
 
 
 def _series() -> dict[str, KernelFeatures]:
-    """Rows of patch series that published tables measured; the release is the one they were based on (inferred)."""
+    """Return rows of patch series with published measurements; the release is the one each was based on (inferred)."""
     lore = "https://lore.kernel.org/kvm/"
     shadow = replace(PRESETS[5, 18], nested_eager_page_split=True, eager_without_tdp_mmu=True)
     rows = (

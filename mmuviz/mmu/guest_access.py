@@ -73,9 +73,9 @@ def leaf_spte(state: MmuState, gfn: int) -> int:
 
 @jit_inline_source
 def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
-    """Index of the first access from `start` on that is not a hit.
+    """Return the index of the first access from `start` on that is not a hit.
 
-    Where rows are in the order of their regions, a page's index is its gfn minus a constant; it is
+    If the rows are in the order of their regions, a page's index is its gfn minus a constant; it is
     unsigned, so that the compiler does not check for negative indices.
     """
     linear = state.conf[CONF_LINEAR]
@@ -86,7 +86,7 @@ def skip_hits(state: MmuState, gfns: I64, need: int, start: int) -> int:
             index += 1
         return index
     before = -1
-    while before < index:  # huge leaves and 4K leaves alternately, one byte read for each access
+    while before < index:  # skip a run of huge leaves, then one of 4K leaves: one byte read per access
         before = index
         while index < len(gfns) and l2[np.uint64(gfns[index] - linear) >> np.uint64(SHIFT_2M)] & need == need:
             index += 1
@@ -139,11 +139,11 @@ def count_fixes(state: MmuState, fixed: int) -> None:
 
 @jit_inline_source
 def fix_write_protected(state: MmuState, vcpu: int, gfns: I64, start: int) -> int:
-    """Execute writes that hit or that fast_page_fault() fixes at 4K, up to the first that is neither.
+    """Execute writes that hit or that fast_page_fault() fixes at 4K, up to the first other access.
 
-    The result is that of page_fault() for each, with the counters added once at the end. It is for VMs
-    with a bitmap, without PML, with linear rows. It also ends at the first access to another slot than
-    that of the first access.
+    The result is that of page_fault() for each, with the counters added once at the end. The VM must have
+    a bitmap, no PML and linear rows. It also ends at the first access to another slot than that of the
+    first access.
 
     Returns:
         Index of the first access that it did not execute.
@@ -183,7 +183,7 @@ def fault(state: MmuState, vcpu: int, gfn: int, spte: int, write: int) -> int:
 
 @jit
 def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int) -> tuple[int, int]:
-    """Touch pages in order, faulting until each access retires.
+    """Execute accesses in order, faulting until each access retires.
 
     An access through a leaf that allows it, with the dirty bit set for a write, costs nothing and
     changes nothing. A write through a writable leaf whose dirty bit is clear sets it (and PML logs

@@ -72,7 +72,7 @@ def fill_host_pages(state: MmuState, slot: int, hpage: int, value: int) -> None:
 
 @jit_inline_llvm
 def host_pfn_mapping_level(state: MmuState, slot: int, hpage: int) -> int:
-    """The level at which the host maps a page; 4K where it maps nothing.
+    """Return the level at which the host maps a page; 4K if the page is not mapped.
 
     Kernel: host_pfn_mapping_level(), arch/x86/kvm/mmu/mmu.c
     """
@@ -84,7 +84,7 @@ def host_pfn_mapping_level(state: MmuState, slot: int, hpage: int) -> int:
 
 @jit
 def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int:
-    """Fault in a region that one huge host page maps, or may map. See fault_host_page()."""
+    """Fault in a region that a huge host page maps or can map: see fault_host_page()."""
     level = int(state.slots[slot, SLOT_HOST_LEVEL])
     at = state.slots[slot, SLOT_HOST_REGION_AT] + (hpage >> region_shift(state, slot))
     region = state.host_region[at]
@@ -112,7 +112,7 @@ def fault_host_region(state: MmuState, slot: int, hpage: int, write: int) -> int
 
 @jit_inline_llvm
 def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
-    """Fault one host page in, as get_user_pages() does for KVM or as a host write does.
+    """Fault in one host page, as get_user_pages() does for KVM, or as a host write does.
 
     Reading unpopulated anonymous memory maps the zero page (the huge one where a huge page fits),
     read-only; a read fault of a private hugetlb page maps a page of its own, read-only, which a
@@ -152,9 +152,9 @@ def fault_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
 
 @jit
 def allocate_host_page(state: MmuState, slot: int, hpage: int, write: int) -> int:
-    """fault_host_page() of an absent page that has to be allocated, where no MMU notifier is called.
+    """Allocate an absent host page as fault_host_page() does, if that calls no MMU notifier.
 
-    KVM does this before it takes mmu_lock. All other cases of fault_host_page() are left to the fault.
+    KVM allocates it before it takes mmu_lock. All other cases of fault_host_page() happen in the fault itself.
 
     Args:
         state: the host's pages, changed in place.

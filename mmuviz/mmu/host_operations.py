@@ -25,7 +25,7 @@ def host_write(vm: VmArrays, slot_id: int, offsets: I64) -> None:
     pages = np.ascontiguousarray(offsets, dtype=np.int64)
 
     def write_some(index: int) -> int:
-        """host_write_pages(), then the zaps that it left for the other tables of a nested VM."""
+        """Call host_write_pages(), then zap the other tables of a nested VM where needed."""
         at = host_write_pages(vm.state, row, pages, index)
         vm.zap_other_tables(vm.state)
         return at
@@ -68,7 +68,7 @@ def _drop(vm: VmArrays, row: int, first: int, end: int, *, thp: bool) -> None:
 
 
 def _invalidate(vm: VmArrays, row: int, first: int, end: int) -> None:
-    """The MMU notifier for host pages [first, end). Kernel: kvm_unmap_gfn_range(), mmu.c."""
+    """Call the MMU notifier for host pages [first, end). Kernel: kvm_unmap_gfn_range(), mmu.c."""
     slot = vm.state.slots[row]
     base, move = int(slot[mmu.SLOT_BASE]), int(slot[mmu.SLOT_BASE] - slot[mmu.SLOT_HVA_OFFSET])
     stop = min(end + move, int(slot[mmu.SLOT_END]))

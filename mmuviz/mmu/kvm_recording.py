@@ -19,11 +19,11 @@ from mmuviz.mmu.features import features_of
 
 SCHEMA: Final = "kvm-recording/1"
 MAX_FILE_BYTES: Final = 32 << 20
-"""Larger documents are refused, compressed ones by their uncompressed size: no recording comes near it."""
+"""Size above which a document, uncompressed, is refused; recordings are much smaller."""
 MAX_ACCESSES: Final = 1 << 22
 """Accesses of one op, all vCPUs together: a bound on memory, as each access may log three events."""
 MAX_PAGE: Final = (1 << 40) - 1
-"""Beyond any gfn, and far below the range of 64 bits."""
+"""Above any gfn, and far below the range of 64 bits."""
 
 Document = Mapping[str, Any]
 
@@ -50,7 +50,7 @@ OP_FIELDS_OF_SEVERAL: Final[dict[str, dict[str, type | str]]] = {
     "move_slot": {"base_gfn": int},
     "set_read_only": {"value": bool},
 }
-"""The same for a recording of several slots, in which any op has `slot`, the id of its slot, 1 if absent."""
+"""Fields for a recording of several slots, in which any op may have `slot`, its slot's id, 1 if absent."""
 TEST_SLOT: Final = 1
 """Id of the slot of an op without `slot`."""
 OF_NO_SLOT: Final = ("ring_collect", "ring_reset", "set_eager_page_split")

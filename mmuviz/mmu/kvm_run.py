@@ -106,7 +106,7 @@ def check_vcpus(vm: VmArrays, vcpus: int | I64, accesses: int) -> I64:
         KvmEinval: a vCPU does not exist, or the number of vCPUs is neither 1 nor that of the accesses.
     """
     last = vm.config.vcpus - 1
-    if isinstance(vcpus, int):  # of any size; an array holds none that is too large for it
+    if isinstance(vcpus, int):  # may be too large for an int64 array
         if not 0 <= vcpus <= last:
             raise KvmEinval(f"vcpu={short_repr(vcpus)} must be 0 to {last}")
         return np.array([vcpus], dtype=np.int64)

@@ -1,7 +1,7 @@
 """The mode in which each path holds mmu_lock, by the event and the VM's configuration. No clock, no cost.
 
-x86 for L1's tables under the TDP MMU follows the source and agrees with everything that recordings
-can show; the shadow MMU of an L2, shadow paging and arm64 follow the source only.
+L1's tables under the TDP MMU of x86 follow the source and agree with everything that recordings can
+show; the shadow MMU of an L2, shadow paging and arm64 follow the source only.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def _enable(vm: VmArrays, slot_id: int, row: int) -> Steps[None]:
 
 
 def begin_logging(vm: VmArrays, slot_id: int, row: int) -> None:
-    """Set what every logged slot has: the flag, a bitmap, and the hybrid's counts."""
+    """Create the state of a logged slot: the flag, a bitmap, and the hybrid's counts."""
     vm.state.slots[row, mmu.SLOT_LOGGING] = 1
     vm.state.conf[mmu.CONF_LOGGING_SLOTS] += 1
     begin_bitmap(vm, row)
@@ -100,7 +100,7 @@ def always_drops_lock(vm: VmArrays, tables: int) -> int:
 
 
 def _protect(vm: VmArrays, tables: int, start: int, end: int) -> Steps[None]:
-    """Clear dirty bits for PML, then write access of everything that PML does not track."""
+    """Clear dirty bits for PML, then write access of every leaf that PML does not track."""
     conf = vm.tables[tables].conf
     path = Path.L2_ENABLE_PROTECT if conf[mmu.CONF_L2] else Path.ENABLE_PROTECT
     if conf[mmu.CONF_PML]:
@@ -135,7 +135,7 @@ def _disable(vm: VmArrays, slot_id: int, row: int) -> Steps[None]:
     slot[mmu.SLOT_FORCED_LEVEL] = PG_LEVEL_1G
     free_bitmap(vm, row)
     if state.conf[mmu.CONF_PML] and not state.conf[mmu.CONF_LOGGING_SLOTS]:
-        yield KICK  # and off
+        yield KICK  # turns PML off
     if vm.config.mmu is Mmu.STAGE2:
         state.stat[mmu.STAT_SPLIT_CACHE] = 0
         return

@@ -59,10 +59,10 @@ PTE_PREFETCH_NUM: Final = 8
 
 @jit_inline_source
 def map_page(state: MmuState, vcpu: int, slot: int, gfn: int, spte: int, host_level: int) -> int:
-    """Install a leaf for a gfn at the highest level allowed: 4K if the slot is logged.
+    """Install a leaf for a gfn at the highest level allowed, which is 4K if the slot is logged.
 
-    A huge leaf above that level is split in place (TDP MMU, from 6.2) or zapped whole and replaced by
-    an empty table. A writable leaf of a logged slot marks its page dirty, reads included.
+    A huge leaf above that level is split in place (TDP MMU, from 6.2), or zapped whole and replaced by
+    an empty table. A writable leaf of a logged slot marks its page dirty, even if a read installs it.
 
     Args:
         state: changed in place.
@@ -127,11 +127,11 @@ def count_small(state: MmuState, slot: int, row: int, gfn: int, host_level: int)
 
 @jit_inline_llvm
 def goal_level(state: MmuState, slot: int, row: int, gfn: int) -> int:
-    """The level at which a fault maps a gfn.
+    """Return the level at which a fault maps a gfn.
 
-    4K if the slot is logged. Where logging tracks 2M, at most 2M, and 4K below an existing 4K table, so
-    that no leaf grows while the slot is logged. At most the level that userspace forced (the pre-split
-    of 2020).
+    4K if the slot is logged. With tracking at 2M, at most 2M, but 4K below an existing 4K table, so that no
+    leaf grows while the slot is logged. Never above the level that userspace forced (the pre-split of
+    2020).
 
     Kernel: kvm_mmu_hugepage_adjust(), arch/x86/kvm/mmu/mmu.c; 2M and forced levels: never merged
     """
@@ -155,7 +155,7 @@ def take_table(state: MmuState, vcpu: int) -> None:
 
 @jit_inline_llvm
 def link_512g(state: MmuState, vcpu: int, gfn: int) -> None:
-    """Link the table that covers this 512 GiB, if there is none. The first one and the root exist from the start."""
+    """Link the table that covers this 512 GiB if it is missing; the first one and the root always exist."""
     at = gfn >> SHIFT_512G
     if state.l4[at] == 0:
         state.l4[at] = 1
@@ -325,10 +325,10 @@ def host_page_is_writable(state: MmuState, slot: int, hpage: int) -> bool:
 
 @jit
 def prefetch_ptes(state: MmuState, slot: int, row: int, gfn: int) -> None:
-    """Map the neighbours of a 4K page that the shadow MMU just mapped, 8 entries in all.
+    """Map the neighbours of a 4K page that the shadow MMU just mapped, within its group of 8 entries.
 
-    Each run of empty entries is mapped up to its first page that the host does not map writable. A
-    run whose first page is such a page, or that leaves the slot, ends the prefetch.
+    Each run of empty entries is mapped up to its first page that the host does not map writable. The prefetch
+    ends at a run whose first page is such a page or outside the slot.
 
     Kernel: direct_pte_prefetch(), arch/x86/kvm/mmu/mmu.c
     """

@@ -18,7 +18,7 @@ from mmuviz.mmu.state import (
 
 @jit_inline_llvm
 def gfn_to_memslot(state: MmuState, gfn: int) -> int:
-    """Index of the memslot that holds a gfn, or -1.
+    """Return the index of the memslot that contains a gfn, or -1.
 
     Kernel: gfn_to_memslot(), virt/kvm/kvm_main.c
     """

@@ -73,7 +73,7 @@ def without_slot(state: MmuState, row: int) -> MmuState:
         row: row of the slot.
 
     Returns:
-        The state with smaller arrays; the rows after it point to the new positions of theirs.
+        The state with smaller arrays; the rows after the removed one point to the new offsets of their arrays.
     """
     slots = np.delete(state.slots, row, axis=0)
     bitmap, region = (_slice_of_slot(state, row, column) for column in (mmu.SLOT_DIRTY_AT, mmu.SLOT_HOST_REGION_AT))
@@ -94,7 +94,7 @@ def without_slot(state: MmuState, row: int) -> MmuState:
 
 
 def _slice_of_slot(state: MmuState, row: int, column: int) -> slice:
-    """The part of an array that belongs to one slot; a column of the slot table points into the array."""
+    """Return one slot's part of an array; a column of the slot table is the part's offset."""
     ends = {
         mmu.SLOT_DIRTY_AT: len(state.dirty),
         mmu.SLOT_HOST_REGION_AT: len(state.host_region),
@@ -128,7 +128,7 @@ def materialise_host_pages(state: MmuState, row: int) -> None:
 
 
 def _mapped_by_pages(slot: I64) -> tuple[int, int]:
-    """Host pages [first, end) of a slot whose states must be stored one by one, in whole regions.
+    """Return the host pages [first, end) of a slot whose states must be stored one by one, in whole regions.
 
     Pages before the slot in its mapping are never read. A transparent huge page has one state for its
     region until it is split; only the last, incomplete region has single pages.

@@ -96,7 +96,7 @@ def delete_memslot(vm: VmArrays, slot_id: int) -> None:
 
 
 def _log_zapped_all(vm: VmArrays) -> None:
-    """Log the removal of every mapping, which KVM does by new roots, without an event for each entry."""
+    """Log the removal of every mapping; KVM does it by new roots, without an event for each entry."""
     for tables in vm.tables if vm.config.mmu is not Mmu.STAGE2 else ():
         vm.walk(0, len(tables.region_of), partial(log_rows_zapped, tables))
 
@@ -160,7 +160,7 @@ def check_read_only(vm: VmArrays, slot_id: int, *, value: bool) -> None:
 
 
 def _without(vm: VmArrays, row: int) -> tuple[MmuState, MmuState | None]:
-    """All tables without one slot: empty on x86; on arm64 the other slots' mappings stay."""
+    """Return all tables without one slot: empty on x86; on arm64 the other slots' mappings stay."""
     rest = without_slot(vm.state, row)
     if vm.config.mmu is Mmu.STAGE2:
         return rest, None
@@ -168,7 +168,7 @@ def _without(vm: VmArrays, row: int) -> tuple[MmuState, MmuState | None]:
 
 
 def _emptied(vm: VmArrays, rest: MmuState) -> tuple[MmuState, MmuState | None]:
-    """All tables with nothing mapped, and rows for the regions of the slots in `rest`."""
+    """Return all tables empty, with rows for the regions of the slots in `rest`."""
     rest = mmu.without_tables(rest)
     l2 = None if vm.l2 is None else mmu.without_tables(share_memslots(vm.l2, rest))
     for row, (base, end) in enumerate(rest.slots[:, [mmu.SLOT_BASE, mmu.SLOT_END]].tolist()):
@@ -178,7 +178,7 @@ def _emptied(vm: VmArrays, rest: MmuState) -> tuple[MmuState, MmuState | None]:
 
 
 def _unmap_slot(vm: VmArrays, row: int) -> None:
-    """arm64 unmaps this slot only. Kernel: kvm_arch_flush_shadow_memslot(), arch/arm64/kvm/mmu.c."""
+    """Unmap this slot only, as arm64 does. Kernel: kvm_arch_flush_shadow_memslot(), arch/arm64/kvm/mmu.c."""
     base, pages = vm.span(row)
     vm.state.stat[mmu.STAT_SPLIT_CACHE] = 0
     vm.unmap(vm.state, base, base + pages)

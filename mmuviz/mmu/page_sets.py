@@ -1,4 +1,4 @@
-"""Page sets in the form of KVM recordings: lists, strides, turns of vCPUs, bitmaps and ranges."""
+"""Page sets in the form of KVM recordings: lists, strides, accesses of several vCPUs, bitmaps and ranges."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmuviz.mmu.state import I64
 
 
 def pages_of(spec: list[int] | dict[str, int]) -> I64:
-    """The pages of an access: a list, or start, stride and count.
+    """Return the pages of an access, given as a list, or as start, stride and count.
 
     Returns:
         int64[n] offsets in the slot.
@@ -21,7 +21,7 @@ def pages_of(spec: list[int] | dict[str, int]) -> I64:
 
 
 def parallel_turns(how: str, pages: I64, vcpus: int) -> tuple[I64, I64]:
-    """Turns of a parallel op, one access each, from vCPU 0.
+    """Return the order of a parallel op's accesses: the vCPUs alternate, one access each, from vCPU 0.
 
     Args:
         how: contig, interleave or same.
@@ -61,7 +61,7 @@ def bitmap_ranges(words: I64) -> list[list[int]]:
 
 
 def _set_bits(words: npt.NDArray[np.uint64]) -> I64:
-    """Positions of set bits, ascending; few words have any."""
+    """Return the positions of set bits, ascending; optimized for few nonzero words."""
     some = np.flatnonzero(words)
     bits = np.unpackbits(words[some].view(np.uint8), bitorder="little").reshape(-1, BITS_PER_LONG)
     at, bit = np.nonzero(bits)

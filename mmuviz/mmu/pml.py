@@ -1,4 +1,4 @@
-"""Page-modification logging: the processor's log of writes, and flushing its buffer into the dirty log."""
+"""Page-modification logging: the CPU's log of writes, and flushing its buffer into the dirty log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from mmuviz.mmu.state import (
 
 @jit_inline_exported
 def flush_pml_buffer(state: MmuState, vcpu: int) -> None:
-    """VM exit: report the pages that the processor logged, newest first before 6.14, oldest first from then on.
+    """Report the pages that the CPU logged, at a VM exit: newest first before 6.14, oldest first since.
 
     Kernel: vmx_flush_pml_buffer(), arch/x86/kvm/vmx/vmx.c
     """
@@ -86,23 +86,23 @@ def set_dirty_bit(state: MmuState, gfn: int) -> None:
 
 @jit_inline_llvm
 def note_cpu_dirty(state: MmuState, level: int, old: int, gfn: int) -> None:
-    """Log and count a dirty bit set by the processor, which KVM does not see."""
+    """Log and count a dirty bit set by the CPU, which KVM does not trace."""
     note_example(state, EXAMPLE_CPU_DIRTY, level, old, old | DIRTY, gfn)
     note_untraced(state, CPU_DIRTY, level, old, old | DIRTY, gfn, 1)
 
 
 @jit_inline_llvm
 def pml_is_on(state: MmuState) -> bool:
-    """Whether the processor logs: from the first slot that is logged to the last. Kernel: nr_memslots_dirty_logging."""
+    """Whether PML is on: while at least one slot is logged. Kernel: nr_memslots_dirty_logging."""
     return bool(state.conf[CONF_PML] != 0 and state.conf[CONF_LOGGING_SLOTS] > 0)
 
 
 @jit_inline_llvm
 def set_dirty_or_pml_full(state: MmuState, vcpu: int, gfn: int) -> bool:
-    """Write through a writable leaf whose dirty bit is clear: the processor sets it, PML logs it.
+    """Write through a writable leaf whose dirty bit is clear: the CPU sets the bit, and PML logs the page.
 
     Returns:
-        Whether the write retired; not if the buffer was full, which causes a VM exit before the write.
+        Whether the write retired; it does not if the buffer is full, which causes a VM exit before the write.
 
     Kernel: handle_pml_full(), arch/x86/kvm/vmx/vmx.c
     """

@@ -51,7 +51,7 @@ def fault_pages(state: MmuState, vcpu: int, slot: int, level: int, start: int, e
 
 @jit
 def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> None:
-    """One call of the fault handler outside of a guest: no exit, no count of page faults."""
+    """Call the fault handler once outside of the guest: no exit, no count of page faults."""
     topup_memory_caches(state, vcpu)
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), 1)
     if host & FAULT_INVALIDATES:
@@ -70,7 +70,7 @@ def fault_page(state: MmuState, vcpu: int, slot: int, gfn: int, level: int) -> N
 
 @jit_inline_llvm
 def maps_writable(state: MmuState, row: int, at: int, gfn: int, level: int) -> bool:
-    """Whether a leaf at most at this level maps a gfn writable: then the fault was spurious."""
+    """Whether a leaf at this level or below maps a gfn writable, so that the fault is spurious."""
     if state.l2[at] & TABLE:
         return int(state.l1[(at << SHIFT_2M) | (gfn & SPTE_INDEX_MASK)]) & WRITABLE != 0
     held = PG_LEVEL_1G if state.l3[row] & PRESENT else PG_LEVEL_2M

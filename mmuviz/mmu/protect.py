@@ -168,7 +168,7 @@ def clear_leaf_bits(
 
 @jit
 def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, bits: int, entry: int) -> None:
-    """The part of clear_leaf_bits() inside one 1 GiB row: pages [low, high) of it."""
+    """Run clear_leaf_bits() inside one 1 GiB row, for its pages [low, high)."""
     base, counts, shadow = state.region_of[row] << SHIFT_1G, state.work, shadow_of(state)
     visited, huge, seen, changed = 0, counts[work.WORK_PROTECT_HUGE], 0, 0
     page = low
@@ -192,10 +192,10 @@ def clear_row_bits(state: MmuState, row: int, low: int, high: int, levels: int, 
 
 @jit_inline_llvm
 def write_protect_gfn(state: MmuState, gfn: int) -> None:
-    """Write-protect the huge leaf that maps a gfn for CLEAR: MMU_WRITABLE goes too.
+    """Write-protect the huge leaf that maps a gfn, for CLEAR; MMU_WRITABLE is cleared too.
 
-    After that, fast_page_fault() refuses the next write, also to the children of a later split. A 2M leaf
-    that logging tracks whole is armed in clear_bits_pt_masked() instead.
+    Then fast_page_fault() declines the next write, even after a split, since the children inherit the bits. A
+    2M leaf that is tracked as a whole is armed in clear_bits_pt_masked() instead.
 
     Kernel: write_protect_gfn(), arch/x86/kvm/mmu/tdp_mmu.c (min_level is 2M here)
     """
@@ -212,20 +212,20 @@ def write_protect_gfn(state: MmuState, gfn: int) -> None:
 
 @jit_inline_llvm
 def low_bits(count: int) -> int:
-    """A mask of the lowest `count` bits of 64, as int64."""
+    """Return a mask of the lowest `count` bits of 64, as int64."""
     return -1 if count == BITS_PER_LONG else (1 << count) - 1
 
 
 @jit
 def clear_tracked_2m(state: MmuState, row: int, index: int, mask: int, bits: int) -> None:
-    """Arm a 2M leaf that logging tracks as a whole, if the mask names any page of it. Never merged."""
+    """Arm a 2M leaf that logging tracks as a whole, if the mask contains any of its pages. Never merged."""
     if mask != 0 and state.l3[row] & TABLE and state.l2[(row << SHIFT_2M) | index] & PRESENT:
         clear_2m_bits(state, row, index, bits)
 
 
 @jit_inline_source
 def clear_bits_pt_masked(state: MmuState, gfn: int, mask: int, bits: int) -> int:
-    """Clear bits of the 4K leaves that a mask of up to 64 pages from gfn names.
+    """Clear bits of the 4K leaves for the pages in a mask of up to 64 pages from gfn.
 
     Where logging tracks 2M, a 2M leaf is armed as a whole by any of its pages.
 

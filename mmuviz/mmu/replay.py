@@ -78,13 +78,13 @@ class Replay(Generic[D]):
         vm.add_memslot(CONTROL_SLOT, Memslot(0, CONTROL_PAGES, Backing.PAGES_4K))
         self._begin = _figures(vm)
         self._begun = False
-        self._unmapped: set[int] = set()  # of the program's own pages
+        self._unmapped: set[int] = set()  # pages of the program's own slot
         self._last: dict[int, I64] = {}
         self._harvested: list[tuple[int, I64]] = []
 
     @property
     def memslot(self) -> Memslot | None:
-        """The slot of a recording of one slot; None while it does not exist."""
+        """The slot of a recording of one slot; None if it does not exist at this point."""
         return self.memslots.get(TEST_SLOT)
 
     def steps(self) -> Iterator[dict[str, Any]]:
@@ -283,7 +283,7 @@ class Replay(Generic[D]):
         self.vm.clear_dirty_log(slot_id, first, num, bits)  # refuses a range outside the slot
 
     def _bits(self, op: Op, first: int, num: int) -> I64:
-        """The bitmap that userspace gives with a CLEAR of pages inside the slot."""
+        """Return the bitmap that userspace passes to a CLEAR of pages inside the slot."""
         words, word, last = -(-num // BITS_PER_LONG), first // BITS_PER_LONG, self._last.get(slot_of(op))
         if op["bits"] == "last" and last is not None:
             return last[word : word + words]

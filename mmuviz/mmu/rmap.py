@@ -172,7 +172,7 @@ def end_split_call(state: MmuState) -> None:
 
 @jit
 def shadow_try_split_huge_pages(state: MmuState, start: int, end: int) -> None:
-    """Both passes over the short range of a CLEAR: first every 1G leaf, then every 2M leaf.
+    """Run both passes over the short range of a CLEAR: first every 1G leaf, then every 2M leaf.
 
     Kernel: kvm_shadow_mmu_try_split_huge_pages(), arch/x86/kvm/mmu/mmu.c
     """

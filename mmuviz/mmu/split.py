@@ -155,9 +155,9 @@ def try_split_huge_pages(
 ) -> int:
     """Split every huge leaf of [start, end) down to a level, pre-order: a 1G leaf, then its 2M leaves.
 
-    The walk begins at the entry that maps `start` and continues while an entry begins below `end`;
-    so an empty range inside a huge page splits it, and one at its first page does not (the
-    off-by-one of CLEAR before 6.8 follows from that).
+    The walk begins at the entry that maps `start` and continues while an entry begins below `end`. So an
+    empty range inside a huge page splits it, but one at its first page does not; the off-by-one of CLEAR
+    before 6.8 follows from that.
 
     Args:
         state: page tables, changed in place.

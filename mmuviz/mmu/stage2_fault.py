@@ -78,7 +78,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, spte: int, w
     logging = state.slots[slot, SLOT_LOGGING] != 0
     trace_page_fault(state, vcpu, 2 * present + write, gfn)
     state.stat[STAT_PF_TAKEN] += 1
-    if write and state.slots[slot, SLOT_READ_ONLY] != 0:  # io_mem_abort(): userspace does the write
+    if write and state.slots[slot, SLOT_READ_ONLY] != 0:  # io_mem_abort(): userspace emulates the write
         state.stat[STAT_MMIO_EXITS] += 1
         state.work[work.WORK_FAULT_SLOW] += 1
         return 0, work.PATH_EMULATED
@@ -208,7 +208,7 @@ def stage2_unmap(state: MmuState, start: int, end: int) -> int:
 
 @jit
 def unmap_row(state: MmuState, row: int, low: int, high: int) -> None:
-    """The part of stage2_unmap() inside one 1 GiB row: pages [low, high) of it."""
+    """Run stage2_unmap() inside one 1 GiB row, for its pages [low, high)."""
     base = state.region_of[row] << SHIFT_1G
     page = low
     while page < high:

@@ -38,7 +38,7 @@ ORPHAN: Final = 64
 LINKED: Final = 128
 LEAF_BITS: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY
 SPTE_WRITABLE: Final = LEAF_BITS
-"""The SPTE that make_spte() installs where guest and host may write."""
+"""The SPTE that make_spte() installs if guest and host may write."""
 SPTE_READ_ONLY: Final = PRESENT
 
 # Columns of `MmuState.slots`, one row per memslot.
@@ -95,14 +95,14 @@ CONF_FOCUS_END: Final = 29
 CONF_CELL_SHIFT: Final = 30
 CONF_ENTRIES: Final = 31
 NOT_LINEAR: Final = -1
-"""CONF_LINEAR where the rows' regions are not consecutive; otherwise it is the gfn of l1[0]."""
+"""CONF_LINEAR if the rows' regions are not consecutive; otherwise it is the gfn of l1[0]."""
 
 # Values of CONF_LOG.
 LOG_NOTHING: Final = 0
 LOG_TRACED: Final = 1
 """Events of KVM's tracepoints."""
 LOG_ALL: Final = 2
-"""Those, and every change of an entry or of the dirty log that no tracepoint reports."""
+"""LOG_TRACED, plus every change of an entry or of the dirty log that no tracepoint reports."""
 
 # Values of CONF_SPLITTER: the code that splits eagerly if eager_page_split is on.
 SPLITTER_NONE: Final = 0
@@ -197,13 +197,13 @@ class MmuState(NamedTuple):
         cache: int64[vcpus], objects in the vCPU's page-table caches.
         host_region: uint8, host mapping of a 2 MiB (1 GiB for hugetlb_1g) region.
         host_page: uint8, two bits per host page, for regions that are mapped by 4K pages.
-        log: int64[rows, LOG_COLUMNS], runs of events (code, first gfn, stride, count, stamp, who); no rows: not
-            recorded.
-        cells: int64[cells, CELL_COLUMNS], see mmuviz/mmu/cells.py; none: not counted.
+        log: int64[rows, LOG_COLUMNS], runs of events (code, first gfn, stride, count, stamp, who); no rows if events
+            are not recorded.
+        cells: int64[cells, CELL_COLUMNS], see mmuviz/mmu/cells.py; empty if not counted.
         dirty_cells: the array that counts dirty pages: `cells`; in a nested VM also L1's, which has no `cells`.
-        cell_changed: uint8[cells], 1 where a row of either changed since the last reading.
-        cell_row: int32[2**18], the number of a 1 GiB region in the order of the cells; none: not counted.
-        examples: int64[EXAMPLES, EXAMPLE_COLUMNS], see mmuviz/mmu/examples.py; none: not kept.
+        cell_changed: uint8[cells], 1 if a row of either array changed since the last reading.
+        cell_row: int32[2**18], the number of a 1 GiB region in the order of the cells; empty if not counted.
+        examples: int64[EXAMPLES, EXAMPLE_COLUMNS], see mmuviz/mmu/examples.py; empty if not kept.
     """
 
     row_of: I32

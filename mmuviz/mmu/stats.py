@@ -1,4 +1,4 @@
-"""Host memory that the VM's MMU takes, part by part, in bytes."""
+"""Host memory that the VM's MMU uses, part by part, in bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RMAP_HEAD_BYTES: Final = 8
 DIRTY_GFN_BYTES: Final = 16
 """sizeof(struct kvm_dirty_gfn), include/uapi/linux/kvm.h."""
 PTE_LIST_DESC_CACHE_OBJECTS: Final = 40
-"""KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE; none is used, since each gfn has one leaf here."""
+"""KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE; these objects stay unused, since each gfn has one leaf in this model."""
 POINTER_BYTES: Final = 8
 """split_desc_cache is so large that the pointers to its objects have a separate array."""
 BITMAPS_PER_SLOT: Final = 2
@@ -47,7 +47,7 @@ BITMAPS_PER_SLOT: Final = 2
 
 
 class MemoryOverhead(NamedTuple):
-    """Bytes of host memory that mapping and logging take.
+    """Bytes of host memory used for mapping and logging.
 
     Attributes:
         table_bytes: page-table pages, the root and the tables at 512G included.

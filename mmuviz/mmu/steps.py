@@ -19,7 +19,7 @@ from mmuviz.mmu.walks import Walk, walk_at_once
 class Act(StrEnum):
     """Kind of a step.
 
-    WORK is work that an ioctl has done, before it takes a lock or under it. LOCK and UNLOCK refer to mmu_lock.
+    WORK is work that an ioctl has done, with or without mmu_lock. LOCK and UNLOCK refer to mmu_lock.
     The consumer runs a WALK. FLUSH is a remote TLB flush (on arm64 a broadcast). KICK makes every vCPU that is
     in the guest leave it, which empties its PML buffer; the ioctl does not wait for that.
     """

@@ -55,7 +55,7 @@ HUGE_LEVELS: Final = (1 << PG_LEVEL_2M) | (1 << PG_LEVEL_1G)
 # Kinds of walks.
 SPLIT: Final = 0
 WRITE_PROTECT: Final = 1
-"""Clear write access of everything that PML does not track."""
+"""Clear write access of every leaf that PML does not track."""
 COLLAPSE_TABLES: Final = 2
 COLLAPSE_LEAVES: Final = 3
 GET_WORDS: Final = 4
@@ -74,14 +74,14 @@ CLEAR_DIRTY: Final = 10
 # Entries of `Walk.at`: the request.
 KIND: Final = 0
 SLOT: Final = 1
-"""Row of the memslot, where the kind needs it."""
+"""Row of the memslot, if the kind needs it."""
 LEVEL: Final = 2
 """Level of a walk over one level; rounds_to_4k of SPLIT_NON_CONVERGING; otherwise 0."""
 VCPU: Final = 3
 FIRST_WORD: Final = 4
 """Word of the bitmap at which the buffer begins; in SPLIT_NON_CONVERGING the gfn of its first page."""
 UNIT: Final = 5
-"""Pages per unit of AT and END: 1, 64 where they count words, 512 where they count regions."""
+"""Pages per unit of AT and END: 1, 64 if they count words, 512 if they count regions."""
 LEAST: Final = 6
 """Least number of pages of a part."""
 ALWAYS_DROPS: Final = 7
@@ -216,7 +216,7 @@ def begin_part(state: MmuState, at: I64, pages: int) -> None:
         size = max(max(pages, at[LEAST]) // at[UNIT], 1)
         at[HIGH] = min((at[AT] // size + 1) * size, at[END])
     if at[KIND] in (WRITE_PROTECT, CLEAR_DIRTY) and is_1g_leaf(state, at[AT]):
-        at[HIGH] = min(((at[AT] >> SHIFT_1G) + 1) << SHIFT_1G, at[END])  # one entry, however small the part
+        at[HIGH] = min(((at[AT] >> SHIFT_1G) + 1) << SHIFT_1G, at[END])  # at least one entry, however small the part
     count_now(state.stat, at, BEFORE)
 
 

@@ -53,7 +53,7 @@ def warm() -> None:
 
 
 def _warm_unrecorded(config: VmConfig) -> None:
-    """Compile the functions that plain Python calls for MMUs and tracking that no recording has."""
+    """Compile the functions that plain Python calls for MMUs and tracking modes without recordings."""
     machine = Vm(config)
     machine.add_memslot(0, Memslot(512, 1024, Backing.HUGETLB_2M))
     if config.mmu is Mmu.TDP:

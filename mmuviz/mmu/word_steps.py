@@ -105,7 +105,7 @@ def _sync(vm: VmArrays) -> Steps[None]:
 
 
 def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: I64) -> Steps[None]:
-    """Walks before L1's tables are armed: the hybrid's splits, the tables of an L2.
+    """Run the walks that precede arming L1's tables: the hybrid's splits, and arming the tables of an L2.
 
     Args:
         vm: the arrays.
@@ -132,7 +132,7 @@ def _before_words(vm: VmArrays, slot_id: int, row: int, first_word: int, masks: 
 
 
 def _end_of_words(vm: VmArrays, armed: int) -> Steps[None]:
-    """One flush at the end of a call that armed anything. Kernel: kvm_flush_remote_tlbs_memslot()."""
+    """Flush once at the end of a call that armed anything. Kernel: kvm_flush_remote_tlbs_memslot()."""
     vm.note_peak()
     flushes = int(vm.state.stat[mmu.STAT_MASKS_ARMED]) != armed
     vm.state.work[work.WORK_CLEAR_FLUSH if vm.config.dirty_log_mode.manual else work.WORK_GET_FLUSH] += flushes
@@ -196,7 +196,7 @@ def need_ring(vm: VmArrays) -> None:
 
 
 def collect_rings(vm: VmArrays, alone: int | None = None) -> list[tuple[int, I64]]:
-    """Harvest every vCPU's ring, or one alone: see Vm.collect_dirty_rings()."""
+    """Harvest every vCPU's ring, or only that of vCPU `alone`: see Vm.collect_dirty_rings()."""
     need_ring(vm)
     ring, ring_at = vm.state.ring, vm.state.ring_at
     found: list[tuple[int, I64]] = []
@@ -230,7 +230,7 @@ def _reset_rings(vm: VmArrays) -> Steps[int]:
         for tables in range(len(vm.tables)):  # each of a nested VM's tables goes through the same entries
             chosen = {walks.VCPU: vcpu, walks.MOVES_INDEX: int(tables == len(vm.tables) - 1)}
             yield walking(new_walk(walks.RESET_RING, first, end, chosen, tables=tables), Path.RING_RESET)
-    if done:  # even where the slot of every entry is gone
+    if done:  # even if the slot of every entry is gone
         vm.state.work[work.WORK_RING_FLUSH] += 1
         vm.state.stat[mmu.STAT_TLB_FLUSHES] += 1
         yield FLUSH

@@ -138,7 +138,7 @@ WORK_RING_PAGE: Final = 98
 WORK_RING_PAST: Final = 99
 WORK_RING_HOLE: Final = 100
 WORK_SHADOW: Final = 26
-"""Offset of a walk's entry where the shadow MMU walks."""
+"""Offset added to a walk's entry for the shadow MMU."""
 PAGE: Final = 1
 PAST: Final = 2
 HOLE: Final = 3
