@@ -8,7 +8,7 @@ import reprlib
 from typing import Final
 
 MAX_MESSAGE: Final = 500
-"""Characters of a message; the middle of a longer one is left out, so that value and remedy stay."""
+"""Most characters of a message; the middle of a longer one is cut out, so that value and remedy remain."""
 _LONG_NUMBER: Final = re.compile(r"([0-9]{40})[0-9]+")
 _SHORT: Final = reprlib.Repr()
 _SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 60, 60, 60
@@ -19,7 +19,7 @@ def one_line(text: str) -> str:
     """Text as one printable line for a terminal.
 
     Args:
-        text: may hold line breaks, control characters and lone surrogates; file names do.
+        text: may contain line breaks, control characters and lone surrogates, as file names do.
 
     Returns:
         The same with unprintable characters escaped, and numbers of more than 40 digits cut.
@@ -29,7 +29,7 @@ def one_line(text: str) -> str:
 
 
 def short_repr(value: object) -> str:
-    """A value from outside, short enough for a message: `repr` of it, cut in the middle.
+    """Return the `repr` of a value from outside, cut in the middle so that it fits a message.
 
     Args:
         value: of any type and size, of any nesting.

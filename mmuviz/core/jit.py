@@ -44,7 +44,7 @@ def source_hash(package: Path = PACKAGE) -> str:
 
 
 def cache_folder() -> Path:
-    """Cache folder of compiled code, below MMUVIZ_CACHE_DIR, the user's cache folder, or a private temporary one."""
+    """Return the cache folder of compiled code: in MMUVIZ_CACHE_DIR, the user's cache, or a private temporary one."""
     root = os.environ.get(CACHE_ENV) or os.environ.get("XDG_CACHE_HOME")
     base = Path(root) if root else Path("~/.cache").expanduser()
     if not _writable(base):
@@ -78,7 +78,7 @@ def private_folder(folder: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
 
 
-# Numba reads this when a function is decorated, so it is set before the first one is.
+# Numba reads this when a function is decorated, so it is set before the first decorator.
 setattr(numba.config, "CACHE_DIR", str(cache_folder()))  # noqa: B010  # the module declares no such attribute
 
 OPTIONS: Final[dict[str, bool]] = {
@@ -88,17 +88,17 @@ OPTIONS: Final[dict[str, bool]] = {
     "_nrt": False,
     "no_cfunc_wrapper": True,
 }
-"""No reference counting: compiled code makes no array, and counting took 60 times the work of a fault. C calls none."""
+"""No reference counting, as compiled code creates no arrays: it took 60 times a fault's work. No C wrappers: unused."""
 _njit: Any = numba.njit  # its declared type does not know _nrt
 _types: Any = numba.types  # it has no types
 
 
 def _for_any_value(dispatcher: Any) -> Any:  # noqa: ANN401  # Numba has no types
-    """Let a function be compiled once, and not again for each constant that a compiled caller passes.
+    """Compile a function once, not again for each constant that a compiled caller passes.
 
-    Numba takes such a constant for a type of its own. Where it matters, LLVM sees it when it inlines the function.
+    Numba gives each such constant a type of its own. Where the value matters, LLVM sees it after inlining.
     """
-    if not hasattr(dispatcher, "get_call_template"):  # NUMBA_DISABLE_JIT: it is the plain function
+    if not hasattr(dispatcher, "get_call_template"):  # with NUMBA_DISABLE_JIT it is the plain function
         return dispatcher
     template_of = dispatcher.get_call_template
 
@@ -145,7 +145,7 @@ def jit_inline_llvm(function: F) -> F:
 
 
 def jit_inline_exported(function: F) -> F:
-    """jit_inline_llvm(), of a function that Python calls as well.
+    """Compile as jit_inline_llvm() does, for a function that Python calls as well.
 
     Args:
         function: plain Python over NumPy arrays and integers.

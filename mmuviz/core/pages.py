@@ -29,7 +29,7 @@ PAGES_PER_2M: Final = 1 << SHIFT_2M
 PAGES_PER_1G: Final = 1 << SHIFT_1G
 PAGES_PER_512G: Final = 1 << SHIFT_512G
 GFN_BITS: Final = 4 * SPTE_ENT_SHIFT
-"""gfns of a guest with four levels of nested page tables (256 TiB)."""
+"""Bits of a gfn with four levels of nested page tables (256 TiB)."""
 
 
 def pages_per_hpage(level: int) -> int:
@@ -47,10 +47,10 @@ def pages_per_hpage(level: int) -> int:
 
 
 def round_down(gfn: int, level: int) -> int:
-    """The first gfn that the entry of `level` which maps `gfn` covers."""
+    """Return the first gfn of the entry of `level` that maps `gfn`."""
     return gfn - gfn % pages_per_hpage(level)
 
 
 def round_up(count: int, multiple: int) -> int:
-    """The smallest multiple that is not below `count`."""
+    """Return the smallest multiple of `multiple` that is not below `count`."""
     return -(-count // multiple) * multiple

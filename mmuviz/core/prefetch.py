@@ -21,7 +21,7 @@ DATA = 1
 
 
 def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - Numba ships no types
-    """llvm.prefetch of the entry's address; LLVM's language reference names the operands."""
+    """Emit llvm.prefetch of the entry's address; LLVM's language reference names the operands."""
     kind = signature.args[0]
     array = context.make_array(kind)(context, builder, arguments[0])
     address: Any = cgutils.get_item_pointer
@@ -45,7 +45,7 @@ def is_switched_off() -> bool:
 
 
 def _nothing(_array: Any, _index: int) -> None:  # noqa: ANN401 - as above
-    """Stand-in without compilation, where there is nothing to prefetch."""
+    """Do nothing: the stand-in without compilation."""
 
 
 prefetch: Any = _nothing if is_switched_off() else intrinsic(_prefetch)

@@ -1,3 +1,3 @@
-"""The version of the package. It is on the lowest floor, because Recordings contain it."""
+"""The version of the package, on the lowest floor because Recordings contain it."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""What the guest does: one access pattern a file."""
+"""Access patterns of the guest, one per file."""

@@ -1,7 +1,7 @@
 """The access at a position of a vCPU's stream.
 
-A stream is a rule, not a list: the access at a position is worked out from the columns and the
-position alone, so looking ahead costs nothing.
+A stream is a rule, not a list: the access at a position is computed from the columns and the position
+alone, so looking ahead costs nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mmuviz.workloads.stream import (
 
 @jit_inline_llvm
 def ram_row(ram: I64, index: int) -> int:
-    """The row of `ram` that holds a page of the guest's RAM, counted over all its memslots."""
+    """Return the row of `ram` that contains a page of the guest's RAM, counted over all its memslots."""
     row = ram.shape[0] - 1
     while row > 0 and index < ram[row, RAM_FIRST]:
         row -= 1
@@ -45,7 +45,7 @@ def ram_row(ram: I64, index: int) -> int:
 
 @jit_inline_llvm
 def ram_row_of_gfn(ram: I64, gfn: int) -> int:
-    """The row of `ram` that holds a gfn."""
+    """Return the row of `ram` that contains a gfn."""
     row = ram.shape[0] - 1
     while row > 0 and gfn < ram[row, RAM_FIRST] + ram[row, RAM_MOVE]:
         row -= 1
@@ -54,7 +54,7 @@ def ram_row_of_gfn(ram: I64, gfn: int) -> int:
 
 @jit_inline_llvm
 def page_at(stream: I64, vcpu: int, position: int) -> int:
-    """The page of RAM that a vCPU touches at a position of its pass, where its pages are not listed."""
+    """Return the page of RAM that a vCPU accesses at a position of its pass; not for streams that list their gfns."""
     first, pages = stream[vcpu, FIRST_PAGE], stream[vcpu, PAGES]
     if stream[vcpu, KIND] == RANDOM:
         return int(first + uniform(stream[vcpu, SEED] + stream[vcpu, PASS], position, pages))
@@ -65,12 +65,12 @@ def page_at(stream: I64, vcpu: int, position: int) -> int:
     if stream[vcpu, KIND] == COPY:
         return int(first + copy_page(pages, position))
     offset = position * stream[vcpu, STRIDE]
-    return int(first + (offset if offset < pages else offset % pages))  # a division costs more than all the rest
+    return int(first + (offset if offset < pages else offset % pages))  # a division costs more than the rest
 
 
 @jit_inline_llvm
 def copy_page(pages: int, position: int) -> int:
-    """The page that a copy reads, where the position is even, or writes: from the lower half of a part to the upper."""
+    """Return the page that a copy reads (even position, lower half) or writes (odd position, upper half)."""
     half = max(pages >> 1, 1)
     step = (position >> 1) % half
     return int(step + (pages - half if position & 1 else 0))
@@ -78,13 +78,13 @@ def copy_page(pages: int, position: int) -> int:
 
 @jit_inline_llvm
 def trace_at(stream: I64, vcpu: int, position: int) -> int:
-    """Where in the lists the access at a position of a TRACED stream begins."""
+    """Return the index in `listed` of the access at a position of a TRACED stream."""
     return int(stream[vcpu, FIRST_PAGE] + TRACE_ENTRIES * position)
 
 
 @jit_inline_llvm
 def due_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
-    """When the access at a position comes at the earliest, ps; 0 of streams that are no trace, and behind the last."""
+    """Return the earliest time of the access at a position, ps; 0 if the stream is no trace or has no such access."""
     if stream[vcpu, KIND] != TRACED or position >= stream[vcpu, ACCESSES]:
         return 0
     return int(listed[trace_at(stream, vcpu, position) + TRACE_DUE])
@@ -92,7 +92,7 @@ def due_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
 
 @jit_inline_llvm
 def more_at(stream: I64, vcpu: int, position: int) -> int:
-    """When a vCPU at the end of its part of a trace gets the next one, ps; 0 if it is not there, or there is none."""
+    """Return the time of a trace's next part for a vCPU that executed its last one, ps; 0 if there is none."""
     if stream[vcpu, KIND] != TRACED or position < stream[vcpu, ACCESSES]:
         return 0
     return int(stream[vcpu, TRACE_MORE])
@@ -100,14 +100,14 @@ def more_at(stream: I64, vcpu: int, position: int) -> int:
 
 @jit_inline_llvm
 def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
-    """The gfn that a vCPU touches at a position of its pass.
+    """Return the gfn that a vCPU accesses at a position of its pass.
 
     Args:
-        stream: int64[vcpus, COLUMNS]; of a list, FIRST_PAGE is where the vCPU's part of it begins.
-        ram: int64[slots, 2], memslots in order of gfn: the first page of RAM in each, and what is added to a page's
-            number to have its gfn.
+        stream: int64[vcpus, COLUMNS]; for a list, FIRST_PAGE is the start of the vCPU's part in `listed`.
+        ram: int64[slots, 2], memslots in order of gfn: the first page of RAM in each, and the difference between a
+            page's gfn and its number.
         listed: int64[n], gfns of all lists.
-        vcpu: row.
+        vcpu: row of the stream.
         position: 0 to ACCESSES - 1.
     """
     if stream[vcpu, KIND] == LISTED:
@@ -120,7 +120,7 @@ def gfn_at(stream: I64, ram: I64, listed: I64, vcpu: int, position: int) -> int:
 
 @jit_inline_llvm
 def is_write_at(stream: I64, listed: I64, vcpu: int, position: int) -> int:
-    """1 where the access at a position writes."""
+    """Return 1 if the access at a position is a write, else 0."""
     if stream[vcpu, KIND] == TRACED:
         return int(listed[trace_at(stream, vcpu, position) + TRACE_GFN] & 1)
     if stream[vcpu, KIND] == COPY:

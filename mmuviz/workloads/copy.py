@@ -1,4 +1,4 @@
-"""Each vCPU copies one half of its part to the other, page by page."""
+"""A pattern in which each vCPU copies one half of its part to the other, page by page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mmuviz.workloads.pattern import Pattern
 class Copy(Pattern):
     """A read of a page of the lower half, then a write of its page of the upper half, in order; whole pages.
 
-    Of an odd number of pages the one in the middle is left alone; one page is read and written.
+    The middle page of an odd number of pages is not accessed; a single page is read and written.
     """
 
     write_permille: int = stream.ALWAYS // 2
 
     @property
     def kind(self) -> int:
-        """How positions become pages."""
+        """KIND of the streams: the rule from positions to pages."""
         return stream.COPY
 
     def accesses(self, pages: int) -> int:
-        """Accesses of one pass over a part of so many pages: a read and a write for each page of half of it."""
+        """Return the accesses of one pass over a part: a read and a write for each page of half of it."""
         return 2 * max(pages // 2, 1)

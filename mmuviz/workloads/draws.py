@@ -1,6 +1,6 @@
-"""Numbers drawn for a position: uniform over any number of pages, from a hot set, or by Zipf's law.
+"""Random pages by position: uniform over any number of pages, from a hot set, or by Zipf's law.
 
-Everything is counted in 64-bit integers, so a draw is the same on every machine, compiled or not.
+All arithmetic is in 64-bit integers, so a draw is the same on every machine, compiled or not.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from mmuviz.workloads.stream import ALWAYS, GOLDEN, HOT_PAGES, HOT_PERMILLE, I64
 
 LOW_HALF: Final = np.uint64(0xFFFFFFFF)
 SECOND: Final = 0x5DEECE66D
-"""Added to a seed for the second number of a position."""
+"""Constant added to a seed for the second random number of a position."""
 
 
 @jit_inline_llvm
 def bits64(seed: int, position: int) -> np.uint64:
-    """64 random bits for a position of a seed: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    """Return 64 random bits for a position of a seed: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
     z = np.uint64(np.int64(seed)) + GOLDEN * np.uint64(np.int64(position + 1))
     z = (z ^ (z >> np.uint64(30))) * MIX_1
     z = (z ^ (z >> np.uint64(27))) * MIX_2
@@ -28,13 +28,13 @@ def bits64(seed: int, position: int) -> np.uint64:
 
 @jit_inline_llvm
 def scaled(bits: np.uint64, count: int) -> int:
-    """The upper 64 bits of a product of 128: 64 random bits become a number from 0 to count - 1.
+    """Scale 64 random bits to a number from 0 to count - 1: the upper 64 bits of the 128-bit product.
 
-    Each number stands for 2**64 / count bit patterns, one more or less: for 4e8 pages the chances
-    differ by 2e-11 of themselves at most.
+    Each number has 2**64 / count bit patterns, plus or minus one: for 4e8 pages the probabilities
+    differ by a relative 2e-11 at most.
 
     Args:
-        bits: random.
+        bits: 64 random bits.
         count: 1 to 2**63 - 1.
     """
     whole = np.uint64(np.int64(count))
@@ -47,19 +47,19 @@ def scaled(bits: np.uint64, count: int) -> int:
 
 @jit_inline_llvm
 def uniform(seed: int, position: int, count: int) -> int:
-    """A number from 0 to count - 1, each with the same chance."""
+    """Return a uniformly distributed number from 0 to count - 1."""
     return scaled(bits64(seed, position), count)
 
 
 @jit_inline_llvm
 def hot_page(stream: I64, vcpu: int, seed: int, position: int) -> int:
-    """A page of a part whose first HOT_PAGES take HOT_PERMILLE of the accesses.
+    """Return a page of a part whose first HOT_PAGES pages get HOT_PERMILLE of the accesses.
 
     Args:
         stream: int64[vcpus, COLUMNS].
-        vcpu: row.
-        seed: of this pass.
-        position: of the access.
+        vcpu: row of the stream.
+        seed: seed of this pass.
+        position: position of the access.
 
     Returns:
         0 to PAGES - 1.
@@ -73,16 +73,16 @@ def hot_page(stream: I64, vcpu: int, seed: int, position: int) -> int:
 
 @jit_inline_llvm
 def zipf_page(stream: I64, vcpu: int, seed: int, position: int) -> int:
-    """A page of a part by Zipf's law: one draw for the octave [2**k, 2**(k+1)) of its rank, one inside it.
+    """Return a page of a part by Zipf's law: draw the octave [2**k, 2**(k+1)) of its rank, then the rank inside it.
 
-    Page p has rank p + 1. The chances of the octaves stand in the row, as the sums of all up to each,
-    in 63 bits; inside an octave every rank has the same chance.
+    Page p has rank p + 1. The row contains the octaves' cumulative probabilities in 63 bits; inside an
+    octave every rank has the same probability.
 
     Args:
         stream: int64[vcpus, COLUMNS].
-        vcpu: row.
-        seed: of this pass.
-        position: of the access.
+        vcpu: row of the stream.
+        seed: seed of this pass.
+        position: position of the access.
 
     Returns:
         0 to PAGES - 1.

@@ -1,4 +1,4 @@
-"""Each vCPU touches mostly the first pages of its part."""
+"""A pattern in which most accesses of each vCPU go to the first pages of its part."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MILLION: Final = 1_000_000
 
 @dataclass(frozen=True)
 class HotSet(UniformRandom):
-    """Pages drawn, evenly from the hot ones or evenly from the others; every pass draws anew.
+    """Random pages, uniform among the hot ones or among the others; every pass draws anew.
 
     Attributes:
-        hot_ppm: of a million pages, so many are hot, at least one: the first of the part.
-        hot_access_permille: of a thousand accesses, so many go to hot pages.
+        hot_ppm: hot pages per million, at least one page; they are the first ones of the part.
+        hot_access_permille: accesses to hot pages, per thousand.
     """
 
     hot_ppm: int = MILLION // 10
@@ -28,7 +28,7 @@ class HotSet(UniformRandom):
     def __post_init__(self) -> None:
         """Check the fields.
 
-        Raises:
+        InputError: a field is out of range.
             InputError: one of them is out of range.
         """
         super().__post_init__()
@@ -39,15 +39,15 @@ class HotSet(UniformRandom):
 
     @property
     def kind(self) -> int:
-        """How positions become pages."""
+        """KIND of the streams: the rule from positions to pages."""
         return stream.HOT_SET
 
     def hot_pages(self, pages: int) -> int:
-        """Hot pages of a part of so many."""
+        """Return the number of hot pages in a part of `pages` pages."""
         return max(1, pages * self.hot_ppm // MILLION)
 
     def streams(self, base_gfn: int, pages: int, vcpus: int) -> I64:
-        """The vCPUs' streams; see Pattern.streams()."""
+        """Return the vCPUs' streams; see Pattern.streams()."""
         rows = super().streams(base_gfn, pages, vcpus)
         rows[:, stream.HOT_PAGES] = [self.hot_pages(int(each)) for each in rows[:, stream.PAGES]]
         rows[:, stream.HOT_PERMILLE] = self.hot_access_permille

@@ -1,4 +1,4 @@
-"""The vCPUs do nothing."""
+"""A pattern without accesses."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ class Idle(Pattern):
     """No access at all: a halted guest."""
 
     def accesses(self, pages: int) -> int:
-        """Accesses of one pass: none, of however many pages."""
+        """Return the accesses of one pass: 0."""
         return 0 * pages

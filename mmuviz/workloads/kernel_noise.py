@@ -1,4 +1,4 @@
-"""Each vCPU idles but for the ticks of its guest's kernel."""
+"""A pattern in which each vCPU is idle except for its kernel's timer ticks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DEFAULT_PAGES: Final = 2048
 
 @dataclass(frozen=True)
 class KernelNoise(HotSet):
-    """Pages drawn evenly from the first of the part: what timer ticks and daemons of an idle guest write.
+    """Random writes to the first pages of the part, uniform, as by timer ticks and daemons of an idle guest.
 
     Attributes:
-        noise_pages: of each vCPU's part, or of all memory where it is shared.
+        noise_pages: pages written, of each vCPU's part, or of all memory if it is shared.
     """
 
     hot_access_permille: int = ALWAYS
@@ -28,12 +28,12 @@ class KernelNoise(HotSet):
         """Check the fields.
 
         Raises:
-            InputError: one of them is out of range.
+            InputError: a field is out of range.
         """
         super().__post_init__()
         if not 1 <= self.noise_pages <= MOST:
             raise InputError(f"noise_pages={short_repr(self.noise_pages)} must be 1 to {MOST}")
 
     def hot_pages(self, pages: int) -> int:
-        """Pages that are written, of a part of so many."""
+        """Return the number of pages written in a part of `pages` pages."""
         return min(self.noise_pages, pages)

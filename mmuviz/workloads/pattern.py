@@ -1,4 +1,4 @@
-"""What all access patterns have: a part of the slot for each vCPU, a rate, a share of writes, a seed."""
+"""Base of all access patterns: a part of RAM for each vCPU, a rate, a share of writes, a seed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from mmuviz.workloads.stream import I64
 
 PS_PER_S: Final = 10**12
 MOST: Final = 1 << 40
-"""Of pages from one access to the next, and of accesses of a pass."""
+"""Largest stride in pages, and most accesses of a pass."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """One access pattern; every vCPU has its own contiguous part of the slot, or all share it.
+    """An access pattern; every vCPU has its own contiguous part of RAM, or all share all of it.
 
     Attributes:
-        write_permille: accesses in a thousand that write.
-        rate_hz: accesses per second and vCPU that the guest asks for; 0 for as fast as it can.
-        shared: all vCPUs touch the whole slot; else each its own part.
-        seed: of all that is drawn.
+        write_permille: writes per thousand accesses.
+        rate_hz: accesses per second and vCPU that the guest tries to make; 0: as fast as possible.
+        shared: whether all vCPUs access all of RAM; otherwise each accesses its own part.
+        seed: seed of all draws.
         exit_rate_hz: exits to userspace per second and vCPU (device emulation); 0 for none.
     """
 
@@ -38,7 +38,7 @@ class Pattern:
         """Check the fields.
 
         Raises:
-            InputError: one of them is out of range.
+            InputError: a field is out of range.
         """
         if not 0 <= self.write_permille <= stream.ALWAYS:
             raise InputError(f"write_permille={self.write_permille} must be 0 to {stream.ALWAYS}")
@@ -51,7 +51,7 @@ class Pattern:
 
     @property
     def kind(self) -> int:
-        """How positions become pages: a value of KIND in stream.py."""
+        """KIND of the streams (see stream.py): the rule from positions to pages."""
         return stream.STEPS
 
     @property
@@ -60,16 +60,16 @@ class Pattern:
         return 1
 
     def accesses(self, pages: int) -> int:
-        """Accesses of one pass over a part of so many pages."""
+        """Return the accesses of one pass over a part of `pages` pages."""
         return -(-pages // self.stride)
 
     def streams(self, base_gfn: int, pages: int, vcpus: int) -> I64:
-        """The vCPUs' streams, each at the start of its first pass.
+        """Return the vCPUs' streams, each at the start of its first pass.
 
         Args:
-            base_gfn: first page of the slot.
-            pages: of the slot; each vCPU's part is the same, what is left over belongs to the last.
-            vcpus: how many.
+            base_gfn: first page of the pattern's RAM, counted over all memslots; not a gfn.
+            pages: pages of that RAM; all vCPUs' parts are equal, except that the last one also gets the remainder.
+            vcpus: number of vCPUs.
 
         Returns:
             int64[vcpus, stream.COLUMNS].

@@ -1,4 +1,4 @@
-"""Each vCPU sweeps its pages in order, reading some and writing others."""
+"""A pattern in which each vCPU sweeps its part in order, with reads and writes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from mmuviz.workloads.pattern import Pattern
 
 @dataclass(frozen=True)
 class ReadWriteMix(Pattern):
-    """Every page of the part once a pass, in order; whether an access writes is drawn anew in each pass."""
+    """Every page of the part once per pass, in order; whether an access writes is drawn anew in each pass."""
 
     write_permille: int = stream.ALWAYS // 2

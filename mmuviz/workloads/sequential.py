@@ -1,4 +1,4 @@
-"""Each vCPU sweeps its pages in order."""
+"""A pattern in which each vCPU sweeps its part in order."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from mmuviz.workloads.pattern import Pattern
 
 @dataclass(frozen=True)
 class Sequential(Pattern):
-    """Every page of the part once a pass, in order, as dirty_log_perf_test does."""
+    """Every page of the part once per pass, in order, as in dirty_log_perf_test."""

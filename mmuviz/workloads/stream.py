@@ -1,7 +1,7 @@
-"""A vCPU's stream of accesses: the columns that every pattern fills. accesses.py has the access at a position.
+"""Columns of a vCPU's stream of accesses, which every pattern fills; accesses.py computes the accesses.
 
-A stream is a rule, not a list: the access at a position is worked out from the columns and the
-position alone, so a vCPU can be looked ahead of and gone back on at no cost.
+A stream is a rule, not a list: the access at a position is computed from the columns and the position
+alone, so looking ahead and going back cost nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 
-# Columns of a stream, one row a vCPU; periods are in ps, 0 for none.
+# Columns of a stream, one row per vCPU; periods are in ps, 0 for none.
 KIND: Final = 0
 FIRST_PAGE: Final = 1
-"""First page of the vCPU's part, counted over the memslots."""
+"""First page of the vCPU's part, counted over the memslots; for lists, the start of its part in `Clock.listed`."""
 PAGES: Final = 2
 STRIDE: Final = 3
 ACCESSES: Final = 4
@@ -30,7 +30,7 @@ HOT_PAGES: Final = 11
 HOT_PERMILLE: Final = 12
 ZIPF_FIRST: Final = 13
 OCTAVES: Final = 41
-"""Columns from ZIPF_FIRST on: chances of the octaves of ranks, summed up, in 63 bits; enough for MOST pages."""
+"""Columns from ZIPF_FIRST on: cumulative probabilities of the octaves of ranks, 63 bits; enough for MOST pages."""
 COLUMNS: Final = ZIPF_FIRST + OCTAVES
 
 # Values of KIND.
@@ -46,10 +46,10 @@ TRACED: Final = 6
 TRACE_GFN: Final = 0
 """The gfn shifted left by one, plus 1 for a write."""
 TRACE_DUE: Final = 1
-"""When the access comes at the earliest, ps."""
+"""Earliest time of the access, ps."""
 TRACE_ENTRIES: Final = 2
 TRACE_MORE: Final = HOT_PAGES
-"""Column of a TRACED stream: when the next part of the trace is due, ps; 0 after the last."""
+"""Column of a TRACED stream: time at which the next part of the trace is due, ps; 0 after the last."""
 
 # Columns of the table of memslots, see gfn_at().
 RAM_FIRST: Final = 0

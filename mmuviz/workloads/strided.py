@@ -1,4 +1,4 @@
-"""Each vCPU touches one page in so many."""
+"""A pattern in which each vCPU accesses every n-th page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmuviz.workloads.pattern import MOST, Pattern
 
 @dataclass(frozen=True)
 class Strided(Pattern):
-    """One page of every `stride_pages`, in order: with 512 each access meets a new 2M region.
+    """One page of every `stride_pages`, in order: with 512 each access is in a new 2M region.
 
     Attributes:
         stride_pages: pages from one access to the next.
@@ -23,7 +23,7 @@ class Strided(Pattern):
         """Check the fields.
 
         Raises:
-            InputError: one of them is out of range.
+            InputError: a field is out of range.
         """
         super().__post_init__()
         if not 1 <= self.stride_pages <= MOST:

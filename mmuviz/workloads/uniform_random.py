@@ -1,4 +1,4 @@
-"""Each vCPU touches pages drawn uniformly."""
+"""A pattern in which each vCPU accesses uniformly random pages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mmuviz.workloads.pattern import MOST, Pattern
 
 @dataclass(frozen=True)
 class UniformRandom(Pattern):
-    """Pages drawn with the same chance each, with replacement; every pass draws anew.
+    """Uniformly random pages, with replacement; every pass draws anew.
 
     Attributes:
-        per_pass: accesses of a pass; 0 for as many as the part has pages.
+        per_pass: accesses per pass; 0: as many as the part has pages.
     """
 
     per_pass: int = 0
@@ -23,7 +23,7 @@ class UniformRandom(Pattern):
         """Check the fields.
 
         Raises:
-            InputError: one of them is out of range.
+            InputError: a field is out of range.
         """
         super().__post_init__()
         if not 0 <= self.per_pass <= MOST:
@@ -31,9 +31,9 @@ class UniformRandom(Pattern):
 
     @property
     def kind(self) -> int:
-        """How positions become pages."""
+        """KIND of the streams: the rule from positions to pages."""
         return stream.RANDOM
 
     def accesses(self, pages: int) -> int:
-        """Accesses of one pass over a part of so many pages."""
+        """Return the accesses of one pass over a part of `pages` pages."""
         return self.per_pass or pages

@@ -1,4 +1,4 @@
-"""Each vCPU touches pages drawn by Zipf's law."""
+"""A pattern in which each vCPU accesses random pages by Zipf's law."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mmuviz.workloads.uniform_random import UniformRandom
 HUNDREDTHS: Final = 100
 MOST_HUNDREDTHS: Final = 400
 SUMMED: Final = 9
-"""Octaves whose ranks are summed one by one; behind them the integral differs by less than a millionth."""
+"""Octaves whose ranks are summed one by one; for higher ones the integral differs by less than a millionth."""
 DIGITS: Final = 30
 HALF: Final = Decimal("0.5")
 
 
 @cache
 def octave_sums(pages: int, exponent_hundredths: int) -> tuple[int, ...]:
-    """Chances of the octaves of ranks, summed up.
+    """Compute the cumulative probabilities of the octaves of ranks.
 
-    Rank r of n has the weight r ** -s. Octave k holds the ranks from 2**k to 2**(k+1) - 1, or to n;
+    Rank r of n has the weight r ** -s. Octave k contains the ranks from 2**k to 2**(k+1) - 1, or to n;
     its weight is the sum of theirs, from octave 9 on the integral from half a rank below the first
     to half a rank above the last. Decimal rounds correctly, so this is the same on every machine.
 
@@ -33,7 +33,7 @@ def octave_sums(pages: int, exponent_hundredths: int) -> tuple[int, ...]:
         exponent_hundredths: 100 s.
 
     Returns:
-        For every octave the chance of it and all before it, times 2**63; the last one is 2**63 - 1.
+        For every octave the probability of it and all before it, times 2**63; the last one is 2**63 - 1.
     """
     with localcontext() as context:
         context.prec = DIGITS
@@ -53,7 +53,7 @@ def octave_sums(pages: int, exponent_hundredths: int) -> tuple[int, ...]:
 
 
 def _integral(low: Decimal, high: Decimal, power: Decimal) -> Decimal:
-    """Of x ** -power from low to high."""
+    """Return the integral of x ** -power from low to high."""
     if power == 1:
         return (high / low).ln()
     return (high ** (1 - power) - low ** (1 - power)) / (1 - power)
@@ -61,13 +61,13 @@ def _integral(low: Decimal, high: Decimal, power: Decimal) -> Decimal:
 
 @dataclass(frozen=True)
 class Zipf(UniformRandom):
-    """Pages drawn, the first of the part most often; every pass draws anew.
+    """Random pages by Zipf's law, the first page of the part most often; every pass draws anew.
 
-    A page's chance follows from its octave: the first page has the weight 1, the next two share that
-    of ranks 2 and 3, the next four that of ranks 4 to 7, and so on, evenly; see octave_sums().
+    A page's probability depends on its octave: the first page has the weight 1, the next two equally share that
+    of ranks 2 and 3, the next four that of ranks 4 to 7, and so on; see octave_sums().
 
     Attributes:
-        exponent_hundredths: of Zipf's law; 0 draws evenly.
+        exponent_hundredths: exponent of Zipf's law times 100; 0 is uniform.
     """
 
     exponent_hundredths: int = 99
@@ -76,7 +76,7 @@ class Zipf(UniformRandom):
         """Check the fields.
 
         Raises:
-            InputError: one of them is out of range.
+            InputError: a field is out of range.
         """
         super().__post_init__()
         if not 0 <= self.exponent_hundredths <= MOST_HUNDREDTHS:
@@ -86,11 +86,11 @@ class Zipf(UniformRandom):
 
     @property
     def kind(self) -> int:
-        """How positions become pages."""
+        """KIND of the streams: the rule from positions to pages."""
         return stream.ZIPF
 
     def streams(self, base_gfn: int, pages: int, vcpus: int) -> I64:
-        """The vCPUs' streams; see Pattern.streams()."""
+        """Return the vCPUs' streams; see Pattern.streams()."""
         rows = super().streams(base_gfn, pages, vcpus)
         for row in rows:
             sums = octave_sums(int(row[stream.PAGES]), self.exponent_hundredths)
