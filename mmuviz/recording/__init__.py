@@ -1,1 +1,1 @@
-"""Floor 1: the result of a run, as columns; the only connection between the machine and everything that shows it."""
+"""Floor 1: the result of a run as columns, the only data that passes from the simulation to whatever shows it."""

@@ -90,7 +90,7 @@ def _check_calls(calls: Table) -> None:
 
 
 def _check_changes(name: str, changes: Table, cells: int) -> None:
-    """Changes of cells, frame by frame."""
+    """Check the changes of cells, frame by frame."""
     start, cell = changes.frame_start, changes.cell
     if int(start[0]) != 0 or int(start[-1]) != len(cell):
         raise InputError(

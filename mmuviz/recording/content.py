@@ -38,7 +38,7 @@ class ColumnEntry(NamedTuple):
         table: its table.
         name: its name.
         dtype: NumPy's name of its type, e.g. "<i8".
-        coding: PLAIN, or DELTA: each row is stored as the difference to the previous row, the first as that to 0.
+        coding: PLAIN, or DELTA, which stores each row as the difference from the previous one, the first from 0.
         shape: rows, and fields if there are two axes.
     """
 
@@ -50,7 +50,7 @@ class ColumnEntry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes without the padding to ALIGN."""
+        """Size in bytes, without the padding to ALIGN."""
         items = 1
         for length in self.shape:
             items *= length
@@ -58,7 +58,7 @@ class ColumnEntry(NamedTuple):
 
 
 def coding_of(column: Column) -> str:
-    """The coding of a column: differences are small where times and counters grow."""
+    """Return the coding of a column: DELTA where values grow with time, as the differences are small."""
     return DELTA if not column.fields and column.dtype.itemsize >= 4 else PLAIN
 
 

@@ -29,7 +29,7 @@ class FlatColumn(NamedTuple):
     names: tuple[str, ...] = ()
 
     def decoded(self) -> list[Any]:
-        """The values as Python's own, names in place of codes."""
+        """The values as Python objects, with names instead of codes."""
         plain: list[Any] = self.values.tolist()
         return [self.names[code] for code in plain] if self.names else plain
 

@@ -1,4 +1,4 @@
-"""A gzip file that is the same for the same content, inflated within bounds."""
+"""Reproducible gzip files: the same bytes for the same content, inflated within bounds."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mmuviz.recording.content import DIGEST_BYTES, PREFIX, REMEDY, read_start, t
 LEVEL: Final = 6
 GZIP_MAGIC: Final = b"\x1f\x8b"
 GZIP_HEADER: Final = GZIP_MAGIC + b"\x08\x00" + bytes(4) + b"\x00\xff"
-"""Deflate, no name, no time, no operating system: nothing that differs between machines."""
+"""Deflate without name, time or operating system, which differ between machines."""
 
 
 def compress(content: bytes) -> bytes:
-    """The bytes of a file."""
+    """Return the content as a gzip file's bytes."""
     deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = deflate.compress(content) + deflate.flush()
     return GZIP_HEADER + body + struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF)
 
 
 def decompress(data: bytes) -> bytes:
-    """The content of a file.
+    """Return the content of a gzip file.
 
-    Only as much is inflated as the header announces, which is bounded.
+    At most as many bytes are inflated as the header announces, which is limited.
 
     Args:
         data: the bytes of the file.

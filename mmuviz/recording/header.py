@@ -43,11 +43,11 @@ class Host(_Part):
 
     Attributes:
         profile: its name in costs/hosts.py.
-        says: one sentence on which host that is.
+        says: one sentence that describes the host.
         extrapolated: whether it is larger than any host that was measured.
         stlb_entries: second-level TLB entries of a core for 4K and 2M pages.
         stlb_1g_entries: the same for 1G pages.
-        postcopy_fault_ns: what a fault of post-copy costs at the destination, without the page's own time on the link.
+        postcopy_fault_ns: time of a post-copy fault at the destination, without the page's transfer, ns.
     """
 
     profile: StrictStr
@@ -91,12 +91,12 @@ class Migration(_Part):
 
     Attributes:
         outcome: completed; or the reason why it was given up: cancelled, too long, too many rounds.
-        start_ps: its begin, before logging was enabled.
-        stop_ps: time at which the guest was stopped for the rest, None if it never was.
-        switch_ps: time at which it ran on at the destination by post-copy; None without a switch.
-        end_ps: time at which everything was sent, or logging was disabled again.
-        left_pages: pages that were not sent yet at the switch; 0 without one.
-        left_2m_pages: 2M pages that contain some of them.
+        start_ps: its start, before logging was enabled.
+        stop_ps: time at which the guest was stopped for the downtime; None if it never was.
+        switch_ps: time at which the guest resumed at the destination by post-copy; None without a switch.
+        end_ps: time at which the last page was sent, or logging was disabled again.
+        left_pages: pages not yet sent at the switch; 0 without one.
+        left_2m_pages: 2M pages that contain at least one of them.
     """
 
     outcome: Literal["completed", "cancelled", "too long", "too many rounds"]
@@ -131,7 +131,7 @@ class Header(_Part):
         table_pages_peak: the most table pages since then; since the start if logging was never enabled.
         events_left_out: events in the Focus beyond those that are kept.
         migration: outcome of the migration, of the last one if there are two; None if the driver does not migrate.
-        earlier_migrations: outcomes of those before it.
+        earlier_migrations: outcomes of the migrations before it.
         notes: sentences for the reader, e.g. on which host times were modelled.
     """
 

@@ -15,14 +15,14 @@ def freeze(value: object, depth: int = 0) -> Any:  # noqa: ANN401 - a JSON value
     """Copy a JSON value so that it cannot be changed.
 
     Args:
-        value: None, bool, int of 64 bits, finite float, str, and lists and dicts of them.
+        value: None, bool, 64-bit int, finite float, str, or lists and dicts of them.
         depth: its depth in another value.
 
     Returns:
         The same with tuples for lists and read-only mappings for dicts.
 
     Raises:
-        ValueError: it holds anything else, or is nested deeper than MAX_DEPTH.
+        ValueError: it contains anything else, or is nested deeper than MAX_DEPTH.
     """
     if depth > MAX_DEPTH:
         raise ValueError(f"must not be nested deeper than {MAX_DEPTH}")

@@ -1,4 +1,4 @@
-"""What the tables of a Recording hold: each column's name, type, shape, unit, range and meaning.
+"""Columns of a Recording's tables: name, type, shape, unit, range and meaning of each.
 
 docs/recording-file.md shows the same tables to readers of the file.
 """
@@ -22,7 +22,7 @@ MAX_EVENTS: Final = 500_000
 MAX_LEVEL: Final = 4
 BUCKETS: Final = 512
 MAX_COUNT: Final = (1 << 53) - 1
-"""No number of a Recording is above this: JavaScript is exact up to it, and sums over all bins fit in 64 bits."""
+"""Largest number in a Recording: JavaScript is exact up to it, and sums over all bins fit in 64 bits."""
 
 # Bits of an SPTE in the columns `old` and `new`; a leaf has PRESENT and no TABLE.
 PRESENT: Final = 1
@@ -45,7 +45,7 @@ CAUSES: Final = (
     "pml_full",
     "userspace_lock",
 )
-"""What stalls a vCPU."""
+"""Causes of a vCPU's stalls."""
 WHOLE_FAULT: Final = len(CAUSES)
 """The last row of `stalls.hist`: whole faults, whatever their causes."""
 
@@ -76,9 +76,9 @@ PATHS: Final = ("none", "not_present", "fast", "slow_protected", "spurious")
 EVENT_KINDS: Final = ("none", "spte", "split", "fault", "fast", "cpu_dirty", "dirty_log", "initial_state")
 """Values of `events.kind`. "spte" to "fast" are tracepoints of KVM; "spte" is an entry that changed, traced or not.
 
-"cpu_dirty" is a dirty bit set by the processor, "dirty_log" a page that came into the dirty log (new 1) or left it
-(old 1), "initial_state" an entry as it was when the log began. Of a fault, `old` is a place in FAULT_EVENTS; of
-"fast" it is 0 where fast_page_fault() fixed it, 1 where it declined. A leaf that becomes a table ("spte", old a leaf,
+"cpu_dirty" is a dirty bit set by the CPU, "dirty_log" a page that entered the dirty log (new 1) or left it (old 1),
+"initial_state" an entry's state at the start of the log. For a fault, `old` is an index of FAULT_EVENTS; for
+"fast" it is 0 if fast_page_fault() fixed the fault, 1 if it declined. A leaf that becomes a table ("spte", old a leaf,
 new a table) is split: the table's entries have its bits.
 """
 FAULT_EVENTS: Final = ("read_not_present", "write_not_present", "read_protected", "write_protected")
@@ -126,7 +126,7 @@ WALKS: Final = (
     "split_non_converging",
     "clear_dirty",
 )
-"""Values of `bins.walk`: what the thread that calls ioctls goes over; "arm" is a GET or CLEAR in tables of an L2."""
+"""Values of `bins.walk`: the ioctl thread's current walk; "arm" is a GET or CLEAR in the tables of an L2."""
 
 VOCABULARIES: Final = {
     "call_kinds": CALL_KINDS,
@@ -141,11 +141,11 @@ SIZES: Final = ("4k", "2m", "1g")
 SPLIT_PLACES: Final = ("enable", "clear", "fault", "pre_split")
 CELL_SHARES: Final = ("none", "4k", "2m", "1g", "protected_4k", "protected_2m", "protected_1g", "dirty")
 SENT_SHARES: Final = ("sent", "again")
-"""Pages that a migration has sent, and pages that it has sent again, each as often as that was, at most all of them."""
+"""Shares of a cell's pages that a migration has sent, and sent again; each repetition counts, up to the whole cell."""
 VCPU_SHARES: Final = ("running", "in_fault", "lock_wait", "blocked")
 
 ANY: Final = -MAX_COUNT
-"""As `Column.low`: any number, positive or negative."""
+"""Value of `Column.low` for any number, positive or negative."""
 
 
 @dataclass(frozen=True)
@@ -153,17 +153,17 @@ class Column:
     """One column of a table.
 
     Attributes:
-        name: by which it is read, `recording.<table>.<name>`.
-        dtype: of its elements, little-endian.
+        name: its attribute's name in `recording.<table>.<name>`.
+        dtype: type of its elements, little-endian.
         unit: "ps", "pages", "gfn", … or "" for a plain count or code.
         meaning: one sentence.
-        rows: name of its length: "calls", "changes", "sent_changes", "longest", "examples", "events" and "rounds" are
-            free, "frames" is bins + 2, "hists" causes + 1, "vcpu_bins" bins * vcpus; "bins", "cells" and "vcpus" as
-            they say.
-        fields: what the second axis holds, for a column with two.
+        rows: name of its length: "calls", "changes", "sent_changes", "longest", "examples", "events" and "rounds" may
+            be any number, "frames" is bins + 2, "hists" causes + 1, "vcpu_bins" bins * vcpus; "bins", "cells" and
+            "vcpus" are the Recording's numbers of these.
+        fields: names of the second axis, for a column with two axes.
         low: the smallest value allowed.
-        high: the largest value allowed, None for that of the type and at most MAX_COUNT.
-        codes: the vocabulary of the header that names its values, or "causes".
+        high: the largest value allowed; None for the type's largest, at most MAX_COUNT.
+        codes: the header's vocabulary that names its values, or "causes".
     """
 
     name: str

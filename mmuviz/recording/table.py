@@ -23,7 +23,7 @@ class Table(Mapping[str, Array]):
         columns: integer arrays or lists, which are copied.
 
     Raises:
-        InputError: a column is missing or unknown, or holds a value outside its type.
+        InputError: a column is missing or unknown, or contains a value outside its type.
     """
 
     __slots__ = ("_columns", "name")

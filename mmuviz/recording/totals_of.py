@@ -16,12 +16,12 @@ from mmuviz.recording.table import Array, Table
 NS_PER_S: Final = 10**9
 PERCENT: Final = 100
 SUMS: Final = ("pages_sent", "zero_pages", "bytes_sent", "resent_pages", "accesses")
-"""Of `rounds`, that the totals have."""
+"""Columns of `rounds` whose sums are totals."""
 SHOWN_IOCTLS: Final = ("enable", "get", "clear", "reset", "disable")
 
 
 def ns_of(time_ps: int) -> int:
-    """Nanoseconds of picoseconds, rounded half up."""
+    """Convert picoseconds to nanoseconds, rounded half up."""
     return (int(time_ps) + PS_PER_NS // 2) // PS_PER_NS
 
 
@@ -29,8 +29,8 @@ def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
     """Sum up a Recording.
 
     Args:
-        header: of the Recording.
-        tables: of the Recording.
+        header: the Recording's header.
+        tables: the Recording's tables.
 
     Returns:
         The totals, JSON ready: times in ns, memory in bytes, integers only.
@@ -67,7 +67,7 @@ def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
 
 
 def _migration(header: Header, rounds: Table) -> dict[str, Any]:
-    """What the last migration took; nothing where there was none."""
+    """Return the totals of the last migration; empty if there was none."""
     ended = header.migration
     if ended is None:
         return {}
@@ -93,7 +93,7 @@ def _migration(header: Header, rounds: Table) -> dict[str, Any]:
 
 
 def _amplification(rounds: Table, last: Array, resent: int) -> dict[str, int]:
-    """What tracking larger pages than 4K makes of what is sent again."""
+    """Return how much tracking of pages larger than 4K multiplies the pages sent again."""
     written = rounds.rewritten_pages[last].tolist()
     if not written or min(written) < 0:
         return {}
@@ -101,7 +101,7 @@ def _amplification(rounds: Table, last: Array, resent: int) -> dict[str, int]:
 
 
 def _postcopy(header: Header, ended: Migration) -> dict[str, Any]:
-    """What the destination has to fetch after the switch, at the most: each page that is left by a fault."""
+    """Return the most that the destination fetches after the switch: every page left, each by a fault."""
     if ended.switch_ps is None:
         return {}
     fault_ns, link = header.host.postcopy_fault_ns, header.scenario["driver"]["link"]
@@ -134,11 +134,11 @@ def calls_of(header: Header, calls: Table) -> list[dict[str, Any]]:
     """Calls as objects for JSON: the kind by name, times in ns.
 
     Args:
-        header: names the kinds.
+        header: the Recording's header, for the names of the kinds.
         calls: the table.
 
     Returns:
-        One object a row; a column `…_ps` is `…_ns`.
+        One object per row; a column `…_ps` becomes `…_ns`.
     """
     columns = {name: array.tolist() for name, array in calls.items()}
     columns["kind"] = [header.vocabularies.call_kinds[code] for code in columns["kind"]]
