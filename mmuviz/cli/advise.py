@@ -24,7 +24,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command.
 
     Args:
-        commands: of the program's parser.
+        commands: subcommands of the program's parser.
     """
     advise = commands.add_parser(
         "advise",
@@ -64,7 +64,7 @@ def _advise(arguments: argparse.Namespace) -> int:
 
 
 def migration_asked(arguments: argparse.Namespace) -> Scenario:
-    """The migration of a command line; of a Comparison that of its base.
+    """Return the migration that a command line names; for a Comparison that of its base.
 
     Raises:
         InputError: it is refused.

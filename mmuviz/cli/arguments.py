@@ -11,7 +11,7 @@ from mmuviz.core.errors import InputError
 
 
 def path_argument(value: str) -> Path:
-    """A path; empty text is refused, since it would mean the current folder."""
+    """Return a path; refuse empty text, which would mean the current folder."""
     if not value:
         raise argparse.ArgumentTypeError("'' must name a file or a folder; give a path, a dot for the current folder")
     return Path(value)

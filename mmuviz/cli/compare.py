@@ -90,7 +90,7 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
 
 
 def text_of(comparison: Comparison, recordings: list[Recording], spans: list[Span | None], note: str) -> str:
-    """The question, the table, each migration in words, and what to look at."""
+    """Return the question, the table, a description of each migration, and what to look at, as text."""
     from mmuviz.exports.comparison_table import comparison_table
     from mmuviz.exports.setup_text import common_text
     from mmuviz.exports.summary import COLUMNS, migration_block
@@ -114,7 +114,7 @@ def text_of(comparison: Comparison, recordings: list[Recording], spans: list[Spa
 
 
 def json_of(comparison: Comparison, recordings: list[Recording], spans: list[Span | None], _: str) -> str:
-    """A list of what `run --json` prints, one a variant, each with its label."""
+    """Return a list with the output of `run --json` for each variant, plus its label, as JSON."""
     from mmuviz.exports.json_document import json_document
 
     runs = zip(comparison.labels, recordings, spans, strict=True)

@@ -1,4 +1,4 @@
-"""`--range` of `run` and `compare`: what the ranges of the host's constants make of a migration."""
+"""`--range` of `run` and `compare`: the spread of a migration's results over the ranges of the host's constants."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from mmuviz.studies.sensitivity import Span
 
 CHEAP_SECONDS: Final = 20.0
-"""A range is worked out unasked where all its runs are estimated to take no longer."""
+"""Limit of the estimate of all its runs, s, up to which a range is computed by default."""
 SECONDS_A_RUN: Final = 0.1
-"""Of a run, beside its accesses: Python, and the Recording that is made."""
+"""Time of a run in addition to its accesses, s: Python, and assembling the Recording."""
 
 
 def add_range(parser: argparse.ArgumentParser) -> None:
     """Add the option.
 
     Args:
-        parser: of a command.
+        parser: parser of a command.
     """
     parser.add_argument(
         "--range",
@@ -37,18 +37,18 @@ def add_range(parser: argparse.ArgumentParser) -> None:
 def ranges_of(
     arguments: argparse.Namespace, scenarios: Sequence[Scenario], recordings: Sequence[Recording]
 ) -> tuple[list[Span | None], str]:
-    """The range of each of several migrations of one guest.
+    """Compute the range of each of several migrations of one guest.
 
     Args:
-        arguments: of the command.
-        scenarios: what was run.
-        recordings: their runs.
+        arguments: parsed arguments of the command.
+        scenarios: the inputs of the runs.
+        recordings: their results.
 
     Returns:
-        A Span each, or None each; and a sentence where none was worked out that would take long.
+        A Span for each, or None for each; and a notice if a range was not computed because it would take long.
 
     Raises:
-        InputError: it was asked for, and one of them is no migration; or a run is refused.
+        InputError: --range was given and one of them is no migration; or a run is refused.
     """
     from mmuviz.studies.estimate import cost_of
     from mmuviz.studies.sensitivity import number_of_runs, span_of

@@ -32,7 +32,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
     """Refuse an unsuitable folder before the runs, which may take long.
 
     Args:
-        folder: new, empty, or one that holds only files of these names.
+        folder: new, empty, or with only files of these names.
         names: names of the files.
 
     Raises:

@@ -105,7 +105,7 @@ def focus_of(arguments: argparse.Namespace, scenario: Scenario) -> Focus | None:
     """The Focus of a command line; None if it names none.
 
     Raises:
-        InputError: it is refused, or holds no page of the guest.
+        InputError: it is refused, or contains no page of the guest.
     """
     from mmuviz.engine.choices.scenario import Focus
     from mmuviz.engine.run import check_focus, spans_of
@@ -125,7 +125,7 @@ def check_output(path: Path, source: str) -> None:
 
     Args:
         path: the path.
-        source: the user's name of what is run.
+        source: the user's name of the Scenario.
 
     Raises:
         InputError: nothing can be written there, or an existing file must not be replaced.
@@ -149,7 +149,7 @@ def watched(label: str, scenario: Scenario, cost: RunCost, focus: Focus | None, 
         scenario: the input of the run.
         cost: its estimate.
         focus: see run().
-        source: the user's name of it, for messages.
+        source: the user's name of the Scenario, for messages.
 
     Raises:
         InputError: the run is refused.
@@ -170,7 +170,7 @@ def watched(label: str, scenario: Scenario, cost: RunCost, focus: Focus | None, 
 
 
 def baseline_of(scenario: Scenario, duration_ns: int) -> Scenario | None:
-    """The same guest without logging, for a time; None if the guest does not run on during ioctls."""
+    """Return the same guest without logging, for the same duration; None if the guest does not run during ioctls."""
     from mmuviz.engine.choices.scenario import Scenario
     from mmuviz.engine.drivers.calc_dirty_rate import CalcDirtyRate
     from mmuviz.engine.drivers.enable_only import EnableOnly
@@ -199,7 +199,7 @@ def _without_logging(arguments: argparse.Namespace, scenario: Scenario, recordin
 
 
 class Ranged(NamedTuple):
-    """What the ranges of the host's constants make of a run, or why that is not known."""
+    """The spread of a run's results over the ranges of the host's constants, or the reason why it is unknown."""
 
     span: Span | None = None
     note: str = ""

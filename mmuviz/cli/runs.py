@@ -1,4 +1,4 @@
-"""Runs side by side, with a progress bar."""
+"""Several runs in parallel, with one progress bar."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def run_side_by_side(
     arguments: argparse.Namespace, scenarios: tuple[Scenario, ...], costs: list[RunCost], label: str
 ) -> list[Recording]:
-    """Run Scenarios with a progress bar, two at a time where both fit into memory.
+    """Run Scenarios with a progress bar, two at a time if both fit into memory.
 
     Args:
-        arguments: of the command: its source, for messages, and its limit of memory.
-        scenarios: what to run.
+        arguments: parsed arguments of the command: its source, for messages, and its limit of memory.
+        scenarios: the inputs.
         costs: the estimate of each.
-        label: before the bar.
+        label: text before the bar.
 
     Raises:
         InputError: a run is refused.
@@ -43,7 +43,7 @@ def run_side_by_side(
             compiling.end()
             done[index], simulated_ns[index] = share_done(costs[index], time_ns, accesses), time_ns
             share = sum(part * took for part, took in zip(done, seconds, strict=True)) / sum(seconds)
-            progress.update(share, sum(simulated_ns))  # of one variant, it would jump to and fro
+            progress.update(share, sum(simulated_ns))  # the sum, as the time of one variant would jump back and forth
 
         try:
             return run_all(scenarios, at_once=AT_ONCE if fits else 1, progress=report_progress)
