@@ -46,9 +46,9 @@ class HotSet(UniformRandom):
         """Return the number of hot pages in a part of `pages` pages."""
         return max(1, pages * self.hot_ppm // MILLION)
 
-    def streams(self, base_gfn: int, pages: int, vcpus: int) -> I64:
+    def streams(self, first_page: int, pages: int, vcpus: int) -> I64:
         """Return the vCPUs' streams; see Pattern.streams()."""
-        rows = super().streams(base_gfn, pages, vcpus)
+        rows = super().streams(first_page, pages, vcpus)
         rows[:, stream.HOT_PAGES] = [self.hot_pages(int(each)) for each in rows[:, stream.PAGES]]
         rows[:, stream.HOT_PERMILLE] = self.hot_access_permille
         return rows

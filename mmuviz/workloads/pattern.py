@@ -63,11 +63,11 @@ class Pattern:
         """Return the accesses of one pass over a part of `pages` pages."""
         return -(-pages // self.stride)
 
-    def streams(self, base_gfn: int, pages: int, vcpus: int) -> I64:
+    def streams(self, first_page: int, pages: int, vcpus: int) -> I64:
         """Return the vCPUs' streams, each at the start of its first pass.
 
         Args:
-            base_gfn: first page of the pattern's RAM, counted over all memslots; not a gfn.
+            first_page: first page of the pattern's RAM, counted over all memslots; not a gfn.
             pages: pages of that RAM; all vCPUs' parts are equal, except that the last one also gets the remainder.
             vcpus: number of vCPUs.
 
@@ -83,7 +83,7 @@ class Pattern:
         part = pages if self.shared else pages // vcpus
         first = np.zeros(vcpus, dtype=np.int64) if self.shared else np.arange(vcpus) * part
         rows[:, stream.KIND] = self.kind
-        rows[:, stream.FIRST_PAGE] = base_gfn + first
+        rows[:, stream.FIRST_PAGE] = first_page + first
         rows[:, stream.PAGES] = part
         rows[-1, stream.PAGES] = pages - first[-1]
         rows[:, stream.STRIDE] = self.stride

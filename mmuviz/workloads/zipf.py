@@ -89,9 +89,9 @@ class Zipf(UniformRandom):
         """KIND of the streams: the rule from positions to pages."""
         return stream.ZIPF
 
-    def streams(self, base_gfn: int, pages: int, vcpus: int) -> I64:
+    def streams(self, first_page: int, pages: int, vcpus: int) -> I64:
         """Return the vCPUs' streams; see Pattern.streams()."""
-        rows = super().streams(base_gfn, pages, vcpus)
+        rows = super().streams(first_page, pages, vcpus)
         for row in rows:
             sums = octave_sums(int(row[stream.PAGES]), self.exponent_hundredths)
             row[stream.ZIPF_FIRST : stream.ZIPF_FIRST + len(sums)] = sums
