@@ -47,7 +47,12 @@ STATES: Final = (
     "dirty_pages",
     "unreported_pages",
 )
-"""State of the whole guest in each frame."""
+"""State of the whole guest in each frame: the columns of `FrameBuffer.states` up to LEFT_LOG."""
+STATE_TABLE_PAGES: Final = STATES.index("table_pages")
+STATE_MAPPED: Final = STATES.index("pages_4k")
+"""STATE_MAPPED plus a column of a cell's counts: that count for the whole guest, in pages of its level."""
+STATE_DIRTY: Final = STATES.index("dirty_pages")
+STATE_UNREPORTED: Final = STATES.index("unreported_pages")
 LEFT_LOG: Final = len(STATES)
 """Column after STATES: pages that left the dirty log so far."""
 STATE_COLUMNS: Final = LEFT_LOG + 1
@@ -211,19 +216,19 @@ def states_now(state: MmuState, totals: I64, rings: int, out: I64) -> None:
         out: int64[STATE_COLUMNS], all 0 before.
     """
     out[LEFT_LOG] = state.stat[STAT_LEFT_LOG]
-    out[0] = state.stat[STAT_TABLE_PAGES]
+    out[STATE_TABLE_PAGES] = state.stat[STAT_TABLE_PAGES]
     for column in range(CELL_DIRTY):
-        out[1 + column] = totals[column]
+        out[STATE_MAPPED + column] = totals[column]
     for column in range(1, CELL_DIRTY, CELL_PROTECTED):
-        out[1 + column] //= PAGES_PER_2M
-        out[2 + column] //= PAGES_PER_1G
+        out[STATE_MAPPED + column] //= PAGES_PER_2M
+        out[STATE_MAPPED + column + 1] //= PAGES_PER_1G
     for slot in range(state.slots.shape[0]):
-        out[7] += state.slots[slot, SLOT_DIRTY_PAGES]
-        out[8] += state.slots[slot, SLOT_UNREPORTED_PAGES]
+        out[STATE_DIRTY] += state.slots[slot, SLOT_DIRTY_PAGES]
+        out[STATE_UNREPORTED] += state.slots[slot, SLOT_UNREPORTED_PAGES]
     if rings != 0:
-        out[8] = 0
+        out[STATE_UNREPORTED] = 0
         for vcpu in range(state.ring_at.shape[0]):
-            out[8] += state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_HARVEST_INDEX]
+            out[STATE_UNREPORTED] += state.ring_at[vcpu, RING_DIRTY_INDEX] - state.ring_at[vcpu, RING_HARVEST_INDEX]
 
 
 @jit_inline_source

@@ -13,6 +13,7 @@ from mmuviz.engine.frame_buffer import (
     FRAMES,
     I32,
     ROWS,
+    STATE_TABLE_PAGES,
     U8,
     new_buffer,
     take_frame,
@@ -156,7 +157,8 @@ class Frames:
         if frames == 0:
             return
         states = buffer.states[:frames].copy()
-        states[:, 0] = np.maximum(states[:, 0] - self._offset[STAT_TABLE_PAGES], 0)  # now, as the offset changes
+        table_pages = states[:, STATE_TABLE_PAGES]
+        table_pages[:] = np.maximum(table_pages - self._offset[STAT_TABLE_PAGES], 0)  # now, as the offset changes
         self._parts.append(
             FrameLog(
                 buffer.ends[:frames].copy(),

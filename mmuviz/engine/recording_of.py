@@ -13,7 +13,7 @@ from mmuviz.costs.hosts import HostProfile
 from mmuviz.engine import clock as layout
 from mmuviz.engine.clock import CAUSE_NAMES, FAULT_PATHS, SPLIT_PLACES, Clock
 from mmuviz.engine.event_rows import event_columns
-from mmuviz.engine.frame_buffer import FULL, LEFT_LOG, SHARES, STATES, U8
+from mmuviz.engine.frame_buffer import FULL, LEFT_LOG, SHARES, STATE_DIRTY, STATES, U8
 from mmuviz.engine.frames import CellMap, FrameLog
 from mmuviz.engine.recorder import PS_PER_NS, Recorder
 from mmuviz.engine.session import Session
@@ -150,7 +150,7 @@ def bins_table(clock: Clock, frame_log: FrameLog, bins: int, width: int) -> Colu
 
 def dirtied_pages(frame_log: FrameLog, last: I64) -> I64:
     """Pages that came into the dirty log in each bin: its growth plus what left it in the bin."""
-    came = frame_log.states[:, STATES.index("dirty_pages")] + frame_log.states[:, LEFT_LOG]
+    came = frame_log.states[:, STATE_DIRTY] + frame_log.states[:, LEFT_LOG]
     found: I64 = np.diff(came[last], prepend=came[0])
     return found
 
