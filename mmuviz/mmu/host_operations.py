@@ -1,4 +1,4 @@
-"""Operations of the host process on the memory of a memslot: writes, and MADV_DONTNEED."""
+"""Operations of the host: writes and MADV_DONTNEED of a memslot's memory, and the parameter eager_page_split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmuviz.core.pages import SPTE_INDEX_MASK, pages_per_hpage, round_up
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.arrays import VmArrays
-from mmuviz.mmu.config import Backing, Memslot, Mmu
+from mmuviz.mmu.config import Backing, Memslot, Mmu, check_eager
 from mmuviz.mmu.fault import host_write_pages
 from mmuviz.mmu.features import KernelFeatures
 from mmuviz.mmu.host import drop_host_pages, split_host_region
@@ -17,9 +17,19 @@ from mmuviz.mmu.memslot_layout import materialise_host_pages
 from mmuviz.mmu.state import I64
 
 
+def set_eager_page_split(vm: VmArrays, *, value: bool) -> None:
+    """Write KVM's module parameter eager_page_split: see Vm.set_eager_page_split()."""
+    check_eager(vm.config.kernel, eager_page_split=value)
+    if vm.config.mmu is Mmu.STAGE2:
+        raise InputError("arm64 has no eager_page_split; its chunk size is chosen before the first memslot")
+    vm.state.work[work.WORK_EAGER_SWITCH] += 1
+    for tables in vm.tables:
+        tables.conf[mmu.CONF_EAGER] = value
+
+
 def host_write(vm: VmArrays, slot_id: int, offsets: I64) -> None:
     """Write to pages of a slot from the host process: see Vm.host_write()."""
-    row, memslot = vm.row(slot_id), vm.memslots[slot_id]
+    offsets, row, memslot = np.asarray(offsets), vm.row(slot_id), vm.memslots[slot_id]
     if len(offsets) and (offsets.min() < 0 or offsets.max() >= memslot.pages):
         raise InputError(f"a page of hostwrite lies outside the slot; pages are 0 to {memslot.pages - 1}")
     pages = np.ascontiguousarray(offsets, dtype=np.int64)

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-import numpy as np
-
-from mmuviz.core.errors import InputError
-from mmuviz.mmu import host_operations, logging_steps, memslots, word_steps, work
-from mmuviz.mmu import state as mmu
+from mmuviz.mmu import host_operations, logging_steps, memslots, word_steps
 from mmuviz.mmu.arrays import MAX_MEMSLOTS, VmArrays
-from mmuviz.mmu.config import Memslot, Mmu, VmConfig, check_eager
+from mmuviz.mmu.config import Memslot, VmConfig
 from mmuviz.mmu.counters import Counters, counters_of
 from mmuviz.mmu.kvm_run import AccessLoop, GuestRuns, RunExit, load_vcpus
-from mmuviz.mmu.state import I64, MmuState
+from mmuviz.mmu.state import I32, I64, MmuState
 from mmuviz.mmu.stats import MemoryOverhead, overhead_now
 from mmuviz.mmu.steps import Steps, exhaust
 
@@ -115,7 +111,7 @@ class Vm:
         """
         self._arrays.log_all(mode, first_gfn, end_gfn)
 
-    def count_cells(self, cell_row: mmu.I32, cells: int, shift: int) -> None:
+    def count_cells(self, cell_row: I32, cells: int, shift: int) -> None:
         """From now on, count how each cell of the innermost guest's memory is mapped, and keep examples.
 
         Args:
@@ -347,12 +343,7 @@ class Vm:
         Raises:
             InputError: the kernel has no such parameter.
         """
-        check_eager(self.config.kernel, eager_page_split=value)
-        if self.config.mmu is Mmu.STAGE2:
-            raise InputError("arm64 has no eager_page_split; its chunk size is chosen before the first memslot")
-        self.state.work[work.WORK_EAGER_SWITCH] += 1
-        for tables in self.tables:
-            tables.conf[mmu.CONF_EAGER] = value
+        host_operations.set_eager_page_split(self._arrays, value=value)
 
     def split_by_faulting(self, slot_id: int, *, vcpu: int = 0) -> int:
         """The alternative of 2020, before logging starts: a dummy vCPU faults in every page of a slot.
@@ -389,7 +380,7 @@ class Vm:
             KvmEnoent: no such slot.
             InputError: a page outside the slot.
         """
-        host_operations.host_write(self._arrays, slot_id, np.asarray(offsets))
+        host_operations.host_write(self._arrays, slot_id, offsets)
 
     def madvise_dontneed(self, slot_id: int, start: int, count: int) -> None:
         """MADV_DONTNEED of the host memory behind pages of a slot.
