@@ -115,7 +115,7 @@ def _size(text: str) -> int:
 
 
 def say_if_compiling() -> None:
-    """On a terminal, say before the first run that it compiles the simulation."""
+    """Print, on a terminal before the first run, that it compiles the simulation."""
     from mmuviz.core.jit import cache_folder
 
     if sys.stderr is not None and sys.stderr.isatty() and not cache_folder().exists():

@@ -32,7 +32,7 @@ def short_repr(value: object) -> str:
     """Return the `repr` of a value from outside, cut in the middle so that it fits a message.
 
     Args:
-        value: of any type and size, of any nesting.
+        value: any object, of any size and nesting.
 
     Returns:
         About 60 characters.

@@ -50,7 +50,7 @@ def peek_access(state: MmuState, clock: Clock, vcpu: int, position: int) -> Acce
 
 @jit_inline_llvm
 def prefetch_leaf(state: MmuState, clock: Clock, vcpu: int, position: int) -> None:
-    """Prefetch the leaf and the bitmap word of a later access, in streams whose pages are drawn or listed."""
+    """Prefetch the leaf and the bitmap word of a later access, in streams of random or listed pages."""
     stream, linear = clock.stream, state.conf[mmu.CONF_LINEAR]
     later = position + FETCHED_AHEAD
     if stream[vcpu, columns.KIND] == columns.STEPS or linear == mmu.NOT_LINEAR:

@@ -115,7 +115,7 @@ class BinTotals(NamedTuple):
     Attributes:
         end: begin of the next bin, ps, as it was: bins may have become wider since.
         pages: faults; `mapped` those of them that mapped an unmapped page.
-        hits: accesses.
+        hits: number of accesses that hit.
     """
 
     end: int

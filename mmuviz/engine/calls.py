@@ -29,10 +29,10 @@ class Begun(NamedTuple):
     """A call or phase under way.
 
     Attributes:
-        kind: its name.
+        kind: name of the call or phase.
         iteration: the driver's iteration.
         slot: memslot id or -1.
-        start_ps: when it began.
+        start_ps: time of its begin.
         stat: int64[STAT_ENTRIES], KVM's counters at that time.
         guest: accesses, faults and stall of all vCPUs so far.
     """
@@ -73,7 +73,7 @@ class CallLog:
         return Begun(kind, iteration, slot, machine.time, machine.vm.state.stat.copy(), guest_so_far(machine))
 
     def end(self, machine: TimedMachine, begun: Begun, reported: int = -1) -> None:
-        """End it now and add its row, which includes the work of vCPUs meanwhile."""
+        """End a call or phase now and add its row, which includes the vCPUs' work since its begin."""
         stat = machine.vm.state.stat
         did = stat - begun.stat
         accesses, faults, stall = (now - then for now, then in zip(guest_so_far(machine), begun.guest, strict=True))

@@ -166,9 +166,9 @@ def handle_fault(
         vcpu: the vCPU that faulted.
         access: the access that faulted.
         begin: begin of the fault.
-        before: from then until its request for mmu_lock, ps: host memory, and the exit if mmu_lock is held for
+        before: time from then to its request for mmu_lock, ps: host memory, and the exit if mmu_lock is held for
             write.
-        wait: for mmu_lock and its cache line, ps.
+        wait: wait for mmu_lock and its cache line, ps.
 
     Returns:
         Time of the rest of the handling, ps.

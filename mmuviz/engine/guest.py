@@ -152,7 +152,7 @@ class Guest:
             self.machine.wait(until_ps - self.machine.time)
 
     def run_to(self, until_ps: int) -> None:
-        """Let the guest run up to a time, or to the end of its pass; rings are reaped and phases change meanwhile."""
+        """Let the guest run up to a time, or to the end of its pass; reap rings and change phases on the way."""
         machine, ioctls = self.machine, self.ioctls
         while True:
             stop = min(until_ps, self._phase_end, self._reap_time())

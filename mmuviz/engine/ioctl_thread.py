@@ -55,7 +55,7 @@ WITH_SPINNER: Final = 12
 THREAD_ENTRIES: Final = 13
 NOWHERE: Final = -1
 LAST_TIME: Final = FOREVER - 1
-"""As a time to run to: until the pass is over, or until the awaited event."""
+"""Value of a time to run to: until the pass is over, or until the awaited event."""
 
 # Phases of a walk.
 TO_LOCK: Final = 0
@@ -151,7 +151,7 @@ def release(clock: Clock, at: I64) -> None:
     grant_next(clock)
 
 
-# Its work, and the time of that
+# The work of the thread, and its time
 
 
 @jit
@@ -173,7 +173,7 @@ def advance(clock: Clock, at: I64, took: int) -> None:
 def work_ps(thread: IoctlThread, counts: I64, first: int) -> int:
     """Time of the machine's work that is not charged yet, and charge it.
 
-    Faults of vCPUs meanwhile count in other entries.
+    Faults of vCPUs during this work count in other entries.
 
     Args:
         thread: changed in place.

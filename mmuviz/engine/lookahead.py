@@ -42,7 +42,7 @@ from mmuviz.mmu.state import MmuState
 from mmuviz.workloads import stream as columns
 
 GO_ON: Final = -1
-"""In addition to a slice's results: the next access is executed."""
+"""Result in addition to those of a slice: the next access is executed."""
 
 
 @jit_inline_llvm

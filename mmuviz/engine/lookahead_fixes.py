@@ -27,7 +27,7 @@ class BinCount(NamedTuple):
     Attributes:
         number: number of the bin.
         end: time at which the next bin begins, ps.
-        hits: accesses.
+        hits: number of accesses that hit.
         fixed: faults that fast_page_fault() fixed and that ended in the bin; `fixed_ps` their time.
         slow_ps: delay of writes by logging, ps.
     """

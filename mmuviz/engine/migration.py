@@ -44,7 +44,7 @@ PS_PER_MS: Final = 10**9
 
 
 class TimedMigration:
-    """Executes the calls of QEMU's migration loop: ioctls take time, pages cross the link, the guest runs meanwhile.
+    """Executes the calls of QEMU's migration loop: ioctls take time, pages cross the link, and the guest runs.
 
     Attributes:
         rate: the rate limit and QEMU's bandwidth measurement.

@@ -134,7 +134,10 @@ class QemuThreads:
         self._at[self._measure] = self._machine.time + CALC_MS * PS_PER_MS
 
     def _measure(self) -> None:
-        """Adjust sleeps to measured rates. QEMU: vcpu_dirty_rate_stat_thread(), vcpu_calculate_dirtyrate()."""
+        """Measure each vCPU's dirty rate and adjust its sleep.
+
+        QEMU: vcpu_dirty_rate_stat_thread(), vcpu_calculate_dirtyrate(), dirtylimit_process()
+        """
         if self._limit is None:
             return
         self._play(vcpu_dirty_rate_stat_collect(self._qemu, Thread()))

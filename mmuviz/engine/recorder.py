@@ -142,7 +142,7 @@ class Recorder:
         """Note that logging is enabled for the first time: the peak of the page tables counts from here."""
         if self.table_pages_at_enable is None:
             stat = machine.vm.state.stat
-            machine.vm.memory_overhead_peak()  # which updates the peak so far
+            machine.vm.memory_overhead_peak()  # updates the peak so far
             self.table_pages_at_enable = int(stat[mmu.STAT_TABLE_PAGES])
             stat[mmu.STAT_TABLE_PAGES_PEAK] = stat[mmu.STAT_TABLE_PAGES]
 

@@ -150,7 +150,7 @@ def fix_repeated(
     private: tuple[int, int],
     times: tuple[int, int],
 ) -> Progress:
-    """After a fault and its access, run at once as many more as are certainly like them.
+    """Run at once, after a fault and its access, as many more as are certainly like them.
 
     Args:
         state: tables, changed in place.

@@ -175,7 +175,7 @@ def add_stalls(clock: Clock, vcpu: int, cause: int, stall_ps: int, times: int, i
 
 @jit_inline_llvm
 def begins_period(clock: Clock, vcpu: int, periods: Periods) -> bool:
-    """Whether every vCPU had one fault since this one's last, or it is time to look for another leader."""
+    """Whether every vCPU had one fault since this one's last, or another leader must be chosen."""
     return bool(periods.leader < 0 or vcpu == periods.leader or periods.faults > clock.regs[layout.HEAP_SIZE])
 
 
@@ -227,7 +227,7 @@ def add_periods(state: MmuState, clock: Clock, part: SlotRange, took: int, perio
 
 @jit_inline_llvm
 def repeat_periods(state: MmuState, clock: Clock, part: SlotRange, vcpu: int, periods: Periods, end: int) -> Repeated:
-    """When a vCPU's period begins again, run at once as many periods as are certainly like the last one.
+    """Run at once, when a vCPU's period begins again, as many periods as are certainly like the last one.
 
     Args:
         state: the tables, changed in place.

@@ -26,9 +26,9 @@ class Ended:
     Attributes:
         outcome: COMPLETED, CANCELLED, TOO_MANY_ROUNDS or TOO_LONG.
         start_ps: start of the migration, before logging is enabled.
-        stop_ps: when the guest was stopped for the downtime; None if it never was.
-        switch_ps: when the guest resumed at the destination after a switch to post-copy; None without a switch.
-        end_ps: when the last page was sent, or logging was disabled again.
+        stop_ps: time at which the guest was stopped for the downtime; None if it never was.
+        switch_ps: time at which the guest resumed at the destination by post-copy; None without a switch.
+        end_ps: time at which the last page was sent, or logging was disabled again.
         left_pages: pages not yet sent at the switch.
         left_2m_pages: 2M pages that contain at least one of them.
     """

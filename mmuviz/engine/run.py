@@ -10,7 +10,7 @@ engine/ioctl_thread.py: run_vcpus_until() while no ioctl walks, walk_in_time() w
 run_guests() in engine/vcpu.py. The driver listed_ops goes the same way through engine/timed_vm.py, a migration
 through engine/migration.py.
 3. At the end of each bin of time a frame of the tables is taken, mostly by compiled code (engine/frame_buffer.py),
-which the recorder collects; engine/recording_of.py makes a Recording of the frames and of the clock's sums.
+which the recorder collects; engine/recording_of.py builds a Recording from the frames and of the clock's sums.
 4. Recording.save() (recording/recording.py) writes the file.
 
 The order inside a step:
@@ -136,7 +136,7 @@ def session_of(
 
 
 def trace_of(scenario: Scenario) -> TraceFeed | None:
-    """The trace that the guest follows, if it does."""
+    """Return the trace that the guest follows, or None."""
     if not isinstance(scenario.workload, TraceWorkload):
         return None
     ram = [(slot.base_gfn, slot.pages) for slot in scenario.ram]
@@ -163,14 +163,14 @@ def spans_of(scenario: Scenario) -> list[tuple[int, int]]:
 
 
 def check_focus(focus: Focus, spans: list[tuple[int, int]]) -> None:
-    """Refuse a Focus that holds no page of any memslot.
+    """Refuse a Focus that contains no page of any memslot.
 
     Args:
         focus: the Focus.
         spans: first gfn and number of pages of each stretch of guest memory.
 
     Raises:
-        InputError: it holds none.
+        InputError: it contains none.
     """
     first, end = focus.first_gfn, focus.first_gfn + focus.pages
     if spans and not any(base < end and first < base + pages for base, pages in spans):

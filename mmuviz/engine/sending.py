@@ -44,7 +44,7 @@ class Batch(NamedTuple):
         resent: pages that were sent before.
         rewritten: resent pages that the guest wrote since; None if unknown.
         sent_bytes: bytes of the stream.
-        took_ps: how long the link, or QEMU's threads, are busy with them.
+        took_ps: time for which the link, or QEMU's threads, are busy with them.
         cells: page counts per cell.
     """
 

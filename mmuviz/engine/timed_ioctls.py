@@ -145,7 +145,7 @@ class TimedIoctls:
                 machine.kick()
 
     def take_big_lock(self) -> None:
-        """Take userspace's own lock, which exits need; vCPUs that exit meanwhile wait until it is dropped."""
+        """Take userspace's own lock, which exits need; vCPUs that exit then wait until it is dropped."""
         machine, regs = self.machine, self.machine.clock.regs
         machine.run_until(machine.time)
         free = int(regs[layout.BIG_LOCK_FREE])

@@ -46,7 +46,7 @@ WANTS_TRACE: Final = 5
 
 @jit_inline_source
 def get_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, slice_: Slice, next_other_ps: int) -> Slice:
-    """Request mmu_lock; a vCPU that waited for it may find that another one has mapped the page meanwhile.
+    """Request mmu_lock; a vCPU that waited for it may find that another one has mapped the page.
 
     Returns:
         The slice: LOCK_HELD, or it continues at another time, or ends.

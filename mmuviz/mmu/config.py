@@ -147,7 +147,7 @@ class VmConfig:
     Attributes:
         kernel: behaviour of the host's kernel.
         dirty_log_mode: see DirtyLogMode.
-        eager_page_split: the module parameter; None takes the kernel's default (on where it exists).
+        eager_page_split: the module parameter; None: the kernel's default, on if the kernel has the parameter.
         mmu: see Mmu.
         vcpus: number of vCPUs.
         ring_entries: entries of each vCPU's ring, in ring modes only.
@@ -200,7 +200,7 @@ class VmConfig:
 
     @property
     def splits_rmaps(self) -> bool:
-        """Whether eager_page_split, where it is on, splits huge pages of the shadow MMU too."""
+        """Whether eager_page_split, if it is on, splits huge pages of the shadow MMU too."""
         if self.mmu is Mmu.NESTED:
             return self.kernel.nested_eager_page_split
         return self.mmu.shadows and self.kernel.eager_without_tdp_mmu

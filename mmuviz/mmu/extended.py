@@ -145,7 +145,7 @@ def _plain_op(op: Document, read_only: set[int], where: str) -> Document:
     Args:
         op: in schema 1x.
         read_only: ids of read-only slots, kept up to date.
-        where: for messages.
+        where: the op's place, for messages.
     """
     kind, slot = KINDS[op["op"]], _slot_id(op, where)
     plain: Document = {"op": kind}

@@ -118,7 +118,7 @@ def page_fault(state: MmuState, vcpu: int, gfn: int, spte: int, write: int) -> i
         return work.PATH_FAST
     topup_memory_caches(state, vcpu)
     if write and state.slots[slot, SLOT_READ_ONLY] != 0:
-        state.stat[STAT_MMIO_EXITS] += 1  # KVM_PFN_ERR_RO_FAULT, and RET_PF_EMULATE: userspace does the write
+        state.stat[STAT_MMIO_EXITS] += 1  # KVM_PFN_ERR_RO_FAULT, and RET_PF_EMULATE: userspace emulates the write
         state.work[work.WORK_FAULT_SLOW] += 1
         return work.PATH_EMULATED
     host = fault_host_page(state, slot, host_page_of(state, slot, gfn), write)
@@ -206,7 +206,7 @@ def note_huge_fixed(state: MmuState, level: int, spte: int, gfn: int) -> None:
 
 @jit
 def invalidate_gfn(state: MmuState, slot: int, gfn: int, level: int) -> None:
-    """Zap the range that the MMU notifier names: the host region of a level that backs a gfn.
+    """Zap the range of an MMU notifier call: the host region of a level that backs a gfn.
 
     In a nested VM only these tables are zapped here; the range is kept for zap_other_tables().
 

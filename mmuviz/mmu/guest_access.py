@@ -193,7 +193,7 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
     Args:
         state: changed in place.
         vcpus: int64[1] the vCPU of all accesses, or int64[n] one for each.
-        gfns: int64[n], pages touched, absolute, each inside a memslot.
+        gfns: int64[n], gfns of the accesses, each inside a memslot.
         write: 1 for writes, 0 for reads.
         start: access to continue from.
 

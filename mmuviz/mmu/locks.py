@@ -89,7 +89,7 @@ def drops_lock_to_allocate(config: VmConfig, *, l2: bool = False) -> str:
 
     Args:
         config: the VM's configuration.
-        l2: for the shadow MMU's part of a nested VM.
+        l2: whether to return that of the shadow MMU in a nested VM.
 
     Returns:
         "always" (TDP MMU from 6.11, for each table), "on_failure" (TDP MMU before, when GFP_NOWAIT

@@ -74,7 +74,7 @@ def bitmap_of(offsets: I64, words: int) -> I64:
 
     Args:
         offsets: int64[n] page offsets below 64 * words.
-        words: length.
+        words: number of words.
 
     Returns:
         int64[words].

@@ -1,4 +1,4 @@
-"""The alternative of 2020: userspace lets a dummy vCPU fault in every page before logging starts.
+"""The pre-split of 2020: userspace lets a dummy vCPU fault in every page before logging starts.
 
 From the series "Split EPT huge pages in advance of dirty logging" (Zhou Jian, 18 Feb 2020), never
 merged: flags of the memslot force the level, and an ioctl calls the fault handler for each page.

@@ -65,7 +65,7 @@ def user_mem_abort(state: MmuState, vcpu: int, slot: int, gfn: int, spte: int, w
         state: changed in place.
         vcpu: the vCPU that faulted.
         slot: index of the memslot.
-        gfn: the page touched.
+        gfn: the page accessed.
         spte: bits of the leaf that maps it, 0 for none.
         write: 1 for a write.
 

@@ -38,7 +38,7 @@ class Step:
 
     Attributes:
         act: kind of the step.
-        path: of LOCK, and of a WALK that takes mmu_lock again for each part, the path that takes it.
+        path: the path that takes mmu_lock, for a LOCK or for a WALK that takes it again for each part.
         walk: the walk of a WALK.
     """
 

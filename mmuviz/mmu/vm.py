@@ -37,10 +37,10 @@ class Vm:
         self._guest = GuestRuns(self._arrays, access_loop)
 
     def address_space(self) -> Vm:
-        """Another address space of the same VM, e.g. of system management mode: its own memslots, nothing mapped.
+        """Create another address space of the VM, e.g. for system management mode: its own memslots, nothing mapped.
 
-        KVM walks the roots of a memslot's own address space, and none exists while no vCPU is in it. The
-        work of its ioctls is counted with this VM's, its statistics are its own.
+        KVM walks the roots of a memslot's own address space, and there is none while no vCPU is in it. The work
+        of its ioctls is counted with this VM's; its statistics are separate.
 
         Kernel: kvm_memslots_for_spte_role(), for_each_tdp_mmu_root(), arch/x86/kvm/mmu/
         """
@@ -188,10 +188,10 @@ class Vm:
         ring_full: Callable[[], None] | None = None,
         l2: bool = False,
     ) -> RunExit:
-        """KVM_RUN: the guest touches pages in order, then exits to userspace.
+        """KVM_RUN: the guest accesses pages in order, then exits to userspace.
 
         Args:
-            vcpus: the vCPU, or int64[n] the vCPU of each access (they take turns).
+            vcpus: the vCPU, or int64[n] the vCPU of each access.
             gfns: int64[n], absolute, each inside a memslot.
             write: whether the accesses write.
             start: access to continue from after a ring-full exit.
@@ -230,7 +230,7 @@ class Vm:
     def enable_dirty_logging(self, slot_id: int) -> None:
         """Set KVM_MEM_LOG_DIRTY_PAGES on a slot.
 
-        Under initially-all-set nothing is touched. Otherwise huge pages are split first if
+        Under initially-all-set no SPTE changes. Otherwise huge pages are split first if
         eager_page_split is on. Then, with PML, dirty bits are cleared and the remaining huge pages are
         write-protected; without PML, every leaf is write-protected. Each step handles the tables of an
         L2 first, then L1's. arm64 protects first and splits afterwards.
@@ -310,7 +310,7 @@ class Vm:
         """Harvest every vCPU's ring, in order of vCPU.
 
         Args:
-            vcpu: whose ring alone is harvested; None for all.
+            vcpu: the only vCPU whose ring is harvested; None for all.
 
         Returns:
             Pairs of slot id and int64[n] page offsets, in ring order, one pair per run of entries of one slot.
@@ -346,7 +346,7 @@ class Vm:
         host_operations.set_eager_page_split(self._arrays, value=value)
 
     def split_by_faulting(self, slot_id: int, *, vcpu: int = 0) -> int:
-        """The alternative of 2020, before logging starts: a dummy vCPU faults in every page of a slot.
+        """Run the pre-split of 2020, before logging starts: a dummy vCPU faults in every page of a slot.
 
         The first pass maps 2M at most, the second 4K. The slot stays forced to 4K until logging of
         it is disabled.
@@ -370,7 +370,7 @@ class Vm:
         return logging_steps.pre_split_steps(self._arrays, slot_id, vcpu)
 
     def host_write(self, slot_id: int, offsets: I64) -> None:
-        """The host process writes to pages of a slot; dirty logging never sees it.
+        """Write to pages of a slot from the host process; dirty logging does not report these pages.
 
         Args:
             slot_id: the slot.

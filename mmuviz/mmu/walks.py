@@ -89,7 +89,7 @@ ALWAYS_DROPS: Final = 7
 FLUSHES_EACH: Final = 8
 """Whether each part that zaps flushes at once."""
 MOVES_INDEX: Final = 9
-"""In RESET_RING, whether the ring's reset index moves: not if other tables go through its entries next."""
+"""For RESET_RING, whether the reset index moves: not if the entries are walked for other tables next."""
 # Progress.
 AT: Final = 10
 END: Final = 11

@@ -35,8 +35,8 @@ class ColumnEntry(NamedTuple):
     """One column, as the JSON text lists it.
 
     Attributes:
-        table: its table.
-        name: its name.
+        table: name of its table.
+        name: name of the column.
         dtype: NumPy's name of its type, e.g. "<i8".
         coding: PLAIN, or DELTA, which stores each row as the difference from the previous one, the first from 0.
         shape: rows, and fields if there are two axes.

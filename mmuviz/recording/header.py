@@ -91,7 +91,7 @@ class Migration(_Part):
 
     Attributes:
         outcome: completed; or the reason why it was given up: cancelled, too long, too many rounds.
-        start_ps: its start, before logging was enabled.
+        start_ps: time of its start, before logging was enabled.
         stop_ps: time at which the guest was stopped for the downtime; None if it never was.
         switch_ps: time at which the guest resumed at the destination by post-copy; None without a switch.
         end_ps: time at which the last page was sent, or logging was disabled again.
@@ -117,7 +117,7 @@ class Header(_Part):
         digest: sha256 of the Scenario without its texts, hex.
         host: the host profile.
         ledger_hash: sha256 of the ledger with its overrides, hex.
-        versions: of mmuviz and the kernel row.
+        versions: versions of mmuviz and of the kernel row.
         focus: the Focus as a document, or None.
         bin_ps: width of a bin.
         bins: number of bins.

@@ -41,7 +41,7 @@ def write(path: Path, data: bytes) -> None:
 
     Args:
         path: replaced if it exists.
-        data: its bytes.
+        data: the new content.
 
     Raises:
         InputError: the folder or the file cannot be written.

@@ -10,7 +10,7 @@ from mmuviz.engine.qemu.state import LOG_DIRTY_PAGES, Qemu, Thread
 def memory_global_dirty_log_start(qemu: Qemu, thread: Thread, reason: int) -> Steps:
     """Enable logging of every slot, unless it is on for another reason.
 
-    A stop postponed until the guest runs is carried out first, except for the reason that starts now.
+    A stop that was postponed until the guest runs is done first, except for the reason that starts now.
 
     QEMU: memory_global_dirty_log_start()
     """
@@ -39,7 +39,7 @@ def memory_global_dirty_log_stop(qemu: Qemu, thread: Thread, reason: int) -> Ste
 
 
 def memory_vm_change_state_handler(qemu: Qemu, thread: Thread) -> Steps:
-    """Carry out a postponed stop of logging when the guest runs again.
+    """Do a postponed stop of logging when the guest runs again.
 
     QEMU: memory_vm_change_state_handler()
     """

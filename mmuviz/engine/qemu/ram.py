@@ -130,7 +130,7 @@ def find_dirty_block(qemu: Qemu) -> tuple[RamBlock, int] | None:
 
 
 def get_queued_page(qemu: Qemu, block: RamBlock, page: int) -> tuple[RamBlock, int]:
-    """Return the page that the destination requested, if any; the search continues behind it.
+    """Return the page that the destination requested, if any; the search continues after it.
 
     QEMU: get_queued_page()
     """

@@ -116,7 +116,7 @@ class DirtyRate:
     """The dirty rate, measured over more than a second from sync to sync.
 
     Attributes:
-        pages_per_s: dirty_pages_rate.
+        pages_per_s: dirty_pages_rate, pages/s.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class DirtyRate:
 
         Args:
             now_ms: the current time.
-            period_pages: num_dirty_pages_period.
+            period_pages: pages dirtied in the period (num_dirty_pages_period).
 
         QEMU: migration_bitmap_sync(), migration_update_rates()
         """
