@@ -71,9 +71,7 @@ def migration_of(gib: int) -> Scenario:
     return Scenario.model_validate(
         {
             "vm": {"vcpus": vcpus},
-            "memory": [
-                {"size": gib * GIB // slots, "backing": "hugetlb_1g" if large else "thp"} for _ in range(slots)
-            ],
+            "memory": [{"size": gib * GIB // slots, "backing": "hugetlb_1g" if large else "thp"} for _ in range(slots)],
             "workload": {"pattern": "phases", "phases": phases},
             "host": {"profile": "tdp_eager_416" if large else "tdp_eager"},
             "driver": {

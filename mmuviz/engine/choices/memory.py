@@ -39,7 +39,7 @@ class MemslotChoices(Choices):
         Field(
             ge=PAGE_BYTES,
             le=MAX_SLOT_PAGES * PAGE_BYTES,
-            description="its bytes",
+            description="size in bytes",
             json_schema_extra={"values": "4 KiB to 8 TiB less 4 KiB, a multiple of 4 KiB"},
         ),
     ]
@@ -52,7 +52,7 @@ class MemslotChoices(Choices):
             json_schema_extra={"values": "0 to 1 GiB less 4 KiB, a multiple of 4 KiB"},
         ),
     ] = 0
-    host_populated: Annotated[Flag, Field(description="the host touched every page before")] = True
+    host_populated: Annotated[Flag, Field(description="the host has touched every page before the run")] = True
     logged: Annotated[Flag, Field(description="dirty logging is enabled for it")] = True
     read_only: Annotated[Flag, Field(description="a ROM: the workload leaves it alone")] = False
 

@@ -104,7 +104,7 @@ Phase = Annotated[
 
 
 class PhasesWorkload(Choices):
-    """One pattern after the other; the last goes on to the end, or all begin again."""
+    """Several patterns, one after the other; the last one continues to the end, or all of them repeat."""
 
     resembles: ClassVar[str] = "a job with stages; with repeat bursts of work and rest (assumption)"
     pattern: Literal["phases"] = "phases"

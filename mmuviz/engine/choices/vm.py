@@ -77,12 +77,12 @@ class VmChoices(Choices):
         ),
     ] = DEFAULT_KERNEL
     vendor: Annotated[
-        Vendor, Field(description="whose processor", json_schema_extra={"depends": "arm64 with mmu stage2"})
+        Vendor, Field(description="processor vendor", json_schema_extra={"depends": "arm64 with mmu stage2"})
     ] = "intel"
     mmu: Annotated[
         MmuWord,
         Field(
-            description="whose tables map the guest",
+            description="which page tables map the guest",
             json_schema_extra={"default": "tdp; stage2 on arm64", "depends": "stage2 on arm64 only"},
         ),
     ] = Field(default_factory=_default_mmu)

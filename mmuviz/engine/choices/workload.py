@@ -31,7 +31,7 @@ from mmuviz.workloads.zipf import HUNDREDTHS, Zipf
 
 MOST_SEED: Final = (1 << 31) - 1
 LONGEST_PATH: Final = 4000
-WriteShare = Annotated[Tenths, Field(description="accesses that write")]
+WriteShare = Annotated[Tenths, Field(description="share of the accesses that write")]
 Accesses = Annotated[Whole, Field(ge=0, le=MOST, description="accesses of a pass; 0: as many as the part has pages")]
 
 
@@ -39,11 +39,11 @@ class Paced(Choices):
     """Base of all patterns with a pace."""
 
     rate_hz: Annotated[
-        Whole, Field(ge=0, le=PS_PER_S, description="accesses a second and vCPU; 0: as fast as it goes")
+        Whole, Field(ge=0, le=PS_PER_S, description="accesses per second and vCPU; 0: as fast as possible")
     ] = 0
     shared: Annotated[Flag, Field(description="all vCPUs over all memory; else each its own part")] = False
     exit_rate_hz: Annotated[
-        Whole, Field(ge=0, le=PS_PER_S, description="exits to userspace a second and vCPU; 0: none")
+        Whole, Field(ge=0, le=PS_PER_S, description="exits to userspace per second and vCPU; 0: none")
     ] = 0
 
     @abstractmethod
@@ -55,7 +55,7 @@ class Accessing(Paced):
     """Base of patterns that draw reads and writes by a share, from a seed."""
 
     write_percent: WriteShare = 100
-    seed: Annotated[Whole, Field(ge=0, le=MOST_SEED, description="of all that is drawn")] = 1
+    seed: Annotated[Whole, Field(ge=0, le=MOST_SEED, description="seed of all random draws")] = 1
 
     def shares(self) -> dict[str, Any]:
         """Return these fields as a Pattern's arguments."""
@@ -83,7 +83,7 @@ class SequentialWorkload(Accessing):
 
 
 class StridedWorkload(Accessing):
-    """One page in so many, in order."""
+    """Every n-th page, in order of address."""
 
     resembles: ClassVar[str] = "the worst case of lazy splitting, where each write meets another huge page (assumption)"
 
@@ -111,7 +111,7 @@ class ReadWriteMixWorkload(Accessing):
 
 
 class UniformRandomWorkload(Accessing):
-    """Pages drawn with the same chance each."""
+    """Pages drawn at random, each with the same probability."""
 
     resembles: ClassVar[str] = "dirty_log_perf_test -a, whose vCPUs access pages at random"
 
@@ -132,8 +132,8 @@ class HotSetWorkload(Accessing):
     )
 
     pattern: Literal["hot_set"] = "hot_set"
-    hot_percent: Annotated[Percent, Field(description="pages that are hot: the first of the part")] = 10
-    hot_access_percent: Annotated[Tenths, Field(description="accesses that go to hot pages")] = 90
+    hot_percent: Annotated[Percent, Field(description="share of the part's pages that are hot: its first pages")] = 10
+    hot_access_percent: Annotated[Tenths, Field(description="share of the accesses that go to hot pages")] = 90
     accesses: Accesses = 0
 
     def pattern_of(self) -> Pattern:
@@ -150,8 +150,8 @@ class ZipfWorkload(Accessing):
     """Pages drawn by Zipf's law: the first page of the part is the most popular."""
 
     resembles: ClassVar[str] = (
-        "a key-value store: YCSB draws keys so, with 0.99 (Cooper et al., SoCC 2010); that neighbours in popularity "
-        "are neighbours in memory is an assumption"
+        "a key-value store: YCSB draws keys that way, with 0.99 (Cooper et al., SoCC 2010); that neighbours in "
+        "popularity are neighbours in memory is an assumption"
     )
 
     pattern: Literal["zipf"] = "zipf"
@@ -177,19 +177,19 @@ class MemcpyWorkload(Paced):
 
 
 class KernelNoiseWorkload(Choices):
-    """An idle guest whose kernel goes on: each timer tick writes a few pages of a small area."""
+    """An idle guest whose kernel handles timer ticks: each writes a few pages of a small area."""
 
     resembles: ClassVar[str] = (
         "an idle Linux: 250 ticks a second are the default of its configuration (CONFIG_HZ, kernel/Kconfig.hz); how "
         "many pages a tick writes, and of how many, is an assumption"
     )
     pattern: Literal["kernel_noise"] = "kernel_noise"
-    tick_hz: Annotated[Whole, Field(ge=1, le=10_000, description="timer ticks a second and vCPU")] = 250
+    tick_hz: Annotated[Whole, Field(ge=1, le=10_000, description="timer ticks per second and vCPU")] = 250
     pages_per_tick: Annotated[Whole, Field(ge=1, le=1000, description="pages that a tick writes")] = 4
     noise_size: Annotated[
         PagedSize, Field(ge=PAGE_BYTES, le=MOST * PAGE_BYTES, description="memory of each vCPU's part that ticks write")
     ] = DEFAULT_PAGES * PAGE_BYTES
-    seed: Annotated[Whole, Field(ge=0, le=MOST_SEED, description="of all that is drawn")] = 1
+    seed: Annotated[Whole, Field(ge=0, le=MOST_SEED, description="seed of all random draws")] = 1
 
     def pattern_of(self) -> Pattern:
         """The same choices as a Pattern."""
@@ -199,7 +199,7 @@ class KernelNoiseWorkload(Choices):
 
 
 class TraceWorkload(Choices):
-    """What a file says, access by access: time, vCPU, page, read or write; each as soon as its vCPU can."""
+    """The accesses that a file lists: time, vCPU, page, read or write; a vCPU that is late makes up for it."""
 
     resembles: ClassVar[str] = (
         "the guest that was recorded; one that stalls makes up for it as fast as it can (assumption)"
@@ -219,7 +219,7 @@ class TraceWorkload(Choices):
         str,
         Field(
             strict=True,
-            description="of the file, so that another file is another scenario",
+            description="SHA-256 of the file: another file makes another scenario",
             json_schema_extra={"values": "64 hexadecimal digits", "default": "that of the file"},
         ),
     ] = ""
@@ -249,7 +249,7 @@ class TraceWorkload(Choices):
 class IdleWorkload(Choices):
     """A halted guest."""
 
-    resembles: ClassVar[str] = "a guest whose vCPUs stand in HLT and take no interrupt (assumption)"
+    resembles: ClassVar[str] = "a guest whose vCPUs are halted (HLT) and take no interrupt (assumption)"
     pattern: Literal["idle"] = "idle"
 
     def pattern_of(self) -> Pattern:

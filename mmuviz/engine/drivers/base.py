@@ -52,7 +52,7 @@ class LogsDirtyPages(Drives):
     reap_interval: Annotated[
         Span,
         Field(
-            description="how often the thread that reaps rings comes by itself; 0: only when a ring is full",
+            description="interval at which the reaper thread harvests rings; 0: only when a ring is full",
             json_schema_extra={"depends": "ring modes"},
         ),
     ] = 0
@@ -66,6 +66,20 @@ class LogsDirtyPages(Drives):
     def reap_interval_ps(self) -> int:
         """See Drives."""
         return self.reap_interval * PS_PER_NS
+
+
+def start_guest(session: Session, lead_ns: int) -> None:
+    """Populate and start the guest, and let it run before logging; the clock starts after its memory is mapped.
+
+    Args:
+        session: the run.
+        lead_ns: how long the guest runs before logging is enabled.
+    """
+    guest, machine = session.guest, session.machine
+    guest.populate()
+    session.begin_clock()
+    guest.start()
+    guest.run_for("lead", 0, machine.time + lead_ns * PS_PER_NS)
 
 
 def enable_logged(session: Session) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import numpy as np
 from pydantic import Field
 
-from mmuviz.core.pages import BITS_PER_LONG
 from mmuviz.engine.choices.units import Time
-from mmuviz.engine.drivers.base import PS_PER_NS, Drives, Span
+from mmuviz.engine.drivers.base import PS_PER_NS, Drives, Span, start_guest
 from mmuviz.engine.drivers.migrates import NS_PER_MS, qemu_of
 from mmuviz.engine.qemu.calls import ClearDirtyLog, GetDirtyLog, SetMemslot, Steps, WaitForMeasure
 from mmuviz.engine.qemu.dirtyrate import calculate_dirtyrate_dirty_bitmap
@@ -27,7 +25,7 @@ MOST_NS: Final = 60 * 10**9
 
 
 class CalcDirtyRate(Drives):
-    """QEMU's calc-dirty-rate by bitmap: enable, GET, CLEAR all, wait, GET what was written meanwhile, disable."""
+    """QEMU's calc-dirty-rate by bitmap: enable, GET, CLEAR all, wait, GET again, disable."""
 
     kind: Literal["calc_dirty_rate"] = "calc_dirty_rate"
     lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0
@@ -48,15 +46,11 @@ class CalcDirtyRate(Drives):
 
     def drive(self, session: Session) -> None:
         """Run the driver; the clock starts after the guest's memory is mapped."""
-        guest, machine = session.guest, session.machine
-        guest.populate()
-        session.begin_clock()
-        guest.start()
-        guest.run_for("lead", 0, machine.time + self.lead * PS_PER_NS)
-        session.recorder.enabling(machine)
+        start_guest(session, self.lead)
+        session.recorder.enabling(session.machine)
         qemu = qemu_of(session, FEATURES[VERSION], CHUNK_SHIFT)
         self._play(session, calculate_dirtyrate_dirty_bitmap(qemu, Thread()))
-        machine.halt()
+        session.machine.halt()
 
     def _play(self, session: Session, steps: Steps) -> None:
         """Run the thread get_dirtyrate; the BQL stays held between two calls that both need it."""
@@ -79,14 +73,9 @@ class CalcDirtyRate(Drives):
             change = ioctls.enable if call.flags & LOG_DIRTY_PAGES else ioctls.disable
             change(call.slot.number)
         elif isinstance(call, GetDirtyLog):
-            words = ioctls.get(call.slot.number)
-            bits = np.unpackbits(words.view(np.uint8), count=call.slot.pages, bitorder="little")
-            return Pages(bits.view(np.bool_))
+            return Pages.of_words(ioctls.get(call.slot.number), call.slot.pages)
         elif isinstance(call, ClearDirtyLog) and isinstance(call.bits, Pages):
-            packed = np.packbits(call.bits.bits, bitorder="little")
-            words = np.zeros(-(-call.num_pages // BITS_PER_LONG), np.int64)
-            words.view(np.uint8)[: len(packed)] = packed
-            ioctls.clear(call.slot.number, call.first_page, call.num_pages, words)
+            ioctls.clear(call.slot.number, call.first_page, call.num_pages, call.bits.words)
         elif isinstance(call, WaitForMeasure):
             ioctls.iteration = 1
             guest.run_for("interval", 1, machine.time + self.calc_time * PS_PER_NS)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class DirtyLogPerfTest(LogsDirtyPages):
-    """Populate, enable, passes of the workload each with a GET and a CLEAR behind it, disable."""
+    """Populate, enable, run passes of the workload with a GET and a CLEAR after each, disable."""
 
     kind: Literal["dirty_log_perf_test"] = "dirty_log_perf_test"
     iterations: Annotated[Iterations, Field(description="passes after enabling, each with its GET and CLEAR")] = 2
-    runs_while_disabling: Annotated[Flag, Field(description="vCPUs go on while logging is disabled")] = False
+    runs_while_disabling: Annotated[Flag, Field(description="vCPUs keep running while logging is disabled")] = False
 
     def least_ps(self) -> int:
         """Return the shortest time that a run can take, ps."""

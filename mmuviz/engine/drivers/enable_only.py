@@ -17,7 +17,7 @@ class EnableOnly(LogsDirtyPages):
 
     kind: Literal["enable_only"] = "enable_only"
     lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0
-    tail: Annotated[Span, Field(description="how long it runs on after that")] = 0
+    tail: Annotated[Span, Field(description="how long the guest runs on after that")] = 0
 
     def least_ps(self) -> int:
         """Return the shortest time that a run can take, ps."""

@@ -16,6 +16,7 @@ from mmuviz.engine.drivers.base import (
     disable_logged,
     enable_logged,
     read_log,
+    start_guest,
 )
 
 if TYPE_CHECKING:
@@ -46,10 +47,7 @@ class LiveRounds(LogsDirtyPages):
     def drive(self, session: Session) -> None:
         """Run the driver; the clock starts after the guest's memory is mapped."""
         guest, machine, ioctls = session.guest, session.machine, session.ioctls
-        guest.populate()
-        session.begin_clock()
-        guest.start()
-        guest.run_for("lead", 0, machine.time + self.lead * PS_PER_NS)
+        start_guest(session, self.lead)
         enable_logged(session)
         for iteration in range(1, self.rounds + 1):
             ioctls.iteration = iteration

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mmuviz.core.pages import pages_per_hpage
 from mmuviz.engine.choices.units import Rate, Time
-from mmuviz.engine.drivers.base import PS_PER_NS, Drives, Span
+from mmuviz.engine.drivers.base import PS_PER_NS, Drives, Span, start_guest
 from mmuviz.engine.qemu.page_set import Pages
 from mmuviz.engine.qemu.state import READONLY, KvmSlot, Qemu, QemuFeatures, RamBlock
 from mmuviz.mmu.config import Backing
@@ -34,7 +34,7 @@ class Migrates(Drives):
     lead: Annotated[Span, Field(description="how long the guest runs before logging is enabled")] = 0
     link: Annotated[
         Rate,
-        Field(ge=64 << 10, le=1 << 40, description="what the link carries, and all that holds back the last pages"),
+        Field(ge=64 << 10, le=1 << 40, description="rate of the link, the only limit once the guest is stopped"),
     ] = 1_250_000_000
     downtime_limit: Annotated[
         Time,
@@ -42,7 +42,7 @@ class Migrates(Drives):
             ge=NS_PER_MS,
             le=MOST_DOWNTIME_NS,
             multiple_of=NS_PER_MS,
-            description="downtime-limit: how long the guest may stand still, as userspace expects it",
+            description="downtime-limit: longest time that the guest may be stopped, as userspace expects it",
             json_schema_extra={"values": "1 ms to 2000 s, whole ms"},
         ),
     ] = 300 * NS_PER_MS
@@ -53,12 +53,8 @@ class Migrates(Drives):
 
     def begin(self, session: Session) -> None:
         """Populate and start the guest; the clock starts after its memory is mapped."""
-        guest, machine = session.guest, session.machine
-        guest.populate()
-        session.begin_clock()
-        guest.start()
-        guest.run_for("lead", 0, machine.time + self.lead * PS_PER_NS)
-        session.recorder.enabling(machine)
+        start_guest(session, self.lead)
+        session.recorder.enabling(session.machine)
 
 
 def qemu_of(session: Session, features: QemuFeatures, chunk_shift: int, *, smm: bool = False) -> Qemu:

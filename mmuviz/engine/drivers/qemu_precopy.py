@@ -32,10 +32,10 @@ class QemuPrecopy(Migrates):
     """QEMU's pre-copy migration, call for call; it completes, is cancelled, or is given up."""
 
     kind: Literal["qemu_precopy"] = "qemu_precopy"
-    version: Annotated[Literal["7.2", "10.0"], Field(description="of QEMU")] = "10.0"
+    version: Annotated[Literal["7.2", "10.0"], Field(description="QEMU release")] = "10.0"
     bandwidth: Annotated[
         Rate,
-        Field(ge=64 << 10, le=1 << 40, description="max-bandwidth: what QEMU lets itself send while the guest runs"),
+        Field(ge=64 << 10, le=1 << 40, description="max-bandwidth: limit of sending while the guest runs"),
     ] = 128 * MIB
     clear_bitmap_shift: Annotated[
         Whole,
@@ -49,28 +49,31 @@ class QemuPrecopy(Migrates):
     smm: Annotated[
         Flag,
         Field(
-            description="system management mode, as QEMU's x86 machines have it: all is asked for both address spaces",
+            description="system management mode, as in QEMU's x86 machines: every ioctl comes for both address spaces",
             json_schema_extra={"depends": "no arm64"},
         ),
     ] = False
     auto_converge: Annotated[
-        Flag, Field(description="auto-converge: vCPUs are throttled where the guest dirties over half of what is sent")
+        Flag,
+        Field(description="auto-converge: vCPUs are throttled when the guest dirties more than half of what is sent"),
     ] = False
     throttle_initial: Annotated[Step, Field(description="cpu-throttle-initial: the first step, percent")] = 20
     throttle_increment: Annotated[Step, Field(description="cpu-throttle-increment: each further step, percent")] = 10
-    throttle_max: Annotated[Step, Field(description="max-cpu-throttle: where it ends, percent")] = 99
+    throttle_max: Annotated[Step, Field(description="max-cpu-throttle: the highest throttle, percent")] = 99
     dirty_limit: Annotated[
         RateOrNone,
         Field(
             le=1 << 40,
             multiple_of=MIB,
-            description="vcpu-dirty-limit: of each vCPU's dirty rate, by sleeps at ring full; 0: none",
+            description="vcpu-dirty-limit: limit of each vCPU's dirty rate, kept by sleeps at ring full; 0: none",
             json_schema_extra={"values": "0 or whole MiB/s", "depends": "ring, version 10.0, no auto_converge"},
         ),
     ] = 0
-    postcopy_after: Annotated[Span, Field(description="migrate-start-postcopy so long after its begin; 0: never")] = 0
+    postcopy_after: Annotated[
+        Span, Field(description="time from the migration's start to migrate-start-postcopy; 0: never")
+    ] = 0
     postcopy_after_rounds: Annotated[
-        Whole, Field(ge=0, le=MOST_ITERATIONS, description="migrate-start-postcopy after so many syncs; 0: never")
+        Whole, Field(ge=0, le=MOST_ITERATIONS, description="number of syncs before migrate-start-postcopy; 0: never")
     ] = 0
     multifd_channels: Annotated[
         Whole,
@@ -81,19 +84,17 @@ class QemuPrecopy(Migrates):
             json_schema_extra={"depends": "no post-copy"},
         ),
     ] = 0
-    zero_percent: Annotated[Percent, Field(description="pages that hold only zeros when they are first sent")] = 0
-    cancel_at: Annotated[Span, Field(description="migrate_cancel so long after its begin; 0: never")] = 0
+    zero_percent: Annotated[Percent, Field(description="share of the pages that hold only zeros when first sent")] = 0
+    cancel_at: Annotated[Span, Field(description="time from the migration's start to migrate_cancel; 0: never")] = 0
     restart_after: Annotated[
         Span,
         Field(
-            description="a second migration so long after the cancel; 0: none",
+            description="time from the cancel to a second migration; 0: none",
             json_schema_extra={"depends": "cancel_at"},
         ),
     ] = 0
-    longest: Annotated[Span, Field(ge=1, description="a migration that lasts longer is given up: cancelled")] = (
-        60 * 10**9
-    )
-    most_rounds: Annotated[Iterations, Field(description="one with so many syncs is given up: cancelled")] = 50
+    longest: Annotated[Span, Field(ge=1, description="a migration that takes longer is cancelled")] = 60 * 10**9
+    most_rounds: Annotated[Iterations, Field(description="a migration with this many syncs is cancelled")] = 50
 
     def _check(self) -> None:
         """Refuse combinations that QEMU refuses, and fields without effect."""
