@@ -12,7 +12,7 @@
     tail: "the guest runs on", interval: "the guest runs on", op: "guest accesses",
     round: "a round of migration", downtime: "the guest stands still",
   };
-  const IOCTLS = new Set(["enable", "get", "clear", "reset", "disable", "pre_split"]);
+  const IOCTL_KINDS = new Set(["enable", "get", "clear", "reset", "disable", "pre_split"]);
   const plural = (...given) => S.plural(...given);
 
   // Pages that a call covers: of its memslot, or of its part of it where userspace clears in chunks; null where the
@@ -45,9 +45,9 @@
       parts.push(plural(tlbFlushes, "TLB flush", "TLB flushes"));
     }
     if (faults) {
-      parts.push(`${plural(faults, "fault")}${IOCTLS.has(kind) ? " meanwhile" : ""}`);
+      parts.push(`${plural(faults, "fault")}${IOCTL_KINDS.has(kind) ? " meanwhile" : ""}`);
     }
-    if (!IOCTLS.has(kind) && accesses) {
+    if (!IOCTL_KINDS.has(kind) && accesses) {
       parts.push(plural(accesses, "access", "accesses"));
     }
     return parts.join(", ") || "nothing";
@@ -58,7 +58,7 @@
     const seen = new Map();
     const kinds = run.header.vocabularies.call_kinds;
     // An op of a list lasts as long as its ioctl.
-    const ioctlOps = new Set(Array.from(calls.op).filter((_, row) => IOCTLS.has(kinds[calls.kind[row]])));
+    const ioctlOps = new Set(Array.from(calls.op).filter((_, row) => IOCTL_KINDS.has(kinds[calls.kind[row]])));
     return Array.from(calls.kind, (code, row) => {
       const kind = kinds[code];
       const [slot, iteration] = [calls.slot[row], calls.iteration[row]];
@@ -66,7 +66,7 @@
       const nth = seen.get(key) || 0;
       seen.set(key, nth + 1);
       const found = {
-        run: index, row, kind, slot, iteration, op: calls.op[row], vcpu: calls.vcpu[row], isIoctl: IOCTLS.has(kind),
+        run: index, row, kind, slot, iteration, op: calls.op[row], vcpu: calls.vcpu[row], isIoctl: IOCTL_KINDS.has(kind),
         pages: pagesOf(run, kind, slot, nth), startPs: calls.start_ps[row], endPs: calls.end_ps[row],
         holdPs: calls.hold_ps[row], waitPs: calls.wait_ps[row], reported: calls.reported_pages[row],
         splits: calls.splits[row], zaps: calls.zaps[row], tablesAdded: calls.tables_added[row],

@@ -14,7 +14,7 @@
   const LEVELS = [["k4", "pages_4k", 1, 1], ["m2", "pages_2m", 2, 512], ["g1", "pages_1g", 3, 512 * 512]];
   const FAULTS = ["not_present", "fast", "slow_protected", "spurious"];
   const SPLITS = ["enable", "clear", "fault", "pre_split"];
-  const IOCTLS = new Set(["enable", "get", "clear", "reset", "disable", "pre_split"]);
+  const IOCTL_KINDS = new Set(["enable", "get", "clear", "reset", "disable", "pre_split"]);
 
   const named = (row, columns, names) =>
     Object.fromEntries(Object.entries(names).map(([name, column]) => [name, columns[column][row]]));
@@ -51,8 +51,8 @@
       const { calls } = this.tables;
       const all = Array.from(calls.kind, (code, row) =>
         ({ kind: this.header.vocabularies.call_kinds[code], ...named(row, calls, CALL) }));
-      this.calls = all.filter(({ kind }) => IOCTLS.has(kind));
-      this.phases = all.filter(({ kind }) => !IOCTLS.has(kind));
+      this.calls = all.filter(({ kind }) => IOCTL_KINDS.has(kind));
+      this.phases = all.filter(({ kind }) => !IOCTL_KINDS.has(kind));
       const enable = this.calls.find(({ kind }) => kind === "enable");
       this.enablePs = enable ? enable.startPs : null;
       this.ioctlSums = new Float64Array(this.calls.length + 1);

@@ -77,7 +77,7 @@ class CallLog:
         stat = machine.vm.state.stat
         did = stat - begun.stat
         accesses, faults, stall = (now - then for now, then in zip(guest_so_far(machine), begun.guest, strict=True))
-        ioctl = begun.kind in IOCTLS
+        ioctl = begun.kind in IOCTL_KINDS
         self.rows.append(
             {
                 "kind": begun.kind,
@@ -102,7 +102,7 @@ class CallLog:
         )
 
 
-IOCTLS: Final = ("enable", "get", "clear", "reset", "disable", "pre_split")
+IOCTL_KINDS: Final = ("enable", "get", "clear", "reset", "disable", "pre_split")
 
 
 def guest_so_far(machine: TimedMachine) -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ LEAST_PERCENT: Final = 0.5
 MOST_PERCENT: Final = 99
 """What lies below or beyond is not written as a number: it would be rounded to none, or to all."""
 PATHS: Final = {"not_present": "not present", "fast": "fast", "slow_protected": "slow path", "spurious": "spurious"}
-IOCTLS: Final = {**IOCTL_NAMES, "reset": "reset"}
+IOCTL_TITLES: Final = {**IOCTL_NAMES, "reset": "reset"}
 LETTERS: Final = "ABCDEFGH"
 
 
@@ -144,7 +144,7 @@ def _nested(
 
 def _ioctl_rows(recordings: Sequence[Recording]) -> list[Row]:
     rows = []
-    for ioctl, title in IOCTLS.items():
+    for ioctl, title in IOCTL_TITLES.items():
         each = [recording.totals["ioctls"][ioctl] for recording in recordings]
         held = "read hold" if all(shares_lock(recording, ioctl) for recording in recordings) else "lock held"
         if any(call["calls"] for call in each):

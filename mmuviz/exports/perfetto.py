@@ -15,7 +15,7 @@ import numpy as np
 
 from mmuviz.core.errors import InputError
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import FULL_SHARE, IOCTLS, SIZES, VCPU_SHARES
+from mmuviz.recording.schema import FULL_SHARE, IOCTL_COUNT, SIZES, VCPU_SHARES
 from mmuviz.recording.whole_file import write
 
 PS_PER_US: Final = 10**6
@@ -107,7 +107,7 @@ def _calls(recording: Recording) -> Iterator[Event]:
     columns = {name: array.tolist() for name, array in recording.calls.items()}
     for values in zip(*columns.values(), strict=True):
         call = dict(zip(columns, values, strict=True))
-        ioctl = call["kind"] < IOCTLS
+        ioctl = call["kind"] < IOCTL_COUNT
         lane = (IOCTL_THREAD if ioctl else PHASES) if call["vcpu"] < 0 else vcpu_lane(call["vcpu"], CALL_LANE)
         start_ps, end_ps, hold_ps = call["start_ps"], call["end_ps"], call["hold_ps"]
         keys = ("iteration", "slot", "reported_pages", "tables_added", "splits", "zaps", "tlb_flushes", "faults")

@@ -67,8 +67,8 @@ CALL_KINDS: Final = (
     "setup",
     "postcopy",
 )
-"""Values of `calls.kind`, by name; the first IOCTLS are ioctls, the others phases of a driver."""
-IOCTLS: Final = 6
+"""Values of `calls.kind`, by name; the first IOCTL_COUNT kinds are ioctls, the others phases of a driver."""
+IOCTL_COUNT: Final = 6
 
 PATHS: Final = ("none", "not_present", "fast", "slow_protected", "spurious")
 """Values of `examples.path`: how a fault was handled. "none" is no fault."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
 from mmuviz.recording.header import Header, Migration
-from mmuviz.recording.schema import CALL_KINDS, FAULT_PATHS, IOCTLS, SIZES, SPLIT_PLACES, WHOLE_FAULT
+from mmuviz.recording.schema import CALL_KINDS, FAULT_PATHS, IOCTL_COUNT, SIZES, SPLIT_PLACES, WHOLE_FAULT
 from mmuviz.recording.stall_buckets import PS_PER_NS, quantile_ns
 from mmuviz.recording.table import Array, Table
 
@@ -42,7 +42,7 @@ def totals_of(header: Header, tables: Mapping[str, Table]) -> dict[str, Any]:
     faults = tables["stalls"].hist[WHOLE_FAULT]
     at_enable = header.table_pages_at_enable
     added_pages = 0 if at_enable is None else header.table_pages_peak - at_enable
-    reported = calls.reported_pages[(calls.kind < IOCTLS) & (calls.reported_pages > 0)]
+    reported = calls.reported_pages[(calls.kind < IOCTL_COUNT) & (calls.reported_pages > 0)]
     return _migration(header, tables["rounds"]) | {
         "end_ns": ns_of(header.end_ps),
         "accesses": int(bins.accesses.sum()),

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTLS
+from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTL_COUNT
 from tests.browser.chooser import chooser
 from tests.browser.stage_charts import PS, SETS, opened_charts
 from tests.browser.stage_runs import recording_of
@@ -111,7 +111,7 @@ def test_the_numbers_of_a_pane_are_the_recordings(stage: Stage, names: tuple[str
 def test_guest_speed_is_against_the_rate_before_the_first_ioctl(stage: Stage, name: str) -> None:
     stage.open(name)
     made = recording_of(name)
-    first_ps = int(made.calls.start_ps[made.calls.kind < IOCTLS].min())
+    first_ps = int(made.calls.start_ps[made.calls.kind < IOCTL_COUNT].min())
     whole = first_ps // made.header.bin_ps
     full = made.bins.accesses[:whole].sum() / whole
     for bin_ in chooser("speed", name).integers(0, made.header.bins - 1, 20).tolist():
@@ -287,7 +287,7 @@ def test_each_ioctl_is_found_under_the_pointer(stage: Stage, name: str) -> None:
     assert sum(count for _, _, count in bars) == len(found)
     for (x, width, count), (after, wide, others) in itertools.pairwise(bars):
         assert after - x - width >= 3 or (width >= 8 and wide >= 8) or (count, others) == (1, 1), bars
-    assert len(found) == int((recording_of(name).calls.kind < IOCTLS).sum())
+    assert len(found) == int((recording_of(name).calls.kind < IOCTL_COUNT).sum())
 
 
 PIXELS: Final = """x => {

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import (
     EXAMPLE_KINDS,
-    IOCTLS,
+    IOCTL_COUNT,
     PATHS,
 )
 from tests.browser.chooser import chooser
@@ -106,7 +106,7 @@ def test_auto_speed_is_slow_where_logging_begins(stage: Stage) -> None:
 def events_of(made: Recording) -> set[int]:
     """Events that are known one by one, begins and ends of ioctls, and the ends of bins in which none of them is."""
     calls, bin_ps, end = made.calls, made.header.bin_ps, made.header.end_ps
-    edges = [column[calls.kind < IOCTLS] for column in (calls.start_ps, calls.end_ps)]
+    edges = [column[calls.kind < IOCTL_COUNT] for column in (calls.start_ps, calls.end_ps)]
     known = np.unique(np.concatenate([made.examples.time_ps, made.events.time_ps, *edges]).astype(np.int64))
     bins = len(made.bins.accesses)
     empty = np.setdiff1d(np.arange(bins), np.minimum(known // bin_ps, bins - 1))
@@ -119,8 +119,8 @@ def test_steps_go_to_what_is_next_and_back(stage: Stage, names: tuple[str, ...])
     calls = [recording_of(name).calls for name in names]
     edges: dict[str, set[int]] = {
         "event": {ps for name in names for ps in events_of(recording_of(name))},
-        "call": {int(ps) for c in calls for column in (c.start_ps, c.end_ps) for ps in column[c.kind < IOCTLS]},
-        "phase": {int(ps) for c in calls for column in (c.start_ps, c.end_ps) for ps in column[c.kind >= IOCTLS]},
+        "call": {int(ps) for c in calls for column in (c.start_ps, c.end_ps) for ps in column[c.kind < IOCTL_COUNT]},
+        "phase": {int(ps) for c in calls for column in (c.start_ps, c.end_ps) for ps in column[c.kind >= IOCTL_COUNT]},
     }
     for kind, times in edges.items():
         expected = np.array(sorted(times))
@@ -203,7 +203,7 @@ def test_playing_stops_where_it_is_asked_to(stage: Stage, names: tuple[str, str]
         "first_split": {first_of(name, splits, "kind") for name in names},
         "longest_stall": {int(each.longest.time_ps[each.longest.stall_ps.argmax()]) for each in both},
         "first_fault": {first_of("lazy", faults, "path")},
-        "call_end": {int(ps) for each in both for ps in each.calls.end_ps[each.calls.kind < IOCTLS]},
+        "call_end": {int(ps) for each in both for ps in each.calls.end_ps[each.calls.kind < IOCTL_COUNT]},
         "differ": {first_difference(one, other)},
     }
     for stop, times in expected.items():

@@ -18,7 +18,7 @@ from mmuviz.recording.schema import (
     CALL_KINDS,
     CAUSES,
     FAULT_PATHS,
-    IOCTLS,
+    IOCTL_COUNT,
     SPLIT_PLACES,
     TABLES,
 )
@@ -301,7 +301,7 @@ def test_rates_and_speed(stage: Stage, name: str) -> None:
         expected = made.bins.accesses[at] / np.diff(ends)[at] * PS_PER_S
     assert ((speed >= 0) & (speed <= 1)).all()
     # Full speed is that of whole bins before the first ioctl in which nothing had to be mapped and nearly nobody stood.
-    before = ends[1:] <= np.append(made.calls.start_ps[made.calls.kind < IOCTLS], np.iinfo(np.int64).max)[0]
+    before = ends[1:] <= np.append(made.calls.start_ps[made.calls.kind < IOCTL_COUNT], np.iinfo(np.int64).max)[0]
     plain = before & (np.diff(ends) == made.header.bin_ps)
     plain &= (made.bins.accesses > 0) & (made.bins.faults_not_present == 0)
     stalled = sum(made.bins[f"stall_{cause}_ps"].astype(float) for cause in CAUSES) / made.header.vcpus

@@ -16,7 +16,7 @@ from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.costs.hosts import PROFILES
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTLS
+from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTL_COUNT
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.evidence import packaged_evidence
 from mmuviz.studies.packaged_scenarios import ORDER
@@ -133,7 +133,7 @@ def test_every_call_of_every_run_is_a_row(stage: Stage, recordings: dict[str, Re
             calls = made[each["run"]].calls
             row = each["row"]
             assert each["kind"] == CALL_KINDS[calls["kind"][row]]
-            assert each["isIoctl"] == (calls["kind"][row] < IOCTLS)
+            assert each["isIoctl"] == (calls["kind"][row] < IOCTL_COUNT)
             for name, column in (
                 ("endPs", "end_ps"),
                 ("holdPs", "hold_ps"),

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import mmuviz
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import IOCTLS
+from mmuviz.recording.schema import IOCTL_COUNT
 from tests.browser.chooser import chooser
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.stage_runs import NAMES, recording_of
@@ -88,7 +88,7 @@ def test_parts_of_ioctls_fill_their_calls(stage: Stage, name: str) -> None:
     stage.open(name)
     made = recording_of(name)
     parts = stage.run("() => S.ioctlParts(r).map(p => [p.call.startPs, p.call.endPs, p.startPs, p.endPs, p.walk])")
-    calls = made.calls.kind < IOCTLS
+    calls = made.calls.kind < IOCTL_COUNT
     edges = sorted(zip(made.calls.start_ps[calls].tolist(), made.calls.end_ps[calls].tolist(), strict=True))
     assert sorted({(start, end) for start, end, *_ in parts}) == sorted(set(edges))
     for start, end in edges:

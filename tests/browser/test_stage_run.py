@@ -17,7 +17,7 @@ from mmuviz.recording.schema import (
     CALL_KINDS,
     EXAMPLE_KINDS,
     FULL_SHARE,
-    IOCTLS,
+    IOCTL_COUNT,
     PATHS,
     WALKS,
 )
@@ -39,7 +39,7 @@ def stage(chromium: Browser, repository: Path) -> Iterator[Stage]:
 def test_calls_are_the_ioctls(stage: Stage, name: str) -> None:
     made = recording_of(name)
     stage.open(name)
-    ioctls = np.flatnonzero(made.calls.kind < IOCTLS)
+    ioctls = np.flatnonzero(made.calls.kind < IOCTL_COUNT)
     found = stage.run("() => r.calls.map(c => [c.kind, c.startPs, c.endPs, c.slot, c.waitPs, c.holdPs, c.reported])")
     names = ("start_ps", "end_ps", "slot", "wait_ps", "hold_ps", "reported_pages")
     assert found == [
@@ -120,7 +120,7 @@ def test_a_sweep_goes_on_between_the_ends_of_bins(stage: Stage, name: str, passe
 
 def in_calls(made: Recording, times: I64) -> npt.NDArray[np.bool_]:
     """Which of some times lie in an ioctl."""
-    ioctls = made.calls.kind < IOCTLS
+    ioctls = made.calls.kind < IOCTL_COUNT
     starts, stops = made.calls.start_ps[ioctls], made.calls.end_ps[ioctls]
     begun = np.searchsorted(starts, times, side="right")
     found: npt.NDArray[np.bool_] = times < np.append(0, stops)[begun]

@@ -13,7 +13,7 @@ from mmuviz.engine.recording_of import recording_of
 from mmuviz.engine.run import notes_of, session_of
 from mmuviz.engine.session import Session
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import CALL_KINDS, IOCTLS, TABLES
+from mmuviz.recording.schema import CALL_KINDS, IOCTL_COUNT, TABLES
 
 Prepare = Callable[[Session], None]
 MIB: Final = 1 << 20
@@ -69,7 +69,7 @@ def differing(one: Recording, other: Recording, leave_out: Iterable[str] = ()) -
 
 def ioctl_rows(recording: Recording) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which calls are ioctls."""
-    found: np.ndarray[Any, np.dtype[np.bool_]] = recording.calls.kind < IOCTLS
+    found: np.ndarray[Any, np.dtype[np.bool_]] = recording.calls.kind < IOCTL_COUNT
     return found
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from mmuviz.exports.perfetto import IOCTL_THREAD, PHASES, STALL_LANE, TIME_LANE, trace_text, vcpu_lane, write_perfetto
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTLS
+from mmuviz.recording.schema import CALL_KINDS, CAUSES, IOCTL_COUNT
 from tests.recording.made_recordings import made_recording, recordings
 
 Event = dict[str, Any]
@@ -80,9 +80,9 @@ def test_ioctls_and_phases_have_lanes_and_nest() -> None:
     recording = made_recording()
     lanes = lanes_of(events_of(recording))
     ioctls = [each for each in lanes[IOCTL_THREAD] if each["name"] in CALL_KINDS]
-    assert [each["name"] for each in ioctls] == [*CALL_KINDS[:IOCTLS], "enable", "get"]
+    assert [each["name"] for each in ioctls] == [*CALL_KINDS[:IOCTL_COUNT], "enable", "get"]
     phases = {each["name"] for each in lanes[PHASES] if each["name"] in CALL_KINDS}
-    assert phases == set(CALL_KINDS[IOCTLS : CALL_KINDS.index("round")])  # no migration
+    assert phases == set(CALL_KINDS[IOCTL_COUNT : CALL_KINDS.index("round")])  # no migration
     holds = [each for each in lanes[IOCTL_THREAD] if each["name"] == "longest mmu_lock hold"]
     for call, hold in zip(ioctls, holds, strict=True):
         assert call["ts"] <= hold["ts"]

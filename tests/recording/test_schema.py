@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmuviz.mmu import walks
-from mmuviz.recording.schema import CALL_KINDS, EXAMPLE_KINDS, IOCTLS, MAX_EXAMPLES_PER_BIN, TABLES, WALKS, Column
+from mmuviz.recording.schema import CALL_KINDS, EXAMPLE_KINDS, IOCTL_COUNT, MAX_EXAMPLES_PER_BIN, TABLES, WALKS, Column
 from tests.recording.made_recordings import made_header, made_recording
 
 TYPES = {"<i8": "int64", "<i4": "int32", "<i2": "int16", "|u1": "uint8"}
@@ -57,7 +57,7 @@ def test_a_name_ends_with_its_unit() -> None:
 
 
 def test_ioctls_come_first_and_examples_fit() -> None:
-    assert CALL_KINDS[:IOCTLS] == ("enable", "get", "clear", "reset", "disable", "pre_split")
+    assert CALL_KINDS[:IOCTL_COUNT] == ("enable", "get", "clear", "reset", "disable", "pre_split")
     assert len(EXAMPLE_KINDS) - 1 <= MAX_EXAMPLES_PER_BIN
 
 

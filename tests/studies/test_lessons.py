@@ -12,7 +12,7 @@ from mmuviz.core.errors import InputError
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.run import run
 from mmuviz.recording.recording import Recording
-from mmuviz.recording.schema import CAUSES, FAULT_PATHS, IOCTLS, SPLIT_PLACES
+from mmuviz.recording.schema import CAUSES, FAULT_PATHS, IOCTL_COUNT, SPLIT_PLACES
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.lessons import ORDER, STOPS, Lesson, Stop, lesson, lessons
 from mmuviz.studies.scenario_files import read_scenario
@@ -38,7 +38,7 @@ def _stall(made: Recording, ps: int, *causes: str) -> float:
 
 
 def _calls(made: Recording, ps: int, *, ended: bool) -> list[int]:
-    rows = [at for at, kind in enumerate(made.calls.kind) if kind < IOCTLS]
+    rows = [at for at, kind in enumerate(made.calls.kind) if kind < IOCTL_COUNT]
     spans = [(int(made.calls.start_ps[at]), int(made.calls.end_ps[at])) for at in rows]
     return [min(end, ps) - start for start, end in spans if start < ps and (end <= ps or not ended)]
 
