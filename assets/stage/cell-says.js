@@ -7,7 +7,6 @@
   const FULL = 255;
   const [NONE, K4, M2, G1, P4, P1, DIRTY, COUNT] = [0, 1, 2, 3, 4, 6, 7, 8];
   const LEVELS = ["not mapped", "4K", "2M", "1G"];
-  const FIRST_IN_PLACE = [6, 2];
   const PLACES = ["by the ioctl that enables logging", "by CLEAR", "by write faults", "ahead of logging"];
   const hex = (number) => `0x${number.toString(16)}`;
   const percent = (share) => (share === FULL ? "all" : `${Math.max(1, Math.min(99, Math.round((100 * share) / FULL)))} %`);
@@ -115,7 +114,7 @@
       return "a write faults: not mapped";
     }
     if (!(bits & WRITABLE)) {
-      const splits = S.kernelIsFrom(run, FIRST_IN_PLACE) && run.header.scenario.vm.mmu === "tdp";
+      const splits = S.kernelIsFrom(run, S.FIRST_IN_PLACE) && run.header.scenario.vm.mmu === "tdp";
       const huge = splits ? "splits the page" : "zaps the huge page";
       return level > 1 ? `a write faults and ${huge}` : bits & 4 ? "a write faults; fast_page_fault() mends it" : "a write faults, under mmu_lock";
     }

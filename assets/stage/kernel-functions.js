@@ -56,6 +56,9 @@
   // L1's tables of a nested guest are the TDP MMU's, and its walks come last and take longest.
   const TABLES = { stage2: STAGE2, nested: { ...SHADOW, write_protect: X86.write_protect, split: X86.split } };
 
+  // The first release in which a write fault of the TDP MMU splits a huge page in place; earlier ones zap it.
+  S.FIRST_IN_PLACE = [6, 2];
+
   const releaseOf = (run) => /^\d+\.\d+$/.test(run.header.versions.kernel) && run.header.versions.kernel;
 
   // Whether the kernel of a run is at least a release: [major, minor]. A series that was never merged counts as old.

@@ -9,7 +9,6 @@
   const SLOWED = 0.08;
   const SELDOM = 0.002;
   const EVERY = 0.9; // faults a dirty page, from which a vCPU stops at every page
-  const FIRST_IN_PLACE = [6, 2];
   const FIRST_RECOVERS = [6, 13];
 
   const t = (text) => S.toned("", text);
@@ -166,7 +165,7 @@
 
   function splitting(run, now) {
     const rate = S.rateText((now.splits || 0) / now.span, "split", "splits");
-    return S.kernelIsFrom(run, FIRST_IN_PLACE) && run.header.scenario.vm.mmu === "tdp"
+    return S.kernelIsFrom(run, S.FIRST_IN_PLACE) && run.header.scenario.vm.mmu === "tdp"
       ? of("fault_split", t("The first write to each huge page "), stall("splits it"), t(`: ${rate}.`))
       : of("fault_split", t("The first write to each huge page "), stall("zaps it"), t(": all of it faults again."));
   }

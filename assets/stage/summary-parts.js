@@ -17,7 +17,6 @@
     userspace_lock: "waiting for userspace",
   };
   const DOING = { enable: "enabling", disable: "disabling", pre_split: "pre-splitting" };
-  const FIRST_IN_PLACE = [6, 2];
 
   const tookPs = (call) => call.endPs - call.startPs;
   const sum = (numbers) => numbers.reduce((all, each) => all + each, 0);
@@ -32,7 +31,7 @@
       .filter(({ ps }) => ps > LEAST_PART * all)
       .sort((a, b) => b.ps - a.ps)
       .map(({ cause, ps }) => {
-        const zaps = cause === "split_or_zap" && !S.kernelIsFrom(run, FIRST_IN_PLACE);
+        const zaps = cause === "split_or_zap" && !S.kernelIsFrom(run, S.FIRST_IN_PLACE);
         const where = cause === "exit_and_fault" ? `in ${S.count(faults)} faults` : zaps ? "zapping" : CAUSES[cause];
         return `${said(ps)} ${where}`;
       });
