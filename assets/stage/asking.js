@@ -99,7 +99,7 @@
       this.request?.cancel();
       const request = new S.Request(S.wantedOf(state), (job) => request === this.request && this.progress(job));
       this.request = request;
-      this.says = null;
+      this.changeTexts = null;
       byId("stage-stale-again").hidden = true;
       window.clearTimeout(this.slow);
       this.slow = window.setTimeout(() => this.progress({}), SLOW_MS);
@@ -152,8 +152,8 @@
     // ---- telling
 
     progress({ place = 0, share = 0, eta_s: left, estimate, scenario, runs }) {
-      this.says = scenario ? S.changeText(this.stage, this.wanted, scenario, runs || []) : this.says;
-      const [before, next] = this.says || ["", ""];
+      this.changeTexts = scenario ? S.changeText(this.stage, this.wanted, scenario, runs || []) : this.changeTexts;
+      const [before, next] = this.changeTexts || ["", ""];
       const parts = this.stage.runs.length ? [`This is the result before${before ? `: ${before}` : ""}.`] : [];
       this.estimate = estimate || this.estimate;
       if (place > 0) {

@@ -78,14 +78,14 @@
 
   S.showChartTable = function (measure, runs) {
     // What a live chart says is its title.
-    const { title = measure.says } = measure;
-    const says = measure.title ? measure.says : "";
+    const { title = measure.description } = measure;
+    const description = measure.title ? measure.description : "";
     shown = S.tableOf(measure, runs);
     const rows = shown.rows.map((cells) => S.row(cells.map(({ text, value }) =>
       (value === null && text !== "–" ? text : S.number(text, { data: value === null ? {} : { value } })))));
     const heads = shown.heads.map((text, at) => (measure.calls && at < 2 ? text : S.number(text)));
     byId("stage-table-title").textContent = title;
-    byId("stage-table-note").textContent = `${says} ${shown.note}`.trim();
+    byId("stage-table-note").textContent = `${description} ${shown.note}`.trim();
     byId("stage-table-said").textContent = "";
     byId("stage-table-place").replaceChildren(S.wide(`Values of ${title}`, S.table({ heads, rows, class: "chart-values" })));
     byId("stage-table").showModal();

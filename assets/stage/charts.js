@@ -6,14 +6,14 @@
 
   const MEASURES = {
     stall: {
-      says: "Stall per vCPU",
+      description: "Stall per vCPU",
       colour: "stall",
       units: () => S.TIME_UNITS,
       of: (run, ps) => run.stallPs(ps),
       nothing: 1e9,
     },
     tables: {
-      says: "Page tables added",
+      description: "Page tables added",
       colour: "map",
       units: () => S.SIZE_UNITS,
       binary: true,
@@ -64,7 +64,7 @@
     }
 
     get title() {
-      return this.measure.says;
+      return this.measure.description;
     }
 
     // After a change of size, theme or type.
@@ -265,11 +265,11 @@
     }
 
     // The same in a sentence, for those who do not see the canvas.
-    says(ps) {
+    describe(ps) {
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(S.times?.[i] ?? ps, run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
       const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit))}`);
-      return `${this.measure.says} at ${S.timeText(ps)}: ${ends.join(", ")}`;
+      return `${this.measure.description} at ${S.timeText(ps)}: ${ends.join(", ")}`;
     }
   }
 

@@ -6,10 +6,10 @@
   const GAP = 6;
   const byId = (id) => document.getElementById(id);
 
-  // [{ term, says, first }], in the order of the glossary; `first` are those that the help lists.
+  // [{ term, description, first }], in the order of the glossary; `first` are those that the help lists.
   S.glossary = () => [...document.querySelectorAll("#details-glossary dt")].map((dt) => ({
     term: dt.dataset.term,
-    says: dt.nextElementSibling.textContent,
+    description: dt.nextElementSibling.textContent,
     first: dt.dataset.first === "true",
   }));
 
@@ -34,12 +34,12 @@
       return;
     }
     const all = S.el("button", { text: "Glossary", type: "button", class: "word", data: { all: found.term } });
-    note.replaceChildren(S.el("b", { text: found.term }), S.el("p", { text: found.says }), all);
+    note.replaceChildren(S.el("b", { text: found.term }), S.el("p", { text: found.description }), all);
     note.showPopover({ source: word });
     place(note, word);
     word.setAttribute("aria-expanded", "true");
     note.addEventListener("toggle", () => word.removeAttribute("aria-expanded"), { once: true });
-    byId("stage-live").textContent = `${found.term}: ${found.says}`;
+    byId("stage-live").textContent = `${found.term}: ${found.description}`;
   }
 
   (S.parts = S.parts || []).push((stage) => {

@@ -63,11 +63,11 @@
   // The keys, and the words of the glossary that a newcomer needs first.
   S.showHelp = function (dialog) {
     const list = element("dl", "", "help-list");
-    for (const [keys, says] of all()) {
-      list.append(element("dt", keys.map((key) => (key === " " ? "Space" : key)).join(" or ")), element("dd", says));
+    for (const [keys, description] of all()) {
+      list.append(element("dt", keys.map((key) => (key === " " ? "Space" : key)).join(" or ")), element("dd", description));
     }
-    for (const { term, says } of S.glossary().filter(({ first }) => first)) {
-      list.append(element("dt", term), element("dd", says));
+    for (const { term, description } of S.glossary().filter(({ first }) => first)) {
+      list.append(element("dt", term), element("dd", description));
     }
     const words = element("button", "All words", "tool");
     words.dataset.act = "details-glossary";

@@ -97,7 +97,7 @@
     }
 
     // The same in words, for who does not see the canvas.
-    says(ps) {
+    describe(ps) {
       const { who, gfn } = this.targetAt(ps);
       const where = gfn < 0 ? "is at no known page" : `at gfn 0x${gfn.toString(16)}`;
       return `Page-table walk, ${this.run.label}: ${who} ${where}; ${tablesText(this.run.tablesAdded(ps))}`;

@@ -50,7 +50,7 @@
       this.canvas = S.el("canvas", { class: "more-over", role: "img" });
       this.ctx = this.canvas.getContext("2d");
       this.box = S.el("div", { class: "more-box" }, this.plotPlace, this.canvas);
-      this.caption = S.el("figcaption", { class: "more-caption", title: measure.says }, title, this.unitPlace,
+      this.caption = S.el("figcaption", { class: "more-caption", title: measure.description }, title, this.unitPlace,
         this.alsoPlace, measure.remark ? S.el("span", { class: "more-note", text: measure.remark }) : null);
       this.place = S.el("figure", {
         class: "more-figure", data: { mmuviz: "chart", name: measure.name },
@@ -253,7 +253,7 @@
       const data = JSON.stringify(values);
       if (this.place.dataset.values !== data) {
         this.place.dataset.values = data;
-        this.canvas.setAttribute("aria-label", this.says(ps));
+        this.canvas.setAttribute("aria-label", this.describe(ps));
       }
       const beside = this.alsoText(ps);
       if (this.alsoPlace.textContent !== beside) {
@@ -273,7 +273,7 @@
       return `${also.title} ${values.map((value) => S.said(S.partsIn(value, unit)).trim()).join(" | ")}`;
     }
 
-    says(ps) {
+    describe(ps) {
       const { measure } = this;
       const ends = this.endsAt(ps).map(({ run, text }) => `${this.runs[run].label} ${text}`);
       const beside = this.alsoText(ps);

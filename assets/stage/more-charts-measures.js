@@ -23,13 +23,13 @@
   };
 
   // Faults so far, by the way they were handled; `index` is that of Run.faults().
-  const fault = (name, index, title, says) => ({
-    name: `faults_${name}`, title, says, colour: "stall", units: () => COUNTS,
+  const fault = (name, index, title, description) => ({
+    name: `faults_${name}`, title, description, colour: "stall", units: () => COUNTS,
     of: (run, ps) => run.sumAt(run.sums.faults[index], ps),
     has: (run) => run.sums.faults[index][run.bins] > 0,
   });
   const leaves = (key, column, colour, size) => ({
-    name: column, title: `${size} leaves`, says: `Leaves that map ${size} each, at the end of the last bin.`, colour,
+    name: column, title: `${size} leaves`, description: `Leaves that map ${size} each, at the end of the last bin.`, colour,
     units: () => COUNTS, steps: true,
     of: (run, ps) => run.leaves(ps)[key],
     has: (run) => run.tables.bins[column].some(Boolean) || run.leaves(0)[key] > 0,
@@ -38,16 +38,16 @@
   // In the order in which they are shown. of(run, ps) is the value at an instant; with `steps` it holds until the next.
   S.MORE_MEASURES = [
     {
-      name: "speed", title: "Guest speed", says: "Accesses of all vCPUs that retire in a second, bin by bin.", colour: "run",
+      name: "speed", title: "Guest speed", description: "Accesses of all vCPUs that retire in a second, bin by bin.", colour: "run",
       units: () => RATES, steps: true, of: (run, ps) => run.rate(ps), has: (run) => sumOf(run.tables.bins.accesses) > 0,
     },
     {
-      name: "progress", title: "Guest progress", says: "Accesses of all vCPUs that have retired.", colour: "run",
+      name: "progress", title: "Guest progress", description: "Accesses of all vCPUs that have retired.", colour: "run",
       units: () => COUNTS, of: (run, ps) => run.accesses(ps), has: (run) => sumOf(run.tables.bins.accesses) > 0,
     },
     {
       name: "latency", title: "Latency of each call", colour: "ioctl", units: () => S.TIME_UNITS, calls: true,
-      says: "How long each ioctl took, drawn where it returned; waiting for locks is in it.",
+      description: "How long each ioctl took, drawn where it returned; waiting for locks is in it.",
       of: (run, ps) => S.lastCall(run, ps)?.tookPs ?? 0, has: (run) => run.calls.length > 0,
     },
     fault("slow_protected", 2, "Faults: slow, write-protected", "Page faults on write-protected pages that took mmu_lock."),
@@ -59,19 +59,19 @@
     leaves("k4", "pages_4k", "g4", "4K"),
     {
       name: "dirty", title: "Dirty pages", colour: "dirty", ink: "dirtyt", units: () => COUNTS, steps: true,
-      says: "Pages in KVM's dirty log: set in the bitmap, or in a ring and not yet reset.",
+      description: "Pages in KVM's dirty log: set in the bitmap, or in a ring and not yet reset.",
       of: (run, ps) => run.dirtyPages(ps), has: (run) => run.tables.bins.dirty_pages.some(Boolean),
     },
     {
       name: "ring", title: "Dirty ring fill", colour: "dirty", ink: "dirtyt", units: () => PERCENT, steps: true,
-      says: "Pages in the rings of all vCPUs and not yet reset, as a share of their entries.",
+      description: "Pages in the rings of all vCPUs and not yet reset, as a share of their entries.",
       of: (run, ps) => (isRing(run) ? (100 * run.dirtyPages(ps)) / ringEntries(run) : 0), has: isRing, why: "the log is a bitmap",
     },
     {
       name: "reach", title: "TLB reach", term: "TLB reach", colour: "g2", ink: "map", units: () => S.SIZE_UNITS, binary: true,
       steps: true,
       remark: "1G leaves have few TLB entries: splitting them can raise it",
-      says: "The most memory that a core's second-level TLB can map. 2M leaves take entries first; 1G leaves have entries of " +
+      description: "The most memory that a core's second-level TLB can map. 2M leaves take entries first; 1G leaves have entries of " +
         "their own, fewer of them, so that a split of 1G leaves may also raise it.",
       of: (run, ps) => S.tlbReach(run, run.leaves(ps)),
       has: (run) => run.header.host.stlb_entries > 0 && sumOf(["pages_4k", "pages_2m", "pages_1g"].map((each) =>

@@ -35,17 +35,17 @@
   const MEASURES = [
     {
       name: "remaining", title: "Left to be sent", colour: "dirty", ink: "dirtyt", units: () => S.SIZE_UNITS, binary: true,
-      says: "What userspace knows of and has not sent: what its last sync left, less what was sent since.",
+      description: "What userspace knows of and has not sent: what its last sync left, less what was sent since.",
       of: (run, ps) => S.leftBytes(run, ps), has: migrates, table: roundsTable,
     },
     {
       name: "sent", title: "Sent", colour: "sent", ink: "sent", units: () => S.SIZE_UNITS, binary: true,
-      says: "Bytes of the migration's stream so far, pages that were sent again among them.",
+      description: "Bytes of the migration's stream so far, pages that were sent again among them.",
       of: (run, ps) => S.sentBytes(run, ps), has: migrates, table: roundsTable,
     },
     {
       name: "rates", title: "Dirty rate", colour: "dirty", ink: "dirtyt", units: () => RATES, binary: true, steps: true,
-      says: "How fast pages become dirty, against the bandwidth at which they are sent, each over the 100 ms before: QEMU's own " +
+      description: "How fast pages become dirty, against the bandwidth at which they are sent, each over the 100 ms before: QEMU's own " +
         "window. A ring marks where the dirty rate falls below the bandwidth for good.",
       of: (run, ps) => S.dirtyRate(run, ps), has: migrates,
       also: { name: "bandwidth", title: "bandwidth", colour: "sent", of: (run, ps) => S.sendRate(run, ps), has: migrates },
@@ -54,12 +54,12 @@
     },
     {
       name: "clears", title: "Latency of each CLEAR", colour: "ioctl", units: () => S.TIME_UNITS, calls: true, kind: "clear",
-      says: "How long each KVM_CLEAR_DIRTY_LOG took, drawn where it returned; waiting for locks is in it.",
+      description: "How long each KVM_CLEAR_DIRTY_LOG took, drawn where it returned; waiting for locks is in it.",
       of: (run, ps) => S.lastCall(run, ps, "clear")?.tookPs ?? 0, has: (run) => migrates(run) && clears(run).length > 0,
     },
     {
       name: "throttle", title: "Throttled", colour: "stall", units: () => [["%", 1]], steps: true,
-      says: "Of the vCPUs' time in a bin, what auto-converge or a dirty limit has them sleep.",
+      description: "Of the vCPUs' time in a bin, what auto-converge or a dirty limit has them sleep.",
       of: (run, ps) => {
         const bin = run.binAt(Math.max(0, run.framePs(run.frame(ps)) - 1));
         const tookPs = run.framePs(bin + 1) - run.framePs(bin);

@@ -87,10 +87,10 @@
     const unit = S.commonUnit(beside, TIMES, MS);
     const partsOf = (time) => (runs ? S.partsIn(time, unit) : S.timeParts(time));
     return {
-      speed: run.isIdle(ps) ? { value: "idle", unit: "", zero: true, says: "guest speed", short: "speed" }
-        : { value: whole.format(percent), unit: "%", zero: percent === 0, says: "guest speed", short: "speed" },
-      stall: { ...partsOf(times.stall), ps: times.stall, says: "stall per vCPU", short: "stall" },
-      ioctl: { ...partsOf(times.ioctl), ps: times.ioctl, says: "ioctl thread", short: "ioctl" },
+      speed: run.isIdle(ps) ? { value: "idle", unit: "", zero: true, label: "guest speed", short: "speed" }
+        : { value: whole.format(percent), unit: "%", zero: percent === 0, label: "guest speed", short: "speed" },
+      stall: { ...partsOf(times.stall), ps: times.stall, label: "stall per vCPU", short: "stall" },
+      ioctl: { ...partsOf(times.ioctl), ps: times.ioctl, label: "ioctl thread", short: "ioctl" },
     };
   };
 })();

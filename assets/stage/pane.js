@@ -12,7 +12,7 @@
       this.box = section.querySelector(".map-box");
       this.sentence = section.querySelector(".sentence");
       this.policy = section.querySelector(".policy-select");
-      this.says = section.querySelector(".policy-says");
+      this.description = section.querySelector(".policy-says");
       this.psPerSecond = psPerSecond;
       this.said = "";
       this.numbers = ["speed", "stall", "ioctl"].map((name) => ({
@@ -29,7 +29,7 @@
       this.runs = runs;
       this.section.hidden = false;
       const known = [...this.policy.options].find((option) => option.value === run.policy);
-      this.says.textContent = run.byPolicy && known ? known.dataset.text : run.full.replaceAll("_", " ");
+      this.description.textContent = run.byPolicy && known ? known.dataset.text : run.full.replaceAll("_", " ");
       this.cellSpan = run.header.cell_pages;
       this.map = this.zoomed = null;
     }
@@ -60,7 +60,7 @@
       this.cellSpan = this.zoomed ? this.cellSpan : this.map.layout.span; // pages of what can be zoomed into
       this.canvas.style.top = `${above}px`;
       this.fitSentence();
-      S.fitWords(this.says, "unfit");
+      S.fitWords(this.description, "unfit");
       // A map of another part of memory keeps the place of the whole one: nothing below it moves.
       this.place = this.zoomed && this.place?.of === height ? this.place : { of: height, is: Math.ceil(this.map.height) + above };
       this.box.style.height = `${this.place.is}px`;

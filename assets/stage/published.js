@@ -31,11 +31,11 @@
     return {
       run: index, id: match.id, span, url: match.url, percent: match.percent,
       ps: span.startPs + (match.percent === undefined ? match.ps : tookPs), text: textOf(match),
-      says: `Published: ${what} ${match.percent === undefined ? "took" : "stalled"} ${textOf(match)}; here ${here}. ${match.source}`,
+      description: `Published: ${what} ${match.percent === undefined ? "took" : "stalled"} ${textOf(match)}; here ${here}. ${match.source}`,
     };
   }
 
-  // All of a run: [{run, id, span, ps, text, says, url}].
+  // All of a run: [{run, id, span, ps, text, description, url}].
   S.publishedOf = (run, index = 0) => (run.published || []).map((match) => dotOf(run, index, match)).filter(Boolean);
 
   // Those of one call, for a table of calls.
@@ -65,7 +65,7 @@
       this.marks = chart.dots.map((dot) => {
         const label = S.el("span", { class: "published-label", text: `published ${dot.text}` });
         const mark = S.el("button", {
-          type: "button", class: "published-dot", title: dot.says, "aria-label": `${dot.says} Opens the evidence.`,
+          type: "button", class: "published-dot", title: dot.description, "aria-label": `${dot.description} Opens the evidence.`,
           data: { published: dot.id, ps: dot.ps, value: dot.value },
         }, label);
         mark.addEventListener("click", () => act("details-evidence"));
@@ -118,7 +118,7 @@
     scrubber.addEventListener("pointermove", (event) => {
       const x = event.clientX - scrubber.getBoundingClientRect().left;
       const near = (stage.ribbon?.dots || []).filter((dot) => Math.abs(stage.ribbon.dotX(dot) - x) < REACH);
-      const title = near.map(({ says }) => says).join("\n");
+      const title = near.map(({ description }) => description).join("\n");
       if (scrubber.title !== title) {
         scrubber.title = title;
       }

@@ -185,10 +185,10 @@
       const longest = Math.max(...calls.map(({ startPs, endPs }) => endPs - startPs));
       const close = made("button", { type: "button", className: "tool", textContent: this.levels.length > 1 ? "Back" : "Close" });
       close.addEventListener("click", () => this.up());
-      const says = made("p", { className: "call-says" }, S.callsText(run, calls));
-      const list = made("div", { className: "call-parts" }, ...parts.map((part) => this.button(index, part, longest, says)));
+      const description = made("p", { className: "call-says" }, S.callsText(run, calls));
+      const list = made("div", { className: "call-parts" }, ...parts.map((part) => this.button(index, part, longest, description)));
       this.tip.hidden = true;
-      this.place.replaceChildren(made("div", { className: "call-head" }, says, close), list);
+      this.place.replaceChildren(made("div", { className: "call-head" }, description, close), list);
       this.place.style.bottom = `${window.innerHeight - this.slider.getBoundingClientRect().top + 4}px`;
       this.place.hidden = false;
       const now = this.stage.clock.axis.timeOf(index, this.stage.clock.now);
@@ -196,7 +196,7 @@
       list.children[Math.max(0, at)].focus({ preventScroll: true });
     }
 
-    button(index, part, longest, says) {
+    button(index, part, longest, description) {
       const run = this.stage.runs[index];
       const took = Math.max(...part.map(({ startPs, endPs }) => endPs - startPs));
       const number = (call) => run.calls.filter(({ kind }) => kind === call.kind).indexOf(call) + 1;
@@ -208,8 +208,8 @@
       const words = part.length > 1 ? S.callsText(run, part) : callText(run, first);
       button.setAttribute("aria-label", words);
       button.dataset.ps = String(first.startPs);
-      button.addEventListener("pointerenter", () => (says.textContent = words));
-      button.addEventListener("focus", () => (says.textContent = words));
+      button.addEventListener("pointerenter", () => (description.textContent = words));
+      button.addEventListener("focus", () => (description.textContent = words));
       button.addEventListener("click", () => {
         if (part.length > 1) {
           this.levels.push({ run: index, calls: part });

@@ -196,9 +196,9 @@
       this.runs.forEach((_, index) => this.panes[index].tell(S.times?.[index] ?? ps));
       for (const chart of this.charts) {
         chart.canvas.closest(".figure").querySelector(".figure-unit").textContent = chart.unit;
-        chart.canvas.setAttribute("aria-label", chart.says(ps));
+        chart.canvas.setAttribute("aria-label", chart.describe(ps));
       }
-      this.loupes.forEach((loupe, index) => loupe.canvas.setAttribute("aria-label", loupe.says(S.times?.[index] ?? ps)));
+      this.loupes.forEach((loupe, index) => loupe.canvas.setAttribute("aria-label", loupe.describe(S.times?.[index] ?? ps)));
       this.showSummary(at);
       this.each("tell", ps);
     }

@@ -70,11 +70,11 @@
     return share >= 0.05 ? [`${share.toFixed(1)} % of the guest`] : [];
   }
 
-  // The measures of the card, each of every run: {name, says, tone, time, values, parts}. Times are ps, sizes bytes.
+  // The measures of the card, each of every run: {name, description, tone, time, values, parts}. Times are ps, sizes bytes.
   S.summaryRows = function (runs) {
-    const rowOf = (name, says, tone, time, valueOf, partsOf) => ({
+    const rowOf = (name, description, tone, time, valueOf, partsOf) => ({
       name,
-      says,
+      description,
       tone,
       time,
       values: runs.map(valueOf),
@@ -112,30 +112,30 @@
 
   const bytesOf = (run) => S.guestPages(run) * PAGE_BYTES;
 
-  // What to change next: [{says, set}], set as POST /api/runs takes it. Only what differs from the run that is shown.
+  // What to change next: [{label, set}], set as POST /api/runs takes it. Only what differs from the run that is shown.
   S.changes = function ({ header }) {
     const { vm, memory, workload } = header.scenario;
     const found = [];
     const slots = (backing) => Object.fromEntries(memory.map((_, i) => [`memory[${i}].backing`, backing]));
     const huge = memory.some((slot) => slot.backing === "hugetlb_1g");
     if (memory.length > 0) {
-      found.push(huge ? { says: "2M pages", set: slots("hugetlb_2m") } : { says: "1G pages", set: slots("hugetlb_1g") });
+      found.push(huge ? { label: "2M pages", set: slots("hugetlb_2m") } : { label: "1G pages", set: slots("hugetlb_1g") });
     }
     if (workload && workload.rate_hz > 1) {
-      found.push({ says: "Write half as much", set: { "workload.rate_hz": Math.floor(workload.rate_hz / 2) } });
+      found.push({ label: "Write half as much", set: { "workload.rate_hz": Math.floor(workload.rate_hz / 2) } });
     }
     if (vm.vendor === "intel" && vm.pml) {
-      found.push({ says: "Without PML", set: { "vm.pml": false } });
+      found.push({ label: "Without PML", set: { "vm.pml": false } });
     }
     if (vm.mmu === "tdp" && vm.kernel !== "6.1") {
-      found.push({ says: "Linux 6.1", set: { "vm.kernel": "6.1" } });
+      found.push({ label: "Linux 6.1", set: { "vm.kernel": "6.1" } });
     }
     if (vm.mmu === "tdp" && memory.length === 1 && vm.vcpus !== 96) {
-      found.push({ says: "96 vCPUs, 384 GiB", set: { "vm.vcpus": 96, "memory[0].size": "384 GiB" } });
+      found.push({ label: "96 vCPUs, 384 GiB", set: { "vm.vcpus": 96, "memory[0].size": "384 GiB" } });
     }
     // 1G pages need memory in whole GiB.
     const whole = bytesOf({ header }) % 2 ** 30 === 0;
-    return found.filter(({ says }) => whole || says !== "1G pages").slice(0, 4);
+    return found.filter(({ label }) => whole || label !== "1G pages").slice(0, 4);
   };
 
 })();

@@ -44,7 +44,7 @@
   // Two runs stand left and right of the measures' names; three and four stand under each other beside them.
   function rowNodes(runs, row, scale) {
     const name = element("div", "summary-name");
-    name.append(element("b", "", row.name), element("span", "", row.says));
+    name.append(element("b", "", row.name), element("span", "", row.description));
     const cells = runs.map((_, index) => cellOf(runs, row, index, scale));
     const parts = row.parts.map((each) => element("div", "summary-parts", row.time ? textOf(each) : each.join(", ")));
     cells.forEach((cell, index) => cell.append(parts[index]));
@@ -60,8 +60,8 @@
     const node = element("div", "summary-next");
     node.hidden = S.changes(run).length === 0;
     node.append(element("span", "", "Change one thing:"));
-    for (const { says, set } of S.changes(run)) {
-      const button = element("button", "", says);
+    for (const { label, set } of S.changes(run)) {
+      const button = element("button", "", label);
       button.type = "button";
       button.dataset.set = JSON.stringify(set);
       node.append(button);

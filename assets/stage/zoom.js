@@ -235,7 +235,7 @@
       this.waiting.hidden = job === null;
       if (job) {
         const { share = 0, eta_s: left, place = 0, estimate } = job;
-        const done = share > 0 ? `${Math.round(100 * share)} %, about ${Math.ceil(left ?? 0)} s left` : estimate?.says || "";
+        const done = share > 0 ? `${Math.round(100 * share)} %, about ${Math.ceil(left ?? 0)} s left` : estimate?.description || "";
         const parts = ["Zooming in: the run again, with each event of this memory", place > 0 ? `waiting, ${place} before it` : done];
         this.waiting.firstChild.textContent = `${parts.filter(Boolean).join(": ")}.`;
       }

@@ -16,13 +16,13 @@ class Term(NamedTuple):
 
     Attributes:
         name: as the field has it.
-        says: what it means.
+        description: what it means.
         section: where it stands.
         needed_first: whether the help lists it.
     """
 
     name: str
-    says: str
+    description: str
     section: str
     needed_first: bool
 
@@ -99,7 +99,7 @@ def glossary(terms: Sequence[Term]) -> list[Component]:
 
 def _entry(term: Term) -> tuple[Component, Component]:
     first = attributes(data_term=term.name, data_first=str(term.needed_first).lower())
-    return html.Dt(term.name, **first), html.Dd(term.says)
+    return html.Dt(term.name, **first), html.Dd(term.description)
 
 
 def details_drawer(terms: Sequence[Term], trust: Trust) -> Component:

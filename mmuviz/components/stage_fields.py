@@ -35,13 +35,13 @@ class Field(NamedTuple):
         name: dotted, e.g. memory[0].size.
         values: what it may be, and its units.
         default: what it is where nobody says.
-        says: what it is.
+        description: what it is.
     """
 
     name: str
     values: str
     default: str
-    says: str
+    description: str
 
     @property
     def part(self) -> str:
@@ -80,7 +80,9 @@ def row(field: Field) -> Component:
         [
             html.Code(field.name, className="field-name"),
             typed,
-            html.Span([html.Span(f"{field.says}. "), html.Span(rule, className="field-rule")], className="field-says"),
+            html.Span(
+                [html.Span(f"{field.description}. "), html.Span(rule, className="field-rule")], className="field-says"
+            ),
             html.Span("", className="field-refused", role="alert"),
         ],
         className="field-row",

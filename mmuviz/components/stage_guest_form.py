@@ -80,7 +80,7 @@ def guest_form(guests: Sequence[GuestItem], hosts: Sequence[str]) -> list[Compon
             each.title,
             type="button",
             className="migration-value",
-            title=each.says,
+            title=each.description,
             **attributes(data_guest=each.change, aria_pressed="false"),
         )
         for each in guests

@@ -15,14 +15,14 @@ class PolicyItem(NamedTuple):
     Attributes:
         name: in links and files.
         title: what it is called among all of them.
-        says: what happens to a huge page.
+        description: what happens to a huge page.
         mode: its dirty-log mode.
         eager: whether it splits eagerly.
     """
 
     name: str
     title: str
-    says: str
+    description: str
     mode: str
     eager: bool
 
@@ -44,7 +44,7 @@ def _option(policy: PolicyItem) -> Component:
     return html.Option(
         policy.title,
         value=policy.name,
-        title=policy.says,
+        title=policy.description,
         **attributes(
             data_text=POLICY_TEXTS[policy.name],
             data_title=policy.title,

@@ -46,12 +46,12 @@ class GuestItem(NamedTuple):
 
     Attributes:
         title: what it is.
-        says: what is to be known of it.
+        description: what is to be known of it.
         change: of which catalogue entry, as JSON: {base, set, policies}.
     """
 
     title: str
-    says: str
+    description: str
     change: str
 
 
@@ -74,15 +74,15 @@ def story() -> Component:
     return html.Div([html.H1("", id="stage-question", className="question"), facts, opens], className="story")
 
 
-def _item(title: str, says: Sequence[Component], **data: str) -> Component:
-    inside = [html.Span(title, className="story-title"), *says]
+def _item(title: str, lines: Sequence[Component], **data: str) -> Component:
+    inside = [html.Span(title, className="story-title"), *lines]
     return html.Li(html.Button(inside, type="button", className="story-item", **attributes(**data)))
 
 
 def _lesson_items(lessons: Sequence[LessonItem]) -> Component:
-    says = html.Span("three stops: predict, watch, explain", className="fact-line")
+    stops = html.Span("three stops: predict, watch, explain", className="fact-line")
     items = [
-        _item(each.title, [says], data_lesson=each.name, data_of=each.story, data_stops=each.stops) for each in lessons
+        _item(each.title, [stops], data_lesson=each.name, data_of=each.story, data_stops=each.stops) for each in lessons
     ]
     return html.Details([html.Summary(LESSONS), html.Ul(items)])
 
@@ -119,7 +119,8 @@ def guests_menu(guests: Sequence[GuestItem], form: Sequence[Component] = ()) -> 
         A panel, closed.
     """
     items = [
-        _item(each.title, [html.Span(each.says, className="fact-line")], data_preset=each.change) for each in guests
+        _item(each.title, [html.Span(each.description, className="fact-line")], data_preset=each.change)
+        for each in guests
     ]
     return html.Section(
         [*form, html.Ul(items)],

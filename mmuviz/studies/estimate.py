@@ -69,7 +69,7 @@ class RunCost(NamedTuple):
     end_ns: int = 0
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """The estimate as a sentence."""
         return (
             f"about {self.accesses:.2g} accesses, at most {self.faults:.2g} faults, "
@@ -300,7 +300,7 @@ def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_b
     for over, limit, _ in limits:
         if over:
             raise InputError(
-                f"the run needs {cost.says}, over the limit of {limit}; give less memory, a shorter time or a lower "
-                f"rate_hz, or raise the limit: {raised}"
+                f"the run needs {cost.description}, over the limit of {limit}; give less memory, a shorter time or a "
+                f"lower rate_hz, or raise the limit: {raised}"
             )
     return cost

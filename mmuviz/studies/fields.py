@@ -27,7 +27,7 @@ class FieldRow(NamedTuple):
         unit: units of sizes and times; a whole number is in the first.
         default: value if it is left out.
         depends: other fields that it requires.
-        says: description.
+        description: its description.
     """
 
     field: str
@@ -35,7 +35,7 @@ class FieldRow(NamedTuple):
     unit: str
     default: str
     depends: str
-    says: str
+    description: str
 
 
 def field_rows() -> list[FieldRow]:

@@ -21,12 +21,12 @@ class Term(NamedTuple):
 
     Attributes:
         name: the field's own term.
-        says: its meaning.
+        description: its meaning.
         section: section of the file.
     """
 
     name: str
-    says: str
+    description: str
     section: str
 
     @property

@@ -12,13 +12,13 @@ class Guest(NamedTuple):
 
     Attributes:
         title: its size.
-        says: what a reader has to know.
+        description: what a reader has to know.
         set: fields that differ from the catalogue entry's.
         policies: that are compared; those of the catalogue entry where there are none.
     """
 
     title: str
-    says: str
+    description: str
     set: dict[str, Any]
 
     policies: tuple[str, ...] = ()

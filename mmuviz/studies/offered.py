@@ -41,7 +41,7 @@ def hosts() -> list[str]:
 
 def policies() -> list[tuple[str, str, str, str, bool]]:
     """Name, title, meaning, dirty-log mode and eagerness of each policy."""
-    return [(each.name, each.title, each.says, str(each.mode), each.eager) for each in POLICIES.values()]
+    return [(each.name, each.title, each.description, str(each.mode), each.eager) for each in POLICIES.values()]
 
 
 def fields() -> list[tuple[str, str, str, str]]:
@@ -53,7 +53,7 @@ def fields() -> list[tuple[str, str, str, str]]:
             continue
         seen.add(name)
         values = f"{each.values}, in {each.unit}" if each.unit else each.values
-        found.append((name, _tags(name) or values, each.default, each.says))
+        found.append((name, _tags(name) or values, each.default, each.description))
     return found
 
 
@@ -102,7 +102,7 @@ def migrating_guests() -> list[tuple[str, str, str]]:
 
 
 def _offered(guest: Guest) -> tuple[str, str, str]:
-    return guest.title, guest.says, json.dumps(guest.request(), separators=(",", ":"))
+    return guest.title, guest.description, json.dumps(guest.request(), separators=(",", ":"))
 
 
 def lessons() -> list[tuple[str, str, str, str]]:

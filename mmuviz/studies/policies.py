@@ -25,7 +25,7 @@ class Policy(NamedTuple):
             given one, else 2 MiB.
         title: its name among all policies.
         short: its name where no other policy has the same short name.
-        says: the treatment of huge pages, as text.
+        description: the treatment of huge pages, as text.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Policy(NamedTuple):
     eager: bool
     title: str
     short: str
-    says: str
+    description: str
 
 
 _ALL: Final = (
@@ -43,7 +43,7 @@ _ALL: Final = (
         eager=False,
         title="Lazy after CLEAR",
         short="Lazy",
-        says="all bits are set at first; CLEAR protects huge pages, and the first write to each splits it",
+        description="all bits are set at first; CLEAR protects huge pages, and the first write to each splits it",
     ),
     Policy(
         "eager_at_enable",
@@ -51,7 +51,7 @@ _ALL: Final = (
         eager=True,
         title="Eager at enable",
         short="Eager",
-        says="the ioctl that enables logging splits every huge page and protects all",
+        description="the ioctl that enables logging splits every huge page and protects all",
     ),
     Policy(
         "eager_in_clear",
@@ -59,7 +59,7 @@ _ALL: Final = (
         eager=True,
         title="Eager in CLEAR",
         short="Eager in CLEAR",
-        says="all bits are set at first; CLEAR splits the huge pages of its range and protects them",
+        description="all bits are set at first; CLEAR splits the huge pages of its range and protects them",
     ),
     Policy(
         "legacy_lazy",
@@ -67,7 +67,7 @@ _ALL: Final = (
         eager=False,
         title="Lazy, legacy",
         short="Lazy",
-        says="enabling protects huge pages, the first write to each splits it; GET protects again",
+        description="enabling protects huge pages, the first write to each splits it; GET protects again",
     ),
     Policy(
         "legacy_eager",
@@ -75,7 +75,7 @@ _ALL: Final = (
         eager=True,
         title="Eager, legacy",
         short="Eager",
-        says="enabling splits every huge page; GET protects again",
+        description="enabling splits every huge page; GET protects again",
     ),
     Policy(
         "manual_lazy",
@@ -83,7 +83,7 @@ _ALL: Final = (
         eager=False,
         title="Lazy at enable",
         short="Lazy",
-        says="enabling protects huge pages, the first write to each splits it; GET copies, CLEAR protects",
+        description="enabling protects huge pages, the first write to each splits it; GET copies, CLEAR protects",
     ),
     Policy(
         "ring_lazy",
@@ -91,7 +91,7 @@ _ALL: Final = (
         eager=False,
         title="Lazy, ring",
         short="Lazy, ring",
-        says="a dirty ring a vCPU; the first write splits a huge page",
+        description="a dirty ring a vCPU; the first write splits a huge page",
     ),
     Policy(
         "ring_eager",
@@ -99,7 +99,7 @@ _ALL: Final = (
         eager=True,
         title="Eager, ring",
         short="Eager, ring",
-        says="a dirty ring a vCPU; enabling splits every huge page",
+        description="a dirty ring a vCPU; enabling splits every huge page",
     ),
 )
 POLICIES: Final = {each.name: each for each in _ALL}

@@ -173,7 +173,7 @@ def _answered(
         "seconds": cost.seconds,
         "memory_bytes": cost.memory_bytes,
         "accesses": cost.accesses,
-        "says": cost.says,
+        "description": cost.description,
     }
     return _said(
         HTTPStatus.ACCEPTED,

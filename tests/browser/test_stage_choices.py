@@ -125,7 +125,7 @@ def test_guests_of_operators_are_asked_for_as_they_are_offered(page: Page) -> No
     assert items.count() == len(GUESTS)
     for at, guest in enumerate(GUESTS):
         item = items.nth(at)
-        expect(item).to_contain_text(guest.says)
+        expect(item).to_contain_text(guest.description)
         item.click()
         expect(page.locator(STALE)).to_contain_text("25 %, about 50 s left")
         assert asked[-1] == {**guest.request(), "focus": None}

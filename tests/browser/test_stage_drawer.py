@@ -157,7 +157,7 @@ def test_a_word_says_on_the_spot_what_it_means(page: Page) -> None:
     open_stage(page)
     page.evaluate("mmuvizStage.stage.act('details-counters')")
     words = page.evaluate("[...document.querySelectorAll('#details-counters .word')].map((each) => each.dataset.word)")
-    meanings = {each.name.lower(): each.says for each in glossary()}
+    meanings = {each.name.lower(): each.description for each in glossary()}
     assert len(words) > 10
     assert {word.lower() for word in words} <= set(meanings)
     page.locator("#details-counters .word[data-word='PML-full exit']").click()
@@ -173,7 +173,7 @@ def test_the_help_lists_the_words_that_are_needed_first(page: Page) -> None:
     page.keyboard.press("?")
     for each in glossary():
         if each.needed_first:
-            expect(page.locator("#stage-help")).to_contain_text(each.says)
+            expect(page.locator("#stage-help")).to_contain_text(each.description)
 
 
 def test_the_rfc_s_thirty_seconds_stand_on_the_chart(page: Page) -> None:

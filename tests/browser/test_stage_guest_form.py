@@ -71,11 +71,11 @@ def test_presets_are_those_of_python_and_marked_where_extrapolated(page: Page) -
     assert presets.all_inner_texts() == [each.title for each in MIGRATING]
     for index, guest in enumerate(MIGRATING):
         presets.nth(index).click()
-        expect(page.locator("#stage-guest-says")).to_have_text(guest.says)
+        expect(page.locator("#stage-guest-says")).to_have_text(guest.description)
         wanted = page.evaluate("mmuvizStage.guestForm.wanted()")
         ours, theirs = (request_of({"base": "running-guest", **each}).scenarios for each in (wanted, guest.request()))
         assert [each.digest() for each in ours] == [each.digest() for each in theirs]
-        assert ("Extrapolated" in guest.says) == PROFILES[ours[0].host.profile].extrapolated
+        assert ("Extrapolated" in guest.description) == PROFILES[ours[0].host.profile].extrapolated
 
 
 @pytest.mark.parametrize(

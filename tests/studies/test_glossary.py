@@ -51,8 +51,8 @@ def test_a_few_words_are_needed_first() -> None:
 
 def test_a_meaning_is_short_and_a_sentence() -> None:
     for each in glossary():
-        assert len(each.says) <= 180, each
-        assert each.says.endswith("."), each
+        assert len(each.description) <= 180, each
+        assert each.description.endswith("."), each
 
 
 def test_what_is_no_term_is_refused() -> None:

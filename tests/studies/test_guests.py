@@ -26,4 +26,4 @@ def test_a_guest_is_within_the_limits_and_of_the_size_that_it_says(guest: Guest)
 @pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.title)
 def test_a_guest_on_an_extrapolated_host_says_so(guest: Guest) -> None:
     host = request_of(guest.request()).base.host
-    assert host.profile.endswith("_416") == guest.says.startswith("Extrapolated")
+    assert host.profile.endswith("_416") == guest.description.startswith("Extrapolated")

@@ -80,7 +80,7 @@ def test_the_table_has_every_field_of_every_scenario() -> None:
 def test_every_field_says_what_it_is_and_what_it_may_be() -> None:
     for row in field_rows():
         assert row.values, row.field
-        assert row.says, row.field
+        assert row.description, row.field
     assert len(HEADINGS) == len(field_rows()[0])
 
 

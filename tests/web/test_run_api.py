@@ -69,7 +69,7 @@ def test_a_long_run_is_a_job_with_estimate_progress_and_result(held: Site) -> No
     assert answer.status_code == 202
     found = answer.get_json()
     assert set(found) == {"job", "estimate", "place", "runs", "scenario", "published", "file"}
-    assert set(found["estimate"]) == {"seconds", "memory_bytes", "accesses", "says"}
+    assert set(found["estimate"]) == {"seconds", "memory_bytes", "accesses", "description"}
     assert found["estimate"]["accesses"] > 0
     until(lambda: held.job(found["job"])["simulated_ns"] == 1_000_000)
     job = held.job(found["job"], worker=1)

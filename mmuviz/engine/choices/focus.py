@@ -71,6 +71,6 @@ class Focus(Choices):
         return f"{self.first_gfn:#x}:{self.pages}{window}"
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """The range as a label."""
         return f"{size_text(self.pages * PAGE_BYTES)} from {self.first_gfn * PAGE_BYTES:#x}"
