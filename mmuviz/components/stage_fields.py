@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import SHOWN, button
 from mmuviz.components.stage_migration import FIELDS as MIGRATION_FIELDS
+from mmuviz.components.text_box import refusal, text_box
 
 PARTS: Final = {
     "vm": "VM",
@@ -56,25 +57,9 @@ class Field(NamedTuple):
 
 def row(field: Field) -> Component:
     """One field: its name, its value and what may stand there."""
-    typed = html.Div(
-        # A plain input: what is typed goes to the server as it stands, which knows every rule.
-        html.Div(
-            "",
-            className="field-input",
-            role="textbox",
-            tabIndex="0",
-            contentEditable="plaintext-only",
-            spellCheck="false",
-            # A field has one control: what stands in the row of controls as well is only a place to type here.
-            **attributes(
-                data_mmuviz="field" if field.name in ELSEWHERE else "control",
-                data_field=field.name,
-                data_unit=field.unit,
-                aria_label=field.name,
-            ),
-        ),
-        className="field-box",
-    )
+    # A field that has a control in the row as well is only another place to type here: one control for each field.
+    kind = "field" if field.name in ELSEWHERE else "control"
+    typed = html.Div(text_box(field.name, field.name, data_mmuviz=kind, data_unit=field.unit), className="field-box")
     rule = f"{field.values}; default {field.default}" if field.default else field.values
     return html.Div(
         [
@@ -83,7 +68,7 @@ def row(field: Field) -> Component:
             html.Span(
                 [html.Span(f"{field.description}. "), html.Span(rule, className="field-rule")], className="field-says"
             ),
-            html.Span("", className="field-refused", role="alert"),
+            refusal(),
         ],
         className="field-row",
     )

@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import button
 from mmuviz.components.stage_stories import GuestItem
+from mmuviz.components.text_box import refusal, text_box
 
 TYPED: Final = (
     ("vm.vcpus", "vCPUs"),
@@ -38,16 +39,7 @@ CHOSEN: Final = (
 
 
 def _typed(field: str, label: str) -> Component:
-    box = html.Div(
-        "",
-        className="field-input",
-        role="textbox",
-        tabIndex="0",
-        contentEditable="plaintext-only",
-        spellCheck="false",
-        **attributes(data_mmuviz="guest-field", data_field=field, aria_label=label),
-    )
-    return _row(label, box)
+    return _row(label, text_box(field, label, data_mmuviz="guest-field"))
 
 
 def _chosen(field: str, label: str, choices: Sequence[tuple[str, str]]) -> Component:
@@ -61,8 +53,7 @@ def _chosen(field: str, label: str, choices: Sequence[tuple[str, str]]) -> Compo
 
 
 def _row(label: str, box: Component) -> Component:
-    refused = html.Span("", className="field-refused", role="alert")
-    return html.Div([html.Span(label, className="migration-label"), box, refused], className="field-row guest-row")
+    return html.Div([html.Span(label, className="migration-label"), box, refusal()], className="field-row guest-row")
 
 
 def guest_form(guests: Sequence[GuestItem], hosts: Sequence[str]) -> list[Component]:

@@ -7,6 +7,7 @@ from dash.development.base_component import Component
 
 from mmuviz.components.attributes import attributes
 from mmuviz.components.stage_controls import Choice, Control, select
+from mmuviz.components.text_box import refusal, text_box
 
 PAGE_SHIFT: Final = 12
 UNITS: Final = (("GiB", 30), ("MiB", 20), ("KiB", 10))
@@ -60,15 +61,7 @@ FIELDS: Final = (*TYPED, *CHOSEN, POSTCOPY)
 
 
 def _typed_row(field: Typed) -> Component:
-    box = html.Div(
-        "",
-        className="field-input",
-        role="textbox",
-        tabIndex="0",
-        contentEditable="plaintext-only",
-        spellCheck="false",
-        **attributes(data_mmuviz="control", data_field=field.field, data_unit=field.unit, aria_label=field.label),
-    )
+    box = text_box(field.field, field.label, data_mmuviz="control", data_unit=field.unit)
     offered = [
         html.Button(
             text, type="button", className="migration-value", **attributes(data_value=sent, aria_pressed="false")
@@ -80,9 +73,8 @@ def _typed_row(field: Typed) -> Component:
 
 
 def _row(field: Control, inside: list[Component]) -> Component:
-    refused = html.Span("", className="field-refused", role="alert")
     return html.Div(
-        [html.Span(field.label, className="migration-label"), *inside, refused],
+        [html.Span(field.label, className="migration-label"), *inside, refusal()],
         className="field-row migration-row",
         **attributes(data_row=field.field),
     )
