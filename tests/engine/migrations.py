@@ -27,6 +27,12 @@ from mmuviz.workloads.accesses import gfn_at
 
 MIB: Final = 1 << 20
 PAGES: Final = 4096
+RINGS: Final[dict[str, Any]] = {"dirty_log_mode": "ring", "ring_entries": 1024}
+"""Fields of `vm`: a dirty ring in place of the bitmap."""
+HOT: Final = {"rate_hz": 20_000, "hot_percent": 50}
+"""Fields of `workload`: more pages become dirty than the link sends."""
+SLOW: Final[dict[str, Any]] = {"auto_converge": True, "longest": "8 s"}
+"""Fields of `driver`: auto-converge throttles the vCPUs."""
 
 
 def migration(**changes: Any) -> Scenario:  # noqa: ANN401  # fields of any part

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,109 +12,15 @@ from hypothesis import strategies as st
 from mmuviz.core.errors import InputError
 from mmuviz.engine import clock as layout
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.engine.qemu.calls import Call, GetDirtyLog, SetMemslot, Steps, StopVm
 from mmuviz.engine.qemu.cpu_throttle import CpuThrottle, DirtySyncTimer, ThrottleTrigger, mig_throttle_guest_down
 from mmuviz.engine.qemu.dirtylimit import DirtyLimit
-from mmuviz.engine.qemu.page_set import Pages
 from mmuviz.engine.run import run
 from mmuviz.engine.throttle import TIMESLICE_PS
-from mmuviz.mmu.state import I64
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import CALL_KINDS
-from mmuviz.workloads import stream as columns
-from tests.engine.migrations import MIB, PAGES, Migrated, migrated, migration
+from tests.engine.migrations import HOT, MIB, PAGES, RINGS, SLOW, migration
 from tests.engine.runs import differing, one_by_one, ran
 from tests.engine.test_bins import OF_BINS, check_shares, with_bins
-
-RINGS = {"dirty_log_mode": "ring", "ring_entries": 1024}
-HOT = {"rate_hz": 20_000, "hot_percent": 50}
-SLOW = {"auto_converge": True, "longest": "8 s"}
-
-
-# What a policy must not change
-
-
-class Seen:
-    """What is reported, and where each vCPU is when logging is enabled and when the guest is stopped."""
-
-    def __init__(self) -> None:
-        self.reported: set[int] = set()
-        self.enabled: list[int] = []
-        self.stopped: list[int] = []
-
-    def steps(self, made: Migrated, steps: Steps) -> Steps:
-        answer: Any = None
-        while True:
-            try:
-                call: Call = steps.send(answer)
-            except StopIteration:
-                return
-            answer = yield call
-            positions = made.session.machine.clock.stream[:, columns.POSITION].tolist()
-            if isinstance(call, SetMemslot):
-                self.enabled = positions
-            if isinstance(call, StopVm):
-                self.stopped = positions
-            if isinstance(call, GetDirtyLog):
-                assert isinstance(answer, Pages)
-                self.reported |= set(np.flatnonzero(answer.bits).tolist())
-
-    def rings(self, made: Migrated) -> AbstractContextManager[object]:
-        """Rings are harvested by other threads of QEMU too: each second, and when one is full."""
-        ioctls = made.session.ioctls
-        collect = ioctls.collect_rings
-
-        def collected(vcpu: int | None = None) -> list[tuple[int, I64]]:
-            found = collect(vcpu)
-            for _, pages in found:
-                self.reported |= set(pages.tolist())
-            return found
-
-        return patch.object(ioctls, "collect_rings", collected)
-
-
-POLICIES: tuple[dict[str, dict[str, Any]], ...] = (
-    {"vm": {"dirty_log_mode": "manual"}},
-    {"vm": {"dirty_log_mode": "manual", "eager_page_split": False}},
-    {"vm": {"dirty_log_mode": "manual", "kernel": "6.1", "eager_page_split": False}},
-    {"vm": {"dirty_log_mode": "legacy", "vendor": "intel"}},
-    {"vm": {"dirty_log_mode": "manual"}, "driver": {"smm": True, "multifd_channels": 2}},
-    {"vm": RINGS},
-    {"vm": {**RINGS, "vendor": "intel", "eager_page_split": False}, "driver": {"smm": True}},
-    {"vm": RINGS, "driver": {"dirty_limit": MIB, "longest": "8 s"}},
-    {"vm": {"dirty_log_mode": "manual"}, "driver": SLOW},
-    {"vm": {"dirty_log_mode": "manual"}, "driver": {"postcopy_after": "300 ms"}},
-)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.sampled_from(POLICIES), st.integers(0, 99), st.sampled_from([2000, 20_000]))
-def test_no_policy_changes_what_the_guest_writes(policy: dict[str, Any], seed: int, rate_hz: int) -> None:
-    """The pages reported are those that the workload's rule alone says, up to where each vCPU was stopped."""
-    workload = {"rate_hz": rate_hz, "hot_percent": 50, "seed": seed}
-    made, seen = migrated(migration(workload=workload, **policy)), Seen()
-    with seen.rings(made):
-        made.play(lambda steps: seen.steps(made, steps))
-    stopped = seen.stopped or made.session.machine.clock.stream[:, columns.POSITION].tolist()
-    since_enable, since_lead = made.pages_by_rule(seen.enabled, stopped), made.pages_by_rule([0, 0], stopped)
-    if not seen.stopped:  # it was cancelled: what was written since the last sync is not reported
-        assert seen.reported <= since_lead
-        return
-    assert since_enable <= seen.reported <= since_lead
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.sampled_from(POLICIES), st.integers(100, 20_000), st.sampled_from(["thp", "4k"]))
-def test_every_page_is_sent_after_its_last_write(policy: dict[str, Any], rate_hz: int, backing: str) -> None:
-    """One vCPU writes page after page; what the destination has is what stands there when the guest is stopped."""
-    parts = {**policy, "vm": {**policy["vm"], "vcpus": 1}, "workload": {"pattern": "sequential", "rate_hz": rate_hz}}
-    driver = {"downtime_limit": "3 s", **policy.get("driver", {})}
-    made = migrated(migration(memory=[{"size": PAGES * 4096, "backing": backing}], **{**parts, "driver": driver}))
-    copy = np.full(PAGES, -1)
-    why = made.play(lambda steps: made.copied(steps, copy))
-    assert why is None
-    assert np.array_equal(copy, made.writes_so_far())
-
 
 # Throttled vCPUs
 
