@@ -1,1 +1,1 @@
-"""Dash trees: labels in, html out."""
+"""Floor 5: functions that make the page's Dash components from labels."""

@@ -1,4 +1,4 @@
-"""HTML attributes that Python cannot name as arguments."""
+"""Data and aria attributes, whose hyphens Python does not allow in argument names."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The stage: panes side by side, loupes and charts below them, and a clock that all of them follow."""
+"""The page: panes side by side, loupes and charts below them, and one clock for all of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -33,7 +33,7 @@ MOST_PANES = 4
 
 
 def bar() -> Component:
-    """The question, which is a menu of questions, and the tools."""
+    """Make the top bar: the question, which opens the menu of questions, and the tools."""
     tools = html.Div(
         [
             button("Change", "controls", "What is simulated", id="stage-change"),
@@ -49,7 +49,7 @@ def bar() -> Component:
 
 
 def number(name: str, label: str, **tag: str) -> Component:
-    """One large figure of a pane."""
+    """Make one of the large numbers of a pane."""
     value = html.Span("", className="number-value", **attributes(data_number=name, **tag))
     unit = html.Span("", className="number-unit", **attributes(data_unit=name))
     return html.Div(
@@ -59,11 +59,11 @@ def number(name: str, label: str, **tag: str) -> Component:
 
 
 def pane(index: int, policies: Sequence[PolicyItem]) -> Component:
-    """One policy: its name, its figures, its map and a sentence.
+    """Make the pane of one policy: its name, numbers, map and sentence.
 
     Args:
-        index: of the pane.
-        policies: all that may be chosen.
+        index: index of the pane.
+        policies: the policies of its menu.
     """
     says = html.P("", className="policy-says")
     numbers = html.Div(
@@ -91,12 +91,12 @@ def pane(index: int, policies: Sequence[PolicyItem]) -> Component:
 
 
 def figure(kind: str, name: str, title: str, unit: str) -> Component:
-    """A canvas with a title above it."""
+    """Make a canvas with a title above it."""
     caption = html.Figcaption(
         [html.B(title, className=f"title-{name}"), html.Span(unit, className="figure-unit")], className="caption"
     )
     canvas = html.Canvas(className="figure-canvas", role="img")
-    # A loupe writes its own caption, in the colour of whom it follows.
+    # A loupe writes its own caption, in the colour of the thread that it follows.
     inside = html.Div(canvas, className="figure-box")
     return html.Figure(
         [caption, inside] if title else [inside],
@@ -106,17 +106,17 @@ def figure(kind: str, name: str, title: str, unit: str) -> Component:
 
 
 class Offered(NamedTuple):
-    """What somebody may choose.
+    """The choices that the page offers.
 
     Attributes:
-        stories: the catalogue.
-        lessons: questions in some of its entries.
-        guests: those that are offered as a whole.
-        policies: all of them.
-        kernels: releases, oldest first.
+        stories: entries of the catalogue.
+        lessons: lessons in some of these entries.
+        guests: predefined guests.
+        policies: all policies.
+        kernels: kernel releases, oldest first.
         hosts: names of host profiles.
         fields: every field of a Scenario.
-        migrating: guests that are offered to be migrated.
+        migrating: predefined guests for a migration.
     """
 
     stories: Sequence[StoryItem]
@@ -130,12 +130,12 @@ class Offered(NamedTuple):
 
 
 def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
-    """The whole page.
+    """Make the whole page.
 
     Args:
-        offered: what somebody may choose.
-        terms: the glossary.
-        trust: how far numbers can be believed.
+        offered: the choices that the page offers.
+        terms: terms of the glossary.
+        trust: accuracy of the page's numbers.
 
     Returns:
         The tree that the scripts of assets/stage fill.

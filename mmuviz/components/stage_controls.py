@@ -1,4 +1,4 @@
-"""The controls of the stage: the fields of a Scenario that most people change, in the words of the file."""
+"""The row of controls: the fields of a Scenario that are changed most often, with the values of a Scenario file."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -9,16 +9,16 @@ from dash.development.base_component import Component
 from mmuviz.components.attributes import attributes
 
 Choice = tuple[str, str]
-"""What is sent, as JSON text, and what is shown."""
+"""The value that is sent, as JSON text, and the text that is shown."""
 
 
 class Control(NamedTuple):
-    """One control.
+    """A control of one field.
 
     Attributes:
         field: dotted name of the Scenario's field.
-        label: what it is called on the page.
-        choices: what may be chosen.
+        label: its label on the page.
+        choices: values that it offers.
     """
 
     field: str
@@ -89,20 +89,20 @@ LOG: Final = Control(
         ('"ring"', "ring"),
     ),
 )
-"""Modes that policies have; choosing one takes the same ways of splitting under it."""
+"""Dirty-log modes of policies; choosing one selects the policies of that mode that split in the same ways."""
 PML: Final = Control("vm.pml", "PML", (("true", "on"), ("false", "off")))
 KERNEL: Final = "vm.kernel"
 HOST: Final = "host.profile"
 EVENT: Final = Control(
     "driver.kind", "Event", (('"enable_only"', "Enable logging"), ('"qemu_precopy"', "Migration (QEMU)"))
 )
-"""What happens to the guest."""
+"""The driver: the guest's dirty logging is only enabled, or the guest is migrated."""
 SHOWN: Final = {*(each.field for each in (*GUEST, *WRITES, LOG, PML, EVENT)), VCPUS, KERNEL, HOST}
 """Fields that have a control in the row."""
 
 
 def select(control: Control) -> Component:
-    """A choice with its label, both of them in one frame."""
+    """Make a menu and its label as one part."""
     options = [html.Option(shown, value=sent) for sent, shown in control.choices]
     chosen = html.Select(
         options,
@@ -114,17 +114,17 @@ def select(control: Control) -> Component:
 
 
 def frame(*parts: Component, name: str = "") -> Component:
-    """Controls that belong together."""
+    """Make a frame around controls that belong together."""
     return html.Div(list(parts), className=f"control-frame {name}".strip())
 
 
 def button(text: str, act: str, label: str, **more: Any) -> Component:  # noqa: ANN401 - Dash's own properties
-    """A button that a script listens to."""
+    """Make a button; a script handles its clicks by `act`."""
     return html.Button(text, type="button", className="tool", **attributes(data_act=act, aria_label=label), **more)
 
 
 def vcpus() -> Component:
-    """A number with a step down and a step up."""
+    """Make the number of vCPUs, with a button for fewer and one for more."""
     number = html.Div(
         [
             button("\N{MINUS SIGN}", "fewer-vcpus", "Fewer vCPUs"),
@@ -141,7 +141,7 @@ def vcpus() -> Component:
 
 
 def migration_opens() -> Component:
-    """The button that opens the fields of a migration."""
+    """Make the button that opens the fields of a migration."""
     return html.Button(
         "Fields",
         id="stage-migration-open",
@@ -153,14 +153,14 @@ def migration_opens() -> Component:
 
 
 def controls(kernels: Sequence[str], hosts: Sequence[str]) -> Component:
-    """The row of controls.
+    """Make the row of controls.
 
     Args:
-        kernels: releases, oldest first.
+        kernels: kernel releases, oldest first.
         hosts: names of host profiles.
 
     Returns:
-        A section; every control in it carries its field.
+        A section; every control in it has the name of its field in data-field.
     """
     kernel = Control(KERNEL, "Kernel", tuple((f'"{each}"', each) for each in kernels))
     host = Control(HOST, "Host", tuple((f'"{each}"', each) for each in hosts))

@@ -1,4 +1,4 @@
-"""The drawer of details: what a run is made of, and how far its numbers can be believed. Scripts fill its tabs."""
+"""The Details drawer: a run's calls, counters, costs and evidence in tabs. Scripts fill the tabs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ class Term(NamedTuple):
     """A term of the glossary.
 
     Attributes:
-        name: as the field has it.
-        description: what it means.
-        section: where it stands.
+        name: the term, as KVM developers use it.
+        description: its meaning.
+        section: section of the glossary.
         needed_first: whether the help lists it.
     """
 
@@ -28,13 +28,13 @@ class Term(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """How far numbers can be believed.
+    """Accuracy of the page's numbers.
 
     Attributes:
-        exact: recordings of real KVM that the model answers exactly.
-        recordings: how many there are.
-        mmus: MMUs of their VMs.
-        uncertainty: by host profile, `percent`, number of `values`, `host`, `extrapolated`.
+        exact: number of KVM recordings that the model reproduces exactly.
+        recordings: number of KVM recordings.
+        mmus: names of the MMUs of their VMs.
+        uncertainty: by host profile: `percent`, number of `values`, `host`, `extrapolated`.
     """
 
     exact: int
@@ -55,7 +55,7 @@ TABS: Final = (
 
 
 def tab(name: str, title: str) -> Component:
-    """A tab's button."""
+    """Make the button of a tab."""
     return html.Button(
         title,
         type="button",
@@ -68,7 +68,7 @@ def tab(name: str, title: str) -> Component:
 
 
 def panel(name: str, content: Sequence[Component] = ()) -> Component:
-    """What a tab shows."""
+    """Make the content of a tab."""
     return html.Div(
         list(content),
         id=f"details-{name}",
@@ -81,7 +81,7 @@ def panel(name: str, content: Sequence[Component] = ()) -> Component:
 
 
 def glossary(terms: Sequence[Term]) -> list[Component]:
-    """All terms, section by section."""
+    """Make the list of all terms, section by section."""
     sections = list(dict.fromkeys(term.section for term in terms))
     return [
         html.Section(
@@ -103,14 +103,14 @@ def _entry(term: Term) -> tuple[Component, Component]:
 
 
 def details_drawer(terms: Sequence[Term], trust: Trust) -> Component:
-    """The drawer.
+    """Make the drawer.
 
     Args:
-        terms: the glossary.
-        trust: what the labels of panes say.
+        terms: terms of the glossary.
+        trust: accuracy that the labels of panes state.
 
     Returns:
-        A dialog that does not stop the page behind it, and a place for a term's meaning.
+        A dialog that is not modal, and the empty note for a term's meaning.
     """
     head = html.Div(
         [
@@ -140,7 +140,7 @@ def details_drawer(terms: Sequence[Term], trust: Trust) -> Component:
 
 
 def badge() -> Component:
-    """The line under a pane that says where its counts and times come from."""
+    """Make the line under a pane that names the sources of its counts and times."""
     return html.Button(
         "", type="button", className="badge", **attributes(data_act="details-evidence", data_mmuviz="badge")
     )

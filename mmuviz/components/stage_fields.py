@@ -1,4 +1,4 @@
-"""Every field of a Scenario as an input, with its range, unit and default: what stands behind "More"."""
+"""The dialog behind "More": every field of a Scenario as a text box, with its range, unit and default."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -20,23 +20,23 @@ PARTS: Final = {
 }
 
 ELSEWHERE: Final = SHOWN | {each.field for each in MIGRATION_FIELDS}
-"""Fields that have a control in the row, or in the sheet of a migration."""
+"""Fields that also have a control in the row of controls or in the migration sheet."""
 UNITS: Final = {
     "size": "in B, KiB, MiB, GiB, TiB",
     "time": "in ns, us, ms, s, min",
     "rate": "kbit/s, Mbit/s, Gbit/s, Tbit/s",
 }
-"""How the values of a field end that is a size, a time or a rate."""
+"""The end of Field.values for sizes, times and rates."""
 
 
 class Field(NamedTuple):
-    """One field.
+    """A field of a Scenario.
 
     Attributes:
-        name: dotted, e.g. memory[0].size.
-        values: what it may be, and its units.
-        default: what it is where nobody says.
-        description: what it is.
+        name: dotted name, e.g. memory[0].size.
+        values: allowed values and units, as text.
+        default: default value, empty if it has none.
+        description: its description.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Field(NamedTuple):
 
     @property
     def part(self) -> str:
-        """The part of the Scenario that it belongs to."""
+        """The part of the Scenario that has the field, e.g. memory."""
         return self.name.partition(".")[0].partition("[")[0]
 
     @property
     def unit(self) -> str:
-        """Whether a whole number in it is a size in bytes, a time in ns, a rate in bytes a second, or none of them."""
+        """The unit of a plain integer: "size" (bytes), "time" (ns), "rate" (bytes per second), or "" for a count."""
         return next((unit for unit, words in UNITS.items() if self.values.endswith(words)), "")
 
 
 def row(field: Field) -> Component:
-    """One field: its name, its value and what may stand there."""
-    # A field that has a control in the row as well is only another place to type here: one control for each field.
+    """Make the row of a field: its name, its text box and its allowed values."""
+    # If a field has a control elsewhere, that control holds its value, and this box only lets the user type another.
     kind = "field" if field.name in ELSEWHERE else "control"
     typed = html.Div(text_box(field.name, field.name, data_mmuviz=kind, data_unit=field.unit), className="field-box")
     rule = f"{field.values}; default {field.default}" if field.default else field.values
@@ -75,10 +75,10 @@ def row(field: Field) -> Component:
 
 
 def fields_dialog(fields: Sequence[Field]) -> Component:
-    """All fields, part by part.
+    """Make the dialog of all fields, grouped by part.
 
     Args:
-        fields: in order.
+        fields: fields of a Scenario, in order.
 
     Returns:
         A dialog that a script opens.

@@ -1,4 +1,4 @@
-"""The operator's form: a guest, its link and its limit; and the card with the answer, one sentence."""
+"""The operator's form, with a guest, its link and its downtime limit; and the card with the answer in one sentence."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -57,14 +57,14 @@ def _row(label: str, box: Component) -> Component:
 
 
 def guest_form(guests: Sequence[GuestItem], hosts: Sequence[str]) -> list[Component]:
-    """The form.
+    """Make the form.
 
     Args:
-        guests: with which it may be filled; the first one fills it to begin with.
+        guests: predefined guests that fill the form; the first one is filled in at the start.
         hosts: names of host profiles.
 
     Returns:
-        What stands in the menu of guests above its list.
+        Components for the menu of guests, above its list.
     """
     presets = [
         html.Button(
@@ -91,7 +91,7 @@ def guest_form(guests: Sequence[GuestItem], hosts: Sequence[str]) -> list[Compon
 
 
 def answer_card() -> Component:
-    """The answer: one sentence, and the report of it for a mail."""
+    """Make the card of the answer: one sentence, and a report for a mail."""
     buttons = [
         button("Copy mail report", "copy-answer", "Copy the report as plain text for a mail"),
         button("Close", "close-answer", "Close the answer"),

@@ -1,4 +1,4 @@
-"""The fields of a migration: a sheet that opens in place, under the control that says what happens."""
+"""The migration sheet: the fields of a migration, opened under the control "Event"."""
 
 from typing import Final
 
@@ -15,11 +15,11 @@ SHIFTS: Final = (6, 9, 12, 14, 16, 18, 20, 22, 24)
 
 
 class Typed(Control):
-    """A field that is typed, as in a file, with values that are offered beside it; its unit as stage_fields has it."""
+    """A field with a text box and buttons for common values; values and units as in a Scenario file."""
 
     @property
     def unit(self) -> str:
-        """Whether a whole number in it is a rate or a time."""
+        """The unit of a plain integer, as Field.unit of stage_fields: "rate" or "time"."""
         return "rate" if self.field in (BANDWIDTH, LINK) else "time"
 
 
@@ -88,10 +88,10 @@ def _chosen_row(field: Control) -> Component:
 
 
 def migration_sheet() -> Component:
-    """The fields, closed.
+    """Make the sheet, closed.
 
     Returns:
-        A panel that assets/stage/migration-sheet.js opens under its button; every field in it is one of the Scenario.
+        A panel that assets/stage/migration-sheet.js opens under its button; its fields are fields of the Scenario.
     """
     rings = html.Button(
         "off",

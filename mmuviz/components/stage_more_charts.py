@@ -1,4 +1,4 @@
-"""More charts of the stage, and the table behind each chart: empty places that scripts fill."""
+"""The panel "More charts", and the dialog with the values of a chart. Scripts fill both."""
 
 from importlib import metadata
 from importlib.util import find_spec
@@ -15,10 +15,10 @@ PLOTLY: Final = "package_data/plotly.min.js"
 
 
 def plotly_address() -> str:
-    """Where Dash serves Plotly: with its version and time, so that a copy never grows stale.
+    """Return the address at which Dash serves Plotly, with version and time, so that a cached copy is never stale.
 
     Raises:
-        FileNotFoundError: the package is there without its script.
+        FileNotFoundError: the package is installed without its script.
     """
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
@@ -29,7 +29,7 @@ def plotly_address() -> str:
 
 
 def more_charts() -> Component:
-    """The panel, closed. It lies over maps and charts; its own charts are made when it is opened first."""
+    """Make the panel, closed. It covers maps and charts; its own charts are made when it is first opened."""
     legend = html.Ul([], id="stage-charts-legend", className="more-legend", **attributes(aria_label="Policies"))
     window = html.Div(
         [
@@ -73,7 +73,7 @@ def more_charts() -> Component:
 
 
 def chart_table() -> Component:
-    """A dialog with the numbers of one chart."""
+    """Make the dialog with the values of one chart."""
     head = html.Div(
         [
             html.H2("", id="stage-table-title"),

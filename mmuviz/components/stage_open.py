@@ -1,4 +1,4 @@
-"""Opening a file: what is said of it, and the veil over the page while one is dragged."""
+"""Parts of the page for opening a file: the card that reports on the file, and the cover shown while one is dragged."""
 
 from dash import html
 from dash.development.base_component import Component
@@ -8,7 +8,7 @@ from mmuviz.components.stage_controls import button
 
 
 def opened_card() -> Component:
-    """What became of a file, closed.
+    """Make the card that reports on an opened file, closed.
 
     Returns:
         A tree that assets/stage/open-file.js fills.
@@ -27,7 +27,7 @@ def opened_card() -> Component:
 
 
 def drop_veil() -> Component:
-    """What a page says while a file is held over it."""
+    """Make the cover that the page shows while a file is dragged over it."""
     return html.Div(
         html.P("Let go to open it: a Scenario (TOML or JSON), or up to four Recordings beside each other"),
         id="stage-drop",

@@ -1,4 +1,4 @@
-"""The title of a pane: the policy that it shows, and the buttons that add a pane or take it away."""
+"""The title of a pane: the menu of policies, and the buttons that add or remove a pane."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -10,14 +10,14 @@ from mmuviz.components.attributes import attributes
 
 
 class PolicyItem(NamedTuple):
-    """One policy.
+    """A policy in the menu.
 
     Attributes:
-        name: in links and files.
-        title: what it is called among all of them.
-        description: what happens to a huge page.
+        name: its name in links and files.
+        title: its title in the menu.
+        description: its treatment of huge pages, as text.
         mode: its dirty-log mode.
-        eager: whether it splits eagerly.
+        eager: whether it splits huge pages eagerly.
     """
 
     name: str
@@ -37,7 +37,7 @@ POLICY_TEXTS: Final = {
     "legacy_lazy": "vCPUs split; GET protects again",
     "legacy_eager": "the ioctl splits; GET protects again",
 }
-"""Two short lines beside a pane's title, in the order in which policies are offered."""
+"""Text beside a pane's title, two short lines, by policy; in the order of the menu."""
 
 
 def _option(policy: PolicyItem) -> Component:
@@ -55,14 +55,14 @@ def _option(policy: PolicyItem) -> Component:
 
 
 def policy_title(index: int, policies: Sequence[PolicyItem]) -> list[Component]:
-    """What stands first in a pane's head.
+    """Make the title of a pane.
 
     Args:
-        index: of the pane.
-        policies: all of them.
+        index: index of the pane.
+        policies: all policies.
 
     Returns:
-        The choice, and the buttons.
+        The menu of policies, and the two buttons.
     """
     known = {each.name: each for each in policies}
     options = [_option(known[name]) for name in POLICY_TEXTS if name in known]
@@ -71,7 +71,7 @@ def policy_title(index: int, policies: Sequence[PolicyItem]) -> list[Component]:
         className="policy-select",
         **attributes(data_mmuviz="policy", aria_label=f"Policy of pane {index + 1}"),
     )
-    # A select cannot break a long name into two lines: the name lies under it.
+    # A select cannot wrap a long name, so the name is drawn by a span under a transparent select.
     name = html.Span("", className="policy-name", **attributes(aria_hidden="true"))
     return [
         html.Span([name, chosen], className="policy-box"),

@@ -1,4 +1,4 @@
-"""The Share menu of the stage: what can be copied, what can be saved, and the words that go with a link."""
+"""The Share menu: commands to copy and to save, and the title and note of a link."""
 
 from dash import html
 from dash.development.base_component import Component
@@ -17,7 +17,7 @@ ITEMS = (
 
 
 def typed(label: str, name: str) -> Component:
-    """A line of text that goes into the link."""
+    """Make a text box whose text becomes part of the link."""
     line = html.Div(
         "",
         id=f"stage-share-{name}",
@@ -31,7 +31,7 @@ def typed(label: str, name: str) -> Component:
 
 
 def share_menu() -> Component:
-    """The menu, closed.
+    """Make the menu, closed.
 
     Returns:
         A tree that assets/stage/share-menu.js opens and fills.
@@ -51,7 +51,7 @@ def share_menu() -> Component:
 
 
 def note_card() -> Component:
-    """The note of a link, until it is closed."""
+    """Make the card that shows the note of a link."""
     close = html.Button("Close", type="button", className="tool")
     return html.Section(
         [html.P(""), close],

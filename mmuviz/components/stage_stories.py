@@ -1,4 +1,4 @@
-"""The question in the bar, the menu of stories behind it, and the menu of guests."""
+"""The question in the bar, the menu of stories that it opens, and the menu of guests."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from mmuviz.components.attributes import attributes
 
 
 class StoryItem(NamedTuple):
-    """One entry of the menu.
+    """A story in the menu.
 
     Attributes:
-        name: of the catalogue entry.
-        title: a question.
-        group: under which it stands; empty for those on top.
-        facts: of its Scenarios, as JSON, from which a script makes the chips.
+        name: name of the catalogue entry.
+        title: its question.
+        group: its group in the menu; empty for the stories at the top.
+        facts: fields of its Scenarios, as JSON, from which a script makes the chips.
     """
 
     name: str
@@ -26,12 +26,12 @@ class StoryItem(NamedTuple):
 
 
 class LessonItem(NamedTuple):
-    """One lesson of the menu.
+    """A lesson in the menu.
 
     Attributes:
-        name: in links.
-        title: a question.
-        story: the catalogue entry in which it is.
+        name: its name in links.
+        title: its question.
+        story: name of the catalogue entry that it uses.
         stops: its questions, as JSON, from which a script makes the card.
     """
 
@@ -42,12 +42,12 @@ class LessonItem(NamedTuple):
 
 
 class GuestItem(NamedTuple):
-    """One guest that is offered as a whole.
+    """A predefined guest.
 
     Attributes:
-        title: what it is.
-        description: what is to be known of it.
-        change: of which catalogue entry, as JSON: {base, set, policies}.
+        title: its size.
+        description: its description, e.g. that it is extrapolated.
+        change: its request, as JSON: {base, set, policies}.
     """
 
     title: str
@@ -62,7 +62,7 @@ LESSONS = "Lessons: predict, watch, explain"
 
 
 def story() -> Component:
-    """The question that is shown, its facts, and the button that opens the menu; scripts fill it."""
+    """Make the question, its facts, and the button that opens the menu; scripts fill them."""
     opens = html.Button(
         "",
         id="stage-story",
@@ -88,11 +88,11 @@ def _lesson_items(lessons: Sequence[LessonItem]) -> Component:
 
 
 def stories_menu(stories: Sequence[StoryItem], lessons: Sequence[LessonItem]) -> Component:
-    """The menu of all stories: some on top, then lessons, the others under their groups.
+    """Make the menu of all stories: those without a group, then the lessons, then the groups.
 
     Args:
-        stories: in order.
-        lessons: in order.
+        stories: stories, in order.
+        lessons: lessons, in order.
 
     Returns:
         A panel, closed.
@@ -109,11 +109,11 @@ def stories_menu(stories: Sequence[StoryItem], lessons: Sequence[LessonItem]) ->
 
 
 def guests_menu(guests: Sequence[GuestItem], form: Sequence[Component] = ()) -> Component:
-    """The menu of guests.
+    """Make the menu of guests.
 
     Args:
-        guests: in order.
-        form: what stands above them.
+        guests: predefined guests, in order.
+        form: components above them.
 
     Returns:
         A panel, closed.
@@ -132,7 +132,7 @@ def guests_menu(guests: Sequence[GuestItem], form: Sequence[Component] = ()) -> 
 
 
 def stale_bar() -> Component:
-    """What is said while another result is being made, with the way back."""
+    """Make the bar that is shown while another result is computed, with a button back to the result before."""
     buttons = [
         html.Button("Try again", id="stage-stale-again", type="button", className="tool", hidden=True),
         html.Button("Cancel", id="stage-stale-cancel", type="button", className="tool"),
@@ -144,13 +144,13 @@ def stale_bar() -> Component:
 
 
 def refused_line() -> Component:
-    """The line that says why something was refused; a script puts it at its field."""
+    """Make the line with the reason of a refusal; a script puts it at the refused field."""
     close = html.Button("\N{MULTIPLICATION SIGN}", type="button", className="tool", **attributes(aria_label="Close"))
     return html.Div([html.Span(""), close], id="stage-refused", className="refused", role="alert", hidden=True)
 
 
 def lesson_card() -> Component:
-    """Where a lesson asks and explains; a script fills it."""
+    """Make the card with a lesson's question and explanation; a script fills it."""
     return html.Section(
         [],
         id="stage-lesson",

@@ -1,4 +1,4 @@
-"""The transport of the stage: buttons, the clock, the scrubber, and how to play."""
+"""The transport: playback buttons, the clock, the scrubber, and the menu of playback options."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from mmuviz.components.stage_controls import button
 
 
 def transport() -> Component:
-    """Buttons, the clock and the scrubber."""
+    """Make the playback buttons, the clock and the scrubber."""
     buttons = html.Div(
         [
             button("", "back", "Step back"),
@@ -35,7 +35,7 @@ def transport() -> Component:
         **attributes(data_mmuviz="scrubber", aria_label="Time", aria_valuemin="0", aria_valuenow="0"),
     )
     segments = html.Div([], id="stage-segments", className="segments", role="group", hidden=True, **PHASES)
-    # Dash's own frame has a footer.
+    # A section and not a footer: the document that Dash makes has one already.
     return html.Section(
         [buttons, clock, slider, segments, play_menu()],
         className="transport",
@@ -45,7 +45,7 @@ def transport() -> Component:
 
 
 def play_menu() -> Component:
-    """How to play: what a step is, where playing stops, a time to go to, a loop, and the automatic slow-down."""
+    """Make the menu of playback options: size of a step, stops, go to a time, loop, automatic slow-down."""
     goto = html.Div(
         "",
         id="stage-goto",
@@ -96,7 +96,7 @@ REST = attributes(data_act="rest", aria_checked="true", aria_label="Show what is
 
 
 def choice(name: str, label: str, values: Sequence[tuple[str, str]]) -> Component:
-    """A small choice with its label before it."""
+    """Make a small menu with its label before it."""
     options = [html.Option(text, value=value) for value, text in values]
     return html.Label([html.Span(label, className="control-label"), html.Select(options, id=name, className="speed")])
 
@@ -120,4 +120,4 @@ SPEEDS = (
     (12, "1 s a second"),
     (13, "10 s a second"),
 )
-"""Powers of ten of ps of guest time in a second."""
+"""Playback speeds: the power of ten of simulated ps per second, and its text."""
