@@ -1,1 +1,1 @@
-"""Floor 4: Recordings as text, CSV, Parquet and traces."""
+"""Floor 4: exports of Recordings as text, CSV, Parquet and traces."""

@@ -25,18 +25,18 @@ LEGEND: Final = (
     "* the scenario as it stands."
 )
 AS_GOOD: Final = 1.01
-"""Candidates that are within so much of the best one are as good: the model is no finer."""
+"""A candidate whose value is at most this many times the best one counts as equal: the model is not more exact."""
 Tried = tuple[Candidate, Recording]
 
 
 def memory_bytes(recording: Recording) -> int:
-    """Page tables added since logging was enabled, and all other memory of KVM's MMU."""
+    """Return the bytes of page tables added since logging was enabled and of all other memory of KVM's MMU."""
     totals = recording.totals
     return int(totals["table_bytes_added"] + sum(totals["memory_bytes"].values()))
 
 
 def took(recording: Recording) -> dict[str, int]:
-    """What decides between candidates: times in ns, memory in bytes."""
+    """Return the quantities by which candidates are compared: times in ns, memory in bytes."""
     totals = recording.totals
     return {
         "stall_ns": totals["stall_total_ns"],
@@ -53,17 +53,19 @@ BEST: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
     "memory_bytes": ("Least memory of KVM", bytes_text),
 }
 ENDS: Final = ("total_ns", "downtime_ns")
-"""What only a migration that converges has."""
+"""Quantities that are compared only among migrations that converge."""
 
 
 def best_of(tried: Sequence[Tried]) -> dict[str, list[int]]:
-    """Who is best at what, among those that converge; where none does, all are asked for stall and memory alone.
+    """Find the best candidates by each quantity, among those that converge.
+
+    If no candidate converges, all of them are compared, by stall and memory only.
 
     Args:
         tried: candidates and their runs.
 
     Returns:
-        A name of took() -> places in `tried` of all that are as good as the best.
+        Key of took() -> indices in `tried` of all candidates that are as good as the best one.
     """
     ends = [at for at, (_, recording) in enumerate(tried) if converges(recording)]
     found = {}
@@ -75,13 +77,13 @@ def best_of(tried: Sequence[Tried]) -> dict[str, list[int]]:
 
 
 def advice_table(title: str, tried: Sequence[Tried], refused: Sequence[Refused], remedies: Sequence[Remedy]) -> str:
-    """The advice.
+    """Write the advice as text.
 
     Args:
         title: the question.
         tried: candidates and their runs, one or more.
-        refused: policies that cannot be had.
-        remedies: changes of the scenario itself that were tried, where it does not converge.
+        refused: policies that the scenario does not allow.
+        remedies: changes of a scenario that does not converge, and their runs.
 
     Returns:
         ASCII lines of at most 72 columns.
@@ -102,7 +104,7 @@ def advice_table(title: str, tried: Sequence[Tried], refused: Sequence[Refused],
 
 
 def cells_of(candidate: Candidate, recording: Recording) -> tuple[str, ...]:
-    """One candidate as the cells of HEADS."""
+    """Make the cells of a candidate's row, in the columns of HEADS."""
     found, sent = took(recording), recording.totals["migration"]
     return (
         candidate.policy + ("*" if candidate.own else ""),
@@ -117,13 +119,13 @@ def cells_of(candidate: Candidate, recording: Recording) -> tuple[str, ...]:
 
 
 def row_of(cells: Iterable[str]) -> str:
-    """One line of the table: the policy to the left, numbers to the right."""
+    """Format a row of the table: the policy aligned left, numbers aligned right."""
     first, *rest = zip(cells, WIDTHS, strict=True)
     return first[0].ljust(first[1]) + "".join(cell.rjust(width) for cell, width in rest)
 
 
 def best_lines(tried: Sequence[Tried]) -> Iterator[str]:
-    """A line a question, as compare has them; candidates that are as good as the best are all named."""
+    """Write one line per quantity, as `compare` does, with all candidates that are as good as the best one."""
     ends = [candidate for candidate, recording in tried if converges(recording)]
     if not ends:
         yield from wrapped("No policy converges: none makes the guest write less, and none makes the link faster.")
@@ -137,11 +139,11 @@ def best_lines(tried: Sequence[Tried]) -> Iterator[str]:
 
 
 def label(some: Sequence[Candidate], every: Sequence[Candidate]) -> str:
-    """Candidates in a sentence: a policy alone where all of its chunk sizes are among them.
+    """Name candidates in a sentence; a policy is named without chunk sizes if all its sizes are among them.
 
     Args:
-        some: those that are named.
-        every: all that there are.
+        some: candidates to name.
+        every: all candidates.
     """
     parts = []
     for policy in dict.fromkeys(each.policy for each in some):
@@ -153,12 +155,12 @@ def label(some: Sequence[Candidate], every: Sequence[Candidate]) -> str:
 
 
 def chunk_text(candidate: Candidate) -> str:
-    """What one CLEAR covers, a power of two; "-" where none is issued."""
+    """Return the memory that one CLEAR covers, a power of two, as text; "-" if the policy issues no CLEAR."""
     return "-" if candidate.chunk_bytes is None else size_text(candidate.chunk_bytes)
 
 
 def refused_lines(refused: Sequence[Refused]) -> Iterator[str]:
-    """Policies that cannot be had, those with one reason together."""
+    """Write the policies that the scenario does not allow, grouped by reason."""
     reasons: dict[str, list[str]] = {}
     for each in refused:
         reasons.setdefault(each.why, []).append(each.policy)
@@ -167,7 +169,7 @@ def refused_lines(refused: Sequence[Refused]) -> Iterator[str]:
 
 
 def remedy_lines(tried: Sequence[Tried], remedies: Sequence[Remedy]) -> Iterator[str]:
-    """Why the scenario as it stands does not converge, and what would make it."""
+    """Write why the unchanged scenario does not converge, and which changes make it converge."""
     own = next(recording for candidate, recording in tried if candidate.own)
     ended = own.header.migration
     if converges(own) or ended is None:
@@ -179,7 +181,7 @@ def remedy_lines(tried: Sequence[Tried], remedies: Sequence[Remedy]) -> Iterator
 
 
 def remedy_text(remedy: Remedy) -> str:
-    """What a change does, and its price."""
+    """Write the effect and the cost of a change."""
     if remedy.recording is None:
         return f"{remedy.change} was not run: {remedy.why}"
     if not remedy.works:
@@ -192,15 +194,15 @@ def remedy_text(remedy: Remedy) -> str:
 
 
 def advice_document(tried: Sequence[Tried], refused: Sequence[Refused], remedies: Sequence[Remedy]) -> dict[str, Any]:
-    """The same as a JSON object.
+    """Make the advice as a JSON object.
 
     Args:
         tried: candidates and their runs.
-        refused: policies that cannot be had.
+        refused: policies that the scenario does not allow.
         remedies: changes that were tried.
 
     Returns:
-        `candidates`, `best` (places in candidates), `refused`, `remedies`; times in ns, memory in bytes.
+        `candidates`, `best` (indices in candidates), `refused`, `remedies`; times in ns, memory in bytes.
     """
     return {
         "candidates": [
@@ -241,7 +243,7 @@ def _run(recording: Recording) -> dict[str, Any]:
 
 
 def wrapped(text: str) -> list[str]:
-    """Lines of a paragraph; what is indented stays so."""
+    """Wrap a paragraph; the indentation of its first line is kept."""
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(
         ascii_only(one_line(text.strip())),
@@ -253,5 +255,5 @@ def wrapped(text: str) -> list[str]:
 
 
 def ascii_only(text: str) -> str:
-    """The same text in ASCII: a micro sign is a u, what else has no place there a question mark."""
+    """Convert text to ASCII: a micro sign to u, other characters outside ASCII to question marks."""
     return text.replace("\u00b5", "u").encode("ascii", "replace").decode("ascii")

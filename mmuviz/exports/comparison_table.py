@@ -1,4 +1,4 @@
-"""Recordings of the same guest beside each other: a column a variant, differences to the first, who is best at what."""
+"""A comparison of Recordings as a table: one column per variant, differences from the first, the best of each kind."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mmuviz.recording.recording import Recording
 NAME_COLUMNS: Final = 20
 MILLION: Final = 1_000_000
 FAR: Final = 10.0
-"""From so many times the first value on, a difference is a factor and no percentage."""
+"""A value of at least this many times the first one is compared by a factor and not in percent."""
 MOST_TIMES: Final = 999
 LEAST_PERCENT: Final = 0.5
 MOST_PERCENT: Final = 99
-"""What lies below or beyond is not written as a number: it would be rounded to none, or to all."""
+"""Percentages outside these limits are not written as numbers: they would be rounded to 0 or to 100."""
 PATHS: Final = {"not_present": "not present", "fast": "fast", "slow_protected": "slow path", "spurious": "spurious"}
 IOCTL_TITLES: Final = {**IOCTL_NAMES, "reset": "reset"}
 LETTERS: Final = "ABCDEFGH"
 
 
 class Row(NamedTuple):
-    """One line of the table: its name, the value of each variant, and how a value is written."""
+    """A row of the table: its name, the value of each variant, and the function that formats a value."""
 
     name: str
     values: list[float]
@@ -34,11 +34,11 @@ class Row(NamedTuple):
 
 
 def comparison_table(recordings: Sequence[Recording], labels: Sequence[str]) -> str:
-    """Compare Recordings.
+    """Write the comparison of Recordings.
 
     Args:
-        recordings: one to eight.
-        labels: of each; those too long for a column get a letter.
+        recordings: one to eight Recordings.
+        labels: the label of each; a label that is too long for a column is replaced by a letter.
 
     Returns:
         Lines of at most 80 columns with up to four Recordings.
@@ -61,7 +61,7 @@ def comparison_table(recordings: Sequence[Recording], labels: Sequence[str]) -> 
 
 
 def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[str]:
-    """Who is best at what: a line a question; variants that are equal are all named."""
+    """Write one line per quantity with the best variant; equal variants are all named."""
     totals = [recording.totals for recording in recordings]
     rates = [accesses_per_second(recording) for recording in recordings]
     holds: list[float] = [longest_write_hold_ns(recording) for recording in recordings]
@@ -86,7 +86,7 @@ def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[s
 
 
 def longest_write_hold_ns(recording: Recording) -> int:
-    """The longest that an ioctl held mmu_lock for write, which no vCPU that faults slowly gets meanwhile."""
+    """Return the longest time for which an ioctl held mmu_lock for write, which blocks slow faults of all vCPUs."""
     ioctls = recording.totals["ioctls"].items()
     return int(max(each["longest_hold_ns"] for name, each in ioctls if not shares_lock(recording, name)))
 
@@ -118,7 +118,7 @@ def _rows(recordings: Sequence[Recording]) -> list[Row]:
 
 
 def _migration_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
-    """Where all are migrations: what they took."""
+    """Make the rows of migrations; none unless all Recordings have one."""
     if not all("migration" in each for each in totals):
         return []
     found = [each["migration"] for each in totals]
@@ -137,7 +137,7 @@ def _migration_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
 def _nested(
     totals: Sequence[dict[str, Any]], key: str, name: Callable[[str], str], text: Callable[[float], str]
 ) -> list[Row]:
-    """A row an entry of a total that is 0 nowhere."""
+    """Make one row per entry of a nested total, without entries that are 0 in all Recordings."""
     rows = [Row(name(part), [each[key][part] for each in totals], text) for part in totals[0][key]]
     return [row for row in rows if any(row.values)]
 
@@ -155,7 +155,7 @@ def _ioctl_rows(recordings: Sequence[Recording]) -> list[Row]:
 
 
 def _quantile_or_none(value: float) -> str:
-    """A quantile, which is 0 only where no fault was."""
+    """Format a quantile of faults' stalls; 0 means that there was no fault."""
     return quantile_text(round(value), 0) if value else "none"
 
 
@@ -171,7 +171,7 @@ def _cell(row: Row, column: int, width: int) -> str:
 
 
 def _difference(first: float, other: float) -> str:
-    """How another value differs from the first: "-12%", "x25"; nothing where they are as good as equal or one is 0."""
+    """Format a value's difference from the first: "-12%", "x25"; empty if it is below 0.5 % or one of them is 0."""
     percent = 100 * (other - first) / first if first and other else 0
     if abs(percent) < LEAST_PERCENT:
         return ""

@@ -1,4 +1,4 @@
-"""A Recording as a folder of CSV files."""
+"""The export of a Recording to a folder of CSV files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def write_csv(recording: Recording, folder: Path) -> None:
     """Write one CSV file per table, and header.json.
 
     Args:
-        recording: not changed.
-        folder: new, empty, or one of an earlier export.
+        recording: the Recording.
+        folder: a folder that is new, empty, or of an earlier export.
 
     Raises:
         InputError: see write_folder().

@@ -1,4 +1,4 @@
-"""A measured dirty rate in words: what the guest wrote, and what QEMU would print for it."""
+"""Sentences on a measured dirty rate: the pages that the guest wrote, and the rate that QEMU would print."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ PS_PER_S: Final = 10**12
 PS_PER_MS: Final = 10**9
 MIB_SHIFT: Final = 20
 MEASURED: Final = 1
-"""Iteration of the window, and of the GETs behind it."""
+"""Iteration number of the measured window and of the GETs after it."""
 
 
 def dirty_rate_of(recording: Recording) -> dict[str, Any]:
-    """The dirty rate that a run measured.
+    """Compute the dirty rate that a run measured.
 
     Args:
-        recording: not changed.
+        recording: the Recording of the run.
 
     Returns:
-        Nothing where none was measured; else `pages`, different pages that the second GET found; `window_ns`;
-        `guest_ns`, the window less what a vCPU stalled in it on average; `pages_per_s` and `mib_per_s` per second of
-        that; and `qemu_mb_per_s`, what QEMU prints: whole MiB of those pages, per second of the window, rounded down
-        both times.
+        An empty dict if the run measured none; else `pages`, the distinct pages that the second GET found; `window_ns`;
+        `guest_ns`, the window less the average stall of a vCPU in it; `pages_per_s` and `mib_per_s`, per second of
+        guest_ns; and `qemu_mb_per_s`, the number that QEMU prints: the pages in MiB, rounded down, per second of the
+        window, rounded down again.
 
     QEMU: do_calculate_dirtyrate(), migration/dirtyrate.c
     """
@@ -58,13 +58,13 @@ def dirty_rate_of(recording: Recording) -> dict[str, Any]:
 
 
 def dirty_rate_lines(recording: Recording) -> Iterator[tuple[str, str]]:
-    """What a person asks of a dirty rate.
+    """Write the lines of the summary on a dirty rate.
 
     Args:
-        recording: not changed.
+        recording: the Recording of the run.
 
     Yields:
-        A name and a sentence; nothing where none was measured.
+        A name and a sentence; nothing if the run measured no dirty rate.
     """
     found = dirty_rate_of(recording)
     if not found:

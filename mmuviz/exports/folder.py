@@ -1,4 +1,4 @@
-"""A folder with one file per table, shared by the exports to CSV and Parquet."""
+"""The folder of an export to CSV or Parquet: one file per table."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WriteTable = Callable[[Path, dict[str, FlatColumn]], None]
 def write_folder(recording: Recording, folder: Path, suffix: str, write: WriteTable) -> None:
     """Write one file per table, and header.json with hash, header and totals.
 
-    The files are written to a temporary folder next to it, and moved when all are complete.
+    The files are written to a temporary folder next to `folder`, and moved when all are complete.
 
     Args:
-        recording: not changed.
-        folder: new, empty, or one of an earlier export of the same kind.
+        recording: the Recording.
+        folder: a folder that is new, empty, or of an earlier export of the same kind.
         suffix: suffix of the tables' files, with the dot.
-        write: writes one table to a path.
+        write: function that writes one table to a path.
 
     Raises:
         InputError: the folder has other content, or cannot be written.

@@ -12,15 +12,15 @@ from mmuviz.studies.sensitivity import Span
 
 
 def json_document(recording: Recording, span: Span | None = None) -> dict[str, Any]:
-    """The content hash, the complete Scenario, the totals and the calls.
+    """Make the JSON object of a Recording: content hash, complete Scenario, totals and calls.
 
     Args:
-        recording: not changed.
-        span: of a migration, what the ranges of the host's constants make of it.
+        recording: the Recording.
+        span: spread of a migration's results over the plausible ranges of the host's constants, if it was computed.
 
     Returns:
-        JSON ready: `hash`, `scenario`, `totals`, and `calls`, an object each, times in ns; with a span `range`; of a
-        measured dirty rate `dirty_rate`, see dirty_rate_of().
+        A JSON object: `hash`, `scenario`, `totals`, and `calls`, one object per call, times in ns; `range` if a span is
+        given; `dirty_rate` if the run measured one, see dirty_rate_of().
     """
     return {
         "hash": recording.hash,

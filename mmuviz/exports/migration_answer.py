@@ -1,4 +1,4 @@
-"""One sentence on a migration, as an operator asks for it: does it converge, in how long, with which downtime."""
+"""The answer to an operator's question in one sentence: whether a migration converges, its time and its downtime."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NS_PER_S: Final = 10**9
 
 
 def migration_answer(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The answer of one migration.
+    """Make the answer for one migration.
 
     Args:
-        recording: not changed.
-        uncertainty: of times by host profile, as the evidence has it: `percent`, number of `values`, `host`.
+        recording: the Recording of the migration.
+        uncertainty: uncertainty of times by host profile, from the evidence: `percent`, number of `values`, `host`.
 
     Returns:
-        JSON ready: `sentence`, and `lines`, a name and a text each; both empty where nothing was migrated.
+        A JSON object: `sentence`, and `lines`, pairs of a name and a text; both empty if the run migrates nothing.
     """
     ended = recording.header.migration
     if ended is None:
@@ -34,7 +34,7 @@ def migration_answer(recording: Recording, uncertainty: Mapping[str, Mapping[str
 
 
 def _outcome(recording: Recording, ended: Migration, uncertainty: Mapping[str, Mapping[str, Any]]) -> str:
-    """Whether, in how long, and how long the guest stands still; times with their range."""
+    """Write whether the migration converges, its time and its downtime; times with their ranges."""
     took, scenario = recording.totals["migration"], recording.header.document()["scenario"]
     percent = _percent(recording, uncertainty)
     memory_bytes = sum(slot["size"] for slot in scenario["memory"])
@@ -54,7 +54,7 @@ def _outcome(recording: Recording, ended: Migration, uncertainty: Mapping[str, M
 
 
 def _one_pass(recording: Recording, memory_bytes: int) -> str:
-    """What stood in the way of a migration that was given up in its first pass: the link itself."""
+    """Write the reason of a migration that was given up in its first pass: the link is too slow for one pass."""
     if recording.totals["migration"]["rounds"] > 1:
         return ""
     link = recording.header.document()["scenario"]["driver"]["link"]
@@ -62,13 +62,13 @@ def _one_pass(recording: Recording, memory_bytes: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """A size without zeros behind the point: "384 GiB"."""
+    """Remove zeros at the end of a size's decimals: "384.0 GiB" becomes "384 GiB"."""
     value, _, unit = text.partition(" ")
     return f"{value.rstrip('0').rstrip('.') if '.' in value else value} {unit}"
 
 
 def _percent(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> int | None:
-    """How far times may be off; None where that is not known."""
+    """Return the uncertainty of times in percent; None if it is unknown."""
     known = uncertainty.get(recording.header.host.profile)
     changed = recording.header.document()["scenario"].get("host", {}).get("overrides")
     return None if known is None or changed else int(known["percent"])
@@ -82,7 +82,7 @@ def _with_range(time_ns: int, percent: int | None) -> str:
 
 
 def _basis(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the range is, and what the host is."""
+    """Write the basis of the ranges, and whether the host profile is extrapolated."""
     host, percent = recording.header.host, _percent(recording, uncertainty)
     if percent is None:
         return f"How far times of host {host.profile} may be off is not known."

@@ -19,15 +19,15 @@ PS_PER_S: Final = 10**12
 
 
 def progress(recording: Recording, ended: Migration, without: Recording | None) -> Iterator[tuple[str, str]]:
-    """The guest's speed in each phase, against the same guest without a migration, or against its speed before it.
+    """Write the guest's speed in each phase, relative to the same guest without a migration or to its speed before.
 
     Args:
-        recording: not changed.
-        ended: its migration.
-        without: the same guest without a migration; None for what it did before it.
+        recording: the Recording of the migration.
+        ended: the outcome of the migration.
+        without: the same guest without a migration; None to compare with its speed before the migration.
 
     Yields:
-        A name and a sentence; nothing if there is nothing to compare with.
+        A name and a sentence; nothing if that speed is unknown.
     """
     full = rate_without(recording, without)
     if not full:
@@ -44,7 +44,7 @@ def progress(recording: Recording, ended: Migration, without: Recording | None) 
 
 
 def rate_without(recording: Recording, without: Recording | None) -> float:
-    """Accesses per second of the same guest without a migration; 0 if neither run tells."""
+    """Return the guest's accesses per second without, or before, a migration; 0 if unknown."""
     if without is not None:
         end_ns = without.totals["end_ns"]
         return float(without.totals["accesses"]) * NS_PER_S / end_ns if end_ns else 0.0
@@ -55,6 +55,6 @@ def rate_without(recording: Recording, without: Recording | None) -> float:
 
 
 def percent_text(shares: list[float]) -> str:
-    """Shares in percent, e.g. "81 to 97 %"."""
+    """Format the range of shares in percent, e.g. "81 to 97 %"."""
     low, high = (round(PERCENT * each) for each in (min(shares), max(shares)))
     return f"{low} %" if low == high else f"{low} to {high} %"

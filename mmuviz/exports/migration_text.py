@@ -1,4 +1,4 @@
-"""A migration in words: whether it converged and why, and what it took."""
+"""Sentences on a migration: whether it converged and why, its times and the bytes sent."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ CANCELLED: Final = "cancelled"
 def migration_lines(
     recording: Recording, without: Recording | None = None, span: Span | None = None
 ) -> Iterator[tuple[str, str]]:
-    """The answers to what a person asks of a migration.
+    """Write the lines of the summary on a migration.
 
     Args:
-        recording: not changed.
-        without: the same guest without a migration, to compare its progress with; None for what it did before it.
-        span: what the ranges of the host's constants make of it, where that was worked out.
+        recording: the Recording of the migration.
+        without: the same guest without a migration; None to compare with its speed before the migration.
+        span: spread of the results over the plausible ranges of the host's constants, if it was computed.
 
     Yields:
-        A name and a sentence; nothing where there was no migration.
+        A name and a sentence; nothing if the run migrates nothing.
     """
     ended = recording.header.migration
     if ended is None:
@@ -64,7 +64,7 @@ def migration_lines(
 
 
 def sent_text(took: Mapping[str, int]) -> str:
-    """Bytes sent, how many of them again, and pages of zeros."""
+    """Write the bytes sent, the bytes of pages sent again, and the number of zero pages."""
     again = took["resent_pages"] * took["bytes_sent"] // max(took["pages_sent"], 1)
     share = f" ({share_text(again, took['bytes_sent'])})" if again else ""
     times = f"; each page {times_text(took['pages_sent'], took['resent_pages'])} on average" if again else ""
@@ -73,7 +73,7 @@ def sent_text(took: Mapping[str, int]) -> str:
 
 
 def postcopy_text(rest: Mapping[str, int]) -> str:
-    """What the destination fetches by faults, at the most."""
+    """Write the upper bound of the memory that the destination fetches by page faults."""
     return (
         f"at most {bytes_text(rest['left_bytes'])} by {number(rest['faults_4k'], 'fault')} of 4K, "
         f"{time_text(rest['fault_4k_ns'])} each ({time_text(rest['total_4k_ns'])}), or "
@@ -83,15 +83,15 @@ def postcopy_text(rest: Mapping[str, int]) -> str:
 
 
 def times_text(sent_pages: int, resent_pages: int) -> str:
-    """How often a page was sent, of those that were sent at all, e.g. "1.25 times"."""
+    """Write how often each sent page was sent on average, e.g. "1.25 times"."""
     return f"{sent_pages / max(sent_pages - resent_pages, 1):.2f} times"
 
 
 def range_text(span: Span) -> str:
-    """What the ranges of the constants that matter most make of a migration.
+    """Write the spread of a migration's results over the ranges of the constants that matter most.
 
     Args:
-        span: from span_of(); its downtime is that of runs that stopped the guest.
+        span: spread from span_of(); its downtime is that of the runs that stopped the guest.
     """
     names = {"total_ns": "in all", "downtime_ns": "downtime", "stall_ns": "stall"}
     if not span.quantities["downtime_ns"][1]:
@@ -120,7 +120,7 @@ def _from_to(least_ns: int, greatest_ns: int) -> str:
 
 
 def span_document(span: Span) -> dict[str, Any]:
-    """The same as a JSON object: times in ns, and each constant with its range."""
+    """Make the JSON object of a span: times in ns, and each constant with its range."""
     return {
         **{name: list(ends) for name, ends in span.quantities.items()},
         "converges": span.converges,
@@ -140,7 +140,7 @@ def span_document(span: Span) -> dict[str, Any]:
 
 
 def verdict(recording: Recording, ended: Migration) -> str:
-    """Whether it converged, and why or why not."""
+    """Write whether the migration converged, and the reason."""
     if ended.switch_ps is not None:
         rest = bytes_text(ended.left_pages * PAGE_BYTES)
         after = time_text((ended.switch_ps - ended.start_ps) // PS_PER_NS)
@@ -158,7 +158,7 @@ def verdict(recording: Recording, ended: Migration) -> str:
 
 
 def still(recording: Recording) -> str:
-    """What stood in the way at its last sync."""
+    """Write the reason, at its last sync, why a migration had not converged yet."""
     if int(np.count_nonzero(rounds_of_last(recording))) <= 1:
         return "before the first pass over memory was over"
     leftover = leftover_of(recording)

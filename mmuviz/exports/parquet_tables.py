@@ -1,4 +1,4 @@
-"""A Recording as a folder of Parquet files; needs the extra `frames`."""
+"""The export of a Recording to a folder of Parquet files; it needs the extra `frames`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def write_parquet(recording: Recording, folder: Path) -> None:
     """Write one Parquet file per table, and header.json.
 
     Args:
-        recording: not changed.
-        folder: new, empty, or one of an earlier export.
+        recording: the Recording.
+        folder: a folder that is new, empty, or of an earlier export.
 
     Raises:
         InputError: pyarrow is not installed; or see write_folder().

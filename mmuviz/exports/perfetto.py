@@ -1,7 +1,8 @@
-"""A Recording as a trace that opens in Perfetto (ui.perfetto.dev): Chrome's trace-event JSON.
+"""The export of a Recording to a trace for Perfetto (ui.perfetto.dev): Chrome's trace-event JSON.
 
-A lane for driver phases, one for ioctls, and two per vCPU: its use of each bin, and its longest stalls. The order
-inside a bin is unknown, so its slices follow each other from the bin's start. Counters hold the states.
+The trace has a lane for driver phases, one for ioctls, and two per vCPU: its use of each bin, and its longest stalls.
+The order of states inside a bin is unknown, so their slices follow each other from the bin's start. Counter tracks hold
+the state columns.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def write_perfetto(recording: Recording, path: Path) -> None:
     """Write a trace.
 
     Args:
-        recording: not changed.
-        path: new, or an earlier trace.
+        recording: the Recording.
+        path: a new file, or an earlier trace.
 
     Raises:
         InputError: the file is not a trace, or cannot be written.
@@ -58,7 +59,7 @@ def _is_trace(path: Path) -> bool:
 
 
 def trace_text(recording: Recording) -> str:
-    """The trace as JSON, one event per line."""
+    """Return the trace as JSON, one event per line."""
     other = {
         "hash": recording.hash,
         "title": str(recording.header.scenario.get("title") or ""),
@@ -69,7 +70,7 @@ def trace_text(recording: Recording) -> str:
 
 
 def trace_events(recording: Recording) -> Iterator[Event]:
-    """The events of the trace, lane by lane; times in us, as the format requires."""
+    """Yield the events of the trace, lane by lane; times in us, as the format requires."""
     yield from _lane_names(recording)
     yield from _calls(recording)
     yield from _vcpu_bins(recording)
@@ -79,7 +80,7 @@ def trace_events(recording: Recording) -> Iterator[Event]:
 
 
 def vcpu_lane(vcpu: int, lane: int) -> int:
-    """The thread id of a lane of a vCPU."""
+    """Return the thread id of a vCPU's lane."""
     return FIRST_VCPU + LANES_PER_VCPU * vcpu + lane
 
 

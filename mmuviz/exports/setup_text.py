@@ -1,4 +1,4 @@
-"""The setup of a run in short texts, at the beginning of summaries and comparisons."""
+"""Short texts on the setup of a run, for the head of summaries and comparisons."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def shares_lock(recording: Recording, ioctl: str) -> bool:
 
 
 def mode_of(recording: Recording) -> str:
-    """The dirty-log mode, empty if unknown."""
+    """Return the dirty-log mode; empty if unknown."""
     return str(_part(recording.header.scenario, "vm").get("dirty_log_mode", ""))
 
 
 def setup_text(recording: Recording) -> list[str]:
-    """VM, memory, workload, driver and host of a Recording.
+    """Describe VM, memory, workload, driver and host of a Recording.
 
     Args:
-        recording: not changed.
+        recording: the Recording.
 
     Returns:
-        Short texts, e.g. "4 vCPUs"; without those that its Scenario does not give.
+        Short texts, e.g. "4 vCPUs"; none for parts that the Scenario does not have.
     """
     header = recording.header
     vm, memory = _part(header.scenario, "vm"), header.scenario.get("memory")
@@ -54,19 +54,19 @@ def setup_text(recording: Recording) -> list[str]:
 
 
 def common_text(recordings: Sequence[Recording]) -> list[str]:
-    """setup_text() that are equal for several Recordings."""
+    """Return the texts of setup_text() that several Recordings have in common."""
     found = [setup_text(each) for each in recordings]
     return [each for each in found[0] if all(each in each_run for each_run in found)]
 
 
 def guest_bytes(recording: Recording) -> int:
-    """Memory of all memslots."""
+    """Return the bytes of all memslots."""
     pages: list[int] = recording.cell_map.pages.tolist()
     return sum(pages) * PAGE_BYTES
 
 
 def number(count: int, name: str, plural: str = "s") -> str:
-    """A count and its noun, e.g. "1 zap", "2 zaps"."""
+    """Format a count with its noun, e.g. "1 zap", "2 zaps"."""
     return f"{count_text(count)} {name}{'' if count == 1 else plural}"
 
 

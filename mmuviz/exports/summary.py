@@ -1,4 +1,4 @@
-"""A Recording as text, printed by `mmuviz run` and `mmuviz show`."""
+"""The summary of a Recording as text, printed by `mmuviz run` and `mmuviz show`."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ PATH_NAMES: Final = {
 def summary_of(
     recording: Recording, without_logging: Recording | None = None, span: Span | None = None, note: str = ""
 ) -> str:
-    """The answers to what a person asks of a run.
+    """Write the summary of a run.
 
     Args:
-        recording: not changed.
-        without_logging: the same guest where logging is never enabled, to compare its progress with.
-        span: of a migration, what the ranges of the host's constants make of it.
+        recording: the Recording of the run.
+        without_logging: the same guest without dirty logging, to compare its progress with.
+        span: spread of a migration's results over the plausible ranges of the host's constants, if it was computed.
         note: a sentence for the end.
 
     Returns:
@@ -61,25 +61,25 @@ def summary_of(
 
 
 def migration_block(label: str, recording: Recording, span: Span | None = None) -> str:
-    """One migration of several, in words below its label; empty where there was none.
+    """Write the lines on a variant's migration below its label; empty if it migrates nothing.
 
     Args:
-        label: of the variant.
-        recording: not changed.
-        span: what the ranges of the host's constants make of it.
+        label: label of the variant.
+        recording: Recording of the variant.
+        span: spread of its results over the plausible ranges of the host's constants.
     """
     lines = list(_migration(recording, None, span))
     return "\n".join([*_wrapped(label), *lines]) if lines else ""
 
 
 def accesses_per_second(recording: Recording) -> float:
-    """Guest accesses per second of simulated time, of all vCPUs."""
+    """Return the accesses of all vCPUs per second of simulated time."""
     end_ns = recording.totals["end_ns"]
     return float(recording.totals["accesses"]) * NS_PER_S / end_ns if end_ns else 0.0
 
 
 def _wrapped(text: str, name: str = "") -> list[str]:
-    """Text next to a name, or without one, in lines of at most COLUMNS."""
+    """Wrap text, after a name if one is given, in lines of at most COLUMNS."""
     first, rest = (name.ljust(NAME_COLUMNS), " " * NAME_COLUMNS) if name else ("", "")
     return textwrap.wrap(one_line(text), COLUMNS, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
@@ -130,7 +130,7 @@ def _ioctls(recording: Recording) -> Iterator[str]:
 
 
 def _unprotected(recording: Recording) -> Iterator[str]:
-    """A note if a run shows no cost because it never armed any page."""
+    """Write a note if a run shows no cost because no page was ever armed for logging."""
     ioctls, mode = recording.totals["ioctls"], mode_of(recording)
     if mode.endswith("initially_set") and ioctls["enable"]["calls"] and not _armed(ioctls):
         arms = "reset of the rings" if mode.startswith("ring") else "CLEAR"

@@ -1,4 +1,4 @@
-"""Guest memory that one core's second-level TLB can map."""
+"""TLB reach: the guest memory that one core's second-level TLB can map."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mmuviz.core.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, pages_per_hp
 
 
 def reach_bytes(leaves: dict[str, int], stlb_entries: int, stlb_1g_entries: int) -> int:
-    """The most guest memory that the second-level TLB of a core can map.
+    """Compute the most guest memory that a core's second-level TLB can map.
 
     2M leaves take entries first, since they map more; 4K leaves take the rest. 1G leaves have entries of
     their own.

@@ -1,1 +1,1 @@
-"""Floor 4: Plotly figures of a Recording."""
+"""Floor 4: Plotly figures of Recordings."""

@@ -75,7 +75,7 @@ def figure_of(recording: Recording) -> go.Figure:
 
 
 def _stalls(recording: Recording) -> list[Line]:
-    """One line per cause that stalled a vCPU."""
+    """Make one line per cause of stalls."""
     names = recording.header.causes
     columns = [recording.bins[f"stall_{name}_ps"] / PS_PER_MS for name in names]
     lines = [
@@ -87,10 +87,10 @@ def _stalls(recording: Recording) -> list[Line]:
 
 
 def _held(by_bin: Array) -> Any:  # noqa: ANN401 - an array of Plotly's
-    """One value per bin as steps: the last one extends to the bin's end."""
+    """Return one value per bin as steps: the last value is repeated for the end of the last bin."""
     return np.append(by_bin, by_bin[-1])
 
 
 def _plain(text: str) -> str:
-    """Text without markup for Plotly."""
+    """Escape text, so that Plotly finds no markup in it."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""Parts of a figure: sizes, colours that are visible on light and dark ground, stacked axes, units."""
+"""Sizes, colours, axes and units of figures; the colours are visible on light and on dark ground."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Line(NamedTuple):
 
     Attributes:
         name: the quantity.
-        values: int64 or float64[n] at the sampled positions.
+        values: int64[n] or float64[n], one per position on the x axis.
         colour: CSS colour.
-        dash: Plotly's name of a dash.
+        dash: Plotly's name of a dash style.
     """
 
     name: str
@@ -63,8 +63,8 @@ class Row(NamedTuple):
     Attributes:
         title: the quantity, with its unit.
         height_px: height of the plot area.
-        legend_lines: lines that its legend may take.
-        above_px: room for labels below the axis of the chart above.
+        legend_lines: most lines of its legend.
+        above_px: height reserved for the axis labels of the chart above.
     """
 
     title: str
@@ -74,21 +74,21 @@ class Row(NamedTuple):
 
     @property
     def legend_px(self) -> int:
-        """Room for the legend, between the axes and the title."""
+        """Height of the legend, between the title and the plot area."""
         return LEGEND_PX + MORE_LEGEND_PX * (self.legend_lines - 1) if self.legend_lines else 0
 
 
 def unit_for(most: int) -> Unit:
-    """The largest unit in which the largest value is at least two."""
+    """Return the largest unit in which the largest value is at least two."""
     units = [Unit("bytes", 1), Unit("KiB", 1 << 10), Unit("MiB", 1 << 20), Unit("GiB", 1 << 30), Unit("TiB", 1 << 40)]
     return next((unit for unit in reversed(units) if most >= 2 * unit.size), units[0])
 
 
 def framed(rows: list[Row], axis: dict[str, Any]) -> go.Figure:
-    """Axes for some charts above each other that share an x axis, below the last one.
+    """Make the axes of charts above each other; they share one x axis, below the last chart.
 
     Args:
-        rows: from the top.
+        rows: charts from the top.
         axis: properties of the x axis.
 
     Returns:
@@ -151,22 +151,22 @@ def _add_row(figure: go.Figure, index: int, row: Row, domain: tuple[float, float
 
 
 def axis_name(row: int) -> str:
-    """Plotly's suffix of "yaxis" and "legend" for a chart, 0 at the top."""
+    """Return Plotly's suffix of "yaxis" and "legend" for a chart, 0 at the top."""
     return "" if row == 0 else str(row + 1)
 
 
 def add_lines(
     figure: go.Figure, row: int, x: npt.ArrayLike, lines: list[Line], *, stacked: bool, shape: str = "hv"
 ) -> None:
-    """Draw lines, which hold their value until the next point unless another shape is given.
+    """Draw lines; a value holds until the next point unless another shape is given.
 
     Args:
-        figure: from framed().
+        figure: a figure made by framed().
         row: the chart, 0 at the top.
-        x: float64[n], on the x axis.
-        lines: in the order of the legend.
+        x: float64[n], positions on the x axis.
+        lines: lines in the order of the legend.
         stacked: whether each is stacked on the one before.
-        shape: Plotly's name of a shape.
+        shape: Plotly's name of a line shape.
     """
     name = axis_name(row)
     for line in lines:

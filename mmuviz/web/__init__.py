@@ -1,1 +1,1 @@
-"""Floor 6: connects ids and routes with functions: the Dash app, its server and its page."""
+"""Floor 6: the Dash app, its routes, its queue of runs and its server."""

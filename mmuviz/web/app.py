@@ -1,4 +1,4 @@
-"""Makes the app: one function, no global, ready when it returns."""
+"""The function that makes the app; there is no global app, and the returned one is ready to serve."""
 
 import os
 
@@ -49,7 +49,7 @@ def create_app() -> Dash:
     Returns:
         The Dash app; its ``server`` is the WSGI application.
     """
-    # Dash queries its vendor for newer versions in debug mode; the app contacts no other machine.
+    # In debug mode Dash asks its vendor for newer versions; this app contacts no other machine.
     os.environ.setdefault("DASH_DISABLE_VERSION_CHECK", "1")
 
     server = Flask("mmuviz")
@@ -64,9 +64,9 @@ def create_app() -> Dash:
         title="MMUViz",
         update_title="",
         assets_folder=str(index_html.assets_folder()),
-        assets_ignore=".*",  # they are one file
+        assets_ignore=".*",  # bundle.py serves them as one file
         index_string=index_html.index(markup(page.layout())),
-        compress=False,  # done above, with a cache
+        compress=False,  # compression.py does it, with a cache
         serve_locally=True,
         add_log_handler=False,
         use_async=False,

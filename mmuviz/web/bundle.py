@@ -1,4 +1,4 @@
-"""All scripts of the page as one file, and all styles as another: ninety requests take longer than drawing it."""
+"""Bundles of the page's scripts and styles, one file each: ninety requests would take longer than drawing the page."""
 
 from __future__ import annotations
 

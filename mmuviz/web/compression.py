@@ -1,4 +1,4 @@
-"""Compresses answers, and keeps compressed files that never change."""
+"""Compression of responses, with a cache for static files."""
 
 import hashlib
 import threading
@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flask import Flask, Request, Response, g, request
 from flask_compress import Compress
 
-# Dash's scripts and our own files: their bytes do not change while this process runs.
+# Scripts of Dash and assets of the page: their bytes do not change while this process runs.
 _KEPT_PREFIXES = ("/_dash-component-suites/", "/assets/", "/page.")
 _COMPRESSED_TYPES = [
     "text/html",
@@ -18,7 +18,7 @@ _COMPRESSED_TYPES = [
     "application/octet-stream",
     "image/svg+xml",
 ]
-# Several times the size of all files together; still a bound.
+# Several times the size of all static files together.
 KEPT_BYTES = 64 << 20
 
 
@@ -36,7 +36,8 @@ def register(server: Flask) -> None:
     )
     Compress(server)
 
-    # Flask runs the last one first: a file is read before it is compressed, as a stream cannot be kept.
+    # Flask runs the last registered function first: the file is read before it is compressed, since a stream cannot be
+    # cached.
     @server.after_request
     def read_file(response: Response) -> Response:
         if not request.path.startswith(_KEPT_PREFIXES):
@@ -46,17 +47,17 @@ def register(server: Flask) -> None:
             content = response.get_data()
             response.close()
             response.set_data(content)
-        # Clients choose the range of a partial answer; there are too many of them to keep.
+        # Partial responses are not cached: clients choose their ranges, and there are too many of them.
         if request.method == "GET" and response.status_code == HTTPStatus.OK:
             g.content_digest = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
         return response
 
 
 def cache_key(_: Request) -> str:
-    """Name content that may be kept: by its digest, because clients can make up any number of paths for one file.
+    """Return the cache key of a response: a digest, since clients can make up any number of paths for one file.
 
     Returns:
-        A digest of the file that is being sent, or an empty string for content that must not be kept.
+        A digest of the file that is being sent, or an empty string for content that must not be cached.
     """
     return str(g.get("content_digest", ""))
 

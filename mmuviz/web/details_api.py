@@ -1,4 +1,4 @@
-"""Documents that the page fetches on first use, the same for all visitors: evidence, ledger, and lost pages."""
+"""Routes of documents that the page fetches on first use: evidence, ledger, and lost pages. No query changes them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmuviz.studies.lost_pages import lost_document
 
 
 class Served(NamedTuple):
-    """A document as it is sent.
+    """A document in the form that is sent.
 
     Attributes:
-        data: JSON.
-        tag: its hash.
+        data: the document as JSON.
+        tag: hash of the data, used as ETag.
     """
 
     data: bytes
@@ -34,7 +34,7 @@ def _served(make: Callable[[], dict[str, Any]]) -> Served:
 
 
 def evidence_now() -> dict[str, Any]:
-    """The packaged evidence, and `running`, the hash of the model that this server runs."""
+    """Return the packaged evidence, and under `running` the hash of the model that this server runs."""
     return {**packaged_evidence(), "running": model_hash()}
 
 

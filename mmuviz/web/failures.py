@@ -9,9 +9,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, ab
 
 from mmuviz.web.index_html import THEME, address, icon
 
-# Dash answers every unknown path with the page; here a path that is not the page's is an error.
+# Dash answers every unknown path with the page; this server answers it with an error.
 _CATCH_ALL = "/<path:path>"
-# The page has no callbacks: everything that moves on it runs in the browser.
+# The page has no callbacks: it runs by its own scripts in the browser.
 _CALLBACKS = "/_dash-update-component"
 STYLE = "failure.css"
 

@@ -8,7 +8,7 @@ import mmuviz
 DESCRIPTION = "A simulated KVM MMU splits 1G, 2M and 4K pages under dirty logging, on one clock, policy beside policy."
 
 THEME = "tokens.js"
-"""The script that chooses the colours; it is in the head, so that nothing is painted in other colours."""
+"""The script that chooses the colours; it is in the head, so that nothing is painted before it has run."""
 NOT_WITH_THE_REST = r"^(tokens\.js|failure\.css)$"
 """Assets that are not part of the page's one script and one style sheet."""
 
@@ -52,7 +52,7 @@ def index(tree: str) -> str:
 
 
 def icon() -> str:
-    """The tab's icon, inside the document: a browser would fetch a file again whenever the address changes."""
+    """Return the tab's icon as a data URL: a browser would fetch a file again whenever the page's address changes."""
     return f"data:image/svg+xml,{quote((assets_folder() / 'favicon.svg').read_text())}"
 
 

@@ -1,4 +1,4 @@
-"""Components of Dash as HTML text, so that a page is complete in its document before any script has run."""
+"""Conversion of Dash components to HTML text, so that the document has the whole page before any script runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _element(component: Component) -> str:
 
 
 def _attribute(name: str, value: object) -> str:
-    """` name="value"`; empty if it is off."""
+    """Write an attribute as ` name="value"`; empty if its value is false or None."""
     if value is None or value is False:
         return ""
     text = "" if value is True else str(value)

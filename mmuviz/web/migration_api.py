@@ -1,4 +1,4 @@
-"""The address by which a page asks what a migration comes to, in words."""
+"""The route that answers with sentences on the outcome of a migration."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NO_RECORDING: Final = "this Recording is not kept any more; ask for its run agai
 
 
 def register(server: Flask, store: ResultStore) -> None:
-    """Serve answers.
+    """Serve the answers by content hash of a Recording.
 
     Args:
         server: the WSGI application.
-        store: keeps the Recordings.
+        store: the store of the Recordings.
     """
     server.add_url_rule("/api/migration/<hash_>.json", "api_migration", lambda hash_: _answer(store, hash_))
 

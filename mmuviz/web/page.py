@@ -1,4 +1,4 @@
-"""The page: the studies' choices on the stage."""
+"""The page's components, filled with the stories, guests and policies of mmuviz.studies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mmuviz.studies.offered import fields, guests, hosts, kernels, lessons, migr
 
 
 def trust() -> Trust:
-    """Uncertainty of the numbers, by the packaged evidence."""
+    """Return the accuracy of the numbers, from the packaged evidence."""
     evidence = packaged_evidence()
     recordings = evidence["recordings"]
     return Trust(recordings["exact"], recordings["of"], recordings["mmus"], evidence["uncertainty"])
 
 
 def layout() -> Component:
-    """The tree that the scripts of the assets fill; it is the same for every visitor and address."""
+    """Make the tree that the scripts of assets/stage fill; it is the same for every visitor and address."""
     listed = [Field(*each) for each in fields()]
     terms = [Term(*each, each.needed_first) for each in glossary()]
     offered = Offered(

@@ -1,4 +1,4 @@
-"""Keeps Recordings on disk by their run, up to a size limit. It may forget one; it never returns a wrong one.
+"""A store of Recordings on disk, by run, up to a size limit. It may delete a Recording; it never returns a wrong one.
 
 A file's name holds the key of the run and the content hash of its result. A reader computes both again from the
 bytes, and deletes the file if they do not match. Any number of processes may share the folder: files appear as a
@@ -32,7 +32,7 @@ SUFFIX: Final = ".mmuviz"
 LIMIT_BYTES: Final = 256 << 20
 """Limit of all files together; a Recording of the default guest takes 20 KB."""
 MOST_FILES: Final = 4096
-"""Limit that keeps listing the folder a matter of milliseconds."""
+"""Limit of the number of files, so that listing the folder takes milliseconds."""
 KEPT: Final = 4
 """Files that are kept regardless of the limit: those of one request, which its client is about to fetch."""
 STALE_S: Final = 3600.0
@@ -69,7 +69,7 @@ class Result(NamedTuple):
 
 @cache
 def program_stamp() -> str:
-    """Hash of the program that makes Recordings, 16 hex digits: each version keeps its own results."""
+    """Return a hash of the program that makes Recordings, 16 hex digits: each version has its own results."""
     digest = hashlib.sha256(source_hash().encode())
     for path in sorted(path for room in STAMPED_ROOMS for path in (PACKAGE / room).rglob("*.*")):
         if path.is_file() and path.suffix != ".pyc":
@@ -84,10 +84,10 @@ def _key(scenario: Mapping[str, Any], focus: Mapping[str, Any] | None, version: 
 
 
 def key_of(scenario: Scenario, focus: Focus | None) -> str:
-    """The key of a run: its Scenario and Focus, the ledger, and the program that runs it.
+    """Return the key of a run: a hash of its Scenario and Focus, the ledger, and the program that runs it.
 
     Args:
-        scenario: the input of the run; its texts count, because the Recording contains them.
+        scenario: the input of the run; its texts are hashed too, because the Recording contains them.
         focus: see run().
 
     Returns:
@@ -99,13 +99,13 @@ def key_of(scenario: Scenario, focus: Focus | None) -> str:
 
 
 def key_of_header(header: Header) -> str:
-    """The key of the run that made a Recording, by this program, from the Recording's header."""
+    """Return the key of the run that made a Recording, from the Recording's header and this program."""
     document = header.document()
     return _key(document["scenario"], document["focus"], document["versions"]["mmuviz"], header.ledger_hash)
 
 
 def results_folder() -> Path:
-    """Folder of results: MMUVIZ_RESULTS_DIR, else a folder in the user's cache folder."""
+    """Return the folder of results: MMUVIZ_RESULTS_DIR, else a folder in the user's cache folder."""
     named = os.environ.get(FOLDER_ENV)
     return Path(named).expanduser() if named else cache_folder().parent / "results"
 
@@ -130,7 +130,7 @@ class ResultStore:
         """
         self.folder = results_folder() if folder is None else folder
         self.limit_bytes = limit_bytes
-        program_stamp()  # of the sources as they are now, not after a later change
+        program_stamp()  # hashed now, before the sources can change
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -139,24 +139,24 @@ class ResultStore:
             raise InputError(f"{FOLDER_ENV}: cannot write to {self.folder}; name another folder")
 
     def get(self, key: str) -> str | None:
-        """The hash of the Recording of a run, with its file checked; None if there is none."""
+        """Return the content hash of a run's Recording after checking its file; None if there is no file."""
         for entry in self._entries(f"{key}."):
             if self._checked(entry) is not None:
                 return entry.hash
         return None
 
     def has(self, key: str, hash_: str) -> bool:
-        """Whether there is a file of this key and hash; it is not checked."""
+        """Whether a file of this key and hash exists; its content is not checked."""
         return self._path(key, hash_).exists()
 
     def data(self, hash_: str) -> Result | None:
-        """The Recording of a content hash.
+        """Return the Recording with a content hash.
 
         Args:
-            hash_: 64 hex digits; any text is taken.
+            hash_: 64 hex digits; other text is accepted and finds nothing.
 
         Returns:
-            Its bytes, checked; None if there is none.
+            Its bytes, checked; None if it is not stored.
         """
         for entry in self._entries(""):
             if entry.hash == hash_ and (data := self._checked(entry)) is not None:
@@ -164,7 +164,7 @@ class ResultStore:
         return None
 
     def put(self, key: str, recording: Recording) -> str:
-        """Keep a Recording; if the limit is reached, the least recently used ones are deleted.
+        """Store a Recording; if the limit is reached, delete the least recently used ones.
 
         Args:
             key: key of the run that made it.
@@ -175,7 +175,7 @@ class ResultStore:
 
         Raises:
             InputError: it cannot be written.
-            ValueError: another run made it.
+            ValueError: the key is that of another run.
         """
         if key_of_header(recording.header) != key:
             raise ValueError(f"the Recording {recording.hash} is not one of the run {key}")
@@ -205,7 +205,7 @@ class ResultStore:
         return self.folder / f"{key}.{hash_}{SUFFIX}"
 
     def _paths(self) -> list[Path]:
-        """Every Recording's file, including files that are being written."""
+        """Return the file of every Recording, and files that are being written."""
         try:
             with os.scandir(self.folder) as listed:
                 return [Path(each.path) for each in listed if SUFFIX in each.name]
@@ -221,7 +221,7 @@ class ResultStore:
         return found
 
     def _checked(self, entry: Entry) -> bytes | None:
-        """The bytes of a file, if they match its name; otherwise the file is deleted."""
+        """Return the bytes of a file if they match its name; otherwise delete the file."""
         try:
             data = whole_file.read(entry.path)
             inside = gzip_file.decompress(data)
@@ -233,7 +233,7 @@ class ResultStore:
             _delete(entry.path)
             return None
         with contextlib.suppress(OSError):
-            os.utime(entry.path)  # used now
+            os.utime(entry.path)  # its time of use, for evict()
         return data
 
 

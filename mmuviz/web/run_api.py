@@ -1,4 +1,4 @@
-"""Routes with which a page requests runs, queries their status, and fetches Recordings."""
+"""Routes to request runs, to query their status, and to fetch Recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmuviz.web.result_store import ResultStore
 from mmuviz.web.run_queue import Answer, QueueFullError, RunQueue
 
 MOST_BODY_BYTES: Final = 256 << 10
-"""A request of every field of 32 memslots takes 20 KB, one of two thousand ops 200 KB."""
+"""Limit of a request's body; a request with every field of 32 memslots takes 20 KB, one with 2000 ops 200 KB."""
 BINARY: Final = "application/octet-stream"
 RETRY_S: Final = 30
 _JOB: Final = re.compile(r"[0-9a-f]{32}")
@@ -34,7 +34,7 @@ def register(server: Flask, queue: RunQueue) -> None:
 
     Args:
         server: the WSGI application.
-        queue: makes and keeps the Recordings.
+        queue: the queue that makes and stores the Recordings.
     """
     server.add_url_rule("/api/runs", "api_runs", lambda: _ask(queue), methods=["POST"])
     server.add_url_rule("/api/scenario-file", "api_scenario_file", _open, methods=["POST"])
@@ -58,7 +58,7 @@ def _ask(queue: RunQueue) -> Response:
 
 
 def _file_of(asked: Request) -> dict[str, Any]:
-    """The document with which `mmuviz compare` runs the same."""
+    """Return the Scenario document with which `mmuviz compare` makes the same runs."""
     variants = {} if asked.comparison is None else {"variants": [dict(each) for each in asked.comparison.variants]}
     return {**asked.base.given(), **variants}
 
@@ -111,25 +111,25 @@ def _fetch(store: ResultStore, hash_: str) -> Response:
 
 
 def _body() -> object:
-    """The request's JSON.
+    """Parse the JSON of the request.
 
     Raises:
         RequestError: it is not JSON.
-        RequestEntityTooLarge: it is too long.
+        RequestEntityTooLarge: it is longer than the limit.
     """
     request.max_content_length = MOST_BODY_BYTES
     if request.mimetype != "application/json":
-        # Pages of other sites may send any other type without a preflight request.
+        # Pages of other sites could send other content types without a preflight request.
         raise RequestError("", "the request must have Content-Type: application/json")
     try:
         return json.loads(request.get_data(cache=False), parse_constant=_refuse, object_pairs_hook=_object)
     except RequestError:
         raise
-    except (ParseException, ClientDisconnected, BlockingIOError) as error:  # odd chunks, too few bytes, or too slow
+    except (ParseException, ClientDisconnected, BlockingIOError) as error:  # bad chunks, too few, or too slow
         raise RequestError("", "the request ended before it was whole; send it again") from error
     except RecursionError as error:
         raise RequestError("", "the request is nested too deep; give dotted names instead") from error
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError included
+    except ValueError as error:  # includes UnicodeDecodeError and JSONDecodeError
         raise RequestError("", f"the request must be JSON in UTF-8: {one_line(str(error))}") from error
 
 
@@ -154,7 +154,7 @@ def _said(status: HTTPStatus, **fields: object) -> Response:
 
 
 def _unavailable(error: Exception) -> Response:
-    """Answer that the server cannot take the request now: too many wait, or its disk is full."""
+    """Answer that the server cannot accept the request now: its queue or its disk is full."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     message = str(error) if isinstance(error, QueueFullError) else f"the server cannot keep what it does: {reason}"
     response = _said(HTTPStatus.SERVICE_UNAVAILABLE, field="", message=one_line(message))

@@ -1,4 +1,4 @@
-"""Limits of visitors' requests, and the settings for them."""
+"""Limits of visitors' requests, and the environment variables that set them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Limits(NamedTuple):
 
 
 def limits_of_settings() -> Limits:
-    """Limits from the environment: MMUVIZ_RUN_SECONDS and MMUVIZ_RUN_MEMORY.
+    """Read the limits from the environment: MMUVIZ_RUN_SECONDS and MMUVIZ_RUN_MEMORY.
 
     Raises:
         InputError: one of them is not a number of seconds, or not a size.
@@ -53,7 +53,7 @@ def limits_of_settings() -> Limits:
 
 
 def store_of_settings() -> ResultStore:
-    """The store named by the environment: MMUVIZ_RESULTS_DIR and MMUVIZ_RESULTS_SIZE.
+    """Open the store that the environment names: MMUVIZ_RESULTS_DIR and MMUVIZ_RESULTS_SIZE.
 
     Raises:
         InputError: the folder cannot be written to, or the size is not a size.

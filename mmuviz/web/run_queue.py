@@ -1,9 +1,9 @@
-"""Executes visitors' runs: a few at once for all of them, in all worker processes; the others queue.
+"""The queue of visitors' runs, shared by all worker processes: a limited number execute, the others wait.
 
 No process is the master. A process that receives a request takes the next run of the shared queue while fewer than
-Limits.at_once are running anywhere, and continues until none is left. A run is computed once, for any number of
-requests, and ends when no request for it is left: the engine reports progress several times a second, and that call
-may end it.
+Limits.at_once are running in all processes, and continues until the queue is empty. A run is computed once, for any
+number of requests. It is aborted when its last request is cancelled: the engine reports progress several times a
+second, and that call may abort it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from mmuviz.web.run_states import REQUEST_SUFFIX, Job, JobRun, Queue, Run, RunSt
 from mmuviz.web.run_status import JobStatus, status_of, status_of_stored, together
 
 BETWEEN_S: Final = 0.2
-"""Interval at which a run reports its progress and checks whether it is still wanted."""
+"""Interval at which a run reports its progress and checks whether a job still waits for it, s."""
 LOOK_S: Final = 0.02
-"""Interval at which a short wait checks again."""
+"""Interval at which ask() checks for a result while it waits, s."""
 FAILED: Final = "the server failed on this run; the reason is in its log"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ class Answer(NamedTuple):
 
     Attributes:
         job: id of the job.
-        status: its status.
-        estimate: estimate for the runs that are left; two runs count as concurrent.
+        status: status of the job.
+        estimate: estimate for the runs that are left, two of them concurrent.
     """
 
     job: str
@@ -61,16 +61,16 @@ class Answer(NamedTuple):
 
 
 class RunQueue:
-    """The runs that visitors request; any number of processes may have one on the same folder."""
+    """A process's access to the queue of runs; any number of processes may have one on the same folder."""
 
     def __init__(
         self, store: ResultStore | None = None, limits: Limits | None = None, engine: Engine = run_scenario
     ) -> None:
-        """Start nothing yet: the process that makes the app may not be the one that serves it.
+        """Start no thread: the process that makes the app may not be the one that serves it.
 
         Args:
-            store: the store of results; None for that of the settings.
-            limits: None for those of the settings.
+            store: the store of results; None for the one that the environment names.
+            limits: limits; None for those of the environment.
             engine: function that makes the Recordings, like mmuviz.engine.run.run().
 
         Raises:
@@ -79,14 +79,14 @@ class RunQueue:
         self.store = store_of_settings() if store is None else store
         self.limits = limits_of_settings() if limits is None else limits
         self._engine = engine
-        # Another version of the program makes other Recordings, and so has a queue of its own.
+        # Another version of the program makes other Recordings, so it has another queue.
         self._shared = SharedQueue(self.store.folder / f"queue-{program_stamp()}")
         self._changed = Condition()
 
-    # For clients
+    # Called by request handlers
 
     def ask(self, request: Request) -> Answer:
-        """Accept a request, and wait a moment for its results.
+        """Accept a request, and wait up to Limits.answer_s for its results.
 
         Args:
             request: the request.
@@ -96,7 +96,7 @@ class RunQueue:
 
         Raises:
             RequestError: a run is over a limit.
-            QueueFullError: too many wait.
+            QueueFullError: too many jobs wait.
             OSError: the folder cannot be written to.
         """
         costs = costs_of(request, most_seconds=self.limits.seconds, most_bytes=self.limits.memory_bytes)
@@ -120,7 +120,7 @@ class RunQueue:
             for key, cost in zip(keys, costs, strict=True):
                 _enqueue(queue, key, cost, stored[key])
         status = self._wait(name, self.limits.answer_s if estimate.seconds < 2 * self.limits.answer_s else 0.0)
-        if status.state == "done":  # no client will ask about it
+        if status.state == "done":  # the client never learns its id
             with self._shared.change() as queue:
                 queue.jobs.pop(name, None)
                 self._tidy(queue)
@@ -128,13 +128,13 @@ class RunQueue:
         return Answer(name, status, estimate)
 
     def status(self, name: str) -> JobStatus | None:
-        """Status of a job; asking keeps it alive.
+        """Return the status of a job; a job that is not queried is cancelled.
 
         Args:
             name: its id; any text is accepted.
 
         Returns:
-            The status, None if there is no such job.
+            Its status; None if there is no such job.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -155,7 +155,7 @@ class RunQueue:
         return found
 
     def cancel(self, name: str) -> JobStatus | None:
-        """Cancel a job; runs that no other job waits for end.
+        """Cancel a job, and abort its runs that no other job waits for.
 
         Args:
             name: its id; any text is accepted.
@@ -178,14 +178,14 @@ class RunQueue:
         while True:
             status = self.status(name)
             left = until - time.monotonic()
-            if status is None:  # only if the folder is emptied
+            if status is None:  # its file is missing only if somebody emptied the folder
                 raise OSError("the queue's folder was emptied")
             if status.state not in ("queued", "running") or left <= 0:
                 return status
             with self._changed:
                 self._changed.wait(min(LOOK_S, left))
 
-    # The requests themselves are in files next to the queue's, which stays small
+    # Requests are in files of their own, so that the queue's file stays small
 
     def _request_path(self, name: str) -> Path:
         return self._shared.folder / f"{name}{REQUEST_SUFFIX}"
@@ -196,7 +196,7 @@ class RunQueue:
         self._request_path(name).write_bytes(orjson.dumps({"scenarios": documents, "focus": focus}))
 
     def _read_request(self, queue: Queue, key: str) -> tuple[Scenario, Focus | None]:
-        """Scenario and Focus of a run, from the request of any job that waits for it.
+        """Return Scenario and Focus of a run, from the request of any job that waits for it.
 
         Raises:
             InputError: none can be read.
@@ -217,17 +217,17 @@ class RunQueue:
         self._forget(queue.tidy(time.time()))
 
     def _revive(self, queue: Queue, job: Job) -> None:
-        """Queue runs again whose results have been deleted, for jobs that still ask."""
+        """Queue runs of a job again whose results have been deleted meanwhile."""
         for each in job.runs:
             run = queue.runs.get(each.key)
             if run is not None and run.state == "done" and not self.store.has(each.key, run.hash):
                 run.state, run.hash, run.share, run.order = "queued", "", 0.0, queue.order
                 queue.order += 1
 
-    # For runs
+    # Executing runs
 
     def _next(self, queue: Queue) -> str | None:
-        """The run that may begin now; the first in the queue is never overtaken, or a large one would never begin."""
+        """Return the run that may begin now: only the first in the queue, or a large run would never begin."""
         waiting, running = queue.waiting(), queue.running()
         if not waiting or len(running) >= self.limits.at_once:
             return None
@@ -239,7 +239,7 @@ class RunQueue:
         Thread(target=self._work, name="run", daemon=True).start()
 
     def _work(self) -> None:
-        """Execute waiting runs until none may begin; processes that are running one then continue with the rest."""
+        """Execute waiting runs until none may begin; the processes of the runs in progress take the rest later."""
         try:
             while (taken := self._take()) is not None:
                 try:
@@ -250,7 +250,7 @@ class RunQueue:
             _LOG.exception("the queue cannot be changed")
 
     def _take(self) -> tuple[str, str] | None:
-        """Begin the next run: its key, and its owner."""
+        """Begin the next run; return its key and its owner."""
         with self._shared.change() as queue:
             self._tidy(queue)
             key = self._next(queue)
@@ -264,7 +264,7 @@ class RunQueue:
         return key, owner
 
     def _run(self, key: str) -> None:
-        """Execute one run, and store its result or failure."""
+        """Execute one run, and store its Recording or its failure."""
         hash_, message = "", ""
         try:
             hash_ = self.store.get(key) or self._make(key)
@@ -280,7 +280,7 @@ class RunQueue:
             if run is not None:
                 run.state = "done" if hash_ else "failed" if message else "queued"
                 run.hash, run.message, run.owner, run.share = hash_, message, "", float(bool(hash_))
-            self._tidy(queue)  # if abandoned: removed, unless it was requested again since
+            self._tidy(queue)  # an aborted run is removed, unless it was requested again since
         with self._changed:
             self._changed.notify_all()
 
@@ -305,12 +305,12 @@ class RunQueue:
         recording = self._engine(scenario, focus, progress=report_progress)
         try:
             return self.store.put(key, recording)
-        except InputError as error:  # the results' folder is for the log, not for visitors
+        except InputError as error:  # the message names the results' folder, which visitors must not see
             raise OSError(str(error)) from error
 
 
 def _enqueue(queue: Queue, key: str, cost: RunCost, stored: str | None) -> None:
-    """Add a run unless it exists; a failed one is tried again."""
+    """Add a run to the queue unless it is there; a failed one is queued again."""
     run = queue.runs.get(key)
     if stored is None and run is not None and run.state in ("queued", "running"):
         return

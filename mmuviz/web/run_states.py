@@ -16,16 +16,16 @@ from typing import Final, Literal, NamedTuple
 import orjson
 
 UNASKED_S: Final = 30.0
-"""Time without a query after which a job is cancelled: its tab was closed."""
+"""Time without a query after which a job is cancelled, s: its browser tab was probably closed."""
 FORGOTTEN_S: Final = 600.0
-"""Time after the last query after which a job is forgotten."""
+"""Time after the last query after which a job is deleted, s."""
 STATE_FILE: Final = "state.json"
 LOCK_FILE: Final = "state.lock"
 REQUEST_SUFFIX: Final = ".request"
 MOST_OVER: Final = 200
-"""Most jobs that are over and not yet forgotten."""
+"""Most jobs that are over and not yet deleted."""
 MOST_DEATHS: Final = 2
-"""A run during which this many processes died is not tried again: it may be what killed them."""
+"""A run during which this many processes died is not executed again: it may have killed them."""
 DIED: Final = "the server was stopped during this run, more than once; it may need more memory than there is"
 
 RunState = Literal["queued", "running", "done", "failed"]
@@ -34,16 +34,16 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 @dataclass
 class Run:
-    """One computation, for any number of jobs.
+    """A run of a Scenario, for any number of jobs.
 
     Attributes:
         state: its state.
         order: its place in the order of the requests.
         seconds, memory_bytes, accesses, end_ns: its estimate; see RunCost.
         owner: the process that runs it, and the number of the run in that process.
-        began_s: time at which that began.
+        began_s: time.time() at its begin.
         share: share that is done, 0 to 1.
-        simulated_ns: its simulated time, ns.
+        simulated_ns: simulated time so far, ns.
         message: reason of its failure.
         hash: hash of its Recording.
         deaths: number of processes that died while they ran it.
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def left_s(self) -> float:
-        """Estimated time left, s: from its time so far, or from its estimate while that says nothing."""
+        """Estimated time left, s: from its time so far, or from its estimate while its share is still too small."""
         if self.state in ("done", "failed"):
             return 0.0
         if self.state == "running" and self.share > 0.02:
@@ -79,7 +79,7 @@ class JobRun(NamedTuple):
     Attributes:
         key: key of the run.
         label: its label among the runs of the job.
-        short: the same in a few letters.
+        short: a short form of the label.
         policy: its policy.
         digest: digest of its Scenario.
     """
@@ -113,7 +113,7 @@ class Queue:
     Attributes:
         runs: runs by key.
         jobs: jobs by id.
-        order: order of the next run.
+        order: `order` of the next run that is added.
     """
 
     runs: dict[str, Run] = field(default_factory=dict)
@@ -138,13 +138,13 @@ class Queue:
         return "failed" in states or states == ["done"] * len(job.runs)
 
     def tidy(self, now_s: float) -> list[str]:
-        """Cancel jobs without queries, forget old jobs, and remove runs that no job waits for.
+        """Cancel jobs without queries, delete old jobs, and remove runs that no job waits for.
 
         Args:
             now_s: time.time().
 
         Returns:
-            Ids of the forgotten jobs.
+            Ids of the deleted jobs.
         """
         for job in self.jobs.values():
             if not job.cancelled and now_s - job.asked_s > UNASKED_S and not self.is_over(job):
@@ -156,14 +156,14 @@ class Queue:
         ]
         for name in gone:
             del self.jobs[name]
-        # A running one ends by itself, once it finds that no job needs it.
+        # A run in progress aborts itself when it finds that no job waits for it.
         for key in [key for key, run in self.runs.items() if run.state != "running" and not self.is_wanted(key)]:
             del self.runs[key]
         return gone
 
 
 def queue_of(data: bytes) -> Queue:
-    """Read a queue; one that cannot be read is empty, as clients will ask again."""
+    """Parse a queue; one that cannot be parsed counts as empty, since clients will ask again."""
     try:
         found = orjson.loads(data)
         jobs = {
@@ -183,10 +183,10 @@ class SharedQueue:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; nothing in it is touched, since this process may not be the one that serves.
+        """Make the folder, and change nothing in it: this process may not be the one that serves.
 
         Args:
-            folder: made if it does not exist.
+            folder: the folder; it is made if it does not exist.
         """
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ class SharedQueue:
 
     @contextlib.contextmanager
     def change(self) -> Iterator[Queue]:
-        """The queue, locked against other threads and processes; changes to it are saved.
+        """Lock the queue against other threads and processes, yield it, and save its changes.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -218,7 +218,7 @@ class SharedQueue:
             os.close(lock)
 
     def begin(self, queue: Queue) -> str:
-        """Name the run that this process begins; the process holds a lock for it while it lives.
+        """Name the run that this process begins; the process holds a file lock as long as it lives.
 
         Args:
             queue: the queue, inside change() only.
@@ -226,10 +226,10 @@ class SharedQueue:
         Returns:
             The owner of the run, until end().
         """
-        if self._pid != os.getpid():  # a forked process needs a name of its own
+        if self._pid != os.getpid():  # a forked process needs its own name
             self._sweep(queue)
             if self._held >= 0:
-                os.close(self._held)  # of the parent process, which keeps its own
+                os.close(self._held)  # inherited; the parent process keeps its own lock
             self._name, self._pid, self._under_way = secrets.token_hex(8), os.getpid(), set()
             self._held = os.open(self._lock_of(self._name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -239,11 +239,11 @@ class SharedQueue:
         return owner
 
     def end(self, owner: str) -> None:
-        """End a run; if the queue could not be updated, another process starts it again."""
+        """Mark a run as ended in this process; if the queue was not updated, another process starts the run again."""
         self._under_way.discard(owner)
 
     def _sweep(self, queue: Queue) -> None:
-        """Delete files that dead processes left."""
+        """Delete files of dead processes."""
         for path in self.folder.glob("*.alive"):
             self._is_alive(path.stem)
         for path in self.folder.glob(f"*{REQUEST_SUFFIX}"):
@@ -261,7 +261,7 @@ class SharedQueue:
         return owner in self._under_way if is_here else self._is_alive(process)
 
     def _is_alive(self, process: str) -> bool:
-        """Whether another process lives, i.e. holds its lock."""
+        """Whether another process is alive, i.e. holds its file lock."""
         try:
             lock = os.open(self._lock_of(process), os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -276,7 +276,7 @@ class SharedQueue:
         return False
 
     def _drop_dead(self, queue: Queue) -> None:
-        """Queue the runs of dead processes again, in their old order."""
+        """Queue the runs of dead processes again, at their old places."""
         dead = {run.owner for run in queue.running() if not self._goes_on(run.owner)}
         for run in queue.running():
             if run.owner in dead:

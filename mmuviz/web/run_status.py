@@ -1,4 +1,4 @@
-"""The status of a request, as its page shows it."""
+"""The status of a request, as the page shows it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmuviz.studies.side_by_side import AT_ONCE
 from mmuviz.web.run_states import Job, JobRun, JobState, Queue, Run
 
 LEAST_S = 1e-3
-"""Least weight of a run in the share of several, s."""
+"""Least weight of a run in the common share of several runs, s."""
 
 
 class JobStatus(NamedTuple):
@@ -20,7 +20,7 @@ class JobStatus(NamedTuple):
         place: position of its next run in the queue, counted from 1; 0 if one of its runs is in progress or over.
         share: share of the work that is done, 0 to 1.
         eta_s: estimated seconds until it is done.
-        simulated_ns: the largest simulated time of its runs.
+        simulated_ns: the largest simulated time of its runs, ns.
         runs: label, short label, policy, digest, hash and url of each; the last two are None until it is done.
         message: reason of its failure or cancellation.
     """
@@ -35,7 +35,7 @@ class JobStatus(NamedTuple):
 
 
 def address_of(hash_: str) -> str:
-    """Address of a Recording for browsers."""
+    """Return the address of a Recording, for browsers."""
     return f"/api/recording/{hash_}.bin"
 
 
@@ -46,7 +46,7 @@ def _listed(each: JobRun, hash_: str | None) -> dict[str, Any]:
 
 
 def status_of_stored(job: Job, hashes: dict[str, str | None]) -> JobStatus:
-    """Status of a job whose results were all available.
+    """Make the status of a job whose results are all stored.
 
     Args:
         job: the job.
@@ -56,10 +56,10 @@ def status_of_stored(job: Job, hashes: dict[str, str | None]) -> JobStatus:
 
 
 def status_of(queue: Queue, job: Job) -> JobStatus:
-    """Status of a job.
+    """Make the status of a job.
 
     Args:
-        queue: the queue that has its runs.
+        queue: the queue with its runs.
         job: a job of the queue.
     """
     state = _state(queue, job)
@@ -92,19 +92,19 @@ def _state(queue: Queue, job: Job) -> JobState:
 
 
 def _ahead(queue: Queue, runs: list[Run]) -> list[Run]:
-    """Runs that begin before the first of these, and runs in progress."""
+    """Return the runs in progress, and the queued ones before the first of `runs`."""
     first = min((each.order for each in runs if each.state == "queued"), default=0)
     return [*queue.running(), *(each for _, each in queue.waiting() if each.order < first)]
 
 
 def _left_s(runs: list[Run], ahead: list[Run]) -> float:
-    """Seconds until all these are over: at least the longest, and those ahead share the same slots."""
+    """Estimate the seconds until `runs` are over: at least the longest, at least all work divided by AT_ONCE."""
     left = [each.left_s for each in runs]
     return max([*left, sum(left + [each.left_s for each in ahead]) / AT_ONCE])
 
 
 def together(costs: list[RunCost], at_once: int) -> RunCost:
-    """Estimate for several concurrent runs.
+    """Combine the estimates of runs of which `at_once` are concurrent.
 
     Args:
         costs: estimate of each run; may be empty.

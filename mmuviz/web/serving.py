@@ -1,4 +1,4 @@
-"""Serves the app with gunicorn, started from Python so that every way of starting it is the same."""
+"""Serving the app with gunicorn, started from Python so that it has the same settings however it is started."""
 
 import errno
 import http.client
@@ -28,9 +28,9 @@ MAX_WORKERS = 2
 KEEPALIVE_S = 65
 GRACEFUL_STOP_S = 5
 READY_TIMEOUT_S = 30.0
-# A school class that opens the page at once: a hundred browsers with six connections each.
+# A hundred browsers that open the page at once, with six connections each.
 BACKLOG = 1024
-# Times that a thread waits for the next part of a request, and for a client to accept the next part of an answer.
+# Longest wait of a thread for the next part of a request, and for a client to accept the next part of a response.
 REQUEST_S = 10
 ANSWER_S = 20
 # A browser opens connections in advance; the system keeps them this long, and no thread waits for their first byte.
@@ -54,12 +54,12 @@ def serve(host: str, port: int) -> int:
     Raises:
         CannotListenError: the address is not this machine's, is taken, or may not be used.
     """
-    # The port first: with a taken port, no user has to wait for the app to learn that.
+    # The port first: a user learns at once that it is taken, and not after the app was made.
     listener = listen(host, port)
     url = url_of(listener)
     workers = min(MAX_WORKERS, os.cpu_count() or 1)
     if not any(cache_folder().rglob("*.nbi")):
-        # Say why it takes time.
+        # Print why the start takes time.
         print("Compiling the simulation, once, for a minute or two", file=sys.stderr, flush=True)  # noqa: T201 - as above
     load_engine()
     try:
@@ -102,7 +102,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _limit_waiting(listener: socket.socket) -> None:
-    """Let the system end connections that wait too long; they inherit these settings from the accepting socket."""
+    """Make the kernel close connections that wait too long; they inherit these settings from the listening socket."""
     for name, seconds in ((socket.SO_RCVTIMEO, REQUEST_S), (socket.SO_SNDTIMEO, ANSWER_S)):
         listener.setsockopt(socket.SOL_SOCKET, name, struct.pack("ll", seconds, 0))
     if hasattr(socket, "TCP_DEFER_ACCEPT"):  # Linux only
@@ -131,13 +131,13 @@ def _unknown_host(host: str) -> str:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Address at which a browser on this machine reaches a socket.
+    """Return the address at which a browser on this machine reaches a socket.
 
     Args:
         listener: a bound TCP socket.
 
     Returns:
-        The address, with the loopback address instead of "every address".
+        The address, with the loopback address in place of the wildcard address.
     """
     host, port = listener.getsockname()[:2]
     if listener.family == socket.AF_INET6:
@@ -148,25 +148,25 @@ def url_of(listener: socket.socket) -> str:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Filter gunicorn's log: a client that was waited for long enough needs no traceback.
+    """Filter gunicorn's log: a timeout of a slow client needs no traceback.
 
     Args:
-        record: a line of the log.
+        record: a record of the log.
 
     Returns:
-        Whether it is written.
+        Whether the record is written.
     """
     return record.exc_info is None or not isinstance(record.exc_info[1], BlockingIOError)
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """A worker that can always be stopped at once."""
+    """A gunicorn worker that always stops at once on SIGINT and SIGQUIT."""
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - gunicorn's signature
         """Exit on Ctrl-C, without a message.
 
-        gunicorn's own handler waits for a lock of the thread pool, which the code that the signal interrupted may hold:
-        then the worker hangs until it is killed.
+        gunicorn's own handler waits for a lock of the thread pool. If the interrupted code holds it, the worker hangs
+        until it is killed.
 
         Args:
             sig: SIGINT or SIGQUIT.
@@ -176,7 +176,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn around an app and a socket that exist already."""
+    """A gunicorn arbiter of an existing app and an existing socket."""
 
     def __init__(self, server: Flask, listener: socket.socket, workers: int, on_worker: Callable[[Any], None]) -> None:
         self.server = server
@@ -186,7 +186,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         super().__init__()
 
     def load_config(self) -> None:
-        """Give gunicorn its settings; nothing is read from files or from the environment."""
+        """Set gunicorn's settings; no file and no environment variable is read."""
         settings = {
             "bind": f"fd://{self.listener.detach()}",
             "workers": self.workers,
@@ -196,9 +196,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "graceful_timeout": GRACEFUL_STOP_S,
             "loglevel": "warning",
             "proc_name": "mmuviz",
-            # It would be one file in the home folder for all of a user's servers.
+            # The control socket would be one file in the home folder for all servers of a user.
             "control_socket_disable": True,
-            # A client's header SCRIPT_NAME does not come from a proxy.
+            # No proxy sets SCRIPT_NAME; a client's header of that name is ignored.
             "forwarder_headers": "",
             "post_worker_init": self.on_worker,
         }
@@ -207,7 +207,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         logging.getLogger("gunicorn.error").addFilter(is_news)
 
     def load(self) -> Flask:
-        """Return the app, made before the workers were forked and so ready in each from its first request.
+        """Return the app, which was made before the workers were forked and so is ready for their first requests.
 
         Returns:
             The WSGI application.
@@ -216,13 +216,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 
 def _announce_last(worker: Any, workers: int, url: str) -> None:  # noqa: ANN401 - gunicorn ships no types
-    # Only the last of the first workers announces: one that is still starting would not get a signal to stop.
+    # Only the last of the first workers prints it: a worker that is still starting could miss a signal to stop.
     if worker.age == workers:
         threading.Thread(target=_announce, args=(url,), daemon=True).start()
 
 
 def _announce(url: str) -> None:
-    """Print the address once the server answers there, not just when it has started."""
+    """Print the address once the server answers there."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         if _answers(url):
