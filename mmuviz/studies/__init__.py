@@ -1,1 +1,1 @@
-"""Floor 3: comparisons: of the model with recordings of real KVM, and of policies with each other."""
+"""Floor 3: studies made of runs: comparisons of policies, advice for migrations, validation of the model."""

@@ -1,4 +1,4 @@
-"""Advice for a migration: every policy that the kernel offers, and what would make one converge that does not."""
+"""Advice for a migration: a run of every policy, and changes with which a migration that does not converge would."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mmuviz.studies.overrides import overridden
 from mmuviz.studies.policies import POLICIES, policy_name
 
 SHIFTS: Final = (9, 14, 18)
-"""x-clear-bitmap-shift of 2 MiB, 64 MiB and 1 GiB: one huge page, something between, and QEMU's default."""
+"""Values of x-clear-bitmap-shift that are run: chunks of 2 MiB (a huge page), 64 MiB, and 1 GiB (QEMU's default)."""
 GBIT: Final = 10**9 // 8
 LINKS: Final = tuple(each * GBIT for each in (1, 10, 25, 40, 100, 200, 400))
-"""Speeds of Ethernet links, bytes a second."""
+"""Speeds of Ethernet links, bytes per second."""
 NS_PER_S: Final = 10**9
 DOWNTIMES: Final = tuple(each * NS_PER_S // 10 for each in (3, 5, 10, 20, 50, 100, 300))
 """Downtime limits that are tried, ns: from QEMU's default of 300 ms to half a minute."""
@@ -31,13 +31,13 @@ Run = Callable[[Scenario], Recording]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to log dirty pages.
+    """A policy, and a chunk size of CLEAR if it clears in chunks.
 
     Attributes:
-        policy: its name.
-        chunk_bytes: what one CLEAR covers; None where nothing is cleared by chunks.
-        scenario: what is run.
-        own: the scenario that was asked about is this one.
+        policy: name of the policy.
+        chunk_bytes: bytes that one CLEAR covers; None if the policy does not clear in chunks.
+        scenario: the Scenario that is run.
+        own: whether it is the scenario that the user asked about.
     """
 
     policy: str
@@ -47,21 +47,21 @@ class Candidate:
 
 
 class Refused(NamedTuple):
-    """A policy that cannot be had, and why."""
+    """A policy that the scenario does not allow, and the reason."""
 
     policy: str
     why: str
 
 
 class Remedy(NamedTuple):
-    """A change that was tried.
+    """A change of the scenario that was tried to make the migration converge.
 
     Attributes:
-        name: of the kind of change.
-        change: the smallest one of its kind that converges, or the largest that was tried.
-        works: whether it converges.
-        recording: of the run with the change; None where the change was refused.
-        why: it was refused, or nothing larger was tried.
+        name: kind of change, e.g. bandwidth.
+        change: the smallest change of this kind that converges, else the largest that was tried.
+        works: whether the migration converges with it.
+        recording: Recording of the run with the change; None if the change was refused.
+        why: reason of the refusal, or why no larger change was tried.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Remedy(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One value of a kind of change, and the overrides that it stands for."""
+    """One value of a kind of change, and the overrides that make it."""
 
     change: str
     value: int
@@ -83,19 +83,19 @@ SWITCHES: Final = (
     ("auto-converge", Step("on", 1, {"driver.auto_converge": True})),
     ("post-copy", Step("after the first pass", 2, {"driver.postcopy_after_rounds": 2})),
 )
-"""Changes that are either made or not, where the driver has the fields; QEMU's second sync ends the first pass."""
+"""Changes with one value each, for drivers that have the fields. QEMU's second sync ends the first pass."""
 
 
 def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int | None = None) -> Scenario:
-    """The migration that advice is given for.
+    """Make the migration that advice is given for.
 
     Args:
-        base: a Scenario; where its driver migrates nothing, its guest is migrated by QEMU's pre-copy.
-        bandwidth: bytes a second of the link, and of what userspace lets itself send; None keeps the Scenario's.
-        downtime_ns: downtime limit; None keeps the Scenario's.
+        base: a Scenario; if its driver migrates nothing, it is replaced by QEMU's pre-copy.
+        bandwidth: speed of the link and bandwidth limit of userspace, bytes per second; None keeps the Scenario's.
+        downtime_ns: downtime limit, ns; None keeps the Scenario's.
 
     Raises:
-        InputError: the change is refused.
+        InputError: the resulting Scenario is refused.
     """
     if isinstance(base.driver, ListedOps):
         raise InputError(
@@ -115,7 +115,7 @@ def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int 
 
 
 def changed_scenario(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
-    """A Scenario with overrides.
+    """Apply overrides to a Scenario.
 
     Raises:
         InputError: they are refused.
@@ -126,7 +126,7 @@ def changed_scenario(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenar
 
 
 def candidates(scenario: Scenario) -> tuple[list[Candidate], list[Refused]]:
-    """Every policy, with a few chunk sizes where CLEAR has chunks, and those that cannot be had.
+    """Make a candidate of every policy, and of each chunk size in SHIFTS if the policy clears in chunks.
 
     Args:
         scenario: a migration. All candidates have its accesses.
@@ -151,7 +151,7 @@ def candidates(scenario: Scenario) -> tuple[list[Candidate], list[Refused]]:
 
 
 def _chunked(scenario: Scenario) -> Iterator[Scenario]:
-    """The same with each chunk size, its own among them; as it stands where nothing is cleared by chunks."""
+    """Yield the Scenario with each chunk size, including its own; unchanged if it does not clear in chunks."""
     if chunk_bytes_of(scenario) is None or not isinstance(scenario.driver, QemuPrecopy):
         yield scenario
         return
@@ -165,7 +165,7 @@ def _candidate(scenario: Scenario, own: Scenario) -> Candidate:
 
 
 def chunk_bytes_of(scenario: Scenario) -> int | None:
-    """Bytes that one CLEAR of QEMU's covers; None where none is issued."""
+    """Return the bytes that one CLEAR of QEMU covers; None if it issues none."""
     mode = scenario.vm.dirty_log_mode
     if not isinstance(scenario.driver, QemuPrecopy) or mode.ring or not mode.manual:
         return None
@@ -173,15 +173,15 @@ def chunk_bytes_of(scenario: Scenario) -> int | None:
 
 
 def remedies(scenario: Scenario, recording: Recording, run: Run) -> list[Remedy]:
-    """The smallest change of each kind that makes a migration converge.
+    """Find the smallest change of each kind with which a migration converges.
 
     Args:
         scenario: a migration that does not converge.
-        recording: its run.
-        run: runs a Scenario; an InputError of it is a refusal of that change.
+        recording: its Recording.
+        run: function that runs a Scenario; its InputError refuses that change.
 
     Returns:
-        One for each kind of change that the driver has and that is still open.
+        A Remedy for each kind of change that the driver supports and that is not made already.
     """
     driver, leftover = scenario.driver, leftover_of(recording)
     if not isinstance(driver, Migrates):
@@ -205,19 +205,19 @@ def remedies(scenario: Scenario, recording: Recording, run: Run) -> list[Remedy]
 
 
 def _is_open(driver: Migrates, step: Step) -> bool:
-    """Whether a driver has the fields of a step, and they are otherwise."""
+    """Whether a driver has the fields of a step, with other values."""
     fields = {name.partition(".")[2]: value for name, value in step.overrides.items()}
     known = type(driver).model_fields
     return all(name in known for name in fields) and any(getattr(driver, name) != fields[name] for name in fields)
 
 
 def sendable(driver: Migrates) -> int:
-    """Bytes a second that leave while the guest runs: the link's, or what userspace lets itself send."""
+    """Return the bytes per second that are sent while the guest runs: the lower of link and bandwidth limit."""
     return int(min(driver.link, getattr(driver, "bandwidth", driver.link)))
 
 
 def link_steps(scenario: Scenario) -> list[Step]:
-    """Faster links, up to the first that one thread cannot fill: it checks and copies a page after the other."""
+    """List faster links, up to the first that one thread, which checks and copies page after page, cannot fill."""
     driver = scenario.driver
     if not isinstance(driver, Migrates):
         return []
@@ -236,18 +236,18 @@ def link_steps(scenario: Scenario) -> list[Step]:
 
 
 def thread_bytes_per_s(scenario: Scenario) -> int:
-    """What one thread of userspace sends at most, bytes a second: it checks each page for zeros and copies it."""
+    """Return the most bytes per second that one userspace thread sends: it checks each page for zeros and copies it."""
     host = scenario.host.values()
     return PAGE_BYTES * NS_PER_S // (host["zero_check_ns"] + host["send_page_ns"])
 
 
 def bits_text(bytes_per_s: int) -> str:
-    """A speed as networks have it, e.g. "12.4 Gbit/s"."""
+    """Format a speed in bits, as networks have it, e.g. "12.4 Gbit/s"."""
     return f"{bytes_per_s / GBIT:.1f} Gbit/s"
 
 
 def downtime_steps(scenario: Scenario) -> list[Step]:
-    """Longer downtime limits."""
+    """List the longer downtime limits."""
     driver = scenario.driver
     if not isinstance(driver, Migrates):
         return []
@@ -256,13 +256,14 @@ def downtime_steps(scenario: Scenario) -> list[Step]:
 
 
 def smallest(name: str, scenario: Scenario, steps: Sequence[Step], start: int, run: Run) -> Remedy:
-    """The first step that converges, where a larger change helps no less than a smaller one.
+    """Find the smallest step that converges; a larger step must not help less than a smaller one.
 
     Args:
-        name: of the kind of change.
-        scenario: what is changed.
-        steps: small to large.
-        start: the step that is tried first; from there up to the first that works, or down to the last that does.
+        name: kind of change.
+        scenario: the Scenario to change.
+        steps: steps, small to large.
+        start: index of the step that is tried first. If it fails, larger ones are tried up to the first that works; if
+            it works, smaller ones down to the last that works.
         run: see remedies().
     """
     at = start

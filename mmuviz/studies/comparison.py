@@ -25,7 +25,7 @@ SHORT: Final = {
     "driver.kind": ("{}", ""),
     "workload.pattern": ("{}", ""),
 }
-"""Fields whose value needs no name next to it, or whose two values have labels of their own."""
+"""Labels of fields whose value is clear without a name, or whose two values have labels of their own."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Comparison:
     """The same guest under two to four sets of options.
 
     Attributes:
-        base: what all variants have in common.
+        base: the Scenario that the variants override.
         variants: two to four sets of overrides: `policy` = a name, dotted names, or tables.
-        other_streams: whether variants may change the guest's accesses; if not, all have the same.
+        other_streams: whether variants may change the guest's accesses; if not, all have the same accesses.
         scenarios: the variants, each a complete Scenario.
         labels: a label for each, derived from the fields that differ.
     """
@@ -50,7 +50,7 @@ class Comparison:
         """Create the variants.
 
         Raises:
-            InputError: there are too few or too many, one is refused, two are the same, or their accesses differ.
+            InputError: there are too few or too many variants, one is refused, two are equal, or their accesses differ.
         """
         variants: object = self.variants
         if not isinstance(variants, list | tuple) or not FEWEST <= len(variants) <= MOST:
@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """The question."""
+        """The question, from the base."""
         return self.base.title
 
     @property
@@ -90,8 +90,8 @@ class Comparison:
         """Create a Comparison from a command line.
 
         Args:
-            base: what all variants have in common.
-            policies: short names.
+            base: the Scenario that the variants override.
+            policies: names of policies.
             vary: "field=v1,v2,…", or empty; with policies, every pair of both.
 
         Returns:
@@ -111,7 +111,7 @@ class Comparison:
         return cls(base, tuple(sets), other_streams=bool(vary))
 
     def as_document(self) -> dict[str, Any]:
-        """Base and variants as a document."""
+        """Return base and variants as a document."""
         return {**self.base.as_document(), "variants": [dict(each) for each in self.variants]}
 
 
@@ -130,7 +130,7 @@ def _variant(given: Mapping[str, Any], index: int, overrides: object) -> Scenari
 
 
 def flat(value: object, name: str = "") -> dict[str, Any]:
-    """A document's values by their dotted names, texts left out."""
+    """Return a document's values by dotted name, without its texts."""
     if isinstance(value, Mapping):
         found: dict[str, Any] = {}
         for each, inner in value.items():
@@ -144,7 +144,7 @@ def flat(value: object, name: str = "") -> dict[str, Any]:
 
 
 def differing(documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names whose values are not the same in all documents, in the order in which documents first have them."""
+    """List the names whose values differ between documents, in the order of their first occurrence."""
     names = dict.fromkeys(name for document in documents for name in document)
     return [name for name in names if any(each.get(name) != documents[0].get(name) for each in documents)]
 
@@ -158,14 +158,14 @@ def is_of_stream(name: str) -> bool:
 
 
 def labels_of(scenarios: Sequence[Scenario], base: Scenario) -> tuple[str, ...]:
-    """Labels that distinguish scenarios, e.g. "eager_in_clear, clear_chunk 64 GiB".
+    """Make labels that distinguish scenarios, e.g. "eager_in_clear, clear_chunk 64 GiB".
 
     Args:
-        scenarios: no two of them the same.
-        base: fields in which a variant does not differ from it are left out of its label.
+        scenarios: Scenarios, all different.
+        base: a label has only the fields in which its Scenario differs from the base.
 
     Returns:
-        A label for each, all different: the policy, if the modes or the ways of splitting differ,
+        A label for each Scenario, all different: the policy, if the modes or the ways of splitting differ,
         then the other fields that differ.
     """
     documents, start = [flat(each.as_document()) for each in scenarios], flat(base.as_document())
@@ -184,7 +184,7 @@ def labels_of(scenarios: Sequence[Scenario], base: Scenario) -> tuple[str, ...]:
 
 
 def depends_on_another(name: str, scenarios: Sequence[Scenario], documents: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a field only follows from another that differs."""
+    """Whether a field differs only because another differing field determines it."""
     if name.startswith(("workload.", "driver.")) and not all(name in document for document in documents):
         return True
     if name == "vm.split_chunk":
@@ -199,7 +199,7 @@ def depends_on_another(name: str, scenarios: Sequence[Scenario], documents: Sequ
 
 
 def part_text(name: str, value: object) -> str:
-    """One field and its value in a label."""
+    """Format a field and its value for a label."""
     if value is None:
         return f"no {name.rpartition('.')[2]}"
     if isinstance(value, bool):

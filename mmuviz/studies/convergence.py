@@ -1,4 +1,4 @@
-"""Whether a migration converged, and what stood in the way: read off its rounds."""
+"""Convergence of a migration, and the amount that was left to send, from the rounds of its Recording."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mmuviz.recording.recording import Recording
 
 
 class Leftover(NamedTuple):
-    """What a sync left to be sent, and what may be left for the downtime.
+    """The amount left to send after a sync, and QEMU's threshold for it.
 
     Attributes:
-        found_bytes: pages that this sync found newly dirty.
-        left_bytes: pages that waited to be sent after it.
-        may_bytes: bandwidth times downtime limit, as userspace measured it then.
+        found_bytes: bytes of pages that this sync found newly dirty.
+        left_bytes: bytes of all pages left to send after it.
+        may_bytes: the threshold: measured bandwidth times downtime limit.
     """
 
     found_bytes: int
@@ -25,7 +25,7 @@ class Leftover(NamedTuple):
 
 
 def rounds_of_last(recording: Recording) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which rows of `rounds` belong to the last migration; bool[rounds]. A cancelled one may have come before it."""
+    """Return the mask of the last migration's rows in `rounds`, bool[rounds]; a cancelled one may precede it."""
     found: np.ndarray[Any, np.dtype[np.bool_]] = (
         recording.rounds.migration == len(recording.header.earlier_migrations) + 1
     )
@@ -33,16 +33,16 @@ def rounds_of_last(recording: Recording) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def leftover_of(recording: Recording) -> Leftover:
-    """The sync that decided: the last one of a guest that still ran.
+    """Return the leftover of the deciding sync: the last one while the guest still ran.
 
-    QEMU syncs once more with the guest stopped; what decides is the sync before that. The threshold is that of the
-    end of the round before it: a sync comes when less than that waits.
+    QEMU syncs once more after it has stopped the guest; the sync before that decides. The threshold is that of the end
+    of the round before it: a sync is made when less than the threshold is left.
 
     Args:
-        recording: of a migration; not changed.
+        recording: the Recording of a migration.
 
     Returns:
-        All 0 where the migration ended before its second sync.
+        The leftover; all 0 if the migration ended before its second sync.
     """
     rounds, ended = recording.rounds, recording.header.migration
     own = np.flatnonzero(rounds_of_last(recording))
@@ -56,16 +56,16 @@ def leftover_of(recording: Recording) -> Leftover:
 
 
 def converged_by_outcome(recording: Recording) -> bool:
-    """Whether a migration sent all of memory; a plain loop does so also where it never converged."""
+    """Whether a migration sent all of memory; PlainLoop may do so without having converged."""
     ended = recording.header.migration
     return ended is not None and ended.outcome == "completed"
 
 
 def converges(recording: Recording) -> bool:
-    """Whether a migration stopped its guest because what was left fitted the downtime limit.
+    """Whether a migration stopped its guest because the rest fitted into the downtime limit.
 
     Args:
-        recording: not changed; of one without a migration the answer is no.
+        recording: the Recording; False for one without a migration.
     """
     if not converged_by_outcome(recording) or switched(recording):
         return False
@@ -74,6 +74,6 @@ def converges(recording: Recording) -> bool:
 
 
 def switched(recording: Recording) -> bool:
-    """Whether a migration went over to post-copy, which ends whatever the guest writes."""
+    """Whether a migration switched to post-copy, which ends however much the guest writes."""
     ended = recording.header.migration
     return ended is not None and ended.switch_ps is not None

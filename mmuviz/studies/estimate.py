@@ -1,4 +1,4 @@
-"""Estimated cost of a run before it starts: simple arithmetic from its Scenario, and limits."""
+"""Estimates of a run's time and memory before it starts, by simple arithmetic from its Scenario; and limits."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from mmuviz.mmu.config import Backing
 from mmuviz.workloads.pattern import PS_PER_S, Pattern
 
 NS_AN_ACCESS: Final = 12
-"""Simulating one access that hits: make bench on two cores of an AMD EPYC gives 0.5 ns in order to 13 ns at random."""
+"""Time to simulate one hit. `make bench` on two cores of an AMD EPYC gives 0.5 ns in order to 13 ns at random."""
 NS_A_FAULT: Final = 60
-"""Simulating one fault: make bench, as above, gives 2 ns in order, 70 ns at random over 1.5 TiB, 45 with 96 vCPUs."""
+"""Time to simulate one fault. `make bench` gives 2 ns in order, 70 ns at random over 1.5 TiB, 45 ns with 96 vCPUs."""
 PS_A_PAGE: Final = 1500
-"""Simulating one page of an ioctl that splits and protects it: make bench, as above, 0.6 s for 1.5 TiB."""
+"""Time to simulate one page of an ioctl that splits and protects it. `make bench` gives 0.6 s for 1.5 TiB."""
 BYTES_A_PAGE: Final = 2.15
-"""Host memory for one page of a memslot: its entry, its bit, its host page."""
+"""Memory of the simulating host for one page of a memslot: its entry, its bit, its host page."""
 BYTES_IN_A_HUGE_PAGE: Final = 1.15
-"""The same if the host maps huge pages; make bench gives 1.13 of 1.5 TiB, and 12 TiB that are split take 1.12."""
+"""The same if the host maps huge pages; `make bench` gives 1.13 for 1.5 TiB, and 1.12 for 12 TiB that are split."""
 BYTES_AT_LEAST: Final = 300 << 20
-"""The interpreter, the compiled code and a Recording: a run of 1 GiB peaks at 250 MiB."""
+"""Memory of the interpreter, the compiled code and a Recording: a run of 1 GiB peaks at 250 MiB."""
 BYTES_A_VCPU: Final = 64 << 10
 """Assumption: bytes of a vCPU's columns, its ring and its part of the bins."""
 PASSES: Final = 3
@@ -55,11 +55,11 @@ class RunCost(NamedTuple):
     """Estimated cost of a run.
 
     Attributes:
-        accesses: of the guest, upper bound.
-        faults: of the guest, upper bound.
+        accesses: accesses of the guest, upper bound.
+        faults: faults of the guest, upper bound.
         memory_bytes: memory of the simulating host.
         seconds: time on one core.
-        end_ns: simulated time from the clock's start to the end, for a guest that runs on; else 0.
+        end_ns: simulated time from the clock's start to the end, if the guest's workload is endless; else 0.
     """
 
     accesses: int
@@ -78,7 +78,7 @@ class RunCost(NamedTuple):
 
 
 class RunEstimate(Protocol):
-    """An estimate of a whole run: its RunCost, or the part of it that a queue keeps."""
+    """The fields of an estimate that share_done() needs: those of a RunCost, or of a run in a queue."""
 
     @property
     def accesses(self) -> int:
@@ -90,10 +90,10 @@ class RunEstimate(Protocol):
 
 
 def share_done(estimate: RunEstimate, time_ns: int, accesses: int) -> float:
-    """Share of a run that is done, 0 to 1: of its time if that is estimated, otherwise of its accesses.
+    """Compute the share of a run that is done, 0 to 1: by time if that is estimated, otherwise by accesses.
 
     Args:
-        estimate: of the whole run.
+        estimate: estimate of the whole run.
         time_ns: time simulated so far, ns.
         accesses: accesses of the guest so far.
     """
@@ -130,19 +130,19 @@ def cost_of(scenario: Scenario) -> RunCost:
 
 
 def _page_bytes(scenario: Scenario) -> int:
-    """Host memory for all pages of the guest."""
+    """Return the memory of the simulating host for all pages of the guest, bytes."""
     small = sum(slot.pages for slot in scenario.memory if slot.backing.level == 1)
     huge = sum(slot.pages for slot in scenario.memory) - small
     return round(small * BYTES_A_PAGE + huge * BYTES_IN_A_HUGE_PAGE)
 
 
 class Ioctls(NamedTuple):
-    """Estimated time of the ioctls, by the costs of their certain work, ns.
+    """Estimated times of the ioctls, ns, from the cost of the work that they always do.
 
     Attributes:
-        enable: enable of all memslots.
-        each_round: a GET and its CLEARs of all pages.
-        disable: disable of all memslots.
+        enable: time to enable logging of all memslots.
+        each_round: time of a GET and its CLEARs of all pages.
+        disable: time to disable logging of all memslots.
     """
 
     enable: int
@@ -170,7 +170,7 @@ def ioctls_of(scenario: Scenario) -> Ioctls:
 
 
 def _end_ns(scenario: Scenario) -> int:
-    """Simulated end of a guest that runs on, ns; 0 for any other."""
+    """Return the simulated end of an endless workload, ns; 0 for other workloads."""
     driver = scenario.driver
     if isinstance(driver, EnableOnly):
         return int(driver.lead + ioctls_of(scenario).enable + driver.tail)
@@ -187,7 +187,7 @@ def _end_ns(scenario: Scenario) -> int:
 
 
 def migration_ns(scenario: Scenario, driver: Migrates) -> int:
-    """Approximate length of a migration, ns."""
+    """Estimate the length of a migration, ns."""
     sent = (
         sum(slot.size for slot in scenario.memory if slot.logged)
         * NS_PER_S
@@ -201,12 +201,12 @@ def migration_ns(scenario: Scenario, driver: Migrates) -> int:
 
 
 def _leaves(ram: tuple[MemslotChoices, ...]) -> int:
-    """Faults that map the guest while nothing is logged."""
+    """Return the number of faults that map the guest before logging is enabled."""
     return sum(-(-slot.pages // pages_per_hpage(slot.backing.level)) for slot in ram)
 
 
 def _accesses(scenario: Scenario, lasts_ns: int) -> int:
-    """Upper bound of accesses once the guest is mapped; `lasts_ns`: time for which a guest runs on."""
+    """Return an upper bound of the accesses after the guest is mapped; `lasts_ns`: duration of an endless workload."""
     vcpus, driver = scenario.vm.vcpus, scenario.driver
     if isinstance(driver, DirtyLogPerfTest | PreSplit) or (isinstance(driver, WithoutLogging) and driver.iterations):
         return _pass(scenario, scenario.workload.pattern_of()) * driver.iterations
@@ -234,7 +234,7 @@ def _pass(scenario: Scenario, pattern: Pattern) -> int:
 
 
 def _rate(scenario: Scenario, pattern: Pattern) -> int:
-    """Accesses per second and vCPU: the workload's rate, or one after the other."""
+    """Return the accesses per second and vCPU: the workload's rate, or that of accesses without pauses."""
     if not pattern.accesses(scenario.ram_pages):
         return 0
     fastest = NS_PER_S // max(scenario.host.values()["read_ns"], 1)
@@ -242,7 +242,7 @@ def _rate(scenario: Scenario, pattern: Pattern) -> int:
 
 
 def _walks_and_arms(scenario: Scenario) -> tuple[int, int]:
-    """Number of ioctl walks over all pages, and most faults of a page because it was armed."""
+    """Return the number of ioctl walks over all pages, and the most faults of one page caused by arming it."""
     driver = scenario.driver
     if isinstance(driver, EnableOnly):
         return 1, 1
@@ -278,8 +278,8 @@ def check_cost(scenario: Scenario, *, most_seconds: float = MOST_SECONDS, most_b
 
     Args:
         scenario: the input of the run.
-        most_seconds: limit of time.
-        most_bytes: limit of host memory.
+        most_seconds: limit of time, s.
+        most_bytes: limit of the simulating host's memory, bytes.
 
     Returns:
         The estimate.

@@ -1,7 +1,7 @@
-"""The evidence on the page: published measurements next to the model's values, and recordings reproduced exactly.
+"""The page's evidence: published measurements with the model's values, and KVM recordings that it reproduces exactly.
 
-Making it takes some twenty minutes: it runs every published experiment and replays every recording. So it is made
-once by `make evidence` and packaged. Tests compute a part of it again and compare it with the file.
+It is made by `make evidence`, which runs every published experiment and replays every KVM recording in some twenty
+minutes, and packaged. Tests compute a part of it again and compare it with the file.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ MADE_FROM: Final = (
     "studies/validate.py",
     "studies/verify.py",
 )
-"""Folders and files of the package that decide the evidence."""
+"""Folders and files of the package on which the evidence depends."""
 DIGITS: Final = 6
 """Significant digits of a modelled value; more would be meaningless."""
 WITHIN: Final = 2 / 3
-"""The share of a host's predicted values that its uncertainty covers."""
+"""The share of a host's predicted values whose error its uncertainty covers."""
 STEP_PERCENT: Final = 5
 FEWEST: Final = 5
 """A host with fewer predicted values has no uncertainty of its own; that of all hosts is used."""
 
 
 def model_hash() -> str:
-    """Hash of everything that decides the evidence, 16 hex digits; it depends on no commit and no machine."""
+    """Return a hash of all files in MADE_FROM, 16 hex digits; it depends on no commit and no machine."""
     digest = hashlib.sha256()
     for part in MADE_FROM:
         path = PACKAGE / part
@@ -65,7 +65,7 @@ def model_hash() -> str:
 
 
 def row_of(result: Result) -> dict[str, Any]:
-    """One published value as the page shows it."""
+    """Make the row of a published value for the page."""
     point = result.point
     covered = result.modelled is not None
     profile = experiment_of(point).scenario.host.profile if covered else ""
@@ -94,10 +94,10 @@ def _rounded(value: float | None) -> float | None:
 
 
 def uncertainty_of(errors: Iterable[float]) -> int:
-    """The least multiple of 5 % that two thirds of the errors do not exceed, in percent.
+    """Return the least multiple of 5 % that two thirds of the errors do not exceed, in percent.
 
     Args:
-        errors: max(modelled / measured, measured / modelled) - 1 of each published value.
+        errors: the errors max(modelled / measured, measured / modelled) - 1, one per published value.
     """
     found = sorted(errors)
     error = found[math.ceil(WITHIN * len(found)) - 1]
@@ -105,14 +105,14 @@ def uncertainty_of(errors: Iterable[float]) -> int:
 
 
 def uncertainties(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Errors of modelled times, by host.
+    """Compute the uncertainty of modelled times, by host profile.
 
     Args:
-        rows: made by row_of().
+        rows: rows made by row_of().
 
     Returns:
-        By profile: `percent`; the number of published `values` that it is based on, none of them fitted; and the
-        `host` that they are from, empty for those of all hosts if it has fewer than five.
+        By profile: `percent`; `values`, the number of published values behind it, none of them fitted; and `host`, the
+        host that they are from, or empty if it has fewer than five and those of all hosts are used.
     """
     known = [row for row in rows if row["error"] is not None and not row["fitted"]]
     found = {}
@@ -130,12 +130,12 @@ def uncertainties(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def document_of(results: Sequence[Result], recordings: Mapping[str, bool], mmus: Iterable[str]) -> dict[str, Any]:
-    """The evidence as a document.
+    """Make the evidence as a document.
 
     Args:
         results: results of every published measurement, in order.
-        recordings: by file name, whether the model answers it exactly.
-        mmus: MMUs of their VMs.
+        recordings: file name -> whether the model reproduces the KVM recording exactly.
+        mmus: MMUs of the recorded VMs.
     """
     rows = [row_of(each) for each in results]
     pairs = [[low.point.id, high.point.id] for low, high in wrong_orders(list(results))]
@@ -152,12 +152,12 @@ def document_of(results: Sequence[Result], recordings: Mapping[str, bool], mmus:
 
 
 def ledgers() -> dict[str, str]:
-    """The ledger's hash for each host, by which the modelled times were priced."""
+    """Return the hash of the ledger of each host profile, by which the modelled times were priced."""
     return {name: ledger_hash(profile.values) for name, profile in PROFILES.items()}
 
 
 def text_of(document: Mapping[str, Any]) -> str:
-    """The evidence as the text of its file: one row per line, so that a change is visible."""
+    """Write the evidence as the text of its file: one row per line, so that diffs are readable."""
     fields = {name: value for name, value in document.items() if name != "rows"}
     lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items()]
     rows = ",\n".join(f"  {json.dumps(row)}" for row in document["rows"])
@@ -166,7 +166,7 @@ def text_of(document: Mapping[str, Any]) -> str:
 
 @cache
 def packaged_evidence() -> dict[str, Any]:
-    """The evidence that the package holds."""
+    """Read the packaged evidence."""
     found: dict[str, Any] = json.loads(resources.files("mmuviz.data").joinpath(PACKAGED).read_bytes())
     return found
 
@@ -175,7 +175,7 @@ def main(folder: str) -> int:
     """`python -m mmuviz.studies.evidence FOLDER`: compute the evidence again, to standard output.
 
     Args:
-        folder: recordings of real KVM.
+        folder: folder of KVM recordings.
 
     Returns:
         Exit status: 0.

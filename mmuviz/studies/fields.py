@@ -1,4 +1,4 @@
-"""One table of every field that a scenario file may have, generated from the types."""
+"""The table of all fields of a scenario file, generated from the frozen types."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ UNITS: Final = {"size": ", ".join(SIZE_UNITS), "time": ", ".join(TIME_UNITS), "r
 
 
 class FieldRow(NamedTuple):
-    """One field.
+    """A row of the table: one field.
 
     Attributes:
         field: dotted name.
         values: allowed values.
-        unit: units of sizes and times; a whole number is in the first.
-        default: value if it is left out.
+        unit: units of sizes and times; a plain integer is in the first.
+        default: default value.
         depends: other fields that it requires.
         description: its description.
     """
@@ -39,7 +39,7 @@ class FieldRow(NamedTuple):
 
 
 def field_rows() -> list[FieldRow]:
-    """Every field, part by part."""
+    """Make the rows of all fields, part by part."""
     rows: list[FieldRow] = []
     for name, field in Scenario.model_fields.items():
         models = models_in(field.annotation)
@@ -65,7 +65,7 @@ def field_rows() -> list[FieldRow]:
 
 
 def _union_rows(part: str, models: Sequence[type[BaseModel]]) -> list[FieldRow]:
-    """Fields of the types of a union: the tag first, then each field once, with the types that have it."""
+    """Make the rows of a union's types: first the tag, then each field once, with the types that have it."""
     tag = "pattern" if "pattern" in models[0].model_fields else "kind"
     default = Scenario.model_fields[part].get_default(call_default_factory=True)
     where = f"{part}.{tag}"
@@ -89,14 +89,14 @@ def _union_rows(part: str, models: Sequence[type[BaseModel]]) -> list[FieldRow]:
 
 
 def _meaning(model: type[BaseModel]) -> str:
-    """What a type is, and of a workload what it resembles."""
+    """Return the first sentence of a type's docstring, and for a workload the real guest that it resembles."""
     resembles = getattr(model, "resembles", "")
     first = (model.__doc__ or "").splitlines()[0]
     return f"{first} Resembles {resembles}." if resembles else first
 
 
 def _defaults(name: str, having: Sequence[type[BaseModel]]) -> str:
-    """Defaults that are not the same in all types; empty if they are."""
+    """Describe a field's defaults by type if they differ; empty if all types have the same default."""
     texts = {tag_of(model): _default(model.model_fields[name]) for model in having}
     usual = next(iter(texts.values()))
     others = [f"{text} in {tag}" for tag, text in texts.items() if text != usual]
@@ -151,7 +151,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def fields_table() -> str:
-    """The table as Markdown, which is also readable in a terminal."""
+    """Write the table as Markdown, which is also readable in a terminal."""
     rows = [HEADINGS, *field_rows()]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     rule = "|" + "|".join("---" for _ in HEADINGS) + "|"

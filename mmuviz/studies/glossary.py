@@ -1,4 +1,4 @@
-"""The glossary for readers and for the page: docs/glossary.md, one line per term."""
+"""The glossary, read from docs/glossary.md, which has one line per term."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TERM: Final = re.compile(r"- \*\*(.+?)\*\*: (\S.*)")
 
 
 class Term(NamedTuple):
-    """One term.
+    """A term of the glossary.
 
     Attributes:
-        name: the field's own term.
+        name: the term, as KVM developers use it.
         description: its meaning.
         section: section of the file.
     """
@@ -31,15 +31,15 @@ class Term(NamedTuple):
 
     @property
     def needed_first(self) -> bool:
-        """Whether a newcomer needs it before all others."""
+        """Whether a newcomer needs the term first; the page's help lists these."""
         return self.section == FIRST
 
 
 def terms_in(text: str) -> list[Term]:
-    """Read a glossary.
+    """Parse a glossary.
 
     Args:
-        text: Markdown: sections, and in each a list with one term per line.
+        text: Markdown: sections, each with a list of one term per line.
 
     Returns:
         The terms, in order.
@@ -66,10 +66,10 @@ def terms_in(text: str) -> list[Term]:
 
 @cache
 def glossary() -> list[Term]:
-    """All terms.
+    """Read all terms.
 
     Raises:
-        FileNotFoundError: the file belongs to the wheel and to a checkout, but is in neither.
+        FileNotFoundError: neither the wheel nor a checkout has the file.
     """
     for folder in (PACKAGE / "docs", PACKAGE.parent / "docs"):
         if (folder / FILE).is_file():

@@ -1,4 +1,4 @@
-"""Guests of realistic sizes: each is a catalogue entry with a few fields changed."""
+"""Predefined guests of realistic sizes: each is a catalogue entry with a few fields changed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from mmuviz.studies.packaged_scenarios import DEFAULT
 
 
 class Guest(NamedTuple):
-    """One guest.
+    """A predefined guest.
 
     Attributes:
         title: its size.
-        description: what a reader has to know.
+        description: its description, e.g. that its host is extrapolated.
         set: fields that differ from the catalogue entry's.
-        policies: that are compared; those of the catalogue entry where there are none.
+        policies: policies to compare; if empty, those of the catalogue entry.
     """
 
     title: str
@@ -24,7 +24,7 @@ class Guest(NamedTuple):
     policies: tuple[str, ...] = ()
 
     def request(self) -> dict[str, Any]:
-        """The guest as a request."""
+        """Return the guest as a request, see requests.py."""
         return {"base": DEFAULT, "set": self.set, "policies": list(self.policies) or None}
 
 
@@ -52,7 +52,7 @@ GUESTS: Final = (
         },
     ),
 )
-"""Guests that never stop writing while logging is enabled, with lazy next to eager splitting."""
+"""Guests that write all the time while logging is enabled, with lazy and with eager splitting."""
 
 MIGRATED: Final = {
     "workload.pattern": "hot_set",
@@ -64,10 +64,10 @@ MIGRATED: Final = {
     "driver.downtime_limit": "300 ms",
     "driver.multifd_channels": 8,
 }
-"""What migrating guests have in common.
+"""Fields that all guests in MIGRATING have in common.
 
-Assumption: a twentieth of memory is written, again and again. One thread of QEMU cannot fill a link of 25 Gbit/s, so
-that it has channels."""
+Assumption: the guest writes to a twentieth of its memory, again and again. One thread of QEMU cannot fill a link of
+25 Gbit/s, so multifd channels are used."""
 SPLITTING: Final = ("eager_in_clear", "lazy")
 MIGRATING: Final = (
     Guest(

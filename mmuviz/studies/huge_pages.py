@@ -1,4 +1,4 @@
-"""What is left of a migrated guest's huge pages, and when the others return."""
+"""Huge pages of a guest after its migration: those that are left, and the time at which the others return."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NEVER: Final = "what was split never returns while logging is on"
 
 
 def huge_pages_text(recording: Recording) -> str:
-    """Huge leaves at the end, and when the others return; empty where the guest has no huge pages.
+    """Write the number of huge leaves at the end, and when the others return; empty if the guest has no huge pages.
 
-    Completing a migration disables nothing (QEMU: memory_global_dirty_log_stop() waits until the VM runs again);
-    cancelling it, or giving it up, disables logging of every memslot.
+    A completed migration does not disable logging (QEMU: memory_global_dirty_log_stop() waits until the VM runs again);
+    a cancelled one, or one that is given up, disables logging of every memslot.
 
     Args:
-        recording: of a migration; not changed.
+        recording: the Recording of a migration.
 
     Kernel: kvm_mmu_zap_collapsible_sptes(), up to 6.12; kvm_mmu_recover_huge_pages(), from 6.13, arch/x86/kvm/mmu/mmu.c
     """

@@ -1,4 +1,4 @@
-"""Counts of each ledger entry per op of a document: the work that the machine counted during the op."""
+"""Counts of each ledger entry per op of a KVM recording: the work that the machine counted during the op."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mmuviz.mmu.vm import Vm
 from mmuviz.mmu.work import WORK_NAMES, WORK_SLOT_CREATE, WORK_SLOT_PAGE
 
 OF_SLOT: Final = (WORK_SLOT_CREATE, WORK_SLOT_PAGE)
-"""Entries of a slot op that are its own: the recording program's pages are mapped during it as well."""
+"""Entries that count as work of a slot op; the pages that the recording program maps during the op do not."""
 
 
 def named(work: I64) -> Counter[str]:
-    """Entries of the machine's work under their names in the ledger.
+    """Name the machine's work counters as in the ledger.
 
     Args:
         work: int64[WORK_ENTRIES].
@@ -35,13 +35,13 @@ def named(work: I64) -> Counter[str]:
 
 
 def counts_of_ops(document: dict[str, Any]) -> Iterator[Counter[str]]:
-    """Replay a document and count.
+    """Replay a KVM recording and count the work of each op.
 
     Args:
         document: schema kvm-recording/1; the `after` of its ops, if any, is ignored.
 
     Yields:
-        Count of each ledger entry that an op took, op by op.
+        Count of each ledger entry, op by op.
 
     Raises:
         MmuvizError: the document or one of its ops is refused.

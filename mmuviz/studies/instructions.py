@@ -1,8 +1,8 @@
 """`mmuviz instructions`: cost of each op of a recording in instructions, by the ledger.
 
-A cost is a sum that can be checked: an op takes a count of each entry of the ledger, as the machine
-counts them while it runs the op; the recording's own answers are ignored.
-The engine prices the same counts. Instructions of kernel and guest, mitigations off.
+An op costs the sum over all ledger entries of their count times their price. The machine counts the entries while it
+runs the op; the recording's own answers are ignored. The engine prices the same counts. The unit is instructions of
+kernel and guest, with mitigations off.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from mmuviz.studies.replay import answer_files
 
 @cache
 def prices(release: Release) -> dict[str, int]:
-    """Price of one unit of each entry on a kernel release, in hundredths of an instruction."""
+    """Return the price of one unit of each entry on a kernel release, in hundredths of an instruction."""
     return {name: lookup(name, release).hundredths for name in COSTS}
 
 
 def total(counts: Mapping[str, int], release: Release) -> int:
-    """Instructions of these counts of entries, to the nearest whole one."""
+    """Sum the instructions of counts of entries, rounded to an integer."""
     each = prices(release)
     return (sum(count * each[name] for name, count in counts.items()) + SCALE // 2) // SCALE
 
 
 def instructions(document: dict[str, Any]) -> dict[str, Any]:
-    """Cost of each op of a recording.
+    """Compute the cost of each op of a KVM recording.
 
     Args:
         document: schema kvm-recording/1; the `after` of its ops, if any, is ignored.

@@ -1,4 +1,4 @@
-"""Every cost that the clock uses, with its source, as one document for the page."""
+"""The ledger as one document for the page: every cost that the engine uses, with its source."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PER_VALUE: Final = ("unit", "value", "low", "high", "source", "description", "de
 
 
 def ledger_document() -> dict[str, Any]:
-    """The whole ledger.
+    """Make the document of the whole ledger.
 
     Returns:
-        `code`: name -> counted kernel -> unit, value, plausible range, source, description, and the figures that it is
-        derived from. `kernels`: name of each kernel -> name of an entry -> the counted kernel used for it.
+        `code`: name -> counted kernel -> unit, value, plausible range, source, description, and the values that it is
+        derived from. `kernels`: name of a kernel -> name of an entry -> the counted kernel whose value it uses.
         `constants`: name -> unit, plausible range, description. `hosts`: name -> description, whether it is
         extrapolated, and value and source of each constant.
     """

@@ -1,4 +1,4 @@
-"""Lessons: stops in a catalogue entry, each a question that is asked before the answer is seen."""
+"""Lessons: a catalogue entry with stops, at each of which the page asks a question before it shows the answer."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ORDER: Final = (
 )
 STOPS: Final = 3
 Measure = Literal["stall", "ioctl", "longest_call", "tables", "faults", "splits", "split_share"]
-"""Stall per vCPU, time in ioctls, the longest of them, page tables added, faults, splits since the start, and the share
-of the stall that splits took."""
+"""Quantities of a question, in this order: stall per vCPU, time in ioctls, the longest ioctl, page tables added,
+faults, splits since the start, and the share of the stall that is due to splits."""
 TIMES: Final = ("stall", "ioctl", "longest_call")
 
 
 class Stop(Choices):
-    """One question.
+    """A question of a lesson.
 
-    Either `which` pane has most or least, and the panes are the answers; or `answers` say what `pane` has, and `bounds`
-    tell them apart: an answer is right below its bound and from the bound before on.
+    Either it asks for the pane with the most or the least (`which`), and the panes are the answers; or it asks for the
+    value of one `pane`, and answer i is right for values from bounds[i - 1] up to but not including bounds[i].
     """
 
     at: Annotated[Time, Field(description="where it is asked")]
@@ -59,13 +59,13 @@ class Stop(Choices):
             raise ValueError("bounds must rise")
 
     def limits(self) -> tuple[int, ...]:
-        """The bounds as integers: ps, bytes, counts or percent, as the measure has it."""
+        """Return the bounds as integers in the unit of the measure: ps, bytes, counts or percent."""
         if self.measure in TIMES:
             return tuple(time_of(each) * PS_PER_NS for each in self.bounds)
         return tuple(size_of(each) if self.measure == "tables" else int(each) for each in self.bounds)
 
     def as_page_has_it(self) -> dict[str, Any]:
-        """What a script needs; times are ps."""
+        """Return the stop as the page's script reads it, times in ps."""
         return {
             "at": self.at * PS_PER_NS,
             "shows": self.shows_at * PS_PER_NS,
@@ -81,7 +81,7 @@ class Stop(Choices):
 
 
 class Lesson(Choices):
-    """Three stops in one catalogue entry."""
+    """A lesson: three stops in one catalogue entry."""
 
     title: str
     story: str
@@ -94,17 +94,17 @@ class Lesson(Choices):
 
 @cache
 def lesson(name: str) -> Lesson:
-    """A packaged lesson.
+    """Read a packaged lesson.
 
     Args:
-        name: one of ORDER.
+        name: a name in ORDER.
 
     Raises:
-        InputError: its file breaks a rule.
+        InputError: its file is invalid.
     """
     return Lesson.model_validate(parsed((files("mmuviz") / "data" / "lessons" / f"{name}{SUFFIX}").read_bytes()))
 
 
 def lessons() -> list[tuple[str, Lesson]]:
-    """All of them by name, in order."""
+    """Read all lessons; pairs of name and lesson, in order."""
     return [(name, lesson(name)) for name in ORDER]

@@ -1,4 +1,4 @@
-"""Loads the compiled simulation ahead of use."""
+"""Loading of the compiled simulation before its first use."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SMALL: Final[dict[str, Any]] = {
     "workload": {"pattern": "sequential", "rate_hz": 5_000_000},
     "driver": {"kind": "enable_only", "lead": 50_000, "tail": 50_000},
 }
-"""A guest that is done at once, and runs the same code as the story that the page opens with."""
+"""A Scenario that takes no noticeable time and runs the same code as the story that the page opens with."""
 
 
 def load_engine() -> None:
-    """Run it under both policies, so that processes forked afterwards inherit the loaded code."""
+    """Run SMALL with both ways of splitting, so that processes forked afterwards inherit the loaded code."""
     for eager in (False, True):
         vm = {"vcpus": 2, "dirty_log_mode": "manual", "eager_page_split": eager}
         run(Scenario.model_validate(SMALL | {"vm": vm}))

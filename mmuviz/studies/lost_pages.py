@@ -1,4 +1,4 @@
-"""Pages that real KVM lost or left out, as its recordings show: written while logging, and in no later answer."""
+"""Pages that real KVM lost, as its recordings show (written while logging, but in no later report) or left unsplit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ WHOLE: Final = "whole"
 
 
 class Mark(NamedTuple):
-    """Pages that an op lost or left out.
+    """Pages that an op lost or left unsplit.
 
     Attributes:
         kind: LOST or WHOLE.
-        cause: one sentence.
-        commit: the one that introduced the defect or ended it; empty if no single one is known.
+        cause: the cause, one sentence.
+        commit: commit that introduced or fixed the defect; empty if no single commit is known.
         op: number of the op.
-        until: number of the op that ends it; None for none.
-        gfns: ascending.
+        until: number of the op that ends the state; None if none does.
+        gfns: gfns of the pages, ascending.
     """
 
     kind: str
@@ -54,13 +54,13 @@ END: Final = (_END_CAUSE, "7cd1bf039eeb")
 
 
 def marks_of(document: Mapping[str, Any]) -> list[Mark]:
-    """Pages that a recording of one memslot shows to be lost or left out.
+    """Find the pages that real KVM lost or left unsplit in a recording of one memslot.
 
     Args:
-        document: a checked recording, with the kernel's answers.
+        document: a checked KVM recording, with the kernel's answers.
 
     Returns:
-        Marks in the order of their ops; none if several memslots could be meant.
+        Marks in the order of their ops; empty for a recording of several memslots.
     """
     ops = document["ops"]
     slots = [op for op in ops if op["op"] in ("slot", "move_slot", "delete_slot")]
@@ -113,6 +113,6 @@ def _pages(given: Mapping[str, int] | list[int]) -> list[int]:
 
 
 def lost_document() -> dict[str, Any]:
-    """Marks of every packaged recording that has any: by its name, as objects with the fields of Mark."""
+    """Return the marks of all packaged KVM recordings that have some: name -> objects with the fields of Mark."""
     found = {name: marks_of(recording_document(name)) for name in packaged_recordings()}
     return {name: [mark._asdict() for mark in marks] for name, marks in found.items() if marks}

@@ -1,4 +1,4 @@
-"""Points of published measurements, read from a file."""
+"""Published measurements, read from a file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FIELDS: Final = ("id", "source_title", "source_url", "workload", "metric", "unit
 
 @dataclass(frozen=True)
 class Measurement:
-    """One published value.
+    """A published value.
 
     Attributes:
-        id: id of the point; nothing depends on it.
+        id: id of the measurement; no computation depends on it.
         source_title: title of the source.
         workload: the experiment, as the source describes it.
         metric: the quantity that was measured.
         unit: unit of the value.
         value: the measured value.
-        strategy: lazy, eager, or the source's own name.
+        strategy: lazy, eager, or the source's own name for its way of splitting.
         source_url: address of the source.
     """
 
@@ -46,10 +46,10 @@ def read_measurements(path: Path | None = None) -> list[Measurement]:
     """Read measurements.
 
     Args:
-        path: a file in the schema of the shipped one; None for the shipped one.
+        path: a file in the schema of the packaged one; None for the packaged one.
 
     Returns:
-        Its points.
+        Its measurements.
 
     Raises:
         InputError: the file is not of that schema.
@@ -69,10 +69,10 @@ def read_measurements(path: Path | None = None) -> list[Measurement]:
 
 
 def text_of(path: Path) -> bytes:
-    """A file's bytes.
+    """Read the bytes of a file.
 
     Raises:
-        InputError: it is no regular file, or too long.
+        InputError: it is not a regular file, or too long.
         OSError: it cannot be read.
     """
     with open_regular(path) as file:

@@ -1,4 +1,4 @@
-"""Choices that a page offers: names of kernels, hosts, policies and stories."""
+"""The choices that the page offers: kernels, hosts, policies, fields, stories, guests and lessons."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ RECORDINGS: Final = "Recordings of real KVM"
 
 
 def kernels() -> list[str]:
-    """Releases, oldest first."""
+    """List the kernel releases, oldest first."""
     return [f"{major}.{minor}" for major, minor in sorted(PRESETS)]
 
 
 def hosts() -> list[str]:
-    """Names of host profiles."""
+    """List the names of host profiles."""
     return list(PROFILES)
 
 
 def policies() -> list[tuple[str, str, str, str, bool]]:
-    """Name, title, meaning, dirty-log mode and eagerness of each policy."""
+    """List name, title, description, dirty-log mode and eagerness of each policy."""
     return [(each.name, each.title, each.description, str(each.mode), each.eager) for each in POLICIES.values()]
 
 
 def fields() -> list[tuple[str, str, str, str]]:
-    """Name, values with units, default and meaning of every field that a page may change."""
+    """List name, values with units, default and description of every field that the page may change."""
     found, seen = [], set()
     for each in field_rows():
         name = each.field.replace("[]", "[0]")
@@ -58,13 +58,13 @@ def fields() -> list[tuple[str, str, str, str]]:
 
 
 def _tags(name: str) -> str:
-    """The values of a field that selects a type of a union: each has a row of its own in the table."""
+    """Return the values of a field that selects a type of a union, from their rows in the table."""
     rows = [each.values for each in field_rows() if each.field == name]
     return ", ".join(rows[1:]) if len(rows) > 1 else ""
 
 
 def stories() -> list[tuple[str, str, str, str]]:
-    """Name, question, group and facts of each catalogue entry: first those at the top, then group by group."""
+    """List name, question, group and facts of each catalogue entry: first those at the top, then group by group."""
     found = [(each.name, each.title, _group(each.name), _facts(each.name)) for each in entries()]
     groups = ["", OTHERS, RECORDINGS]
     return sorted(found, key=lambda each: (groups.index(each[2]), TOP.index(each[0]) if each[0] in TOP else 0))
@@ -75,7 +75,7 @@ def _group(name: str) -> str:
 
 
 def _facts(name: str) -> str:
-    """Facts about an entry's runs before they are run, as JSON, in the fields of a Scenario's document."""
+    """Return facts about an entry's runs, known before they run, as JSON, in the fields of a Scenario's document."""
     source = read_scenario(name)
     scenarios = source.scenarios if isinstance(source, Comparison) else (source,)
     found: list[dict[str, object]] = []
@@ -92,12 +92,12 @@ def _facts(name: str) -> str:
 
 
 def guests() -> list[tuple[str, str, str]]:
-    """Title, meaning and change of each guest that is offered as a whole."""
+    """List title, description and request of each predefined guest."""
     return [_offered(each) for each in GUESTS]
 
 
 def migrating_guests() -> list[tuple[str, str, str]]:
-    """The same of guests that are migrated."""
+    """List title, description and request of each predefined guest for a migration."""
     return [_offered(each) for each in MIGRATING]
 
 
@@ -106,7 +106,7 @@ def _offered(guest: Guest) -> tuple[str, str, str]:
 
 
 def lessons() -> list[tuple[str, str, str, str]]:
-    """Name, question, catalogue entry and stops of each lesson; the stops as JSON."""
+    """List name, question, catalogue entry and stops (as JSON) of each lesson."""
     return [
         (name, each.title, each.story, json.dumps([stop.as_page_has_it() for stop in each.stops]))
         for name, each in packaged_lessons()

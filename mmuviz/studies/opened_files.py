@@ -1,4 +1,4 @@
-"""An opened file as changes of a catalogue entry, if a link can express it that way, otherwise as a document."""
+"""Requests made from an opened file: changes of a catalogue entry if a link can hold them, otherwise the document."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def opened(text: str) -> Opened:
 
 
 def _nearest(found: Request, document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[str] | None]]:
-    """Entries and their changes, the fewest changes first; an entry's own variants come before policies."""
+    """Yield entries and the changes from them, the fewest changes first; an entry's variants come before policies."""
     variants = document.get("variants")
     target = flat(found.base.as_document())
     ways = []
@@ -81,12 +81,12 @@ def _nearest(found: Request, document: Mapping[str, Any]) -> Iterator[tuple[str,
 
 @cache
 def _entry(name: str) -> tuple[list[dict[str, Any]] | None, dict[str, Any]]:
-    """Variants of an entry, and the fields that they have in common."""
+    """Return an entry's variants, and the fields that they have in common."""
     return scenario_document(name).get("variants"), flat(request_of({"base": name}).base.as_document())
 
 
 def _policies_of(found: Request, variants: object) -> list[str] | None:
-    """The names of policies if the runs differ in nothing else."""
+    """Return the policies of the runs if they differ in nothing else; None otherwise."""
     if variants is None:
         name = policy_name(found.scenarios[0].vm)
         return [name] if name in POLICIES else None
@@ -99,7 +99,7 @@ def _listed(variants: object) -> Sequence[object]:
 
 
 def _decided(variants: object) -> set[str]:
-    """Fields that the variants or the policies set."""
+    """Return the fields that the variants or the policies set."""
     found: set[str] = set()
     for each in _listed(variants):
         names = {"policy"} if isinstance(each, str) else set(flat(each))

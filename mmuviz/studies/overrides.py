@@ -1,4 +1,4 @@
-"""Overrides of a scenario's fields: dotted names or tables, applied to given fields."""
+"""Overrides of a Scenario's fields, by dotted names or tables, and their application to a document."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.studies.policies import policy_overrides
 
 LEFT_OUT: Final = None
-"""An override of this value removes a field, so that it has its default."""
+"""An override with this value removes a field, which then has its default."""
 LONGEST_VALUE: Final = 10_000
 _STEP: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,60})(?:\[([0-9]{1,3})\])?")
 UNIONS: Final = {"workload": "pattern", "driver": "kind"}
 
 
 def steps_of(field: str) -> list[str | int]:
-    """Names and indexes of a dotted name.
+    """Split a dotted name into names and indices.
 
     Args:
-        field: e.g. "vm.kernel", "memory[0].size".
+        field: a dotted name, e.g. "vm.kernel", "memory[0].size".
 
     Returns:
         The steps from the document to the value.
 
     Raises:
-        InputError: the text is not such a name.
+        InputError: the text is not a dotted name.
     """
     steps: list[str | int] = []
     for part in field.split(".") if len(field) <= 200 else [""]:
@@ -43,11 +43,11 @@ def steps_of(field: str) -> list[str | int]:
 
 
 def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type decides
-    """The value of an override given on a command line.
+    """Parse the value of an override given on a command line.
 
     Args:
         field: dotted name.
-        text: TOML, or a plain string; a text field takes it unchanged.
+        text: TOML, or a plain string; for a text field it is used unchanged.
 
     Returns:
         The value.
@@ -69,7 +69,7 @@ def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type de
 
 
 def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], Any]]:
-    """Overrides as paths: tables are descended into, dotted names are split; lists are values."""
+    """Flatten overrides to pairs of path and value: tables are descended into, dotted names split; lists are values."""
     found: list[tuple[tuple[str | int, ...], Any]] = []
     for name, value in fields.items():
         path = (*before, *steps_of(str(name)))
@@ -83,11 +83,11 @@ def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> li
 
 
 def overridden(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with overrides applied.
+    """Apply overrides to a document.
 
-    `policy` is replaced by its own overrides, which come first. A field of the item after the last one of a list, such
-    as memory[1].size, adds an item. Another `workload.pattern` or `driver.kind` keeps the former type's fields that the
-    new one has too.
+    `policy` is replaced by its own overrides, which are applied first. A field of the item after the last one of a
+    list, such as memory[1].size, adds an item. With another `workload.pattern` or `driver.kind`, fields that the new
+    type has too are kept.
 
     Args:
         document: fields of a Scenario as they were given; not changed.
@@ -102,7 +102,7 @@ def overridden(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
     rest = {name: value for name, value in overrides.items() if name != "policy"}
     leaves = _leaves(rest)
     if "policy" in overrides:
-        # What the policy means depends on the VM, which the other overrides may change.
+        # The overrides of a policy depend on the VM, which the other overrides may change.
         vm = overridden(document, rest).get("vm", {})
         leaves = [*_leaves(policy_overrides(overrides["policy"], vm)), *leaves]
     found: dict[str, Any] = copied(document)
@@ -116,7 +116,7 @@ def overridden(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
 
 
 def copied(value: Any) -> Any:  # noqa: ANN401  # of any type, nested as deep as a parser lets it be
-    """A copy of tables and lists, in which other values are shared."""
+    """Copy tables and lists; other values are shared."""
     if isinstance(value, Mapping):
         return {name: copied(each) for name, each in value.items()}
     return [copied(each) for each in value] if isinstance(value, list | tuple) else value
@@ -162,7 +162,7 @@ def _put(document: dict[str, Any], path: tuple[str | int, ...], value: object) -
 
 
 def apply_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """overridden(), for values as typed.
+    """Apply overrides whose values may be text, as a user typed them.
 
     Args:
         document: fields of a Scenario, and its variants, as they were given; not changed.

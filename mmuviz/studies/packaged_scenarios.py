@@ -1,4 +1,4 @@
-"""The catalogue: scenario files that the package holds, each with a question as its title."""
+"""The catalogue: the scenario files in the package, each with a question as its title."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ DEFAULT: Final = ORDER[0]
 
 
 class CatalogueEntry(NamedTuple):
-    """One packaged file.
+    """An entry of the catalogue: one packaged file.
 
     Attributes:
         name: its name for `run` and `compare`.
-        title: a question.
-        summary: the run, in two sentences.
-        look_at: part of the answer to look at.
+        title: its question.
+        summary: a description of the run in two sentences.
+        look_at: the part of the result that answers the question.
     """
 
     name: str
@@ -80,17 +80,17 @@ class CatalogueEntry(NamedTuple):
 
 @cache
 def packaged_text(name: str) -> bytes:
-    """The file of an entry, unchanged."""
+    """Read the file of an entry."""
     return (files("mmuviz") / "data" / "scenarios" / f"{name}{SUFFIX}").read_bytes()
 
 
 def packaged_document(name: str) -> dict[str, Any]:
-    """The document of an entry."""
+    """Parse the file of an entry."""
     return parsed(packaged_text(name))
 
 
 def entries() -> tuple[CatalogueEntry, ...]:
-    """All entries, in the order of the catalogue."""
+    """Return all entries, in the order of the catalogue."""
     found = []
     for name in ORDER:
         document = packaged_document(name)

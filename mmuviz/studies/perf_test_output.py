@@ -1,4 +1,4 @@
-"""Output of dirty_log_perf_test as measurements: plain, quoted in a mail, or in a kselftest log."""
+"""A parser for output of dirty_log_perf_test: plain, quoted in a mail, or in a kselftest log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmuviz.core.errors import InputError, one_line, short_repr
 
 TOOL: Final = "dirty_log_perf_test"
 _PREFIX: Final = re.compile(r"^(?:\s*(?:>|\||#(?!\s*selftests)|\[ *\d+\.\d+\]))*\s*")
-"""Quote marks of a mail, TAP comments, and console timestamps."""
+"""Prefixes of a line: quote marks of a mail, TAP comments, and console timestamps."""
 _TIME: Final = re.compile(
     r"(?P<what>Populate memory|Enabling dirty logging|Disabling dirty logging|"
     r"Iteration (?P<iteration>\d+) (?:dirty memory|get dirty log|clear dirty log)) time: (?P<s>\d+\.\d+)s$"
@@ -33,7 +33,7 @@ BACKINGS: Final = {
     "anonymous_hugetlb_2mb": "hugetlb_2m",
     "anonymous_hugetlb_1gb": "hugetlb_1g",
 }
-"""Sources of memory (-s) that the model has, by the tool's names; THP is off for plain anonymous memory."""
+"""Memory sources (-s) that the model supports, by the tool's names; THP is off for plain anonymous memory."""
 FLAGS: Final = "aeghnoc"
 WITH_VALUE: Final = "bfimprsvwxc"
 MANUAL: Final = "manual_protect+initially_set"
@@ -50,20 +50,20 @@ NEEDED: Final = {
     "access": "with -a random, else sequential",
     "mmu": "tdp, legacy shadow MMU, shadow paging, or nested",
 }
-"""Fields of an experiment, and where to find each."""
+"""Required fields of an experiment, and where to find each."""
 ASSUMED: Final = {"mmu": "tdp"}
-"""Values that are assumed if not given; the rows' notes say so."""
+"""Values that are assumed if not given; the rows' notes name them."""
 OPTIONAL: Final = ("host", "arch", "vendor", "pml", "split_chunk", "source_title", "source_url", "cmd")
 
 
 @dataclass
 class _Run:
-    """One run of the tool, from its lines.
+    """The lines of one run of the tool, parsed.
 
     Attributes:
         fields: fields of the workload.
         times: metric -> seconds.
-        memory_bytes: memory of all vCPUs; 0 if it is not printed.
+        memory_bytes: memory of all vCPUs; 0 if the output does not print it.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
@@ -72,17 +72,17 @@ class _Run:
 
 
 def rows_of(text: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Read output of dirty_log_perf_test.
+    """Parse output of dirty_log_perf_test.
 
     Args:
-        text: one or several runs, with any other text around them.
-        given: fields of the workload that the output does not say, by name; `cmd` is a whole command.
+        text: output of one or several runs, with any other text around it.
+        given: fields of the workload that the output does not have, by name; `cmd` is a whole command.
 
     Returns:
-        Rows of the measurements' schema, one per time, in order.
+        Rows in the schema of the measurements, one per time, in order.
 
     Raises:
-        InputError: no line is the tool's, a field is missing, or one is wrong.
+        InputError: no line is from the tool, a field is missing, or one is wrong.
     """
     _check_names(given)
     runs = list(_runs(text))
@@ -148,7 +148,7 @@ def _metric(found: re.Match[str]) -> str:
 
 
 def command_fields(command_text: str) -> dict[str, Any]:
-    """Fields of a command of the tool, its defaults included.
+    """Parse a command of the tool into fields, including its defaults.
 
     Args:
         command_text: the text after its name, e.g. "-v 96 -b 1G -s anonymous_hugetlb_1gb -g".
@@ -199,7 +199,7 @@ def _options(command_text: str) -> dict[str, str]:
 
 
 def _percent(options: Mapping[str, str]) -> int:
-    if "f" in options:  # older versions: one access in f writes
+    if "f" in options:  # older versions: one of f accesses writes
         return 100 // max(_count(options["f"], "-f"), 1)
     return _count(options.get("w", "100"), "-w")
 
@@ -219,7 +219,7 @@ def _mib(text: str, where: str) -> int:
 
 
 def _workload(run: _Run, given: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """The workload's fields, and the values that are assumed."""
+    """Return the workload's fields, and the values that were assumed, as text."""
     work: dict[str, Any] = {"tool": TOOL, **run.fields}
     if "cmd" in given:
         asked = _COMMAND.search(given["cmd"].strip())

@@ -1,4 +1,4 @@
-"""The Scenario of a point of published measurements, built from the fields of its workload."""
+"""Scenarios of published measurements, built from the fields of their workloads."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ SECONDS: Final = {"s": 1e-12, "ms": 1e-9, "us": 1e-6, "ns": 1e-3}
 
 
 class NotCoveredError(Exception):
-    """The model has no experiment for a point; the message says why."""
+    """The model has no experiment for a measurement; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A Scenario, and the reading to take from its Recording.
+    """A Scenario, and the metric to compute from its Recording.
 
     Attributes:
         table: the published table.
         scenario: the input of the run.
-        metric: the reading, see validate.modelled().
+        metric: the metric, see validate.modelled().
         iteration: iteration of the driver's loop.
-        compared_with: another Scenario, with which the reading is compared.
-        read_otherwise: if the source can be read in two ways, the other one as text, and its Scenario.
+        compared_with: another Scenario; the metric is the ratio or difference to its run.
+        read_otherwise: if the source is ambiguous, the other interpretation as text, and its Scenario.
         assumed: values assumed because the row does not give them, as text.
     """
 
@@ -63,7 +63,7 @@ class Experiment:
 
 
 def whole(workload: dict[str, Any], field: str, default: int | None = None) -> int:
-    """A count in a workload.
+    """Read a count from a workload.
 
     Raises:
         NotCoveredError: it is missing, or not a count.
@@ -75,7 +75,7 @@ def whole(workload: dict[str, Any], field: str, default: int | None = None) -> i
 
 
 def mode_of(workload: dict[str, Any]) -> DirtyLogMode:
-    """The dirty-log mode from a workload's text."""
+    """Parse the dirty-log mode in a workload's text."""
     words = str(workload.get("mode", ""))
     if "initially_set" in words:
         return DirtyLogMode.MANUAL_INITIALLY_SET
@@ -100,10 +100,10 @@ READ_AS: Final = {"dirty_memory": "dirty", "get_dirty_log": "get", "clear_dirty_
 
 
 def metric_of(metric: str) -> tuple[str, int]:
-    """The reading of a metric of dirty_log_perf_test, and its iteration.
+    """Split a metric of dirty_log_perf_test into the model's metric and the iteration.
 
     Raises:
-        NotCoveredError: the model has no such reading.
+        NotCoveredError: the model has no such metric.
     """
     found = TIMED.fullmatch(metric)
     if found:
@@ -114,7 +114,7 @@ def metric_of(metric: str) -> tuple[str, int]:
 
 
 def bounded_gib(gib: int) -> int:
-    """Check guest memory, times the passes over it, against the size that is simulated in minutes.
+    """Check that guest memory times passes over it, in GiB, is small enough to be simulated in minutes.
 
     Raises:
         NotCoveredError: it is larger, or 0.
@@ -125,7 +125,7 @@ def bounded_gib(gib: int) -> int:
 
 
 def bounded_mib(mib: int, passes: int = 1) -> int:
-    """Check guest memory in MiB like bounded_gib(), with all passes over it.
+    """Check guest memory in MiB, times the passes over it, as bounded_gib() does.
 
     Raises:
         NotCoveredError: it is larger, or 0.
@@ -144,7 +144,7 @@ def one_slot_scenario(
     *,
     host_populated: bool = True,
 ) -> Scenario:
-    """A Scenario of one memslot at guest physical address 0."""
+    """Make a Scenario of one memslot at guest physical address 0."""
     slot = MemslotChoices(base=0, size=mib * MIB, backing=backing, host_populated=host_populated)
     return Scenario(vm=vm, memory=(slot,), workload=workload, driver=driver, host=Host(profile=host))
 
@@ -158,7 +158,7 @@ def perf_test(
     runs_while_disabling: bool = False,
     iterations: int = 1,
 ) -> Experiment:
-    """A point of dirty_log_perf_test, with at least `iterations` iterations; its host populates nothing beforehand."""
+    """Make the experiment of a dirty_log_perf_test measurement, with at least `iterations` iterations, unpopulated."""
     work = point.workload
     metric, iteration = metric_of(point.metric)
     gib = whole(work, "mem_per_vcpu_gib", 1)

@@ -1,4 +1,4 @@
-"""Policies: short names for a dirty-log mode and the way in which huge pages are split."""
+"""Policies: names for the combinations of a dirty-log mode and a way of splitting huge pages."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mmuviz.engine.choices.vm import VmChoices
 from mmuviz.mmu.config import DirtyLogMode
 
 DEFAULT_CHUNK: Final = PAGES_PER_2M * PAGE_BYTES
-"""split_chunk of an eager policy on arm64, if none was given."""
+"""split_chunk of an eager policy on arm64 if none is given, bytes."""
 
 
 class Policy(NamedTuple):
-    """One policy.
+    """A policy.
 
     Attributes:
-        name: short name.
-        mode: vm.dirty_log_mode.
-        eager: whether huge pages are split eagerly: vm.eager_page_split; on arm64 vm.split_chunk, the
-            given one, else 2 MiB.
-        title: its name among all policies.
-        short: its name where no other policy has the same short name.
-        description: the treatment of huge pages, as text.
+        name: its name in files and commands.
+        mode: value of vm.dirty_log_mode.
+        eager: whether huge pages are split eagerly: vm.eager_page_split; on arm64 vm.split_chunk, which is then the
+            given one or 2 MiB.
+        title: its title, different for all policies.
+        short: a short title, used if no compared policy has the same one.
+        description: its treatment of huge pages, as text.
     """
 
     name: str
@@ -106,14 +106,14 @@ POLICIES: Final = {each.name: each for each in _ALL}
 
 
 def policy_overrides(name: object, vm: object) -> dict[str, Any]:
-    """The overrides of a policy.
+    """Return the overrides of a policy.
 
-    A field that the policy's mode does not have is left out: ring_entries and reap_interval without
-    rings, clear_chunk without CLEAR.
+    Fields that the policy's mode does not have are removed: ring_entries and reap_interval without rings, clear_chunk
+    without CLEAR.
 
     Args:
         name: name of the policy.
-        vm: fields of vm as given; arm64 splits by chunks.
+        vm: fields of vm as given; arm64 splits in chunks.
 
     Returns:
         Dotted name -> value; None removes a field.
@@ -140,7 +140,7 @@ def policy_overrides(name: object, vm: object) -> dict[str, Any]:
 
 
 def policy_name(vm: VmChoices) -> str:
-    """The policy of a VM's mode and way of splitting; if there is none, mode and way as text."""
+    """Return the name of a VM's policy; if none has its mode and way of splitting, both as text."""
     for policy in POLICIES.values():
         if policy.mode is vm.dirty_log_mode and policy.eager == vm.splits_eagerly:
             return policy.name

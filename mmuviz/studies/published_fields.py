@@ -1,4 +1,4 @@
-"""The experiment of a row of measurements, from the row's fields only."""
+"""Experiments of measurements whose source is unknown, from the fields of their rows only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmuviz.studies.point_scenarios import (
 
 TOOL: Final = "dirty_log_perf_test"
 ITERATIONS: Final = 2
-"""The tool's default, if the row does not give it."""
+"""The tool's default number of iterations, used if the row does not give it."""
 NEEDED: Final = ("tool", "kernel", "vcpus", "backing", "mode")
 """Fields without which nothing is run, in addition to `strategy` and the memory."""
 MMUS: Final = (
@@ -39,7 +39,7 @@ MMUS: Final = (
     ("stage2", "stage2"),
     ("tdp", "tdp"),
 )
-"""A part of a row's text for the MMU, and the MMU; the first match counts."""
+"""A part of a row's text on the MMU, and the model's name of the MMU; the first match counts."""
 NEAREST: Final = {
     "nested": "nested_eager",
     "shadow_paging": "shadow_eager",
@@ -47,20 +47,20 @@ NEAREST: Final = {
     "stage2": "ampere_one",
     "tdp": "tdp_eager",
 }
-"""The profile that was fitted to most measurements of an MMU."""
+"""MMU -> the host profile that was fitted to most measurements of this MMU."""
 
 
 def from_fields(point: Measurement) -> Experiment:
-    """The experiment of a row whose source is unknown.
+    """Make the experiment of a row whose source is unknown.
 
     Args:
-        point: a point with `workload.tool` dirty_log_perf_test.
+        point: a measurement with `workload.tool` dirty_log_perf_test.
 
     Returns:
-        The run, and the reading to take from it; `assumed` names values that the row does not give.
+        The experiment; `assumed` names values that the row does not give.
 
     Raises:
-        NotCoveredError: a field is missing or has a value that the model lacks.
+        NotCoveredError: a field is missing or has a value that the model does not support.
     """
     work = point.workload
     missing = [name for name in NEEDED if work.get(name) in (None, "")]
@@ -81,7 +81,7 @@ def from_fields(point: Measurement) -> Experiment:
 
 
 MEMORIES: Final = {"mem_per_vcpu_gib": 1024, "mem_per_vcpu_mib": 1, "mem_gib": 1024}
-"""Fields for the memory, with their unit in MiB; mem_gib is the memory of all vCPUs."""
+"""Fields that give the memory, and their unit in MiB; mem_gib is the memory of all vCPUs."""
 
 
 def _mib(work: dict[str, Any], vcpus: int) -> int:
@@ -116,10 +116,10 @@ def _vm(point: Measurement) -> VmChoices:
 
 
 def mmu_of(work: dict[str, Any]) -> str:
-    """The MMU of a row; tdp if it gives none.
+    """Return the MMU of a row; tdp if it names none.
 
     Raises:
-        NotCoveredError: it is none of the model's.
+        NotCoveredError: the model does not have this MMU.
     """
     words = str(work.get("mmu", "")).lower()
     if work.get("arch") == "arm64":
@@ -133,7 +133,7 @@ def mmu_of(work: dict[str, Any]) -> str:
 
 
 def _host(work: dict[str, Any]) -> tuple[str, str]:
-    """The host profile, and a remark if the row names none."""
+    """Return the host profile, and a remark if the row names none."""
     named = work.get("host")
     if named is not None:
         if named not in PROFILES:

@@ -1,4 +1,4 @@
-"""Published measurements of exactly the experiment that a Scenario runs."""
+"""Search for published measurements of exactly the experiment that a Scenario runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmuviz.studies.point_scenarios import SECONDS, Experiment, NotCoveredError
 
 PS_PER_S: Final = 10**12
 CALLS: Final = ("enable", "disable", "get", "clear", "pre_split", "dirty", "populate")
-"""Metrics that are the length of a call or a pass."""
+"""Metrics that are the duration of a call or a pass."""
 SHARE: Final = "stall_share"
 NOT_IN_A_RUN: Final = (
     "release",
@@ -28,30 +28,31 @@ NOT_IN_A_RUN: Final = (
     "huge_zero_write_allocates",
     "dontneed_frees_page_tables",
 )
-"""Behaviours of a kernel that do not matter in such a run: KVM's own counting, and the host's removal of memory."""
+"""Fields of KernelFeatures that do not affect such a run: KVM's own counters, and the host's removal of memory."""
 EAGER: Final = ("eager_page_split", "nested_eager_page_split", "arm64_eager_page_split")
-"""Behaviours that do not matter for a VM that splits nothing eagerly."""
+"""Fields of KernelFeatures that do not affect a VM without eager splitting."""
 
 
 def matches_of(scenario: Scenario) -> list[dict[str, Any]]:
-    """The published values that were measured for the experiment of a Scenario.
+    """Find the published values that were measured in the experiment of a Scenario.
 
-    Everything that decides the time must be the same: kernel behaviour, MMU, vCPUs, memory and its pages, dirty log
+    Everything that affects the time must be the same: kernel behaviour, MMU, vCPUs, memory and its pages, dirty-log
     mode, policy, workload, driver, and the measured host. The base of the memory, the number of iterations, and whether
-    the host's memory was populated beforehand do not decide the published times.
+    the host's memory was populated beforehand do not affect the published times.
 
     Args:
         scenario: the input of the run.
 
     Returns:
-        In the order of the measurements; each with `id`, `source`, `url`, `strategy`, `metric`, `unit` and `value` as
-        published, `call` (kind of the call or pass) and `iteration`, and `ps`, or `percent` of the vCPUs' time.
+        The values, in the order of the measurements; each with `id`, `source`, `url`, `strategy`, `metric`, `unit` and
+        `value` as published, `call` (kind of the call or pass) and `iteration`, and `ps`, or `percent` of the vCPUs'
+        time.
     """
     return [dict(each) for each in _by_fingerprint().get(fingerprint(scenario), ())]
 
 
 def fingerprint(scenario: Scenario) -> str:
-    """The fields that decide the times of a Scenario, as text."""
+    """Return the fields that affect the times of a Scenario, as text."""
     document = {name: value for name, value in scenario.as_document().items() if name not in TEXTS}
     driver = {name: value for name, value in document["driver"].items() if name != "iterations"}
     memory = [
@@ -63,7 +64,7 @@ def fingerprint(scenario: Scenario) -> str:
 
 
 def behaviour_of(scenario: Scenario) -> dict[str, Any]:
-    """The kernel's behaviours that matter in such a run; releases that agree in them are equivalent."""
+    """Return the kernel features that affect such a run; releases with equal features are equivalent."""
     row = kernel_row(scenario.vm.kernel)
     eager = scenario.vm.eager_page_split or bool(scenario.vm.split_chunk)
     unmet = NOT_IN_A_RUN if eager else (*NOT_IN_A_RUN, *EAGER)
@@ -85,7 +86,7 @@ def _by_fingerprint() -> dict[str, list[dict[str, Any]]]:
 
 
 def _match(point: Measurement, experiment: Experiment) -> dict[str, Any] | None:
-    """A published value as a run shows it, None if a run has no place for it."""
+    """Make the match of a published value; None if a run has no call or pass for it."""
     found: dict[str, Any] = {
         "id": point.id,
         "source": point.source_title,

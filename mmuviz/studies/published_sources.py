@@ -1,4 +1,4 @@
-"""Facts that published sources leave out of their rows, source by source: kernel, host, mode, MMU."""
+"""Experiments of the known published sources, with facts that their rows do not have: kernel, host, mode, MMU."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def arm_chunks(point: Measurement) -> Experiment:
 
 
 def _with_backing(point: Measurement) -> Measurement:
-    """A point whose backing is followed by a comment, without the comment."""
+    """Remove the comment that follows the backing of a measurement."""
     backing = str(point.workload.get("backing", "hugetlb_1g")).split(" ")[0]
     return replace(point, workload={**point.workload, "backing": backing})
 
@@ -205,7 +205,7 @@ def start_cost(point: Measurement) -> Experiment:
     mode = DirtyLogMode.MANUAL_INITIALLY_SET if initset else DirtyLogMode.LEGACY
     vm = VmChoices(kernel="5.15", dirty_log_mode=mode, mmu="stage2" if arm else "direct_shadow", pml=False)
     sizes = {"4K": Backing.PAGES_4K, "2M": Backing.HUGETLB_2M, "1G": Backing.HUGETLB_1G}
-    # If the source names no page size: QEMU requests transparent huge pages.
+    # The source may name no page size; QEMU requests transparent huge pages.
     backing = sizes.get(str(work["page_size"])) if "page_size" in work else Backing.THP
     gib = whole(work, "pressure_gib", whole(work, "mem_gib", 0))
     if backing is None:
@@ -269,7 +269,7 @@ KNOWN: Final[tuple[tuple[str, Callable[[Measurement], Experiment]], ...]] = (
     ("B2D15215269B544CADD246097EACE7474BAF9AB6", pre_split),
     ("20200220181708.GE2905@xz-x1", pre_split),
 )
-"""The Message-ID or commit in a source's address, and what its rows leave out: kernel, host, mode, MMU."""
+"""A Message-ID or commit in a source's address, and the function that makes the experiments of its rows."""
 
 
 VARIES: Final = ("vcpus", "write_pct", "mem_per_vcpu_gib", "mem_gib", "note")
@@ -278,10 +278,11 @@ Maker = Callable[[Measurement], Experiment]
 
 
 def known_source(point: Measurement) -> Maker | None:
-    """The function that makes the experiment of a row from a known source; None for another source.
+    """Return the function that makes the experiment of a row from a known source; None for other sources.
 
-    The source's address decides. A row without address and without kernel is read as a row of the shipped table whose
-    rows have the same other fields; of several, as one of the table with most such rows, and the experiment says so.
+    The source's address decides. A row without address and kernel is taken for a row of the packaged table whose rows
+    have the same other fields; if there are several such tables, of the one with most such rows, and the experiment's
+    `assumed` names it.
 
     Args:
         point: a row; its title is ignored.
@@ -302,14 +303,14 @@ def _by_address(point: Measurement) -> Maker | None:
 
 
 def _signature(point: Measurement) -> str:
-    """The fields that all rows of one table share, as text."""
+    """Return the fields that all rows of one table share, as text."""
     work = {name: value for name, value in point.workload.items() if name not in VARIES}
     return json.dumps([work, point.strategy], sort_keys=True)
 
 
 @cache
 def _tables() -> dict[str, Counter[Maker]]:
-    """Number of rows of each source with the same fields."""
+    """Count the packaged rows by shared fields and source."""
     found: dict[str, Counter[Maker]] = {}
     for point in read_measurements():
         make = _by_address(point)

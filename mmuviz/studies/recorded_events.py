@@ -1,4 +1,4 @@
-"""The events of one op's answer, as runs of gfns by class, checked and compared without expanding them."""
+"""Events of one op in a KVM recording, as runs of gfns by class; they are checked and compared without expansion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmuviz.mmu.state import I64
 
 EventClass = tuple[str | int, ...]
 MAX_EVENTS: Final = 1 << 24
-"""Events that a recording may have in one op, all classes together: a bound on memory."""
+"""Most events of all classes that a recording may have in one op: a bound on memory."""
 
 
 class Events(NamedTuple):
@@ -21,26 +21,26 @@ class Events(NamedTuple):
 
     Attributes:
         total: number of events.
-        runs: int64[n, 3] rows of (first gfn, stride, times), folded greedily, so that the same gfns
-            in the same order are the same rows; None where the recording has none.
+        runs: int64[n, 3] rows of (first gfn, stride, times), folded greedily, so that equal sequences of gfns have
+            equal rows; None if the recording has none.
     """
 
     total: int
     runs: I64 | None
 
     def same(self, other: Events) -> bool:
-        """Whether the other class has the same number of events, at the same gfns in the same order."""
+        """Whether other events have the same number, and the same gfns in the same order."""
         if self.runs is None or other.runs is None:
             return self.total == other.total
         return self.total == other.total and np.array_equal(self.runs, other.runs)
 
 
 def events_by_class(rows: object, most: int | None = None) -> dict[EventClass, Events]:
-    """Read the `events` of an answer.
+    """Parse the `events` of an op's answer.
 
     Args:
-        rows: rows of [class, count, runs], or None for none.
-        most: events that all classes may have together; None for any number.
+        rows: rows of [class, count, runs], or None for no events.
+        most: most events of all classes together; None for no limit.
 
     Returns:
         The events of each class.
@@ -69,7 +69,7 @@ def events_by_class(rows: object, most: int | None = None) -> dict[EventClass, E
 
 
 def rows_of(value: object, what: str) -> list[Any]:
-    """The list itself; an empty one for None.
+    """Return the value if it is a list, and an empty list for None.
 
     Raises:
         InputError: it is something else.
@@ -97,13 +97,13 @@ def _runs_of(value: object, name: object) -> I64:
             raise InputError(
                 f"events {short_repr(name)}: run {short_repr(run)} must have times from 0, gfns 0 to {MAX_PAGE}"
             )
-    # A run of one may have any stride, even beyond 64 bits.
+    # The stride of a run of length one has no meaning and may exceed 64 bits.
     kept = [[first, stride if times > 1 else 0, times] for first, stride, times in value]
     return np.array(kept, dtype=np.int64).reshape(-1, 3)
 
 
 class Place(NamedTuple):
-    """The first place in which two sequences differ, and the gfn of each there, None after its end."""
+    """The first position at which two sequences differ, and the gfn of each there; None after the end of a sequence."""
 
     at: int
     one: int | None
@@ -115,7 +115,7 @@ def first_difference(one: I64, other: I64) -> Place | None:
 
     Args:
         one: int64[n, 3] from events_by_class().
-        other: the same.
+        other: int64[m, 3] from events_by_class().
 
     Returns:
         The first difference, or None.
@@ -127,13 +127,13 @@ def first_difference(one: I64, other: I64) -> Place | None:
     row = int(differ[0]) if len(differ) else rows
     within = 0
     while row < rows and _at(one, row, within) == _at(other, row, within):
-        # Two runs with the same first two gfns are equal to the end of the shorter one.
+        # Two runs with the same first two gfns are equal up to the end of the shorter one.
         within = 1 if within == 0 else int(min(one[row, 2], other[row, 2]))
     return Place(int(one[:row, 2].sum()) + within, _at(one, row, within), _at(other, row, within))
 
 
 def _at(runs: I64, row: int, within: int) -> int | None:
-    """The gfn at `within` of a row, or the first gfn of the next row if that is past the row's end."""
+    """Return the gfn at index `within` of a row, or the first gfn of the next row if the index is past its end."""
     if row < len(runs) and within < runs[row, 2]:
         return int(runs[row, 0] + runs[row, 1] * within)
     row += 1
@@ -145,10 +145,10 @@ def first_difference_of_sets(one: I64, other: I64) -> Place | None:
 
     Args:
         one: int64[n, 3] from events_by_class(), of at most MAX_EVENTS events.
-        other: the same, with any number of events.
+        other: int64[m, 3] from events_by_class(), of any number of events.
 
     Returns:
-        The first difference once both are sorted, or None.
+        The first difference of the sorted sequences, or None.
     """
     if other[:, 2].sum() > MAX_EVENTS:
         return Place(0, None, None)

@@ -1,4 +1,4 @@
-"""`mmuviz replay`: recordings with the model's own answers."""
+"""`mmuviz replay`: prints KVM recordings with the model's answers in place of the kernel's."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def _answered(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer_files(paths: list[Path], out: TextIO, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
-    """Write one line of JSON per file; a bad file has its error instead.
+    """Write one line of JSON per file; the line of a bad file has the error.
 
     Args:
-        paths: recordings.
+        paths: KVM recordings.
         out: output stream.
-        answer: makes the answer to a file's document.
+        answer: function that makes the answer for a file's document.
 
     Returns:
         Exit status: 1 if any file was bad.

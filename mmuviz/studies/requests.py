@@ -1,4 +1,4 @@
-"""Requests from elsewhere (a page, an API client): Scenarios with labels, or a refusal at a field."""
+"""Validation of requests from the page or an API client: they become labelled Scenarios, or are refused at a field."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MOST_SET: Final = 200
 """Most overrides in one request; a Scenario of 32 memslots has fewer fields."""
 LONGEST_NAME: Final = 200
 LONGEST_VALUE: Final = 200
-"""Characters of a typed value: numbers, sizes, times, names."""
+"""Most characters of a value: a number, size, time or name."""
 MOST_DEPTH: Final = 12
-"""Deepest nesting of values; ops of a list are 6 deep."""
+"""Deepest nesting of values; ops of a list are nested 6 deep."""
 MOST_SECONDS: Final = 300
-"""Limit of time for a run that is requested from elsewhere, s."""
+"""Limit of time for a requested run, s."""
 DEFAULT_POLICY: Final = "lazy"
 _LEADING: Final = re.compile(r"[a-z_]+(?:\[\d+\])?(?:\.[A-Za-z0-9_]+(?:\[\d+\])?)*")
 _VARIANT: Final = re.compile(r"variants\[(\d+)\]:? ?")
@@ -45,25 +45,25 @@ class RequestError(InputError):
     """
 
     def __init__(self, field: str, message: str) -> None:
-        """Keep the message as one line, with its field.
+        """Store the message, as one line, and its field.
 
         Args:
             field: dotted name, or empty.
-            message: value, rule, remedy.
+            message: a sentence with value, rule and remedy.
         """
         super().__init__(message)
         self.field = one_line(field[:LONGEST_NAME])
 
 
 class Request(NamedTuple):
-    """A request, checked.
+    """A valid request.
 
     Attributes:
         base: the fields that all runs share, as a Scenario.
-        comparison: two to four runs; None for a single run.
-        scenarios: the runs, one to four.
-        labels: labels that distinguish them; for a single run its policy.
-        short: the same in at most sixteen letters each.
+        comparison: the Comparison of two to four runs; None for a single run.
+        scenarios: Scenarios of the runs, one to four.
+        labels: labels that distinguish the runs; for a single run its policy.
+        short: short labels of at most sixteen letters.
         policies: the policy of each run.
         focus: pages whose events are all kept; None for the default of run().
     """
@@ -78,19 +78,19 @@ class Request(NamedTuple):
 
 
 def request_of(body: object) -> Request:
-    """Read a request.
+    """Validate a request.
 
     Args:
-        body: a JSON value, as parsed: {"base": name of a packaged entry, "set": overrides by dotted
-            name, "policies": one to four names or None, "focus": fields of a Focus or None}. None as policies means
-            the entry's own variants, or the entry itself if it has none. "document" instead of base holds
+        body: a parsed JSON value: {"base": name of a packaged entry, "set": overrides by dotted
+            name, "policies": one to four names or None, "focus": fields of a Focus or None}. If policies are None, the
+            entry's own variants are run, or the entry itself if it has none. "document" in place of base has
             fields of a Scenario, and variants, as in a file.
 
     Returns:
-        The request, checked; nothing is run.
+        The valid request; nothing is run.
 
     Raises:
-        RequestError: something is wrong; the message is about the first error, at its field.
+        RequestError: the request is invalid; the message is about the first error, at its field.
     """
     fields = _fields(body)
     document = _requested_document(fields)
@@ -115,7 +115,7 @@ def request_of(body: object) -> Request:
 
 
 def _fields(body: object) -> dict[str, Any]:
-    """The request's fields, checked for text and numbers that cannot be printed or compared."""
+    """Return the request's fields, after checking for text and numbers that cannot be printed or compared."""
     if not isinstance(body, dict):
         raise RequestError("", f"{short_repr(body)} is no request; send an object with {', '.join(FIELDS)}")
     for name in body:
@@ -133,7 +133,7 @@ def _fields(body: object) -> dict[str, Any]:
 
 
 def _values(name: str, value: object) -> Iterator[object]:
-    """Names and values at every depth, without recursion."""
+    """Yield names and values at every depth, without recursion."""
     left = [(value, 0)]
     while left:
         each, depth = left.pop()
@@ -153,7 +153,7 @@ def _is_text(text: str) -> bool:
 
 
 def _requested_document(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The requested document: that of an entry, or one in the request."""
+    """Return the requested document: that of a catalogue entry, or the one in the request."""
     given = fields.get("document")
     if given is None:
         return _document(fields.get("base"))
@@ -165,7 +165,7 @@ def _requested_document(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_variants(given: object) -> None:
-    """Check the variants of a document that comes from elsewhere."""
+    """Check the variants of a document in a request."""
     if not isinstance(given, list) or len(given) > MOST or not all(isinstance(each, dict) for each in given):
         raise RequestError("variants", f"variants={short_repr(given)} must be at most {MOST} sets of overrides")
     for index, each in enumerate(given):
@@ -182,7 +182,7 @@ def _check_variants(given: object) -> None:
 
 
 def _document(base: object) -> dict[str, Any]:
-    """The document of a packaged entry or recording; never one of a file."""
+    """Return the document of a packaged entry or KVM recording; other files are never read."""
     names = (*ORDER, *packaged_recordings())
     if base is None:
         raise RequestError("base", f"base is missing; name an entry of the catalogue, e.g. {DEFAULT}")
@@ -238,7 +238,7 @@ def _policies(given: object) -> list[str] | None:
 
 
 def _set_by(variant: Mapping[str, Any]) -> set[str]:
-    """Fields that a variant decides, regardless of the base."""
+    """Return the fields that a variant sets, regardless of the base."""
     decided = set(flat({name: value for name, value in variant.items() if name != "policy"}))
     return decided | ({"policy", *POLICY_FIELDS} if "policy" in variant else set())
 
@@ -259,7 +259,7 @@ def _check_effect(overrides: Mapping[str, Any], variants: Sequence[Mapping[str, 
 
 
 def _check_files(document: Mapping[str, Any]) -> None:
-    """Refuse a recording or a trace that is a file: requests from elsewhere must not read files of this machine."""
+    """Refuse a KVM recording or a trace that is a file: a request must not read files of the server."""
     workload = document.get("workload")
     if isinstance(workload, dict) and (workload.get("pattern") == "trace" or "file" in workload):
         raise RequestError(
@@ -289,9 +289,9 @@ def _runs(
 
 
 def _base(document: dict[str, Any], overrides: Mapping[str, Any], variants: list[Mapping[str, Any]]) -> Scenario:
-    """The document as a Scenario; if it is none by itself, under one of the variants.
+    """Make the base Scenario of a document; if it is invalid by itself, with the overrides of one of the variants.
 
-    E.g. ring_entries are refused without rings, but are useful if one of the policies has rings.
+    E.g. ring_entries are refused without rings, but are valid if one of the policies has rings.
     """
     try:
         return Scenario.model_validate(document)
@@ -308,7 +308,7 @@ def _base(document: dict[str, Any], overrides: Mapping[str, Any], variants: list
 
 
 def _located(error: Exception, overrides: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> RequestError:
-    """A refusal at the field to which it belongs: of the fields that it names, one that was set, else the first."""
+    """Find the field of a refusal: of the fields that the message names, one that the request sets, else the first."""
     if isinstance(error, RecursionError):
         return RequestError("set", f"set is nested deeper than {MOST_DEPTH}; give dotted names instead")
     message = str(error)
@@ -352,14 +352,14 @@ def costs_of(request: Request, *, most_seconds: float = MOST_SECONDS, most_bytes
 
     Args:
         request: the request.
-        most_seconds: limit of time of a run.
-        most_bytes: limit of memory of a run.
+        most_seconds: limit of time of a run, s.
+        most_bytes: limit of memory of a run, bytes.
 
     Returns:
         The estimates, in the order of the runs.
 
     Raises:
-        RequestError: a run is over a limit; the message has its estimate. It belongs to no single field.
+        RequestError: a run is over a limit; the message has its estimate, and no field.
     """
     costs = [cost_of(each) for each in request.scenarios]
     for label, cost in zip(request.labels, costs, strict=True):

@@ -1,4 +1,4 @@
-"""Scenario files: from a path or the name of a packaged entry to a Scenario or Comparison."""
+"""Reading of scenario files and packaged entries as Scenarios or Comparisons."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def read_base(
 
 
 def is_one_of(base: Scenario, variants: tuple[Mapping[str, Any], ...]) -> bool:
-    """Whether one of the variants leaves a Scenario unchanged.
+    """Whether one of the variants does not change the Scenario.
 
     Args:
         base: the Scenario.
-        variants: sets of overrides; a refused one does not count.
+        variants: sets of overrides; those that are refused do not count.
     """
     for each in variants:
         try:
@@ -89,7 +89,7 @@ def is_one_of(base: Scenario, variants: tuple[Mapping[str, Any], ...]) -> bool:
 
 
 def scenario_document(source: str | Path) -> dict[str, Any]:
-    """The document of a source, not yet checked.
+    """Read the document of a source, without validation.
 
     Args:
         source: see read_scenario().
@@ -119,10 +119,10 @@ def scenario_document(source: str | Path) -> dict[str, Any]:
 
 
 def of_recording(document: dict[str, Any]) -> dict[str, Any]:
-    """A recording of real KVM as a Scenario's document.
+    """Make the document of a Scenario from a KVM recording.
 
     Raises:
-        InputError: it is not a recording.
+        InputError: it is not a KVM recording.
     """
     recording = parse(document).document
     return {
@@ -133,7 +133,7 @@ def of_recording(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def scenario_from_document(document: Mapping[str, Any]) -> Scenario | Comparison:
-    """The Scenario or Comparison of a document.
+    """Make the Scenario or Comparison of a document.
 
     Args:
         document: fields of a Scenario; with variants, of a Comparison.

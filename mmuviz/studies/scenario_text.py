@@ -1,4 +1,4 @@
-"""From a file to a document: TOML or JSON from any source, parsed within a second."""
+"""Parsing of TOML or JSON from untrusted sources, within a second."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mmuviz.mmu.kvm_recording import SCHEMA, read_document
 
 MAX_FILE_BYTES: Final = 1 << 20
 MOST_PARTS: Final = 16
-"""Names in one dotted key; a parser's time grows with their square."""
+"""Most names in one dotted key; a parser's time grows with their square."""
 PUNCTUATION: Final = "=,[{\\\n"
-"""Characters of which each line, entry and escape of TOML contains one."""
+"""Characters of which each line, entry and escape of TOML contains at least one."""
 MOST_DIGITS: Final = 400
-"""Digits of a number; the time to read one grows with their square."""
+"""Most digits of a number; the time to parse one grows with their square."""
 MOST_ENTRIES: Final = 10_000
-"""Lines and entries of a TOML file, at some 50 us each; JSON is read a hundred times as fast."""
+"""Most lines and entries of a TOML file, which take some 50 us each; JSON is parsed a hundred times as fast."""
 LOOKED_AT: Final = 4096
-"""Bytes at the start in which a large file must say that it is a recording of real KVM."""
+"""Bytes at the start of a large file that must contain the schema of a KVM recording."""
 _DOTTED: Final = re.compile(
     rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}""", re.ASCII
 )
@@ -34,10 +34,10 @@ FORMS: Final = "give a scenario as TOML or JSON, or a recording of real KVM"
 
 
 def read_text(path: Path) -> dict[str, Any]:
-    """Read a document of a scenario, or of a recording of real KVM.
+    """Read the document of a scenario or of a KVM recording.
 
     Args:
-        path: .toml or .json, or .json.gz for a recording; the content decides.
+        path: .toml or .json, or .json.gz for a KVM recording; the content decides, not the suffix.
 
     Returns:
         The document; only its syntax is checked.
@@ -74,7 +74,7 @@ def parsed(data: bytes) -> dict[str, Any]:
         The document.
 
     Raises:
-        InputError: it is neither, or would keep a parser busy without end.
+        InputError: it is neither, or would take a parser too long.
     """
     try:
         text = data.decode("utf-8-sig")

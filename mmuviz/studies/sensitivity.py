@@ -1,4 +1,4 @@
-"""How sure a migration's answer is: the constants of the host that matter most, and what their ranges make of it."""
+"""Sensitivity of a migration's results to the plausible ranges of the host's constants."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from mmuviz.studies.convergence import converges
 from mmuviz.studies.overrides import overridden
 
 MOST: Final = 3
-"""Constants whose ranges are taken."""
+"""Most constants whose ranges are varied together."""
 UNITS: Final = ("ps", "ns", "ms", "percent")
-"""Of constants that are times or shares of time; how many CPUs a host has is known of it."""
+"""Units of the constants that are varied, times and shares of time; e.g. the number of CPUs of a host is known."""
 DIRECT: Final = ("zero_check_ns", "send_page_ns", "zero_page_ns", "postcopy_ns", "multifd_page_ns", "miss_ps")
-"""Constants that stand in no cost table: a page sent costs them, or a walk that leaves the cache."""
+"""Constants that are not in a CostTable: costs of sending a page, and of a walk that misses the cache."""
 AS_GOOD: Final = 0.01
-"""What moves a quantity by less than this share of it does not matter: windows of 100 ms alone do that."""
+"""Changes of a quantity by less than this share are ignored: QEMU's windows of 100 ms alone cause as much."""
 QUANTITIES: Final = ("total_ns", "downtime_ns", "stall_ns")
 Runs = Callable[[Sequence[Scenario]], Sequence[Recording]]
 
 
 @dataclass(frozen=True)
 class Swing:
-    """One constant, and what its range alone makes of the answer.
+    """The effect of one constant's range on a migration's results.
 
     Attributes:
-        name: of the constant, see `mmuviz costs`.
-        unit: of its value.
+        name: name of the constant, see `mmuviz costs`.
+        unit: unit of its value.
         low: the least plausible value.
-        high: the greatest.
-        fitted: it was fitted to measurements of the host; else it is a fact or an assumption.
-        at_low: QUANTITIES at `low`, ns.
-        at_high: the same at `high`.
+        high: the greatest plausible value.
+        fitted: whether it was fitted to measurements of the host; else it is a fact or an assumption.
+        at_low: QUANTITIES of the run with `low`, ns.
+        at_high: QUANTITIES of the run with `high`, ns.
     """
 
     name: str
@@ -52,12 +52,13 @@ class Swing:
 
 @dataclass(frozen=True)
 class Span:
-    """What a migration takes over the ranges of its constants.
+    """The spread of a migration's results over the ranges of its constants.
 
     Attributes:
-        constants: those that matter most, the first most.
-        quantities: QUANTITIES -> the least and the greatest of all that were run, ns.
-        converges: whether it does as it stands and with all of them at either end, never (False), or in some (None).
+        constants: the constants that matter most, in descending order of their effect.
+        quantities: QUANTITIES -> least and greatest value of all runs, ns.
+        converges: whether the migration converges with the given constants and at all corners of their ranges: in all
+            of these runs (True), in none (False), or in some (None).
     """
 
     constants: tuple[Swing, ...]
@@ -66,7 +67,7 @@ class Span:
 
 
 def quantities_of(recording: Recording) -> dict[str, int]:
-    """QUANTITIES of a run, ns."""
+    """Return QUANTITIES of a run, ns."""
     totals = recording.totals
     took = totals["migration"]
     return {
@@ -77,7 +78,7 @@ def quantities_of(recording: Recording) -> dict[str, int]:
 
 
 def constants_of(scenario: Scenario) -> list[str]:
-    """Constants that may change a migration at all: those that change a price of this VM, and what sending costs."""
+    """List the constants that can change a migration: those that change this VM's CostTable, and those in DIRECT."""
     given, unused = scenario.host.overrides, unused_by(scenario)
     before = cost_table(scenario.vm.config(), scenario.host.values())
     found = []
@@ -91,7 +92,7 @@ def constants_of(scenario: Scenario) -> list[str]:
 
 
 def unused_by(scenario: Scenario) -> set[str]:
-    """Constants of what a VM has not, or never does."""
+    """Return the constants of features that the VM does not have or use."""
     vm, profile = scenario.vm, scenario.host.values()
     patterns = [timed.pattern for timed in scenario.timeline()]
     has = {
@@ -112,20 +113,20 @@ def same_prices(one: CostTable, other: CostTable) -> bool:
 
 
 def changed(scenario: Scenario, constants: Mapping[str, int]) -> Scenario:
-    """A Scenario with other constants of its host."""
+    """Make a Scenario with other constants of its host."""
     overrides: dict[str, Any] = {f"host.overrides.{name}": value for name, value in constants.items()}
     return Scenario.model_validate(overridden(scenario.given(), overrides)) if overrides else scenario
 
 
 def swings(scenario: Scenario, run: Runs) -> list[Swing]:
-    """One constant at a time: each at both ends of its range, all others as they are.
+    """Run a migration with each constant at both ends of its range, the others unchanged.
 
     Args:
         scenario: a migration.
-        run: runs Scenarios.
+        run: function that runs Scenarios.
 
     Returns:
-        A Swing a constant, in the order of the ledger.
+        One Swing per constant, in the order of the ledger.
     """
     names = constants_of(scenario)
     ends = [{name: end} for name in names for end in MEANING[name][1:3]]
@@ -138,13 +139,13 @@ def swings(scenario: Scenario, run: Runs) -> list[Swing]:
 
 
 def parts_of(moves: Mapping[str, Mapping[str, int]], least: Mapping[str, float]) -> dict[str, float]:
-    """Each constant's part of what all of them move of each quantity, summed up over the quantities.
+    """Compute each constant's share of the change of each quantity, and sum the shares over the quantities.
 
-    So one that decides the whole migration's time comes before one of many that each change the stall a little.
+    So a constant that alone decides a migration's time ranks above one of many that each change the stall a little.
 
     Args:
-        moves: name -> quantity -> by how much it moves it, ns.
-        least: quantity -> what is no more than this does not matter, ns.
+        moves: name -> quantity -> change by the constant's range, ns.
+        least: quantity -> changes up to this are ignored, ns.
     """
     parts = dict.fromkeys(moves, 0.0)
     for quantity in QUANTITIES:
@@ -156,14 +157,14 @@ def parts_of(moves: Mapping[str, Mapping[str, int]], least: Mapping[str, float])
 
 
 def most_important(found: Sequence[Swing], before: Mapping[str, int]) -> tuple[Swing, ...]:
-    """The constants that matter most: see parts_of().
+    """Select the constants that matter most, ranked by parts_of().
 
     Args:
-        found: from swings().
-        before: quantities of the run itself, ns.
+        found: swings of all constants, from swings().
+        before: QUANTITIES of the run with the given constants, ns.
 
     Returns:
-        At most MOST, the first most; those that change nothing are left out.
+        At most MOST swings, in descending order; constants that change nothing are left out.
     """
     moves = {each.name: {key: width(each, key) for key in QUANTITIES} for each in found}
     parts = parts_of(moves, {key: AS_GOOD * before[key] for key in QUANTITIES})
@@ -171,15 +172,15 @@ def most_important(found: Sequence[Swing], before: Mapping[str, int]) -> tuple[S
 
 
 def width(swing: Swing, quantity: str) -> int:
-    """How far a constant's range alone moves a quantity, ns."""
+    """Return the change of a quantity by a constant's range, ns."""
     return abs(swing.at_high[quantity] - swing.at_low[quantity])
 
 
 def corners(chosen: Sequence[Swing]) -> list[dict[str, int]]:
-    """All of the chosen constants at those ends that make a quantity least, and at those that make it greatest.
+    """List the corners of the chosen constants' ranges: for each quantity, those expected to give its extremes.
 
     Args:
-        chosen: the constants; others stay as they are.
+        chosen: the constants that are varied.
 
     Returns:
         Values by name, each corner once.
@@ -196,21 +197,21 @@ def corners(chosen: Sequence[Swing]) -> list[dict[str, int]]:
 
 
 def span_of(scenario: Scenario, recording: Recording, run: Runs) -> Span:
-    """What a migration takes over the ranges of the constants that matter most to it.
+    """Compute the spread of a migration's results over the ranges of the constants that matter most.
 
-    Each of them alone at both ends, and all of them together at those ends that make a quantity least or greatest.
+    It runs each constant alone at both ends of its range, and the chosen ones together at the corners().
 
     Args:
         scenario: a migration.
-        recording: its run, which counts too.
-        run: runs Scenarios.
+        recording: its Recording, whose results are included.
+        run: function that runs Scenarios.
     """
     before = quantities_of(recording)
     chosen = most_important(swings(scenario, run), before)
     together = run([changed(scenario, each) for each in corners(chosen)])
     alone = [ends for each in chosen for ends in (each.at_low, each.at_high)]
     answers = [before, *alone, *map(quantities_of, together)]
-    # A guest that was never stopped had no downtime, which is not a short one.
+    # A guest that was never stopped has a downtime of 0, which does not count as a short downtime.
     values = {key: [each[key] for each in answers if each[key] or key != "downtime_ns"] or [0] for key in QUANTITIES}
     held = {converges(each) for each in (recording, *together)}
     return Span(
@@ -221,5 +222,5 @@ def span_of(scenario: Scenario, recording: Recording, run: Runs) -> Span:
 
 
 def number_of_runs(scenario: Scenario) -> int:
-    """How many further runs a range takes, about: two a constant, and two of all together."""
+    """Estimate the number of runs of span_of(): two per constant, and two of the corners."""
     return 2 * len(constants_of(scenario)) + 2

@@ -1,4 +1,4 @@
-"""Short labels: what tells runs apart in a title, at a line's end or on a ribbon, in at most sixteen letters."""
+"""Short labels of at most sixteen letters that distinguish runs in a title, at the end of a line or on a ribbon."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ WORDS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]],
     (re.compile(r"^(ring|manual)_initially_set\b"), r"\1, all set"),
     (re.compile(r"_"), " "),
 )
-"""What the parts of whole labels become; a release without its build, a field where its value alone would do not."""
+"""Abbreviations of the parts of a label, e.g. a release without its build number, or a value without its field."""
 
 
 def short_labels(scenarios: Sequence[Scenario]) -> tuple[str, ...]:
-    """What tells scenarios apart, as short as it can be said.
+    """Make short labels that distinguish scenarios.
 
-    What all have in common is left out, and so is a field that groups them as another one does (AMD has no PML). Where
-    each differs from the first in one field alone, it is called by that field.
+    Fields with the same value in all scenarios are left out, and so is a field that groups them as another one does
+    (AMD has no PML). If each scenario differs from the first in only one field, its label is that field.
 
     Args:
-        scenarios: one to four, no two of them the same.
+        scenarios: one to four Scenarios, all different.
 
     Returns:
-        A label for each, all different, none longer than MOST_LETTERS; a letter goes before those that would be.
+        A label for each Scenario, all different, at most MOST_LETTERS long; if labels would be equal or too long, all
+        begin with a letter and are cut.
     """
     columns = _columns(scenarios)
     found = _by_one_change(columns) or [", ".join(column[at] for column in columns) for at in range(len(scenarios))]
@@ -54,14 +55,15 @@ def short_labels(scenarios: Sequence[Scenario]) -> tuple[str, ...]:
 
 
 def _columns(scenarios: Sequence[Scenario]) -> list[list[str]]:
-    """Texts of what differs, a list a field: only those without which two scenarios would be called the same."""
+    """List the texts of the differing fields, one list per field; without fields that distinguish no further pair."""
     documents = [flat(each.as_document()) for each in scenarios]
     names = [name for name in differing(documents) if not depends_on_another(name, scenarios, documents)]
     columns = [_policy_names(scenarios)]
     columns += [[_short(name, each.get(name)) for each in documents] for name in names if name not in POLICY_FIELDS]
     columns = [column for column in columns if len(set(column)) > 1] or columns[:1]
     kept: list[list[str]] = []
-    # The one that tells most apart first, of equals the shortest; then whatever tells more apart than those before.
+    # Greedy: the field with the most different values first, the shorter one of equals; a further field is kept if it
+    # distinguishes more scenarios than those before.
     for column in sorted(columns, key=lambda column: (-len(set(column)), max(map(len, column)))):
         if _groups([*kept, column]) > _groups(kept):
             kept.append(column)
@@ -73,7 +75,7 @@ def _groups(columns: Sequence[Sequence[str]]) -> int:
 
 
 def _by_one_change(columns: Sequence[Sequence[str]]) -> list[str]:
-    """The first by its first field, each other one by the only field in which it differs; nothing where several do."""
+    """Label the first scenario by its first field and each other by the only field that differs; [] if several do."""
     rows = list(zip(*columns, strict=True))
     changed = [[at for at, text in enumerate(row) if text != rows[0][at]] for row in rows[1:]]
     if any(len(each) != 1 for each in changed):
@@ -82,10 +84,10 @@ def _by_one_change(columns: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _policy_names(scenarios: Sequence[Scenario]) -> list[str]:
-    """What their policies are called beside each other."""
+    """Return a name for the policy of each scenario, as short as the others allow."""
     names = [policy_name(each.vm) for each in scenarios]
     modes = {each.vm.dirty_log_mode for each in scenarios}
-    # A ring that all have need not be named; nor what is no policy's mode.
+    # A ring that all scenarios have is not named, nor is a mode that no policy has.
     if len(modes) == 1 and (scenarios[0].vm.dirty_log_mode.ring or not all(name in POLICIES for name in names)):
         return ["Eager" if each.vm.splits_eagerly else "Lazy" for each in scenarios]
     if not all(name in POLICIES for name in names):

@@ -1,4 +1,4 @@
-"""Several runs side by side: the variants of a Comparison on the cores of this machine."""
+"""Concurrent runs of several Scenarios, e.g. the variants of a Comparison, on the cores of this machine."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from mmuviz.recording.recording import Recording
 from mmuviz.studies.comparison import Comparison
 
 AT_ONCE: Final = 2
-"""Runs side by side; compiled code lets other threads run."""
+"""Most concurrent runs; compiled code releases the GIL."""
 
 
 class AbandonedError(Exception):
-    """Ends a run whose result is not needed any more."""
+    """Raised to end a run whose result is not needed any more."""
 
 
 def compare(comparison: Comparison, focus: Focus | None = None) -> dict[str, Recording]:
     """Run every variant of a Comparison.
 
     Args:
-        comparison: its variants are run side by side.
+        comparison: the Comparison; its variants run concurrently.
         focus: see run().
 
     Returns:
@@ -43,14 +43,14 @@ def run_all(
     at_once: int = AT_ONCE,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> list[Recording]:
-    """Run Scenarios side by side.
+    """Run Scenarios concurrently.
 
     Args:
         scenarios: inputs of the runs.
         focus: see run().
-        at_once: number of runs at the same time.
+        at_once: most concurrent runs.
         progress: called with the index of a Scenario, its simulated time in ns and its accesses so far; from several
-            threads, but never twice at once.
+            threads, but never from two at once.
 
     Returns:
         The Recordings, in the order of the Scenarios.
@@ -74,7 +74,7 @@ def run_all(
         runs = [threads.submit(run_one, index) for index in range(len(scenarios))]
         try:
             wait(runs, return_when=FIRST_EXCEPTION)
-            # If one has failed, others may still run: its failure is raised before their results are awaited.
+            # If a run has failed, its error is raised at once, while others may still run.
             return [each.result() for each in runs if each.done()]
         finally:
             over.set()

@@ -1,4 +1,4 @@
-"""`mmuviz validate`: published measurements next to the model's values for the same experiments."""
+"""`mmuviz validate`: compares published measurements with the model's values for the same experiments."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from mmuviz.studies.point_scenarios import SECONDS, Experiment, NotCoveredError
 PS_PER_S: Final = 10**12
 CLOSE: Final = 1.5
 APART: Final = 1.15
-"""Two measured values of one row whose order the model must get right differ by more than this."""
+"""The model must get the order of two measured values of a row right if their ratio is more than this."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One point, measured and modelled.
+    """A measurement and the model's value for it.
 
     Attributes:
         point: the published value.
         table: published table, empty if not covered.
-        modelled: the model's value in the point's unit; None if not covered.
+        modelled: the model's value in the measurement's unit; None if not covered.
         reason: the reason why it is not covered, else empty.
         fitted: whether the host's profile was fitted to it.
         assumed: values assumed because the row does not give them, as text.
-        also: another reading of the point, as text, and its value in the point's unit.
+        also: another interpretation of the source, as text, and the model's value for it in the measurement's unit.
     """
 
     point: Measurement
@@ -61,7 +61,7 @@ class Result:
 
     @property
     def error(self) -> float | None:
-        """The error: max(ratio, 1/ratio) - 1; of percentages the difference in percentage points over 100."""
+        """The error: max(ratio, 1/ratio) - 1; for percentages the difference in percentage points over 100."""
         if self.modelled is None:
             return None
         if self.point.unit == "percent":
@@ -70,7 +70,7 @@ class Result:
         return None if ratio is None or ratio <= 0 else max(ratio, 1 / ratio) - 1
 
     def as_json(self) -> dict[str, object]:
-        """The point as `--json` prints it."""
+        """Return the result as `--json` prints it."""
         return {
             "id": self.point.id,
             "covered": self.modelled is not None,
@@ -84,12 +84,12 @@ class Result:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Readings of a Recording, in ps and counts, so that the Recording itself can be freed.
+    """The metrics of a Recording, in ps and counts, so that the Recording itself can be freed.
 
     Attributes:
-        spans: length of each ioctl or pass in ps, by kind and iteration.
+        spans: duration of each ioctl or pass in ps, by kind and iteration.
         disable_flushes: remote TLB flushes while logging was disabled.
-        faults: faults of the whole run, those of the guest's own tables included.
+        faults: faults of the whole run, including those of the guest's own page tables.
         stall_percent: stall as a share of the vCPUs' time in each pass, by iteration.
     """
 
@@ -100,7 +100,7 @@ class RunSummary:
 
 
 def summary_of(recording: Recording, scenario: Scenario) -> RunSummary:
-    """Take all readings of a Recording."""
+    """Compute all metrics of a Recording."""
     calls = recording.calls
     took = (calls["end_ps"] - calls["start_ps"]).tolist()
     kinds = [CALL_KINDS[each] for each in calls["kind"].tolist()]
@@ -119,10 +119,10 @@ def summary_of(recording: Recording, scenario: Scenario) -> RunSummary:
 
 
 def guest_table_pages(pages: int) -> int:
-    """Pages of the guest's own tables for its test memory, which the guest maps by 4K entries.
+    """Return the pages of the guest's own page tables for its test memory, which the guest maps by 4K entries.
 
-    They lie in a memslot of 4K pages, and the processor's walks write accessed bits to them: each
-    faults once, in addition to the faults of the test memory itself.
+    They are in a memslot of 4K pages, and the CPU's page walks set accessed bits in them: each page faults once, in
+    addition to the faults of the test memory itself.
 
     Kernel: __virt_pg_map(), tools/testing/selftests/kvm/lib/x86/processor.c
     """
@@ -134,16 +134,16 @@ def guest_table_pages(pages: int) -> int:
 
 
 def with_iterations(scenario: Scenario, iterations: int) -> Scenario:
-    """The same Scenario for another number of iterations, if its driver has any."""
+    """Change the number of iterations of a Scenario, if its driver has one."""
     if "iterations" not in type(scenario.driver).model_fields:
         return scenario
     return scenario.model_copy(update={"driver": scenario.driver.model_copy(update={"iterations": iterations})})
 
 
 class Runs:
-    """Runs each Scenario once, with as many iterations as any measurement of it needs.
+    """A cache of runs: each Scenario runs once, with as many iterations as its measurements need.
 
-    If the metric is of the end of the run, it has its own number of iterations: no other measurement changes it.
+    A metric of the end of the run needs its own run with exactly its number of iterations.
     """
 
     def __init__(self, experiments: Iterable[Experiment]) -> None:
@@ -158,7 +158,7 @@ class Runs:
         return summary_of(run(scenario), scenario)
 
     def of(self, scenario: Scenario, metric: str) -> RunSummary:
-        """The summary of a Scenario's run, for a metric."""
+        """Return the metrics of a Scenario's run that includes `metric`."""
         if metric in OF_THE_END:
             return self._summary(scenario)
         return self._summary(with_iterations(scenario, self._iterations[with_iterations(scenario, 0)]))
@@ -169,7 +169,7 @@ ONCE: Final = ("enable", "disable", "populate", "pre_split")
 
 
 def span(run: RunSummary, name: str, iteration: int) -> int:
-    """Length of an ioctl or a pass, ps.
+    """Return the duration of an ioctl or a pass, ps.
 
     Raises:
         NotCoveredError: the run has no such call or pass.
@@ -185,15 +185,15 @@ def span(run: RunSummary, name: str, iteration: int) -> int:
 
 
 def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
-    """Run an experiment and take its reading.
+    """Run an experiment and compute its metric.
 
     Args:
         experiment: the measurement's experiment.
         unit: the measurement's unit.
-        runs: the runs so far.
+        runs: the cache of runs.
 
     Returns:
-        The reading in that unit.
+        The metric in that unit.
 
     Raises:
         NotCoveredError: the run has no such metric.
@@ -216,11 +216,11 @@ def modelled(experiment: Experiment, unit: str, runs: Runs) -> float:
 
 
 def each_result(points: list[Measurement], say: Callable[[str], None] = lambda _: None) -> Iterator[Result]:
-    """Run the experiment of every point, one after the other.
+    """Run the experiment of every measurement, one after the other.
 
     Args:
         points: published values.
-        say: called before each point with its number and id.
+        say: called before each measurement with its number and id.
 
     Yields:
         A result for each, in order; `modelled` depends only on the experiment and its metric.
@@ -238,7 +238,7 @@ def each_result(points: list[Measurement], say: Callable[[str], None] = lambda _
 
 
 def results_of(points: list[Measurement]) -> list[Result]:
-    """each_result() of every point."""
+    """Return the results of each_result() as a list."""
     return list(each_result(points))
 
 
@@ -256,19 +256,19 @@ def _result(point: Measurement, experiment: Experiment | NotCoveredError, runs: 
 
 
 def content_of(point: Measurement) -> str:
-    """The content of a measurement, without its id."""
+    """Return the content of a measurement without its id, as text."""
     return json.dumps([point.source_title, point.workload, point.metric, point.unit, point.strategy], sort_keys=True)
 
 
 @cache
 def fitted_rows(host: str) -> frozenset[str]:
-    """The contents of the shipped points that a profile was fitted to."""
+    """Return the contents of the packaged measurements to which a profile was fitted."""
     used = PROFILES[host].rows_used
     return frozenset(content_of(each) for each in read_measurements() if used and each.id.startswith(used))
 
 
 def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
-    """Pairs of strategies in one row, measured more than 15 % apart, whose modelled order is reversed."""
+    """Find pairs of strategies in one row, measured more than 15 % apart, whose modelled order is reversed."""
     rows: dict[str, list[Result]] = {}
     for each in results:
         if each.modelled is not None:
@@ -286,7 +286,7 @@ def wrong_orders(results: list[Result]) -> list[tuple[Result, Result]]:
 
 
 def summary(results: list[Result]) -> tuple[float, float, int]:
-    """Median error, worst error, and the number of points within 1.5x."""
+    """Return the median error, the worst error, and the number of measurements within a factor of 1.5."""
     errors = [each.error for each in results if each.error is not None]
     if not errors:
         return 0.0, 0.0, 0
@@ -294,7 +294,7 @@ def summary(results: list[Result]) -> tuple[float, float, int]:
 
 
 def lines_of_point(result: Result) -> Iterator[str]:
-    """A covered point in the report."""
+    """Write the lines of a covered measurement."""
     point, ratio = result.point, "" if result.ratio is None else f"{result.ratio:7.3f}"
     values = f"{point.value:>14.6g} {result.modelled:>14.6g} {point.unit:<8}"
     yield f"  {point.id:<64} {values}{ratio} {'fitted' if result.fitted else ''}".rstrip()
@@ -310,7 +310,7 @@ def _assumed_line(result: Result) -> Iterator[str]:
 
 
 def summary_lines(results: list[Result]) -> Iterator[str]:
-    """Errors by table, of the points that the host's profile was fitted to and of all others."""
+    """Write the errors by table, separately for measurements to which the host's profile was fitted and all others."""
     covered = [each for each in results if each.modelled is not None]
     groups: dict[str, list[Result]] = {}
     for each in covered:
@@ -325,7 +325,7 @@ def summary_lines(results: list[Result]) -> Iterator[str]:
 
 
 def lines_of(results: Iterable[Result]) -> Iterator[str]:
-    """The report; each point's line as soon as its result is known."""
+    """Write the report; each measurement's lines as soon as its result is known."""
     seen: list[Result] = []
     table = ""
     for each in results:
@@ -358,16 +358,16 @@ def validate_command(
     """`mmuviz validate [FILE]`: print the report.
 
     Args:
-        path: measurements; None for the shipped ones.
+        path: file of measurements; None for the packaged ones.
         out: output stream.
         json_form: print a JSON list instead of the tables.
-        say: called with the point that is run, unless the report's own lines show that on a terminal.
+        say: called with the measurement that is run, unless the report's own lines show it on a terminal.
 
     Returns:
         Exit status: 0.
 
     Raises:
-        InputError: the file does not hold measurements.
+        InputError: the file does not contain measurements.
     """
     points = read_measurements(path)
     if json_form:

@@ -1,4 +1,4 @@
-"""`mmuviz verify`: compares the model's answer to a recording with the recording, field by field."""
+"""`mmuviz verify`: replays KVM recordings and compares the model's answers with the recorded ones, field by field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mmuviz.studies.recorded_events import (
 
 AFTER_FIELDS: Final = ("counters", "pml_full_exits", "dirty_ranges", "events", "first_events_in_order")
 AFTER_FIELDS_OF_SEVERAL: Final = (*AFTER_FIELDS, "errno", "mmio_exits", "tlb_flushes")
-"""The fields of a recording of several slots; TLB flushes are compared if it has them."""
+"""Compared fields of a recording of several slots; TLB flushes are compared if the recording has them."""
 PAGE_COUNTERS: Final = ("pages_4k", "pages_2m", "pages_1g", "table_pages")
 UNORDERED_OPS: Final = ("disable", "dontneed")
 
@@ -37,14 +37,14 @@ Expanded = dict[EventClass, Events]
 
 @dataclass(frozen=True)
 class Difference:
-    """One field of one op in which the model and the recording differ.
+    """A field of an op in which the model and the recording differ.
 
     Attributes:
         op_index: index of the op.
-        op: its kind.
-        field: e.g. "counters.pf_fast", "dirty_ranges", "events spte 1 W+D wp+D", "events order".
+        op: kind of the op.
+        field: the field, e.g. "counters.pf_fast", "dirty_ranges", "events spte 1 W+D wp+D", "events order".
         expected: the recording's value.
-        got: the model's.
+        got: the model's value.
         gfn: gfn of an event or a dirty page that differs.
     """
 
@@ -56,7 +56,7 @@ class Difference:
     gfn: int | None = None
 
     def line(self, file: str) -> str:
-        """The difference on one line."""
+        """Write the difference on one line."""
         where = "" if self.gfn is None else f" gfn={self.gfn}"
         expected, got = (
             each[:200] if isinstance(each, str) else short_repr(each) for each in (self.expected, self.got)
@@ -70,11 +70,11 @@ class Scope:
     """The parts of a recording that are compared at one op.
 
     Attributes:
-        parallel: a parallel op has run: page counts, dirty ranges and split sets only.
-        unordered: compare the set of events per class, not their order.
-        base_gfn: first gfn of the slot; dirty ranges count from it.
-        several: it is a recording of several slots.
-        zaps_all: the op zaps the whole VM: no events to compare.
+        parallel: a parallel op has run: only page counts, dirty ranges and sets of splits are compared.
+        unordered: the set of events of a class is compared, not their order.
+        base_gfn: first gfn of the slot; dirty ranges are relative to it.
+        several: the recording has several slots.
+        zaps_all: the op zaps the whole VM, and no events are compared.
     """
 
     parallel: bool
@@ -90,11 +90,10 @@ class Scope:
 
 
 def recorded_tracepoints(document: dict[str, Any]) -> frozenset[str]:
-    """Kinds of events that the recording can hold.
+    """Return the kinds of events that were traced in a recording.
 
-    With tdp_mmu off the tracepoints of the TDP MMU never fire. A recording in which pages were
-    mapped by faults, but which has no event of a fault, of fast_page_fault() or of an SPTE from beginning
-    to end, was made with the split tracepoint only.
+    With tdp_mmu off the tracepoints of the TDP MMU never fire. If pages were mapped by faults, but the recording has no
+    event of a fault, of fast_page_fault() or of an SPTE, only the split tracepoint was enabled.
     """
     can_fire = TRACEPOINTS if document["config"]["tdp_mmu"] else frozenset({"fault", "fast"})
     afters = [op["after"] for op in document["ops"] if isinstance(op.get("after"), dict)]
@@ -105,7 +104,7 @@ def recorded_tracepoints(document: dict[str, Any]) -> frozenset[str]:
 
 
 def _kinds_in(rows: object) -> set[str]:
-    """First elements of the classes; events_by_class() refuses malformed rows."""
+    """Return the first elements of the classes; events_by_class() refuses malformed rows."""
     classes = [row[0] for row in rows if isinstance(row, list) and row] if isinstance(rows, list) else []
     return {str(each[0]) for each in classes if isinstance(each, list) and each}
 
@@ -113,15 +112,15 @@ def _kinds_in(rows: object) -> set[str]:
 def compare_op(
     expected: dict[str, Any], got: dict[str, Any], scope: Scope
 ) -> Iterator[tuple[str, object, object, int | None]]:
-    """Differences of one op as (field, expected, got, gfn).
+    """Compare the answers to one op.
 
     Args:
         expected: the recording's `after`.
-        got: the model's.
+        got: the model's `after`.
         scope: the parts that are compared.
 
     Yields:
-        Each difference once.
+        Each difference once, as (field, expected, got, gfn).
     """
     yield from _unknown(expected, AFTER_FIELDS_OF_SEVERAL if scope.several else AFTER_FIELDS, "after")
     yield from _compare_counters(expected.get("counters"), got.get("counters"), scope)
@@ -139,7 +138,7 @@ def compare_op(
 def _compare_of_several(
     expected: dict[str, Any], got: dict[str, Any]
 ) -> Iterator[tuple[str, object, object, int | None]]:
-    """Compare the fields that only recordings of several slots have: refusals, and exits and flushes of the op."""
+    """Compare the fields that only recordings of several slots have: errno, MMIO exits and TLB flushes of the op."""
     for name, missing in (("errno", None), ("mmio_exits", 0), ("tlb_flushes", got["tlb_flushes"])):
         if not _same(expected.get(name, missing), got.get(name)):
             yield name, _quoted(expected.get(name, missing)), got.get(name), None
@@ -162,7 +161,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _quoted(value: object) -> object:
-    """A recorded value for a message; text in quotes, so that "7" is distinguishable from 7."""
+    """Return a recorded value for a message, text in quotes, so that "7" is distinguishable from 7."""
     return short_repr(value) if isinstance(value, str) else value
 
 
@@ -216,7 +215,7 @@ def _compare_events(
 def _compare_class(
     field: EventClass, wanted: Events, found: Events, *, ordered: bool
 ) -> Iterator[tuple[str, object, object, int | None]]:
-    """Differences of the events of one class; at most one."""
+    """Compare the events of one class; yield at most one difference."""
     place = None
     if wanted.runs is not None and found.runs is not None:
         place = (first_difference if ordered else first_difference_of_sets)(wanted.runs, found.runs)
@@ -234,7 +233,7 @@ def _name(field: EventClass) -> str:
 
 
 def _renamed(wanted: Expanded, found: Expanded, field: EventClass) -> bool:
-    """Whether a class that one side lacks exists there with the same gfns under another name."""
+    """Whether one side has a class's events, with the same gfns, only under another class."""
     here, there = (wanted, found) if field in wanted else (found, wanted)
     return any(here[field].same(events) for other, events in there.items() if other not in here)
 
@@ -249,7 +248,7 @@ def _some_gfn(wanted: Expanded, found: Expanded, field: EventClass) -> int | Non
 
 
 def _compare_order(expected: list[Any], got: list[Any]) -> Iterator[tuple[str, object, object, int | None]]:
-    """The recording's first events must be the beginning of the model's."""
+    """Check that the recording's first events are the beginning of the model's events."""
     for index, event in enumerate(expected):
         mine = got[index] if index < len(got) else None
         nested = isinstance(event, list) and event and isinstance(event[0], list)
@@ -265,10 +264,10 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
     """Replay a recording and compare every field of every op.
 
     Args:
-        document: a recording with the kernel's `after` of each op.
+        document: a KVM recording with the kernel's `after` of each op.
 
     Returns:
-        The differences, empty when the model is exact.
+        The differences; empty if the model is exact.
 
     Raises:
         MmuvizError: the recording is refused.
@@ -287,7 +286,7 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
         if not isinstance(expected, dict):
             found.append(Difference(index, kind, "after", "missing", "an answer"))
             continue
-        if kind == "delslot" and not several:  # the whole VM is zapped: no figures to compare
+        if kind == "delslot" and not several:  # the whole VM is zapped: no values to compare
             found += [Difference(index, kind, *each) for each in _unknown(expected, AFTER_FIELDS, "after")]
             continue
         scope = Scope(parallel, kind in UNORDERED_OPS, bases.get(slot_of(op), 0), several, several and kind in ZAPS_ALL)
@@ -299,7 +298,7 @@ def verify_document(document: dict[str, Any]) -> list[Difference]:
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:
-    """The recordings at the given paths: files themselves, folders searched for .json and .json.gz.
+    """List the recordings at the given paths; folders are searched for .json and .json.gz.
 
     Raises:
         InputError: a path does not exist, or a folder has no recordings.
@@ -308,7 +307,7 @@ def recordings_in(paths: list[Path]) -> list[Path]:
     for path in paths:
         try:
             folder = path.is_dir()
-        except OSError:  # a name too long for the system; reading it later reports that
+        except OSError:  # the name is too long for the system; reading it later reports the error
             folder = False
         if not folder:
             found.append(path)
@@ -321,15 +320,15 @@ def recordings_in(paths: list[Path]) -> list[Path]:
 
 
 BAD_MIGRATION: Final = 2
-"""Exit status for a migration that cannot be read as one; a bad recording of KVM only counts as not exact."""
+"""Exit status for a malformed recording of a migration; a malformed KVM recording only counts as not exact."""
 
 
 @dataclass
 class Tally:
-    """Number of files of one kind, and of exact ones among them.
+    """The number of files of one kind, and of exact ones among them.
 
     Attributes:
-        kind: name of the kind.
+        kind: name of the kind of recordings.
         files: number of files.
         exact: number of exact ones.
     """
@@ -340,7 +339,7 @@ class Tally:
 
 
 def _lines_of(document: dict[str, Any], file: str) -> list[str]:
-    """A line for each difference."""
+    """Write one line per difference."""
     if is_migration(document):
         return [difference.line(file) + "\n" for difference in verify_migration(document)]
     return [difference.line(file) + "\n" for difference in verify_document(document)]
