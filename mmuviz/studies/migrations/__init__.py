@@ -1,1 +1,1 @@
-"""Recordings of real QEMU migrating, and the model's loop held against them."""
+"""Recordings of migrations by real QEMU: their playback through the model's migration loop, and the comparison."""

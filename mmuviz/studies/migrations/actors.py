@@ -1,4 +1,4 @@
-"""Threads of the modelled QEMU, run up to the next call that a recording shows."""
+"""Threads of the modelled QEMU, each executed up to its next call of a kind that a recording contains."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Row = list[Any]
 
 
 class Actor:
-    """One thing that a thread does, run call by call.
+    """A function of a QEMU thread, executed call by call.
 
     Args:
-        name: the thread's.
-        steps: makes the generator for a thread's locks.
-        answer: answers the calls that a recording does not show.
-        shown: kinds of calls that it shows.
+        name: name of the thread.
+        steps: function that makes the generator of calls, given the locks of the thread.
+        answer: function that answers the calls that a recording does not contain.
+        shown: kinds of calls that a recording contains.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Actor:
         self._waiting: Call | None = None
 
     def peek(self, enough: Callable[[], bool] = lambda: False) -> Call | None:
-        """The next call that a recording shows; None when the thread is done or, before one, enough() holds."""
+        """Execute up to the next call of a recorded kind; return it, or None if the thread ends or enough() is true."""
         while self._waiting is None and not self.done and not enough():
             try:
                 call = self._steps.send(self._reply)
@@ -75,22 +75,22 @@ class Actor:
         return self._waiting
 
     def went_on(self, reply: object = None) -> None:
-        """The call that peek() told was made, with this answer."""
+        """Pass the answer to the call that peek() returned."""
         self._waiting, self._reply = None, reply
 
 
 def shown_calls(events: list[Event]) -> tuple[type[Call], ...]:
-    """Kinds of calls that a recording shows; chunks are known from QEMU's tracepoint only."""
+    """Return the kinds of calls that a recording contains; cleared chunks are known only from QEMU's tracepoint."""
     always = (SetMemslot, GetDirtyLog, ClearDirtyLog, ResetRings, SyncStart, SyncEnd)
     return (*always, ClearChunk) if any(event["op"] in ("CHUNK", "ELIDED") for event in events) else always
 
 
 class Starter:
-    """What a thread other than the migration's begins to do, told from the first call that it makes.
+    """Selects the function that a thread other than the migration thread executes, from its first recorded call.
 
     Args:
         guest: the QEMU and its memory map.
-        events: of the recording.
+        events: events of the recording.
     """
 
     def __init__(self, guest: GuestMap, events: list[Event]) -> None:
@@ -102,12 +102,12 @@ class Starter:
         self.throttles = False
 
     def steps_of(self, name: str, index: int, row: Row | None) -> Callable[[Thread], Steps] | None:
-        """What begins with an event.
+        """Return the function that begins with an event; None if no function does.
 
         Args:
-            name: of the thread.
-            index: of the event.
-            row: of a SET_MEM, the row that begins it.
+            name: name of the thread.
+            index: index of the event.
+            row: the first row of the event, if it is a SET_MEM.
         """
         event = self._events[index]
         if event["op"] in ("SET_MEM", "GET") or (event["op"] == "RESET_RINGS" and deletes_next(self._events, index)):
@@ -117,7 +117,7 @@ class Starter:
         return self._by_thread(name, event["op"])
 
     def _memory_change(self, index: int, row: Row | None) -> Callable[[Thread], Steps] | None:
-        """A slot that is deleted or created, when the memory map changes."""
+        """Return the function that deletes or creates a memslot; None if the event does not change the memory map."""
         qemu, event = self._guest.qemu, self._events[index]
         if event["op"] in ("GET", "RESET_RINGS"):
             row = next((each for each in self._rows_after(index) if each[4] == 0), None)
@@ -132,19 +132,19 @@ class Starter:
         if pages == 0 and same:
             return lambda thread: _locked(thread, kvm_all.kvm_set_phys_mem_delete(qemu, thread, same[0]))
         near = [each for each in qemu.slots[address_space] if each.base_gfn < base + pages]
-        if pages and not any(base < each.base_gfn + each.pages for each in near):  # KVM has no two slots in one place
+        if pages and not any(base < each.base_gfn + each.pages for each in near):  # memslots of KVM do not overlap
             slot = self._guest.slot_at(address_space, base, pages, flags & READONLY)
             return lambda thread: _locked(thread, kvm_all.kvm_set_phys_mem_add(qemu, thread, slot))
         return None
 
     def _rows_after(self, index: int) -> list[Row]:
-        """Rows of the next SET_MEM of the thread of an event."""
+        """Return the rows of the next SET_MEM by the thread of an event."""
         by = self._events[index]["by"]
         later = (each for each in self._events[index + 1 :] if each["op"] == "SET_MEM" and each["by"] == by)
         return list(next(later, {"l": []})["l"])
 
     def _syncs(self, index: int) -> bool:
-        """Whether the sync before an event has not ended."""
+        """Whether an event is inside a sync."""
         for event in reversed(self._events[:index]):
             if event["op"] == "TRACE" and event["ev"].startswith("migration_bitmap_sync_"):
                 return bool(event["ev"] == "migration_bitmap_sync_start")
@@ -183,13 +183,13 @@ class Starter:
 
 
 def deletes_next(events: list[Event], index: int) -> bool:
-    """Whether the thread of an event deletes a slot with its next call; rings are reaped before."""
+    """Whether the next call of an event's thread deletes a memslot; rings are reaped before that."""
     by = events[index]["by"]
     later = next((each for each in events[index + 1 :] if each.get("by") == by), None)
     return later is not None and later["op"] == "SET_MEM" and any(row[4] == 0 for row in later["l"])
 
 
 def _locked(thread: Thread, steps: Steps) -> Steps:
-    """Steps of a thread that holds the big lock already."""
+    """Yield the steps of a thread that already holds the big lock."""
     with thread.holding(BIG_LOCK):
         yield from steps

@@ -1,4 +1,4 @@
-"""A recording's events with the model's own values in their places."""
+"""A recording's events with the model's values in place of the recorded ones."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from mmuviz.studies.migrations.stream import Written
 
 Row = list[Any]
 SHOWN_RUNS = 4
-"""Of a row with too many runs, a recording has the first four."""
+"""Number of runs that a recording has of a row with too many runs."""
 
 
 class Answers:
-    """The events as the model makes them.
+    """A copy of the events that takes the model's values.
 
     Args:
-        events: the recording's, which stay as they are.
+        events: events of the recording; they are not changed.
     """
 
     def __init__(self, events: list[Event]) -> None:
         self._events = [{**event} for event in events]
 
     def put(self, index: int, **values: object) -> None:
-        """Values of one event."""
+        """Replace values of one event."""
         self._events[index] |= values
 
     def locks(self, index: int, call: Call) -> None:
-        """Which mutexes the calling thread holds."""
+        """Set the mutexes that the calling thread holds."""
         self.put(index, bql=int(call.big_lock), locks=call.locks)
 
     def written(self, index: int, written: Written) -> None:
-        """First and last page of a write."""
+        """Set first and last page of a write."""
         if "first" in self._events[index]:
             self.put(index, first=written.first, last=written.last)
 
     def events(self) -> list[Event]:
-        """The events; those that stand for a tracepoint that was off are left out."""
+        """Return the events, without those that with_syncs() inserted for tracepoints that were off."""
         return [event for event in self._events if "made" not in event]
 
 
 def bits_of(bits: PageSet, recorded: Row, column: int) -> Row:
-    """Number and runs of bits, in the form of a recorded row.
+    """Return number and runs of bits, in the form of a recorded row.
 
     Args:
-        bits: the model's.
-        recorded: the row.
-        column: at which it has how many bits.
+        bits: bits of the model.
+        recorded: the recorded row.
+        column: the row's column with the number of bits.
     """
     if not isinstance(bits, Pages):
         return recorded[column : column + 2]

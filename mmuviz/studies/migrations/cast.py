@@ -1,4 +1,4 @@
-"""The threads of a recording, each at its next call."""
+"""The threads of a playback, and the call that each makes next."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from mmuviz.studies.migrations.plan import MAIN_THREAD, MIGRATION_THREADS, Event
 
 Wanted = TypeVar("Wanted", bound=Call)
 MIGRATION: Final = "migration"
-"""The name under which the migration thread acts, whatever the release calls it."""
+"""Key of the migration thread, whose name depends on the QEMU release."""
 GO_ON: Final = (MIGRATION, "dirtyrate-stat")
-"""Threads that a recording may cut off."""
+"""Threads that may still run at the end of a recording."""
 
 
 class Cast:
-    """Who acts, and with what answers.
+    """The threads of a playback, and the answers to calls that the recording does not contain.
 
     Args:
         qemu: the QEMU that is played back.
-        events: of the recording.
-        starter: tells what a thread begins to do.
-        bitmaps: of a recording that lacks bits.
-        differ: notes a difference of the event that is played.
+        events: events of the recording.
+        starter: selects the function that a thread begins to execute.
+        bitmaps: answers of GETs and harvests if the recording lacks bits; else None.
+        differ: function that notes a difference at the current event.
     """
 
     def __init__(
@@ -46,21 +46,21 @@ class Cast:
         self._actors: dict[str, Actor] = {}
 
     def derail(self, expected: str, got: str) -> Derailed:
-        """Another call was recorded than the model makes."""
+        """Note that the model makes another call than the recorded one, and return the exception to raise."""
         self._differ("call", expected, got)
         return Derailed()
 
     def begin(self, key: str, steps: Callable[[Thread], Steps]) -> None:
-        """A thread begins something at a command."""
+        """Begin a function of a thread at a command of the recording's driver."""
         name = next((each["by"] for each in self._events[self.index :] if each.get("by") in MIGRATION_THREADS), "")
         self._actors[key] = Actor(name if key == MIGRATION else key, steps, self._answer, self._shown)
 
     def of(self, key: str) -> Actor | None:
-        """The actor of a thread, if it has begun."""
+        """Return the actor of a thread; None if it has not begun."""
         return self._actors.get(key)
 
     def actor(self, name: str, row: Row | None = None) -> Actor:
-        """The actor that makes a thread's next call."""
+        """Return the actor that makes a thread's next call; begin the thread's next function if needed."""
         key = MIGRATION if name in MIGRATION_THREADS else name
         actor = self._actors.get(key)
         while actor is None or actor.peek() is None:
@@ -73,15 +73,15 @@ class Cast:
         return actor
 
     def told(self) -> str:
-        """The event that is played, for a message."""
+        """Describe the current event, for a message."""
         event = self._events[self.index]
         return f"{event['op']} {event.get('ev', event.get('by', ''))}".strip()
 
     def expect(self, name: str, kind: type[Wanted], row: Row | None = None) -> tuple[Actor, Wanted]:
-        """A thread's next call, which must be of a kind.
+        """Return a thread's next call, which must be of a given kind.
 
         Raises:
-            Derailed: it is of another.
+            Derailed: it is of another kind.
         """
         actor = self.actor(name, row)
         call = actor.peek()
@@ -98,7 +98,7 @@ class Cast:
         return self.pacer.answer(call)
 
     def _harvest(self, actor: Actor) -> Harvest:
-        """Entries that the rings held: those that the thread's next call resets, if that call is a reset."""
+        """Return the entries in the rings: those that the thread's next call resets; none if it is not a reset."""
         for event in self._events[self.index :]:
             ends = event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_end"
             if ends and actor.name in (*MIGRATION_THREADS, MAIN_THREAD):
@@ -109,10 +109,10 @@ class Cast:
         return Harvest(0, [])
 
     def end(self) -> None:
-        """Every thread has made all its calls, apart from those that were cut off.
+        """Check that every thread has made all its calls, except those in GO_ON.
 
         Raises:
-            Derailed: one has another.
+            Derailed: a thread would make a further call.
         """
         for name, actor in self._actors.items():
             call = None if name in GO_ON else actor.peek()

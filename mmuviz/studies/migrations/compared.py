@@ -1,4 +1,4 @@
-"""Single events of a recording held against what the model has: calls, writes, tracepoints, figures of QEMU."""
+"""Comparisons of single events with the model: calls, writes, tracepoints, QEMU's counters."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ EXACT: Final = re.compile(r"exact pending size (\d+) \(pre = (\d+) post=(\d+)\)"
 DEFAULT_DOWNTIME_MS: Final = 300
 
 Found = Iterator[tuple[str, object, object]]
-"""Values that may differ, as (field, recorded, the model's)."""
+"""Values to compare, as (field, recorded value, value of the model)."""
 
 
 def told(call: Call | None) -> str:
-    """A call for a message."""
+    """Describe a call, for a message."""
     if call is None:
         return "no call"
     slot = getattr(call, "slot", None)
@@ -36,13 +36,13 @@ def told(call: Call | None) -> str:
 
 
 def locks(event: Event, call: Call) -> Found:
-    """Which mutexes the calling thread holds."""
+    """Compare the mutexes that the calling thread holds."""
     yield "big lock", bool(event["bql"]), call.big_lock
     yield "locks", event["locks"], call.locks
 
 
 def clear(row: list[Any], call: ClearDirtyLog) -> Found:
-    """A CLEAR's arguments."""
+    """Compare the arguments of a CLEAR."""
     got = [call.slot.address_space, call.slot.number, call.first_page, call.num_pages]
     yield "CLEAR [as, slot, first_page, num_pages]", row[:4], got
     if row[:4] == got:
@@ -50,7 +50,7 @@ def clear(row: list[Any], call: ClearDirtyLog) -> Found:
 
 
 def clear_bits(row: list[Any], call: ClearDirtyLog) -> Found:
-    """A CLEAR's bits, as far as both sides know them."""
+    """Compare the bits of a CLEAR, as far as both sides know them."""
     runs, bits = Runs(row[5], row[4]), call.bits
     listed = runs.known(call.num_pages)[: call.num_pages]
     if isinstance(bits, Pages):
@@ -70,15 +70,15 @@ def clear_bits(row: list[Any], call: ClearDirtyLog) -> Found:
 
 
 def write(event: Event, written: Written) -> Found:
-    """First and last page of a write."""
+    """Compare first and last page of a write."""
     yield "first page", event.get("first"), written.first
     yield "last page", event.get("last"), written.last
 
 
 def write_locks(event: Event, written: Written) -> Found:
-    """Which mutexes a thread holds that writes pages.
+    """Compare the mutexes that a thread holds while it writes pages.
 
-    Outside the big lock an iteration's last write comes when bitmap_mutex has been released.
+    Without the big lock, the last write of an iteration comes after bitmap_mutex was released.
     """
     yield "big lock", bool(event["bql"]), written.call.big_lock
     if written.call.big_lock or event["locks"] != written.call.locks - 1:
@@ -86,13 +86,13 @@ def write_locks(event: Event, written: Written) -> Found:
 
 
 def section(event: Event, qemu: Qemu, phase: str) -> Found:
-    """Which mutexes are held where something else than pages is written.
+    """Compare the mutexes that are held by a write of other data than pages.
 
     Args:
         event: the write.
         qemu: the QEMU that is played back.
-        phase: "setup" until pages are sent, "running", "stopping" and after it; "unlisted" before that where
-            the recording does not tell writes of pages from others.
+        phase: "setup" until pages are sent, then "running", and "stopping" from the stop of the guest on; before that
+            "unlisted" if the recording does not distinguish writes of pages from others.
     """
     early = int(qemu.features.setup_under_big_lock)
     allowed = {
@@ -106,12 +106,12 @@ def section(event: Event, qemu: Qemu, phase: str) -> Found:
 
 
 def channel(event: Event) -> Found:
-    """A write of one of multifd's own threads: no lock is held, and its payload is not read as pages."""
+    """Check a write of a multifd thread: no lock is held, and its payload is not counted as pages."""
     yield "[big lock, locks, pages]", [event["bql"], event["locks"], event["normal"] + event["zero"]], [0, 0, 0]
 
 
 def pending(event: Event, qemu: Qemu) -> Found:
-    """What QEMU's tracepoints say is left."""
+    """Compare the amount left to send with QEMU's tracepoints."""
     left = qemu.ram.left_at_sync * PAGE_BYTES
     if event["ev"] == "migration_thread_low_pending":
         yield "bytes left", event["a"], str(left)
@@ -123,7 +123,7 @@ def pending(event: Event, qemu: Qemu) -> Found:
 
 
 def pending_text(event: Event, qemu: Qemu) -> str:
-    """A tracepoint's text with what the model has left."""
+    """Return the text of a tracepoint with the amount that the model has left."""
     left = qemu.ram.left_at_sync * PAGE_BYTES
     if event["ev"] == "migration_thread_low_pending":
         return str(left)
@@ -135,11 +135,11 @@ def pending_text(event: Event, qemu: Qemu) -> str:
 
 
 def bandwidth(event: Event, downtime_limits: tuple[int, ...]) -> Found:
-    """Bandwidth and threshold of a window; the limit may be set while the window ends.
+    """Compare bandwidth and threshold of a window; the downtime limit may be set while the window ends.
 
     Args:
         event: a write or an update of the bandwidth.
-        downtime_limits: the limit in ms, and the one before it.
+        downtime_limits: the downtime limit and the one before it, ms.
     """
     value = event["v"] if event["op"] == "BW_UPDATE" else event.get("bw_last")
     if value is None:

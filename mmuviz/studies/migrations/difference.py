@@ -1,4 +1,4 @@
-"""What a migration's recording and the model differ in."""
+"""Differences between the recording of a migration and the model."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from mmuviz.core.errors import one_line, short_repr
 
 Differ = Callable[[str, object, object], None]
-"""Notes a difference of the event that is played: field, recorded value, the model's."""
+"""Function that notes a difference at the current event: field, recorded value, value of the model."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that the model has otherwise.
+    """A value in which the model differs from the recording.
 
     Attributes:
-        where: "event 12 (GET)" or "round 3".
-        field: what of it.
+        where: event or round, e.g. "event 12 (GET)", "round 3".
+        field: field of the event or round.
         expected: the recording's value.
-        got: the model's.
+        got: the model's value.
     """
 
     where: str
@@ -28,7 +28,7 @@ class Difference:
     got: object
 
     def line(self, file: str) -> str:
-        """The difference on one line."""
+        """Write the difference on one line."""
         expected, got = (
             each[:200] if isinstance(each, str) else short_repr(each) for each in (self.expected, self.got)
         )
@@ -36,4 +36,4 @@ class Difference:
 
 
 class Derailed(Exception):  # noqa: N818  # it ends a playback and is no error of the user's
-    """The model makes another call than the recording: what follows cannot be compared."""
+    """The model makes another call than the recorded one; the rest of the recording cannot be compared."""

@@ -1,4 +1,4 @@
-"""Reading qemu-migration/1 documents: their form is checked at the door."""
+"""Validation of qemu-migration/1 documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmuviz.engine.qemu.state import FEATURES
 
 SCHEMA: Final = "qemu-migration/1"
 MAX_PAGES: Final = 1 << 28
-"""1 TiB: a bound on memory; the largest recording has 5 GiB."""
+"""Most pages of a guest, 1 TiB: a bound on memory; the largest recording has 5 GiB."""
 
 FIELDS: Final[dict[str, type | tuple[type, ...]]] = {
     "schema": str,
@@ -59,22 +59,22 @@ EVENT_FIELDS: Final[dict[str, dict[str, type]]] = {
     },
 }
 ROW_NUMBERS: Final = {"SET_MEM": 8, "GET": 3, "CLEAR": 5}
-"""How many whole numbers begin a row of each kind of call."""
+"""Number of integers at the start of a row, by kind of call."""
 
 
 def is_migration(document: dict[str, Any]) -> bool:
-    """Whether a document says that it is one of these."""
+    """Whether a document has the schema qemu-migration/1."""
     return isinstance(document.get("schema"), str) and document["schema"].startswith("qemu-migration/")
 
 
 def checked(document: dict[str, Any]) -> dict[str, Any]:
-    """Check a document's form.
+    """Validate a document.
 
     Returns:
         The document.
 
     Raises:
-        InputError: what it breaks first.
+        InputError: it is invalid; the message is about the first error.
     """
     if document.get("schema") != SCHEMA:
         raise InputError(f"schema={short_repr(document.get('schema'))} must be {SCHEMA}")
@@ -157,15 +157,15 @@ def _numbers(row: object, count: int) -> bool:
 
 
 class Runs:
-    """The bits of a row: runs of pages, all of them, none, or the first few and how many more runs.
+    """The bits of a row: runs of pages, "all", None, or the first few runs and the number of further ones.
 
     Args:
-        runs: as the row has them.
-        bits: how many bits are set.
-        where: for a message.
+        runs: the runs in the row.
+        bits: number of bits that are set.
+        where: name of the row, for a message.
 
     Raises:
-        InputError: they have another form.
+        InputError: the runs are malformed.
     """
 
     def __init__(self, runs: object, bits: int, where: str = "") -> None:
@@ -181,7 +181,7 @@ class Runs:
         self.rows: list[list[int]] = rows
 
     def known(self, pages: int) -> NDArray[np.bool_]:
-        """The bits that are listed, among so many pages."""
+        """Return the listed bits as a mask, bool[pages]."""
         found = np.full(pages, fill_value=self.all, dtype=np.bool_)
         for start, length in self.rows:
             found[start : start + length] = True

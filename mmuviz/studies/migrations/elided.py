@@ -1,4 +1,4 @@
-"""A stretch of chunks and CLEARs that a recording sums up."""
+"""An ELIDED event: a stretch of cleared chunks and CLEARs of which a recording has only the sums."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from mmuviz.studies.migrations.plan import Event
 
 
 class Elided:
-    """The model's sums of such a stretch.
+    """The model's sums of an elided stretch.
 
     Args:
-        event: the recording's.
+        event: the ELIDED event.
     """
 
     def __init__(self, event: Event) -> None:
@@ -21,11 +21,11 @@ class Elided:
 
     @property
     def ended(self) -> bool:
-        """Whether the stretch has as many calls as the recording says."""
+        """Whether the model has made as many calls as the recording counts in the stretch."""
         return all(self._sums[name] >= self._event[name] for name in ("chunks", "clears"))
 
     def add(self, call: Call | None) -> bool:
-        """Count the next call; whether it belongs to such a stretch."""
+        """Count a call; return whether its kind belongs to a stretch."""
         if isinstance(call, ClearChunk):
             self._sums["chunks"] += 1
         elif isinstance(call, ClearDirtyLog):
@@ -41,11 +41,11 @@ class Elided:
 
     @property
     def sums(self) -> dict[str, int]:
-        """Chunks, CLEARs and bits."""
+        """Number of chunks, CLEARs and bits."""
         return dict(self._sums)
 
     def compared(self) -> Found:
-        """The sums, and CLEARs that the recording gives as samples and the model did not make."""
+        """Compare the sums, and check that the model made the CLEARs that the recording has as samples."""
         for name, got in self._sums.items():
             yield name, self._event[name], got
         yield "clear_args_as0", self._samples[:1], []

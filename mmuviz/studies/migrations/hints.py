@@ -1,4 +1,4 @@
-"""What the events around a sync and a pass tell of pages whose bits a recording lacks."""
+"""Information on pages whose bits a recording lacks, from the events around syncs and passes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TELLS_LEFT: Final = ("migrate_pending_exact", "migration_thread_low_pending")
 
 
 class RecordedHints:
-    """The recording's hints at the event that is played.
+    """Hints of a recording at the current event; see Hints in partly_known.py.
 
     Args:
         qemu: the QEMU that is played back.
-        events: of the recording.
-        rounds: of the recording.
-        differ: notes a difference of that event.
+        events: events of the recording.
+        rounds: rounds of the recording.
+        differ: function that notes a difference at the current event.
     """
 
     def __init__(self, qemu: Qemu, events: list[Event], rounds: list[dict[str, Any]], differ: Differ) -> None:
@@ -42,7 +42,7 @@ class RecordedHints:
         self._first: list[Any] | None = None
 
     def fresh(self, least: int, most: int) -> int:
-        """See Hints; from what is left after the sync, else from what the sync says it found."""
+        """See Hints; from the amount left after the sync, else from the number of new pages that the sync reports."""
         told = self._told_fresh()
         fitting = [each for each in told if least <= each <= most]
         if told and not fitting:
@@ -50,7 +50,7 @@ class RecordedHints:
         return fitting[0] if fitting else least
 
     def _told_fresh(self) -> list[int]:
-        """New pages as the events tell; a sync's figure may begin with those of the sync before."""
+        """Return candidates for the number of new pages; a sync's count may include those of the sync before."""
         before, found, left = 0, list[int](), None
         for event in self._events[: self.index]:
             text = DIRTY_PAGES.match(event["a"]) if event["op"] == "TRACE" else None
@@ -74,7 +74,7 @@ class RecordedHints:
         return found if left is None or left not in found else [left]
 
     def _queried(self) -> int | None:
-        """New pages by what query-migrate said was left a little after the sync; 7.2 says what was left at it."""
+        """Return the new pages by query-migrate's `remaining`: in 7.2 that at the sync, in 10.0 a slightly later one."""
         query = self._rounds[self._syncs].get("query") if self._syncs < len(self._rounds) else None
         found = query.get("remaining") if isinstance(query, dict) and query.get("status") == "active" else None
         return found // PAGE_BYTES - self._qemu.ram.dirty_pages if type(found) is int else None
@@ -114,19 +114,19 @@ class RecordedHints:
         return self.pacer.current.pages - self.pacer.stream.taken
 
     def pass_begins(self) -> None:
-        """A sync has ended."""
+        """Begin the next pass, after a sync."""
         self.flexible = 0
         self._syncs += 1
         self._first = None
         self._sends.snapshot()
 
     def chunk_cleared(self, event: Event) -> None:
-        """A chunk is cleared; the pass's first page is always in a chunk that is."""
+        """Note the page of a cleared chunk: the first page of a pass is always in a chunk that is cleared for it."""
         if self.pacer is not None and self.pacer.stream.waiting == 0 and self._first is None:
             self._first = [event["v"][0], event["v"][3]]
 
     def wrote(self, event: Event) -> None:
-        """The migration thread wrote pages into the stream; in post-copy those that were asked for come first."""
+        """Check a write of pages by the migration thread; not in post-copy, where requested pages come first."""
         if self.pacer is not None and not self.pacer.in_order:
             return
         if self._first and "first" in event:
@@ -137,7 +137,7 @@ class RecordedHints:
 
 
 class SendsInBounds:
-    """Holds the first and the last page of each write against the pages that can be dirty.
+    """Checks that the first and last page of each write are pages that can be dirty.
 
     Args:
         qemu: the QEMU that is played back.
@@ -153,13 +153,13 @@ class SendsInBounds:
         self._at: int | None = 0
 
     def snapshot(self) -> None:
-        """Note the pages that wait to be sent."""
+        """Copy the sets of pages that are left to send."""
         known = [block.bmap for block in self._blocks if isinstance(block.bmap, PartlyKnown)]
         self._sure = np.concatenate([each.sure for each in known])
         self._can = np.concatenate([each.sure | each.maybe for each in known])
 
     def wrote(self, event: Event) -> list[tuple[str, object, object]]:
-        """Differences of one write as (field, recorded, what can be)."""
+        """Check a write; return differences as (field, recorded value, possible values)."""
         if "first" not in event or "last" not in event:
             self._at = None
             return []
@@ -189,6 +189,6 @@ class SendsInBounds:
 
 
 def _range(first: int, stop: int, total: int) -> Any:  # noqa: ANN401  # an array of numbers
-    """Numbers from first up to, not including, stop, round the end."""
+    """Return the numbers from first to stop, exclusive, modulo total."""
     first %= total
     return np.arange(first, stop) if first <= stop else np.concatenate((np.arange(first, total), np.arange(stop)))

@@ -1,11 +1,11 @@
-"""KVM's counters around a recording's calls, held against the MMU model, which is driven by the same calls.
+"""Comparison of KVM's counters around a recording's calls with the MMU model, which executes the same calls.
 
-What the guest had mapped before is known by number alone: its program's range by huge pages, 4K pages below 2 MiB, and
-a huge page or two of the firmware's. These lie below the top of low RAM (the recording of 5 GiB has theirs in the last
-GiB), but not in the last 8 MiB (those with chunks of 2 MiB); 32 MiB below it is an assumption. Before each GET the
-model's guest writes the pages that the recording's GET reports and its own log does not hold yet; then its log must be
-the recording's, bit for bit. A call while the vCPU runs may count faults of the vCPU too: as many as the model's tables
-leave to be taken.
+Of the guest's mappings before the migration only the number is known: huge pages for the program's range, 4K pages
+below 2 MiB, and one or two huge pages of the firmware. The latter are below the top of low RAM (in the recording of
+5 GiB in its last GiB), but not in its last 8 MiB (recordings with chunks of 2 MiB); that they are 32 MiB below the top
+is an assumption. Before each GET the model's guest writes the pages that the recorded GET reports and that are not yet
+in the model's log; then the log must equal the recorded one, bit for bit. The counters around a call made while the
+vCPU runs may include faults of the vCPU: at most as many as the model's tables allow.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ FLAGS: Final = re.compile(r"[0-9a-f]{1,16}(,[0-9a-f]{1,16})*")
 MAIN_SPACE: Final = 0
 DELTAS: Final = 2
 FIRMWARE_BELOW: Final = 16
-"""2M pages from the top of low RAM to the firmware's."""
+"""Distance of the firmware's huge pages from the top of low RAM, in 2M pages."""
 RANGE_PAGES: Final = 32 * PAGES_PER_2M
-"""Every guest program touches so many pages before its loop, but for the large one, which touches its own range."""
+"""Pages that every guest program touches before its loop, except the large one, which touches its own range."""
 FINAL_NOTES: Final = ("completed", "after_completed")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """pages_4k and pages_2m, or how a call changed them."""
+    """KVM's pages_4k and pages_2m, or their change by a call."""
 
     pages_4k: int
     pages_2m: int
 
     def listed(self) -> list[int]:
-        """As a row has them."""
+        """Return the counts in the form of a recorded row."""
         return [self.pages_4k, self.pages_2m]
 
 
 class KvmCounters:
-    """The MMU model beside a recording that is played back.
+    """The MMU model that executes the calls of a playback.
 
     Args:
         document: a checked recording.
-        qemu: its memslots.
-        differ: notes a difference of the event that is played.
+        qemu: the QEMU that is played back; its memslots are used.
+        differ: function that notes a difference at the current event.
     """
 
     def __init__(self, document: dict[str, Any], qemu: Qemu, differ: Differ) -> None:
@@ -72,8 +72,8 @@ class KvmCounters:
         self._written = np.zeros(0, np.int64)
         self._begun = False
         self._listed = not qemu.ring  # whether every page that the guest wrote is in the recording
-        # Faults during calls, which the model's guest comes to only with its next writes: huge pages split or zapped,
-        # huge pages mapped again, 4K pages mapped.
+        # Faults of the vCPU during calls, which the model's guest takes only at its next writes: huge pages split or
+        # zapped, huge pages mapped again, 4K pages mapped.
         self._went = self._came = self._small = 0
         self._sum = Counts(0, 0)
         stats = document.get("kvm_stats")
@@ -83,7 +83,7 @@ class KvmCounters:
 
     @staticmethod
     def _touched(document: dict[str, Any]) -> set[int]:
-        """Pages, as gfns, that GETs of the recording list one by one."""
+        """Return the gfns that GETs of the recording list individually."""
         base = {(row[0], row[1]): row[2] for row in document["memslots_before_migration"]}
         found = set[int]()
         for event in document["events"] if not _remaps(document) else ():
@@ -93,10 +93,10 @@ class KvmCounters:
                     found |= set(range(base[0, row[1]] + start, base[0, row[1]] + start + length))
         return found
 
-    # What the recording's calls do
+    # The recorded calls
 
     def set_mem(self, row: list[Any], call: SetMemslot) -> None:
-        """KVM_SET_USER_MEMORY_REGION; where a slot goes or comes, the guest begins anew, and nothing is known of it."""
+        """Execute KVM_SET_USER_MEMORY_REGION; after it deletes or creates a slot, the mappings are unknown."""
         vm, slot = self._vm, call.slot
         if vm is None:
             return
@@ -114,7 +114,7 @@ class KvmCounters:
         self._compare("SET_MEM [d4k, d2m]", row[5 : 5 + DELTAS], self._since(before))
 
     def _ran_before_enable(self, first: KvmSlot, before: Counts) -> Counts:
-        """Before logging is enabled again the guest went through all its pages, and has its huge pages back."""
+        """Before logging is enabled again, write all pages of the guest's program, which map huge pages again."""
         others = [slot for slot in self._qemu.slots[MAIN_SPACE] if slot is not first and not slot.shown]
         logged = any(slot.logged for slot in others)
         if self._begun and not logged:
@@ -124,7 +124,7 @@ class KvmCounters:
         return before
 
     def got(self, slot: KvmSlot, bits: PageSet) -> None:
-        """KVM_GET_DIRTY_LOG that reported these pages."""
+        """Execute KVM_GET_DIRTY_LOG and compare the log with the reported pages."""
         vm = self._vm
         if vm is None or slot.address_space != MAIN_SPACE or slot.shown or slot.number not in vm.memslots:
             return
@@ -142,11 +142,11 @@ class KvmCounters:
             self._differ(f"GET of slot {slot.number}, pages in KVM's log", len(wanted), f"{len(mine)}, or others")
 
     def cleared(self, call: ClearDirtyLog, row: list[Any] | None) -> None:
-        """KVM_CLEAR_DIRTY_LOG.
+        """Execute KVM_CLEAR_DIRTY_LOG and compare the counters.
 
         Args:
-            call: the model's, which is the recording's.
-            row: of the recording; None where it sums several up, see elided().
+            call: the model's call, which equals the recorded one.
+            row: the recorded row; None for a call in an elided stretch, see elided().
         """
         vm, slot = self._vm, call.slot
         if vm is None or slot.number not in vm.memslots:
@@ -164,13 +164,13 @@ class KvmCounters:
             self._compare("CLEAR [d4k, d2m]", [0, 0], did)
 
     def elided(self, event: dict[str, Any]) -> None:
-        """A stretch of CLEARs is over, of which the recording has sums."""
+        """Compare the sums of an elided stretch of CLEARs at its end."""
         if self._vm is not None:
             self._compare("CLEARs [d4k, d2m]", [event["d4k"], event["d2m"]], self._sum)
         self._sum = Counts(0, 0)
 
     def ended(self) -> None:
-        """The migration is complete: the guest is stopped, and what it wrote is known if each GET is."""
+        """Compare the counters after the migration: the guest is stopped, and its writes are known if all GETs are."""
         vm, final = self._vm, self._final
         if vm is None or final is None or self._qemu.running:
             return
@@ -181,7 +181,7 @@ class KvmCounters:
         unwritten = np.setdiff1d(self._guest, self._written)
         now = self._counts()
         if len(unwritten) and not np.array_equal(unwritten, self._guest):
-            return  # which pages it came to is not in the recording
+            return  # the recording does not have the pages that it had written
         got = {"pages_4k": now.pages_4k, "pages_2m": now.pages_2m}
         for name, value in got.items():
             self._differ(f"{name} at the end", final.get(name, 0), value)
@@ -190,7 +190,7 @@ class KvmCounters:
 
     @property
     def _writes_unknown_pages(self) -> bool:
-        """Whether a program that is not one of the recordings' known ones wrote pages that no row lists."""
+        """Whether an unknown guest program may have written pages that no row lists."""
         return not len(self._guest) and not self._listed
 
     def _counts(self) -> Counts:
@@ -217,7 +217,7 @@ class KvmCounters:
             self._differ(field, recorded, mine.listed())
 
     def _may_fault(self, more: Counts) -> bool:
-        """Whether the running vCPU may have come to so many faults that change the counters during the call."""
+        """Whether the running vCPU can have taken the faults that explain this difference of the counters."""
         vm = self._vm
         if vm is None:
             return False
@@ -232,7 +232,7 @@ class KvmCounters:
         return small >= 0 and self._went <= protected and self._came <= gone and self._small <= absent
 
     def _to_fault(self, vm: Vm) -> tuple[int, int, int]:
-        """Of the guest's pages: huge pages that are protected, 4K pages that are absent, huge pages that are gone."""
+        """Count the guest's write-protected huge pages, its absent 4K pages, and its absent huge pages."""
         state, pages = vm.state, self._guest
         logging = any(slot.logged and not slot.shown for slot in self._qemu.slots[MAIN_SPACE])
         at = (state.row_of[pages >> SHIFT_1G].astype(np.int64) << SHIFT_2M) | ((pages >> SHIFT_2M) & SPTE_INDEX_MASK)
@@ -245,7 +245,7 @@ class KvmCounters:
 
 
 def _write(vm: Vm, gfns: I64) -> None:
-    """The guest writes pages; a full ring is emptied."""
+    """Write pages as the guest; a full ring is harvested and reset."""
 
     def reap() -> None:
         vm.collect_dirty_rings()
@@ -265,18 +265,18 @@ def _possible(bits: PageSet) -> Any:  # noqa: ANN401  # an array of bool
 
 
 def _program_pages(document: dict[str, Any]) -> I64:
-    """Pages that the guest's program writes for ever, as gfns."""
+    """Return the gfns that the guest's program writes in its loop."""
     length, stride = GUEST_PAGES.get(document["config"]["guest"], (0, 1))
     return np.arange(RANGE_AT, RANGE_AT + length, stride, dtype=np.int64)
 
 
 def _remaps(document: dict[str, Any]) -> bool:
-    """Whether memslots go and come while they are logged."""
+    """Whether memslots are deleted during the recording."""
     return any(row[4] == 0 for event in document["events"] if event["op"] == "SET_MEM" for row in event["l"])
 
 
 def _vm_of(document: dict[str, Any], qemu: Qemu, before: dict[str, Any] | None, touched: set[int]) -> Vm | None:
-    """The VM as it was before the migration; None where the recording does not say what was mapped."""
+    """Make the VM in its state before the migration; None if the recording does not have that state."""
     config = document["config"]
     if before is None or config["back"] not in BACKINGS or config.get("eager") not in ("Y", "N"):
         return None
@@ -313,7 +313,7 @@ def _mode_of(document: dict[str, Any], qemu: Qemu) -> DirtyLogMode:
 
 
 def _map(vm: Vm, qemu: Qemu, before: dict[str, Any], document: dict[str, Any], touched: set[int]) -> None:
-    """Map what the counters say was mapped: see the module."""
+    """Map as many pages as the counters before the migration have; see the module's docstring."""
     length = GUEST_PAGES.get(document["config"]["guest"], (0, 1))[0]
     _write(vm, np.arange(RANGE_AT, RANGE_AT + max(length, RANGE_PAGES), dtype=np.int64))
     low = max(

@@ -1,4 +1,4 @@
-"""The QEMU of a recording: its RAM blocks, and which memslot maps what of them."""
+"""The QEMU of a recording: its RAM blocks, and the parts of them that its memslots map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmuviz.engine.qemu.state import FEATURES, LOG_DIRTY_PAGES, READONLY, KvmSlo
 CAP_MANUAL_DIRTY_LOG_PROTECT2: Final = 168
 FOUR_GIB: Final = 4 * PAGES_PER_1G
 BIOS_END: Final = 0x100
-"""The first MiB ends with a copy of the end of the BIOS."""
+"""End of the first MiB, in pages; it ends with a copy of the end of the BIOS."""
 OPTION_ROMS: Final = 0xC0
 BIOS_COPY_PAGES: Final = 32
 BIOS_PAGES: Final = 64
@@ -27,11 +27,11 @@ FIRMWARE_BLOCKS: Final = (
     ("/rom@etc/table-loader", 1),
     ("/rom@etc/acpi/rsdp", 1),
 )
-"""What a machine without devices has beside its RAM, for recordings whose stream was not read."""
+"""RAM blocks of a machine without devices, besides its RAM, for recordings whose stream was not parsed."""
 
 
 def machine_of(document: dict[str, Any], page_set: Callable[[int], PageSet]) -> GuestMap:
-    """The QEMU of a checked document, before its first migration, and its guest's memory map."""
+    """Make the QEMU of a checked document, before its first migration, and its guest's memory map."""
     blocks = [_block(document, name, pages, page_set) for name, pages in block_list(document)]
     spaces = 1 + max((row[0] for row in document["memslots_before_migration"]), default=0)
     qemu = Qemu(
@@ -54,7 +54,7 @@ def machine_of(document: dict[str, Any], page_set: Callable[[int], PageSet]) -> 
 
 
 def block_list(document: dict[str, Any]) -> list[tuple[str, int]]:
-    """Names and pages of the RAM blocks, in the stream's order."""
+    """List names and pages of the RAM blocks, in the order of the stream."""
     listed = document["ram_blocks_in_stream"]
     if listed:
         return [(name, pages) for name, pages in listed]
@@ -87,7 +87,7 @@ def _chunk_shift(document: dict[str, Any]) -> int:
 
 
 def ram_below_4g(machine: str, pages: int) -> int:
-    """Pages of RAM below 4 GiB: all of a small guest, else those below the hole for devices.
+    """Return the pages of RAM below 4 GiB: all of a small guest, else those below the PCI hole.
 
     QEMU: pc_init1() of hw/i386/pc_piix.c, pc_q35_init() of hw/i386/pc_q35.c
     """
@@ -97,10 +97,10 @@ def ram_below_4g(machine: str, pages: int) -> int:
 
 @dataclass(frozen=True)
 class GuestMap:
-    """Where RAM blocks lie in the guest's memory map.
+    """The guest's memory map: the positions of the RAM blocks.
 
     Attributes:
-        qemu: whose blocks.
+        qemu: the QEMU with the blocks.
         below_4g: pages of RAM below 4 GiB.
     """
 
@@ -108,10 +108,10 @@ class GuestMap:
     below_4g: int
 
     def slot_at(self, address_space: int, base_gfn: int, pages: int, flags: int) -> KvmSlot:
-        """A memslot at a place, not yet among the others.
+        """Make a memslot at a position; it is not yet added to the others.
 
         Raises:
-            InputError: no RAM block can lie there.
+            InputError: no RAM block fits there.
         """
         block, offset = self._mapped(base_gfn, pages, flags)
         if offset < 0 or offset + pages > block.pages:
@@ -119,9 +119,10 @@ class GuestMap:
         return KvmSlot(address_space, 0, base_gfn, pages, flags, block, offset, self.qemu.page_set(pages))
 
     def _mapped(self, base_gfn: int, pages: int, flags: int) -> tuple[RamBlock, int]:
-        """RAM from 0 on and from 4 GiB on; the BIOS ends at 4 GiB, its end seen below 1 MiB until it is copied.
+        """Return the RAM block at a position, and the offset in it.
 
-        Anything else is a device's block, known by its size.
+        RAM begins at 0 and at 4 GiB. The BIOS ends at 4 GiB; its end is also mapped below 1 MiB until it is copied.
+        Other memslots map blocks of devices, which are identified by their size.
         """
         main, named = self.qemu.blocks[0], {block.name: block for block in self.qemu.blocks}
         if base_gfn >= FOUR_GIB:

@@ -1,4 +1,4 @@
-"""Answers the loop's questions about timing from a recording: how much a pass sent, when it synced, when it ended."""
+"""Answers to the loop's calls that depend on timing: a recording has the pages of each pass, its syncs and its end."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from mmuviz.studies.migrations.unlisted import pages_of_pass
 
 NEVER: Final = 0
 ALWAYS: Final = 1 << 62
-"""Thresholds: nothing is below the one, everything below the other."""
+"""Thresholds that make the comparison with the amount left always true or never true."""
 
 
 MOST_IDLE: Final = 4
-"""Turns of the loop in which nothing is sent and no sync ends; the third one would find the same again."""
+"""Most iterations of the loop without a page sent or a sync ended; further ones would not change anything."""
 
 
 class StuckError(Exception):
-    """The loop goes on for ever: the recording has pages left that nothing sends."""
+    """The model's loop does not end: pages of the recording are left that it does not send."""
 
 
 class Pacer:
     """The timing of one migration.
 
     Args:
-        qemu: the QEMU that migrates.
-        migration: the passes.
-        events: of the recording.
+        qemu: the QEMU that is played back.
+        migration: the migration with its passes.
+        events: events of the recording.
     """
 
     def __init__(self, qemu: Qemu, migration: Migration, events: list[Event]) -> None:
         self.stream = Stream()
         self.threshold: int | None = None
         self.early_sync: tuple[int, int] | None = None
-        """A sync with more left than the threshold: the bytes left and the threshold."""
+        """Bytes left and threshold of a sync that came although at least the threshold was left."""
         self.sent_pages = 0
         self._idle = 0
         self.index = 0
-        """Of the event that is played."""
+        """Index of the current event."""
         self._qemu = qemu
         self._migration = migration
         self._events = events
@@ -49,24 +49,24 @@ class Pacer:
 
     @property
     def current(self) -> Pass:
-        """The pass that goes on."""
+        """The current pass."""
         return self._migration.passes[self._index]
 
     @property
     def in_order(self) -> bool:
-        """Whether pages are sent in order: after a switch to post-copy the destination asks for some first."""
+        """Whether pages are sent in order; after a switch to post-copy, requested pages are sent first."""
         return not (self._migration.postcopy and self.current.open_ended)
 
     @property
     def last_pages(self) -> int | None:
-        """During the last sync of a migration that is completed: pages sent after it, which is all that are dirty."""
+        """At the last sync of a completed migration, the pages sent after it, i.e. all dirty pages; else None."""
         passes = self._migration.passes
         last = self._index == len(passes) - 2 and not self._migration.cancelled and passes[-1].listed
         return passes[-1].pages if last else None
 
     @property
     def phase(self) -> str:
-        """Where the migration is: see compared.section()."""
+        """Phase of the migration, see compared.section()."""
         if not self._qemu.running or (self.current.stops and self._left() == 0):
             return "stopping"
         if not self.current.listed:
@@ -74,19 +74,19 @@ class Pacer:
         return "running" if self.sent_pages else "setup"
 
     def merges_before(self, index: int) -> bool:
-        """Whether what the main thread's sync found counts from this event on."""
+        """Whether the main thread's sync merges its pages before this event."""
         current = self.current
         return current.by_timer and not current.open_ended and index >= current.merged_at
 
     def sync_ended(self) -> None:
-        """The next pass begins."""
+        """Begin the next pass."""
         self._idle = 0
         self._index = min(self._index + 1, len(self._migration.passes) - 1)
         self._size = None
         self.stream.taken = 0
 
     def answer(self, call: Call) -> object:
-        """The answer to a call that no recording shows."""
+        """Return the answer to a call that a recording does not contain."""
         if isinstance(call, SendPages):
             self.stream.add(call)
             self.sent_pages += call.sent.pages
@@ -106,7 +106,7 @@ class Pacer:
         return None
 
     def _left(self) -> int | None:
-        """Pages still to be sent before the sync that ends the pass; None when no sync does."""
+        """Return the pages left to send before the sync that ends the pass; None if no sync ends it."""
         current = self.current
         if current.open_ended:
             return None if current.before_tail is None else max(current.before_tail - self.stream.taken, 0)
@@ -115,7 +115,7 @@ class Pacer:
         return max(self._size - self.stream.taken, 0)
 
     def _queued(self) -> tuple[RamBlock, int] | None:
-        """In post-copy the destination decides what comes next; the recording shows it where a chunk is cleared."""
+        """Return the page that the destination of a post-copy requests; it is known from the chunk that is cleared."""
         blocks = {block.name: block for block in self._qemu.blocks}
         event = self._events[self.index]
         if event["op"] == "CHUNK":
@@ -131,7 +131,7 @@ class Pacer:
         return None
 
     def _unlisted(self, current: Pass) -> int:
-        if current.stops and not self._migration.postcopy:  # the sync before found less than the threshold
+        if current.stops and not self._migration.postcopy:  # the sync before found fewer than the threshold
             return 0
         return pages_of_pass(self._qemu, self._events, current)
 
@@ -148,7 +148,7 @@ class Pacer:
         return ALWAYS
 
     def saw(self, event: Event) -> None:
-        """Note the threshold that a bandwidth update told, or that the update may have been left out."""
+        """Note the threshold of a bandwidth update; an elided stretch may hide an update, so it makes it unknown."""
         if event["op"] == "ELIDED":
             self.threshold = None
         value = event["v"] if event["op"] == "BW_UPDATE" else event.get("bw_last")

@@ -1,4 +1,4 @@
-"""Sets of pages of which a recording has some bits and, of others, only how many there are."""
+"""Page sets of recordings that lack bits: some pages are certain, of others only the number is known."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ Bits = NDArray[np.bool_]
 
 
 class Hints(Protocol):
-    """What a recording tells, besides the bits, of the pages that wait to be sent."""
+    """Information of a recording, other than bits, on the pages that are left to send."""
 
     flexible: int
-    """Pages of this pass that were counted where they could be, and may belong to a later stretch."""
+    """Uncertain pages of this pass that were counted in an earlier stretch, but may belong to a later one."""
 
     def fresh(self, least: int, most: int) -> int:
-        """New pages that a sync found; they must be least to most."""
+        """Return the number of new pages that a sync found, from least to most."""
 
     def next_chunk(self, pages: PartlyKnown) -> int | None:
-        """The page for which the next chunk of this block is cleared in this pass."""
+        """Return the page for which the next chunk is cleared in this pass; None if it is not in this block."""
 
     def armed(self, pages: PartlyKnown, page: int) -> tuple[int, int] | None:
-        """First page and end of a page's chunk, if it would be cleared now."""
+        """Return first page and end of a page's chunk if the chunk would be cleared now; else None."""
 
     def last_page(self, pages: PartlyKnown) -> int | None:
-        """The page of this block with which the pass ends, if it ends in this block."""
+        """Return the last page of the pass if it is in this block; else None."""
 
     def left_in_pass(self) -> int | None:
-        """Pages that the pass has still to send, if the recording tells."""
+        """Return the pages that the pass has still to send; None if unknown."""
 
     def differ(self, field: str, expected: object, got: object) -> None:
         """Note a difference."""
 
 
 class PartlyKnown:
-    """A set of pages.
+    """A page set of which some members are uncertain.
 
     Args:
-        sure: pages that are in it.
-        maybe: pages that may be.
-        owed: how many of those are; None if that is not known.
-        hints: for the pages of a block that wait to be sent.
+        sure: mask of the certain members, bool[pages].
+        maybe: mask of the possible members, bool[pages].
+        owed: number of possible members that are in the set; None if unknown.
+        hints: further information, if the set is a RAM block's pages left to send.
     """
 
     def __init__(self, sure: Bits, maybe: Bits, owed: int | None, hints: Hints | None = None) -> None:
@@ -56,11 +56,11 @@ class PartlyKnown:
 
     @classmethod
     def none_of(cls, pages: int) -> PartlyKnown:
-        """An empty set among so many pages."""
+        """Make an empty set of a range of `pages` pages."""
         return cls(np.zeros(pages, np.bool_), np.zeros(pages, np.bool_), 0)
 
     def _settle(self) -> None:
-        """Where all or none of the pages that may be in it are, nothing is unknown."""
+        """Remove the uncertainty if all or none of the possible members are in the set."""
         unknown = int(np.count_nonzero(self.maybe))
         if unknown and self.owed == unknown:
             self.sure |= self.maybe
@@ -75,7 +75,7 @@ class PartlyKnown:
         self.owed = 0
 
     def add(self, first: int, other: PartlyKnown) -> int:
-        """See PageSet; how many pages are new is told by the recording where the bits do not say."""
+        """See PageSet; if the bits do not determine the number of new pages, the hints do."""
         here = slice(first, first + len(other.sure))
         unknown = bool(self.maybe.any() or other.maybe.any())
         total, given = self.count(), other.count()
@@ -114,11 +114,11 @@ class PartlyKnown:
             self.owed = None if self.maybe.any() else 0
 
     def count(self) -> int:
-        """See PageSet; those that may be in it count as far as their number is known."""
+        """See PageSet; possible members count if their number is known."""
         return int(np.count_nonzero(self.sure)) + (self.owed or 0)
 
     def widen(self, group: int) -> int:
-        """See PageSet; only where every bit is known."""
+        """See PageSet; does nothing if some bits are unknown."""
         whole = len(self.sure) // group * group
         before = int(np.count_nonzero(self.sure))
         if not self.maybe.any():
@@ -127,7 +127,7 @@ class PartlyKnown:
         return int(np.count_nonzero(self.sure)) - before
 
     def next_page(self, first: int) -> int | None:
-        """See PageSet; where a page may be dirty or not, the recording's chunks tell."""
+        """See PageSet; of possible members, the chunks that the recording shows to be cleared decide."""
         while True:
             ahead = (self.sure | self.maybe)[first:]
             page = first + int(ahead.argmax()) if ahead.any() else None
@@ -147,12 +147,12 @@ class PartlyKnown:
             first = chunk[1]  # nothing of this chunk is sent in this pass
 
     def _stop_of(self, first: int, stop: int, room: int | None) -> int:
-        """Where room ends, if so many pages are in it for sure."""
+        """Return the page after the certain member with which the room is used up."""
         pages = np.flatnonzero(self.sure[first:stop])
         return stop if room is None or len(pages) <= room else first + int(pages[room - 1]) + 1
 
     def take(self, first: int, stop: int, room: int | None) -> Sent | None:
-        """See PageSet; which pages of those that may be dirty are taken is not told, only how many."""
+        """See PageSet; of the possible members only the number that is taken is known."""
         hints = self.hints
         last = None if hints is None else hints.last_page(self)
         left = None if hints is None else hints.left_in_pass()

@@ -1,4 +1,4 @@
-"""Recordings that do not have every bit: dirty rings, whose entries were not read, and rows with too many runs."""
+"""Recordings that lack bits: entries of dirty rings were not recorded, and rows with too many runs were cut."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.partly_known import Bits, PartlyKnown
 
 RANGE_AT: Final = 8 * PAGES_PER_2M
-"""The recorded guests write from 16 MiB on."""
+"""First page that the recorded guests write, at 16 MiB."""
 STACK_PAGE: Final = 0xE8
-"""And one page below 1 MiB."""
+"""The one page below 1 MiB that they write."""
 SMALL_RANGE: Final = 16384
 LARGE_RANGE: Final = 131072
 TENTH: Final = 1638
@@ -27,11 +27,11 @@ GUEST_PAGES: Final[dict[str, tuple[int, int]]] = {
     "g_s10": (SMALL_RANGE, 10),
     "g_idle": (0, 1),
 }
-"""Length of the range and stride, of each guest program."""
+"""Length of the written range and stride, in pages, by guest program."""
 
 
 def lacks_bits(document: dict[str, Any]) -> bool:
-    """Whether some bits are not in a recording."""
+    """Whether a recording lacks bits."""
     rings = "dirty-ring-size" in document["config"]["accel"]
     return rings or any(not _complete(event, row) for event in document["events"] for row in event.get("l", ()))
 
@@ -41,7 +41,7 @@ def _complete(event: dict[str, Any], row: list[Any]) -> bool:
 
 
 def guest_pages(document: dict[str, Any], pages: int) -> Bits:
-    """Pages of the main block that the guest may write: those of its program, all if another one runs."""
+    """Return the mask of main RAM pages that the guest may write: those of its program, or all if it is unknown."""
     found = np.zeros(pages, np.bool_)
     known = GUEST_PAGES.get(document["config"]["guest"])
     reset = any(event["op"] == "QMP" and event["cmd"] == "system_reset" for event in document["events"])
@@ -55,11 +55,11 @@ def guest_pages(document: dict[str, Any], pages: int) -> Bits:
 
 
 class Bitmaps:
-    """Makes the answers of GETs and harvests from what a recording has of them.
+    """Answers of GETs and ring harvests, made from the bits and counts in a recording.
 
     Args:
         document: the recording.
-        qemu: whose slots are read; its sets are PartlyKnown.
+        qemu: the QEMU with the slots; its page sets are PartlyKnown.
     """
 
     def __init__(self, document: dict[str, Any], qemu: Qemu) -> None:
@@ -72,7 +72,7 @@ class Bitmaps:
         return np.zeros(slot.pages, np.bool_)
 
     def got(self, slot: KvmSlot, runs: Runs) -> PartlyKnown:
-        """The bits of a GET: those listed, and among the pages behind them as many as are owed."""
+        """Return the bits of a GET: the listed ones are certain, the missing number is among the pages after them."""
         sure = runs.known(slot.pages)
         maybe = np.zeros(slot.pages, np.bool_)
         owed = runs.bits - int(np.count_nonzero(sure))
@@ -84,7 +84,7 @@ class Bitmaps:
         return PartlyKnown(sure, maybe, owed)
 
     def harvested(self, qemu: Qemu, entries: int) -> Harvest:
-        """What the rings held: some of the pages that the guest writes, each maybe more than once."""
+        """Return the entries of the rings: an unknown part of the pages that the guest writes, maybe with repeats."""
         if not entries:
             return Harvest(0, [])
         found = [(slot, self._writable(slot)) for slot in qemu.slots[0] if slot.logged]

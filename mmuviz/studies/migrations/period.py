@@ -1,4 +1,4 @@
-"""New dirty pages as a sync tells them: those of a period of the dirty rate, which is a second long or longer."""
+"""The dirty pages that a sync reports: those found in the current period of the dirty rate, at least one second."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from mmuviz.studies.migrations.compared import DIRTY_PAGES, Found
 
 
 class Period:
-    """Counts on through a migration; whether a period ended at a sync shows in what the next sync tells."""
+    """The count of new dirty pages in a period; the next sync's report shows whether a sync ended the period."""
 
     def __init__(self) -> None:
         self.told = 0
-        """What the model would have told at the last sync."""
+        """The count that the model reports at the last sync."""
         self._base = 0
         self._before = 0
 
     def compared(self, text: str, found: int) -> Found:
-        """What a sync tells, against all pages found new since the migration began."""
+        """Compare the report of a sync; `found` is the number of new pages since the migration began."""
         told = told_pages(text)
         if told is None:
             return
@@ -27,6 +27,6 @@ class Period:
 
 
 def told_pages(text: str) -> int | None:
-    """The number in the tracepoint migration_bitmap_sync_end."""
+    """Return the number of pages in the tracepoint migration_bitmap_sync_end."""
     match = DIRTY_PAGES.match(text)
     return None if match is None else int(match.group(1))

@@ -1,4 +1,4 @@
-"""Where timing cut a migration's passes: what the loop cannot know by itself is read off the recording here."""
+"""The passes of a recorded migration. Their pages, syncs and ends depend on timing, so they come from the recording."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ SYNC: Final = "migration_bitmap_sync_"
 STOPPED: Final = "running 0 reason 7 (finish-migrate)"
 
 MOST_QUEUED: Final = 64
-"""Pages that wait for a write at most: the stream's iovecs, of which each page takes one or two."""
+"""Most pages that wait for one write: limited by the stream's iovecs, of which each page takes one or two."""
 
 Event = dict[str, Any]
 
 
 @dataclass
 class Pass:
-    """What is sent between two syncs, or from the last sync to the end.
+    """The interval between two syncs, or from the last sync to the end.
 
     Attributes:
-        sends: SEND and ELIDED events of the migration thread that hold pages.
-        listed: whether the recording says how many pages each write had.
+        sends: SEND and ELIDED events of the migration thread with pages.
+        listed: whether the recording has the number of pages of each write.
         before_tail: pages sent before the big lock is taken for the tail of a post-copy; None without one.
-        stops: the guest is stopped at its end.
-        by_timer: the sync at its end is the main thread's.
-        open_ended: no sync follows.
-        sync_at: index of the event at which the sync at its end begins; the number of events without one.
-        merged_at: index of the event before which that sync merges what it found.
+        stops: whether the guest is stopped at its end.
+        by_timer: whether the main thread makes the sync at its end.
+        open_ended: whether no sync follows.
+        sync_at: index of the event at which the sync at its end begins; the number of events if none does.
+        merged_at: index of the event before which that sync merges the pages that it found.
     """
 
     sends: list[Event] = field(default_factory=list)
@@ -44,19 +44,19 @@ class Pass:
 
     @property
     def pages(self) -> int:
-        """Pages in the writes."""
+        """Number of pages in the writes."""
         return sum(pages_in(each) for each in self.sends)
 
 
 @dataclass
 class Migration:
-    """One migration of a recording.
+    """A migration in a recording.
 
     Attributes:
         at: index of the event that starts it.
-        passes: before its first sync, between its syncs, and after its last.
-        postcopy: it switched to post-copy.
-        cancelled: it was cancelled.
+        passes: its passes: before its first sync, between its syncs, and after its last.
+        postcopy: whether it switched to post-copy.
+        cancelled: whether it was cancelled.
     """
 
     at: int
@@ -66,7 +66,7 @@ class Migration:
 
 
 def pages_in(event: Event) -> int:
-    """Pages in a SEND or an ELIDED."""
+    """Return the number of pages in a SEND or ELIDED event."""
     kinds = ("sent_normal", "sent_zero") if event["op"] == "ELIDED" else ("normal", "zero")
     return int(event[kinds[0]]) + int(event[kinds[1]])
 
@@ -77,7 +77,7 @@ def has_traces(events: list[Event]) -> bool:
 
 
 def with_syncs(document: dict[str, Any]) -> list[Event]:
-    """The events; where QEMU's tracepoints were off, a sync is put before and after each GET of all logged slots."""
+    """Return the events; if QEMU's tracepoints were off, with begin and end of a sync around the GETs of all slots."""
     events: list[Event] = document["events"]
     if has_traces(events):
         return events
@@ -96,11 +96,11 @@ def with_syncs(document: dict[str, Any]) -> list[Event]:
 
 
 def migrations_of(events: list[Event], config: dict[str, Any]) -> list[Migration]:
-    """The migrations of a recording.
+    """Find the migrations of a recording.
 
     Args:
-        events: from with_syncs().
-        config: the recording's.
+        events: events from with_syncs().
+        config: configuration of the recording.
     """
     starts = [index for index, event in enumerate(events) if event["op"] == "QMP" and event["cmd"] == "migrate"]
     found = []
@@ -137,10 +137,10 @@ def _migration(events: list[Event], start: int, stop: int, *, listed: bool) -> M
 
 
 def _merged_at(events: list[Event], migration: Migration, sync_at: int) -> int:
-    """Where what the main thread's sync found counts: the migration thread goes on until then.
+    """Return the index of the event before which the main thread's sync merges the pages that it found.
 
-    The first page that it sends afterwards has its chunk cleared, be it for the second time. Only what
-    an iteration had queued may be written later still.
+    The migration thread continues until then. The first page that it sends afterwards clears its chunk, possibly for
+    the second time. Only pages that an iteration had already queued may be written later.
     """
     begin = max((each.sync_at for each in migration.passes[:-1]), default=migration.at)
     chunks = {tuple(each["v"][:2]) for each in events[begin:sync_at] if each["op"] == "CHUNK"}
@@ -168,7 +168,7 @@ def _has_pages(event: Event) -> bool:
 
 
 def sync_thread(events: list[Event], index: int) -> str | None:
-    """Which thread makes the sync that begins at an event: the main thread or, None, the migration's."""
+    """Return the main thread's name if it makes the sync that begins at an event; None if the migration thread does."""
     for event in events[index:]:
         if event["op"] == "TRACE" and event["ev"] == "migration_bitmap_sync_end":
             return None

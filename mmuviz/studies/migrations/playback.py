@@ -1,4 +1,4 @@
-"""A recording of a migration played back through the model's loop, call by call."""
+"""Playback of a recorded migration through the model's loop, call by call."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from mmuviz.studies.migrations.tracking import Tracking
 
 
 class Playback:
-    """One recording, played back.
+    """The playback of one recording.
 
     Args:
         document: a checked recording.
@@ -85,7 +85,7 @@ class Playback:
         self._downtime_limits: tuple[int, ...] = (limit if type(limit) is int else compared.DEFAULT_DOWNTIME_MS,)
 
     def run(self) -> bool:
-        """Play every event; what differs is in `differences` afterwards.
+        """Play every event; the differences are in `differences` afterwards.
 
         Returns:
             Whether the model made the recording's calls to the end.
@@ -126,7 +126,7 @@ class Playback:
         return True
 
     def differ(self, field: str, expected: object, got: object) -> None:
-        """Note a difference of the event that is played."""
+        """Note a difference at the current event."""
         if expected != got:
             op = self.events[self._index]["op"]
             self.differences.append(Difference(f"event {self._index} ({op})", field, expected, got))
@@ -135,7 +135,7 @@ class Playback:
         for field, expected, got in found:
             self.differ(field, expected, got)
 
-    # --- what the driver of the recording did ---------------------------------------------------------------------
+    # --- commands of the recording's driver -----------------------------------------------------------------------
 
     def _qmp(self, event: Event) -> None:
         command, arguments = event["cmd"], event.get("args") or {}
@@ -164,7 +164,7 @@ class Playback:
             acpi_build_update(self.qemu)
 
     def _finish(self) -> None:
-        """The main thread cleans up after a migration that is complete: no call yet, as the guest is stopped."""
+        """Clean up after a completed migration, in the main thread; no call is made yet, as the guest is stopped."""
         if self._completed:
             self._completed = False
             for _ in ram_save_cleanup(self.qemu, Thread()):
@@ -208,7 +208,7 @@ class Playback:
             self.differ("GET [as, slot]", rows[0][:2], "no such call here")
 
     def _bits(self, slot: KvmSlot, row: Row | None) -> PageSet:
-        """The bits that a GET answered."""
+        """Return the bits that a GET reported."""
         if row is None:
             return self.qemu.page_set(slot.pages)
         runs = Runs(row[3], row[2])
@@ -284,7 +284,7 @@ class Playback:
             self._differ_in(self._throttle.traced(event))
 
     def _merge(self) -> None:
-        """The main thread merges what its sync found, when the migration thread has sent what this pass has."""
+        """Merge the pages that the main thread's sync found, once the migration thread has sent those of the pass."""
         pacer, actor = self._pacer, self._cast.of(MIGRATION)
         if pacer is None or actor is None or self._merged or self._syncing != MAIN_THREAD:
             return
@@ -333,7 +333,7 @@ class Playback:
             self.answers.written(self._index, written)
 
     def _elided(self, event: Event) -> None:
-        """A stretch that the recording sums up."""
+        """Play a stretch of which the recording has only the sums."""
         elided = Elided(event)
         while not elided.ended:
             actor = self._cast.actor(MIGRATION_THREADS[0])
@@ -364,7 +364,7 @@ class Playback:
             self._counters.ended()
 
     def _drain(self) -> None:
-        """The migration is complete: nothing more may come of its thread."""
+        """Check that the migration thread makes no further call after the migration has completed."""
         actor, pacer = self._cast.of(MIGRATION), self._pacer
         if actor is None or pacer is None:
             return

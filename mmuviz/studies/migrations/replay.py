@@ -10,16 +10,16 @@ from mmuviz.studies.migrations.playback import Playback
 
 
 def replayed_migration(document: dict[str, Any]) -> dict[str, Any]:
-    """Play a recording of QEMU's migrations back and answer each call as the loop makes it.
+    """Play a recording of QEMU's migrations back, and replace its values by those of the model's loop.
 
     Args:
-        document: of schema qemu-migration/1.
+        document: a document of schema qemu-migration/1.
 
     Returns:
         The same document with the model's own `events` and `rounds`, in the recorded form.
 
     Raises:
-        InputError: the document has another form, or the loop makes another call than the recording.
+        InputError: the document is malformed, or the loop makes another call than the recorded one.
     """
     playback = Playback(checked(document))
     if not playback.run():

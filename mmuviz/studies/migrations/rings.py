@@ -1,4 +1,4 @@
-"""Dirty rings: exits of vCPUs, resets and QEMU's own words on them must fit each other."""
+"""Consistency of dirty-ring events: vCPU exits, resets, and QEMU's tracepoints on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REAPED: Final = re.compile(r"reaped (\d+) pages")
 
 
 class Rings:
-    """What has happened to the rings so far."""
+    """The state of the rings, from the events so far."""
 
     def __init__(self) -> None:
         self._told: list[int] = []
@@ -20,15 +20,15 @@ class Rings:
         self._awake = False
 
     def left_guest(self, event: Event) -> None:
-        """A vCPU left the guest because its ring is full."""
+        """Note the exit of a vCPU whose ring is full."""
         self._full.append((event["by"], event["vcpu"]))
 
     def reset(self, event: Event, *, deletes: bool) -> Found:
-        """A reset: a vCPU's own comes after its exit, the reaper's when it has woken up; only of rings with entries.
+        """Check a reset: one by a vCPU follows its exit, one by the reaper its wakeup; an empty ring is not reset.
 
         Args:
             event: the reset.
-            deletes: the thread deletes a slot next, before which rings are reaped too.
+            deletes: whether the thread deletes a slot next, before which rings are reaped too.
         """
         by = event["by"]
         self._told.append(event["ret"])
@@ -44,7 +44,7 @@ class Rings:
             yield "reset", by, "the reaper sleeps"
 
     def traced(self, event: Event) -> Found:
-        """QEMU's tracepoints about rings."""
+        """Check QEMU's tracepoints on rings."""
         name, text = event["ev"], event["a"]
         reaped = REAPED.match(text) if name == "kvm_dirty_ring_reap" else None
         if reaped is not None:

@@ -1,4 +1,4 @@
-"""The table of rounds, summed up from the calls that the model made."""
+"""The table of rounds, summed up over the model's calls."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ALWAYS = ("sync", "gets", "clears", "sent_normal")
 
 
 class Rounds:
-    """Sums of each round: from a sync's GETs to the next sync.
+    """The sums of each round, which lasts from a sync's GETs to the next sync.
 
     Args:
         document: the recording.
@@ -58,21 +58,21 @@ class Rounds:
         self._bounds: list[dict[str, tuple[int, int]]] = []
 
     def migration_starts(self, *, listed: bool) -> None:
-        """Syncs are numbered through all migrations of a recording, pages counted in each anew.
+        """Begin a migration: page counts restart at 0, while syncs are numbered through all migrations of a recording.
 
         Args:
-            listed: whether the recording says how many pages each write had.
+            listed: whether the recording has the number of pages of each write.
         """
         self._listed = listed
         self._sent = {"normal": 0, "duplicate": 0}
 
     def sync_starts(self, *, running: bool) -> None:
-        """A round begins."""
+        """Begin a round."""
         self._bounds.append({name: (count, count) for name, count in self._sent.items()} if self._listed else {})
         self.made.append({"sync": len(self.made) + 1, "gets": 0, "clears": 0, "sent_normal": 0, "vm_running": running})
 
     def sync_ends(self, period_pages: int | None) -> None:
-        """The sync found so many pages in this period."""
+        """Add the pages that the sync found in this period of the dirty rate."""
         self._add("new_dirty_pages_period", period_pages or 0)
         ram = self._qemu.ram
         self._bounds[-1] |= {"dirty-sync-count": (ram.sync_count, ram.sync_count)}
@@ -87,13 +87,13 @@ class Rounds:
             self.made[-1][name] = value
 
     def got(self, event: Event, slot: KvmSlot, bits: PageSet) -> None:
-        """A GET."""
+        """Add a GET."""
         self._add("gets", 1)
         self._add(f"get_bits_as{slot.address_space}", bits.count())
         self._set("get_by", _by(event))
 
     def cleared(self, event: Event, call: ClearDirtyLog, row: list[Any] | None) -> None:
-        """A CLEAR; the counters around those without bits are not listed."""
+        """Add a CLEAR; the recording has no counters around CLEARs of no bits."""
         bits = call.bits.count()
         self._add("clears", 1)
         self._add("clears_zero_bits", int(bits == 0))
@@ -111,16 +111,16 @@ class Rounds:
             self._set("clear_before_first_send", value=True)
 
     def reset(self, event: Event) -> None:
-        """A RESET."""
+        """Add a ring reset."""
         self._add("resets", 1)
         self._add("reset_entries", event["ret"])
 
     def ring_full(self, event: Event) -> None:
-        """A vCPU left the guest because its ring is full."""
+        """Add an exit of a vCPU whose ring is full."""
         self._add("ring_full_exits", int(event["exit_reason"] == "DIRTY_RING_FULL"))
 
     def sent(self, event: Event) -> None:
-        """A SEND or an ELIDED."""
+        """Add a SEND or ELIDED event."""
         if event["op"] == "ELIDED":
             self._elided.add(len(self.made))
             self._add("clear_4k_delta", event["d4k"])
@@ -136,19 +136,19 @@ class Rounds:
         self._count("duplicate", event["sent_zero" if event["op"] == "ELIDED" else "zero"])
 
     def _count(self, name: str, pages: int) -> None:
-        """Pages sent so far, as query-migrate counts them."""
+        """Add to the pages sent so far, as query-migrate counts them."""
         self._sent[name] += pages
         if self._bounds and name in self._bounds[-1]:
             self._bounds[-1][name] = (self._bounds[-1][name][0], self._sent[name])
 
     def bandwidth(self, event: Event) -> None:
-        """An update of the bandwidth."""
+        """Note the threshold of a bandwidth update."""
         value = event["v"] if event["op"] == "BW_UPDATE" else event.get("bw_last")
         if isinstance(value, list) and len(value) == 4:
             self._set("last_threshold_size", value[3])
 
     def recorded_form(self) -> list[Round]:
-        """The model's sums as a recording has them: 0 left out, apart from counts that always stand there."""
+        """Return the model's sums in the form of a recording: without zeros, except the counts in ALWAYS."""
         found = list[Round]()
         for number, made in enumerate(self.made, 1):
             recorded = self._recorded[number - 1] if number <= len(self._recorded) else {}
@@ -159,13 +159,13 @@ class Rounds:
         return found if self._recorded else []
 
     def _known(self, number: int, name: str) -> bool:
-        """Whether all parts of a sum are in the recording."""
+        """Whether the recording has all parts of a sum."""
         if number in self._elided and name in ("last_threshold_size", "bytes"):
             return False
         return number not in self._counters_unknown or name not in ("clear_4k_delta", "clear_2m_delta")
 
     def compared(self) -> Iterator[tuple[str, object, object, int]]:
-        """Differences as (field, recorded, made, number of the round)."""
+        """Compare the rounds; yield differences as (field, recorded value, value of the model, number of the round)."""
         if not self._recorded:
             return
         if len(self._recorded) != len(self.made):
@@ -180,7 +180,7 @@ class Rounds:
 
 
 def _queried(query: object, bounds: dict[str, tuple[int, int]]) -> Iterator[tuple[str, object, object]]:
-    """Figures of a query-migrate that was sent during a round: they lie between those at its begin and its end."""
+    """Check a query-migrate sent during a round: its counts must be between those at the round's begin and end."""
     if not isinstance(query, dict):
         return
     for name, bound in bounds.items():

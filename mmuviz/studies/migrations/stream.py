@@ -1,4 +1,4 @@
-"""The pages that the model has sent, taken off again as the recording's writes show them."""
+"""The queue of pages that the model has sent and that the recording's writes have not yet contained."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Place = list[str | int]
 
 @dataclass(frozen=True)
 class Written:
-    """What one write of the recording holds of the model's pages.
+    """The model's pages that one recorded write contains.
 
     Attributes:
-        first: block and page of the first one.
-        last: block and page of the last one.
-        call: the call that sent the first one.
+        first: block and page of the first page.
+        last: block and page of the last page.
+        call: the call that sent the first page.
     """
 
     first: Place
@@ -25,7 +25,7 @@ class Written:
 
 
 class Stream:
-    """Pages in the order in which they were sent."""
+    """A queue of pages in the order in which the model sent them."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -34,17 +34,17 @@ class Stream:
         self._begun = 0
 
     def add(self, call: SendPages) -> None:
-        """The model sends pages."""
+        """Add pages that the model sends."""
         self._stretches.append(call)
         self.taken += call.sent.pages
 
     @property
     def waiting(self) -> int:
-        """Pages that no write has shown yet."""
+        """Number of pages that no recorded write has contained yet."""
         return sum(each.sent.pages for each in self._stretches) - self._begun
 
     def write(self, pages: int) -> Written | None:
-        """Take off as many pages; the first and the last of them, None if there are not as many."""
+        """Remove `pages` pages and return the first and last of them; None if there are fewer."""
         if pages > self.waiting:
             return None
         first, call = self._place(), self._stretches[0]

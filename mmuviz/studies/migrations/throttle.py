@@ -1,4 +1,4 @@
-"""The steps of auto-converge, as QEMU tells them."""
+"""Comparison of auto-converge's steps with QEMU's tracepoints."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PARAMETERS: Final = {
 
 
 class ThrottleSteps:
-    """Follows the steps of one migration.
+    """The throttle steps of one migration.
 
     Args:
-        config: of the recording.
+        config: configuration of the recording.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ class ThrottleSteps:
         self._percentage = 0
 
     def traced(self, event: Event) -> Found:
-        """A tracepoint; with cpu-throttle-tailslow a step depends on times and is taken as it comes."""
+        """Compare a tracepoint; with cpu-throttle-tailslow a step depends on times and is not compared."""
         step = SET.match(event["a"]) if event["ev"] == "cpu_throttle_set" else None
         if step is None:
             return

@@ -1,4 +1,4 @@
-"""Who wants the dirty log: QEMU tells each change, with calls or, if somebody else wants it too, without."""
+"""QEMU's bitmask of dirty-log users. A change is traced; it makes ioctls only for the first and the last user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BITMASK: Final = re.compile(r"bitmask 0x([0-9a-f]+)$")
 
 
 class Tracking:
-    """The last change that QEMU told, compared when the model has made it too.
+    """The last traced change of the bitmask, compared after the model has made it too.
 
     Args:
         qemu: the QEMU that is played back.
@@ -27,7 +27,7 @@ class Tracking:
         self._told: int | None = None
 
     def changed(self, text: str) -> Found:
-        """QEMU told a change; one that needs no calls is made here."""
+        """Note a traced change; a change that makes no calls is made in the model at once."""
         mask = BITMASK.match(text)
         if mask is None:
             yield "dirty tracking", text, f"bitmask {self._qemu.dirty_tracking:#x}"
@@ -40,7 +40,7 @@ class Tracking:
             yield from self.compared()
 
     def compared(self) -> Found:
-        """At the first call after a change."""
+        """Compare the bitmask at the first call after a change."""
         if self._told is not None:
             yield "dirty tracking", f"{self._told:#x}", f"{self._qemu.dirty_tracking:#x}"
             self._told = None

@@ -1,4 +1,4 @@
-"""How many pages a pass sent, where the recording has the stream's bytes only: from what the syncs found."""
+"""The number of pages that a pass sent, derived from the syncs if the recording has only the stream's bytes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PENDING = re.compile(r"exact pending size (\d+)")
 
 @dataclass(frozen=True)
 class Told:
-    """What a recording tells of a sync that ends a pass.
+    """Facts of a recording on the sync that ends a pass.
 
     Attributes:
-        left: pages left after it.
-        fresh: how many new pages it may have found: those told, or those more than at the last sync.
-        page: the page that is sent next.
+        left: pages left after it; None if unknown.
+        fresh: possible numbers of new pages: the reported number, and its increase since the last sync.
+        page: the page that is sent next; None if unknown.
     """
 
     left: int | None
@@ -34,15 +34,15 @@ class Told:
 
 
 def pages_of_pass(qemu: Qemu, events: list[Event], current: Pass) -> int:
-    """Pages sent between two syncs.
+    """Find the number of pages sent between two syncs.
 
-    What the second sync finds new depends on it: a page that was sent and written again is new, one
-    that was not sent is not. And QEMU says how much is left after the sync, or goes on at a page.
+    The number of new pages of the second sync depends on it: a page that was sent and written again is new, one that
+    was not sent is not. The recording may also have the amount left after the sync, and the page sent next.
 
     Args:
-        qemu: as it is after the first of the syncs.
-        events: of the recording.
-        current: the pass between the two.
+        qemu: the QEMU, in its state after the first sync.
+        events: events of the recording.
+        current: the pass between the syncs.
     """
     order, dirty = _order(qemu), _flat(qemu)
     found = _found(qemu, events, current.sync_at)
@@ -62,7 +62,7 @@ def pages_of_pass(qemu: Qemu, events: list[Event], current: Pass) -> int:
 
 
 def _next_pages(order: Any, found: Any) -> Any:  # noqa: ANN401  # arrays
-    """For each number of pages sent, the page that comes next once the found ones are added; -1 for none."""
+    """Return, for each number of pages sent, the page sent next after the found pages are added; -1 for none."""
     total = len(found)
     ends = np.concatenate(([order[0] if len(order) else 0], order + 1))
     unsent = np.concatenate((order, [-1]))
@@ -84,14 +84,14 @@ def _flat(qemu: Qemu) -> Any:  # noqa: ANN401  # an array of bool
 
 
 def _order(qemu: Qemu) -> Any:  # noqa: ANN401  # an array of numbers
-    """Pages in the order in which they will be sent, those of all blocks in one row."""
+    """Return the pages in the order in which they will be sent, numbered through all blocks."""
     begin = list(_starts(qemu).values())[qemu.ram.block] + qemu.ram.page
     pages = np.flatnonzero(_flat(qemu))
     return np.concatenate((pages[pages >= begin], pages[pages < begin]))
 
 
 def _found(qemu: Qemu, events: list[Event], sync_at: int) -> Any:  # noqa: ANN401  # an array of bool
-    """What the next sync's GETs report."""
+    """Return the mask of pages that the next sync's GETs report."""
     starts, found = _starts(qemu), np.zeros(sum(block.pages for block in qemu.blocks), np.bool_)
     slots: dict[tuple[int, int], KvmSlot] = {
         (slot.address_space, slot.number): slot for each in qemu.slots for slot in each

@@ -13,13 +13,13 @@ def verify_migration(document: dict[str, Any]) -> list[Difference]:
     """Play a recording of QEMU's migrations back through the loop and compare every call.
 
     Args:
-        document: of schema qemu-migration/1.
+        document: a document of schema qemu-migration/1.
 
     Returns:
-        The differences, empty when the loop is exact.
+        The differences; empty if the loop is exact.
 
     Raises:
-        InputError: the document has another form.
+        InputError: the document is malformed.
     """
     playback = Playback(checked(document))
     playback.run()
