@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench`. Speed lives here, never in timed tests."""
+"""Benchmarks: `python -m bench`. Speed is measured here; tests measure no times."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: print every table, the machine named first."""
+"""`python -m bench`: print the name of the machine, then every table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine: touches a second beside the plain loop, a peer for SimPy, and what runs and their Recordings cost."""
+"""Benchmarks of the engine: touches per second next to the plain loop, a SimPy model, and costs of Recordings."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ SCENARIOS: Final = Path(__file__).parent.parent / "mmuviz" / "data" / "scenarios
 DEFAULT: Final = SCENARIOS / "running-guest.toml"
 HOST: Final = {"profile": "split_on_fault"}
 PASSES: Final = (("every touch faults", 0.1), ("no touch faults", 1 / 3))
-"""Name, and the least share of the plain loop's speed that is wanted."""
+"""Name of a pass, and its target: the least share of the plain loop's speed."""
 DEFAULT_RUNS: Final = 9
 DEFAULT_MS: Final = 200
 DEFAULT_KB: Final = 200
 RECORDING_PERCENT: Final = 15
 SLOWER: Final = 6
-"""At most so many times slower may a touch be at 1.5 TiB than at 4 GiB."""
+"""Target: most times by which a touch may be slower at 1.5 TiB than at 4 GiB."""
 PEER_PAGES: Final = 32 * PAGES_PER_2M
 LARGE_GIB: Final = 1536
 LARGE_S: Final = 25
@@ -51,19 +51,19 @@ LARGE_MB: Final = 5
 
 
 class NoRecorder(Recorder):
-    """Looks at nothing: what a run costs without recording."""
+    """A recorder that records nothing, to measure a run without recording."""
 
     def __init__(self) -> None:
         super().__init__(None, [])
 
     def begin(self, machine: TimedMachine, log: CallLog) -> None:
-        """Time 0, and nothing else."""
+        """Set the time to 0."""
         machine.reset_clock()
         log.rows.clear()
 
 
 def scenario_of(gib: int, vm: dict[str, Any], driver: dict[str, Any], backing: str = "hugetlb_1g") -> Scenario:
-    """A guest of one memslot at address 0 that writes every page in order."""
+    """Make the Scenario of a guest with one memslot at address 0 that writes every page in order."""
     memory = [{"base": 0, "size": gib * PAGES_PER_1G * PAGE_BYTES, "backing": backing}]
     return Scenario.model_validate({"vm": vm, "memory": memory, "driver": driver, "host": HOST})
 
@@ -72,7 +72,7 @@ def scenario_of(gib: int, vm: dict[str, Any], driver: dict[str, Any], backing: s
 
 
 def new_session(gib: int) -> Session:
-    """A VM of 1G pages on kernel 6.12 with one vCPU, eagerly split, logging by write protection, on its clock."""
+    """Make a session of 1G pages on kernel 6.12 with one vCPU, eager splitting, and logging by write protection."""
     vm = {"kernel": "6.12", "dirty_log_mode": "manual", "eager_page_split": True, "pml": False}
     session = session_of(scenario_of(gib, vm, {"kind": "dirty_log_perf_test"}))
     go(session.machine, np.arange(0, gib * PAGES_PER_1G, PAGES_PER_1G))
@@ -81,7 +81,7 @@ def new_session(gib: int) -> Session:
 
 
 def go(machine: TimedMachine, gfns: I64) -> int:
-    """The one vCPU writes to pages, in a sweep or as they are listed; returns the faults that it took."""
+    """Write to pages with the vCPU, in a sweep or in the order of a list; return the number of its faults."""
     sweeps = bool(gfns[-1] - gfns[0] == len(gfns) - 1 and (np.diff(gfns[:2]) == 1).all())
     machine.clock = machine.clock._replace(listed=gfns)
     row = machine.clock.stream[0]
@@ -97,7 +97,7 @@ def go(machine: TimedMachine, gfns: I64) -> int:
 
 
 def one_run(gib: int, indices: I64) -> list[tuple[float, float]]:
-    """Seconds of the machine with its clock, and of the plain loop, in each pass."""
+    """Measure the seconds of the engine, and of the plain loop, in each pass."""
     machine, times = new_session(gib).machine, []
     plane = np.ones(gib * PAGES_PER_1G, dtype=np.uint8)
     bitmap = np.zeros(gib * PAGES_PER_1G // 64, dtype=np.int64)
@@ -110,7 +110,7 @@ def one_run(gib: int, indices: I64) -> list[tuple[float, float]]:
 
 
 def touches(sizes_gib: tuple[int, ...] = SIZES_GIB, most: int = MOST_TOUCHES) -> str:
-    """The table of touches a second."""
+    """Make the table of touches per second."""
     rows, per_touch = [], {}
     for gib in sizes_gib:
         count = min(gib * PAGES_PER_1G, most)
@@ -135,12 +135,12 @@ def touches(sizes_gib: tuple[int, ...] = SIZES_GIB, most: int = MOST_TOUCHES) ->
 
 
 def met(holds: bool) -> str:  # noqa: FBT001  # a cell of a table
-    """Whether what is wanted holds, as a cell."""
+    """Return the table cell of a target that is met or not."""
     return "yes" if holds else "NO"
 
 
 def bytes_per_page(gib: int) -> float:
-    """Bytes of every array of a VM on its clock that grows with the guest, over its pages."""
+    """Return the bytes per guest page of all arrays of a session that grow with the guest."""
     vm = {"kernel": "6.12", "dirty_log_mode": "manual", "pml": False}
     sizes = []
     for size_gib in (1, gib):
@@ -149,11 +149,11 @@ def bytes_per_page(gib: int) -> float:
     return (sizes[1] - sizes[0]) / ((gib - 1) * PAGES_PER_1G)
 
 
-# A peer
+# The SimPy model
 
 
 def beside_the_peer() -> tuple[float, float, int, int]:
-    """Seconds of the model and of the peer for 64 MiB of 2M pages and 4 vCPUs on 6.1, and their faults."""
+    """Measure engine and SimPy model with 64 MiB of 2M pages and 4 vCPUs on 6.1: seconds of both, faults of both."""
     vm = {"kernel": "6.1", "dirty_log_mode": "legacy", "vcpus": 4, "eager_page_split": False, "pml": False}
     memory = [{"base": 0, "size": PEER_PAGES * PAGE_BYTES, "backing": "hugetlb_2m"}]
     driver = {"kind": "dirty_log_perf_test", "iterations": 1}
@@ -163,7 +163,7 @@ def beside_the_peer() -> tuple[float, float, int, int]:
     price = session.machine.costs.guest
 
     def fault_ns(*entries: int) -> float:
-        """Work in a fault, in ns."""
+        """Return the modelled time of a fault, ns."""
         return sum(int(price[layout.PRICES + entry]) for entry in entries) / 1000
 
     peer = PeerGuest(
@@ -183,12 +183,12 @@ def beside_the_peer() -> tuple[float, float, int, int]:
 
 
 def file_bytes(recording: Recording) -> int:
-    """Size of the file that save() writes."""
+    """Return the size of the file that save() writes."""
     return len(gzip_file.compress(recording.content()))
 
 
 def both_of(path: Path) -> list[Recording]:
-    """From a file to the Recordings of its variants, side by side: compiled code holds no lock of Python."""
+    """Run the variants of a scenario file concurrently; compiled code releases the GIL."""
     found = read_scenario(path)
     scenarios = found.scenarios if isinstance(found, Comparison) else (found,)
     with ThreadPoolExecutor(2) as pool:
@@ -196,7 +196,7 @@ def both_of(path: Path) -> list[Recording]:
 
 
 def recording_percent(scenario: Scenario, runs: int = DEFAULT_RUNS) -> float:
-    """What recording costs, in per cent of the same run without it: the least of several runs of each."""
+    """Measure the cost of recording in percent of the same run without it, each the least of several runs."""
     with_it: list[float] = []
     without: list[float] = []
     for _ in range(runs):
@@ -209,14 +209,14 @@ def recording_percent(scenario: Scenario, runs: int = DEFAULT_RUNS) -> float:
 
 
 def driven(session: Session, *, records: bool) -> None:
-    """A run up to its end."""
+    """Execute a run to its end."""
     session.scenario.driver.drive(session)
     if records:
         session.recorder.finish(session.machine)
 
 
 def large_scenario(gib: int = LARGE_GIB, vcpus: int = 96) -> Scenario:
-    """Initially-all-set: the first pass is free, CLEAR protects 1G leaves, the second pass faults at every page."""
+    """Make a Scenario with initially-all-set: no fault in the first pass, then CLEAR, then a fault at every page."""
     vm = {"kernel": "6.12", "eager_page_split": False, "vcpus": vcpus}
     driver = {"kind": "dirty_log_perf_test", "iterations": 2}
     document = scenario_of(gib, vm, driver).as_document()
@@ -224,7 +224,7 @@ def large_scenario(gib: int = LARGE_GIB, vcpus: int = 96) -> Scenario:
 
 
 def large_run(gib: int, vcpus: int) -> tuple[float, float, int, int]:
-    """Seconds, peak memory in GiB, faults and the file's size, in a process of its own that has its code at hand."""
+    """Run large_scenario() after the code is compiled: seconds, peak memory in GiB, faults, bytes of the file."""
     run_scenario(large_scenario(1, 2))
     found: list[Recording] = []
     took = seconds(lambda: found.append(run_scenario(large_scenario(gib, vcpus))))
@@ -233,13 +233,13 @@ def large_run(gib: int, vcpus: int) -> tuple[float, float, int, int]:
 
 
 def in_a_process(gib: int = LARGE_GIB, vcpus: int = 96) -> tuple[float, float, int, int]:
-    """large_run() where nothing else takes memory."""
+    """Run large_run() in a new process, so that its peak memory is its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(large_run, gib, vcpus).result()
 
 
 def recordings_rows(gib: int = LARGE_GIB, vcpus: int = 96) -> list[list[str]]:
-    """Rows on runs and their Recordings."""
+    """Make the table rows on runs and their Recordings."""
     both_of(DEFAULT)
     took_ms = 1e3 * median([seconds(partial(both_of, DEFAULT)) for _ in range(DEFAULT_RUNS)])
     large_s, peak_gib, faults, size = in_a_process(gib, vcpus)
@@ -273,7 +273,7 @@ def recordings_rows(gib: int = LARGE_GIB, vcpus: int = 96) -> list[list[str]]:
 
 
 def sizes_rows() -> list[list[str]]:
-    """The size of each Recording of every packaged scenario."""
+    """Make the table rows on the size of the Recordings of every packaged scenario."""
     rows = []
     for path in sorted(SCENARIOS.glob("*.toml")):
         found = read_scenario(path)
@@ -286,7 +286,7 @@ def sizes_rows() -> list[list[str]]:
 
 
 def run() -> str:
-    """Measure; the tables as text."""
+    """Run these benchmarks; return their tables as text."""
     plain_loop(np.zeros(64, dtype=np.uint8), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), 1, 2)
     sizes = [bytes_per_page(gib) for gib in SIZES_GIB]
     beside_the_peer()

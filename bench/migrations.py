@@ -1,4 +1,4 @@
-"""Migrations: the largest that anybody asks for, and one of the size that the page shows while a control is moved."""
+"""Benchmarks of migrations: a very large one, and one of the size that the page shows while a control is moved."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ ROUND_PERCENT: Final = 5
 LEAD_S: Final = 20
 """Before the migration each vCPU writes every page of its part, one after the other, in so many seconds."""
 ROUNDS: Final = 5
-"""Syncs: setup, one after each of three rounds, and the one at which it is given up."""
+"""Number of syncs: at setup, after each of three rounds, and the one at which it is given up."""
 BY_GIB: Final[dict[int, tuple[float, float, int]]] = {4: (0.5, 1, 1), 1536: (30, 1.5, 5)}
-"""Seconds, GiB of memory and MB of the Recording that are wanted."""
+"""Guest memory in GiB -> targets: seconds, GiB of memory, MB of the Recording."""
 MOST_GIB: Final = 6 << 10
-"""Of a memslot, which has at most 8 TiB less 4 KiB."""
+"""GiB of a memslot, which has at most 8 TiB less 4 KiB."""
 VCPUS: Final = {4: 4, 1536: 416, 12_288: 416}
 LINK: Final = "100 Gbit/s"
 
 
 class Took(NamedTuple):
-    """What a run took.
+    """The measurements of a run.
 
     Attributes:
-        seconds: by the clock.
-        cpu_seconds: of the processor, where others run beside it.
-        peak_gib: of memory.
-        mb: of the Recording's file.
-        rounds_percent: pages sent in each round, of all.
+        seconds: wall time, s.
+        cpu_seconds: CPU time, s, which other processes do not affect.
+        peak_gib: peak memory, GiB.
+        mb: size of the Recording's file, MB.
+        rounds_percent: pages sent in each round, in percent of all pages.
     """
 
     seconds: float
@@ -51,12 +51,12 @@ class Took(NamedTuple):
 
 
 def migration_of(gib: int) -> Scenario:
-    """Initially-all-set, chunks of 1 GiB; every page is written before, then three rounds each find 5 % dirty."""
+    """Make a migration (initially-all-set, chunks of 1 GiB) of a guest that wrote every page and dirties 5 % a round."""
     vcpus = VCPUS[gib]
     large = gib > 64
     slots = -(-gib // MOST_GIB)
     pages = gib * GIB // PAGE_BYTES
-    first_pass_s = pages * 2650 // 10**9 or 1  # as long as QEMU's thread takes for all pages
+    first_pass_s = pages * 2650 // 10**9 or 1  # the time that QEMU's thread takes for all pages
     hot = pages * HOT_PERCENT // 100 // vcpus
     # So many writes at random leave a page of the hot set clean with the probability that gives ROUND_PERCENT; about a
     # third of them comes before the CLEAR of its chunk and does not count for the next round.
@@ -88,7 +88,7 @@ def migration_of(gib: int) -> Scenario:
 
 
 def measured(gib: int) -> Took:
-    """One run, in a process that has its code at hand."""
+    """Measure one run, after the code is compiled."""
     run_scenario(migration_of(4))
     scenario, found = migration_of(gib), list[Recording]()
     begun = time.process_time()
@@ -100,13 +100,13 @@ def measured(gib: int) -> Took:
 
 
 def in_a_process(gib: int) -> Took:
-    """measured() where nothing else takes memory."""
+    """Run measured() in a new process, so that its peak memory is its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(partial(measured, gib)).result()
 
 
 def rows_of(gib: int) -> list[list[str]]:
-    """Time, memory and file of one size."""
+    """Make the table rows of one guest size: time, memory and file."""
     took = in_a_process(gib)
     title = f"{gib} GiB, {VCPUS[gib]} vCPUs, rounds of {took.rounds_percent} %"
     wanted = BY_GIB.get(gib)
@@ -120,7 +120,7 @@ def rows_of(gib: int) -> list[list[str]]:
 
 
 def run() -> str:
-    """The table."""
+    """Run these benchmarks; return their table as text."""
     rows = [row for gib in VCPUS for row in rows_of(gib)]
     return table(["Migrations", "took", "wanted", ""], rows)
 

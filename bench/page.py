@@ -1,4 +1,4 @@
-"""The page in a real browser: a cold load, frames while it plays, answers to keys, memory."""
+"""Benchmarks of the page in a real browser: a cold load, frames while it plays, latency of keys, memory."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ GUESTS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "1.5 TiB": ({"memory[0].size": "1536 GiB"}, "100000000000"),
     "12 TiB": ({"memory": LARGE}, "1000000000000"),
 }
-"""What differs from the default story, and the speed at which it is played: ps of guest time a second."""
+"""Fields that differ from the default story, and the speed of playback: simulated ps per second."""
 
 
 def run() -> str:
-    """Measure; a line for each figure, and the table of frames.
+    """Run these benchmarks.
 
     Returns:
-        Text.
+        Their tables as text.
     """
     command = [sys.executable, "-m", "mmuviz", "serve", "--port", "0"]
     with TemporaryDirectory() as results, sync_playwright() as playwright:
@@ -52,7 +52,7 @@ def run() -> str:
         )
         with serve(command, cwd=Path.cwd(), environment=environment) as served:
             browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=CHROMIUM_FLAGS)
-            loads = [_load(browser, served.url) for _ in range(LOADS + 1)][1:]  # the first one finds the server cold
+            loads = [_load(browser, served.url) for _ in range(LOADS + 1)][1:]  # without the server's first
             page = _opened(browser, served.url)
             frames = {
                 f"{name}, {len(policies)} panes": _played(page, changes, policies, speed)
@@ -89,7 +89,7 @@ def _played(page: Page, changes: dict[str, Any], policies: list[str], speed: str
 
 
 def _grown(page: Page) -> float:
-    """MiB by which the heap grows in an hour, from some minutes in which the run is played again and again."""
+    """Estimate the growth of the heap in MiB per hour, from some minutes in which the run is played repeatedly."""
     page.evaluate(
         """() => {
             const { clock } = window.mmuvizStage.stage;
@@ -100,7 +100,7 @@ def _grown(page: Page) -> float:
     )
     devtools = page.context.new_cdp_session(page)
     used = []
-    for wait_s in (30, MEMORY_S):  # the first laps fill what is kept
+    for wait_s in (30, MEMORY_S):  # the first laps fill caches
         page.wait_for_timeout(1_000 * wait_s)
         devtools.send("HeapProfiler.collectGarbage")
         used.append(devtools.send("Runtime.getHeapUsage")["usedSize"])
@@ -108,12 +108,12 @@ def _grown(page: Page) -> float:
 
 
 def met(value: float, most: float) -> str:
-    """Whether a value is within its threshold, as a cell."""
+    """Return the table cell of a value that is within its threshold or not."""
     return "yes" if value <= most else "NO"
 
 
 def loads_table(loads: list[Load], answers: tuple[float, float], grown: float) -> str:
-    """What is one number each."""
+    """Make the table of all results except frames."""
     first, shift = median(each.first_ms for each in loads), max(each.shift for each in loads)
     rows = [
         ("first map and charts of a cold load, ms, median", f"{first:.0f}", first, thresholds.FIRST_MS),
@@ -129,7 +129,7 @@ def loads_table(loads: list[Load], answers: tuple[float, float], grown: float) -
 
 
 def frames_table(frames: dict[str, Frames]) -> str:
-    """What was seen while it played."""
+    """Make the table of frames during playback."""
     header = ["playing", "interval p95 ms", "dropped %", "script and paint p95 ms", "requests", "frames", "met"]
     cells = []
     for name, each in frames.items():

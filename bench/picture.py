@@ -1,4 +1,4 @@
-"""The picture at the head of the README: the first screen at 45 ms, paused."""
+"""The screenshot at the top of the README: the first screen, paused at 45 ms."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.served import clean_environment, serve
 PICTURE: Final = Path("docs/pictures/stage.png")
 VIEW: Final = {"width": 1280, "height": 720}
 ADDRESS: Final = "/?ps=45000000000&theme=light"
-"""While eager splitting clears dirty bits, and lazy splitting stops the vCPUs at every page."""
+"""A moment at which eager splitting is clearing dirty bits, and with lazy splitting the vCPUs stall at every page."""
 
 
 def main() -> None:
-    """Serve, open, take the picture."""
+    """Serve the page, open it, and take the screenshot."""
     command = [sys.executable, "-m", "mmuviz", "serve", "--port", "0"]
     with serve(command, cwd=Path.cwd(), environment=clean_environment()) as served, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=CHROMIUM_FLAGS)

@@ -1,4 +1,4 @@
-"""The peer: a plain compiled loop that tests one bit and sets planes, and the indices for both."""
+"""The plain compiled loop to which the machine is compared: it tests a bit and sets bits; and the indices for both."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MULTIPLIERS = np.array(
 
 @numba.njit(nogil=True)
 def plain_loop(plane: U8, bitmap: I64, indices: I64, tested: int, planes: int) -> int:
-    """Touch bytes in order: where the tested bit is clear set it, and a bit of a second plane if wanted.
+    """Touch bytes in order: if the tested bit is clear, set it, and with two planes a bit of the bitmap.
 
     Args:
         plane: uint8[pages], as large as the machine's 4K entries.
         bitmap: int64[pages / 64], as large as its dirty bitmap.
         indices: int64[n], pages.
-        tested: the bit.
-        planes: planes that a first touch sets, 1 or 2.
+        tested: the tested bit.
+        planes: number of planes that a first touch sets, 1 or 2.
 
     Returns:
-        Touches that found the bit clear.
+        Number of touches that found the bit clear.
     """
     found = 0
     for index in indices:
@@ -42,12 +42,12 @@ def plain_loop(plane: U8, bitmap: I64, indices: I64, tested: int, planes: int) -
 
 @numba.njit(nogil=True)
 def shuffled(pages: int, start: int, count: int, half_bits: int, keys: npt.NDArray[np.uint64]) -> I64:
-    """A part of a random order of all pages: a Feistel network walked over the numbers from `start`.
+    """Return a part of a random permutation of all pages, by a Feistel network over the numbers from `start`.
 
     Args:
-        pages: number of pages; each comes up once in a full walk.
-        start: position to begin at.
-        count: positions to walk; those that fall outside the pages give none.
+        pages: number of pages; the full domain gives each once.
+        start: first number.
+        count: number of numbers; those that map outside the pages are skipped.
         half_bits: half the bits of the network's domain.
         keys: uint64[ROUNDS].
 
@@ -73,11 +73,11 @@ def shuffled(pages: int, start: int, count: int, half_bits: int, keys: npt.NDArr
 
 
 def random_pages(pages: int, count: int) -> I64:
-    """`count` distinct pages in random order, the same at each call.
+    """Return `count` distinct pages in random order, the same at each call.
 
     Args:
         pages: number of pages.
-        count: pages wanted, at most all.
+        count: number of pages to return, at most `pages`.
 
     Returns:
         int64[count].

@@ -1,4 +1,4 @@
-"""The machine's name, medians, and a table in plain text."""
+"""Parts of a report: the machine's name, wall time, peak memory, and tables in plain text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def machine_name() -> str:
-    """Processor, cores, memory and versions, on one line."""
+    """Return CPU, cores, memory and versions, on one line."""
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
@@ -24,14 +24,14 @@ def machine_name() -> str:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall time of one call."""
+    """Measure the wall time of one call, s."""
     begin = time.perf_counter()
     action()
     return time.perf_counter() - begin
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned, the first to the left."""
+    """Format a table with aligned columns, the first aligned left."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = []
     for row in [header, ["-" * width for width in widths], *rows]:
@@ -44,6 +44,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def peak_kib() -> int:
-    """The most memory that this process had; getrusage() counts what its parent had before it began."""
+    """Return the peak memory of this process, KiB; getrusage() would include that of its parent before it began."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

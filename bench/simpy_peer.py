@@ -1,4 +1,4 @@
-"""A peer: the lazy story as somebody would write it for SimPy, a process a vCPU and a resource for the lock's line."""
+"""A SimPy model of the lazy story, for comparison: one process per vCPU, and a resource for the lock's cache line."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class PeerGuest:
     """A guest of 2M pages whose first write to each page faults: populate, enable, one pass of writes.
 
     Attributes:
-        pages: of its memory, each vCPU has its part.
-        vcpus: how many.
-        populate_ns: a fault that maps 2M.
-        fault_ns: a fault that maps 4K.
-        zap_ns: what the first one in a 2M page costs more.
-        line_ns: how long a fault keeps mmu_lock's cache line.
-        touch_ns: an access that retires.
-        faults: taken so far.
+        pages: 4K pages of its memory; each vCPU writes its own part.
+        vcpus: number of vCPUs.
+        populate_ns: time of a fault that maps 2M, ns.
+        fault_ns: time of a fault that maps 4K, ns.
+        zap_ns: additional time of the first fault in a 2M page, ns.
+        line_ns: time for which a fault holds mmu_lock's cache line, ns.
+        touch_ns: time of a hit, ns.
+        faults: number of faults so far.
     """
 
     pages: int
@@ -40,7 +40,7 @@ class PeerGuest:
     small: set[int] = field(default_factory=set)
 
     def run(self) -> float:
-        """Simulate; returns simulated ns."""
+        """Simulate the guest; return the simulated time, ns."""
         environment = simpy.Environment()
         line = simpy.Resource(environment, capacity=1)
         for logging in (False, True):

@@ -1,4 +1,4 @@
-"""Whole-slot steps at 1.5 TiB, its memory, and that a step's time follows what it touches."""
+"""Benchmarks of whole-slot operations at 1.5 TiB: time, memory, and independence of small steps from guest size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOCAL_TOUCHES = 1_000_000
 
 
 def populated(mode: DirtyLogMode) -> Vm:
-    """1.5 TiB of 1G pages, each mapped."""
+    """Make a VM with 1.5 TiB of mapped 1G pages."""
     machine = Vm(VmConfig(features_of("6.12"), mode))
     machine.add_memslot(0, Memslot(BASE_GFN, PAGES, Backing.HUGETLB_1G))
     machine.run(0, np.arange(BASE_GFN, BASE_GFN + PAGES, PAGES_PER_1G), write=True)
@@ -31,7 +31,7 @@ def populated(mode: DirtyLogMode) -> Vm:
 
 
 def whole_slot() -> dict[str, float]:
-    """Seconds of each whole-slot step, once."""
+    """Measure the seconds of each whole-slot step, once."""
     everything = np.full(PAGES // 64, -1, dtype=np.int64)
     machine = populated(DirtyLogMode.MANUAL)
     times = {"eager split and write-protect at enable": seconds(lambda: machine.enable_dirty_logging(0))}
@@ -47,14 +47,14 @@ def whole_slot() -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """Peak memory of a process that creates, fills, enables, GETs and CLEARs a 1.5 TiB machine."""
+    """Measure the peak memory of a process that creates, fills, enables, GETs and CLEARs a 1.5 TiB VM, MiB."""
     code = "from bench.slots import peak_of_this; peak_of_this()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # our own code
     return float(done.stdout)
 
 
 def peak_of_this() -> None:
-    """Print this process's own peak in MiB after one 1.5 TiB life."""
+    """Execute these steps in this process and print its peak memory, MiB."""
     machine = populated(DirtyLogMode.MANUAL)
     machine.enable_dirty_logging(0)
     for first in range(0, PAGES, PAGES_PER_1G):
@@ -64,7 +64,7 @@ def peak_of_this() -> None:
 
 
 def local(gib: int) -> tuple[float, float]:
-    """Seconds of the same 10^6 touches, and of one CLEAR of 64 pages, in a guest of this size."""
+    """Measure the seconds of 10^6 touches, and of one CLEAR of 64 pages, in a guest of a given size."""
     machine = new_machine(gib, record=False)
     machine.run(0, np.arange(BASE_GFN, BASE_GFN + gib * PAGES_PER_1G, PAGES_PER_1G), write=True)
     machine.enable_dirty_logging(0)
@@ -76,7 +76,7 @@ def local(gib: int) -> tuple[float, float]:
 
 
 def run() -> str:
-    """Measure; the tables as text."""
+    """Run these benchmarks; return their tables as text."""
     runs = [whole_slot() for _ in range(RUNS)]
     rows = [[name, f"{median([each[name] for each in runs]):.2f} s", "2 s"] for name in runs[0]]
     rows.append(["peak memory of the process, 1.5 TiB", f"{peak_mib():.0f} MiB", "1024 MiB"])

@@ -1,28 +1,28 @@
-"""How good the page has to be. `make bench` measures exactly; tests hold it to GUARD times these, on any machine."""
+"""Performance targets of the page. `make bench` checks them exactly; tests allow GUARD times as much."""
 
 from __future__ import annotations
 
 from typing import Final
 
 FRAME_MS: Final = 17.5
-"""95th percentile of the time from one frame to the next, while it plays."""
+"""95th percentile of the interval between frames during playback, ms."""
 DROPPED: Final = 0.01
-"""Share of the display's frames that do not come."""
+"""Share of the display's frames that are dropped."""
 WORK_MS: Final = 8.0
-"""95th percentile of script and paint of a frame."""
+"""95th percentile of the time of script and paint of a frame, ms."""
 KEY_MS: Final = 100.0
-"""95th percentile from a key, or from a press on the scrubber, to the end of the frame that shows it."""
+"""95th percentile of the time from a key, or a press on the scrubber, to the end of the frame that shows it, ms."""
 FIRST_MS: Final = 1_000.0
-"""Median from the beginning of a cold load to the end of the frame with the first map and charts."""
+"""Median time from the start of a cold load to the end of the frame with the first map and charts, ms."""
 SHIFT: Final = 0.02
 """Cumulative layout shift of a load."""
 BYTES: Final = 1_200_000
-"""What travels until it plays."""
+"""Bytes transferred until playback can start."""
 REQUESTS: Final = 0
-"""While it plays."""
+"""Requests to the server during playback."""
 MIB_AN_HOUR: Final = 16.0
-"""By which the heap of the page may grow in an hour of play."""
+"""Growth of the page's heap in an hour of playback, MiB."""
 
 GUARD: Final = 15
-"""A machine that does much else, and draws in software, takes several times as long."""
+"""Factor for tests: a busy machine without a GPU takes several times as long."""
 GUARD_DROPPED: Final = 0.9

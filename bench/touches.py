@@ -1,4 +1,4 @@
-"""Touches a second in three passes, side by side with the plain loop."""
+"""Benchmarks of the machine: touches per second in three passes, next to the plain loop."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ MOST_TOUCHES = 100_000_000
 RUNS = 3
 BASE_GFN = PAGES_PER_1G
 PASSES = (("first touch", 1, 0.5), ("first write after enable", 2, 0.25), ("rewrite", 2, 0.5))
-"""Name, planes that the plain loop sets, and the least share of its speed that is wanted."""
+"""Name of a pass, number of planes that the plain loop sets, and target: the least share of its speed."""
 
 
 def new_machine(gib: int, *, record: bool) -> Vm:
-    """A VM of 1G pages on kernel 6.12, logging to a bitmap by write protection, eager splitting on."""
+    """Make a VM of 1G pages on kernel 6.12, with a bitmap, write protection and eager splitting."""
     machine = Vm(VmConfig(features_of("6.12"), DirtyLogMode.MANUAL), record=record)
     machine.add_memslot(0, Memslot(BASE_GFN, gib * PAGES_PER_1G, Backing.HUGETLB_1G))
     return machine
 
 
 def touch(machine: Vm, gfns: I64) -> None:
-    """Write to pages; a full event log is emptied without being kept, as a reader would."""
+    """Write to pages; a full event log is emptied and discarded."""
     vcpus = np.zeros(1, dtype=np.int64)
     stop, at = guest_access(machine.state, vcpus, gfns, 1, 0)
     while stop != mmu.DONE:
@@ -43,7 +43,7 @@ def touch(machine: Vm, gfns: I64) -> None:
 
 @dataclass
 class Passes:
-    """Seconds of each pass: the machine, the machine with events recorded, the plain loop."""
+    """Seconds of each pass: of the machine, of the machine with recorded events, and of the plain loop."""
 
     machine: list[float]
     recorded: list[float]
@@ -51,7 +51,7 @@ class Passes:
 
 
 def one_run(gib: int, indices: I64) -> Passes:
-    """All three passes once, each beside its peer."""
+    """Measure all three passes once, each next to the plain loop."""
     pages = gib * PAGES_PER_1G
     gfns = indices + BASE_GFN
     machine, recorded = new_machine(gib, record=False), new_machine(gib, record=True)
@@ -75,7 +75,7 @@ def one_run(gib: int, indices: I64) -> Passes:
 
 
 def run() -> str:
-    """Measure all sizes and orders; the table as text."""
+    """Measure all sizes and orders; return the table as text."""
     plain_loop(np.zeros(64, dtype=np.uint8), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), 1, 2)
     rows = []
     for gib in SIZES_GIB:

@@ -1,4 +1,4 @@
-"""Scripts that watch the page from inside, and what they saw."""
+"""Scripts that measure frames and latencies inside the page, and their results."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 HZ: Final = 60
 PANES: Final = "[data-mmuviz=pane]:not([hidden])"
 
-# Stands before any script of the page. Every callback of a frame is wrapped; the first of a frame begins its work, and
-# a message that it posts to itself comes after the frame was painted. Keys and presses are answered in the next frame.
+# It runs before all scripts of the page, and wraps every animation-frame callback. The first callback of a frame is the
+# start of its work; a message that it posts to itself arrives after the frame was painted. The frame after a key or a
+# press shows its effect.
 WATCH: Final = """(() => {
     const seen = { begins: [], works: [], answers: [], shift: 0, first: null };
     const channel = new MessageChannel();
@@ -58,15 +59,15 @@ SIZES: Final = """() => {
 
 
 class Frames(NamedTuple):
-    """What was seen while the page played.
+    """Measurements during playback.
 
     Attributes:
-        interval_ms: 95th percentile of the time from one frame to the next.
-        dropped: share of the display's frames that did not come.
-        work_ms: 95th percentile of script and paint of a frame.
-        frames: how many were seen.
-        requests: what was asked of the server meanwhile.
-        moved_ps: how far the clock went.
+        interval_ms: 95th percentile of the interval between frames, ms.
+        dropped: share of the display's frames that were dropped.
+        work_ms: 95th percentile of the time of script and paint of a frame, ms.
+        frames: number of frames.
+        requests: requests to the server meanwhile.
+        moved_ps: simulated time that was played, ps.
     """
 
     interval_ms: float
@@ -78,13 +79,13 @@ class Frames(NamedTuple):
 
 
 class Load(NamedTuple):
-    """A cold load.
+    """Measurements of a cold load.
 
     Attributes:
-        first_ms: from its beginning to the end of the frame with the first map and charts.
+        first_ms: time from its start to the end of the frame with the first map and charts, ms.
         shift: cumulative layout shift, some time later.
-        sent: bytes that travelled.
-        requests: files and answers that were asked for.
+        sent: bytes transferred.
+        requests: number of requests.
     """
 
     first_ms: float
@@ -94,24 +95,24 @@ class Load(NamedTuple):
 
 
 def p95(values: list[float]) -> float:
-    """The 95th percentile."""
+    """Return the 95th percentile."""
     return float(np.percentile(values, 95))
 
 
 def wait_for_stage(page: Page, patience_ms: int) -> None:
-    """Until the panes are shown."""
+    """Wait until the panes are shown."""
     page.wait_for_selector(PANES, timeout=patience_ms)
 
 
 def show(page: Page, changes: dict[str, Any], policies: list[str], speed: str, patience_ms: int) -> None:
-    """Have the page play another guest.
+    """Make the page play another guest.
 
     Args:
-        page: the stage is shown.
-        changes: fields of the default story, by dotted name.
-        policies: two to four.
-        speed: as in the list of speeds.
-        patience_ms: how long the run may take.
+        page: a page that shows the stage.
+        changes: changed fields of the default story, by dotted name.
+        policies: two to four policies.
+        speed: a value of the menu of speeds.
+        patience_ms: longest time of the run, ms.
     """
     page.evaluate(
         """([set, policies, speed]) => {
@@ -125,20 +126,20 @@ def show(page: Page, changes: dict[str, Any], policies: list[str], speed: str, p
 
 
 def moment(page: Page) -> int:
-    """Where the clock is, ps."""
+    """Return the position of the clock, ps."""
     return int(page.evaluate("() => Math.round(window.mmuvizStage.stage.clock.now)"))
 
 
 def frames_while_playing(page: Page, settle_ms: int, play_ms: int) -> Frames:
-    """Watch a page that plays.
+    """Measure a page during playback.
 
     Args:
-        page: with WATCH in it.
-        settle_ms: what is not counted before: what loading left behind is collected.
-        play_ms: how long to watch.
+        page: a page with the script WATCH.
+        settle_ms: time before the measurement, ms, in which garbage of loading is collected.
+        play_ms: duration of the measurement, ms.
 
     Returns:
-        The figures.
+        The measurements.
     """
     page.wait_for_timeout(settle_ms)
     asked: list[str] = []
@@ -160,15 +161,15 @@ def frames_while_playing(page: Page, settle_ms: int, play_ms: int) -> Frames:
 
 
 def cold_load(page: Page, patience_ms: int, later_ms: int = 2_000) -> Load:
-    """Load the page where nothing is kept.
+    """Load the page with an empty cache.
 
     Args:
-        page: of a context that was never here, with a base address.
-        patience_ms: how long it may take.
-        later_ms: until shifts of the layout are looked at.
+        page: a page of a new context, with a base address.
+        patience_ms: longest time of the load, ms.
+        later_ms: time after which the layout shift is read, ms.
 
     Returns:
-        The figures.
+        The measurements.
     """
     page.add_init_script(WATCH)
     page.goto("/", wait_until="commit")
@@ -180,7 +181,7 @@ def cold_load(page: Page, patience_ms: int, later_ms: int = 2_000) -> Load:
 
 
 def keys(page: Page, presses: int = 40) -> float:
-    """95th percentile from a key to the end of the frame that shows what it did, ms."""
+    """Measure the 95th percentile of the time from a key to the end of the frame that shows its effect, ms."""
     page.evaluate("() => { watched.answers.length = 0; }")
     for index in range(presses):
         page.keyboard.press(("]", ".", ".", ",", "[")[index % 5])
@@ -189,7 +190,7 @@ def keys(page: Page, presses: int = 40) -> float:
 
 
 def seeks(page: Page, presses: int = 40) -> float:
-    """The same from a press on the scrubber."""
+    """Measure the 95th percentile of the time from a press on the scrubber to the end of that frame, ms."""
     place = page.locator("[data-mmuviz=scrubber]").bounding_box()
     if place is None:
         raise RuntimeError("the page has no scrubber; it must show one")

@@ -1,1 +1,1 @@
-"""Costs of each path of the kernel: every number with its unit, its range and its source."""
+"""The cost model: the cost of each kernel path with its unit, its range and its source."""

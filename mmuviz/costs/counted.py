@@ -1,6 +1,6 @@
 """The counted runs: instructions that real kernels executed, by kernel, mitigations and label.
 
-mmuviz/data/costs/README.md says where they come from and what they leave out.
+mmuviz/data/costs/README.md describes how they were counted and which instructions they do not include.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ COUNTED_KERNELS: Final[tuple[Release, ...]] = ((6, 1), (6, 12), (6, 18), (7, 3))
 OFF: Final = "off"
 AUTO: Final = "auto"
 MITIGATIONS: Final = (OFF, AUTO)
-"""The kernel's command line: mitigations=off, or its default; the latter on the first two kernels only."""
+"""Parameter mitigations= of the kernel's command line: off, or its default, which was counted on two kernels only."""
 SINGLE: Final = 0.02
-"""Range of a single count: repeats differ by at most 0.4 %, but a timer tick adds up to 2 % to a short run."""
+"""Relative range of a single count: repeats differ by at most 0.4 %, but a timer tick adds up to 2 % to a short run."""
 
 
 class NotCounted(LookupError):  # noqa: N818  # the name says it all
@@ -33,13 +33,13 @@ class NotCounted(LookupError):  # noqa: N818  # the name says it all
 
 
 class Row(NamedTuple):
-    """One label on one kernel.
+    """The counts of one label on one kernel.
 
     Attributes:
         points: pairs of size and instructions; empty if only `value` was kept.
-        value: the figure of a label that has no sizes.
-        lowest: the lowest of many single events, where known.
-        by_bits: instructions by number of set bits, of the label that has them.
+        value: the instructions of a label without sizes.
+        lowest: the lowest of many single events, if known.
+        by_bits: instructions by number of set bits, for the one label that has them.
     """
 
     points: tuple[tuple[int, int], ...]
@@ -49,13 +49,13 @@ class Row(NamedTuple):
 
 
 def release_name(release: Release) -> str:
-    """A release as people write it, e.g. 6.12."""
+    """Format a release, e.g. 6.12."""
     return f"{release[0]}.{release[1]}"
 
 
 @cache
 def document() -> dict[str, Any]:
-    """The file of counted runs, unchanged."""
+    """Read the file of counted runs."""
     text = files("mmuviz").joinpath("data/costs/counted.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
@@ -63,7 +63,7 @@ def document() -> dict[str, Any]:
 
 @cache
 def rows_of(release: Release, mitigations: str) -> dict[str, Row]:
-    """Every counted label of one kernel.
+    """Return the rows of one kernel.
 
     Args:
         release: one of COUNTED_KERNELS.
@@ -100,11 +100,11 @@ class Counts:
         self.rows = rows_of(release, mitigations)
 
     def on(self, release: Release) -> Counts:
-        """The runs of another kernel with the same mitigations."""
+        """Return the runs of another kernel with the same mitigations."""
         return Counts(release, self.mitigations)
 
     def row(self, label: str) -> Row:
-        """One label.
+        """Return the row of a label.
 
         Raises:
             NotCounted: there is no such row.
@@ -114,43 +114,43 @@ class Counts:
         return self.rows[label]
 
     def value(self, label: str) -> Estimate:
-        """The figure of a label without sizes: the median of many single events, or a difference."""
+        """Return the instructions of a label without sizes: the median of many single events, or a difference."""
         row = self.row(label)
         if row.value is None:
             raise NotCounted(label)
         return Estimate(row.value, row.value * (1 - SINGLE), row.value * (1 + SINGLE), (label,))
 
     def at(self, label: str, size: int) -> Estimate:
-        """Instructions of one size."""
+        """Return the instructions of a run of one size."""
         found = [count for each, count in self.row(label).points if each == size]
         if not found:
             raise NotCounted(f"{label} at {size}")
         return Estimate(found[0], found[0] * (1 - SINGLE), found[0] * (1 + SINGLE), (label,))
 
     def slope(self, *labels: str, least: int | None = None, most: int | None = None) -> Estimate:
-        """Instructions per additional unit: the median of the slopes between all pairs of sizes.
+        """Return the instructions per additional unit: the median of the slopes between all pairs of sizes.
 
-        A timer tick or a kernel thread that falls into one run bends a fitted line, but not the median.
+        A timer tick or a kernel thread during one run would shift a fitted line, but not the median.
 
         Args:
-            labels: runs of the same path.
-            least: leave out smaller sizes.
-            most: leave out larger sizes.
+            labels: labels of runs of the same path.
+            least: smallest size that is used.
+            most: largest size that is used.
 
         Returns:
-            The median; its range holds the middle 80 % of the pairs.
+            The median; its range contains the middle 80 % of the slopes.
         """
         slopes = sorted(slope for label in labels for slope in _slopes(self.points(label, least, most)))
         edge = len(slopes) // 10
         return Estimate(median(slopes), slopes[edge], slopes[-1 - edge], labels)
 
     def points(self, label: str, least: int | None = None, most: int | None = None) -> list[tuple[int, int]]:
-        """Sizes and instructions of a label, between two sizes if given."""
+        """Return sizes and instructions of a label, between two sizes if given."""
         low, high = least or 0, sys.maxsize if most is None else most
         return [(size, count) for size, count in self.row(label).points if low <= size <= high]
 
     def base(self, label: str, slope: Estimate | None = None, *, most: int | None = None) -> Estimate:
-        """The fixed part: the median, over all sizes, of the count minus slope times size."""
+        """Return the fixed part: the median, over all sizes, of the count minus slope times size."""
         each = self.slope(label, most=most) if slope is None else slope
         left = sorted(count - each.value * size for size, count in self.points(label, most=most))
         middle = median(left)
@@ -169,7 +169,7 @@ Recipe = Callable[[Counts], Estimate]
 
 
 def first_counted(recipes: Sequence[Recipe]) -> Recipe:
-    """The first of several recipes whose rows the kernel has."""
+    """Make a recipe that uses the first of several recipes whose rows the kernel has."""
 
     def choose(counts: Counts) -> Estimate:
         for recipe in recipes[:-1]:

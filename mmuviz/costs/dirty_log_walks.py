@@ -1,4 +1,4 @@
-"""Costs of GET, CLEAR and ring reset per 64-page bitmap word; and of the rings.
+"""Costs of GET, CLEAR and ring reset per 64-page bitmap word, and of dirty rings.
 
 A word with dirty pages on a split slot costs `word` + `page` for each page that it protects +
 `walk` for each further present entry between its lowest and its highest dirty page, and `hole` for
@@ -17,7 +17,7 @@ from mmuviz.costs.slot_ioctls import WORDS_PER_1G, WORDS_PER_2M, protect_huge
 
 BITS: Final = 64
 WORDS: Final = 1024
-"""Words of the slot in the runs of sparse and of no dirty pages."""
+"""Bitmap words of the slot in the runs with sparse and with no dirty pages."""
 
 
 def _walk(counts: Counts) -> Estimate:
@@ -31,7 +31,7 @@ def _hole(counts: Counts) -> Estimate:
 
 
 def _page(dense: str, *sparse: str, counts: Counts) -> Estimate:
-    """A page after the first of a dense word: all of the word, less a one-page word, less the walk."""
+    """Compute the cost of a page after the first of a dense word: the whole word less a one-page word and the walk."""
     word = counts.slope(dense) * BITS - counts.slope(*sparse)
     value = (word - _walk(counts) * (BITS - 1)) / (BITS - 1)
     return value.within(0.8, 1.2)
@@ -45,7 +45,7 @@ GET: Final = ("get_dense", "get_sparse64", "get_sparse512")
 CLEAR: Final = ("clearm_dense", "clearm_sparse64", "clearm_sparse512")
 INITSET: Final = ("clearis_second_dense", "clearis_second_sparse64")
 RING: Final = ("ringreset_dense", "ringreset_sparse")
-"""Runs of dense words, then of words of one page."""
+"""Labels of the runs with dense words, and with words of one page."""
 
 
 def _clear_word(counts: Counts) -> Estimate:

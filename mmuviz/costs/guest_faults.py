@@ -9,7 +9,7 @@ from mmuviz.costs.estimate import Estimate, assumption
 from mmuviz.costs.recipe import FAULT_SPLITS, RECOVERS, Cost, absent, split_at
 
 CACHE_REFILL: Final = 36
-"""Objects that a refill of the vCPU's cache of 40 adds when 4 remain; every 36th table is charged for it."""
+"""Objects that a refill adds to the vCPU's cache of 40 when 4 remain; every 36th table is charged for a refill."""
 ZERO_WORDS: Final = 512
 """REP iterations, each counted as an instruction, that zero a 4K page."""
 FAST_RUNS: Final = (
@@ -43,7 +43,7 @@ def _table(counts: Counts) -> Estimate:
     return counts.value("seq_map4k_newpt") - counts.value("seq_map4k")
 
 
-# Before 6.2 that run is the refault after the fault's zap, from 6.2 on a fast fault.
+# Before 6.2 this run counts the refault after the fault's zap, from 6.2 on a fast fault.
 _map_4k_of_huge: Final = split_at(
     FAULT_SPLITS,
     before=lambda c: c.slope("lazyrest2m") - _guest_write(c),
@@ -100,7 +100,7 @@ def _host_fault(counts: Counts) -> Estimate:
     return counts.slope("map4k_hostfault") - counts.slope("map4k_w")
 
 
-# Up to 6.12 the refault after disabling maps 1G too, and more of them were counted.
+# Up to 6.12 the refaults after disabling map 1G too, and more of them were counted.
 _map_1g: Final = split_at(
     RECOVERS,
     before=lambda c: c.slope("retouch1g_aftdisable") - _guest_write(c),
@@ -205,7 +205,7 @@ GUEST_FAULTS: Final = (
         "cache_refill",
         "instructions/object",
         "refill of the vCPU's cache: a table page and its header, each zeroed",
-        lambda c: (c.value("d_refill") / CACHE_REFILL).within(1, 1.15),  # the cheapest of three was kept
+        lambda c: (c.value("d_refill") / CACHE_REFILL).within(1, 1.15),  # the cheapest of three runs was kept
     ),
     Cost("fault_map_2m", "instructions/fault", "not present: map 2M", lambda c: c.slope("map2m_w") - _guest_write(c)),
     Cost("fault_map_1g", "instructions/fault", "not present: map 1G", _map_1g),

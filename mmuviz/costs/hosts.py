@@ -1,8 +1,8 @@
-"""Costs that depend on the host: the few constants that turn counted instructions into time.
+"""Host profiles: the constants that convert counted instructions to time on a host.
 
-A profile is a host with the published tables that were measured on it. Constants that were fitted to
-them are marked; the others are facts about the hardware or assumptions. No constant belongs to a row,
-a number of vCPUs or a share of writes.
+A profile is a host with the published tables that were measured on it. Constants that were fitted to these tables are
+marked; the others are facts about the hardware or assumptions. No constant is specific to a row of a table, a number of
+vCPUs or a share of writes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ ARM64: Final = "arm64"
 
 @dataclass(frozen=True)
 class Constant:
-    """One constant of a host.
+    """A constant of a host.
 
     Attributes:
         name: its name in MEANING.
         unit: ps, ns, percent or a count.
-        value: in that unit.
+        value: its value in that unit.
         low: lowest plausible value.
         high: highest plausible value.
-        basis: "fitted", "assumption", or an address.
-        description: what it covers, and where it comes from.
+        basis: "fitted", "assumption", or the address of its source.
+        description: the quantity, and the origin of its value.
     """
 
     name: str
@@ -143,7 +143,7 @@ MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
     ),
     "stlb_1g_entries": ("count", 0, 4096, "the same: entries for 1G"),
 }
-"""Every constant that a profile has."""
+"""Name -> unit, low, high and description of every constant of a profile."""
 
 TYPICAL: Final[dict[str, int]] = {
     "path_ps": 250,
@@ -197,16 +197,16 @@ TYPICAL: Final[dict[str, int]] = {
 
 @dataclass(frozen=True)
 class HostProfile:
-    """A host, and the published tables that its constants come from.
+    """A host, and the published tables to which its constants were fitted.
 
     Attributes:
         name: name of the profile.
-        description: which host and which tables.
-        fitted: names of the constants that were fitted to them; all others are facts or assumptions.
+        description: the host and the tables.
+        fitted: names of the constants that were fitted to the tables; all others are facts or assumptions.
         values: every constant of MEANING.
         rows_used: ids, or beginnings of ids, of the published points that the fit used.
         arch: x86 or arm64.
-        extrapolated: it is larger than any host that was measured; `description` says what was scaled.
+        extrapolated: whether it is larger than any measured host; `description` names the scaled constants.
     """
 
     name: str
@@ -218,11 +218,11 @@ class HostProfile:
     extrapolated: bool = False
 
     def __getitem__(self, name: str) -> int:
-        """The value of a constant."""
+        """Return the value of a constant."""
         return self.values[name]
 
     def constants(self) -> list[Constant]:
-        """All constants, for the ledger."""
+        """Return all constants, for the ledger."""
         rows = []
         for name, (unit, low, high, description) in MEANING.items():
             basis = FITTED if name in self.fitted else ASSUMED
@@ -237,12 +237,12 @@ def _profile(
 
 
 FAR_PERCENT: Final = 150
-"""Percentage of the two-socket time that socket-to-socket traffic takes on eight: most are two hops apart."""
+"""Time of cross-socket traffic on eight sockets, in percent of that on two: most sockets are two hops apart."""
 SCALED: Final = ("cross_ns", "line_ns", "ack_ns")
 
 
 def _of_416(profile: HostProfile) -> HostProfile:
-    """A profile scaled to 416 hardware threads, on which nothing was measured."""
+    """Scale a profile to 416 hardware threads; no host of this size was measured."""
     description = (
         f"extrapolated: {profile.name} scaled to 416 hardware threads, 208 cores in 8 sockets of 26; nothing of it is "
         "measured. cpus, cores, socket_cores and sockets are that shape, an assumption. cross_ns is half as long "
@@ -384,4 +384,4 @@ MEASURED: Final[dict[str, HostProfile]] = {
 PROFILES: Final[dict[str, HostProfile]] = MEASURED | {
     each.name: each for each in map(_of_416, (MEASURED["tdp_eager"], MEASURED["split_on_fault"]))
 }
-"""Every profile; those that are extrapolated say so."""
+"""All profiles, by name; extrapolated ones are marked."""

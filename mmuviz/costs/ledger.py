@@ -1,8 +1,8 @@
 """The ledger: every constant of the cost model, with its unit, its range and its source.
 
-The ledger holds the costs that code decides: instructions on a path of a kernel, counted on real KVM. They are
-defined in guest_faults.py, slot_ioctls.py and dirty_log_walks.py. The host's costs (time of an instruction, world
-switch, misses, contention) are in costs/hosts.py, and change no entry of the ledger.
+The ledger has the costs that depend on code only: instructions on a path of a kernel, counted on real KVM. They are
+defined in guest_faults.py, slot_ioctls.py and dirty_log_walks.py. The costs that depend on the host (time of an
+instruction, world switch, cache misses, contention) are in costs/hosts.py, and change no entry of the ledger.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from mmuviz.costs.slot_ioctls import SLOT_IOCTLS
 COSTS: Final[dict[str, Cost]] = {cost.name: cost for cost in (*GUEST_FAULTS, *SLOT_IOCTLS, *DIRTY_LOG_WALKS)}
 ORIGIN: Final = "mmuviz/data/costs/counted.json"
 SCALE: Final = 100
-"""Sums use whole hundredths of an instruction, so that they are the same on every machine."""
+"""Units per instruction: sums are integers in hundredths of an instruction, so they are the same on every machine."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One constant.
+    """An entry of the ledger: the cost of a path on a counted kernel.
 
     Attributes:
         name: name of the path.
         unit: instructions per unit.
-        value: in that unit, to a hundredth.
+        value: the cost in that unit, to a hundredth.
         low: lowest plausible value.
         high: highest plausible value.
-        source: the counted rows that it comes from, and "assumption" if it is based on one.
+        source: the counted rows on which it is based, and "assumption" if it is also based on one.
         kernel: the counted kernel.
         mitigations: off or auto.
-        description: what it covers.
-        derived: if it was not counted as such, the figures that it is derived from.
+        description: the work that it covers.
+        derived: if it was not counted as such, the values from which it is derived.
     """
 
     name: str
@@ -82,7 +82,7 @@ def _entry(cost: Cost, estimate: Estimate, release: Release, mitigations: str) -
 
 @cache
 def rows(mitigations: str) -> dict[tuple[str, Release], Entry]:
-    """Every entry that could be counted or derived.
+    """Return every entry that could be counted or derived.
 
     Args:
         mitigations: off, or auto, which was counted for some paths of 6.1 and 6.12 only.
@@ -105,10 +105,10 @@ def rows(mitigations: str) -> dict[tuple[str, Release], Entry]:
 
 @cache
 def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
-    """The entry that a kernel release uses.
+    """Find the entry that a kernel release uses.
 
-    It is that of the highest counted kernel that is not above it. If that one behaves differently on
-    this path, or there is none, it is that of the next counted kernel above that behaves the same.
+    It is the entry of the newest counted kernel that is not newer than the release. If that kernel behaves differently
+    on this path, or there is none, it is the entry of the next newer counted kernel that behaves the same.
 
     Args:
         name: name of the path.
@@ -116,7 +116,7 @@ def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
         mitigations: off or auto.
 
     Returns:
-        The entry; its `kernel` is the counted kernel that it was taken from.
+        The entry; its `kernel` is the counted kernel that was used.
 
     Raises:
         KeyError: no counted kernel has it.
@@ -132,12 +132,12 @@ def lookup(name: str, release: Release, mitigations: str = OFF) -> Entry:
 
 
 def _side(cost: Cost, release: Release) -> int:
-    """Number of changes of the path up to and including a release."""
+    """Count the changes of the path up to and including a release."""
     return sum(release >= each for each in cost.changed)
 
 
 def stand_in(name: str, release: Release) -> str:
-    """One sentence on the counted kernel used for a release on a path, empty if the release is counted itself."""
+    """Return a sentence on the counted kernel that a release uses on a path; empty if the release was counted."""
     entry = lookup(name, release)
     if entry.kernel == release:
         return ""
@@ -146,7 +146,7 @@ def stand_in(name: str, release: Release) -> str:
 
 
 def ledger_hash(values: Mapping[str, int]) -> str:
-    """SHA-256 of every entry and of a host's constants, in hexadecimal: two results of one hash were priced alike.
+    """Return the SHA-256 of all entries and of a host's constants, hexadecimal; equal hashes mean equal prices.
 
     Args:
         values: the host's constants by name, overrides included, and overridden entries in instructions.

@@ -16,21 +16,21 @@ NUMBERS: Final = ("value", "low", "high")
 
 
 def cells_of(entry: Entry) -> tuple[str, ...]:
-    """One entry as the cells of HEADS."""
+    """Make the cells of an entry's row, in the columns of HEADS."""
     source = f"{entry.source} ({entry.derived})" if entry.derived else entry.source
     numbers = (f"{number:,.2f}" for number in (entry.value, entry.low, entry.high))
     return (entry.name, release_name(entry.kernel), *numbers, entry.unit, source)
 
 
 def source_of(profile: HostProfile, constant: Constant) -> str:
-    """Source of a host's constant."""
+    """Return the source of a host's constant, as text."""
     if constant.name in profile.fitted:
         return f"fitted to {', '.join(profile.rows_used)} of mmuviz/data/published/measurements.json"
     return constant.basis
 
 
 def host_cells(profile: HostProfile, constant: Constant) -> tuple[str, ...]:
-    """A host's constant as the cells of HOST_HEADS."""
+    """Make the cells of a host constant's row, in the columns of HOST_HEADS."""
     numbers = (f"{number:,}" for number in (constant.value, constant.low, constant.high))
     return (
         constant.name,
@@ -42,7 +42,7 @@ def host_cells(profile: HostProfile, constant: Constant) -> tuple[str, ...]:
 
 
 def table_lines(heads: tuple[str, ...], rows_of_cells: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """A part of the ledger in columns, one line per entry."""
+    """Write a part of the ledger in columns, one line per entry."""
     lines = [heads, *rows_of_cells]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in lines:
@@ -51,12 +51,12 @@ def table_lines(heads: tuple[str, ...], rows_of_cells: Iterable[tuple[str, ...]]
 
 
 def as_json(entry: Entry) -> dict[str, object]:
-    """One entry, every field of it."""
+    """Return all fields of an entry as a JSON object."""
     return {**vars(entry), "kernel": release_name(entry.kernel)}
 
 
 def host_json(profile: HostProfile, constant: Constant) -> dict[str, object]:
-    """A host's constant, every field of it."""
+    """Return all fields of a host's constant as a JSON object."""
     fitted = constant.name in profile.fitted
     empty = {"kernel": "", "mitigations": "", "derived": ""}
     source = source_of(profile, constant)

@@ -1,6 +1,6 @@
-"""One cost and its recipe from the counted runs, and the releases that changed a cost.
+"""Costs of kernel paths, the recipes that compute them from the counted runs, and the releases that changed them.
 
-These are the releases of mmu/features.py; they are repeated here, since costs may not import mmu.
+The releases are those of mmu/features.py; they are repeated here because costs may not import mmu.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from mmuviz.costs.counted import Counts, NotCounted, Recipe, Release
 from mmuviz.costs.estimate import Estimate
 
 FAULT_SPLITS: Final[Release] = (6, 2)
-"""From this release on, a write fault splits a huge page; before, it zaps it."""
+"""First release in which a write fault splits a huge page; before, it zaps it."""
 ONE_AND: Final[Release] = (6, 4)
-"""From this release on, one locked AND removes write access from an SPTE in GET, CLEAR and ring reset."""
+"""First release in which one locked AND removes write access from an SPTE in GET, CLEAR and ring reset."""
 RECOVERS: Final[Release] = (6, 13)
-"""From this release on, disabling restores huge pages in place; before, it zaps the tables."""
+"""First release in which disabling recovers huge pages in place; before, it zaps the tables."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one path of the kernel, on every counted kernel.
+    """The cost of one kernel path, on every counted kernel.
 
     Attributes:
         name: its name in the ledger.
         unit: its unit, e.g. "instructions/fault".
-        description: what it covers.
-        recipe: computes it from the runs of one kernel.
-        changed: releases that changed this path; a counted kernel is used only for releases on its own side of them.
-        derived: if it was not counted as such, the figures that it is derived from, and how.
+        description: the work that it covers.
+        recipe: function that computes it from the runs of one kernel.
+        changed: releases that changed this path; a counted kernel is used only for releases with the same path.
+        derived: if it was not counted as such, the values from which it is derived, and how.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Cost:
 
 
 def split_at(release: Release, *, before: Recipe, since: Recipe) -> Recipe:
-    """A recipe that a release changed.
+    """Make a recipe for a path that a release changed.
 
     Args:
-        release: the first one with the new path.
+        release: the first release with the new path.
         before: recipe for older kernels.
         since: recipe from that release on.
 
@@ -59,7 +59,7 @@ def split_at(release: Release, *, before: Recipe, since: Recipe) -> Recipe:
 
 
 def absent(name: str) -> Recipe:
-    """Recipe of a path that a kernel does not have: it raises NotCounted."""
+    """Make the recipe of a path that a kernel does not have: it raises NotCounted."""
 
     def refuse(_: Counts) -> Estimate:
         raise NotCounted(name)

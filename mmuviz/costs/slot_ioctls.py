@@ -12,10 +12,10 @@ WORDS_PER_2M: Final = 8
 WORDS_PER_1G: Final = 4096
 CHILDREN: Final = 512
 SMALL: Final = 32
-"""2M pages up to which a bitmap, of two words for every 64 pages, fits in one page; from twice that on it has pages."""
+"""2M pages whose bitmap, with two words per 64 pages, fits into one page; with twice as many it takes several."""
 RECOVERED_EMPTY: Final = 0.8
-"""Share of an empty table in a full one on kernels that keep nothing of a removed leaf: 6.13 dropped that work, and
-a full table takes a third of its former cost; the empty part can have lost a fifth at most."""
+"""Cost of an empty table as a share of that of a full one, on kernels without bookkeeping of removed leaves. 6.13
+dropped that work, and a full table costs a third of its former cost; the empty part can have lost a fifth at most."""
 BITMAP_PAGES: Final = 48
 """Pages of the dirty bitmap of 3 GiB."""
 
@@ -46,7 +46,7 @@ def _protect_4k(counts: Counts) -> Estimate:
 
 
 def protect_huge(counts: Counts) -> Estimate:
-    """Removing write access from one huge page."""
+    """Compute the cost of removing write access from one huge page."""
     return counts.slope("enable_lazy_2m", most=SMALL)
 
 
@@ -60,7 +60,7 @@ def _visit(counts: Counts) -> Estimate:
 
 
 def _collapsed(counts: Counts) -> Estimate:
-    """A full table of 512 leaves, zapped or recovered; its own visit is counted separately."""
+    """Compute the cost of zapping or recovering a full table of 512 leaves, without the visit of the table itself."""
     return counts.slope("disable_split_2m", "disable_split_2m_is") - _visit(counts)
 
 
@@ -82,7 +82,7 @@ def _empty_share(counts: Counts) -> float:
 
 _table: Final = split_at(
     RECOVERS,
-    # Counted by itself on one kernel; on the others it is assumed to be the same share of a full one.
+    # It was counted separately on one kernel; on the others it is assumed to be the same share of a full table.
     before=first_counted(
         [
             lambda c: c.value("d_disable_table"),
@@ -98,7 +98,7 @@ def _child(counts: Counts) -> Estimate:
 
 
 def _full_less_empty(whole: Estimate, table: Estimate) -> Estimate:
-    """Cost of a child; table and children move against each other, so the range is that of the whole."""
+    """Compute the cost of a child; the errors of table and children are opposite, so the range is that of the whole."""
     value = (whole.value - table.value) / CHILDREN
     low, high = ((whole.value * part - table.low) / CHILDREN for part in (whole.low / whole.value, 1))
     ends = sorted((low, high, value, (whole.high - table.high) / CHILDREN, (whole.high - table.low) / CHILDREN))

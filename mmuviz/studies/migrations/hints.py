@@ -74,7 +74,7 @@ class RecordedHints:
         return found if left is None or left not in found else [left]
 
     def _queried(self) -> int | None:
-        """Return the new pages by query-migrate's `remaining`: in 7.2 that at the sync, in 10.0 a slightly later one."""
+        """Return the new pages by query-migrate's `remaining`: in 7.2 that at the sync, in 10.0 one shortly after."""
         query = self._rounds[self._syncs].get("query") if self._syncs < len(self._rounds) else None
         found = query.get("remaining") if isinstance(query, dict) and query.get("status") == "active" else None
         return found // PAGE_BYTES - self._qemu.ram.dirty_pages if type(found) is int else None
