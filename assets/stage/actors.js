@@ -1,4 +1,4 @@
-// Who works on the guest's memory, drawn where it works: a head for each vCPU, a bar for the thread that calls ioctls.
+// The actors on a map, drawn at the pages that they access: a head for each vCPU, a bar for the thread that calls ioctls.
 "use strict";
 
 (function () {
@@ -6,7 +6,7 @@
   const MOST_HEADS = 8; // more vCPUs are drawn as smaller marks
   const [RUNS, SLOW, STOPS, IDLE] = ["runs", "slower", "stopped", "idle"];
   const FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif';
-  // Text of the ioctl thread's flag by what it walks over, long and short.
+  // Text of the ioctl thread's flag, long and short, by the kind of its walk.
   const WALKS = {
     split: ["ioctl splits", "ioctl splits"],
     pre_split: ["ioctl splits ahead", "ioctl splits"],
@@ -58,14 +58,14 @@
       const wanted = this.folded ? Math.ceil((each * 13 * dpr) / wide) + (run.ram && run.ram.sweeps ? 0 : 2) : each;
       this.lanes = Math.max(1, Math.min(wanted, Math.floor(high / least)));
       this.lane = high / this.lanes;
-      // Presenter type has no number under 16 px, as far as a lane has the room.
+      // In presenter type numbers have at least 16 px, if the lane is high enough.
       const most = this.folded ? 5 * dpr : Math.max(presenter ? 14 * this.pane.dpr : 10 * dpr, Math.min(16 * dpr, pitch * 1.25));
       this.radius = Math.min(most, Math.max((this.folded ? 2.5 : 8) * dpr, this.lane / 2 - dpr));
       this.withPills = !this.folded && (this.lanes === 1 || this.lane >= this.pillHeight);
       this.withText = css >= 8 || presenter;
     }
 
-    // Where everybody is at a time.
+    // The positions of all actors at a time.
     seek(ps) {
       const { run } = this.pane;
       const states = this.states.at(ps);
@@ -73,7 +73,7 @@
       for (let vcpu = 0; vcpu < run.vcpus; vcpu++) {
         const spot = this.pane.spotOf(run.vcpuGfn(ps, vcpu));
         if (spot) {
-          // vCPUs with parts of their own follow each other in a track; so neighbours get different lanes.
+          // vCPUs with private ranges follow each other in a track, so neighbours get different lanes.
           const top = spot.track.y + (vcpu % this.lanes) * this.lane;
           this.heads.push({ vcpu, ...states[vcpu], ...spot, top });
         }
@@ -98,7 +98,7 @@
       this.clearPills();
     }
 
-    // A reason stands where it covers no other vCPU, no other reason and not the thread's flag; else it is left out.
+    // A reason is drawn where it covers no other vCPU, reason or flag; else it is left out.
     clearPills() {
       const { walker, heads, radius } = this;
       const { width } = this.pane.canvas;
@@ -127,7 +127,7 @@
       });
     }
 
-    // The flag stands on the side where it fits and meets no vCPU; else it says "ioctl" alone.
+    // The flag is on the side where it fits and touches no vCPU; else its text is only "ioctl".
     placeFlag() {
       const { walker } = this;
       const { layout, ctx } = this.pane;
@@ -142,7 +142,7 @@
       };
       if (place() > 1) {
         text = "ioctl";
-        walker.bare = place() > 1; // the bar alone, where even that has no room
+        walker.bare = place() > 1; // only the bar, if even that does not fit
       }
     }
 
@@ -170,7 +170,7 @@
       return [head.x - own - (head.right ? 0 : pill), head.x + own + (head.right ? pill : 0)];
     }
 
-    // Parts of a track that actors take between two heights, from and to x: names stay clear of them.
+    // Intervals of x that actors cover between two heights of a track; names avoid them.
     zonesOf(track, top, bottom) {
       const { ink: dpr } = this.pane.layout;
       const near = (head) => head.track === track && head.top < bottom && head.top + this.lane > top;
@@ -190,7 +190,7 @@
 
     draw() {
       if (this.folded) {
-        S.drawMarks(this); // the thread's flag above them: many bars would strike it out
+        S.drawMarks(this); // the thread's flag on top, or the bars of many vCPUs would cross it
       }
       if (this.walker) {
         this.drawWalker();
@@ -240,7 +240,7 @@
       ctx.fillText(text, left + 7 * layout.ink, y + layout.ink / 2);
     }
 
-    // Streaks behind a vCPU that runs, and the exact place as a bar.
+    // Streaks behind a running vCPU, and a bar at its exact position.
     drawTrail({ state, x, track, top }) {
       const { ctx, layout, tokens, still } = this.pane;
       const { ink: dpr, pitch } = layout;
@@ -298,7 +298,7 @@
       ctx.fillText(vcpu, at - (state === STOPS || state === IDLE ? 0 : radius * 0.08), middle + dpr);
     }
 
-    // The vCPU whose head is at a point, -1 for none.
+    // Returns the vCPU whose head is at a point, -1 if there is none.
     hit(x, y) {
       const reach = this.radius + 3 * this.pane.layout.ink;
       const near = (this.heads || []).find(
@@ -308,7 +308,7 @@
     }
   };
 
-  // The outline of a vCPU: an arrow moves, an octagon stands, a disc has nothing to do.
+  // The outline of a vCPU: an arrow runs, an octagon is stopped, a disc is idle.
   S.actorShape = function (ctx, state, x, y, radius) {
     ctx.beginPath();
     S.addActorShape(ctx, state, x, y, radius);

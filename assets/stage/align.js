@@ -1,4 +1,4 @@
-// Panes at the same moment, or at the same work: then each pane has a time of its own, which it says.
+// Alignment of panes: at the same time, or at the same work; then each pane has its own time and shows it.
 "use strict";
 
 (function () {
@@ -75,7 +75,7 @@
     }
   }
 
-  // One line for those who hear the page.
+  // One line for screen readers.
   S.say = (text) => (document.getElementById("stage-live").textContent = text);
 
   (S.parts = S.parts || []).push((stage) => new Align(stage));

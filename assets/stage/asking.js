@@ -1,25 +1,25 @@
-// What the visitor wants beside what is shown: changes add up, only the last one is run, and the result before stays,
-// marked as such, until the new one is there, is refused, or is given up.
+// Requests for other runs: changes accumulate, only the latest state is run, and the previous result stays visible,
+// marked as outdated, until the new one arrives, is refused, or is cancelled.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const QUIET_MS = 150; // changes that follow each other faster are one
-  const SLOW_MS = 500; // before that the bar would only flash
+  const QUIET_MS = 150; // faster successive changes make one request
+  const SLOW_MS = 500; // shown earlier, the bar would only flash
   const SPOKEN_MS = 5000;
   const MODE = "vm.dirty_log_mode";
   const SIZE = "memory[0].size";
   const OTHER_SLOT = /^memory\[[1-9]\d*\]\./;
   const byId = (id) => document.getElementById(id);
 
-  // What POST /api/runs is asked for by a state.
+  // The body of POST /api/runs for a state.
   S.wantedOf = ({ base, set, policies, file }, focus = null) => ({ ...(file ? { document: file.document } : { base }), set, policies, focus });
 
   class Asking {
     constructor(stage) {
       this.stage = stage;
-      this.wanted = null; // the state that is asked for and not there yet
-      this.field = null; // what was changed last
+      this.wanted = null; // the requested state whose result is pending
+      this.field = null; // the field changed last
       this.request = null;
       this.askedAt = -QUIET_MS;
       this.spokenAt = 0;
@@ -28,21 +28,21 @@
       this.share = byId("stage-stale-share");
       byId("stage-stale-cancel").addEventListener("click", () => this.cancel());
       byId("stage-stale-again").addEventListener("click", () => this.send());
-      // A closed tab frees its place at once; one that comes back asks again.
+      // A closed tab cancels its job at once; a restored one requests again.
       window.addEventListener("pagehide", () => this.request?.cancel());
       window.addEventListener("pageshow", (event) => event.persisted && this.wanted && this.send());
     }
 
-    // ---- what changes
+    // ---- changes
 
-    // What is wanted, on which the next change builds.
+    // The wanted state, to which the next change is applied.
     get state() {
       return this.wanted || this.stage.state;
     }
 
     change(field, value) {
       const { state } = this;
-      const others = S.fieldChanges?.[field]; // fields with which others change too
+      const others = S.fieldChanges?.[field]; // fields whose change changes other fields
       if (others) {
         this.field = field;
         this.ask({ ...state, ...others(state, value), ps: null });
@@ -57,7 +57,7 @@
       this.ask({ ...state, set, policies, ps: null });
     }
 
-    // The size of a guest is that of its one memslot; what backs it backs all of them.
+    // A change of size applies to the only memslot, a change of backing to all.
     setOne(set, field, value) {
       for (const other of Object.keys(set).filter((name) => OTHER_SLOT.test(name))) {
         if (field === SIZE) {
@@ -78,9 +78,9 @@
       this.ask({ ...this.state, policies, ps: null });
     }
 
-    // ---- asking
+    // ---- requests
 
-    // Resolves when the result is shown, refused, or given way to a later one.
+    // Resolves when the result is shown, refused, or superseded by a later request.
     async ask(state) {
       this.wanted = state;
       this.request?.cancel();
@@ -124,7 +124,7 @@
       this.stage.root.classList.remove("stale");
     }
 
-    // Given up: the controls show again what is seen. Where nothing is seen yet, the default story is.
+    // Cancels: the controls show the visible state again; if nothing is visible yet, the default story is shown.
     cancel() {
       this.request?.cancel();
       this.over();
@@ -149,7 +149,7 @@
       this.stage.refuse(state, Object.assign(error, { field }));
     }
 
-    // ---- telling
+    // ---- progress
 
     progress({ place = 0, share = 0, eta_s: left, estimate, scenario, runs }) {
       this.changeTexts = scenario ? S.changeText(this.stage, this.wanted, scenario, runs || []) : this.changeTexts;

@@ -1,19 +1,19 @@
-// How fast simulated time passes where the page chooses: slowly where logging begins and pages are split first.
-// The speed is a function of the time alone, so a position follows from seconds of playing and these from a position.
+// Automatic playback speed: slow where logging begins and the first pages are split.
+// The speed depends only on the time, so position and seconds of playback can be converted both ways.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // Seconds for a part of the run, and the least bins of time a second. A long part plays faster, a short one does not
-  // play slower than its data changes.
+  // Seconds for a part of the run, and the least number of bins per second: a long part plays faster, a short one not
+  // slower than its data changes.
   const LEAD = { seconds: 0.9, bins: 20 };
   const FIRST_CALL_BEGINS = { seconds: 2.4, bins: 5 };
   const FIRST_CALL_GOES_ON = { seconds: 2, bins: 20 };
   const REST = { seconds: 4.5, bins: 20 };
   const WITHOUT_CALLS = { seconds: 8, bins: 20 };
   const BEGINNING = 0.25;
-  // One bin a second from so many bins before the first call to so many behind the first splits.
+  // One bin per second, from this many bins before the first call to this many after the first splits.
   const BINS_BEFORE = 0.8;
   const BINS_BEHIND = 0.5;
   const MOST_BINS_BEHIND = 2;
@@ -26,7 +26,7 @@
       this.seconds = [0];
     }
 
-    // Plays up to a time at a rate, ps a second.
+    // Adds a part up to a time, played at a rate in ps per second.
     add(endPs, rate) {
       const begin = this.ends.length ? this.ends[this.ends.length - 1] : 0;
       if (endPs > begin) {
@@ -37,7 +37,7 @@
       return this;
     }
 
-    // The part of the plan in which a value lies; `ends[i]` is where part i ends.
+    // The part of the plan that contains a value; `ends[i]` is the end of part i.
     partOf(value, endOf) {
       return Math.max(0, Math.min(this.ends.length - 1, S.countUpTo(this.ends.length, value, endOf)));
     }
@@ -57,7 +57,7 @@
     }
   }
 
-  // End of the calls that a run begins with: one a memslot, one behind the other.
+  // End of a run's first calls: one per memslot, one after the other.
   function firstCallsEnd(run) {
     let endPs = 0;
     for (const call of run.calls) {
@@ -71,7 +71,7 @@
 
   S.fixedSpeed = (endPs, rate) => new SpeedPlan().add(endPs, rate);
 
-  // A chosen speed, but for a bin of time a second around the first split, the first fault and the end of enable.
+  // A chosen speed, except one bin per second around the first split, the first fault and the end of enable.
   S.slowedSpeed = function (runs, axis, rate) {
     const endPs = axis.end;
     const binPs = Math.max(...runs.map((run) => run.binPs));
@@ -88,7 +88,7 @@
     return plan.add(endPs, rate);
   };
 
-  // One event a second.
+  // One event per second.
   S.eventSpeed = function (times, endPs) {
     const plan = new SpeedPlan();
     let at = 0;

@@ -1,10 +1,10 @@
-// What the clock counts: simulated time, the same in all panes, or work: the same call and the same part of it in each.
+// Axes of the clock: simulated time, the same in all panes; or work, i.e. the same call and the same part of it in all.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // Time as it is: `end` of the axis; a run's time at a place of it, and the place of a run's time.
+  // The time axis: its `end`, and the conversions between a position and a run's time.
   S.timeAxis = (runs) => ({
     aligned: false,
     end: Math.max(...runs.map((run) => run.endPs)),
@@ -12,22 +12,22 @@
     placeOf: (_, ps) => ps,
   });
 
-  // Calls and phases in order, each with a name that it has in other runs too: the third GET is the third GET.
+  // Calls and phases in order, with names that match between runs, e.g. the third GET.
   function spansOf(run) {
     const seen = {};
     const all = [...run.calls, ...run.phases].sort((a, b) => a.startPs - b.startPs || b.endPs - a.endPs);
     let endPs = 0;
     return all.map(({ kind, startPs, endPs: own }) => {
       const ordinal = (seen[kind] = (seen[kind] ?? 0) + 1);
-      // Rings are reset within an interval in which the guest runs on: the interval stands above its resets.
+      // Ring resets happen inside an interval in which the guest runs: the interval is above its resets.
       const top = startPs >= endPs;
       endPs = Math.max(endPs, own);
       return { key: `${kind} ${ordinal}`, kind, ordinal, startPs, endPs: own, top };
     });
   }
 
-  // Begins and ends that all runs have in the same order, [{times, span, begins}], ascending in each run. What is on top
-  // comes first; the rest is put between where it fits in every run.
+  // Begins and ends that all runs have in the same order, [{times, span, begins}], ascending in each run. Outer spans
+  // are matched first; inner ones are inserted where the order is the same in every run.
   function pointsOf(runs) {
     const [first, ...others] = runs.map(spansOf);
     const known = others.map((spans) => new Map(spans.map((span) => [span.key, span])));
@@ -50,7 +50,7 @@
 
   const between = (at, from, to, low, high) => (to > from ? low + ((at - from) / (to - from)) * (high - low) : low);
 
-  // Work. A part between two points is as long as the slowest run takes for it, so that no run goes faster than time.
+  // The work axis. A part between two points is as long as in the slowest run, so that no run is faster than real time.
   class WorkAxis {
     constructor(runs) {
       this.aligned = true;
@@ -77,7 +77,7 @@
       points.filter(({ begins }) => begins).forEach(({ span }) => (this.counts[span.kind] = (this.counts[span.kind] ?? 0) + 1));
     }
 
-    // A part, and how much of its call or phase was before it.
+    // A part, and the share of its call or phase that precedes it.
     add(length, starts, ends, span) {
       this.parts.push({ from: this.end, to: this.end + length, starts, ends, span, before: span.whole });
       span.whole += length;
@@ -94,7 +94,7 @@
       return Math.round(between(Math.min(at, to), from, to, starts[run], ends[run]));
     }
 
-    // The first place at which a run has come to a time.
+    // The first position at which a run has reached a time.
     placeOf(run, ps) {
       const { parts } = this;
       let [low, high] = [0, parts.length - 1];
@@ -106,7 +106,7 @@
       return between(Math.max(0, Math.min(ps, ends[run])), starts[run], ends[run], from, to);
     }
 
-    // What all panes are at: the innermost call or phase, how much of it is done, and how many there are of its kind.
+    // The innermost call or phase of all panes at a position, the share of it that is done, and the number of its kind.
     // `kind` is null between them.
     whereAt(at) {
       const { from, to, span, before } = this.partAt(at);
@@ -115,7 +115,7 @@
     }
   }
 
-  // A place of an axis in large figures and in words: "45.0" "ms", or "45" "% of CLEAR 3 of 64".
+  // A position as number and unit: "45.0" "ms", or "45" "% of CLEAR 3 of 64".
   S.momentParts = function (axis, at) {
     if (!axis.aligned) {
       return S.timeParts(at);

@@ -1,4 +1,4 @@
-// The line under a pane: where its counts come from, and how far its times may be off.
+// The line under a pane: the source of its counts, and the uncertainty of its times.
 "use strict";
 
 (function () {
@@ -39,10 +39,10 @@
     return { full: `times: modelled, host ${host.profile} ±${known.percent} %${beyond}`, short: `times ±${known.percent} %${beyond}`, why };
   }
 
-  // Whether something of what was recorded is another; counts do not depend on the host.
+  // Whether the recorded Scenario was changed; counts do not depend on the host.
   S.countsChanged = ({ set }) => Object.keys(set).some((field) => !field.startsWith("host."));
 
-  // {full, short, title}; `changed` says that something of what was recorded is another on this page.
+  // {full, short, title}; `changed`: the recorded Scenario was changed on this page.
   S.badgeOf = function (run, changed = false) {
     const known = trust();
     const counts = countsOf(run.header, known, changed);
@@ -50,7 +50,7 @@
     return { full: `${counts.full} · ${times.full}`, short: `${counts.short} · ${times.short}`, title: `${times.why} Opens the evidence.` };
   };
 
-  // What is said of the times of several runs, each once.
+  // The texts on the times of several runs, without repeats.
   S.timesTrust = (runs) => [...new Set(runs.map((run) => timesOf(run.header, trust()).full))];
 
   (S.parts = S.parts || []).push((stage) => ({

@@ -1,4 +1,4 @@
-// The card of a map's cell, under the pointer or at the keyboard's cursor: where it is, how it is mapped, when it changed.
+// The card of a cell, at the pointer or the keyboard cursor: its address, its mapping, and its last change.
 "use strict";
 
 (function () {
@@ -75,7 +75,7 @@
       return lines;
     }
 
-    // What of the sentence is the same thing: the vCPU or the ioctl thread that is here, or dirty pages.
+    // The parts of the sentence that refer to this cell: its vCPU or ioctl thread, or dirty pages.
     toneOf({ map }, { cell, vcpu }, ps) {
       if (vcpu >= 0) {
         return TONES[map.actors.states.at(ps)[vcpu].state];
@@ -115,7 +115,7 @@
       Object.assign(this.ring.style, { left: `${x - 2}px`, top: `${y - 2}px`, width: `${size + 3}px`, height: `${size + 3}px` });
       const { offsetWidth: wide, offsetHeight: high } = this.card;
       const beside = x + size + GAP + wide > window.innerWidth ? x - GAP - wide : x + size + GAP;
-      // Where neither side has room it stands below or above the cell: never over it.
+      // If neither side has room, it is below or above the cell; it never covers the cell.
       const fits = beside >= 4;
       const left = fits ? beside : Math.max(4, Math.min(x, window.innerWidth - wide - 4));
       const wanted = fits ? y - high / 2 : y + size + GAP + high > window.innerHeight ? y - GAP - high : y + size + GAP;

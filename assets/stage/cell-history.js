@@ -1,4 +1,4 @@
-// The shares of all cells of guest memory at any frame of a Recording, and which of them a step changes.
+// The shares of all cells at any frame of a Recording, and the cells that change from one frame to another.
 "use strict";
 
 (function () {
@@ -7,7 +7,7 @@
   const SHARES = 8;
   const NO_FRAME = -1;
 
-  // How many of `count` ascending values, which `valueAt` gives, are at or below a limit.
+  // The number of values valueAt(0..count - 1), ascending, that are at or below a limit.
   function countUpTo(count, limit, valueAt) {
     let low = 0;
     let high = count;
@@ -39,7 +39,7 @@
       cell.forEach((each, row) => { this.rows[next[each]] = row; next[each] += 1; });
     }
 
-    // Place in `rows` of a cell's last change at or before a frame; one less than first[cell] where there is none.
+    // Index in `rows` of a cell's last change at or before a frame; first[cell] - 1 if there is none.
     placeAt(cell, frame) {
       const first = this.first[cell];
       const stop = this.starts[frame + 1];
@@ -51,7 +51,7 @@
     }
   }
 
-  // The shares of all cells at a frame that moves. Whoever wants to hear of changes has a cursor of his own.
+  // A cursor: the shares of all cells at a frame that moves. Each consumer of changes has its own cursor.
   class CellCursor {
     constructor(history) {
       this.history = history;
@@ -63,7 +63,7 @@
       this.changed = null;
     }
 
-    // Takes a frame and gives uint8[cells * 8]; `changed` then lists the cells that differ from the call before.
+    // Moves to a frame and returns uint8[cells * 8]; `changed` then lists the cells that differ from the frame before.
     at(frame) {
       const begins = this.frame < 0;
       const { starts, cells } = this.history;
@@ -76,7 +76,7 @@
       return this.shares;
     }
 
-    // Moves a cell to a place in its history, and lists it once; gives how many are listed.
+    // Moves a cell to an index of its history, and lists it once; returns the number of listed cells.
     touch(cell, place, listed) {
       this.places[cell] = place;
       if (this.marks[cell]) {
@@ -107,7 +107,7 @@
       return listed;
     }
 
-    // Copies the new shares of touched cells, and keeps those in the list that are others than before.
+    // Copies the new shares of touched cells, and keeps only changed cells in the list.
     write(listed) {
       const { rows, first, shares } = this.history;
       let kept = 0;

@@ -1,4 +1,4 @@
-// What a cell of a map is at an instant, in lines of text: of the whole map by shares, of a zoomed one by the entries.
+// Text lines on a cell at an instant: from its shares on the whole map, from its entries on a zoomed map.
 "use strict";
 
 (function () {
@@ -16,7 +16,7 @@
     return `gfn ${range}, GPA ${hex(first * PAGE_BYTES)}, ${size}`;
   };
 
-  // ---- of a cell of many pages
+  // ---- a cell of many pages
 
   function sharesSay(shares) {
     const parts = LEVELS.flatMap((name, level) => {
@@ -27,7 +27,7 @@
     return `${parts.join(", ")}; ${shares[DIRTY] ? `${percent(shares[DIRTY])} dirty` : "none dirty"}`;
   }
 
-  // Letters of the entries, as far as shares tell: W, where it is the same in all of them.
+  // Letters of the entries, as far as shares determine them: W, if it is the same in all entries.
   function lettersSay(run, shares) {
     const level = [K4, M2, G1].find((each) => shares[each] === FULL);
     const shut = level && shares[P4 + level - 1];
@@ -38,7 +38,7 @@
     return entrySays(run, level, bits, ["A", "D", "AF"]);
   }
 
-  // What a bin changed in a cell, from its shares before and after.
+  // The change of a cell in a bin, from its shares before and after.
   function deed(before, after) {
     const mapped = (shares) => shares[K4] + shares[M2] + shares[G1];
     const size = (shares) => (shares[G1] ? 3 : shares[M2] ? 2 : shares[K4] ? 1 : 0);
@@ -58,7 +58,7 @@
     return [after[DIRTY] > before[DIRTY] ? "dirtied" : "taken out of the dirty log"];
   }
 
-  // Where huge pages were split in a bin: the place that split most.
+  // The place where most huge pages were split in a bin.
   function splitPlace(run, frame) {
     const [from, to] = [run.splits(run.framePs(frame - 1)), run.splits(run.framePs(frame))];
     const counts = to.map((count, place) => count - from[place]);
@@ -76,13 +76,13 @@
     return `last change by ${S.timeText(run.framePs(changed))}: ${what}${isSplit ? splitPlace(run, changed) : ""}`;
   }
 
-  // Of several cells that are drawn as one: the one that changed last.
+  // The member that changed last, of several cells that are drawn as one.
   function latest(run, { first, end }, frame) {
     const cells = Array.from({ length: end - first }, (_, at) => first + at);
     return cells.reduce((a, b) => (run.lastChange(b, frame) > run.lastChange(a, frame) ? b : a));
   }
 
-  // `map` is the pane that draws the cell; without one it is a cell of the run.
+  // `map` is the map that draws the cell; without one, it is a cell of the run.
   S.cellSays = function (run, { cell, firstGfn, pages }, ps, map) {
     const frame = run.frame(ps);
     const members = map?.run.members?.[cell];
@@ -94,9 +94,9 @@
     return [S.whereSays(firstGfn, pages), sharesSay(shares), why, lettersSay(run, shares), changeSays(run, changed, frame)].filter(Boolean);
   };
 
-  // ---- of a page or a region that is known by its events
+  // ---- a page or a region whose events are known
 
-  // "EPT L1 entry: R W X A, D clear"; `unknown` are letters that are not told.
+  // "EPT L1 entry: R W X A, D clear"; letters in `unknown` are left out.
   function entrySays(run, level, bits, unknown = []) {
     const format = S.spteFormat(run);
     const found = S.spteBits(format, bits).filter(([name]) => !unknown.includes(name));
@@ -107,7 +107,7 @@
     return `${format} L${level} entry, ${LEVELS[level]}: ${names(true)}${names(false) ? `, ${names(false)} clear` : ""}`;
   }
 
-  // What a write to the page would do now.
+  // The effect that a write to the page would have now.
   function nextWrite(run, { level, bits }, logging) {
     const { WRITABLE, DIRTY: SET } = S.spteFlags;
     if (level === 0) {

@@ -1,10 +1,10 @@
-// Draws one cell of a map by its state: what maps it by geometry, what is dirty by filling in, one rule at every size.
+// Draws a cell of a map: geometry shows the level that maps it, fill shows dirty pages; one rule for every size.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const WHOLE = 255;
-  // Places in the shares of a cell.
+  // Indices in the shares of a cell.
   const [NONE, K4, M2, G1, P4, P2, P1, DIRTY] = [0, 1, 2, 3, 4, 5, 6, 7];
   const RIM = "rgba(255,255,255,.28)";
   const TOP_EDGE = "rgba(255,255,255,.22)";
@@ -12,7 +12,7 @@
   const FRESH_TILE = [0.8, 0.5, 0.25];
   const LOW = 0.62; // height of a column of 4K pages where cells are too small for a mesh
 
-  // How many of so many dots show a share: none for 0, all for the whole only, else at least one.
+  // The number of dots, of `of`, that show a share: none only for 0, all only for the whole.
   S.dotsOf = function (share, dots) {
     if (share === 0 || share === WHOLE) {
       return share === 0 ? 0 : dots;
@@ -20,7 +20,7 @@
     return Math.max(1, Math.min(dots - 1, Math.ceil((share / WHOLE) * dots)));
   };
 
-  // The geometry of cells of a pitch: dots a side, their distance and gap, the tile's side. Device pixels.
+  // The geometry of cells of a pitch, in device pixels: dots per side, their distance and gap, the tile's side.
   S.cellGeometry = function (pitch, dpr) {
     const css = pitch / dpr;
     if (css < 6 && pitch < 8) {
@@ -35,7 +35,7 @@
     return { flat: false, pitch, dpr, css, dots, step, gap, mesh, tile, radius, keyhole: css >= 8 };
   };
 
-  // Divides the columns of a cell among 4K, 2M, 1G and nothing by share; whatever is there gets a column.
+  // Divides the columns of a cell among 4K, 2M, 1G and nothing by share; each nonzero share gets at least one column.
   S.columnsOf = function (shares, at, dots) {
     const given = [shares[at + K4], shares[at + M2], shares[at + G1], shares[at + NONE]];
     const columns = given.map((share) => (share ? Math.max(1, Math.round((share / WHOLE) * dots)) : 0));
@@ -54,7 +54,7 @@
     return columns;
   };
 
-  // Colour between two, opaque: ink over the ground has to be the same whatever lies below it.
+  // An opaque colour between two: ink must not depend on what is below it.
   function between(top, below, part) {
     const of = (colour) => [1, 3, 5].map((from) => parseInt(colour.slice(from, from + 2), 16));
     const [a, b] = [of(top), of(below)];
@@ -77,7 +77,7 @@
     ctx.fillRect(x - size * 0.13, y - size * 0.2, size * 0.26, size * 0.7);
   };
 
-  // A page that was written and will never be reported.
+  // A lost page: written, but never reported.
   S.lostRing = function (ctx, x, y, geometry, tokens) {
     const radius = (geometry.css >= 24 ? 14 : geometry.css >= 12 ? 11 : geometry.css >= 9 ? 10 : 9) * geometry.dpr;
     ctx.fillStyle = tokens.ground;
@@ -94,7 +94,7 @@
     ctx.fillRect(x - dot / 2, y - dot / 2, dot, dot);
   };
 
-  // Sprites of cells of one pitch in one theme. What a cell looks like is a number, its look; equal looks, equal pixels.
+  // Sprites of cells of one pitch in one theme. The look of a cell is a number; equal looks have equal pixels.
   S.CellSheet = class {
     constructor(geometry, tokens, rows) {
       Object.assign(this, { geometry, tokens, rows });
@@ -104,8 +104,8 @@
       this.easel = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
     }
 
-    // fresh: 0 or 1 to 3 for a change just now, steps; by: 0 a vCPU, 1 the ioctl thread; edges, row: of its 1G page;
-    // unarmed: whether its bits are set only because logging began so.
+    // fresh: 0, or 1 to 3 steps since a recent change; by: 0 a vCPU, 1 the ioctl thread; edges, row: in its 1G page;
+    // unarmed: whether its bits are set only by initially-all-set.
     look(shares, at, dirty, fresh, by, edges, row, _, unarmed = false) {
       const { dots } = this.geometry;
       let k4 = shares[at + K4] === WHOLE ? dots : 0;
@@ -122,7 +122,7 @@
       return (look * 8 + (fresh ? fresh * 2 + by : 0)) * 256 + slab;
     }
 
-    // The pixels of a look, uint32[pitch * pitch], opaque: nothing below them is left.
+    // The pixels of a look, uint32[pitch * pitch], opaque.
     sprite(look) {
       let found = this.sprites.get(look);
       if (!found) {
@@ -158,7 +158,7 @@
       if (fresh) {
         this.paintFresh(ctx, (fresh >> 1) - 1, fresh & 1, k4, m2);
       }
-      // Last: nothing may hide it.
+      // Drawn last, so that nothing covers it.
       if (unarmed) {
         this.paintUnarmed(ctx, dirty);
       } else {
@@ -182,7 +182,7 @@
       }
     }
 
-    // Left edge and width of the 2M columns; the whole tile where there is nothing else.
+    // Left edge and width of the 2M columns; the whole tile if there are only 2M pages.
     tileBox(before, columns) {
       const { dots, step, gap, tile } = this.geometry;
       const left = before * step;
@@ -204,7 +204,7 @@
       }
     }
 
-    // A piece of a 1G page; edges: 1 left, 2 right, 4 top, 8 bottom, where the page ends in this cell.
+    // A part of a 1G page; edges at which the page ends in this cell: 1 left, 2 right, 4 top, 8 bottom.
     paintSlab(ctx, left, whole, edges, row) {
       const { pitch, dpr } = this.geometry;
       const far = 3 * pitch;
@@ -226,7 +226,7 @@
       ctx.stroke();
     }
 
-    // Dots of dirty pages are the same on any ground. Gaps fill in where no huge page shows through them.
+    // Dots of dirty pages are the same on any ground. Gaps are filled if no huge page is visible through them.
     paintDirty(ctx, count, mesh, mapped) {
       const { dots, step, gap } = this.geometry;
       for (let dot = 0; dot < count; dot++) {
@@ -242,7 +242,7 @@
       }
     }
 
-    // Bits that are set from the start: the same dots, hollow, so that they are not taken for pages that were written.
+    // Bits set initially: the same dots, but hollow, to distinguish them from written pages.
     paintUnarmed(ctx, count) {
       const { dots, step, gap } = this.geometry;
       const side = step - gap;
@@ -290,7 +290,7 @@
       ctx.globalAlpha = 1;
     }
 
-    // Below 6 px: a column of cells as one silhouette. Heights of what maps it, of the dirty part, lid: device pixels.
+    // Below 6 px a column of cells is one silhouette. Heights of the mapped part, the dirty part and the lid: device pixels.
     columnLook(sums, cells, dirty, fresh, by, x) {
       const { pitch, dpr } = this.geometry;
       const height = this.rows * pitch;

@@ -1,4 +1,4 @@
-// What a change is, in a few words of before and after: only what differs.
+// Short texts on the state before and after a change; only the differences.
 "use strict";
 
 (function () {
@@ -6,7 +6,7 @@
 
   const titles = (runs) => runs.map((run) => (run.byPolicy && S.policyTitle(run.policy)) || run.label).join(" | ");
 
-  // [before, after]: the sizes of a guest, or whatever else differs of its facts; the policies; another story's question.
+  // [before, after]: sizes of the guest, or other differing facts; policies; or questions of stories.
   S.changeText = function (stage, wanted, scenario, runs) {
     if (stage.runs.length === 0) {
       return ["", ""];

@@ -1,17 +1,17 @@
-// The axes of charts over time: which part of the run is seen at an instant, and where the ticks stand.
+// The axes of charts over time: the visible window of the run at an instant, and the ticks.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const FAMILY = 'system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif';
-  // The first window: half as long again as the first ioctl, and not so short that it is a speck of the run.
+  // The first window: 1.5 times as long as the first ioctl, and at least this share of the run.
   const AROUND_IOCTL = 1.5;
   const LEAST_SHARE = 0.08;
-  // What comes before the ioctl is shown from time 0 where it is short, else a quarter of the window.
+  // The time before the ioctl is shown from 0 if it is short, else a quarter of the window.
   const SHORT_LEAD = 0.6;
   const LEAD_SHARE = 0.25;
-  // The window begins to open a little before the playhead reaches its edge.
+  // The window begins to grow shortly before the playhead reaches its edge.
   const OPENS_BEFORE = 0.12;
   const OPENS_OVER = 0.4;
   const OPENS_SHARE = 0.06;
@@ -37,13 +37,13 @@
     const over = Math.max(...firsts.map((call) => call.endPs));
     const span = Math.max(AROUND_IOCTL * (over - begin), LEAST_SHARE * end);
     const left = begin <= SHORT_LEAD * span ? 0 : begin - LEAD_SHARE * span;
-    // A little more than the window is not worth an opening.
+    // The window does not grow if the run is only slightly longer.
     const right = begin + AROUND_IOCTL * span >= end ? end : begin + span;
     return { left, right, over, end };
   }
 
-  // A function of an instant alone, so that a seek shows what playing shows: {from, to} in ps, the instant inside.
-  // `until` is a time behind the end of the runs up to which there must be room, ps.
+  // A function of the instant only, so that a seek shows the same as playback: {from, to} in ps, with the instant inside.
+  // `until` is a time after the end of the runs that must be visible, ps.
   S.axisWindow = function (runs, until = 0) {
     const { left, right, over, end } = opening(runs, until);
     const span = right - left;
@@ -54,7 +54,7 @@
       if (whole) {
         return { from: 0, to: end };
       }
-      // A long lead: all of it is seen until the playhead comes near the ioctl.
+      // A long lead is visible as a whole until the playhead comes near the ioctl.
       const near = smooth(1 - (left - ps) / (LEAD_SHARE * left || 1));
       const open = lasts > 0 ? smooth((ps - opens) / lasts) : Number(ps > opens);
       const from = Math.max(0, Math.min(left * near * (1 - open), ps - AHEAD * span));
@@ -88,7 +88,7 @@
     return found;
   };
 
-  // The text, cut with an ellipsis where it is wider than `most`.
+  // The text, cut with an ellipsis if it is wider than `most`.
   S.fitText = function (ctx, text, most) {
     if (ctx.measureText(text).width <= most) {
       return text;

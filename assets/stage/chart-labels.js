@@ -1,4 +1,4 @@
-// Where the numbers at the lines' ends stand: beside the playhead, apart from each other, inside the plot.
+// Layout of the numbers at the lines' ends: beside the playhead, without overlap, inside the plot.
 "use strict";
 
 (function () {
@@ -6,7 +6,7 @@
 
   const BESIDE = 10;
 
-  // One label for all runs where all values read the same, else one for each: [{name, text, y, run}], highest on top.
+  // One label for all runs if their texts are equal, else one for each: [{name, text, y, run}], highest first.
   S.endLabels = function (ends, runs) {
     if (ends.length > 1 && ends.every((end) => end.text === ends[0].text)) {
       return [{ ...ends[0], name: ends.length === 2 ? "Both" : "All" }];
@@ -27,7 +27,7 @@
     return found;
   }
 
-  // Gives each label {x, y} (left edge, centre): right of the playhead where all fit, else above-left of their dots.
+  // Returns {x, y} (left edge, centre) of each label: right of the playhead if all fit, else above-left of their dots.
   S.placeEnds = function (labels, at, { left, right, top, bottom }, px) {
     const widest = Math.max(...labels.map((label) => label.width));
     const fitsRight = at + BESIDE + widest <= right;

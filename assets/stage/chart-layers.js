@@ -1,4 +1,4 @@
-// What of a chart changes only with its axes: grid, ticks, calls, and the lines as they were and will be.
+// Layers of a chart that change only with its axes: grid, ticks, calls, and the lines before and after the playhead.
 "use strict";
 
 (function () {
@@ -25,7 +25,7 @@
     ctx.restore();
   };
 
-  // Where each run has a time of its own (S.times) a line goes up to that of its run.
+  // If each run has its own time (S.times), its line ends there.
   S.drawChartAtTimes = function (chart, latest, times) {
     const { ctx, plot, dpr } = chart;
     const { from, to } = chart.windowAt(latest);
@@ -83,7 +83,7 @@
     for (const [i, { at, text }] of ticks.reverse().entries()) {
       const said = i === 0 ? `${text} ${chart.timeUnit[0]}` : text;
       const wide = ctx.measureText(said).width;
-      // The unit hangs to the right of the number, which stays under its tick.
+      // The number is centred under its tick, with the unit to its right.
       const centred = chart.xAt(at) - ctx.measureText(text).width / 2;
       const x = Math.max(left - 6, Math.min(centred, chart.width - wide));
       if (x + wide <= free) {
@@ -130,7 +130,7 @@
     const { left } = chart.plot;
     ctx.beginPath();
     for (let i = 0; i < ts.length && (i === 0 || chart.xAt(ts[i - 1]) <= to + 2); i += 1) {
-      // Dashes are counted from the window's edge, wherever this part begins.
+      // The dash phase is counted from the window's edge, so that parts join.
       if (i === ts.length - 1 || chart.xAt(ts[i + 1]) >= left - 2) {
         ctx.lineTo(chart.xAt(ts[i]), chart.yAt(vs[i]));
       }
@@ -148,7 +148,7 @@
     ctx.globalAlpha = 1;
   }
 
-  // Where a run is over before the longest one, a hairline keeps its last value.
+  // After the end of a shorter run, a hairline continues its last value.
   function paintOver(chart, ctx, index) {
     const { endPs } = chart.runs[index];
     if (endPs < chart.to) {

@@ -1,10 +1,10 @@
-// How a run's line looks and where it goes: dashes and dots by run, the corners of a measure over time.
+// Styles of the runs' lines (dashes and dots by run), and the points of a measure over time.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // Solid, dashed, dotted, dash-dot: policies have no colour.
+  // Solid, dashed, dotted, dash-dot: policies differ by dash, not by colour.
   const DASHES = [[], [9, 5], [0.1, 6], [10, 5, 0.1, 5]];
 
   S.lineDash = (index) => DASHES[index % DASHES.length];

@@ -1,4 +1,4 @@
-// A switch for what is to come: faint in all charts, or not drawn. And a click on a live chart goes to its time.
+// The switch for the part after the playhead: faint in all charts, or hidden. And seeking by a click on a live chart.
 "use strict";
 
 (function () {

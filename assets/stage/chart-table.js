@@ -22,7 +22,7 @@
     return [...times].sort((a, b) => a - b);
   };
 
-  // {text, plain}: as people read it, and as programs do.
+  // {text, plain}: the value for readers, and for programs.
   function inUnit(value, [, size], decimals = DECIMALS) {
     const plain = size === 1 ? String(Math.round(value)) : (value / size).toFixed(decimals);
     return { text: size === 1 ? S.count(Number(plain)) : plain, plain, value };
@@ -56,7 +56,7 @@
     };
   }
 
-  // The same of calls: those that took longest, in their order.
+  // The same for calls: the longest ones, in order of time.
   function callsOf(measure, runs) {
     const all = runs.flatMap((run) => S.callsOf(run, measure).map((call) => ({ run, ...call, tookPs: call.endPs - call.startPs })));
     const longest = new Set(all.slice().sort((a, b) => b.tookPs - a.tookPs).slice(0, MOST_ROWS));
@@ -77,7 +77,7 @@
   let shown = null;
 
   S.showChartTable = function (measure, runs) {
-    // What a live chart says is its title.
+    // The description of a live chart is its title.
     const { title = measure.description } = measure;
     const description = measure.title ? measure.description : "";
     shown = S.tableOf(measure, runs);
@@ -91,7 +91,7 @@
     byId("stage-table").showModal();
   };
 
-  // With tabs, as spreadsheets take it.
+  // Separated by tabs, for spreadsheets.
   const asText = ({ heads, rows }) => [heads, ...rows.map((cells) => cells.map(({ plain }) => plain))]
     .map((cells) => cells.join("\t")).join("\n") + "\n";
 
@@ -100,13 +100,13 @@
       await navigator.clipboard.writeText(asText(shown));
       byId("stage-table-said").textContent = "The table is copied.";
     } catch {
-      // A page that is not served over TLS may not write there: what is to be copied is selected.
+      // Without TLS the page may not write to the clipboard: the text is selected for copying.
       window.getSelection().selectAllChildren(byId("stage-table-place").querySelector("table"));
       byId("stage-table-said").textContent = "Copy the selected table.";
     }
   }
 
-  // Buttons at the live charts, which stand in the page before any run.
+  // Buttons at the live charts, which are in the page before any run.
   function chartTools(stage) {
     for (const name of ["stall", "tables"]) {
       const figure = stage.root.querySelector(`.figure[data-name=${name}]`);

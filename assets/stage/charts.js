@@ -1,4 +1,4 @@
-// A chart over time on a canvas: one measure of all runs, drawn up to now, the current numbers at the lines' ends.
+// A chart over time on a canvas: one measure of all runs, drawn up to now, with the current values at the lines' ends.
 "use strict";
 
 (function () {
@@ -24,11 +24,11 @@
   // Above the highest line there is room for its label.
   const LABEL_ROOM = 1.6;
   const MOST_ROOM = 0.4;
-  // How far to the right a dot may be that lies behind the end of the run.
+  // Farthest position of a dot beyond the end of the run.
   const DOT_AT = 0.97;
 
   class Chart {
-    // options: measure "stall" or "tables"; future: whether what is to come is drawn; presenter: larger type.
+    // options: measure "stall" or "tables"; future: whether the part after the playhead is drawn; presenter: larger type.
     constructor(canvas, runs, options) {
       this.canvas = canvas;
       this.ctx = canvas.getContext("2d");
@@ -48,14 +48,14 @@
       this.resize();
     }
 
-    // Values that others measured, [{ps, value}]: the axes have room for them; who sets them draws them.
+    // Published values, [{ps, value}]: the axes include them; the code that sets them draws them.
     setDots(dots) {
       this.dots = dots;
       this.windowAt = S.axisWindow(this.runs, Math.max(0, ...dots.map(({ ps }) => ps / DOT_AT)));
       this.seen = null;
     }
 
-    // Where they are at the last draw: [{x, y, inside}].
+    // Their positions at the last draw: [{x, y, inside}].
     dotPlaces() {
       const visible = this.width >= 40 && this.height >= 40;
       return this.dots.map(({ ps, value }) => ({
@@ -95,7 +95,7 @@
       this.seen = null;
     }
 
-    // What is to come is drawn as a dotted line, or not at all.
+    // The part after the playhead is a dotted line, or hidden.
     showFuture(shown) {
       this.future = shown;
       this.seen = null;
@@ -124,7 +124,7 @@
       const cut = Math.round(this.placeNow(ps, from, to) * this.dpr) / this.dpr;
       const key = `${from} ${to}`;
       if (key !== this.seen) {
-        // The window moves, and no layer would be used twice.
+        // While the window moves, no layer could be reused.
         this.seen = key;
         this.layered = false;
         this.setAxes(from, to);
@@ -151,7 +151,7 @@
       S.paintChart(this, ctx, false, cut, this.plot.right + 2);
     }
 
-    // Two layers: the chart as it is before the playhead, and behind it.
+    // Two layers: the chart before the playhead, and after it.
     layer() {
       if (this.layered) {
         return;
@@ -173,7 +173,7 @@
       const most = Math.max(...this.lines.map((line) => S.lineAt(line, line.most, to)), ...seen);
       const high = this.plot.bottom - this.plot.top;
       const room = Math.min(MOST_ROOM, (LABEL_ROOM * this.endPx) / high);
-      // Page tables can shrink below what they were; the axis begins where the lowest line ends.
+      // Page tables can shrink below their initial size; the axis begins at the lowest value.
       this.least = Math.min(0, ...this.lines.map((line) => S.lineAt(line, line.least, to)));
       this.most = this.least + ((most - this.least) / (1 - room) || this.measure.nothing);
       this.valueUnit = S.axisUnit(Math.max(this.most, -this.least), this.measure.units());
@@ -233,7 +233,7 @@
       const { ctx } = this;
       ctx.font = S.chartFont(this.endPx, 750);
       const valueWidth = ctx.measureText(label.text).width;
-      // Names are cut by the widest value that there is, so that they do not change while it plays.
+      // Names are cut by the widest possible value, so that they do not change during playback.
       if (!this.names.has(label.name)) {
         const most = 0.85 * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
         ctx.font = S.chartFont(this.endPx, 500);
@@ -264,7 +264,7 @@
       ctx.fillText(text, x + nameWidth, centre);
     }
 
-    // The same in a sentence, for those who do not see the canvas.
+    // The values as a sentence, for screen readers.
     describe(ps) {
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(S.times?.[i] ?? ps, run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);

@@ -1,5 +1,5 @@
-// The clock of the stage. Where playing is follows from when it began and where; nothing is summed up from frame to
-// frame, so a late frame loses no time.
+// The clock of the stage. The position is computed from start time and start position, not summed from frame to frame,
+// so a late frame loses no time.
 "use strict";
 
 (function () {
@@ -10,8 +10,8 @@
   const MS_PER_S = 1000;
 
   class Clock {
-    // `draw` shows a time, `changed` hears of play, pause, speed, loop and stop; `timer` gives milliseconds. All times are
-    // places of the axis, which is simulated time or work.
+    // `draw` shows a time, `changed` is called at play, pause, speed, loop and stop; `timer` gives milliseconds. Times are
+    // positions on the axis, which is simulated time or work.
     constructor(runs, { draw, changed, axis = S.timeAxis(runs), timer = () => performance.now() }) {
       Object.assign(this, { runs, draw, changed, axis, timer });
       this.endPs = axis.end;
@@ -21,13 +21,13 @@
       this.auto = S.autoSpeed(runs, axis);
       this.plan = this.auto;
       this.chosen = AUTO;
-      this.once = []; // places at which playing stops the first time that it comes there
-      this.slows = null; // true or false once somebody chose
+      this.once = []; // positions at which playback stops once
+      this.slows = null; // true or false after a choice, else null
       this.stop = null;
       this.looped = null;
       this.request = 0;
       this.onFrame = () => this.frame();
-      // A page that nobody sees gets no frames: it goes on where it was, not where it would have been.
+      // A hidden page gets no frames: it continues where it was, not where it would have been.
       this.onVisible = () => this.playing && this.rebase();
       document.addEventListener("visibilitychange", this.onVisible);
       this.rebase();
@@ -47,7 +47,7 @@
 
     // ---- playing
 
-    // Seconds of playing, and how often it began the loop anew.
+    // Seconds of playback, and the number of completed loops.
     reached() {
       const seconds = this.base + Math.max(0, this.timer() - this.since) / MS_PER_S;
       const [from, to] = (this.looped || [0, Infinity]).map((ps) => this.plan.secondsAt(ps));
@@ -64,7 +64,7 @@
       }
       const { seconds, lap } = this.reached();
       const found = Math.min(this.endPs, Math.round(this.plan.psAt(seconds)));
-      // Seconds are rounded: on one lap they must not take back a time that was reached exactly.
+      // Seconds are rounded: within a lap they must not go back behind a time that was reached exactly.
       const ps = lap === this.lap ? Math.max(this.now, found) : found;
       const stopPs = this.stopUpTo(ps, lap !== this.lap);
       this.lap = lap;
@@ -77,7 +77,7 @@
       this.request = requestAnimationFrame(this.onFrame);
     }
 
-    // The first stop behind the position up to a time that playing came to, or null.
+    // The first stop after the position, up to a time that playback has reached; or null.
     stopUpTo(ps, anew) {
       const once = this.once.find((each) => this.now < each && each <= ps) ?? null;
       if (once !== null) {
@@ -124,14 +124,14 @@
       }
     }
 
-    // What a page does when it opens: nothing moves by itself for those who asked for less motion.
+    // Autoplay when the page opens; not if the system asks for reduced motion.
     start() {
       if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
         this.play();
       }
     }
 
-    // ---- going somewhere
+    // ---- seeking
 
     seek(ps) {
       this.now = Math.min(this.endPs, Math.max(0, Math.round(ps)));
@@ -139,7 +139,7 @@
       this.draw(this.now);
     }
 
-    // Goes to the next or the previous event, or begin or end of a call or phase. Looking closely, it pauses.
+    // Goes to the next or the previous event, or begin or end of a call or phase, and pauses.
     step(kind, direction) {
       const times = this.timesOf("stepTimes", kind);
       const upTo = (ps) => S.countUpTo(times.length, ps, (i) => times[i]);
@@ -153,7 +153,7 @@
       }
     }
 
-    // Plays from one time to another again and again; loop(null) goes on behind it.
+    // Repeats playback between two times; loop(null) ends the loop.
     loop(from, to) {
       this.looped = from === null ? null : [Math.max(0, from), Math.min(this.endPs, to)];
       if (this.looped && !(this.looped[0] < this.looped[1])) {
@@ -166,13 +166,13 @@
       this.changed();
     }
 
-    // ---- what was chosen
+    // ---- choices
 
     get speed() {
       return this.chosen;
     }
 
-    // "auto", "event" for one event a second, or ps of simulated time a second.
+    // "auto", "event" for one event per second, or simulated ps per second.
     set speed(speed) {
       if (speed !== AUTO && speed !== EVENT && !(speed > 0 && speed < Infinity)) {
         throw new Error(`speed=${speed} must be "auto", "event" or ps a second above 0`);
@@ -183,7 +183,7 @@
       this.changed();
     }
 
-    // Where it slows down by itself a chosen speed does too; where it does not, "auto" is one speed for all of the run.
+    // With automatic slow-down a chosen speed slows down too; without it, "auto" is one speed for the whole run.
     planOf(speed) {
       if (speed === AUTO) {
         return this.slows === false ? S.fixedSpeed(this.endPs, this.endPs / this.auto.secondsAt(this.endPs)) : this.auto;
@@ -202,7 +202,7 @@
       return this.stop;
     }
 
-    // null, or where playing pauses: "first_split", "first_fault", "longest_stall", "call_end" or "differ".
+    // null, or the moment at which playback pauses: "first_split", "first_fault", "longest_stall", "call_end" or "differ".
     set stopAt(name) {
       if (name !== null) {
         this.timesOf("stopTimes", name);
@@ -211,7 +211,7 @@
       this.changed();
     }
 
-    // Found when they are first asked for: there may be half a million events.
+    // Computed on first use: there may be half a million events.
     timesOf(how, name) {
       this.times[name] = this.times[name] || S[how](this.runs, name, this.axis);
       return this.times[name];

@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // What panes' titles have no room for.
+  // Parts that do not fit into the panes' titles.
   function paneTools() {
     const tools = [["add-pane", "One policy more"], ["remove-pane", "One policy less"]].map(([act, text]) => {
       const tool = Object.assign(document.createElement("button"), { type: "button", className: "tool", textContent: text });
@@ -16,7 +16,7 @@
     return place;
   }
 
-  // The tools that have no room in a phone's bar, each by its name in full.
+  // The tools that do not fit into a phone's bar, with their full names.
   function otherTools(root) {
     const place = Object.assign(document.createElement("div"), { className: "sheet-tools" });
     for (const tool of root.querySelectorAll(".tools [data-act]")) {
@@ -32,7 +32,7 @@
 
   const narrow = window.matchMedia("(max-width: 999px)");
 
-  // Before anything is measured: whether the controls have a row, or are a sheet.
+  // Called before layout is measured: decides whether the controls are a row or a sheet.
   S.fitControls = function (root) {
     const wanted = narrow.matches || document.body.classList.contains("presenter");
     document.body.classList.toggle("sheet", wanted);

@@ -1,4 +1,4 @@
-// The controls: what the Scenario holds is what they show, and a choice becomes an override.
+// The controls: they show the fields of the Scenario, and a choice becomes an override.
 "use strict";
 
 (function () {
@@ -24,13 +24,13 @@
     }
   };
 
-  // Sizes are numbers of bytes in a document, and text where people write them.
+  // Sizes are bytes in a document, and may be text in a choice.
   function same(sent, value) {
     const size = typeof sent === "string" ? SIZE.exec(sent) : null;
     return sent === value || (size !== null && Number(size[1]) * UNITS[size[2]] === value);
   }
 
-  // A value that is none of those offered. "8 GiB" as a file would say it, and not "8.00 GiB".
+  // Text of a value that is not offered: "8 GiB" as in a file, not "8.00 GiB".
   function shownText(field, value, { memory = [] }) {
     if (field.endsWith(".rate_hz")) {
       return value >= 100_000 ? `${value / 1e6} M/s` : `${value / 1000} k/s`;
@@ -46,9 +46,9 @@
 
   const EDGE = 8; // px
   const CLOSER = ["tight", "tighter", "tightest", "folded"];
-  const MOST_LETTERS = 12; // of several values in the row
+  const MOST_LETTERS = 12; // text for several different values
 
-  // A size or a time in the largest unit of which it is a whole number, anything else as it stands.
+  // A size or a time in the largest unit that gives an integer; other values unchanged.
   function typedText(value, unit) {
     const units = { size: UNITS, time: TIMES, rate: RATES }[unit];
     if (units && Number.isInteger(value) && value > 0) {
@@ -59,7 +59,7 @@
   }
 
   class Controls {
-    // `changed` is told a field and its new value.
+    // `changed` is called with a field and its new value.
     constructor(root, changed) {
       this.root = root;
       this.changed = changed;
@@ -81,7 +81,7 @@
       this.changed(control.dataset.field, JSON.parse(control.value));
     }
 
-    // Enter sends what was typed: a number, true or false as such, all else as text.
+    // Enter sends the typed value: numbers, true and false as JSON, other values as text.
     typed(event, control) {
       event.stopPropagation();
       if (event.key === "Enter") {
@@ -102,7 +102,7 @@
       }
       const number = this.root.querySelector('[data-mmuviz=control][data-field="vm.vcpus"]');
       const now = Number(number.textContent);
-      // Few vCPUs are counted, many doubled.
+      // Small numbers of vCPUs change by one, large ones by a factor of two.
       const next = act === "more-vcpus" ? (now < 8 ? now + 1 : now * 2) : now <= 8 ? now - 1 : Math.floor(now / 2);
       const within = Math.min(Math.max(next, 1), Number(number.dataset.most));
       if (within !== now) {
@@ -111,7 +111,7 @@
       }
     }
 
-    // Show the Scenarios that stand beside each other: what is not the same in all of them is said so.
+    // Shows the Scenarios of all panes; a field with different values is marked as such.
     show(documents) {
       for (const control of this.all) {
         const values = documents.map((document) => S.fieldOf(document, control.dataset.field));
@@ -128,7 +128,7 @@
       this.fit();
     }
 
-    // The row is set closer until all of it can be seen; a sheet has room.
+    // The row is set more tightly until all of it is visible; a sheet has room.
     fit() {
       this.row.classList.remove(...CLOSER);
       const last = this.row.querySelector("[data-act=more]");
@@ -140,7 +140,7 @@
       }
     }
 
-    // Fields that this Scenario has not are not shown.
+    // Fields that the Scenario does not have are hidden.
     fill(control, values) {
       control.closest(".field-row").hidden = values[0] === undefined;
       control.dataset.shown = control.textContent = values.map((value) => typedText(value, control.dataset.unit)).join(" / ");
@@ -149,7 +149,7 @@
     choose(select, values, mixed, document) {
       const part = select.closest(".control-part");
       const [value] = values;
-      // Listed operations say every access themselves.
+      // Listed operations contain every access.
       const listed = document.driver?.kind === "listed_ops" && select.dataset.field.startsWith("workload.");
       part.hidden = listed || values.some((each) => each === undefined || each === null);
       select.querySelector("[data-own]")?.remove();
@@ -170,7 +170,7 @@
       option.selected = true;
     }
 
-    // A line at the field that was refused; null takes it away. What stands behind More is said there.
+    // Shows a refusal at its field; null removes it. Refusals of fields behind More are shown there.
     refuse(field, message) {
       let place = null;
       for (const frame of this.root.querySelectorAll(".control-frame, .field-row")) {
@@ -190,10 +190,10 @@
       }
     }
 
-    // Under what was changed, inside the window.
+    // Under the changed control, inside the window.
     placeRefused(frame) {
       const { left, bottom } = frame.getBoundingClientRect();
-      this.refused.style.left = "8px"; // as wide as it may be
+      this.refused.style.left = "8px"; // its maximal width
       const most = window.innerWidth - this.refused.getBoundingClientRect().width - 8;
       this.refused.style.left = `${Math.max(8, Math.min(left, most))}px`;
       this.refused.style.top = `${bottom + 4}px`;

@@ -1,4 +1,4 @@
-// The tab "Calls": every call and every phase of every run. Only the rows that are seen exist.
+// The tab "Calls": every call and every phase of every run. Only visible rows are in the document.
 "use strict";
 
 (function () {
@@ -15,8 +15,8 @@
   const IOCTL_KINDS = new Set(["enable", "get", "clear", "reset", "disable", "pre_split"]);
   const plural = (...given) => S.plural(...given);
 
-  // Pages that a call covers: of its memslot, or of its part of it where userspace clears in chunks; null where the
-  // Recording does not say.
+  // Pages that a call covers: its memslot, or a chunk of it if userspace clears in chunks; null if the Recording does
+  // not have them.
   function pagesOf(run, kind, slot, nth) {
     const { memory = [], driver = {} } = run.header.scenario;
     const memslot = slot >= 0 ? memory[slot] : null;
@@ -57,7 +57,7 @@
     const { calls } = run.tables;
     const seen = new Map();
     const kinds = run.header.vocabularies.call_kinds;
-    // An op of a list lasts as long as its ioctl.
+    // An op with an ioctl lasts as long as the ioctl.
     const ioctlOps = new Set(Array.from(calls.op).filter((_, row) => IOCTL_KINDS.has(kinds[calls.kind[row]])));
     return Array.from(calls.kind, (code, row) => {
       const kind = kinds[code];
@@ -77,7 +77,7 @@
     });
   }
 
-  // Every call and phase of all runs, in the order in which they began.
+  // Every call and phase of all runs, in order of their begin.
   S.callRows = (runs) =>
     runs.flatMap(rowsOf).sort((a, b) => a.startPs - b.startPs || a.run - b.run || a.row - b.row);
 

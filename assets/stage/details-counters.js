@@ -16,10 +16,10 @@
     rmap: "reverse maps", bitmaps: "dirty bitmaps", rings: "dirty rings",
   };
 
-  // A sum in bins, {name, kind, word}: its value at an instant rises evenly inside a bin.
+  // A sum in bins, {name, kind, word}: its value rises linearly inside a bin.
   const sum = (name, column, word, kind = COUNT) => ({ name, word, kind, column, of: "sum" });
   const state = (name, column, word) => ({ name, word, kind: COUNT, column, of: "state" });
-  // KVM's own counters are known where a call ends.
+  // KVM's own counters are known at the ends of calls.
   const stat = (name, column) => ({ name, kind: COUNT, column, of: "call" });
 
   function groupsOf(run) {
@@ -61,7 +61,7 @@
     ];
   }
 
-  // Running sums of a column, and the row of each call by its end: made once a run.
+  // Running sums of a column, and the calls by their ends: computed once per run.
   function sumsOf(run, column) {
     const known = (run.detailSums ??= {});
     if (!known[column]) {
@@ -83,7 +83,7 @@
     return found;
   }
 
-  // No bin ends at time 0: leaves follow from the cells' shares there, tables are not known, nothing is dirty.
+  // No bin ends at time 0: there, leaves are computed from the cells' shares, tables are unknown, nothing is dirty.
   const SHARES = {
     pages_4k: [1, 1], pages_2m: [2, 512], pages_1g: [3, 512 ** 2], protected_4k: [4, 1], protected_2m: [5, 512], protected_1g: [6, 512 ** 2],
   };
@@ -101,7 +101,7 @@
     added: (run, _, ps) => run.tablesAdded(ps),
     end: (run, { field }) => run.header.memory_bytes[field] ?? 0,
   };
-  // Whether a counter is ever more than nothing.
+  // Whether a counter is ever above 0.
   const EVER = {
     sum: (run, { column }) => sumsOf(run, column)[run.bins] > 0,
     state: (run, { column }) => run.tables.bins[column].some((value) => value > 0),

@@ -1,4 +1,4 @@
-// What the drawer's tabs are made of: elements, tables, and words that lead to the glossary. Text is only ever text.
+// Parts of the drawer's tabs: elements, tables, and terms with links to the glossary. Text is never parsed as HTML.
 "use strict";
 
 (function () {
@@ -31,7 +31,7 @@
     return made;
   };
 
-  // A row of cells: text, a node, or { text, … } as S.el takes it. The first is the row's head where `head` says so.
+  // A row of cells: text, a node, or { text, … } for S.el. With `head` the first cell is the row's header.
   S.row = function (cells, { head = false, ...given } = {}) {
     return S.el("tr", given, ...cells.map((cell, at) => {
       const tag = head && at === 0 ? "th" : "td";
@@ -43,7 +43,7 @@
     }));
   };
 
-  // A table with heads [{ text, class }] or text; `caption` is read, and seen.
+  // A table with heads [{ text, class }] or text, and a visible caption.
   S.table = function ({ caption = "", heads, rows, ...given }) {
     const cells = heads.map((head) => (head instanceof Node
       ? S.el("th", { scope: "col" }, head)
@@ -54,11 +54,11 @@
       S.el("tbody", {}, ...rows));
   };
 
-  // A table that may be wider than the drawer: it scrolls by itself, also by keys.
+  // A scroller for a table that may be wider than the drawer; it also scrolls by keys.
   S.wide = (label, table) =>
     S.el("div", { class: "details-wide", tabindex: 0, role: "group", "aria-label": label }, table);
 
-  // A link to a source, or the text where it is no address.
+  // A link to a source; text if it is not an address.
   S.sourceLink = function (text, address) {
     const [href] = ADDRESS.exec(address || "") || [""];
     return href
@@ -66,7 +66,7 @@
       : S.el("span", { text });
   };
 
-  // A word of the glossary, which says on the spot what it means.
+  // A term of the glossary as a button that shows its meaning.
   S.term = (text, term = text) =>
     S.el("button", { text, type: "button", class: "word", data: { word: term }, "aria-haspopup": "dialog" });
 
@@ -74,7 +74,7 @@
 
   S.number = (text, given = {}) => ({ text, ...given, class: `number-cell ${given.class || ""}`.trim() });
 
-  // A share of all as percent: 0 only for nothing, 100 only for all.
+  // A share as percent: "0" only for nothing, "100" only for all.
   S.percentText = function (share) {
     if (share <= 0) {
       return "0 %";

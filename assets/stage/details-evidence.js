@@ -1,4 +1,4 @@
-// The tab "Evidence": published measurements beside the model, fitted and predicted apart, and recordings answered.
+// The tab "Evidence": published measurements and the model's values, fitted and predicted separately, and KVM recordings.
 "use strict";
 
 (function () {
@@ -22,7 +22,7 @@
   const amount = (value, unit) => (unit === "percent" ? `${plain(value)} %` : `${plain(value)} ${unit === "us" ? "µs" : unit}`);
   const plain = (value) => (Number.isInteger(value) && Math.abs(value) >= 1000 ? S.count(value) : String(Number(value.toPrecision(3))));
 
-  // Of rows with errors: how many, their median error, the worst, and how many are within 1.5x.
+  // Of rows with errors: their number, median error, worst error, and the number within 1.5x.
   S.errorsOf = function (rows) {
     const errors = rows.map(({ error }) => error).filter((error) => error !== null);
     return errors.length ? {

@@ -1,10 +1,10 @@
-// The tab "Ledger": every cost that the clock uses, for the kernels and hosts that are shown, with its source.
+// The tab "Ledger": every cost of the engine, for the kernels and hosts that are shown, with its source.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const ASSUMPTION = "assumption";
-  // Which file a row is in says the note above the tables.
+  // The note above the tables names the files of the rows.
   const FILES = / of mmuviz\/data\/published\/measurements\.json|mmuviz\/data\/costs\/counted\.json: /g;
   const unique = (values) => [...new Set(values)];
   const plain = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 2 });
@@ -26,7 +26,7 @@
     });
   };
 
-  // Constants of a host: the same.
+  // Constants of a host, in the same form.
   S.hostCosts = function (ledger, profile, overrides = {}) {
     const host = ledger.hosts[profile];
     return Object.entries(ledger.constants).map(([name, about]) => {

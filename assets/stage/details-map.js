@@ -1,4 +1,4 @@
-// The tab "Map": what the maps show, as a table: for each memslot, and each vCPU's part of it, shares of its pages.
+// The tab "Map": the maps as a table: shares of the pages of each memslot, and of each vCPU's range in it.
 "use strict";
 
 (function () {
@@ -10,7 +10,7 @@
   const NAMES = ["not mapped", "4K", "2M", "1G", "4K protected", "2M protected", "1G protected", "dirty"];
   const hex = (gfn) => `0x${(gfn * PAGE_BYTES).toString(16)}`;
 
-  // Ranges of cells, [{name, first, last, pages, gfn}]: memslots, and the parts of vCPUs where they end with a cell.
+  // Ranges of cells, [{name, first, last, pages, gfn}]: memslots, and vCPUs' ranges if they end at cell boundaries.
   S.mapParts = function (run) {
     const found = slots(run);
     return [...found, ...(found.length === 1 ? vcpuParts(run) : [])];
@@ -62,7 +62,7 @@
     return found;
   }
 
-  // Shares of a range's pages at a frame, of 1: as NAMES. A cell's share is known to 1/255.
+  // Shares of a range's pages at a frame, 0 to 1, in the order of NAMES. A cell's share is known to 1/255.
   S.partShares = function (run, { first, last, pages }, frame) {
     const shares = run.cellsAt(frame);
     const found = new Float64Array(SHARES);

@@ -1,4 +1,4 @@
-// The tab "Origins": of each run all that decides it, and by which program, ledger and host it was made.
+// The tab "Origins": the complete input of each run, and the program, ledger and host that made it.
 "use strict";
 
 (function () {

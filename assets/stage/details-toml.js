@@ -1,17 +1,17 @@
-// A Scenario as the TOML text of a file, from its document: sizes and times stay the whole numbers that they are.
+// A Scenario's document as TOML; sizes and times are written as integers.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const BARE = /^[A-Za-z0-9_-]+$/;
-  // JSON leaves it in a text, TOML must not have it.
+  // DEL: JSON does not escape it, but TOML requires it.
   const DELETE = /\u007f/g;
 
   const isTable = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const isTables = (value) => Array.isArray(value) && value.length > 0 && value.every(isTable);
   const text = (value) => JSON.stringify(value.toWellFormed()).replace(DELETE, "\\u007F");
   const key = (name) => (BARE.test(name) ? name : text(name));
-  // The parts of a Scenario as people write them; in a part, what tells its type comes first.
+  // The usual order of a Scenario's parts; in a part, the field with its type comes first.
   const ORDER = ["title", "summary", "look_at", "vm", "memory", "workload", "driver", "host", "kind", "pattern"];
   const rank = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) - ORDER.length : 0);
   const entriesOf = (table) =>
@@ -19,7 +19,7 @@
 
   function number(value) {
     const said = String(value);
-    // 1e-7 and 1e+21 are floats, and TOML wants no sign of the mantissa's end.
+    // 1e-7 and 1e21 are TOML floats; the plus sign of 1e+21 is removed.
     return Number.isInteger(value) && Math.abs(value) < 2 ** 53 ? String(BigInt(value)) : said.replace("e+", "e");
   }
 
@@ -40,7 +40,7 @@
     return String(value);
   }
 
-  // Plain values of a table first, then its tables: what follows a head belongs to it.
+  // Plain values of a table come first, then its tables, since all lines after a header belong to that header.
   function lines(table, path) {
     const plain = entriesOf(table).filter(([, value]) => !isTable(value) && !isTables(value));
     const found = plain.map(([name, value]) => `${key(name)} = ${inline(value)}`);
@@ -57,6 +57,6 @@
     return found;
   }
 
-  // The document of a Scenario, as header.scenario has it.
+  // `scenario` is a document as in header.scenario.
   S.tomlOf = (scenario) => `${lines(scenario, []).join("\n")}\n`;
 })();

@@ -1,4 +1,4 @@
-// The drawer "Details": tabs over the page that do not stop it. A tab is filled when it is first looked at.
+// The drawer "Details": tabs over the page, which continues to play. A tab is filled when it is first opened.
 "use strict";
 
 (function () {
@@ -6,7 +6,7 @@
   const FIRST = "calls";
   const byId = (id) => document.getElementById(id);
 
-  // Tabs by name: make(place, stage, drawer) fills an element and gives { tell(ps) }, or nothing.
+  // Tabs by name: make(place, stage, drawer) fills an element and returns { tell(ps) }, or nothing.
   S.detailTabs = S.detailTabs || {};
 
   class Drawer {
@@ -65,7 +65,7 @@
       }
     }
 
-    // Escape closes what lies on top: a word's meaning or another dialog first.
+    // Escape closes the topmost part: first a term's meaning or another dialog.
     onKey(event) {
       if (event.key === "Escape" && this.isOpen && !document.querySelector("dialog:modal, :popover-open")) {
         event.preventDefault();
@@ -101,7 +101,7 @@
       this.fill();
     }
 
-    // ---- what is in them
+    // ---- content of the tabs
 
     fill() {
       const { name } = this;
@@ -132,7 +132,7 @@
       }
     }
 
-    // What the server knows and no Recording says: asked for once.
+    // A document of the server that no Recording contains; fetched once.
     fetch(name) {
       this.fetched[name] ??= window.fetch(`/api/${name}.json`).then((response) => {
         if (!response.ok) {
@@ -146,7 +146,7 @@
       return this.fetched[name];
     }
 
-    // Fills a place with what is made of it, or says why not.
+    // Fills an element with a document's content, or with the reason of a failure.
     async fetchInto(place, name, make) {
       place.replaceChildren(S.el("p", { text: "Fetching …", class: "details-note" }));
       try {

@@ -1,4 +1,4 @@
-// The facts of what is simulated, a few words each: of one Scenario, or of several beside each other.
+// Short facts on one Scenario, or on several that are compared.
 "use strict";
 
 (function () {
@@ -12,18 +12,18 @@
     ring_initially_set: "dirty ring, all set at first",
   };
 
-  // Bytes of all memslots; a list of ops makes its own, and has none.
+  // Bytes of all memslots; 0 for a list of ops, which creates its own memslots.
   S.guestBytes = ({ memory = [] }) => memory.reduce((sum, { size }) => sum + size, 0);
   S.sizeText = (bytes) => S.bytesText(bytes).replace(/(\.\d*?)0+ /, (_, digits) => (digits === "." ? " " : `${digits} `));
 
-  // What has the same value in all of them once, else each value, in their order.
+  // The common value, or the different values in the order of the Scenarios.
   function each(scenarios, of) {
     return [...new Set(scenarios.map(of).filter(Boolean))].join(" / ");
   }
 
   const kernelText = (kernel) => (/^[0-9]/.test(kernel) ? `Linux ${kernel.replace(/^(\d+\.\d+(\.\d+)?).*/, "$1")}` : kernel);
 
-  // {size, pages, vcpus, kernel, log, host}, in the order in which they are read; empty where there is none.
+  // {size, pages, vcpus, kernel, log, host}, in reading order; empty text if a fact does not apply.
   S.factsOfAll = (scenarios) => ({
     size: each(scenarios, (one) => S.guestBytes(one) && S.sizeText(S.guestBytes(one))),
     pages: each(scenarios, ({ memory = [] }) => [...new Set(memory.map(({ backing }) => PAGES[backing]))].join(" and ")),
@@ -39,7 +39,7 @@
   S.chips = (scenarios) =>
     Object.values(S.factsOfAll(scenarios)).filter(Boolean).map((text) => S.el("span", { class: "chip", text }));
 
-  // The same of one, with what the guest does, for a line of text.
+  // The facts of one Scenario and its workload, for a line of text.
   S.factsOf = function (scenario) {
     const { pattern } = scenario.workload || {};
     return [...Object.values(S.factsOfAll([scenario])), pattern && `${pattern.replaceAll("_", " ")} writes`].filter(Boolean);

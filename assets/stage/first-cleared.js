@@ -1,4 +1,4 @@
-// Where a log begins with all bits set, a set bit says nothing of a page until it was cleared once.
+// With initially-all-set, a set bit has no meaning for a page before it was cleared once.
 "use strict";
 
 (function () {
@@ -7,7 +7,7 @@
   const WHOLE = 255;
   const known = new WeakMap();
 
-  // Of each cell the first frame at which not all of its bits are set any more; null where logs begin empty.
+  // For each cell, the first frame at which not all of its bits are set any more; null if logs begin empty.
   function framesOf(run) {
     const { scenario } = run.header;
     if (!scenario?.vm?.dirty_log_mode?.endsWith("initially_set") || run.enablePs === null) {
@@ -31,7 +31,7 @@
     return found;
   }
 
-  // Whether all bits of a cell are set at a frame, as they have been since logging was enabled.
+  // Whether all bits of a cell have been set from enabling up to a frame.
   S.neverCleared = function (run, cell, frame) {
     if (!known.has(run)) {
       known.set(run, framesOf(run));

@@ -1,4 +1,4 @@
-// Where a run's cells would be too small to be read, several are drawn as one: their shares by pages, one rule for all.
+// Cells that would be too small are drawn in groups; a group's shares are the mean of its cells, weighted by pages.
 "use strict";
 
 (function () {
@@ -6,12 +6,12 @@
   const COUNT = 8;
   const WHOLE = 255;
 
-  // 0 only where all are 0, WHOLE only where all are; in between as it is rounded.
+  // 0 only if all are 0, WHOLE only if all are; rounded in between.
   function shareOf(sum, pages) {
     return sum === 0 || sum === pages * WHOLE ? (sum && WHOLE) : Math.max(1, Math.min(WHOLE - 1, Math.round(sum / pages)));
   }
 
-  // The states of cells that are drawn as one, in the form that maps draw: the same calls as of S.CellFrames.
+  // The states of grouped cells, with the interface of S.CellFrames.
   class FoldedFrames {
     constructor(frames, run, members) {
       Object.assign(this, { frames, run, members });
@@ -57,7 +57,7 @@
         .every((each) => this.frames.unarmed(each));
     }
 
-    // The member that changed last, -1 for none.
+    // The cell of the group that changed last, -1 if none did.
     newest(cell, freshPs) {
       const { first, end } = this.members[cell];
       let [found, least] = [-1, Infinity];
@@ -75,13 +75,13 @@
       return this.freshCell < 0 ? 0 : this.frames.freshness(this.freshCell, freshPs);
     }
 
-    // Of the cell whose freshness was asked for last.
+    // Of the cell whose freshness was requested last.
     freshBy() {
       return this.freshCell < 0 ? 0 : this.frames.freshBy(this.freshCell);
     }
   }
 
-  // Cells in groups of so many, by their addresses: [{gfn, first, end, pages}].
+  // Cells in groups of `factor`, by address: [{gfn, first, end, pages}].
   function groupsOf(run, factor) {
     const span = run.header.cell_pages * factor;
     const found = [];
@@ -98,7 +98,7 @@
     return found;
   }
 
-  // A run whose cells are `factor` cells of the given one: {shown, frames()}, of a power of two.
+  // A run whose cells are groups of `factor` cells, a power of two, of the given one: {shown, frames()}.
   S.foldedCells = function (run, factor) {
     const members = groupsOf(run, factor);
     const header = { ...run.header, cell_pages: run.header.cell_pages * factor };

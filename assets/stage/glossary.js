@@ -1,4 +1,4 @@
-// Words of the field: what each means, where it stands. The one source is docs/glossary.md, which the page carries.
+// Terms of the glossary, shown at the place of their use. Their source is docs/glossary.md, which the page contains.
 "use strict";
 
 (function () {
@@ -6,7 +6,7 @@
   const GAP = 6;
   const byId = (id) => document.getElementById(id);
 
-  // [{ term, description, first }], in the order of the glossary; `first` are those that the help lists.
+  // [{ term, description, first }], in the order of the glossary; `first`: whether the help lists the term.
   S.glossary = () => [...document.querySelectorAll("#details-glossary dt")].map((dt) => ({
     term: dt.dataset.term,
     description: dt.nextElementSibling.textContent,

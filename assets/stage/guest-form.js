@@ -1,5 +1,5 @@
-// The operator's form: a guest and its link become a migration, and its answer one sentence on a card, with the report of
-// it for a mail. The link keeps that the answer is shown.
+// The operator's form: a guest and its link make a migration, whose answer is one sentence on a card, with a report for
+// a mail. The page's address records that the answer is shown.
 "use strict";
 
 (function () {
@@ -20,7 +20,7 @@
     write: (answer) => (answer ? "on" : null),
   };
 
-  // A guest of more than one memslot can hold has two of half the size.
+  // A guest that is larger than a memslot may be has two memslots of half its size.
   S.slotsOfSize = function (size, backing) {
     const found = /^([0-9]+) ?TiB$/.exec(size);
     const tib = found ? Number(found[1]) : 0;
@@ -68,7 +68,7 @@
       }
     }
 
-    // ---- what is asked
+    // ---- the request
 
     fill(preset) {
       const { set, policies } = JSON.parse(preset.dataset.guest);
@@ -84,7 +84,7 @@
       byId("stage-guest-says").textContent = preset.title;
     }
 
-    // {set, policies} of what stands in the form.
+    // {set, policies} from the fields of the form.
     wanted() {
       const set = Object.fromEntries(Object.entries(this.rest).filter(([name]) => !OTHER_SLOT.test(name)));
       let policies = null;
@@ -128,7 +128,7 @@
       }
     }
 
-    // What Python says of each migration that is shown.
+    // Fetches the server's sentences on each migration that is shown.
     async fetch(runs, state) {
       const some = runs.filter((run) => S.migrates(run) && run.hash);
       await Promise.all(some.map(async (run) => {
@@ -163,7 +163,7 @@
     }
   }
 
-  // What the report says of each migration, as lines that are not wrapped yet.
+  // The report's lines on each migration, before wrapping.
   S.migrationLines = (runs) => runs.filter((run) => run.answer?.sentence).flatMap((run) => [
     `${run.label}: ${run.answer.sentence}`,
     ...run.answer.lines.map(([name, text]) => `  ${name}: ${text}`),

@@ -1,4 +1,4 @@
-// The guest's memory as its workload counts it, and where a vCPU that sweeps it is between two known places.
+// The guest's RAM as numbered by its workload, and the interpolated position of a vCPU that sweeps it.
 "use strict";
 
 (function () {
@@ -6,12 +6,12 @@
 
   const PAGE_BYTES = 4096;
   const NO_GFN = -1;
-  // Patterns that go over their part of memory in order; any other jumps, and nothing lies between two places.
+  // Patterns that access their range in order; positions of other patterns cannot be interpolated.
   const SWEEPS = new Set(["sequential", "read_write_mix", "strided"]);
 
   S.isSweep = (pattern) => SWEEPS.has(pattern);
 
-  // All writable memslots one behind the other, and each vCPU's part of them.
+  // All writable memslots, concatenated, and each vCPU's range of them.
   class GuestRam {
     constructor({ memory = [], workload = {} }, vcpus) {
       const slots = memory.filter((slot) => !slot.read_only).sort((a, b) => a.base - b.base);
@@ -42,7 +42,7 @@
       return { first, pages: (vcpu === this.vcpus - 1 ? this.pages : first + this.part) - first };
     }
 
-    // Where a sweep of a vCPU's part is on its way from one gfn to another; at the end of the part it starts anew.
+    // The position of a sweep between two gfns; at the end of the vCPU's range it restarts.
     between(from, to, share, vcpu) {
       const { first, pages } = this.partOf(vcpu);
       const start = this.indexOf(from) - first;

@@ -1,4 +1,4 @@
-// "My guest": guests of a size that operators have, each a change of a catalogue entry.
+// The menu "My guest": predefined guests, each a change of a catalogue entry.
 "use strict";
 
 (function () {

@@ -1,4 +1,4 @@
-// Which kernel function does what, by MMU and release, and where its source is.
+// Kernel functions by task, MMU and release, and links to their source.
 "use strict";
 
 (function () {
@@ -6,8 +6,7 @@
 
   const SOURCE = "https://elixir.bootlin.com/linux";
   const SHADOWS = ["direct_shadow", "shadow_paging", "nested"];
-  // Names as the model's own modules give them. Where a release changed who does it: [first release, name] after the
-  // name before it.
+  // Names as in the model's own modules. If a release changed the function: [old name, first release, new name].
   const X86 = {
     enable: "kvm_mmu_slot_apply_flags",
     protect: "kvm_mmu_slot_remove_write_access",
@@ -30,7 +29,7 @@
     pml: "vmx_flush_pml_buffer",
     pml_full: "handle_pml_full",
   };
-  // The shadow MMU handles each fault under mmu_lock, and walks rmaps.
+  // The shadow MMU handles each fault under mmu_lock and walks rmaps.
   const SHADOW = {
     ...X86,
     write_protect: "slot_rmap_write_protect",
@@ -53,7 +52,7 @@
     fault_split: "stage2_map_walker",
     lock: "user_mem_abort",
   };
-  // L1's tables of a nested guest are the TDP MMU's, and its walks come last and take longest.
+  // In a nested guest L1's tables belong to the TDP MMU; their walks come last and take longest.
   const TABLES = { stage2: STAGE2, nested: { ...SHADOW, write_protect: X86.write_protect, split: X86.split } };
 
   // The first release in which a write fault of the TDP MMU splits a huge page in place; earlier ones zap it.
@@ -67,7 +66,7 @@
     return first > major || (first === major && second >= minor);
   };
 
-  // {name, href} of the function that does `what` in the kernel of a run; no href where no release has its source.
+  // {name, href} of the function for the task `what` in the kernel of a run; href is null if no release has its source.
   S.kernelFunction = function (run, what) {
     const { mmu } = run.header.scenario.vm;
     const found = (TABLES[mmu] || (SHADOWS.includes(mmu) ? SHADOW : X86))[what];

@@ -1,4 +1,4 @@
-// What keys do. They are not taken from a control that needs them itself.
+// The keyboard shortcuts. A control that handles a key itself keeps it.
 "use strict";
 
 (function () {
@@ -8,7 +8,7 @@
 
   const SCROLLING = [" ", "Home", "End"];
 
-  // Whether a key scrolls what has the focus, as it does outside of the player.
+  // Whether a key scrolls the focused element.
   function scrolls(target, key) {
     if (!SCROLLING.includes(key)) {
       return false;
@@ -35,7 +35,7 @@
     [["?"], "this help", "help"],
   ];
 
-  // Other parts of the page add theirs here; a fourth entry says when a key is theirs.
+  // Other parts of the page add keys here; a fourth entry is a function that tells whether the key is active.
   S.moreKeys = S.moreKeys || [];
   const all = () => [...S.KEYS, ...S.moreKeys];
 
@@ -46,7 +46,7 @@
       }
       const found = all().find(([keys, , , when]) => keys.includes(event.key) && (!when || when()));
       const target = event.target instanceof Element ? event.target : null;
-      // A focused control keeps its keys, of which a button has only one here; the scrubber is the player's own.
+      // A focused control keeps its keys; a button only the space key; the scrubber keeps none.
       const own = event.key === " " ? `${OWN}, ${PRESSED}` : OWN;
       if (!found || (target && (target.closest(own) !== null || scrolls(target, event.key)))) {
         return;
@@ -60,7 +60,7 @@
     return Object.assign(document.createElement(tag), { textContent: text, className });
   }
 
-  // The keys, and the words of the glossary that a newcomer needs first.
+  // Fills the help: the keys, and the terms that a newcomer needs first.
   S.showHelp = function (dialog) {
     const list = element("dl", "", "help-list");
     for (const [keys, description] of all()) {
@@ -74,7 +74,7 @@
     words.addEventListener("click", () => dialog.close());
     const close = element("button", "Close", "tool");
     close.addEventListener("click", () => dialog.close());
-    // First, since a dialog opens where its first button is.
+    // First, since a dialog scrolls to its first button when it opens.
     const head = element("div", "", "dialog-head");
     const buttons = element("div", "", "tools");
     buttons.append(words, close);

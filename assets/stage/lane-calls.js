@@ -1,4 +1,4 @@
-// The ioctl thread's lanes, part by part, and the row of calls and phases below the charts.
+// The ioctl thread's lanes, in parts of calls, and the row of calls and phases below the charts.
 "use strict";
 
 (function () {
@@ -61,14 +61,14 @@
     ctx.font = S.chartFont(px, 650);
     ctx.fillStyle = colours.ioctl;
     const wide = ctx.measureText(text).width;
-    // Not under the playhead.
+    // Avoids the playhead.
     const x = end + BESIDE < cut + 4 && end + BESIDE + wide > cut - 4 ? cut + BESIDE : end + BESIDE;
     if (x + wide < rows.right) {
       ctx.fillText(text, x, y + height / 2 + 1);
     }
   }
 
-  // What happens in the run that spends most time in ioctls: these as bands, and names where they and phases begin.
+  // Calls of the run with most time in ioctls, as bands, and names at the begin of calls and phases.
   function drawRow(chart, ps, cut) {
     const { ctx, rows, colours, px } = chart;
     const { y, height } = rows.calls;
@@ -98,20 +98,20 @@
     return inCalls.indexOf(Math.max(...inCalls));
   }
 
-  // The first part of each of its calls that is in sight.
+  // The first visible part of each call.
   function begunCalls(chart, ps) {
     return chart.parts[busiest(chart)].filter(({ call, startPs }) =>
       startPs === call.startPs && startPs <= ps && call.endPs >= chart.from && startPs <= chart.to);
   }
 
-  // Where they stand as long as the axis does not move.
+  // Their positions while the axis does not move.
   function rowWords(chart) {
     const { left, right } = chart.rows;
     const place = { runs: [chart.runs[busiest(chart)]], px: chart.px, width: right, xAt: (at) => chart.xAt(at) + BESIDE };
     return S.ribbonWords(place, chart.ctx).filter(({ x, wide }) => x >= left && x + wide <= right);
   }
 
-  // Where the last call or phase that began by a time begins, in any of the runs.
+  // The begin of the last call or phase, of any run, that began by a time.
   S.lastBeginning = (runs, ps) =>
     Math.max(0, ...runs.flatMap((run) => [...run.calls, ...run.phases].map(({ startPs }) => startPs))
       .filter((startPs) => startPs <= ps));

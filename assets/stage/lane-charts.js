@@ -14,7 +14,7 @@
     },
   ];
 
-  // "0.20 %", and never 0 % of what is not nothing.
+  // "0.20 %"; a value above 0 is never written as 0 %.
   S.shareText = (share) => (share < 0 ? `−${S.shareText(-share)}` : share === 0 ? "0 %" : share < 5e-5 ? "<0.01 %" : `${(100 * share).toFixed(2)} %`);
 
   S.laneChartLines = (runs) => CHARTS.map(({ of }) => runs.map((run) => S.lineOf(run, of)));
@@ -87,7 +87,7 @@
     S.drawEndDot(ctx, index, cut, now, 3.5, colours[colour], colours.ground);
   }
 
-  // The current figure in the gutter, beside a sample of its line, always in the same place.
+  // The current value in the gutter, next to a sample of its line, at a fixed position.
   function drawFigure(chart, { y, height, colour, index, run, now, unit, beside }) {
     const { ctx, rows, colours, px, width } = chart;
     const row = y + Math.min(height / chart.runs.length, px + 8) * (index + 0.5);

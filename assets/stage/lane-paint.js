@@ -1,4 +1,4 @@
-// Pixels of lanes: a column is the share of its stretch of time, stalls hang from the top, running stands at the bottom.
+// Pixels of lanes: a column shows the shares of its interval of time, stalls from the top, running from the bottom.
 "use strict";
 
 (function () {
@@ -13,7 +13,7 @@
 
   const mixed = (one, other, share) => one.map((value, at) => Math.round(value * share + other[at] * (1 - share)));
 
-  // Colours of the parts of a lane, as bytes: waiting for mmu_lock is a stall too, in a paler tone of it.
+  // Colours of the parts of a lane, as bytes: waits for mmu_lock are stalls too, in a paler tone.
   S.laneColours = function (colours) {
     const stall = rgb(colours.stall);
     return {
@@ -26,7 +26,7 @@
     };
   };
 
-  // A pixel as a Uint32Array over an ImageData has it.
+  // A pixel in the format of a Uint32Array over an ImageData.
   S.pixelOf = ([red, green, blue]) => new Uint32Array(new Uint8Array([red, green, blue, 255]).buffer)[0];
 
   // Columns [first, end) of one lane into pixels of an image `wide` wide, from row `top` on: a column is the time from
@@ -56,7 +56,7 @@
     }
   };
 
-  // Where each part of a column ends, as shares from the top: stalls hang there, running stands at the bottom.
+  // The lower end of each part of a column, as shares from the top: stalls first, running last.
   function stackOf(before, after, span, out) {
     const share = (part) => (span > 0 ? (after[part] - before[part]) / span : 0);
     const [slow, run] = [share(3), share(4)];

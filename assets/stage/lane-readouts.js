@@ -1,4 +1,4 @@
-// The figures beside the lanes, which are their legend too: a swatch, a share and a word for each part of the time now.
+// The numbers beside the lanes, which are also their legend: swatch, current share and label of each part of the time.
 "use strict";
 
 (function () {
@@ -8,7 +8,7 @@
     fault: "stalled in faults", lock: "waiting for mmu_lock", away: "stalled on a full log", slow: "slower writes",
     run: "running", rest: "in userspace",
   };
-  // The same where there is little room; one kind of stall alone is just that.
+  // Shorter labels; if there is only one kind of stall, it is just "stall".
   const SHORT = { ...S.LANE_WORDS, fault: "in faults", lock: "for mmu_lock", away: "log full", rest: "userspace" };
   const STALLS = ["fault", "lock", "away"];
   const LEAST_PX = 12;
@@ -59,14 +59,14 @@
     });
   }
 
-  // Where not all have room, all stalls are one.
+  // If not all fit, the kinds of stalls are merged.
   function joined(shown) {
     const percent = stalledPercent(shown);
     const others = shown.filter(({ name }) => !STALLS.includes(name));
     return percent ? [{ name: "fault", percent, word: "stalled" }, ...others] : others;
   }
 
-  // On a phone: how much of the time the vCPUs stall, as a figure and a word below it.
+  // On a phone: the share of stalls, as a number with a label below it.
   function drawNarrow({ ctx, rows, px, colours }, shown, { top, bottom }) {
     const stalled = stalledPercent(shown);
     const centre = (top + bottom) / 2;

@@ -1,4 +1,4 @@
-// How each vCPU, or each group of vCPUs, spent any stretch of a run: what the lanes of the expert view draw.
+// Shares of a vCPU's, or a group's, time in an interval of a run: the data of the lanes of the expert view.
 "use strict";
 
 (function () {
@@ -6,21 +6,21 @@
 
   const MOST_LANES = 8;
   const FULL = 255;
-  // Places in a lane's shares.
+  // Indices in a lane's shares.
   S.LANE_PARTS = ["fault", "lock", "away", "slow", "run"];
   const PARTS = S.LANE_PARTS.length;
   const RUN = PARTS - 1;
-  // A Recording counts shares in steps of 1/255: so much may be left over where nothing was.
+  // A Recording rounds shares to 1/255, so a rest of this size may be a rounding error.
   const GRAIN = 4 / FULL;
 
-  // Groups of vCPUs, [first, end): one vCPU each up to eight, else eight groups as equal as can be.
+  // Groups of vCPUs, [first, end): up to eight vCPUs one each, else eight groups of about equal size.
   S.laneGroups = function (vcpus) {
     const lanes = Math.min(vcpus, MOST_LANES);
     return Array.from({ length: lanes }, (_, lane) =>
       [Math.floor((lane * vcpus) / lanes), Math.floor(((lane + 1) * vcpus) / lanes)]);
   };
 
-  // By which share of its running time the guest was slowed in a bin: a Recording says so for all vCPUs together.
+  // The share of running time by which writes were slower in a bin; a Recording has it for all vCPUs together.
   function slowShare(run, bin, running) {
     const width = run.framePs(bin + 1) - run.framePs(bin);
     const slow = width ? run.tables.bins.slow_write_ps[bin] / (run.vcpus * width) : 0;
@@ -31,7 +31,7 @@
     constructor(run) {
       this.run = run;
       this.groups = S.laneGroups(run.vcpus);
-      // Times by part, summed from the start: a row of parts at each edge of bins, for each lane.
+      // Cumulative times by part: a row of parts at each bin edge, for each lane.
       this.sums = this.groups.map(() => new Float64Array((run.bins + 1) * PARTS));
       for (let bin = 0; bin < run.bins; bin += 1) {
         this.addBin(bin);
@@ -64,8 +64,8 @@
       });
     }
 
-    // Which parts begin with logging: in the bin of the first enable they rise from the call on, since what it causes
-    // cannot come before it. null where none does, or where they would not fit behind it.
+    // Parts caused by logging: in the bin of the first enable they rise only from the call on, since they cannot precede
+    // it. null if there are none, or if they would not fit into the rest of the bin.
     cornerOf(lane) {
       const { run, enableBin: bin } = this;
       if (bin < 1) {
@@ -99,7 +99,7 @@
       return out;
     }
 
-    // Shares of [from, to) of a lane, by part; what is left of 1 was spent in userspace, waiting for nothing.
+    // Shares of a lane in [from, to), by part; the rest to 1 was spent in userspace without waiting.
     of(lane, from, to, out = new Float64Array(PARTS)) {
       this.timesAt(lane, from, out);
       const after = this.timesAt(lane, to);
@@ -109,7 +109,7 @@
       return out;
     }
 
-    // The same of the bin that an instant lies in, and averaged over all vCPUs.
+    // The same in the bin of an instant, and averaged over all vCPUs.
     now(ps) {
       const bin = this.run.binAt(ps);
       const [from, to] = [this.run.framePs(bin), this.run.framePs(bin + 1)];
@@ -130,8 +130,8 @@
 
   S.LaneShares = LaneShares;
 
-  // Shares as whole percents, and behind them what is left of 100: the vCPU was in userspace. The largest remainders
-  // are rounded up, so that they add up to 100.
+  // Shares as integer percents, followed by the rest to 100: time in userspace. The largest remainders are rounded up,
+  // so that they add up to 100.
   S.wholePercents = function (shares) {
     const sum = shares.reduce((all, share) => all + share, 0);
     const whole = sum > 1 - GRAIN ? Array.from(shares, (share) => share / sum) : Array.from(shares);
@@ -145,7 +145,7 @@
     return floors;
   };
 
-  // Bins tell to a part of them when the splitting was over: the bar says what the sentence says.
+  // The end of splitting is estimated inside a bin, as in the sentence.
   function splitExactly(run, call, parts) {
     const found = parts.length === 2 && parts[0].walk === "split" ? S.callParts(run, call) : null;
     if (found) {
@@ -153,7 +153,7 @@
     }
   }
 
-  // What the ioctl thread did over a run: {call, startPs, endPs, walk}, a part of a call from bin to bin.
+  // Parts of the ioctl thread's calls, from bin to bin: {call, startPs, endPs, walk}.
   S.ioctlParts = function (run) {
     const { walk } = run.tables.bins;
     const names = run.header.vocabularies.walks;
@@ -164,7 +164,7 @@
         const kind = names[walk[bin]];
         const [startPs, endPs] = [Math.max(call.startPs, run.framePs(bin)), Math.min(call.endPs, run.framePs(bin + 1))];
         const last = parts.at(-1);
-        // The bin in which a call ends says nothing of it: it belongs to the part before.
+        // The bin in which a call ends has no walk of it, and belongs to the part before.
         if (last && (last.walk === kind || kind === "none" || endPs === call.endPs)) {
           last.endPs = endPs;
         } else if (endPs > startPs) {

@@ -1,4 +1,4 @@
-// The expert view: the same maps, and below them a timeline in place of loupes and charts. Key E, and in the address.
+// The expert view: a timeline below the maps in place of loupes and charts. Key E; the address has a field for it.
 "use strict";
 
 (function () {
@@ -108,7 +108,7 @@
       this.placeLanes();
     }
 
-    // A box over each lane, for a pointer, for the keyboard, and for who does not see the canvas.
+    // A box over each lane, for pointer, keyboard and screen readers.
     placeLanes() {
       const { rows } = this.chart;
       const boxes = this.runs.flatMap((run, at) => {
@@ -153,7 +153,7 @@
       return this.chart.hit(event.clientX - box.left, event.clientY - box.top);
     }
 
-    // A slice says why; elsewhere in the plot the clock goes there, and on a call to where that begins.
+    // A click on a slice shows its cause, one on a call seeks to its begin, one elsewhere in the plot to that time.
     clicked(event) {
       const hit = this.hitOf(event);
       if (hit && hit.run !== undefined) {
@@ -164,7 +164,7 @@
       }
     }
 
-    // The same in short, as a browser shows it over what is pointed at.
+    // A short text as the tooltip.
     hovered(event) {
       const box = event.target.closest(".lane");
       const hit = this.hitOf(event);
@@ -174,7 +174,7 @@
       }
     }
 
-    // One stop of the keyboard for all lanes, which are too low for one each.
+    // One tab stop for all lanes, which are too low for one each.
     typed(event) {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       const lanes = this.lanes.children;

@@ -1,4 +1,4 @@
-// Why a lane looks as it does: one or two sentences on a stretch of one lane.
+// The cause of a lane's state: one or two sentences on an interval of a lane.
 "use strict";
 
 (function () {
@@ -10,7 +10,7 @@
     pml_full: "for a full PML buffer", userspace_lock: "for a lock of userspace",
   };
 
-  // What a lane shows at an instant, in a few words.
+  // A short text on a lane's state at an instant.
   S.laneSays = function (chart, at, lane, ps) {
     const run = chart.runs[at];
     const now = Math.min(ps, run.endPs - 1);
@@ -24,7 +24,7 @@
     return parts.filter((_, part) => percents[part]).join(", ");
   };
 
-  // The same with its place and time.
+  // The same, with lane and time.
   S.laneHint = function (chart, at, lane, ps) {
     const name = lane < 0 ? "ioctl thread" : chart.shares[at].name(lane);
     return `${name}, ${S.timeText(ps)}: ${S.laneSays(chart, at, lane, ps)}`;
@@ -50,7 +50,7 @@
     return text("p", `${inside ? (ofThread ? "It is in" : "Meanwhile") : "Here"} ${lasts}${lock}.${words}`);
   }
 
-  // What the card says of a slice that was clicked.
+  // The text of the card of a clicked slice.
   S.whyNodes = function (chart, { run: at, lane, part }, ps) {
     const run = chart.runs[at];
     const bin = run.binAt(Math.min(ps, run.endPs - 1));

@@ -1,4 +1,4 @@
-// Where the rows of the expert view's timeline stand: an axis, lanes of each run, its ioctl thread, charts, calls.
+// The layout of the expert view's timeline: axis, lanes of each run, its ioctl thread, charts, calls.
 "use strict";
 
 (function () {
@@ -15,7 +15,7 @@
   const BARE = { charts: [], calls: null };
 
   // Rows in CSS px for a canvas of this size: {left, right, axis, runs: [{top, bottom, lanes: [{y, height}], ioctl}],
-  // charts, calls}; no charts and no calls where they have no room.
+  // charts, calls}; without charts and calls if they do not fit.
   S.layLanes = function ({ width, height, runs, px, narrow }) {
     const left = narrow ? Math.round(5.3 * px) : 10 * px;
     const right = width - Math.round(narrow ? 5.2 * px : 14.8 * px);
@@ -41,7 +41,7 @@
     return { placed, bottom: y - GAP };
   }
 
-  // Two charts where the lower one has room for a figure of each run, and the calls below where they leave some.
+  // Two charts if the lower one has room for a number of each run, and calls if there is room below.
   function placeCharts(top, height, px, runs) {
     const rest = height - top - 2;
     if (rest < LEAST_CHART) {

@@ -49,8 +49,8 @@
       return this.from + share * (this.to - this.from);
     }
 
-    // What lies under a point: {run, lane} or {run, part}, {calls: true} or nothing of these, with the time there; null
-    // outside of the plot.
+    // The part under a point: {run, lane}, {run, part}, {calls: true} or none of these, with the time; null outside the
+    // plot.
     hit(x, y) {
       const { left, right, runs, calls } = this.rows;
       if (x < left || x > right) {
@@ -112,8 +112,7 @@
         Object.entries(this.laneColours).map(([name, colour]) => [name, S.pixelOf(colour)]));
     }
 
-    // Columns are painted as the playhead comes to them, a strip ahead at a time as long as the axis stands still: what
-    // is there already stays.
+    // While the axis is fixed, columns are painted in strips ahead of the playhead, and painted columns are kept.
     paintUpTo(x) {
       const wanted = x - this.x0;
       const first = this.painted;
@@ -134,7 +133,7 @@
       this.painted = end;
     }
 
-    // ---- what is drawn anew each frame
+    // ---- drawn in each frame
 
     drawTracks(cut) {
       const { ctx, rows, colours } = this;
@@ -164,7 +163,7 @@
         const said = index === ticks.length - 1 ? `${text} ${unit[0]}` : text;
         const half = ctx.measureText(said).width / 2;
         const centre = Math.min(x, this.width - half);
-        // Not under the playhead's own time.
+        // Avoids the playhead's own time.
         if (Math.abs(centre - chip.x) > half + chip.half) {
           ctx.fillText(said, centre, px / 2 + 1);
         }
@@ -207,7 +206,7 @@
       return each > 1 ? `${each} vCPUs a lane` : vcpus > 1 ? `vCPU 0 to ${vcpus - 1}` : "vCPU 0";
     }
 
-    // Where each run enabled logging.
+    // The times at which the runs enabled logging.
     drawEnable(cut) {
       const { ctx, rows, colours } = this;
       ctx.strokeStyle = colours.ink2;
@@ -225,7 +224,7 @@
       ctx.setLineDash([]);
     }
 
-    // Where the time stands above the playhead: its middle, and half its width.
+    // The position of the time above the playhead: its middle, and half its width.
     chipOf(text, cut) {
       const { ctx, rows, px } = this;
       ctx.font = S.chartFont(px, 700);

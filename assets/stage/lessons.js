@@ -1,4 +1,4 @@
-// Lessons: at each of three stops a question is asked, then what happens is watched, then it is explained.
+// Lessons: each of three stops asks a question, plays up to the answer, and explains it.
 "use strict";
 
 (function () {
@@ -14,7 +14,7 @@
     return all > 0 ? (100 * by[run.header.causes.indexOf("split_or_zap")]) / all : 0;
   }
 
-  // What a question is about, of a run up to a time, and as text.
+  // Quantities of questions: the value of a run up to a time, and its text.
   const MEASURES = {
     stall: [(run, ps) => run.stallPs(ps), (ps) => S.timeText(ps)],
     ioctl: [(run, ps) => run.ioctlPs(ps), (ps) => S.timeText(ps)],
@@ -39,7 +39,7 @@
       return `${name}.${stop}`;
     },
     write: (value) => value || null,
-    // A lesson brings its story, and begins where it asks.
+    // A lesson selects its story, and begins at its first question.
     settle(state) {
       if (state.lesson) {
         const [name, stop] = state.lesson.split(".");
@@ -50,7 +50,7 @@
     },
   };
 
-  // The answers of a stop, [{key, text}]; of panes their names.
+  // The answers of a stop, [{key, text}]; the panes' names if panes are the answers.
   S.lessonAnswers = function (stop, runs) {
     return stop.which === null
       ? stop.answers.map((text, key) => ({ key, text }))
@@ -76,7 +76,7 @@
       document.getElementById("stage-stories").addEventListener("click", (event) => {
         const item = event.target.closest("[data-lesson]");
         if (item) {
-          document.getElementById("stage-story").click(); // the menu has done its work
+          document.getElementById("stage-story").click(); // closes the menu
           this.open(item.dataset.lesson);
         }
       });
@@ -93,7 +93,7 @@
       this.stage.ask(state);
     }
 
-    // Another guest or policy is no longer what the questions are about.
+    // The questions do not apply to another guest or policy: the lesson ends.
     shown(runs, state) {
       const [name, stop] = state.lesson.split(".");
       const whole = name && Object.keys(state.set).length === 0 && !state.policies;
@@ -163,7 +163,7 @@
       }
     }
 
-    // Playing has stopped, or somebody went somewhere.
+    // After a pause or a seek.
     changed() {
       const { clock } = this.stage;
       if (this.lesson && this.phase === "watch" && !clock.playing && clock.now >= this.shows) {

@@ -9,11 +9,11 @@
   const INSTANT = /^[0-9]{1,16}$/;
   S.DEFAULT_STORY = "running-guest";
 
-  // What other parts of the page keep in the address: name, then { initial, read(text) -> value or throws, write(value) -> text
-  // or null for nothing, settle(state), which says what else follows from it }.
+  // Fields of other parts of the page: name, then { initial, read(text) -> value or throws, write(value) -> text or null
+  // for nothing, settle(state), which changes fields that depend on it }.
   S.linkFields = S.linkFields || {};
 
-  // The state that an address asks for; whatever is wrong with it is said, and the default stands in its place.
+  // The state of an address; an invalid field has its default, and a complaint is set.
   S.readLink = function (search) {
     const state = { base: S.DEFAULT_STORY, set: {}, policies: null, ps: null, speed: "auto", complaint: "" };
     for (const [name, { initial }] of Object.entries(S.linkFields)) {

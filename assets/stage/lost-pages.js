@@ -1,5 +1,5 @@
-// Pages that a defect of KVM concerns, where a recording of real KVM shows one: ringed on the map, told in a line, and
-// playing pauses there once.
+// Pages affected by a defect of KVM in a recording of real KVM: they are ringed on the map and described in a line, and
+// playback pauses there once.
 "use strict";
 
 (function () {
@@ -14,14 +14,14 @@
     return known;
   }
 
-  // When an op of a list was over, ps; null where it was not carried out.
+  // The end of an op of a list, ps; null if it was not executed.
   function endOfOp(run, op) {
     const { calls } = run.tables;
     const row = Array.from(calls.op).lastIndexOf(op);
     return row < 0 ? null : calls.end_ps[row];
   }
 
-  // The marks of a run in its time: {kind, cause, commit, gfns, fromPs, toPs}.
+  // The marks of a run with their times: {kind, cause, commit, gfns, fromPs, toPs}.
   S.lostMarks = function (run, all) {
     const { driver } = run.header.scenario;
     const found = (driver && driver.kind === "listed_ops" && all[driver.recording]) || [];
@@ -30,7 +30,7 @@
       .filter(({ fromPs }) => fromPs !== null);
   };
 
-  const NAME_HIGH = 8; // CSS px of the map that are to be seen above a note
+  const NAME_HIGH = 8; // CSS px of the map that stay visible above a note
 
   class LostPages {
     constructor(stage) {
@@ -72,7 +72,7 @@
       };
     }
 
-    // Marks of a run at a time, each kind once: the last one holds.
+    // Marks of a run at a time, the last one of each kind.
     at(at, ps) {
       const now = (this.marks[at] || []).filter(({ fromPs, toPs }) => fromPs <= ps && ps < toPs);
       const kinds = [...new Set(now.map(({ kind }) => kind))];
@@ -82,7 +82,7 @@
       });
     }
 
-    // Playing stops once, where the first page is lost.
+    // Playback pauses once, at the first lost page.
     stopOnce() {
       const { clock } = this.stage;
       const places = this.marks.flatMap((marks, run) => marks.map(({ fromPs }) => Math.round(clock.axis.placeOf(run, fromPs))));

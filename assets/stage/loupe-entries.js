@@ -1,4 +1,4 @@
-// What the entries of a walk are, by the cells of a map: pages, tables, or nothing.
+// The entries of a page-table walk, from the cells of a map: pages, tables, or nothing.
 "use strict";
 
 (function () {
@@ -21,7 +21,7 @@
       this.ranges = new Map();
     }
 
-    // What most of a cell is mapped by; of a table with few entries, the table.
+    // The level that maps most of a cell; a table with few entries counts as a table.
     levelOf(cell) {
       const shares = this.frames.at(cell);
       const at = cell * COUNT;
@@ -32,7 +32,7 @@
       return g1 >= m2 && g1 >= none && g1 > 0 ? G1 : m2 >= none && m2 > 0 ? M2 : NONE;
     }
 
-    // Cells of a 1 GiB region, first and last; looked up once.
+    // First and last cell of a 1 GiB region, cached.
     cellsOf(gib) {
       let range = this.ranges.get(gib);
       if (!range) {

@@ -1,4 +1,4 @@
-// The page-table walk of the entry that is worked on: from the 1G entry to the 4K page, in KVM's numbering of levels.
+// The page-table walk to the current page of an actor: from the 1G entry to the 4K page, in KVM's numbering of levels.
 "use strict";
 
 (function () {
@@ -8,14 +8,14 @@
   const PER_TABLE = 512;
   const [WIDTH, HEIGHT] = [236, 146]; // units that everything is drawn in; scaled to the canvas
   const SHORT = 130; // without the line of bits
-  const WIDE = 400; // from here on words stand at the right
+  const WIDE = 400; // left edge of the text at the right
   const [LEFT, WALK] = [40, 192];
   const ROWS = { L3: [20, 19], L2: [54, 21], L1: [87, 24] }; // top and height
   const DOT = 3;
   const GIBS = 4;
   const NEIGHBOURS = 7;
   const TABLE_BYTES = 4096;
-  const COUNTED = 0.2; // a table that a vCPU makes is counted out in this part of the time for which it is new
+  const COUNTED = 0.2; // the entries of a new table are filled in during this part of the time for which it counts as new
 
   const counted = new Intl.NumberFormat("en-US");
 
@@ -46,11 +46,11 @@
       const [width, height] = [canvas.clientWidth, canvas.clientHeight];
       canvas.width = Math.round(width * dpr);
       canvas.height = Math.round(height * dpr);
-      // Where only the last line does not fit it is left out, so that the others stay as large as they should be.
+      // If only the last line does not fit, it is left out, so that the others keep their size.
       const short = height < HEIGHT && height >= SHORT && width >= WIDTH;
       const room = Math.max(0.1, Math.min(width / WIDTH, height / (short ? SHORT : HEIGHT)));
       this.withBits = !short || width >= WIDE;
-      // A dot takes whole pixels, so that the mesh of 512 entries is even.
+      // Dots are whole pixels, so that the mesh of 512 entries is even.
       this.scale = room * dpr >= 1 ? Math.floor(room * dpr * DOT) / (dpr * DOT) : room;
       this.dpr = dpr;
       this.wide = width / this.scale >= WIDE;
@@ -78,7 +78,7 @@
       this.drawChange(ps);
     }
 
-    // The page worked on: where the ioctl thread walks, else where the first vCPU is.
+    // The current page: that of the ioctl thread's walk, else that of the first vCPU.
     targetAt(ps) {
       const walk = this.run.walkAt(ps);
       const byIoctl = walk && walk.kind !== "none" && walk.gfn >= 0;
@@ -90,13 +90,13 @@
       return { who: byIoctl ? "ioctl" : "vCPU 0", colour, gfn, cell, splits };
     }
 
-    // A walk that is at a memslot's end is at its last page still.
+    // A walk at the end of a memslot counts as at its last page.
     insideOf(gfn) {
       const at = (each) => S.cellOf(this.run.firstGfn, this.span, each);
       return at(gfn) < 0 && at(gfn - 1) >= 0 ? gfn - 1 : gfn;
     }
 
-    // The same in words, for who does not see the canvas.
+    // The walk as a sentence, for screen readers.
     describe(ps) {
       const { who, gfn } = this.targetAt(ps);
       const where = gfn < 0 ? "is at no known page" : `at gfn 0x${gfn.toString(16)}`;
@@ -267,7 +267,7 @@
       }
     }
 
-    // How many entries of the table are drawn as filled in: a new table is counted out, entry by entry.
+    // The number of filled entries: those of a new table appear one by one.
     filled(target) {
       const { frames, freshPs } = this;
       if (!frames.freshness(target.cell, freshPs)) {
@@ -276,7 +276,7 @@
       if (target.splits) {
         return target.gfn % PER_TABLE;
       }
-      // Beside a vCPU only while play is slow enough to see it.
+      // Next to a vCPU only during slow playback.
       const countPs = freshPs * COUNTED;
       return countPs < this.run.binPs / 10 ? Math.floor(frames.freshPart(target.cell, countPs) * PER_TABLE) : PER_TABLE;
     }
@@ -332,7 +332,7 @@
       this.text(S.bytesText(bytes), x + wide + 8, y + 0.5, this.tokens.ink2);
     }
 
-    // The last example of a changed entry: its bits before and after, as the vendor names them.
+    // The last example of a changed entry: its bits before and after, by the vendor's names.
     drawChange(ps) {
       const example = this.run.exampleAt(ps);
       const change = S.spteChange(this.format, example);
@@ -348,7 +348,7 @@
       this.drawBits(change.after, change.before, at, y);
     }
 
-    // Letters of an entry; those that differ on the other side are strong, those that are not set are a dot.
+    // Letters of an entry; changed ones are bold, unset ones are a dot.
     drawBits(bits, other, x, y) {
       const { ink, ink2, map } = this.tokens;
       if (typeof bits === "string") {
