@@ -1,21 +1,21 @@
-// The cells of a run at any time: exact at the ends of bins, in between in the order in which actors pass over them.
+// The cells of a run at any time: exact at the ends of bins; inside a bin they change in the order in which actors pass.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  // Places in the shares of a cell.
+  // Indices in the shares of a cell.
   const [NONE, K4, M2, G1, P4, P2, P1, DIRTY, COUNT] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const WHOLE = 255;
-  const FRESH_BINS = 6; // longest time for which a change stays marked
+  const FRESH_BINS = 6; // longest time for which a change is marked
   const SOON = 1e-6; // never at the bin's start itself, which shows the state before
-  const WAVE = 0.35; // part of a bin in which a 1G page is seen to open, drawn order: the split is one instant
+  const WAVE = 0.35; // part of a bin in which a 1G page is drawn to open, although the split is one instant
   const VCPU = 0;
   const IOCTL = 1;
-  const MOST_HEADS = 64; // vCPUs whose way orders the changes; of more, changes are spread evenly
+  const MOST_HEADS = 64; // most vCPUs whose positions order the changes; with more, changes are spread evenly
 
   const sets = new WeakMap();
 
-  // One for each run, whoever draws it.
+  // One object per run, shared by all that draw it.
   S.cellFrames = function (run) {
     if (!sets.has(run)) {
       sets.set(run, new S.CellFrames(run));
@@ -30,8 +30,8 @@
       this.next = new Uint8Array(run.cells * COUNT);
       this.now = new Uint8Array(run.cells * COUNT);
       this.opened = new Uint8Array(run.cells * COUNT); // a 1G page that was split to 2M on its way to 4K
-      this.opens = new Float32Array(run.cells).fill(-1); // when that shows, part of the bin; -1 never
-      this.start = new Float32Array(run.cells).fill(-1); // of the bin's changes, part of the bin; -1 unchanged
+      this.opens = new Float32Array(run.cells).fill(-1); // time at which that is shown, part of the bin; -1 never
+      this.start = new Float32Array(run.cells).fill(-1); // time of the change, part of the bin; -1 unchanged
       this.end = new Float32Array(run.cells);
       this.by = new Uint8Array(run.cells);
       this.turned = new Uint8Array(run.cells); // whether what maps the cell changes in this bin
@@ -45,7 +45,7 @@
       this.still = typeof matchMedia === "function" && matchMedia("(prefers-reduced-motion: reduce)").matches;
     }
 
-    // Moves to a time. After it, at(), dirty() and freshness() tell of any cell.
+    // Moves to a time; at(), dirty() and freshness() then return the state of any cell.
     seek(ps) {
       const frame = this.run.frame(ps);
       if (frame !== this.frame) {
@@ -79,7 +79,7 @@
       }
     }
 
-    // To the next frame: what was planned has happened.
+    // To the next frame: all planned changes are applied.
     step() {
       if (this.planned !== this.frame) {
         this.plan();
@@ -102,14 +102,14 @@
       }
     }
 
-    // Whether what maps a cell becomes other than it was; a first mapping is none.
+    // Whether the mapping of a cell changes; its first mapping is no change.
     turns(at) {
       const { now, next } = this;
       const same = now[at + K4] === next[at + K4] && now[at + M2] === next[at + M2] && now[at + G1] === next[at + G1];
       return !same && now[at + NONE] < WHOLE;
     }
 
-    // Orders the changes of this bin.
+    // Computes the order of the changes in this bin.
     plan() {
       this.planned = this.frame;
       const changed = [];
@@ -150,7 +150,7 @@
       this.openGigabytes(changed);
     }
 
-    // What faults change in the bin of a call that made the guest fault comes after that call.
+    // Changes by faults in the bin of a call that caused these faults come after the call.
     afterCall(changed, ended) {
       const later = changed.filter((cell) => this.by[cell] === VCPU);
       const first = later.reduce((least, cell) => Math.min(least, this.start[cell]), 1);
@@ -161,7 +161,7 @@
       }
     }
 
-    // The part of the bin in which an ioctl runs, and where it walks at its ends.
+    // The part of the bin in which an ioctl runs, and the positions of its walk at both ends.
     walkOf(from, to) {
       const { run } = this;
       const call = run.calls.find((each) => each.startPs < to && each.endPs > from) || null;
@@ -185,7 +185,7 @@
       }
     }
 
-    // How far each vCPU that sweeps its part of memory comes in the bin: first index, pages, size of the part.
+    // Progress in the bin of each vCPU that sweeps its range: first index, pages, size of the range.
     ways(from, to) {
       const { run } = this;
       const { ram } = run;
@@ -213,7 +213,7 @@
         if (inside + this.span <= 0 || inside >= pages) {
           continue;
         }
-        // Pages from the head to the cell; a head that starts inside the cell has less than a cell behind it.
+        // Pages from the head to the cell; a head that starts inside the cell has less than one cell to its end.
         const ahead = (inside - at + pages) % pages;
         const begins = ahead > pages - this.span ? ahead - pages : ahead;
         if (begins < way) {
@@ -226,7 +226,7 @@
       return false;
     }
 
-    // A 1G page that is split leaves 2M pages at once; they are drawn from where the split began outward.
+    // A split of a 1G page creates all 2M pages at once; they are drawn outward from the position of the split.
     openGigabytes(changed) {
       const began = new Map();
       const regionOf = (cell) => Math.floor(this.run.firstGfn[cell] / S.pagesPer.gib);
@@ -261,7 +261,7 @@
       }
     }
 
-    // Where a page is written first in this bin the split begins; cells that only fall apart follow.
+    // The split begins at the first page written in this bin; the other cells of the page follow.
     isEarlier(cell, than) {
       const written = (each) => this.next[each * COUNT + K4] > 0;
       return written(cell) !== written(than) ? written(cell) : this.start[cell] < this.start[than];
@@ -272,13 +272,13 @@
       return this.start[cell] >= 0 && this.start[cell] <= this.part && !this.still;
     }
 
-    // The shares that a cell shows; they begin at cell * 8.
+    // The current shares of a cell; they begin at cell * 8.
     at(cell) {
       const opened = this.opens[cell] >= 0 && this.opens[cell] <= this.part && !this.still;
       return this.isNext(cell) ? this.next : opened ? this.opened : this.now;
     }
 
-    // The share of dirty pages that it shows; it rises while a vCPU passes.
+    // Its current share of dirty pages, which rises while a vCPU passes.
     dirty(cell) {
       const at = cell * COUNT + DIRTY;
       if (!this.isNext(cell)) {
@@ -290,12 +290,12 @@
       return part < 1 && b > a ? Math.max(share, Math.min(a + 1, b)) : share;
     }
 
-    // Whether all its bits are set because logging began so, written or not.
+    // Whether all its bits are set by initially-all-set, written or not.
     unarmed(cell) {
       return this.dirty(cell) === WHOLE && S.neverCleared(this.run, cell, this.frame + (this.isNext(cell) ? 1 : 0));
     }
 
-    // Steps since what maps the cell changed: 1 to 3, 0 for long ago. `freshPs` is how long it counts as new.
+    // Steps since the cell's mapping changed: 1 to 3, 0 for long ago. `freshPs`: time for which a change counts as new.
     freshness(cell, freshPs) {
       const begins = this.isNext(cell) && this.turned[cell] ? this.startPs(cell) : this.changedPs[cell];
       const age = (this.ps - begins) / freshPs;
@@ -311,14 +311,14 @@
       return this.isNext(cell) && this.turned[cell] ? this.by[cell] : this.changedBy[cell];
     }
 
-    // Part of the time for which a change counts as new that has passed, 1 for longer.
+    // Elapsed share of the time for which a change counts as new, at most 1.
     freshPart(cell, freshPs) {
       const begins = this.isNext(cell) && this.turned[cell] ? this.startPs(cell) : this.changedPs[cell];
       return Math.min(1, Math.max(0, (this.ps - begins) / freshPs));
     }
   };
 
-  // How long a change counts as new: 0.28 s of play, at least a quarter of a bin, at most six bins. ps.
+  // Time for which a change counts as new, ps: 0.28 s of playback, at least a quarter of a bin, at most six bins.
   S.freshPs = function (run, psPerSecond) {
     return Math.max(run.binPs / 4, Math.min(FRESH_BINS * run.binPs, 0.28 * (psPerSecond || run.binPs * 8)));
   };

@@ -1,9 +1,9 @@
-// More vCPUs than there is room for heads: a small mark for each, and one line that counts those that stand still.
+// Marks for more vCPUs than heads fit: a small mark for each, and one line with the number of stopped ones.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const MOST_SHAPES = 512; // of more vCPUs each is a square
+  const MOST_SHAPES = 512; // with more vCPUs the marks are squares
 
   function shapes(actors, state, heads, grow) {
     const { ctx } = actors.pane;
@@ -31,7 +31,7 @@
     }
   }
 
-  // Draws all marks, state by state, so that those that stand still are on top.
+  // Draws all marks, state by state, so that stopped ones are on top.
   S.drawMarks = function (actors) {
     const { ctx, layout, tokens } = actors.pane;
     const { ink: dpr } = layout;
@@ -55,7 +55,7 @@
     }
   };
 
-  // What the marks say together: the reason for which most of them stand still, and how many do for that; "" for none.
+  // The most frequent reason of stopped vCPUs, and their number; "" if none is stopped.
   S.marksText = function (states) {
     const stopped = states.filter(({ state }) => state === "stopped");
     const slower = states.filter(({ state }) => state === "slower");

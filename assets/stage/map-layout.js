@@ -1,11 +1,11 @@
-// Where the cells of a guest lie on a map: tracks of cells in which the address grows to the right.
+// The layout of a map: tracks of cells in which the address grows to the right.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const PAGES_PER_1G = 1 << 18;
   const PAGES_PER_2M = 512;
-  const LARGEST_PITCH = 40; // CSS px at the usual size of type; a larger cell shows nothing more
+  const LARGEST_PITCH = 40; // CSS px at normal type size; a larger cell shows no more detail
   const ROWS = [8, 16, 4, 2, 1];
   const MOST_TALL = 512; // cells up to which a track may have 16 rows: a guest of 1 GiB stays one slab
   const MOST_COLUMNS = 512;
@@ -20,7 +20,7 @@
     return found.sort((a, b) => a.first - b.first);
   };
 
-  // Cells that belong together: of one memslot, without a gap. A cell that two memslots share belongs to the first.
+  // Stretches of cells of one memslot, without gaps. A cell that two memslots share belongs to the first.
   function stretchesOf(guest) {
     const found = [];
     let slot = 0;
@@ -46,7 +46,7 @@
     return slot.first + slot.pages;
   }
 
-  // How many cells of a stretch go into each of its tracks; whole GiB where that fits, so that a 1G page stays whole.
+  // Number of cells of a stretch per track; whole GiB if they fit, so that a 1G page is in one track.
   function cellsPerTrack(stretch, columns, rows, perGib) {
     const most = columns * rows;
     const tracks = Math.ceil(stretch.count / most);
@@ -55,10 +55,10 @@
     return whole <= most && perGib >= rows ? whole : even;
   }
 
-  // Lays stretches into lines of at most so many columns; small memslots stand beside each other.
+  // Places stretches in lines of at most `columns` columns; small memslots share a line.
   function lines(stretches, columns, rows, perGib) {
     const tracks = [];
-    const starts = []; // of each line: whether a gap of the address space is above it
+    const starts = []; // for each line, whether it follows a gap of the address space
     let used = columns + 1;
     let broken = 0; // tracks that end inside a GiB, or a last track that is shorter than the others
     stretches.forEach((stretch) => {
@@ -92,7 +92,7 @@
     return (laid.starts.length - 1) * gaps.gap + holes * (gaps.hole - gaps.gap);
   }
 
-  // Only pitches that leave at most 1 px beside a cell's dots, so that the mesh goes on from cell to cell.
+  // Only pitches with at most 1 px beside a cell's dots, so that the mesh continues from cell to cell.
   function snapped(pitch, { dpr, ink = dpr, largest = LARGEST_PITCH }) {
     let found = Math.min(Math.floor(pitch), Math.round(largest * ink));
     for (; found > 1; found--) {
@@ -104,7 +104,7 @@
     return found;
   }
 
-  // How good a pitch is: large cells first, then four tracks of eight rows that fill the width.
+  // The score of a pitch: prefers large cells, then four tracks of eight rows that fill the width.
   function score(laid, pitch, columns, rows, room, space) {
     const used = Math.min(1, (columns * pitch) / room);
     const eight = rows === 8 ? 1.1 : 1;
@@ -164,8 +164,8 @@
   // Lays out a map.
   //   guest: cells, firstGfn[cells], span (pages that a cell spans), slots [{first, pages}] ascending
   //   space: width, height, label (column at the left), gap (between tracks), largest (pitch), all CSS px; dpr; ink (px of
-  //   a line of one CSS px at the usual size of type, dpr where it is left out); single (one track, if it fits)
-  // Gives pitch, tracks and sizes in device pixels.
+  //   a line of one CSS px at normal type size, default dpr); single (one track, if it fits)
+  // Returns pitch, tracks and sizes in device pixels.
   S.mapLayout = function (guest, space) {
     const perGib = Math.max(1, Math.floor(PAGES_PER_1G / guest.span));
     const stretches = stretchesOf(guest);
@@ -184,7 +184,7 @@
     return layout;
   };
 
-  // The cell that holds a page, -1 where none does.
+  // Returns the cell that contains a page, -1 if none does.
   S.cellOf = function (firstGfn, span, gfn) {
     let low = 0;
     let high = firstGfn.length;

@@ -1,4 +1,4 @@
-// Names on a map: what maps a stretch of it, on plates clear of the actors, and what stands before each track.
+// Labels on a map: the level that maps a stretch, on plates that avoid the actors; and the labels before the tracks.
 "use strict";
 
 (function () {
@@ -11,7 +11,7 @@
   const MIXED = -1;
   const GIB = 1 << 18; // pages
 
-  // What a cell is: a place in NAMES, or mixed.
+  // The kind of a cell: an index of NAMES, or mixed.
   function cellKind(frames, cell) {
     const shares = frames.at(cell);
     const at = cell * COUNT;
@@ -22,7 +22,7 @@
     return frames.dirty(cell) === WHOLE && !frames.unarmed(cell) ? level + 3 : level;
   }
 
-  // What a column of cells is; pages of one size that are dirty in part count as not dirty.
+  // The kind of a column of cells; pages of one size of which only some are dirty count as not dirty.
   function columnKind(frames, first, count) {
     let kind = cellKind(frames, first);
     for (let cell = first + 1; cell < first + count && kind !== MIXED; cell++) {
@@ -82,13 +82,13 @@
       });
     }
 
-    // Each kind of page is named once; tracks are asked in order.
+    // Each kind of page is named once, in the first track that has room.
     draw(frames, actors) {
       this.said = new Set();
       for (const track of this.pane.layout.tracks) {
         if (track.height >= (this.px + 9) * this.pane.layout.ink) {
           const half = ((this.px + 9) * this.pane.layout.ink) / 2;
-          // Marks of many vCPUs stand at the middle of a track: names go below them.
+          // Marks of many vCPUs are at the middle of a track; names are below them.
           const low = actors.folded && track.height > 5 * half;
           const middle = low ? track.y + track.height - half - 2 * this.pane.layout.ink : track.y + track.height / 2;
           this.middle = middle;
@@ -153,7 +153,7 @@
       ctx.fillText(text, x, y + layout.ink);
     }
 
-    // Every 1G page that is large enough says that it is one page; smaller ones are named together, once.
+    // Every 1G page that is large enough is labelled as one page; smaller ones have one common label.
     nameGigabytes(frames, track, begin, end, zones) {
       const { layout, run } = this.pane;
       const wide = (GIB / layout.span / layout.rows) * layout.pitch;
@@ -187,7 +187,7 @@
       }
       this.said.add(3);
       const y = this.middle;
-      // Over one slab it is plain; over many small ones it has a plate.
+      // On a large area the text has no plate; on many small ones it has one.
       if (text === MANY_1G) {
         this.plate(text, x, y, width - key, tokens.ink);
         return;
@@ -199,7 +199,7 @@
       }
     }
 
-    // Counts of the marks, at the first place of a track that is free.
+    // Counts of the marks, at the first free position of a track.
     tellMarks(actors) {
       const { ctx, layout } = this.pane;
       const { text, state } = S.marksText(actors.states.states);
@@ -216,7 +216,7 @@
       this.marksPill = () => actors.drawPill(x - width / 2, y, text, width, 1, actors.colour(state), state === "slower");
     }
 
-    // Before each track: the vCPU that has it to itself, else the address at which it begins.
+    // Label of a track: the vCPU whose range it is, else its first address.
     drawMargin(states) {
       const { layout, tokens } = this.pane;
       if (!this.pane.label) {
@@ -252,7 +252,7 @@
       ctx.fillText(large, 0, y + 16 * dpr);
     }
 
-    // A line where addresses are left out between two memslots.
+    // A line at a gap of addresses between two memslots.
     drawHoles() {
       const { ctx, layout, tokens } = this.pane;
       const { ink: dpr } = layout;

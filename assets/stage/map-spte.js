@@ -1,10 +1,10 @@
-// What is in a page-table entry, by the names that the vendor gives its bits, and what an example of a change did.
+// The bits of a page-table entry by the vendor's names, and the change in an example.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const [PRESENT, WRITABLE, DIRTY, TABLE] = [1, 2, 8, 16];
-  // Letter and the bit of the Recording behind it. KVM sets the accessed bit in each entry that it makes.
+  // Letter, and its bit in a Recording. KVM sets the accessed bit in every entry that it creates.
   const FORMATS = {
     EPT: [["R", PRESENT], ["W", WRITABLE], ["A", PRESENT], ["D", DIRTY]],
     NPT: [["P", PRESENT], ["W", WRITABLE], ["A", PRESENT], ["D", DIRTY]],
@@ -33,7 +33,7 @@
     cpu_dirty: "CPU sets D",
   };
 
-  // Whose format the entries of a run have.
+  // The format of a run's entries.
   S.spteFormat = function (run) {
     const vm = (run.header.scenario || {}).vm || {};
     if (vm.vendor === "arm64" || vm.mmu === "stage2") {
@@ -42,12 +42,12 @@
     return vm.mmu === "shadow_paging" ? "shadow" : vm.vendor === "intel" ? "EPT" : "NPT";
   };
 
-  // Letters of an entry and whether each is set; null where it is no leaf.
+  // Letters of an entry and whether each is set; null if it is not a leaf.
   S.spteBits = function (format, bits) {
     return bits & TABLE || !(bits & PRESENT) ? null : FORMATS[format].map(([name, bit]) => [name, Boolean(bits & bit)]);
   };
 
-  // What an example did to an entry: words, and its letters before and after. null where it changed none.
+  // The change of an entry in an example: text, and its letters before and after; null if it changed none.
   S.spteChange = function (format, example) {
     const deed = example && DEEDS[example.kind];
     if (!deed) {

@@ -1,4 +1,4 @@
-// What each vCPU does at a time: runs, writes slower, or stands still and why.
+// The state of each vCPU at a time: running, slower writes, or stopped, with the reason.
 "use strict";
 
 (function () {
@@ -18,7 +18,7 @@
   };
   const IN_FAULT = ["exit_and_fault", "split_or_zap", "allocation", "tlb_flush", "pml_full"];
 
-  // What each vCPU does at a time, and why it stands still.
+  // The state of each vCPU at a time, and the reason if it is stopped.
   S.VcpuStates = class {
     constructor(run) {
       this.run = run;
@@ -27,7 +27,7 @@
       this.states = [];
     }
 
-    // The bin that a time is judged by: of the bin in which logging is enabled only what comes after the call is told.
+    // The bin that determines the state; the bin in which logging is enabled counts only after the call.
     binOf(ps) {
       const { run } = this;
       const bin = run.binAt(ps);
@@ -59,7 +59,7 @@
     stateOf(bin, vcpu) {
       const [running, inFault, lockWait, blocked] = this.run.vcpuShares(bin, vcpu, this.shares);
       if (1 - running > STOPPED) {
-        // It has nothing left to do where nothing holds it up.
+        // It is idle if it neither runs nor waits.
         return inFault + lockWait + blocked === 0 ? { state: IDLE, text: "idle" } : { state: STOPS, text: this.reason(inFault, lockWait, blocked) };
       }
       if (this.progress(bin, vcpu) < SLOWER) {
@@ -82,7 +82,7 @@
       return unmapped && cause === IN_FAULT[0] ? "page fault" : CAUSES[cause];
     }
 
-    // Rate of a vCPU in a bin against its rate before the first ioctl: by its way where it sweeps, else the mean of all.
+    // A vCPU's rate in a bin relative to that before the first ioctl: by its positions if it sweeps, else the mean of all.
     progress(bin, vcpu) {
       const { run } = this;
       if (run.enablePs === null || run.framePs(bin + 1) <= run.enablePs) {
@@ -101,7 +101,7 @@
       return (at(bin + 1) - at(bin) + pages) % pages;
     }
 
-    // Pages that a vCPU goes in a whole bin of free running; 0 where its way does not tell, since it may lap its part.
+    // Pages that a vCPU passes in a bin without stalls; 0 if unknown, because it may pass its whole range in a bin.
     fullWay(vcpu) {
       this.full = this.full || [];
       if (this.full[vcpu] === undefined) {

@@ -1,14 +1,14 @@
-// The map of a guest's memory in one run: a layer of cells, drawn where they change, with names and actors on top.
+// The map of guest memory in a run: a layer of cells, of which only changed ones are redrawn, with names and actors.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const [DIRTY, COUNT] = [7, 8];
   const NARROW = 420; // CSS px of width below which tracks have no column of names before them
-  const COLUMN = 40; // CSS px of the names before tracks, where type is of its usual size
+  const COLUMN = 40; // CSS px of the names before tracks, at normal type size
   const GIB = 1 << 18; // pages
   const FOLDS = [1, 2, 4, 8, 16, 32, 64]; // cells drawn as one
-  const READABLE = 6; // CSS px of a cell's side, from which its level can be told by its geometry
+  const READABLE = 6; // least CSS px of a cell's side at which its geometry shows its level
 
   // Options: presenter (large type), psPerSecond() (speed of play, for how long a change counts as new), lost(ps)
   // (gfns that a defect of KVM concerns), box (the element that gives the room; else the canvas's parent); and of a
@@ -29,8 +29,8 @@
       this.resize();
     }
 
-    // Takes the room that its box has; `height` and `x0` are then the map's, CSS px;
-    // the canvas is a little higher on both sides. Call it when the theme changes too.
+    // Fits the map into its box, and sets `height` and `x0` of the map, CSS px;
+    // the canvas is slightly higher on both sides. Called also when the theme changes.
     resize() {
       const box = this.options.box || this.canvas.parentElement;
       const dpr = window.devicePixelRatio || 1;
@@ -48,12 +48,12 @@
       this.layout = this.foldInto(space);
       const Sheet = this.options.sheet || S.CellSheet;
       this.sheet = new Sheet(S.cellGeometry(this.layout.pitch, this.layout.ink), this.tokens, this.layout.rows, this.frames);
-      this.over = Math.round(4 * this.layout.ink); // the ioctl thread's bar stands out above and below
+      this.over = Math.round(4 * this.layout.ink); // the ioctl thread's bar extends above and below
       this.fit(dpr);
       this.prepare();
     }
 
-    // The layout with as few cells drawn as one as can be read; of those that cannot, the one with the largest cells.
+    // The layout with the smallest groups of cells that are large enough; else the one with the largest cells.
     foldInto(space) {
       let best = null;
       for (const factor of this.options.frames ? [1] : FOLDS) {
@@ -105,7 +105,7 @@
       this.names.resize();
     }
 
-    // Where the 1 GiB region of a cell ends in it: 1 left, 2 right, 4 top, 8 bottom.
+    // Edges at which the 1 GiB region of a cell ends: 1 left, 2 right, 4 top, 8 bottom.
     edgesOf(cell) {
       const { run, layout } = this;
       const track = layout.tracks[layout.trackOf[cell]];
@@ -146,7 +146,7 @@
       this.drawLost(ps);
       this.actors.draw();
       if (folded) {
-        this.names.draw(this.frames, this.actors); // bars of many vCPUs would strike them out
+        this.names.draw(this.frames, this.actors); // the bars of many vCPUs would cross them
       }
       if (this.names.marksPill) {
         this.names.marksPill();
@@ -176,7 +176,7 @@
       }
     }
 
-    // The layer's pixels are kept here too, so that many changes cost hardly more than one.
+    // The layer's pixels are also kept in memory, so that many changes cost little more than one.
     keepPixels(cell, pixels) {
       const { pitch, x, y } = this.layout;
       const wide = this.layer.width;
@@ -234,7 +234,7 @@
       }
     }
 
-    // Where a page lies: its cell, its track, and x in device pixels, exact to the page. null where no memslot is.
+    // The position of a page: its cell, its track, and its exact x in device pixels; null outside all memslots.
     spotOf(gfn) {
       const cell = gfn >= 0 ? S.cellOf(this.run.firstGfn, this.layout.span, gfn) : -1;
       if (cell < 0) {
@@ -246,7 +246,7 @@
       return { cell, track, x: track.x + (cells / layout.rows) * layout.pitch };
     }
 
-    // What is at a point of the canvas, CSS px: the cell and its pages, and the vCPU whose head is there.
+    // The parts at a point of the canvas, CSS px: the cell and its pages, and the vCPU whose head is there.
     hit(x, y) {
       const { layout, run } = this;
       const [left, top] = [x * layout.dpr, y * layout.dpr];

@@ -1,11 +1,11 @@
-// What a Recording tells of a migration over time: bytes sent and left, dirty rate and bandwidth, and where these cross.
+// A migration over time, from a Recording: bytes sent and left, dirty rate and bandwidth, and their intersection.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const PAGE_BYTES = 4096;
   const PS_PER_S = 1e12;
-  // QEMU measures its bandwidth in windows of that length: BUFFER_DELAY of migration/migration.c.
+  // Length of QEMU's bandwidth windows: BUFFER_DELAY of migration/migration.c.
   const WINDOW_PS = 100e9;
   const known = new WeakMap();
 
@@ -17,7 +17,7 @@
     return sums;
   }
 
-  // Sums over bins, and the rounds as rows; found once for each run.
+  // Cumulative sums over bins, and the rounds as rows; computed once per run.
   function factsOf(run) {
     if (!known.has(run)) {
       const { bins, rounds } = run.tables;
@@ -51,8 +51,8 @@
   // Bytes of the stream sent up to a time.
   S.sentBytes = (run, ps) => (S.migrates(run) ? at(run, factsOf(run).sent, ps) : 0);
 
-  // Bytes that wait to be sent, as userspace knows: what its last sync left, less what was sent since. Nothing waits before
-  // the first sync, nor once the migration is over.
+  // Bytes left to send, as userspace knows them: those left after the last sync, less those sent since. 0 before the first
+  // sync and after the end of the migration.
   S.leftBytes = function (run, ps) {
     if (!S.migrates(run) || ps >= run.header.migration.end_ps) {
       return 0;
@@ -67,7 +67,7 @@
     return row.leftBytes - share * row.pages * PAGE_BYTES;
   };
 
-  // Bytes a second over the window before a time; a window is whole bins, of which it has one at least.
+  // Bytes per second in the window before a time; a window has whole bins, at least one.
   function rateOf(run, sums, ps) {
     const last = run.frame(ps);
     const first = Math.max(0, last - Math.max(1, Math.round(WINDOW_PS / run.binPs)));
@@ -77,12 +77,12 @@
   S.sendRate = (run, ps) => (S.migrates(run) ? rateOf(run, factsOf(run).sent, ps) : 0);
   S.dirtyRate = (run, ps) => rateOf(run, factsOf(run).dirtied, ps) * PAGE_BYTES;
 
-  // From when on less becomes dirty than is sent, until the guest stops: {ps, value}; null where that never comes.
+  // The time from which the dirty rate stays below the send rate until the guest stops: {ps, value}; null if it never does.
   S.rateCrossing = function (run) {
     if (!S.migrates(run)) {
       return null;
     }
-    const over = run.header.migration.stop_ps; // null of a guest that never stopped: nothing was for good
+    const over = run.header.migration.stop_ps; // null if the guest never stopped
     const [first] = S.roundRows(run);
     if (over === null || !first) {
       return null;

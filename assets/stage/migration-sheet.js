@@ -1,5 +1,5 @@
-// What happens to the guest: logging is enabled, or it migrates; and the fields of a migration, in a sheet that opens in
-// place. Every value goes through stage.asking, and what is refused is said at its field.
+// The control "Event": logging is enabled, or the guest migrates; and the migration sheet with the fields of a migration.
+// Every value is requested by stage.asking, and a refusal is shown at its field.
 "use strict";
 
 (function () {
@@ -7,9 +7,9 @@
   const KIND = "driver.kind";
   const MODE = "vm.dirty_log_mode";
   const MIGRATION = "qemu_precopy";
-  // What QEMU asks KVM for where KVM has it: ram_init_bitmaps() and kvm_init() of QEMU, KVM_DIRTY_LOG_INITIALLY_SET.
+  // The mode that QEMU uses if KVM supports it: ram_init_bitmaps() and kvm_init() of QEMU, KVM_DIRTY_LOG_INITIALLY_SET.
   const QEMU_MODE = "manual_initially_set";
-  // A link of today, and an end for a guest that writes faster than that.
+  // A current link, and a limit for guests that write faster than it sends.
   const FIRST = { "driver.bandwidth": "25 Gbit/s", "driver.link": "25 Gbit/s", "driver.most_rounds": 8 };
   const byId = (id) => document.getElementById(id);
 
@@ -18,7 +18,7 @@
   class MigrationSheet {
     constructor(stage) {
       this.stage = stage;
-      this.kinds = new Map(); // what a story does by itself
+      this.kinds = new Map(); // the story's own driver
       this.sheet = byId("stage-migration");
       this.opens = byId("stage-migration-open");
       this.ring = byId("stage-migration-ring");
@@ -38,7 +38,7 @@
       }
     }
 
-    // {set, policies} of another kind of driver. Going back to what the story does takes all of it back.
+    // {set, policies} for another kind of driver. Returning to the story's own driver removes all these changes.
     ofKind(state, kind) {
       const set = withoutDriver(state.set);
       if (this.kinds.get(state.base) === kind) {
@@ -51,7 +51,7 @@
       if (kind === MIGRATION) {
         return { set: { ...set, ...first }, policies: modes.has("manual") ? S.policiesOfMode(names, QEMU_MODE) : state.policies };
       }
-      // Panes that differ in fields of a migration would be the same without it.
+      // Panes that differ only in fields of a migration would be equal without it.
       return { set: { ...set, ...first }, policies: policies.apart ? state.policies : S.policiesOfMode(names, [...modes][0]) };
     }
 
@@ -75,7 +75,7 @@
       }
     }
 
-    // Which of the offered values is the one that is shown.
+    // Marks the offered value that is the current one.
     press(row, runs) {
       const typed = row.querySelector(".field-input")?.textContent;
       for (const each of row.querySelectorAll(".migration-value")) {

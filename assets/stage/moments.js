@@ -1,4 +1,4 @@
-// Times at which something happens in one of several runs: where a step goes to, and where playing may stop.
+// Times of events in several runs: the targets of steps, and the moments at which playback may stop.
 "use strict";
 
 (function () {
@@ -19,14 +19,14 @@
   };
   const ends = (calls) => calls.flatMap(({ startPs, endPs }) => [startPs, endPs]);
 
-  // What is known one by one: events in a Focus, examples elsewhere, begins and ends of calls.
+  // Times known individually: events in a Focus, examples elsewhere, begins and ends of calls.
   function* knownOf({ tables, calls }) {
     yield* tables.examples.time_ps;
     yield* tables.events.time_ps;
     yield* ends(calls);
   }
 
-  // The same, and the ends of bins in which none of it is.
+  // The same, and the ends of bins without any of them.
   function* eventsOf(run) {
     const seen = new Uint8Array(run.bins);
     for (const ps of knownOf(run)) {
@@ -40,8 +40,8 @@
     }
   }
 
-  // The first example of a kind in the first bin whose sum is not 0, or that bin's end where examples left it out.
-  // What happened before logging was enabled does not count.
+  // The first example of a kind in the first bin whose sum is not 0, or that bin's end if it has no example.
+  // Events before logging was enabled do not count.
   function firstOf(run, sums, isWanted) {
     const from = run.enablePs === null ? 0 : run.enablePs;
     const counted = (bin) => sums.some((column) => column[bin + 1] > column[bin]);
@@ -73,7 +73,7 @@
     return true;
   };
 
-  // When the page tables of two runs differ for the first time, at the end of a bin of either.
+  // The first end of a bin, of either run, at which the page tables of two runs differ.
   function firstDifference(one, other, axis, index) {
     if (one.cells !== other.cells || one.firstGfn.some((gfn, cell) => gfn !== other.firstGfn[cell])) {
       return [0];
@@ -103,7 +103,7 @@
     first_fault: (run) => firstOf(run, run.sums.faults, (kind, path) => path !== NO_PATH),
     longest_stall: longestStall,
     call_end: (run) => run.calls.map(({ endPs }) => endPs),
-    // In time of the first run.
+    // Times of the first run.
     differ: (run, runs, axis) => (run === runs[0] ? runs.slice(1).flatMap((other, i) => firstDifference(run, other, axis, i + 1)) : []),
   };
 
@@ -114,12 +114,12 @@
     return table[name];
   }
 
-  // Both take runs, a name and an axis, and give places on it (ps of time where there is none), ascending, each once.
+  // Both take runs, a name and an axis, and return positions on it (ps without an axis), ascending, without repeats.
   S.stepTimes = (runs, kind, axis = S.timeAxis(runs)) => merged(runs, known(STEPS, kind, "step"), axis);
   S.stopTimes = function (runs, name, axis = S.timeAxis(runs)) {
     const timesOf = known(STOPS, name, "stop");
     return merged(runs, (run) => timesOf(run, runs, axis), axis);
   };
-  // How many events are known one by one.
+  // The number of events known individually.
   S.knownEvents = (runs) => new Set(runs.flatMap((run) => Array.from(knownOf(run)))).size;
 })();

@@ -1,10 +1,10 @@
-// One chart of a measure: Plotly's figure, and over it a canvas with what moves: the veil, the time, the lines' ends.
+// A chart of a measure: a Plotly figure, under a canvas with the moving parts: the veil, the time, the lines' ends.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // What is to come shines through the veil, or does not.
+  // The part after the playhead is visible through the veil, or hidden.
   const VEIL = { shown: 0.8, hidden: 1 };
   const BESIDE = 6;
   const WORDS = {
@@ -25,7 +25,7 @@
       this.make(table, seek);
     }
 
-    // Lines of something else on the same axes: {line, index of the run}.
+    // Lines of another measure on the same axes: {line, index of the run}.
     findAlso() {
       const { also } = this.measure;
       this.also = this.runs.flatMap((run, index) => (also?.has(run) ? [{ line: S.lineOf(run, also.of), index, run }] : []));
@@ -65,7 +65,7 @@
 
     // ---- size, scales, Plotly
 
-    // Measures its place for a window of time; says whether the figure must be drawn anew.
+    // Measures its element for a window of time; returns whether the figure must be redrawn.
     fit({ from, to }) {
       const presenter = document.body.classList.contains("presenter");
       const scale = Number(getComputedStyle(document.body).getPropertyValue("--k")) || 1;
@@ -97,7 +97,7 @@
       this.dpr = window.devicePixelRatio || 1;
       canvas.width = Math.round(this.width * this.dpr);
       canvas.height = Math.round(this.height * this.dpr);
-      // What lies over the figure is that of the figure, also while the next one is on its way.
+      // The canvas belongs to the figure that is drawn, also while the next figure is being made.
       this.drawn = { time: this.time, values: this.values, plot: this.plot };
     }
 
@@ -112,7 +112,7 @@
       return bottom - (bottom - top) * share;
     }
 
-    // The time at a place, null beside the plot.
+    // The time at a point, null outside the plot.
     psAt(x) {
       if (!this.drawn) {
         return null;
@@ -171,7 +171,7 @@
       return call ? `${call.kind.replace("_", " ")} ${S.timeText(call.tookPs)}` : "";
     }
 
-    // Calls have an end where they ended; lines have theirs at the time that it is.
+    // Labels of calls are at the calls' ends, labels of lines at the current time.
     endsAt(ps) {
       const { measure } = this;
       const known = this.shownRuns.filter(({ run }) => !measure.calls || S.lastCall(run, ps, measure.kind));
@@ -202,7 +202,7 @@
       this.labels = labels;
     }
 
-    // Figures are of one width each, so a width is that of the text with other digits.
+    // Digits have equal widths, so the width of a text can be cached by its pattern.
     wide(text, weight) {
       const key = weight + text.replace(/[0-9]/g, "0");
       if (!this.widths.has(key)) {
@@ -262,7 +262,7 @@
       }
     }
 
-    // What the lines beside its own are, and their values.
+    // Name and values of the lines of the other measure.
     alsoText(ps) {
       const { also } = this.measure;
       if (this.also.length === 0) {

@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // As the live charts have them; Plotly knows no round caps.
+  // As in the live charts; Plotly does not support round caps.
   const DASHES = ["solid", "9px,5px", "3px,4px", "10px,5px,3px,5px"];
   const SYMBOLS = ["circle", "circle-open", "diamond", "diamond-open"];
   const BAND = 0.16;
@@ -16,7 +16,7 @@
 
   let asked = null;
 
-  // One script from our own host; a second try is made where the first one failed.
+  // One script from this server; loaded again if the first attempt failed.
   S.plotly = function (address) {
     asked ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
@@ -55,7 +55,7 @@
     const unit = S.axisUnit(highest || most, measure.units());
     const apart = (most * Math.max(tickPx + 12, high / 3.4)) / high;
     const ticks = S.ticks(0, most, apart, unit, measure.binary);
-    // What is counted in ones has no tick between two of them.
+    // Counts have no ticks between integers.
     return { low: 0, most, unit, log: false, ticks: unit[1] === 1 ? ticks.filter(({ at }) => Number.isInteger(at)) : ticks };
   };
 
@@ -75,7 +75,7 @@
 
   // ---- lines
 
-  // The corners of a run's line; of calls, the calls too, the longest ones where there are too many to be seen.
+  // The points of a run's line; for calls also the calls, only the longest ones if there are too many.
   S.moreLine = function (run, measure) {
     if (!measure.calls) {
       return S.lineOf(run, measure.of);
@@ -99,7 +99,7 @@
     };
   }
 
-  // Where a run is over before the longest one, a hairline keeps its last value.
+  // After the end of a shorter run, a hairline continues its last value.
   function overTrace(chart, run, line) {
     const last = line.vs[line.vs.length - 1];
     return {
@@ -108,7 +108,7 @@
     };
   }
 
-  // A call stands where it returned, as high as what it took: before that nobody knew.
+  // A call is drawn at its return, at the height of its duration, which is unknown before.
   function callTraces(chart, { calls }, index) {
     const { stroke, colours, measure, values } = chart;
     const colour = colours[measure.colour];
@@ -152,7 +152,7 @@
       : [];
   });
 
-  // The calls of all runs as bands, those that touch at this width as one.
+  // The calls of all runs as bands; bands that touch at this width are merged.
   function bandsOf({ runs, time, plot, colours }) {
     const leastPs = (time.to - time.from) / (plot.right - plot.left);
     const calls = runs.flatMap((run) => run.calls).sort((a, b) => a.startPs - b.startPs);
@@ -197,7 +197,7 @@
     };
   }
 
-  // Draws into an element; later calls draw the same figure anew.
+  // Draws into an element; later calls redraw the same figure.
   S.drawFigure = (Plotly, place, chart) =>
     Plotly.react(place, tracesOf(chart), layoutOf(chart), { staticPlot: true, displayModeBar: false, responsive: false });
 })();

@@ -1,4 +1,4 @@
-// Beside the charts: which line is whose, and memory that a Recording knows at its end alone, as a table.
+// Next to the charts: the legend, and a table of memory that a Recording has only for its end.
 "use strict";
 
 (function () {
@@ -28,7 +28,7 @@
     return S.el("li", {}, canvas, label);
   };
 
-  // Memory beside page tables by what it is for; null where there is none.
+  // Memory other than page tables, by purpose; null if there is none.
   S.memoryTable = function (runs) {
     const kinds = Object.keys(KINDS).filter((kind) => runs.some((run) => run.header.memory_bytes[kind] > 0));
     if (kinds.length === 0) {

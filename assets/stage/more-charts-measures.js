@@ -1,4 +1,4 @@
-// What can be charted beside stall and page tables: each measure of a run over time, its unit, and whether a run has any.
+// Measures for charts besides stall and page tables: value over time, unit, and whether a run has it.
 "use strict";
 
 (function () {
@@ -35,7 +35,7 @@
     has: (run) => run.tables.bins[column].some(Boolean) || run.leaves(0)[key] > 0,
   });
 
-  // In the order in which they are shown. of(run, ps) is the value at an instant; with `steps` it holds until the next.
+  // In display order. of(run, ps) is the value at an instant; with `steps` a value holds until the next one.
   S.MORE_MEASURES = [
     {
       name: "speed", title: "Guest speed", description: "Accesses of all vCPUs that retire in a second, bin by bin.", colour: "run",
@@ -79,10 +79,10 @@
     },
   ];
 
-  // The calls that a measure of calls is of: all of them, or those of its kind.
+  // The calls of a measure of calls: all, or those of its kind.
   S.callsOf = (run, { kind }) => (kind ? run.calls.filter((call) => call.kind === kind) : run.calls);
 
-  // The call that returned last at a time, with what it took; null before the first.
+  // The last call that has returned at a time, with its duration; null before the first.
   S.lastCall = function (run, ps, kind) {
     const calls = S.callsOf(run, { kind });
     const begun = S.countUpTo(calls.length, ps, (i) => calls[i].startPs);
@@ -90,7 +90,7 @@
     return call ? { ...call, tookPs: call.endPs - call.startPs } : null;
   };
 
-  // What the Recordings have, and in one line what they have not.
+  // The measures that the Recordings have, and one line on those that they do not have.
   S.measuresOf = function (runs) {
     const found = S.MORE_MEASURES.filter(({ has }) => runs.some(has));
     const absent = S.MORE_MEASURES.filter((each) => !found.includes(each)).map(({ title, why }) =>

@@ -1,4 +1,4 @@
-// Charts of a migration, beside the others: what is left and sent, dirty rate against bandwidth, each CLEAR, throttling.
+// Further charts of a migration: bytes left and sent, dirty rate and bandwidth, each CLEAR, throttling.
 "use strict";
 
 (function () {
@@ -12,7 +12,7 @@
     return found ? `${run.label} from ${S.timeText(found.ps)} on` : `${run.label} never`;
   };
 
-  // The table behind what is left and sent: round by round, as userspace has it.
+  // The table of the charts of bytes left and sent: round by round, as userspace counts.
   function roundsTable(runs) {
     const some = runs.filter(migrates);
     const size = (bytes) => ({ text: S.bytesText(bytes), plain: String(bytes), value: bytes });
@@ -31,7 +31,7 @@
     };
   }
 
-  // What no other chart has in a run that migrates; `also` are lines beside the measure's own, `marks` points on it.
+  // Measures only of runs that migrate; `also` are lines of another measure, `marks` points on the line.
   const MEASURES = [
     {
       name: "remaining", title: "Left to be sent", colour: "dirty", ink: "dirtyt", units: () => S.SIZE_UNITS, binary: true,

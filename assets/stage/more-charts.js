@@ -1,4 +1,4 @@
-// The panel "Charts": small multiples of all that a run has, on one axis of time, over the maps. Key C.
+// The panel "Charts", over the maps: small multiples of all measures of a run, on one time axis. Key C.
 "use strict";
 
 (function () {
@@ -38,7 +38,7 @@
         "charts-whole": () => this.choose(true),
       };
       document.addEventListener("keydown", (event) => this.onKey(event));
-      // Where the list has the focus, keys that scroll are its own.
+      // If the list has the focus, it keeps keys that scroll.
       this.grid.addEventListener("keydown", (event) => event.target === this.grid && SCROLLS.has(event.key) && event.stopPropagation());
     }
 
@@ -74,7 +74,7 @@
       }
     }
 
-    // Escape closes what lies on top first.
+    // Escape closes the topmost part first.
     onKey(event) {
       const above = document.querySelector("dialog[open], :popover-open, .share-menu:not([hidden]), .play-menu:not([hidden])");
       if (event.key === "Escape" && this.open && !above) {
@@ -139,13 +139,13 @@
       this.stage.draw(this.stage.clock.now);
     }
 
-    // The first call, until the time goes behind it; what was chosen holds.
+    // The first call, until the time is after it; a chosen window is kept.
     windowAt(ps) {
       const wide = this.wide ?? (this.near === null || ps > NEAR_UNTIL * this.near.to);
       return wide || this.near === null ? { from: 0, to: this.end } : this.near;
     }
 
-    // Figures that do not fit any more are drawn anew, one a frame.
+    // Figures that no longer fit are redrawn, one per frame.
     arrange() {
       if (!this.open || !this.plotly) {
         return;
@@ -177,7 +177,7 @@
       this.panel.dataset.drawn = String(this.charts.length);
     }
 
-    // A chart for which something came later.
+    // Updates a chart whose reference run arrived later.
     renew(name) {
       this.charts.filter(({ measure }) => measure.name === name).forEach((chart) => chart.findAlso());
       this.arrange();

@@ -1,4 +1,4 @@
-// Numbers as people read them: times, sizes and counts in text, and the three numbers of a pane.
+// Formatting of numbers: times, sizes and counts as text, and the three numbers of a pane.
 "use strict";
 
 (function () {
@@ -6,7 +6,7 @@
 
   const DIGITS = 3;
   const LEAST = 0.01;
-  // A unit begins where the value, rounded to three digits, is one of it: 999.6 µs is 1.00 ms.
+  // A unit is used from the value that rounds to 1.00 of it: 999.6 µs is 1.00 ms.
   const ROUNDS_UP = 0.9995;
   const TIMES = [
     ["ps", 1],
@@ -34,7 +34,7 @@
     return rounded.length > DIGITS && !rounded.includes(".") ? whole.format(value) : rounded;
   }
 
-  // Of what shrank: the same digits behind a minus sign.
+  // Negative amounts: the same digits after a minus sign.
   const negative = ({ value, ...rest }) => ({ ...rest, value: value === "0" ? value : `−${value}` });
 
   function parts(amount, units, zero) {
@@ -49,13 +49,13 @@
     return { value: size === 1 ? whole.format(value) : threeDigits(value), unit, zero: false };
   }
 
-  // The unit in which numbers that are compared are all written, [name, size]: that of the largest, or of nothing.
+  // The common unit of amounts that are compared, [name, size]: that of the largest, or `ofNothing` if all are 0.
   S.commonUnit = (amounts, units, ofNothing = units[0]) => {
     const most = Math.max(...amounts.map(Math.abs));
     return units.findLast(([, least]) => most >= ROUNDS_UP * least) || ofNothing;
   };
 
-  // An amount in a given unit, {value, unit, zero}: three digits, and at most two of them behind the point.
+  // An amount in a given unit, {value, unit, zero}: three digits, at most two of them after the point.
   S.partsIn = function (amount, [unit, size]) {
     if (amount < 0) {
       return negative(S.partsIn(-amount, [unit, size]));
@@ -78,8 +78,8 @@
   S.TIME_UNITS = TIMES;
   S.SIZE_UNITS = SIZES;
 
-  // The run's numbers at an instant: how fast the guest runs, stall per vCPU, time of the ioctl thread. With `runs`,
-  // the panes that it stands beside, all times of all panes are in one unit, so that digits alone can be compared.
+  // The run's numbers at an instant: guest speed, stall per vCPU, time of the ioctl thread. With `runs`, the runs of all
+  // panes, times of all panes have the same unit, so that the digits can be compared.
   S.numbers = function (run, ps, runs = null) {
     const percent = Math.round(100 * run.speed(ps));
     const times = { stall: run.stallPs(ps), ioctl: run.ioctlPs(ps) };

@@ -4,12 +4,12 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const MOST_TEXT = 256 * 1024;
-  // As the format says, and so many bytes of a file that holds them.
+  // Limits of the format: inflated bytes, and bytes of the file.
   const MOST_INFLATED = 256 * 1024 * 1024;
   const MOST_NAME = 60;
   const GZIP = [0x1f, 0x8b];
 
-  // Recordings live as long as the page: an address and its history hold no megabytes.
+  // Recordings are kept in memory as long as the page is open, not in the address or its history.
   const opened = new Map();
   let nextId = 1;
 
@@ -26,10 +26,10 @@
     write: (file) => (file ? file.name : null),
   };
 
-  // What the browser's history keeps of a file.
+  // The part of a file that the browser's history keeps.
   S.keptFile = (state) => state.file && { ...state.file, runs: undefined, recording: S.recordingsOf(state) !== null };
 
-  // The Recordings that a state shows: those of its file, as long as nothing of them was changed.
+  // The Recordings of a state: those of its file, if nothing was changed.
   S.recordingsOf = ({ file, set, policies }) => (file?.runs && !policies && Object.keys(set).length === 0 ? file.runs : null);
 
   const bytesOf = async (file, count) => new Uint8Array(await file.slice(0, count).arrayBuffer());
@@ -70,7 +70,7 @@
     return ways[vm.dirty_log_mode]?.[Number(eager)] ?? "";
   };
 
-  // A Run of a file's bytes, or an Error of one line.
+  // Returns the Run of a file's bytes, or throws an Error of one line.
   async function runOf(bytes, name) {
     let found;
     try {
@@ -80,7 +80,7 @@
     }
     const policy = policyOf(found.header.scenario);
     const run = new S.Run(found, { label: name.replace(/\.[a-z.]+$/i, "").slice(0, MOST_NAME), policy });
-    run.opened = true; // it is called as its file is
+    run.opened = true; // named after its file
     run.published = [];
     run.hash = Array.from(new Uint8Array(bytes.buffer, bytes.length - 32), (byte) => byte.toString(16).padStart(2, "0")).join("");
     return run;
@@ -98,7 +98,7 @@
 
   const isText = (bytes) => !bytes.includes(0);
 
-  // {run} of a Recording, {document} of a scenario.
+  // Returns {run} for a Recording, {document} for a scenario.
   async function read(file) {
     const head = await bytesOf(file, 4096);
     if (head[0] === GZIP[0] && head[1] === GZIP[1]) {
@@ -204,7 +204,7 @@
       }
     }
 
-    // A link can hold it where it is a catalogue entry with changes.
+    // A link can contain the file if it is a catalogue entry with changes.
     async showScenario(name, { base, set, policies, document, title, summary }) {
       const own = base && S.storyTitle(base) === title ? "" : title.slice(0, 120);
       const state = { ...S.readLink(""), theme: this.stage.state.theme, title: own, note: summary.slice(0, 400) };
