@@ -1,4 +1,4 @@
-// The pages of a Focus at any time, exactly: its events, applied one after the other up to that time.
+// The exact state of a Focus's pages at any time: its events are applied one after the other up to that time.
 "use strict";
 
 (function () {
@@ -9,7 +9,7 @@
   const NEVER = -1;
   const MOST_KEPT = 48;
 
-  // Entry of a level that maps a gfn, from the first one on; gfns have more than 31 bits.
+  // Index of the entry of a level that maps a gfn; gfns have more than 31 bits.
   const entryOf = (level, gfn, first) => Math.floor(gfn / SHIFTS[level]) - Math.floor(first / SHIFTS[level]);
 
   S.PageFold = class {
@@ -21,7 +21,7 @@
       this.rows = events.time_ps.length;
       this.kindOf = Object.fromEntries(kinds.map((name, code) => [name, code]));
       this.changing = new Set(["spte", "split", "cpu_dirty", "initial_state"].map((name) => this.kindOf[name]));
-      // What came later than the events that were kept is not known.
+      // The state after the last kept event is unknown.
       const whole = header.events_left_out === 0;
       this.fromPs = (start || 0) * 1000;
       this.knownPs = Math.min(whole ? Infinity : events.time_ps[this.rows - 1], header.focus.end === null ? Infinity : header.focus.end * 1000);
@@ -40,7 +40,7 @@
       return [null, ...LEVELS.map((level) => make(entryOf(level, first + pages - 1, first) + 1))];
     }
 
-    // Applies or takes back events, so that those at or before a time have happened.
+    // Applies or reverts events, so that exactly those up to a time are applied.
     seek(ps) {
       const row = S.countUpTo(this.rows, ps, (i) => this.events.time_ps[i]);
       if (row < this.row) {
@@ -89,7 +89,7 @@
       }
     }
 
-    // The row is the last one of an entry, and of all pages that it maps.
+    // Sets the row as the last one of an entry, and of all pages that it maps.
     note(row, level, gfn) {
       this.last[level][entryOf(level, gfn, this.first)] = row;
       const from = Math.max(0, entryOf(2, gfn, this.first));
@@ -101,7 +101,7 @@
       const { events, kindOf } = this;
       const at = entryOf(level, gfn, this.first);
       if (kind === kindOf.split || at < 0) {
-        return; // the entry's own event has told it
+        return; // already changed by the entry's own event
       }
       this.entries[level][at] = events.new[row];
       if (kind === kindOf.initial_state) {
@@ -115,7 +115,7 @@
       }
     }
 
-    // A split fills the new table with what the huge page was; where a table goes, its entries go.
+    // A split fills the new table from the huge page; when a table is removed, its entries are removed.
     below(level, old, now, gfn) {
       if (level === 1 || (old & TABLE) === (now & TABLE)) {
         return;
@@ -131,9 +131,9 @@
       }
     }
 
-    // ---- of one page
+    // ---- one page
 
-    // The entry that maps a page, or ends its walk: {level, bits}; level 0 where nothing is mapped.
+    // The entry that maps a page, or ends its walk: {level, bits}; level 0 if it is not mapped.
     leaf(gfn) {
       for (const level of [3, 2, 1]) {
         const bits = this.entries[level][entryOf(level, gfn, this.first)];
@@ -144,12 +144,12 @@
       return { level: 0, bits: 0 };
     }
 
-    // Row of the last event (`last`) or change (`turned`) of a page, whatever the level; -1 for none.
+    // Row of the last event (`last`) or change (`turned`) of a page, at any level; -1 if there is none.
     rowOf(name, gfn) {
       return Math.max(...LEVELS.map((level) => this[name][level][entryOf(level, gfn, this.first)]));
     }
 
-    // What the last event of a page was: {timePs, vcpu, kind, level, old, new}; null where there was none.
+    // The last event of a page: {timePs, vcpu, kind, level, old, new}; null if there is none.
     lastEvent(gfn) {
       const row = this.rowOf("last", gfn);
       const { events } = this;

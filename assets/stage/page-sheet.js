@@ -10,7 +10,7 @@
   const LEAST_KEYHOLE = 12;
 
   S.PageSheet = class extends S.CellSheet {
-    // `processor` tells of each cell whether its D bit is set.
+    // `processor` returns whether a cell's D bit is set.
     constructor(geometry, tokens, rows, { processor }) {
       super(geometry, tokens, rows);
       this.processor = processor;
@@ -58,7 +58,7 @@
         ctx.fillStyle = shut ? tokens.g2 : tokens.g4;
         ctx.fillRect(0, 0, tile, tile);
       } else {
-        // A 2M page fills the map of its region, as a 1G page fills a track of its own.
+        // A 2M page fills the map of its region, as a 1G page fills its track.
         const under = level === M2 ? { ...tokens, g1: tokens.g2, g1b: tokens.g2 } : tokens;
         this.tokens = under;
         this.paintSlab(ctx, 0, true, slab >> 4, slab & 15);
@@ -66,7 +66,7 @@
       }
     }
 
-    // The same ink whatever maps the page, and its gap too where no huge page shows through it.
+    // The same ink at every level; the gap is filled too if no huge page is visible through it.
     paintDirtyPage(ctx, level) {
       const { tile, pitch } = this.geometry;
       if (level < M2) {

@@ -1,11 +1,11 @@
-// One pane: the policy's name, its numbers, its map and a sentence, all of one run.
+// A pane: policy name, numbers, map and sentence of one run.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   class Pane {
-    // `choose` is told a policy that was chosen, `zoom` a cell that was clicked.
+    // `choose` is called with a chosen policy, `zoom` with a clicked cell.
     constructor(section, { choose, psPerSecond }) {
       this.section = section;
       this.canvas = section.querySelector(".map");
@@ -34,7 +34,7 @@
       this.map = this.zoomed = null;
     }
 
-    // Shows a part of memory page by page (S.zoomOptions), or all of it again where `zoomed` is null.
+    // Shows a part of memory page by page (S.zoomOptions), or the whole memory if `zoomed` is null.
     zoom(zoomed) {
       this.zoomed = zoomed;
       this.map = null;
@@ -57,11 +57,11 @@
         Object.assign(this.map.options, room);
         this.map.resize();
       }
-      this.cellSpan = this.zoomed ? this.cellSpan : this.map.layout.span; // pages of what can be zoomed into
+      this.cellSpan = this.zoomed ? this.cellSpan : this.map.layout.span; // pages of the window, if it can be zoomed further
       this.canvas.style.top = `${above}px`;
       this.fitSentence();
       S.fitWords(this.description, "unfit");
-      // A map of another part of memory keeps the place of the whole one: nothing below it moves.
+      // A zoomed map has the size of the whole map, so that nothing below it moves.
       this.place = this.zoomed && this.place?.of === height ? this.place : { of: height, is: Math.ceil(this.map.height) + above };
       this.box.style.height = `${this.place.is}px`;
     }
@@ -77,7 +77,7 @@
       }
     }
 
-    // A long sentence is set smaller, a longer one in more lines that stand closer: the function is always named.
+    // A long sentence is set smaller, a longer one in more and tighter lines, so that the function is always visible.
     fitSentence() {
       S.fitWords(this.sentence, "long");
       this.sentence.classList.remove("longer");
@@ -86,7 +86,7 @@
       }
     }
 
-    // What changes too often to be read, and what others read: a few times a second.
+    // Parts updated only a few times per second: text that would change too often, and data for other parts.
     tell(ps) {
       const said = S.sentence(this.run, ps);
       const stall = this.section.querySelector("[data-mmuviz=stall]");
@@ -106,9 +106,9 @@
     }
   }
 
-  const isCut = (node) => node.scrollHeight > node.clientHeight + 4; // a line has air of its own
+  const isCut = (node) => node.scrollHeight > node.clientHeight + 4; // a line has some leading
 
-  // The class for words that their place would cut off.
+  // Sets a class on text that does not fit into its element.
   S.fitWords = function (node, tooLong) {
     node.classList.remove(tooLong);
     node.classList.toggle(tooLong, isCut(node));

@@ -1,4 +1,4 @@
-// How to play: a time to go to, a loop, and whether it slows down by itself. Step and stop are chosen here too.
+// The menu of playback options: seek to a time, loop, automatic slow-down, step and stop.
 "use strict";
 
 (function () {
@@ -35,7 +35,7 @@
     write: (slow) => (slow ? null : "off"),
   };
 
-  // A time as people write it, in ps; null where it is none.
+  // Parses a time, e.g. "45 ms", to ps; null if it is invalid.
   S.psOf = function (text) {
     const found = TIME.exec(text.trim());
     return found ? Math.round(Number(found[1]) * UNITS[found[2]]) : null;
@@ -140,7 +140,7 @@
       this.stage.clock.speed = this.stage.clock.speed;
     }
 
-    // What "one event" is in this run.
+    // The meaning of "one event" in this run.
     saySpeed() {
       if (this.speed.value === "event") {
         const { runs } = this.stage;
@@ -151,7 +151,7 @@
       }
     }
 
-    // What it plays at now, where it chooses by itself or slows down.
+    // The current speed, if it is automatic or slowed down.
     tell() {
       const { clock, state } = this.stage;
       const { selectedIndex: at, selectedOptions } = this.speed;
@@ -164,7 +164,7 @@
       }
     }
 
-    // A new clock takes what was chosen.
+    // A new clock takes over the choices.
     started() {
       const { clock, state } = this.stage;
       this.setSlow(state.slow);

@@ -1,17 +1,17 @@
-// Which policies stand beside each other: chosen in a pane's title, added, and taken away; two to four of them.
+// The compared policies, two to four: chosen in a pane's title, added, and removed.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const FEWEST = 2;
   const MOST = 4;
-  const SHORT = 9; // letters of a name that has one large line everywhere
+  const SHORT = 9; // most letters of a name that fits on one large line at every size
   const options = () => [...document.querySelector(".policy-select").options].filter((option) => option.dataset.mode);
   const optionOf = (policy) => options().find((option) => option.value === policy);
 
   S.policyTitle = (policy) => optionOf(policy)?.dataset.title ?? "";
 
-  // The same ways of splitting under another dirty-log mode; a way that is then there twice gives way to the other one.
+  // The same ways of splitting with another dirty-log mode; a duplicate is replaced by the other way.
   S.policiesOfMode = function (policies, mode) {
     const inMode = options().filter((option) => option.dataset.mode === mode);
     const eagerly = policies.map((policy) => optionOf(policy)?.dataset.eager);
@@ -20,7 +20,7 @@
     return both.slice(0, Math.max(FEWEST, new Set(found).size));
   };
 
-  // Policies with another one in place `at`; two that would be the same change places.
+  // Policies with another one at index `at`; if it is already in another pane, the two are swapped.
   function replaced(policies, at, policy) {
     const other = policies.indexOf(policy);
     return policies.map((each, index) => (index === at ? policy : index === other ? policies[at] : each));
@@ -36,7 +36,7 @@
       });
     }
 
-    // Panes may differ in something else than their policies; those are what the story compares.
+    // Panes of a story may differ in other fields than the policy.
     get apart() {
       const policies = this.stage.asking.policies();
       return new Set(policies).size === policies.length && policies.every(optionOf);
@@ -71,7 +71,7 @@
       });
     }
 
-    // The title tells a pane from the others, as the charts call it: its policy, or what else differs.
+    // The title distinguishes a pane, with the same name as in charts: its policy, or the other differing field.
     title(select, run) {
       select.querySelector("[data-own]")?.remove();
       for (const option of select.options) {

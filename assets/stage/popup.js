@@ -1,4 +1,4 @@
-// A panel that a button opens under itself, inside the window at every size; Esc, a press elsewhere and a choice close it.
+// A panel that opens under its button, inside the window at every size; Esc, a press elsewhere or a choice closes it.
 "use strict";
 
 (function () {
@@ -7,7 +7,7 @@
   const REACHED = "button:not([disabled]), summary, select";
 
   class Popup {
-    // `opening` is called before the panel is seen; `wide` is the width that it wants.
+    // `opening` is called before the panel is shown; `wide` is its preferred width.
     constructor(button, panel, { opening = () => {} } = {}) {
       Object.assign(this, { button, panel, opening });
       button.setAttribute("aria-expanded", "false");
@@ -51,7 +51,7 @@
       panel.style.left = `${Math.max(MARGIN, Math.min(at.left, most))}px`;
     }
 
-    // Arrows go from one choice to the next, past those that are folded away.
+    // Arrows go from one choice to the next, skipping folded ones.
     typed(event) {
       const steps = { ArrowDown: 1, ArrowUp: -1 };
       if (event.key === "Escape") {

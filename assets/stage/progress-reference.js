@@ -1,4 +1,4 @@
-// The same guest without migration, run when the charts are first looked at: what its progress is compared with.
+// The same guest without migration, as the reference of its progress; it is run when the charts are first opened.
 "use strict";
 
 (function () {
@@ -33,7 +33,7 @@
       }
     }
 
-    // One request for all runs that need the same guest, as long as the longest of them.
+    // One request for all runs with the same guest, with the length of the longest.
     async ask(runs) {
       const groups = new Map();
       for (const run of runs.filter(S.migrates).sort((a, b) => b.endPs - a.endPs)) {

@@ -1,9 +1,9 @@
-// Measurements that others published of the very thing that is shown: dots on the charts and at the ends of calls.
+// Published measurements of exactly the experiment that is shown: dots on the charts and at the ends of calls.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  // A run has these once, in whatever iteration.
+  // Kinds that a run has once; their iteration is ignored.
   const ONCE = new Set(["enable", "disable", "populate", "pre_split"]);
   const REACH = 8;
   const BESIDE = 9;
@@ -12,13 +12,13 @@
   const LABEL_OVER = 6;
   const UNITS = { percent: "%", us: "µs" };
   const amount = ({ value, unit }) => `${Number(value.toPrecision(3))} ${UNITS[unit] || unit}`;
-  // In the unit of the times beside it, where its own would begin with zeros.
+  // In the unit of the adjacent times, unless it would begin with zeros.
   const textOf = (match) => (match.ps && match.value < 1 ? S.timeText(match.ps) : amount(match));
 
   const spansOf = (run) => [...run.calls, ...run.phases];
   const isOf = (match, { kind, iteration }) => match.call === kind && (ONCE.has(kind) || match.iteration === iteration);
 
-  // One published value at its call or pass: where that would have ended by it, and what is said of it.
+  // A published value at its call or pass: the end that the call would have with this value, and its description.
   function dotOf(run, index, match) {
     const span = spansOf(run).find((each) => isOf(match, each));
     if (!span) {
@@ -38,11 +38,11 @@
   // All of a run: [{run, id, span, ps, text, description, url}].
   S.publishedOf = (run, index = 0) => (run.published || []).map((match) => dotOf(run, index, match)).filter(Boolean);
 
-  // Those of one call, for a table of calls.
+  // The dots of one call, for a table of calls.
   S.publishedAt = (run, kind, iteration, nth) =>
     (nth > 0 ? [] : S.publishedOf(run).filter(({ span }) => span.kind === kind && span.iteration === iteration));
 
-  // Where a value stands on a chart of a measure; null where it says nothing about it.
+  // The value of a dot on a chart of a measure; null if it does not apply to it.
   const VALUES = {
     tables: (run, { percent, span }) => (percent === undefined && span.tablesAdded > 0 ? run.tablesAdded(span.endPs) : null),
     stall: (run, { percent, span }) => (percent === undefined ? null
@@ -55,7 +55,7 @@
     return dots.map((dot) => ({ ...dot, value: valueOf(runs[dot.run], dot) })).filter(({ value }) => value !== null);
   };
 
-  // ---- dots on a chart are buttons over it: they can be pointed at and reached by keyboard
+  // ---- dots on a chart are buttons over it, for pointer and keyboard
 
   class ChartDots {
     constructor(chart, act) {
@@ -75,7 +75,7 @@
       this.sizes = this.marks.map(({ firstChild }) => ({ width: firstChild.offsetWidth, height: firstChild.offsetHeight }));
     }
 
-    // Beside its dot, where none of the chart's own labels is: "above right" and so on, or nowhere.
+    // Position of a label at its dot that avoids the chart's labels, e.g. "above right"; or none.
     placeOf({ x, y }, { width, height }) {
       const { labels, plot } = this.chart;
       const sides = x > this.chart.width / 2 ? ["left", "right"] : ["right", "left"];

@@ -1,4 +1,4 @@
-// Reads a Recording from its bytes: the layout of docs/recording-file.md, as mmuviz/recording/content.py writes it.
+// Parses the bytes of a Recording: the layout of docs/recording-file.md, as written by mmuviz/recording/content.py.
 "use strict";
 
 (function () {
@@ -15,7 +15,7 @@
   const aligned = (size) => Math.ceil(size / ALIGN) * ALIGN;
   const product = (lengths) => lengths.reduce((all, length) => all * length, 1);
 
-  // ---- SHA-256. crypto.subtle would be asynchronous, and there is none on a page served over plain HTTP.
+  // ---- SHA-256. crypto.subtle is asynchronous, and not available on a page served over plain HTTP.
 
   const primes = [];
   for (let number = 2; primes.length < 64; number += 1) {
@@ -54,7 +54,7 @@
     state[4] += e; state[5] += f; state[6] += g; state[7] += h;
   }
 
-  // The last block or two: what is left over, a one bit, zeros, and the length in bits.
+  // The last one or two blocks: the remaining bytes, a one bit, zeros, and the length in bits.
   function tail(bytes) {
     const rest = bytes.length % BLOCK_BYTES;
     const last = new Uint8Array(rest + 9 > BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES);
@@ -82,7 +82,7 @@
 
   // ---- Columns. Each begins at a multiple of 8 bytes, and every browser runs on little-endian machines.
 
-  // No number is above 2**53, and neither is a difference of two: a double holds each of them, and each sum.
+  // No number and no difference of two numbers is above 2**53, so doubles represent them and their sums exactly.
   function readInt64(buffer, at, items, delta) {
     const low = new Uint32Array(buffer, at, 2 * items);
     const high = new Int32Array(buffer, at, 2 * items);
@@ -117,7 +117,7 @@
     "|u1": { bytes: 1, read: (buffer, at, items) => new Uint8Array(buffer, at, items) },
   };
 
-  // The JSON text, and where the columns begin.
+  // The JSON text, and the offset of the columns.
   function readText(buffer) {
     const bytes = new Uint8Array(buffer);
     if (String.fromCharCode(...bytes.subarray(0, MAGIC.length)) !== MAGIC) {
@@ -139,7 +139,7 @@
     return [JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, end))), aligned(end)];
   }
 
-  // Takes the content of a Recording, inflated, and gives {header, tables}: tables.<table>.<column> is a typed array,
+  // Parses the inflated content of a Recording to {header, tables}: tables.<table>.<column> is a typed array,
   // int64 as Float64Array; a column with two axes is flat, row after row. Throws an Error of one plain line.
   S.decode = function (buffer) {
     const [{ header, columns }, first] = readText(buffer);

@@ -1,16 +1,16 @@
-// Calls on the scrubber: a bar for each or for a group, what a bar says, and the calls of a group one by one.
+// Calls on the scrubber: bars of calls or groups of calls, their texts, and the calls of a group.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const LEAST = 3;
-  // Bars nearer than this, or less wide than is easy to hit, are one.
+  // Bars that are nearer than this, or too narrow to hit, are merged.
   const APART = 3;
   const EASY = 8;
-  // Of more calls a level shows parts, each of them a level of its own.
+  // A level with more calls shows parts, each of which opens as a further level.
   const MOST = 64;
 
-  // Calls that stand too near to be told apart are one group: [{x, width, calls}], left to right.
+  // Calls that are too near each other form a group: [{x, width, calls}], left to right.
   S.callGroups = function (ribbon, run) {
     const found = [];
     for (const call of run.calls) {
@@ -31,7 +31,7 @@
 
   const spanText = (from, to) => `${S.timeText(from)} to ${S.timeText(to)}`;
 
-  // "CLEAR 3 of 64": which of its kind a call is.
+  // "CLEAR 3 of 64": the number of a call among its kind.
   function nameOf(run, call) {
     const same = run.calls.filter(({ kind }) => kind === call.kind);
     return same.length > 1 ? `${S.callName(call.kind)} ${same.indexOf(call) + 1} of ${S.count(same.length)}` : S.callName(call.kind);
@@ -43,7 +43,7 @@
     return [...counts].map(([kind, count]) => S.callsName(kind, count)).join(", ");
   }
 
-  // What a bar says.
+  // The text of a bar.
   S.callsText = function (run, calls) {
     const [first, last] = [calls[0], calls[calls.length - 1]];
     const took = calls.map(({ startPs, endPs }) => endPs - startPs);
@@ -66,7 +66,7 @@
     return parts.join(", ");
   }
 
-  // The calls of a level: each alone, or in equal parts where there are many.
+  // The calls of a level: individually, or in equal parts if there are many.
   function partsOf(calls) {
     if (calls.length <= MOST) {
       return calls.map((call) => [call]);
@@ -123,7 +123,7 @@
       Object.assign(this.tip.style, { left: `${x}px`, bottom: `${window.innerHeight - box.top + 4}px` });
     }
 
-    // Enter opens the calls at or before the moment.
+    // Enter opens the calls at or before the current time.
     typed(event) {
       if (event.key !== "Enter") {
         return;
@@ -154,7 +154,7 @@
       }
     }
 
-    // Escape goes a level up, and from the first one away; arrows go from call to call.
+    // Escape goes up one level, or closes the first one; arrows go from call to call.
     typedInside(event) {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (event.key === "Escape") {

@@ -1,4 +1,4 @@
-// The words above the ribbons: names of ioctls and phases, where there is room for them.
+// The text above the ribbons: names of ioctls and phases, if they fit.
 "use strict";
 
 (function () {
@@ -26,18 +26,18 @@
   };
   const APART = 14;
 
-  // An ioctl by the name that people use: "enable logging", "GET".
+  // The usual name of an ioctl: "enable logging", "GET".
   S.callName = (kind) => CALLS[kind] || kind;
   const SPANS = { populate: "mapping memory", lead: "the lead", dirty: "the pass", interval: "the interval", tail: "the tail",
     round: "the round", downtime: "downtime",
     setup: "setup", postcopy: "post-copy" };
-  // The same in a few letters, of calls and phases.
+  // Short names of calls and phases.
   S.spanName = (kind) => SPANS[kind] || { enable: "enable", disable: "disable" }[kind] || S.callName(kind);
   // "16 CLEARs".
   S.callsName = (kind, count) =>
     count === 1 ? S.callName(kind) : MANY[kind] ? `${S.count(count)} ${MANY[kind]}` : `${S.callName(kind)} ×${count}`;
 
-  // Ioctls of the same kind, one after the other, have one name.
+  // Consecutive ioctls of the same kind have one common name.
   function groupsOf(runs) {
     const found = [];
     for (const run of runs) {
@@ -55,7 +55,7 @@
     return found.sort((a, b) => rank.indexOf(a.kind) - rank.indexOf(b.kind) || a.startPs - b.startPs);
   }
 
-  // Names that meet no other, ioctls first: [{text, x, centre, tone, weight}].
+  // Names without overlap, ioctls first: [{text, x, centre, tone, weight}].
   S.ribbonWords = function (ribbon, ctx) {
     const placed = [];
     const centre = ribbon.px / 2 + 1;

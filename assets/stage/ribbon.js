@@ -1,4 +1,4 @@
-// The ribbons above the scrubber: how the vCPUs of each run spent its time, with the ioctls on top and a playhead.
+// The ribbons above the scrubber: shares of the vCPUs' time in each run, with the ioctls on top and a playhead.
 "use strict";
 
 (function () {
@@ -12,7 +12,7 @@
   const OVER = 3;
   const DOT = 4.5;
 
-  // Shares of [from, to): stalled, slower, running, of all vCPUs; what is left was idle.
+  // Shares of [from, to) of all vCPUs: stalled, slower, running; the rest was idle.
   function sharesOf(run, idle, from, to) {
     const span = to - from;
     const stalled = (run.stallPs(to) - run.stallPs(from)) / span;
@@ -23,11 +23,11 @@
     return { stalled: inside(stalled), slower: inside(Math.min(slower, 1 - stalled)), running };
   }
 
-  // The time up to an instant in which the vCPUs neither ran nor stalled: what their shares of each bin leave over.
+  // The time up to an instant in which the vCPUs neither ran nor stalled: the rest of their shares in each bin.
   function idleOf(run) {
     const sums = new Float64Array(run.bins + 1);
     const out = new Float64Array(4);
-    // Shares are counted in steps of 1/255, so that a little is left over where nothing was.
+    // Shares are rounded to 1/255, so a small rest may be a rounding error.
     const grain = 4 / 255;
     for (let bin = 0; bin < run.bins; bin += 1) {
       let busy = 0;
@@ -50,7 +50,7 @@
   const MOST_LETTERS = 16; // of a run's name
 
   class Ribbon {
-    // options: presenter: larger type; scale: of the type.
+    // options: presenter: larger type; scale: factor of the type size.
     constructor(canvas, runs, options = {}) {
       this.canvas = canvas;
       this.ctx = canvas.getContext("2d");
@@ -102,7 +102,7 @@
       const gap = tight ? 2 : 3;
       const bar = tight ? 3 : 5;
       const pitchBelow = (top) => (this.height - top - 2 * KNOB + 1 + gap) / this.runs.length;
-      // Where the runs' names would touch, the names of ioctls make room.
+      // If the runs' names would touch, the names of ioctls are left out.
       this.hasWords = pitchBelow(this.px + 2) >= this.px - 1;
       this.top = this.hasWords ? this.px + 2 : 2;
       const pitch = pitchBelow(this.top);
@@ -175,7 +175,7 @@
       }
     }
 
-    // One bar for each call that can be told from its neighbours, and a notched one for several that cannot.
+    // One bar for each call that is separate from its neighbours, and a notched bar for a group.
     paintBars(run, row) {
       const ctx = this.bars.getContext("2d");
       const { bar, barHigh } = this.rows[row];
@@ -234,7 +234,7 @@
       }
     }
 
-    // The ribbon of a run as it was and as it will be.
+    // The ribbon of a run before and after the playhead.
     drawRow(row, cut) {
       const { bar, y, high } = this.rows[row];
       const top = Math.floor((bar - 1) * this.dpr);
@@ -243,7 +243,7 @@
       this.part(this.bars, cut, FUTURE_CALL, top, tall);
     }
 
-    // The stretch that is played again and again, with its first and its last moment.
+    // The loop, with its first and last moment.
     drawLoop() {
       const { ctx, colours, loop, axis } = this;
       if (!loop) {
@@ -274,12 +274,12 @@
       }
     }
 
-    // A time behind the end of the runs is at the right edge.
+    // A time after the end of the runs is at the right edge.
     dotX({ ps }) {
       return Math.min(this.xAt(ps), this.width - DOT - 1);
     }
 
-    // When a call would have ended by what others measured.
+    // The end that a call would have by a published measurement.
     drawDot(dot) {
       const { ctx, colours } = this;
       const { bar, barHigh } = this.rows[dot.run];
@@ -297,7 +297,7 @@
       ctx.stroke();
     }
 
-    // Where a run is that has a time of its own.
+    // The position of a run that has its own time.
     drawOwnPlayhead(x, { bar, y, high }) {
       const { ctx, colours } = this;
       ctx.fillStyle = colours.panel;

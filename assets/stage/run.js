@@ -1,5 +1,5 @@
-// One run as the page asks for it: what a Recording says of any simulated time. Times are ps, numbers are per vCPU
-// where the method says so. Sums rise linearly inside a bin of time; states step at the ends of bins.
+// Queries on a Recording at any simulated time. Times are ps, numbers are per vCPU where a comment says so. Sums rise
+// linearly inside a bin of time; states change at the ends of bins.
 "use strict";
 
 (function () {
@@ -29,7 +29,7 @@
   };
 
   class Run {
-    // `label` tells it from others whole, `short` in a few letters, which is what it is called on the page.
+    // `label` distinguishes the run; `short` is a short label, its name on the page.
     constructor({ header, tables }, { label = "", short = label, policy = "" } = {}) {
       Object.assign(this, { header, tables, label: short, full: label, byPolicy: label === policy, policy });
       this.endPs = header.end_ps;
@@ -85,8 +85,8 @@
       this.exampleRows = Int32Array.from(times, (_, row) => row).sort((a, b) => times[a] - times[b] || a - b);
     }
 
-    // Accesses per second in whole bins before a time in which nothing had to be mapped and hardly a vCPU stood still; 0
-    // where there is no such bin.
+    // Accesses per second in whole bins before a time in which nothing was mapped and vCPUs hardly stalled; 0 if there is
+    // no such bin.
     rateBefore(stopPs) {
       const { accesses, faults_not_present: mapped } = this.tables.bins;
       let done = 0;
@@ -116,14 +116,14 @@
       return Math.min(frame * this.binPs, this.endPs);
     }
 
-    // How much of a bin has passed, 0 to 1.
+    // The elapsed share of a bin, 0 to 1.
     shareOf(bin, ps, since = this.framePs(bin)) {
       const end = this.framePs(bin + 1);
       return end > since ? Math.min(1, Math.max(0, (ps - since) / (end - since))) : Number(ps >= end);
     }
 
-    // A sum at a time. What logging causes cannot begin before it: in the bin of the first enable a sum that the bin
-    // before left alone rises from the call on, not from the bin's start.
+    // A sum at a time. Effects of logging cannot precede it: in the bin of the first enable, a sum that did not rise in
+    // the bin before rises only from the call on, not from the bin's start.
     sumAt(sums, ps) {
       const bin = this.binAt(ps);
       const { enablePs } = this;
@@ -151,13 +151,13 @@
       return place < this.history.first[cell] ? -1 : this.history.frameOf(this.history.rows[place]);
     }
 
-    // Table pages of a column of states at a time, or what `atStart` gives before the first bin's end.
+    // Table pages of a state column at a time; before the first bin's end the value of `atStart`.
     stateAt(name, ps, atStart) {
       const frame = this.frame(ps);
       return frame ? this.tables.bins[name][frame - 1] : atStart;
     }
 
-    // Bytes of page tables now less those when logging was first enabled; 0 before, and where it never was.
+    // Bytes of page tables less those when logging was first enabled; 0 before that, and without logging.
     tablesAdded(ps) {
       const { table_pages_at_enable: before } = this.header;
       if (this.enablePs === null || before === null || this.framePs(this.frame(ps)) < this.enablePs) {
@@ -170,7 +170,7 @@
       return this.stateAt("dirty_pages", ps, 0);
     }
 
-    // Leaves of each size. No bin ends at time 0: there they follow from the cells' shares.
+    // Leaves of each size. No bin ends at time 0: there they are computed from the cells' shares.
     leaves(ps) {
       return Object.fromEntries(LEVELS.map(([key, column, share, pages]) =>
         [key, this.stateAt(column, ps, this.frame(ps) ? 0 : this.leavesAtStart(share, pages))]));
@@ -195,7 +195,7 @@
       return out;
     }
 
-    // The page that a vCPU is at, -1 where that is not known.
+    // The current page of a vCPU, -1 if unknown.
     vcpuGfn(ps, vcpu) {
       const { gfn } = this.tables.vcpu_bins;
       if (!gfn) {
@@ -245,14 +245,14 @@
       return tookPs ? (this.tables.bins.accesses[bin] / tookPs) * PS_PER_S : 0;
     }
 
-    // Whether the vCPUs have nothing to do: they make no access, and nothing of KVM holds them up.
+    // Whether the vCPUs are idle: they make no access, and do not stall.
     isIdle(ps) {
       const bin = this.binAt(ps);
       const [from, to] = [this.framePs(bin), this.framePs(bin + 1)];
       return this.tables.bins.accesses[bin] === 0 && this.stallPs(to) - this.stallPs(from) < LEAST_STALL * (to - from);
     }
 
-    // Before logging is enabled it is that of the bin before: nothing slows down ahead of its cause.
+    // Before logging is enabled it is that of the bin before, since no effect precedes its cause.
     speed(ps) {
       const here = this.binAt(ps);
       const before = this.enablePs !== null && ps < this.enablePs && here > 0 && here === this.binAt(this.enablePs);
@@ -260,8 +260,8 @@
       return this.fullRate ? Math.min(1, this.rate(this.framePs(bin)) / this.fullRate) : this.freeShare(bin);
     }
 
-    // Where no bin shows the full rate: how much of the vCPUs' time in a bin is theirs, neither stalled nor slower; 1
-    // where they have nothing to do.
+    // If no bin has the full rate: the share of the vCPUs' time in a bin that is neither stall nor slower writes; 1 if they
+    // are idle.
     freeShare(bin) {
       const sums = [0, 0, 0, 0];
       for (let vcpu = 0; vcpu < this.vcpus; vcpu += 1) {
@@ -276,7 +276,7 @@
 
     // ---- the ioctl thread
 
-    // Calls come one after the other: how many have begun.
+    // The number of calls that have begun; calls do not overlap.
     callsBegun(ps) {
       return S.countUpTo(this.calls.length, ps, (i) => this.calls[i].startPs);
     }
@@ -286,13 +286,13 @@
       return call && ps < call.endPs ? call : null;
     }
 
-    // Time in calls: their starts and ends are known to the picosecond, whatever the bins.
+    // Time in calls; their starts and ends are exact and do not depend on bins.
     ioctlPs(ps) {
       const begun = this.callsBegun(ps);
       return begun ? this.ioctlSums[begun] - Math.max(0, this.calls[begun - 1].endPs - ps) : 0;
     }
 
-    // What an ioctl walks over and where, -1 of a ring; null where it walks over nothing or the Recording does not say.
+    // The kind and position of an ioctl's walk, position -1 for a ring; null if there is no walk or it is unknown.
     walkAt(ps) {
       const call = this.tables.bins.walk && this.callAt(ps);
       if (!call) {
@@ -308,15 +308,15 @@
       return { kind: before.kind, gfn: before.gfn + Math.floor((after.gfn - before.gfn) * share) };
     }
 
-    // A walk that begins inside a bin, and is first seen at the bin's end. It starts where the memslot does, but for
-    // one of CLEAR, which may be of a part of it.
+    // A walk that begins inside a bin and is first recorded at the bin's end. It starts at the start of the memslot, except
+    // that of a CLEAR, which may cover a part of it.
     walkBegin({ kind, slot }, after) {
       const first = this.slotGfn(slot);
       const fromFirst = after && kind !== "clear" && first >= 0 && first <= after.gfn;
       return fromFirst ? { kind: after.kind, gfn: first } : after;
     }
 
-    // The walk of a call at a frame, null where there is none then.
+    // The walk of a call at a frame, null if there is none.
     walkOf(call, frame) {
       const { walk: codes, walk_gfn: gfns } = this.tables.bins;
       const ps = this.framePs(frame);
@@ -324,7 +324,7 @@
       return code ? { kind: this.header.vocabularies.walks[code], gfn: gfns[frame - 1] } : null;
     }
 
-    // First gfn of a memslot; that of the first one where a call is for none or all.
+    // First gfn of a memslot; that of the first one if a call has no memslot.
     slotGfn(slot) {
       const { memory = [] } = this.header.scenario;
       const found = memory[Math.max(0, slot)];

@@ -1,16 +1,16 @@
-// Asking the server for runs: an answer at once where it can be had, else a job that is asked after until it is done.
+// Requests of runs: the server answers at once if it has the results, else with a job whose status is polled.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const AGAIN_MS = 250;
-  const SOON_MS = 60; // what is nearly done when it is first asked after is there at once
+  const SOON_MS = 60; // a short first interval, for runs that are nearly done
   const GONE = 404;
   const FAULT = 500;
   const later = (ms) => new Promise((resolve) => window.setTimeout(resolve, ms));
 
-  // What the server refused: `field` is where, or null. What is `gone` can be had by asking anew, what failed for no fault
-  // of the request `again` later.
+  // A refusal by the server: `field` is its field, or null. If `gone`, a new request helps; if `again`, a later one, since
+  // the request was not the cause.
   class Refused extends Error {
     constructor({ field = null, message = "The server did not answer as it should.", gone = false, again = false }) {
       super(message);
@@ -26,7 +26,7 @@
     return body;
   }
 
-  // A hidden tab asks too seldom for the server to think that somebody waits.
+  // A hidden tab polls too rarely: the server would cancel its job.
   function visible() {
     return new Promise((resolve) => {
       if (!document.hidden) {
@@ -45,7 +45,7 @@
       this.job = null;
     }
 
-    // Once more where a job or a Recording was dropped meanwhile.
+    // Repeats the request once if a job or a Recording was deleted meanwhile.
     async send() {
       try {
         return await this.sendOnce();
@@ -77,7 +77,7 @@
         }
       }
       const runs = this.cancelled ? [] : await Promise.all(found.runs.map((each) => this.fetchRun(each)));
-      // What was measured of the very same, by run; and the address of each Recording's bytes.
+      // The published matches of each run, and the address of each Recording.
       runs.forEach((run, index) => Object.assign(run, { hash: found.runs[index].hash, published: first.published?.[index] ?? [] }));
       return { runs, scenario: first.scenario, file: first.file };
     }

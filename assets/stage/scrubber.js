@@ -5,14 +5,14 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageDown: -10, PageUp: 10 };
 
-  // `stage` has the clock and the ribbon that are shown at the time.
+  // `stage` has the current clock and ribbon.
   S.listenToScrubber = function (slider, stage) {
     let row = 0;
     const pointAt = (event) => {
       const box = slider.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
     };
-    // A call's bar leads to its beginning, that of many calls to each of them, any other place to its own time.
+    // A press on a call's bar seeks to its begin, one on a group opens its calls, one elsewhere seeks to that time.
     slider.addEventListener("pointerdown", (event) => {
       if (!stage.ribbon || event.button > 0) {
         return;
@@ -29,7 +29,7 @@
         stage.goTo(found.calls[0].startPs, found.run);
         return;
       }
-      // Where panes stand at the same work the row under the pointer says whose time it is.
+      // If panes are aligned by work, the row under the pointer selects the run whose time is meant.
       row = stage.ribbon.rowAt(y);
       slider.setPointerCapture(event.pointerId);
       stage.goTo(stage.ribbon.psAt(x), row);

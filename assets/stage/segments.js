@@ -1,12 +1,12 @@
-// Phases of a migration as segments above the scrubber: setup, each round, downtime, post-copy. A press goes to where one
-// begins. They are to scale but for those that would be too narrow to be hit; hairlines in the ribbons are exact.
+// Phases of a migration as segments above the scrubber: setup, each round, downtime, post-copy. A press seeks to the
+// begin of one. They are to scale, except those that would be too narrow to hit; hairlines in the ribbons are exact.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const LEAST = 24; // CSS px: WCAG 2.2, target size
   const BESIDE = 6;
-  const LOWEST = 480; // CSS px of a window that has no room for them
+  const LOWEST = 480; // CSS px of a window that is too low for them
   const NAMES = {
     lead: "before", setup: "setup", round: "round", downtime: "downtime", postcopy: "post-copy", interval: "pause", tail: "after",
   };
@@ -14,7 +14,7 @@
   const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
   const byId = (id) => document.getElementById(id);
 
-  // The phases of a run that migrates, in order: {kind, number, startPs, endPs}; none of any other run.
+  // The phases of a migration, in order: {kind, number, startPs, endPs}; empty for other runs.
   S.segmentsOf = function (run) {
     if (!S.migrates(run)) {
       return [];
@@ -26,14 +26,14 @@
 
   const nameOf = ({ kind, number }) => (kind === "round" ? `round ${number}` : NAMES[kind]);
 
-  // What a segment says: its name, its time, and of a round what it sent and what is left.
+  // The text of a segment: its name and time, and for a round the bytes sent and left.
   S.segmentText = function (run, segment) {
     const text = `${nameOf(segment)}, ${S.timeText(segment.startPs)} to ${S.timeText(segment.endPs)}`;
     const row = S.roundRows?.(run).find(({ startPs }) => startPs === segment.startPs);
     return row ? `${text}: ${S.bytesText(row.sentBytes)} sent, ${S.bytesText(row.leftBytes)} were left at its sync` : text;
   };
 
-  // Groups of segments that all have room: one each, or neighbouring rounds together where there are too many.
+  // Groups of segments that fit: one each, or adjacent rounds together if there are too many.
   S.segmentGroups = function (segments, wide) {
     const most = Math.max(1, Math.floor(wide / LEAST));
     const groups = segments.map((each) => [each]);
@@ -46,7 +46,7 @@
     return groups;
   };
 
-  // Where groups lie: [{x, wide}], each as wide as its time, but at least so many px; the others give what is missing.
+  // Positions of groups: [{x, wide}], to scale but with a least width, at the expense of the wider ones.
   S.segmentPlaces = function (groups, xAt) {
     const natural = groups.map((group) => xAt(group.at(-1).endPs) - xAt(group[0].startPs));
     const sum = natural.reduce((all, each) => all + each, 0);
@@ -84,7 +84,7 @@
       this.stage.root.classList.toggle("has-segments", runs.some((run) => S.segmentsOf(run).length > 0));
     }
 
-    // The part of the window that charts and loupes need: what they have without segments, and the segments' own height.
+    // The height that charts and loupes need: their height without segments plus that of the segments.
     get lowerShare() {
       const shown = window.innerHeight >= LOWEST && this.stage.root.classList.contains("has-segments");
       const usual = window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19;
@@ -103,7 +103,7 @@
       }
       const { ribbon, runs } = this.stage;
       if (!this.place.offsetParent) {
-        return; // a low window shows none
+        return; // low windows show no segments
       }
       const { left: from } = this.place.offsetParent.getBoundingClientRect();
       const { left } = this.slider.getBoundingClientRect();

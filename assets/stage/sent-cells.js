@@ -1,5 +1,5 @@
-// What a migration has sent, on the map: a strip along the lower edge of each cell, as wide as the part of its pages that
-// was sent, and in another colour what was sent again. Dirty pages hide it: what is dirty again has to be sent again.
+// Pages that a migration has sent, on the map: a strip along the lower edge of each cell, as wide as the share of its
+// pages that was sent, in another colour the share sent again. Dirty pages, which must be sent again, cover the strip.
 "use strict";
 
 (function () {
@@ -7,7 +7,7 @@
   const WHOLE = 255;
   const sets = new WeakMap();
 
-  // The shares of cells that were sent, and sent again, at the end of a bin; going back starts anew.
+  // The shares of cells that were sent, and sent again, at the end of a bin; going back restarts from the first frame.
   class SentCells {
     constructor(run) {
       const { sent_cells: table } = run.tables;
@@ -33,7 +33,7 @@
     }
   }
 
-  // The sent cells of a run at a time, or null where nothing is ever sent.
+  // The sent cells of a run at a time; null for a run that sends nothing.
   S.sentAt = function (run, ps) {
     if (!run.tables?.sent_cells || run.tables.sent_cells.cell.length === 0) {
       return null;
@@ -44,7 +44,7 @@
     return sets.get(run).seek(run.frame(ps));
   };
 
-  // Where the strip of a cell is: {from, sent, again}, device px from the cell's left edge; `dirty` is a share.
+  // The strip of a cell: {from, sent, again}, device px from the cell's left edge; `dirty` is a share.
   S.sentStrip = function ({ dots, step, tile }, sent, again, dirty) {
     const hidden = Math.floor(S.dotsOf(dirty, dots * dots) / dots) * step;
     const part = (share) => (share ? Math.max(1, Math.round((share / WHOLE) * tile)) : 0);
@@ -77,7 +77,7 @@
     paint(tokens.resent, "again", 0);
   }
 
-  // Cells of a few pixels stand in columns, whose strip is a line below the track.
+  // Small cells are drawn as columns, whose strip is a line below the track.
   function drawLines(map, found) {
     const { ctx, layout, tokens } = map;
     const high = Math.round(2 * layout.dpr);
@@ -93,7 +93,7 @@
     }
   }
 
-  // Draws over a map of all of memory.
+  // Draws over a map of the whole memory.
   S.drawSent = function (map, ps) {
     const found = map.options.frames ? null : S.sentAt(map.run, Math.min(ps, map.run.endPs));
     if (found) {
@@ -101,7 +101,7 @@
     }
   };
 
-  // Of a cell, in words: "" where nothing of it was sent.
+  // Text on a cell; "" if none of it was sent.
   S.sentSays = function (run, { cell }, ps) {
     const found = S.sentAt(run, Math.min(ps, run.endPs));
     const percent = (share) => (share === 0 ? "0 %" : share === WHOLE ? "all" : `${Math.max(1, Math.min(99, Math.round((100 * share) / WHOLE)))} %`);
@@ -117,7 +117,7 @@
   const KEYS = [["sent", "sent"], ["resent", "sent again"], ["dirty", "dirty: to be sent"]];
 
   (S.parts = S.parts || []).push((stage) => ({
-    // What the colours mean, beside the line under each pane.
+    // The legend of the colours, in the line under each pane.
     shown(runs) {
       stage.panes.forEach(({ section }, at) => {
         section.querySelector(".sent-key")?.remove();

@@ -1,4 +1,4 @@
-// Words that sentences and the summary share: the guest in words, rates, and what an ioctl's time went into.
+// Text parts shared by sentences and the summary: the guest, rates, and the parts of an ioctl's time.
 "use strict";
 
 (function () {
@@ -20,7 +20,7 @@
     return `${value.includes(".") ? value.replace(/\.?0+$/, "") : value} ${unit}`;
   };
 
-  // "750 faults a ms", to two digits, since a rate over a few bins says no more.
+  // "750 faults a ms", to two digits, since a rate over a few bins is not more exact.
   S.rateText = function (perPs, one, many) {
     const perMs = perPs * PS_PER_MS;
     const [rate, span] = perMs >= 1 ? [perMs, "ms"] : [1e3 * perMs, "second"];
@@ -28,7 +28,7 @@
     return `${S.count(rounded)} ${rounded === 1 ? one : many} a ${span}`;
   };
 
-  // How long an ioctl split, in ps, from the splits in each bin: whole bins, and of the last one its share of them.
+  // Time that an ioctl spent splitting, ps, from the splits per bin: whole bins, and the last one by its share of splits.
   function splitPs(run, call) {
     const place = { enable: "enable", pre_split: "pre_split" }[call.kind] || "clear";
     const splits = run.tables.bins[`splits_${place}`];
@@ -43,8 +43,8 @@
     return begin - call.startPs + width * Math.min(1, splits[last] / (before || 1));
   }
 
-  // What an ioctl's time went into: {splitPs, restPs}, read from bins, so good to a part of a bin; null where the
-  // bins are too wide to tell, or splits and other work alternate.
+  // The parts of an ioctl's time: {splitPs, restPs}, from bins, so exact to a part of a bin; null if the bins are too
+  // wide, or if splits and other work alternate.
   S.callParts = function (run, call) {
     if (call.kind !== "enable" || !call.splits || call.endPs - call.startPs < LEAST_BINS * run.binPs) {
       return null;
@@ -53,7 +53,7 @@
     return { splitPs: took, restPs: call.endPs - call.startPs - took };
   };
 
-  // A sentence's part in the colour of what it names: tone is a class without its "c-".
+  // A part of a sentence with its colour: tone is a class without its "c-".
   S.toned = (tone, text) => ({ tone, text });
 
   // Parts as a list of nodes; the text of a part is never markup.

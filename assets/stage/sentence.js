@@ -1,14 +1,14 @@
-// One plain sentence on what happens in a run at an instant, with the kernel function that does it.
+// A sentence on the state of a run at an instant, with the kernel function that causes it.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // Less of its time than this need not be said of a vCPU; what takes most of it is said first.
+  // Smaller shares of a vCPU's time are not mentioned; the largest share is mentioned first.
   const STALLS = 0.15;
   const SLOWED = 0.08;
   const SELDOM = 0.002;
-  const EVERY = 0.9; // faults a dirty page, from which a vCPU stops at every page
+  const EVERY = 0.9; // faults per dirty page, from which a vCPU counts as stopped at every page
   const FIRST_RECOVERS = [6, 13];
 
   const t = (text) => S.toned("", text);
@@ -88,7 +88,7 @@
 
   // ---- between ioctls
 
-  // What happens around an instant, over a few bins between two ioctls: shares of the vCPUs' time, and rates.
+  // The state around an instant, over a few bins between two ioctls: shares of the vCPUs' time, and rates.
   function around(run, ps) {
     const before = run.calls.filter((call) => call.endPs <= ps).map((call) => call.endPs);
     const after = run.calls.filter((call) => call.startPs > ps).map((call) => call.startPs);
@@ -125,7 +125,7 @@
           ? of(null, t(`Logging is off, and the ${run.vcpus === 1 ? "vCPU is" : "vCPUs are"} idle.`))
           : of(null, t("Logging is off. "), ...freely(run));
     }
-    const guest = S.guestPages(run) ? S.guestText(run) : ""; // none in a recording of real KVM
+    const guest = S.guestPages(run) ? S.guestText(run) : ""; // KVM recordings have none
     if (!now.accesses) {
       return of(null, t(`${S.vcpusText(run)}${guest && `, ${guest}`}. Nothing runs yet.`));
     }
@@ -184,7 +184,7 @@
 
   const firstSplits = new WeakMap();
 
-  // The first bin in which a fault split a huge page, -1 for none.
+  // The first bin in which a fault split a huge page, -1 if there is none.
   function firstSplitBin(run) {
     if (!firstSplits.has(run)) {
       firstSplits.set(run, run.tables.bins.splits_fault.findIndex((count) => count > 0));
@@ -232,7 +232,7 @@
     return last && last.kind === "enable" ? logged(run, ps, now) : notLogged(run, ps, now, Boolean(last));
   }
 
-  // ---- in detail: the last thing that happened to an entry
+  // ---- in detail: the last change of an entry
 
   const EXAMPLES = {
     map_4k: "maps a 4K page",
@@ -268,9 +268,9 @@
     return `${who} ${verb}${where}${took}.`;
   }
 
-  // {parts: [{tone, text}], text, kernelFunction, href, detail}; all of it text, none of it markup.
+  // {parts: [{tone, text}], text, kernelFunction, href, detail}; all texts without markup.
   S.sentence = function (run, ps) {
-    if (ps > run.endPs) { // another one goes on
+    if (ps > run.endPs) { // another pane continues
       const parts = [t(`This run ended at ${S.timeText(run.endPs)}.`)];
       return { parts, text: parts[0].text, kernelFunction: "", href: null, detail: "" };
     }
@@ -284,7 +284,7 @@
     return { parts: said.parts, text, kernelFunction: name, href, detail: detailOf(run, now) };
   };
 
-  // The sentence as a list of nodes for append(), the function as a link to its source where there is one.
+  // The sentence as a list of nodes for append(), the function as a link to its source if there is one.
   S.sentenceNodes = function ({ parts, kernelFunction, href }) {
     const nodes = S.partNodes(parts);
     if (kernelFunction) {

@@ -30,8 +30,8 @@
 
   const NAMES = { note: "the note", title: "the title" };
 
-  // The address of this moment, and what does not fit into one: {url, tooLong: names}. Where something does not, the
-  // address has the rest.
+  // The address of this moment, and the names of parts that are too long for it: {url, tooLong}. The address has the
+  // other parts.
   S.linkNow = function (stage) {
     const { file } = stage.state;
     const tooLong = file ? [`${file.name}, a file`] : [];
@@ -54,13 +54,13 @@
     window.setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
 
-  // What a file that is saved is called.
+  // The name of a saved file.
   S.fileName = ({ state: { base, file } }, name) => {
     const what = file ? file.name.replace(/\.[a-z.]+$/i, "").replace(/[^\w.-]+/g, "-").slice(0, 40) : base;
     return `mmuviz-${what}-${name}`;
   };
 
-  // What `mmuviz compare` reads: the Scenario shown, and each pane's policy as a variant.
+  // The input of `mmuviz compare`: the shown Scenario, with each pane's policy as a variant.
   S.scenarioFile = function (stage) {
     const { title, note } = stage.state;
     const document = { ...stage.file };
@@ -145,7 +145,7 @@
         await navigator.clipboard.writeText(text);
         this.say(done);
       } catch {
-        // A page that is not served over TLS may not write there: the text is shown, to be copied by hand.
+        // Without TLS the page may not write to the clipboard: the text is shown, to be copied by hand.
         const box = document.getElementById("stage-share-text");
         box.hidden = false;
         box.value = text;

@@ -1,4 +1,4 @@
-// The picture of what is seen: every canvas and every text of the first screen on one canvas, twice as large.
+// The screenshot: all canvases and texts of the first screen on one canvas, at twice the size.
 "use strict";
 
 (function () {
@@ -10,7 +10,7 @@
     ".caption > *", ".why-card > *", ".fact-line .chip", ".controls .control-label", ".controls .control-number",
   ].join(", ");
 
-  // More charts lie over the first screen, of which this is the picture.
+  // The picture is that of the first screen, without the panels that cover it.
   const seen = (node) => node.getClientRects().length > 0 && window.getComputedStyle(node).visibility === "visible"
     && !node.closest("#stage-charts, .popup, .sheet .controls");
 
@@ -22,9 +22,9 @@
     ctx.fillStyle = style.color;
     ctx.textAlign = style.textAlign === "center" ? "center" : "left";
     ctx.textBaseline = "middle";
-    // One line where it was one, else words as they fit.
+    // One line if it was one line, else wrapped.
     const single = box.height < 2 * Number.parseFloat(style.fontSize);
-    const space = single && /^\s/.test(text) ? ctx.measureText(" ").width : 0; // a box has it, words have not
+    const space = single && /^\s/.test(text) ? ctx.measureText(" ").width : 0; // the box includes a leading space, which trim() removes
     const x = ctx.textAlign === "center" ? box.left + box.width / 2 : box.left + space;
     const lines = [""];
     for (const word of text.trim().split(/\s+/)) {
@@ -38,7 +38,7 @@
     lines.forEach((line, at) => ctx.fillText(line, x, box.top + (box.height * (at + 0.5)) / lines.length));
   }
 
-  // A PNG as a Blob, of the page as it stands.
+  // A PNG of the current page, as a Blob.
   S.picture = function (stage) {
     const [width, height] = [window.innerWidth, window.innerHeight];
     const canvas = document.createElement("canvas");

@@ -8,7 +8,7 @@
 
   const ascii = (text) => text.replace(/µ/g, "u").replace(/±/g, "+-").replace(/[–—]/g, "-").replace(/…/g, "...").replace(/[^\x20-\x7e\n]/g, "?");
 
-  // Words in lines of at most 72 columns; lines after the first are set in.
+  // Wraps text to 72 columns; lines after the first are indented.
   function wrapped(text, indent = "  ") {
     const lines = [""];
     for (const word of ascii(text).trim().split(" ")) {
@@ -22,7 +22,7 @@
     return lines;
   }
 
-  // An address in angle brackets, cut where it is too long: readers join the parts, as mail programs do.
+  // An address in angle brackets, split if it is too long; mail programs join the parts.
   function folded(url) {
     const parts = [];
     for (let rest = `<${url}>`; rest; rest = rest.slice(WIDE - 2)) {
@@ -33,7 +33,7 @@
 
   const quoted = (word) => (/^[\w.,/=:[\]-]+$/.test(word) && !/[[\]]/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
 
-  // The command that gives the same numbers.
+  // The command that prints the same numbers.
   S.compareLine = function (stage) {
     const { state, runs } = stage;
     const command = runs.length > 1 ? "compare" : "run";
@@ -84,10 +84,10 @@
     return [cells("", runs.map(({ label }) => label)), ...ROWS.map(([name, of]) => cells(name, runs.map(of)))];
   }
 
-  // Bytes of all memslots; a list of ops makes its own, and has none.
+  // Bytes of all memslots; 0 for a list of ops, which creates its own memslots.
   S.guestBytes = ({ memory = [] }) => memory.reduce((sum, { size }) => sum + size, 0);
 
-  // What is simulated, in short parts.
+  // Short texts on the simulated setup.
   S.factsOf = function (scenario) {
     const { vm, memory = [], workload = {} } = scenario;
     const pages = memory.length ? memory[0].backing.replace("hugetlb_", "").toUpperCase() : "";
@@ -130,7 +130,7 @@
   const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replace(/"/g, '""')}"` : String(value));
   const csv = (rows) => rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
-  // A name with its unit: times in ns, as everywhere outside of a Recording.
+  // A column name with its unit; times are ns, as everywhere outside of a Recording.
   const nameOf = (column) => column.replace(/_ps$/, "_ns");
   const valueOf = (column, value) => (column.endsWith("_ps") ? Math.round(value / PS_PER_NS) : value);
 

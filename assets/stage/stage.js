@@ -1,10 +1,10 @@
-// Ties the stage together: asks for runs, shows them in panes, and draws all of them from one clock.
+// The stage: requests runs, shows them in panes, and draws all of them from one clock.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const TELL_EVERY_MS = 200;
-  const LEAST_MAP = [90, 40]; // CSS px, of two panes, and of more or where there is little height
+  const LEAST_MAP = [90, 40]; // CSS px, for two panes, and for more panes or low windows
   const LOW = 480;
   const byId = (id) => document.getElementById(id);
 
@@ -21,19 +21,19 @@
       this.toldAt = 0;
       this.asking = new S.Asking(this);
       this.controls = new S.Controls(root, (field, value) => this.asking.change(field, value));
-      this.ask(this.state); // the answer comes when the rest is long there
+      this.ask(this.state); // the response arrives after all other parts are loaded
       this.parts = (S.parts || []).map((make) => make(this));
       this.listen();
     }
 
-    // What the parts of the page do at the same moments as the stage itself: shown, resize, draw, tell, changed, progress.
+    // Hooks of the page's parts, called with the stage's own methods: shown, resize, draw, tell, changed, progress.
     each(moment, ...given) {
       for (const part of this.parts) {
         part[moment]?.(...given);
       }
     }
 
-    // ---- asking
+    // ---- requests
 
     // Resolves when the result is shown, or refused.
     ask(state) {
@@ -44,7 +44,7 @@
       return this.ask({ ...S.readLink(""), theme: this.state.theme, base });
     }
 
-    // Nothing changes but the line that says why; a story that cannot be shown at all gives way to the default.
+    // Only the line with the reason changes; a story that cannot be shown is replaced by the default.
     refuse(state, error) {
       if (this.runs.length === 0 && state.base + Object.keys(state.set).join() !== S.DEFAULT_STORY) {
         this.state = { ...S.readLink(""), complaint: error.message };
@@ -56,7 +56,7 @@
       byId("stage-waiting").textContent = error.message;
     }
 
-    // The controls say what is shown.
+    // The controls show the state of the panes.
     showControls() {
       if (this.runs.length > 0) {
         this.controls.show(this.runs.map((run) => run.header.scenario));
@@ -71,7 +71,7 @@
       this.state = { ...state, complaint: "" };
       this.runs = runs;
       this.scenario = scenario || runs[0].header.scenario;
-      this.file = file; // what a scenario file of the same holds
+      this.file = file; // the content of a scenario file for the same runs
       byId("stage-waiting").hidden = true;
       byId("stage-summary").hidden = true;
       this.showControls();
@@ -95,7 +95,7 @@
       this.changed();
     }
 
-    // Where it opens: at the beginning, and where nothing is to move in the middle of the longest ioctl, where panes differ.
+    // The initial time: the beginning, or with reduced motion the middle of the longest ioctl, where panes differ.
     firstPlace() {
       const calls = this.runs.flatMap((run, at) => run.calls.map((call) => ({ ...call, at })));
       if (calls.length === 0 || !window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
@@ -105,7 +105,7 @@
       return this.clock.axis.placeOf(at, Math.floor((startPs + endPs) / 2));
     }
 
-    // Its axis is time, or work where panes stand at the same work.
+    // Its axis is time, or work if panes are aligned by work.
     newClock() {
       this.clock?.dispose();
       const axis = S.axisOf(this.runs, this.state.align);
@@ -146,7 +146,7 @@
       this.draw(this.clock.now);
     }
 
-    // What the other rows leave, shared by the rows of panes.
+    // The height that other rows leave, shared by the rows of panes.
     mapHeight() {
       const heightOf = (selector) => this.root.querySelector(selector)?.getBoundingClientRect().height ?? 0;
       const columns = window.getComputedStyle(this.root.querySelector(".panes")).gridTemplateColumns.split(" ").length;
@@ -159,7 +159,7 @@
       return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)], Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
     }
 
-    // `at` is a place of the clock's axis: a time, or a place in the work, where each pane has a time of its own.
+    // `at` is a position on the clock's axis: a time, or a position in the work, for which each pane has its own time.
     draw(at) {
       const ps = this.timesAt(at);
       this.runs.forEach((_, index) => this.panes[index].draw(S.times?.[index] ?? ps));
@@ -177,14 +177,14 @@
       }
     }
 
-    // S.times has the time of each pane where they are not the same; the latest of them is what has only one.
+    // S.times has the time of each pane if they differ; parts with only one time use the latest of them.
     timesAt(at) {
       const { axis } = this.clock;
       S.times = axis.aligned ? this.runs.map((_, index) => axis.timeOf(index, at)) : null;
       return S.times ? Math.max(...S.times) : at;
     }
 
-    // What is read, and what others ask for: a few times a second.
+    // Text and data for other parts: updated a few times per second.
     tell(at) {
       this.toldAt = performance.now();
       const ps = this.timesAt(at);
@@ -227,7 +227,7 @@
       this.remember();
     }
 
-    // What is seen, as tabs and the history tell it; while it plays no moment is told.
+    // The title of the document, for tabs and history; without a time during playback.
     tabTitle() {
       const bytes = S.guestBytes(this.scenario);
       const size = bytes ? `${S.sizeText(bytes)}, ` : "";
@@ -236,8 +236,8 @@
       return `${size}${names}${moment} – MMUViz`;
     }
 
-    // The address. One that is not the moment's would be a wrong one, so while it plays it has none. Another guest or
-    // policy is a step that Back takes back; another moment is not.
+    // The address. During playback it has no time, since the time would be outdated at once. Another guest or policy is a
+    // history entry for Back; another time is not.
     remember() {
       const ps = this.clock.playing ? null : this.clock.now;
       const key = this.historyKey(this.state);
@@ -264,7 +264,7 @@
       this.clock.speed = speed === "auto" || speed === "event" ? speed : Number(speed);
     }
 
-    // ---- acting
+    // ---- actions
 
     listen() {
       this.root.addEventListener("click", (event) => {
@@ -324,7 +324,7 @@
       }
     }
 
-    // To a time of a run; where panes stand at the same work it takes the others with it.
+    // Seeks to a time of a run; if panes are aligned by work, the others follow.
     goTo(ps, run = 0) {
       this.goToPlace(this.clock.axis.placeOf(run, ps));
     }
@@ -336,7 +336,7 @@
     }
   }
 
-  // The page stands in the document before this; the last of its scripts calls it.
+  // Called by the last of the page's scripts, when the document is complete.
   S.begin = function () {
     S.stage = new Stage(byId("stage"));
   };

@@ -21,7 +21,7 @@
       });
     }
 
-    // The facts of each story, when they are first looked at; and which one is shown.
+    // The facts of each story, made on first opening; and the mark of the current one.
     opening() {
       for (const item of this.items) {
         const shown = item.dataset.story === this.stage.state.base && !this.stage.state.file;
@@ -41,7 +41,7 @@
       this.resize();
     }
 
-    // A long question is set smaller, so that the facts have their line below it.
+    // A long question is set smaller, so that the facts fit on the line below.
     resize() {
       const line = Number.parseFloat(getComputedStyle(this.question).lineHeight);
       this.question.classList.remove("long");

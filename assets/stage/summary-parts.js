@@ -1,11 +1,11 @@
-// What each run cost, as the end card shows it: the measures apart, what they consist of, and what to change next.
+// The content of the end card: measures of each run, their parts, and suggested changes.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const PAGE_BYTES = 4096;
-  // What is less of a measure than this need not be said.
+  // Smaller shares of a measure are not mentioned.
   const LEAST_PART = 0.01;
   const CAUSES = {
     lock_wait: "waiting for mmu_lock",
@@ -65,7 +65,7 @@
   }
 
   function tableParts(run) {
-    const pages = S.guestPages(run); // none in a recording of real KVM
+    const pages = S.guestPages(run); // KVM recordings have none
     const share = pages ? (100 * tableBytes(run)) / (pages * PAGE_BYTES) : 0;
     return share >= 0.05 ? [`${share.toFixed(1)} % of the guest`] : [];
   }
@@ -88,7 +88,7 @@
     ];
   };
 
-  // The answer to the question, of each run what it cost most: [{tone, text}].
+  // The answer to the question: the largest cost of each run, [{tone, text}].
   S.answer = function (runs) {
     const unit = S.commonUnit(
       runs.flatMap((run) => [run.stallPs(run.endPs), sum(run.calls.map(tookPs))]),
@@ -112,7 +112,7 @@
 
   const bytesOf = (run) => S.guestPages(run) * PAGE_BYTES;
 
-  // What to change next: [{label, set}], set as POST /api/runs takes it. Only what differs from the run that is shown.
+  // Suggested changes: [{label, set}], `set` as in POST /api/runs; only those that differ from the current run.
   S.changes = function ({ header }) {
     const { vm, memory, workload } = header.scenario;
     const found = [];

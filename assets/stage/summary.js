@@ -1,10 +1,10 @@
-// The end card: what each run cost, apart, as bars on one scale, and what to change next.
+// The end card: the costs of each run as bars on one scale, and suggested changes.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // Page tables are no time: their bars have a scale of their own, and are shorter.
+  // Page tables are not a time: their bars have another scale, and are shorter.
   const TABLES_SCALE = 0.4;
 
   function element(tag, className, text = "") {
@@ -41,7 +41,7 @@
 
   const textOf = (parts) => (parts.length ? `of it ${parts.join(", ")}`.replace("of it all", "all of it") : "");
 
-  // Two runs stand left and right of the measures' names; three and four stand under each other beside them.
+  // Two runs are left and right of the measures' names; three and four are below each other next to the names.
   function rowNodes(runs, row, scale) {
     const name = element("div", "summary-name");
     name.append(element("b", "", row.name), element("span", "", row.description));
@@ -69,7 +69,7 @@
     return node;
   }
 
-  // The card as an element; `times` says what its times rest on. Buttons have what they change in data-set, the one that closes has data-close.
+  // The card as an element; `times` is the text on the basis of its times. Buttons have their change in data-set, or data-close.
   S.summary = function (runs, times = []) {
     const card = element("section", `summary summary-of-${runs.length}`);
     const title = element("h2", "summary-title");
@@ -90,7 +90,7 @@
       false: { most: Math.max(...tables) / TABLES_SCALE, unit: S.commonUnit(tables, S.SIZE_UNITS, S.SIZE_UNITS[2]) },
     };
     grid.append(...rows.flatMap((row) => rowNodes(runs, row, scales[row.time])));
-    // How far the times may be off: digits alone would promise more.
+    // The uncertainty of the times, since the digits alone suggest more accuracy.
     const trust = element("p", "summary-trust", times.join("; "));
     card.append(title, close, grid, trust, changesOf(runs[0]));
     return card;

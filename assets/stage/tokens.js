@@ -1,5 +1,5 @@
-// The theme, and the colours of the style sheet as scripts need them. This file sorts behind others that only define
-// functions, and before any of them is called.
+// The theme, and the colours of the style sheet for scripts. Other files only define functions before this one is loaded,
+// and call them later.
 "use strict";
 
 (function () {
@@ -14,7 +14,7 @@
 
   let untilLeft = null;
 
-  // A browser may keep nothing, and then refuses to be asked.
+  // A browser may forbid storage; then any access throws.
   function remembered() {
     try {
       return untilLeft ?? window.localStorage.getItem(KEY);
@@ -31,13 +31,13 @@
     }
   }
 
-  // What can be chosen, and what it is called; "system" is light or dark, as the system has it.
+  // The themes and their labels; "system" is light or dark, as in the system's settings.
   S.THEMES = { system: "as the system", light: "light", dark: "dark", projector: "projector" };
 
-  // The theme that is seen.
+  // The theme in effect.
   S.theme = () => root.dataset.theme || "light";
 
-  // What was chosen.
+  // The chosen theme.
   S.chosenTheme = () => (Object.hasOwn(S.THEMES, remembered() ?? "") ? remembered() : "system");
 
   function apply() {
@@ -51,7 +51,7 @@
     apply();
   };
 
-  // A theme that came with a link holds until the page is left.
+  // A theme from a link is used until the page is left.
   S.showTheme = function (theme) {
     untilLeft = theme;
     apply();
@@ -62,18 +62,18 @@
     S.chooseTheme(names[(names.indexOf(S.chosenTheme()) + 1) % names.length]);
   };
 
-  // Each colour by its name in the style sheet, without the hyphens.
+  // Colours by their name in the style sheet, without the hyphens.
   S.tokens = function () {
     const style = window.getComputedStyle(root);
     return Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   };
 
-  // How large type is, 1 at the usual size: large screens and presenter type have more.
+  // The type size, 1 is normal; large screens and presenter type have more.
   S.typeScale = () => Number.parseFloat(window.getComputedStyle(document.body).getPropertyValue("--k")) || 1;
 
   apply();
   dark.addEventListener("change", apply);
-  // Paper is light.
+  // Print uses the light theme.
   window.addEventListener("beforeprint", () => {
     root.dataset.theme = "light";
     S.stage?.resize();

@@ -1,4 +1,4 @@
-// The line above a zoomed map: which part of memory it is, the parts beside it, and the way back.
+// The line above a zoomed map: the shown part of memory, buttons to the adjacent parts, and the way back.
 "use strict";
 
 (function () {
@@ -8,10 +8,10 @@
 
   const button = (text, act, label) => S.el("button", { text, class: "zoom-button", "data-zoom": act, "aria-label": label, title: label });
 
-  // "gfn 0x80200..0x803ff", the words of a window.
+  // The text of a window: "gfn 0x80200..0x803ff".
   S.windowText = ({ first, pages }) => `gfn ${hex(first)}..${hex(first + pages - 1)}`;
 
-  // What the signs on single pages mean, where there is room for it.
+  // The legend of the signs on single pages, if it fits.
   function legend() {
     const sign = (name, text) => [S.el("i", { class: `zoom-sign zoom-${name}`, "aria-hidden": "true" }), text];
     const signs = [...sign("dirty", "dirty"), ...sign("shut", "W clear"), ...sign("bit", "D set")];

@@ -1,4 +1,4 @@
-// What a zoomed map draws of a run: 2M regions, or single pages, by the events of a Focus.
+// The content of a zoomed map: 2M regions or single pages of a run, from the events of a Focus.
 "use strict";
 
 (function () {
@@ -8,7 +8,7 @@
   const WHOLE = 255;
   const LARGEST = 72; // CSS px of a cell's side: few cells, large ones
 
-  // A part of so many pages as a share of 255, as the Recording has it: 0 only for nothing, 255 only for all.
+  // A part of a number of pages as a share of 255, as in a Recording: 0 only for nothing, 255 only for all.
   S.shareOf = function (pages, whole) {
     if (pages <= 0 || pages >= whole) {
       return pages <= 0 ? 0 : WHOLE;
@@ -16,8 +16,8 @@
     return Math.max(1, Math.min(WHOLE - 1, Math.floor((2 * pages * WHOLE + whole) / (2 * whole))));
   };
 
-  // Stretches of guest memory, [{first, pages}]. Where no memslots are named: by cells, of which the first of a stretch is
-  // filled to its end, and the others from their beginning.
+  // Stretches of guest memory, [{first, pages}]. Without memslots in the header: from cells, of which the first of a
+  // stretch is filled up to its end, and the others from their beginning.
   S.stretchesOf = function (run) {
     const slots = S.slotsOf(run);
     if (slots.length > 0) {
@@ -37,7 +37,7 @@
     return found;
   };
 
-  // gfns of a window that are guest memory, a step apart, and the pages of each step: {gfns, pages}.
+  // The gfns of guest memory in a window, one step apart, and the pages of each step: {gfns, pages}.
   function parts(run, { first, pages }, step) {
     const stretches = S.stretchesOf(run);
     const inside = (from, to) => stretches.reduce((sum, each) =>
@@ -53,7 +53,7 @@
     return found;
   }
 
-  // The states of the parts, in the form that maps draw: the same calls as of S.CellFrames.
+  // The states of the parts, with the interface of S.CellFrames.
   class ZoomFrames {
     constructor(fold, gfns, pages, step) {
       Object.assign(this, { fold, gfns, pages, step });
@@ -112,7 +112,7 @@
       return this.shares[cell * COUNT + DIRTY];
     }
 
-    // Events of a Focus tell what was written.
+    // A page is written if the events of the Focus show it.
     unarmed() {
       return false;
     }
@@ -139,7 +139,7 @@
     }
   }
 
-  // The size of a zoomed map's cells: single pages where the window is one region or less.
+  // The size of a zoomed map's cells: single pages if the window is one region or less.
   S.zoomStep = ({ pages }) => (pages > REGION ? REGION : 1);
 
   // Options of S.MapPane for a window of a run.

@@ -1,5 +1,5 @@
-// Zooms the maps of all panes into a part of memory, down to single pages: asks for the same runs with a Focus, whose
-// events tell each page at any instant. What is shown stays until they are there, and the clock goes on.
+// Zooms the maps of all panes into a part of memory, down to single pages: requests the same runs with a Focus, whose
+// events give the state of each page at any instant. The current maps stay until these runs arrive; the clock continues.
 "use strict";
 
 (function () {
@@ -24,7 +24,7 @@
     write: (zoom) => (zoom ? `0x${zoom.first.toString(16)}:${zoom.pages}` : null),
   };
 
-  // Runs with a Focus, of which only the events are wanted.
+  // Runs with a Focus, of which only the events are used.
   class FocusRequest extends S.Request {
     async fetchRun(each) {
       const response = await fetch(each.url);
@@ -41,11 +41,11 @@
       this.stage = stage;
       this.zoom = null;
       this.folds = null;
-      this.own = new WeakMap(); // folds of runs whose own events are of all their memory
+      this.own = new WeakMap(); // folds of runs whose own events cover all their memory
       this.request = null;
       this.bars = stage.panes.map((pane, at) => this.makeBar(pane, at));
       stage.panes.forEach((pane, at) => pane.canvas.addEventListener("click", (event) => this.clicked(event, pane, at)));
-      // Before the stage's own listener, which asks for runs anew: another zoom is no other run.
+      // Before the stage's own listener, which would request runs again: another zoom needs no other run.
       window.addEventListener("popstate", (event) => this.travelled(event));
       document.addEventListener("keydown", (event) => this.typed(event));
     }
@@ -63,7 +63,7 @@
       return bar;
     }
 
-    // ---- where
+    // ---- windows
 
     clicked(event, pane, at) {
       const box = pane.canvas.getBoundingClientRect();
@@ -73,7 +73,7 @@
       }
     }
 
-    // Zooms into a cell of a pane's map, or to the vCPU that was hit.
+    // Zooms into a cell of a pane's map, or to a clicked vCPU.
     into(at, hit) {
       const { run } = this.stage.panes[at];
       if (this.zoom && S.zoomStep(this.zoom) === 1) {
@@ -91,7 +91,7 @@
       }
     }
 
-    // Of a cell that is larger than a Focus: the memory of the last example in it, else its beginning.
+    // For a cell that is larger than a Focus: the memory of the last example in it, else its beginning.
     busiest(run, firstGfn, span) {
       const { gfn, time_ps: times } = run.tables.examples;
       const now = this.stage.clock.now;
@@ -122,7 +122,7 @@
       }
     }
 
-    // The next window that holds guest memory, before or behind; gaps are left out.
+    // The adjacent window with guest memory, before or after; gaps are skipped.
     beside(step) {
       const { first, pages } = this.zoom;
       const stretches = S.stretchesOf(this.stage.runs[0]);
@@ -148,9 +148,9 @@
       }
     }
 
-    // ---- asking
+    // ---- requests
 
-    // Shows a part of memory; `how` is "push" for a step that Back takes back, "replace" for none.
+    // Shows a part of memory; `how` is "push" to add a history entry, "replace" to replace the current one.
     async go(zoom, how = "push") {
       this.forget();
       if (same(zoom, this.zoom)) {
@@ -171,7 +171,7 @@
       }
     }
 
-    // Folds that are there already and know of a window.
+    // Available folds that cover a window.
     foldsOf(zoom) {
       const { runs } = this.stage;
       if (this.folds && this.folds.every((fold) => fold.holds(zoom.first, zoom.pages))) {
@@ -188,13 +188,13 @@
       return this.own.get(run) || null;
     }
 
-    // A window may reach over the edges of a Focus of the whole guest: there is nothing.
+    // A window may extend beyond a Focus of the whole guest; there is no memory there.
     coversAll(fold, { first, pages }) {
       const inside = S.stretchesOf(this.stage.runs[0]).filter((each) => each.first < first + pages && each.first + each.pages > first);
       return inside.every((each) => fold.holds(Math.max(first, each.first), Math.min(first + pages, each.first + each.pages) - Math.max(first, each.first)));
     }
 
-    // 64 MiB at once, so that the memory beside is there too; the window alone where that has too many events.
+    // 64 MiB at once, so that adjacent memory is available too; only the window if that has too many events.
     async fetchFolds(zoom) {
       const wide = { first: floorTo(zoom.first, MOST), pages: MOST };
       const found = await this.fetch(wide.first + MOST >= zoom.first + zoom.pages ? wide : zoom);
@@ -223,7 +223,7 @@
       return runs;
     }
 
-    // Nobody waits for it any more.
+    // The request was cancelled or superseded.
     forget() {
       this.request?.cancel();
       this.request = null;
@@ -258,7 +258,7 @@
       this.stage.controls.refuse(null, `${S.windowText(zoom)}: ${error.message}`);
     }
 
-    // ---- showing
+    // ---- display
 
     show(zoom, folds, how) {
       const { stage } = this;
@@ -281,7 +281,7 @@
       return knownPs < this.stage.clock.endPs ? `exact up to ${S.timeText(knownPs)}, later events are not kept` : "";
     }
 
-    // In the history each window is a step. The stage pushes where its key is another one than the one it kept.
+    // Each window is a history entry. The stage adds an entry if the key differs from the one that it kept.
     keep(how) {
       const { stage } = this;
       if (how === "push") {
@@ -299,7 +299,7 @@
       }
     }
 
-    // Other runs: of the same memory, if it is asked for and there.
+    // Other runs: shows the same memory, if it was zoomed and exists in them.
     shown(_, state) {
       this.forget();
       this.zoom = this.folds = null;
