@@ -4,12 +4,12 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  S.LANE_WORDS = {
+  S.LANE_LABELS = {
     fault: "stalled in faults", lock: "waiting for mmu_lock", away: "stalled on a full log", slow: "slower writes",
     run: "running", rest: "in userspace",
   };
   // Shorter labels; if there is only one kind of stall, it is just "stall".
-  const SHORT = { ...S.LANE_WORDS, fault: "in faults", lock: "for mmu_lock", away: "log full", rest: "userspace" };
+  const SHORT = { ...S.LANE_LABELS, fault: "in faults", lock: "for mmu_lock", away: "log full", rest: "userspace" };
   const STALLS = ["fault", "lock", "away"];
   const LEAST_PX = 12;
   const FIGURE = 3.6;

@@ -20,7 +20,7 @@
     }
     const bin = run.binAt(now);
     const percents = S.wholePercents(chart.shares[at].of(lane, run.framePs(bin), run.framePs(bin + 1)));
-    const parts = [...S.LANE_PARTS, "rest"].map((name, part) => `${percents[part]} % ${S.LANE_WORDS[name]}`);
+    const parts = [...S.LANE_PARTS, "rest"].map((name, part) => `${percents[part]} % ${S.LANE_LABELS[name]}`);
     return parts.filter((_, part) => percents[part]).join(", ");
   };
 

@@ -52,7 +52,7 @@ class Field(NamedTuple):
     @property
     def unit(self) -> str:
         """The unit of a plain integer: "size" (bytes), "time" (ns), "rate" (bytes per second), or "" for a count."""
-        return next((unit for unit, words in UNITS.items() if self.values.endswith(words)), "")
+        return next((unit for unit, ending in UNITS.items() if self.values.endswith(ending)), "")
 
 
 def row(field: Field) -> Component:

@@ -12,7 +12,7 @@ from mmuviz.studies.policies import POLICIES, policy_name
 
 MOST_LETTERS: Final = 16
 LETTERS: Final = "ABCD"
-WORDS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+ABBREVIATIONS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
     (re.compile(r"^downtime_limit "), "limit "),
     (re.compile(r"^link (?=.*/s)"), ""),
     (re.compile(r"^clear_chunk (.*)"), r"\1 CLEARs"),
@@ -91,16 +91,16 @@ def _policy_names(scenarios: Sequence[Scenario]) -> list[str]:
     if len(modes) == 1 and (scenarios[0].vm.dirty_log_mode.ring or not all(name in POLICIES for name in names)):
         return ["Eager" if each.vm.splits_eagerly else "Lazy" for each in scenarios]
     if not all(name in POLICIES for name in names):
-        return [POLICIES[name].short if name in POLICIES else _worded(name) for name in names]
+        return [POLICIES[name].short if name in POLICIES else _abbreviated(name) for name in names]
     short = [POLICIES[name].short for name in names]
     return short if len(set(short)) == len(set(names)) else [POLICIES[name].title for name in names]
 
 
 def _short(name: str, value: object) -> str:
-    return _worded(part_text(name, value))
+    return _abbreviated(part_text(name, value))
 
 
-def _worded(text: str) -> str:
-    for pattern, words in WORDS:
-        text = pattern.sub(words, text)
+def _abbreviated(text: str) -> str:
+    for pattern, short in ABBREVIATIONS:
+        text = pattern.sub(short, text)
     return text
