@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and hooks of all tests."""
 
 from collections.abc import Callable
 from functools import cache
@@ -25,7 +25,7 @@ def repository() -> Path:
 
 @cache
 def is_whole(file: str) -> bool:
-    """Whether the tests of a file go to one worker: each worker would make what they share anew."""
+    """Whether the tests of a file run in one worker, because each worker would make their shared fixtures again."""
     return "\npytestmark = pytest.mark.xdist_group(" in (REPOSITORY / file).read_text()
 
 

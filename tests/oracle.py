@@ -1,7 +1,7 @@
 """The slow twin: KVM's page tables for one VM, one dict entry a page, plain Python.
 
-Written from the kernel's rules alone and held against the same recordings as the real model; it
-shares no line with `mmuviz`, so that the two can be held against each other.
+It is written only from the kernel's rules and compared with the same recordings as the real model; it shares no code
+with `mmuviz`, so that the two can be compared with each other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The host side of the slow twin: which host pages stand behind a memslot.
+"""The host side of the slow twin: the host pages that back a memslot.
 
 One dict entry a host page, counted from the start of the host mapping (which starts at a multiple
 of 1 GiB). Plain Python, nothing from `mmuviz`.
@@ -15,7 +15,7 @@ HUGETLB_LEVEL = {"hugetlb_2m": 2, "hugetlb_1g": 3}
 
 @dataclass
 class Fault:
-    """What the host did for one fault: the mapping level, if it is writable, what it invalidated."""
+    """The host's answer to one fault: the mapping level, whether it is writable, and the pages that it invalidated."""
 
     level: int
     writable: bool

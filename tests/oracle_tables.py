@@ -16,7 +16,7 @@ RING_RESERVED = 64
 
 @dataclass(frozen=True)
 class Rules:
-    """What differs between kernels, for the slow twin."""
+    """Differences between kernels, for the slow twin."""
 
     has_eager_split: bool
     fast_fixes_huge: bool
@@ -81,7 +81,7 @@ class RingEntry:
 
 @dataclass
 class Vcpu:
-    """What one vCPU holds: its PML buffer and its dirty ring."""
+    """The buffers of one vCPU: its PML buffer and its dirty ring."""
 
     pml: list[int] = field(default_factory=list)
     ring: list[RingEntry] = field(default_factory=list)

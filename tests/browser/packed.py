@@ -20,6 +20,6 @@ DTYPES = {"Float64Array": "<f8", "Int32Array": "<i4", "Uint32Array": "<u4", "Uin
 
 
 def unpacked(text: str) -> npt.NDArray[Any]:
-    """What `window.packed` made."""
+    """Decode the result of `window.packed`."""
     kind, data = text.split(" ")
     return np.frombuffer(base64.b64decode(data), dtype=DTYPES[kind])

@@ -1,4 +1,4 @@
-"""What tests of the stage's maps share: the scripts with tools that look at pixels, and cells to draw."""
+"""Shared parts of the tests of the stage's maps: the scripts with tools that read pixels, and cells to draw."""
 
 from __future__ import annotations
 

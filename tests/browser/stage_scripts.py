@@ -73,7 +73,7 @@ class Stage:
         self.run("() => { window.r = runs[0]; }")
 
     def numbers(self, expression: str, times: npt.ArrayLike) -> npt.NDArray[Any]:
-        """What an expression of `ps` gives at each time: a row a time, columns where it gives several."""
+        """Evaluate an expression of `ps` at each time: one row per time, with columns if it returns several values."""
         script = f"times => packed(times.flatMap(ps => {expression}))"
         given = np.asarray(times).tolist()
         found = unpacked(self.run(script, given)).reshape(len(given), -1)

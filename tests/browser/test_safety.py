@@ -1,4 +1,4 @@
-"""What the page refuses, in a real browser: other hosts and inline scripts."""
+"""The Content-Security-Policy in a real browser: other hosts and inline scripts are refused."""
 
 from playwright.sync_api import Page
 

@@ -29,7 +29,7 @@ def open_stage(page: Page, path: str = PAUSED) -> None:
 
 
 def forget_answers(watch: Watch) -> None:
-    """Chromium reports an answer of 400 in its console whatever a page makes of it."""
+    """Remove Chromium's console messages on responses of 400, which it writes even if the page handles them."""
     watch.complaints = [each for each in watch.complaints if "status of 400" not in each]
 
 

@@ -1,4 +1,4 @@
-"""What WCAG 2.2 AA asks and a machine can check, in every theme and at every size, dialogs open and closed."""
+"""Requirements of WCAG 2.2 AA that a program can check, in every theme, at every size, with dialogs open and closed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AXE: Final = Axe()
 
 
 def found(page: Page) -> list[str]:
-    """What axe has against the page: rule, and where."""
+    """Return the violations that axe finds: rule and element."""
     answer = AXE.run(page, options=RULES).response
     return [f"{each['id']}: {node['html'][:120]}" for each in answer["violations"] for node in each["nodes"]]
 

@@ -1,4 +1,4 @@
-"""What is chosen on the page: stories, guests, policies, the log mode; and what is said while a result is awaited."""
+"""Choices on the page (stories, guests, policies, log mode), and messages while a result is pending."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_what_differs_between_panes_is_said_to_be_mixed(page: Page) -> None:
 
 
 def test_guests_of_operators_are_asked_for_as_they_are_offered(page: Page) -> None:
-    """What the server is asked for is what Python checks: the larger one runs for a minute."""
+    """The request of the page is checked by Python; it is not run, since the larger guest takes a minute."""
     open_stage(page)
     asked: list[object] = []
 

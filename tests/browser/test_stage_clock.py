@@ -63,7 +63,7 @@ def test_the_position_never_drifts(stage: Stage) -> None:
 
 @pytest.mark.parametrize("names", [("lazy", "eager"), ("eager",), ("perf test",), ("without logging",)])
 def test_auto_speed_is_a_function_of_the_time(stage: Stage, names: tuple[str, ...]) -> None:
-    """Playing comes to the same places at the same seconds, whatever the frames, and after a seek."""
+    """Playback reaches the same positions after the same seconds, independent of the frames, and after a seek."""
     open_clock(stage, *names)
     end = end_of(*names)
     assert stage.run("() => clock.endPs") == end
@@ -163,7 +163,7 @@ def test_a_seek_stays_inside_and_play_begins_anew_at_the_end(stage: Stage) -> No
 
 
 def first_of(name: str, wanted: set[str], column: str) -> int:
-    """When an example of some kind or path stands first."""
+    """Return the time of the first example of a kind or path."""
     made = recording_of(name)
     names = EXAMPLE_KINDS if column == "kind" else PATHS
     logged = made.examples.time_ps >= made.calls.start_ps[made.calls.kind == 0][0]

@@ -1,4 +1,4 @@
-"""What the stage's scripts read, replay and sum up must be what Python wrote, replays and sums up."""
+"""The stage's scripts parse, replay and sum up a Recording with the same results as Python."""
 
 from __future__ import annotations
 

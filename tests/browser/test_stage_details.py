@@ -1,4 +1,4 @@
-"""The drawer of details, the labels of panes and published dots: what they say is what Python says."""
+"""The Details drawer, labels of panes and published dots show the values that Python computes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def stage(chromium: Browser, repository: Path) -> Iterator[Stage]:
 
 
 def random_recordings() -> dict[str, Recording]:
-    """Runs of Scenarios that nobody chose."""
+    """Recordings of random Scenarios."""
     chosen = chooser("details")
     found: dict[str, Recording] = {}
     drivers: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Where cells would be too small to be read, several are drawn as one: with their shares, and large enough."""
+"""Cells that would be too small are drawn in groups, with their mean shares, and large enough."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MAP = "[data-mmuviz=map]"
 
 
 def lines_of(made: Recording, cell: int) -> tuple[str, str]:
-    """Where a cell is, and when it last changed, as Python says it."""
+    """Return the lines on a cell's position and its last change, computed by Python."""
     first, pages = int(made.cell_map.first_gfn[cell]), int(made.cell_map.pages[cell])
     frames = replayed(made)[: PS // made.header.bin_ps + 1, cell]
     changed = np.flatnonzero((frames[1:] != frames[:-1]).any(axis=1))

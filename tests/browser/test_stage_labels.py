@@ -1,4 +1,4 @@
-"""What runs are called on the page is never cut where two of them would then read alike, on small screens too."""
+"""Names of runs on the page are never cut so that two of them would be equal, on small screens too."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def stage(chromium: Browser, repository: Path) -> Iterator[Stage]:
 
 
 def shares_by_python(made: Recording, first: int, end: int) -> npt.NDArray[np.float64]:
-    """What a lane of the vCPUs [first, end) is in each bin, float64[bins, 5]: fault, lock, away, slow, run."""
+    """Compute shares of a lane of vCPUs [first, end) by bin, float64[bins, 5]: fault, lock, away, slow, run."""
     header = made.header
     every = made.vcpu_bins.shares.reshape(header.bins, header.vcpus, 4) / FULL
     edges = np.minimum(np.arange(header.bins + 1) * header.bin_ps, header.end_ps)

@@ -1,4 +1,4 @@
-"""What the stage's maps draw must be what a Recording says, alike in every pane and at every time."""
+"""The stage's maps show the states of the Recording, with equal pixels for equal states in every pane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a map draws one cell: what maps it by geometry, and one rule for dirty pages at every size."""
+"""Drawing of a map's cell: geometry shows the level, and one rule shows dirty pages at every size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where cells lie on a map: tracks tile any guest, and a point tells its pages."""
+"""Layout of a map: tracks cover any guest, and a point gives the pages at it."""
 
 from __future__ import annotations
 

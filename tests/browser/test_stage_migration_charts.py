@@ -44,7 +44,7 @@ def window_rate(made_: Recording, column: npt.NDArray[Any], ps: int) -> float:
 
 
 def left_at(made_: Recording, ps: int) -> float:
-    """What the last sync left, less what was sent since."""
+    """Compute the bytes left: those after the last sync, less those sent since."""
     rounds, ended = made_.rounds, made_.header.migration
     assert ended is not None
     begun = np.flatnonzero(rounds.start_ps <= ps)

@@ -1,4 +1,4 @@
-"""How to play: a time that is typed, a loop, and the slow-down that can be switched off."""
+"""Playback options: seek to a typed time, loop, and the automatic slow-down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is where at a time, and what happens then: the stage's scripts must say what the Recording says."""
+"""Positions of actors, counters and ioctls at any time: the stage's scripts agree with the Recording."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_sweep_goes_on_between_the_ends_of_bins(stage: Stage, name: str, passe
 
 
 def in_calls(made: Recording, times: I64) -> npt.NDArray[np.bool_]:
-    """Which of some times lie in an ioctl."""
+    """Return the mask of times that are inside an ioctl."""
     ioctls = made.calls.kind < IOCTL_COUNT
     starts, stops = made.calls.start_ps[ioctls], made.calls.end_ps[ioctls]
     begun = np.searchsorted(starts, times, side="right")

@@ -1,4 +1,4 @@
-"""What leaves the page: links, reports, files; and that they lead back to what was seen."""
+"""The Share menu: links, reports and files reproduce the view from which they were made."""
 
 from __future__ import annotations
 

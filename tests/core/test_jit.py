@@ -64,7 +64,7 @@ def package_in(folder: Path) -> Path:
 
 
 def total_of_seven(folder: Path) -> tuple[int, str]:
-    """What a new process computes, and the cache folder that it used."""
+    """Return the result of a new process, and the cache folder that it used."""
     code = "from mmuviz.mmu.caller import total; import numba; print(total(7), numba.config.CACHE_DIR)"
     done = subprocess.run(
         [sys.executable, "-c", code],

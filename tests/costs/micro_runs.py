@@ -1,7 +1,7 @@
-"""The counted runs as documents: what the program did before and while each label was counted.
+"""The counted runs as documents: the ops of the program before and while each label was counted.
 
-A Step is an op; the one whose instructions were counted says of what size it was. A Doc is one VM:
-sizes that were counted one after another in it share what the earlier ones left behind.
+A Step is an op; the one whose instructions were counted has its size. A Doc is one VM: sizes that were counted one
+after another in it start from the state that the earlier ones left.
 """
 
 from __future__ import annotations

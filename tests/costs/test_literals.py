@@ -36,7 +36,7 @@ def is_time(node: ast.BinOp) -> bool:
 
 
 def cost_literals(source: str) -> list[str]:
-    """What a source says of costs by itself."""
+    """Return the cost literals in a source file."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value in VALUES - ROUND:

@@ -62,7 +62,7 @@ class Fold:
         return found
 
     def _below(self, level: int, old: int, new: int, gfn: int) -> None:
-        """What becomes of the table below an entry: a split fills it, and where it goes its entries go."""
+        """Update the table below an entry: a split fills it, and if it is removed, its entries are removed."""
         if new & TABLE:
             bits = 0 if old & TABLE else old
         elif old & TABLE:
@@ -79,7 +79,7 @@ class Fold:
             self.entries[1][max(low, 0) : high] = 0
 
     def leaves(self, level: int) -> Marks:
-        """Which entries of a level are leaves."""
+        """Return the mask of entries of a level that are leaves."""
         return np.asarray((self.entries[level] & (PRESENT | TABLE)) == PRESENT, dtype=np.bool_)
 
     def protected(self, level: int) -> Marks:

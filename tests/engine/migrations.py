@@ -73,7 +73,7 @@ class Migrated:
     timed: TimedMigration
 
     def play(self, around: Callable[[Steps], Steps]) -> str | None:
-        """Carry it out, with something around the migration thread that sees each call; why it was given up."""
+        """Execute it; `around` wraps the migration thread and sees each call. Return the reason if it was given up."""
         thread = Thread()
         why = self.timed.play(around(migration_thread(self.qemu, thread)))
         self.timed.stop_helps()
@@ -83,7 +83,7 @@ class Migrated:
         return why
 
     def pages_by_rule(self, first: list[int], stop: list[int]) -> set[int]:
-        """Pages that the workload writes between positions of each vCPU, by its rule alone."""
+        """Return the pages that the workload writes between two positions of each vCPU, computed from its rule only."""
         clock, found = self.session.machine.clock, set[int]()
         for vcpu, (begin, end) in enumerate(zip(first, stop, strict=True)):
             gfns = np.zeros(max(end - begin, 0), np.int64)
@@ -92,13 +92,13 @@ class Migrated:
         return found
 
     def writes_so_far(self) -> I64:
-        """How often one vCPU, which writes page after page round and round, has written each page."""
+        """Return the number of writes to each page, for one vCPU that writes all pages in order, repeatedly."""
         accesses = int(self.session.machine.clock.accesses[0])
         found: I64 = (accesses - np.arange(PAGES) + PAGES - 1) // PAGES
         return found
 
     def copied(self, steps: Steps, copy: I64) -> Steps:
-        """The same steps; each page that is sent is copied as it is before the first of them crosses the link."""
+        """Yield the same steps, and copy the value of each sent page before the first of them crosses the link."""
         answer = None
         while True:
             try:
@@ -112,7 +112,7 @@ class Migrated:
 
 
 def migrated(scenario: Scenario) -> Migrated:
-    """A Scenario's migration up to its begin."""
+    """Make a Scenario's migration, at its begin."""
     session, driver = session_of(scenario), scenario.driver
     assert isinstance(driver, QemuPrecopy)
     driver.begin(session)

@@ -68,7 +68,7 @@ def differing(one: Recording, other: Recording, leave_out: Iterable[str] = ()) -
 
 
 def ioctl_rows(recording: Recording) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which calls are ioctls."""
+    """Return the mask of calls that are ioctls."""
     found: np.ndarray[Any, np.dtype[np.bool_]] = recording.calls.kind < IOCTL_COUNT
     return found
 

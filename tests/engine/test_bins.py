@@ -77,7 +77,7 @@ def test_bins_add_up_to_totals(scenario: Scenario) -> None:
 
 
 def check_calls(made: Recording) -> None:
-    """What calls and phases say of the guest and of ioctls is what bins say."""
+    """Check that calls and phases have the same sums of the guest and of ioctls as bins."""
     bins, calls, ioctls = made.bins, made.calls, ioctl_rows(made)
     took = (calls.end_ps - calls.start_ps - calls.wait_ps)[ioctls]
     assert bins.ioctl_ps.sum() == took.sum()
@@ -90,7 +90,7 @@ def check_calls(made: Recording) -> None:
 
 
 def check_shares(made: Recording) -> None:
-    """What a vCPU did in a bin fills no more than the bin."""
+    """Check that the times of a vCPU in a bin are not longer than the bin."""
     shares = made.vcpu_bins.shares.astype(np.int64)
     assert shares.shape == (made.header.bins * made.header.vcpus, 4)
     assert (shares.sum(axis=1) <= FULL_SHARE + 2).all()  # each of the parts is rounded

@@ -1,4 +1,4 @@
-"""What a GET costs beside its instructions: the copy of the bitmap, and the first touch of userspace's buffer."""
+"""Costs of a GET besides its instructions: the copy of the bitmap, and the first touch of userspace's buffer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PS_PER_NS: Final = 1000
 
 
 def gets_ps(mode: str, size: int, **overrides: int) -> list[int]:
-    """How long the GETs of a run with three iterations took, of a slot of so many bytes in which nothing is dirty."""
+    """Return the times of the GETs of a run with three iterations, for a clean slot of a given size in bytes."""
     made = ran(
         scenario_of(
             {

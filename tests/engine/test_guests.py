@@ -1,4 +1,4 @@
-"""What a guest and its userspace do to each other in time."""
+"""Interactions of a guest and its userspace in time."""
 
 from __future__ import annotations
 

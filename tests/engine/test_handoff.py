@@ -1,4 +1,4 @@
-"""How a contended mmu_lock that is held for write goes from vCPU to vCPU."""
+"""Handoffs of a contended mmu_lock that is held for write."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_dearer_handoff_makes_no_pass_faster(name: str) -> None:
 
 
 def test_few_who_wait_watch_the_lock_itself() -> None:
-    """Of `FEW` waiters none stands in the queue, whose handoff costs them nothing; of many it costs each fault."""
+    """With `FEW` waiters none is in the queue, so its handoff costs nothing; with many it costs each fault."""
     few, many = FEW + 1, 16
     assert fault_ps(lazy(few, handoff_ns=900), few) == fault_ps(lazy(few, handoff_ns=0), few)
     cheap, dear = (fault_ps(lazy(many, handoff_ns=ns), many) for ns in (300, 400))
@@ -70,7 +70,7 @@ def test_a_saturated_lock_serves_one_after_the_other() -> None:
 
 
 def test_a_walk_of_the_guests_tables_comes_before_the_lock() -> None:
-    """It costs a vCPU that is alone its time, and a lock that is saturated nothing."""
+    """The walk adds its time to the faults of a single vCPU, and nothing if the lock is saturated."""
     alone = [fault_ps(lazy(1, "shadow_paging", guest_walk_ns=ns), 1) for ns in (0, 300)]
     many = [fault_ps(lazy(24, "shadow_paging", guest_walk_ns=ns), 24) for ns in (0, 300)]
     assert alone[1] - alone[0] == pytest.approx(300_000, rel=0.01)

@@ -55,7 +55,7 @@ def test_the_machine_zeroes_as_fast_for_many_vcpus_as_for_one(mmu: str) -> None:
 
 @pytest.mark.parametrize("mmu", ["direct_shadow", "shadow_paging", "nested"])
 def test_nobody_zeroes_under_the_lock(mmu: str) -> None:
-    """Sixteen vCPUs wait for memory and not for mmu_lock, whatever zeroing takes."""
+    """Sixteen vCPUs wait for memory and not for mmu_lock, however long zeroing takes."""
     slow = populated(mmu, 16, 16 * SHARE, zero_ps=1_000_000)
     stall = slow.session.machine.clock.stall.sum(axis=0)
     whole_ps = took_ps(slow)

@@ -1,4 +1,4 @@
-"""Where vCPUs and the ioctl thread meet: the reaper under mmu_lock, and who a TLB flush kicks."""
+"""Interactions of vCPUs and the ioctl thread: the reaper under mmu_lock, and the vCPUs that a TLB flush kicks."""
 
 from __future__ import annotations
 

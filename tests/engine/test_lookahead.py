@@ -1,4 +1,4 @@
-"""How far a vCPU runs ahead unseen changes nothing: every column of every table is the same without."""
+"""Lookahead changes no result: every column of every table is the same without it."""
 
 from __future__ import annotations
 

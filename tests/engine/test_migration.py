@@ -1,4 +1,4 @@
-"""Migrations in time: laws that hold whatever the guest writes and however fast the link is."""
+"""Laws of migrations in time, for any writes of the guest and any speed of the link."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_sums_equal_totals_and_bytes_are_pages(scenario: Scenario) -> None:
 def test_every_page_is_sent_after_its_last_write(  # what is drawn
     mode: str, vendor: str, splitting: str, backing: str, shift: int, rate_hz: int
 ) -> None:
-    """What the destination has of each page is what stands there when the guest is stopped."""
+    """The destination has the content that each page has when the guest is stopped."""
     scenario = migration(
         vm={"vcpus": 1, "vendor": vendor, "dirty_log_mode": mode, "eager_page_split": splitting == "eager"},
         memory=[{"size": PAGES * 4096, "backing": backing}],

@@ -1,4 +1,4 @@
-"""What QEMU does about a migration that does not converge: laws of throttling, rings, post-copy, and a second try."""
+"""Laws of QEMU's means against a migration that does not converge: throttling, rings, post-copy, a second attempt."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def test_the_hybrid_sends_less_of_what_was_not_written() -> None:
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 99), st.sampled_from(["2m", "4k"]), st.integers(500, 5000))
 def test_what_the_guest_rewrote_is_what_its_stream_says(seed: int, tracking: str, rate_hz: int) -> None:
-    """One vCPU that writes page after page: at the end all that it wrote since the first pass was rewritten."""
+    """One vCPU writes page after page: rewritten pages are at most those sent again, and at most its accesses."""
     vm = {"tracking": "2m", "vcpus": 1, "dirty_log_mode": "manual"}
     workload = {"pattern": "sequential", "rate_hz": rate_hz, "seed": seed}
     made = run(migration(vm=vm, workload=workload, driver={"most_rounds": 3}))

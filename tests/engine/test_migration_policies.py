@@ -18,7 +18,7 @@ from tests.engine.migrations import MIB, PAGES, RINGS, SLOW, Migrated, migrated,
 
 
 class Seen:
-    """What is reported, and where each vCPU is when logging is enabled and when the guest is stopped."""
+    """The reported pages, and the position of each vCPU when logging is enabled and when the guest is stopped."""
 
     def __init__(self) -> None:
         self.reported: set[int] = set()
@@ -43,7 +43,7 @@ class Seen:
                 self.reported |= set(np.flatnonzero(answer.bits).tolist())
 
     def rings(self, made: Migrated) -> AbstractContextManager[object]:
-        """Rings are harvested by other threads of QEMU too: each second, and when one is full."""
+        """Note pages that other threads of QEMU harvest: the reaper each second, and a vCPU whose ring is full."""
         ioctls = made.session.ioctls
         collect = ioctls.collect_rings
 
@@ -73,7 +73,7 @@ POLICIES: tuple[dict[str, dict[str, Any]], ...] = (
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(POLICIES), st.integers(0, 99), st.sampled_from([2000, 20_000]))
 def test_no_policy_changes_what_the_guest_writes(policy: dict[str, Any], seed: int, rate_hz: int) -> None:
-    """The pages reported are those that the workload's rule alone says, up to where each vCPU was stopped."""
+    """The reported pages follow from the workload's rule, up to the position at which each vCPU was stopped."""
     workload = {"rate_hz": rate_hz, "hot_percent": 50, "seed": seed}
     made, seen = migrated(migration(workload=workload, **policy)), Seen()
     with seen.rings(made):
@@ -89,7 +89,7 @@ def test_no_policy_changes_what_the_guest_writes(policy: dict[str, Any], seed: i
 @settings(max_examples=12, deadline=None)
 @given(st.sampled_from(POLICIES), st.integers(100, 20_000), st.sampled_from(["thp", "4k"]))
 def test_every_page_is_sent_after_its_last_write(policy: dict[str, Any], rate_hz: int, backing: str) -> None:
-    """One vCPU writes page after page; what the destination has is what stands there when the guest is stopped."""
+    """One vCPU writes page after page; the destination has the content of each page when the guest is stopped."""
     parts = {**policy, "vm": {**policy["vm"], "vcpus": 1}, "workload": {"pattern": "sequential", "rate_hz": rate_hz}}
     driver = {"downtime_limit": "3 s", **policy.get("driver", {})}
     made = migrated(migration(memory=[{"size": PAGES * 4096, "backing": backing}], **{**parts, "driver": driver}))

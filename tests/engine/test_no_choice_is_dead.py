@@ -1,4 +1,4 @@
-"""No choice is dead: whatever field of a Scenario is changed, the Recording has other tables.
+"""No choice is dead: a change of any field of a Scenario changes the tables of its Recording.
 
 The fields are those of the types, so that a new one without an example here fails.
 """

@@ -1,4 +1,4 @@
-"""Where the vCPUs and the thread that calls ioctls are at the end of each bin."""
+"""Positions of the vCPUs and of the thread that calls ioctls at the end of each bin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop of a migration under a machine of chance: whatever KVM reports and time cuts, these laws hold."""
+"""Laws of the migration loop on a random machine, for any reports of KVM and any timing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def made(release: str, shift: int) -> Qemu:
 
 @dataclass
 class Kvm:
-    """A KVM that reports what chance says, keeps what is not cleared, and notes what the loop does."""
+    """A KVM that reports random pages, keeps bits that are not cleared, and notes the calls of the loop."""
 
     chance: random.Random
     log: dict[tuple[int, int], Bits] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a Recording tells of pages sent by cell and time: laws against plain sets, and against the rounds."""
+"""Pages sent by cell and time in a Recording: compared with plain sets, and with the rounds."""
 
 from __future__ import annotations
 

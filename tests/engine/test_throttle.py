@@ -1,4 +1,4 @@
-"""Sleeps of vCPUs in any run: neither lookahead nor stops change what they do, and nobody sleeps twice at once."""
+"""Sleeps of vCPUs in any run: neither lookahead nor stops of the engine change them, and they do not overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `mmuviz run` and `mmuviz compare` say of a migration."""
+"""Sentences of `mmuviz run` and `mmuviz compare` on a migration."""
 
 from __future__ import annotations
 

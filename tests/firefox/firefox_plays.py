@@ -75,7 +75,7 @@ class Firefox:
         self.until("return Boolean(document.querySelector('[data-mmuviz=pane]:not([hidden])'));")
 
     def until(self, script: str) -> None:
-        """Wait for what a script says."""
+        """Wait until a script returns a value."""
         end = time.monotonic() + PATIENCE_S
         while not self.run(script):
             assert time.monotonic() < end, script
@@ -91,11 +91,11 @@ class Firefox:
         mouse.pointer_move(round(x), round(y)).pointer_down().pointer_up().perform()
 
     def ps(self) -> int:
-        """The moment that the page says."""
+        """Return the time that the page shows."""
         return int(self.run("return document.querySelector('[data-mmuviz=time]').dataset.ps;"))
 
     def complaints(self) -> list[str]:
-        """What stands in the console of the page."""
+        """Return the console messages of the page."""
         with self.driver.using_context("chrome"):
             found: list[str] = self.driver.execute_script(
                 "return globalThis.complaints;", sandbox="system", new_sandbox=False

@@ -1,4 +1,4 @@
-"""Where the recordings of real QEMU lie."""
+"""Paths of the recordings of real QEMU."""
 
 from __future__ import annotations
 

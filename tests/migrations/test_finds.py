@@ -1,4 +1,4 @@
-"""One value of a recording changed: verify finds it, whatever kind of value it is."""
+"""`verify` finds a change of any kind of value in a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the recordings of real KVM lie, and how the tests read them without mmuviz."""
+"""Paths of the KVM recordings, and a reader for them that does not use mmuviz."""
 
 from __future__ import annotations
 

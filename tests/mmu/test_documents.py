@@ -1,4 +1,4 @@
-"""What a recording may hold: its JSON, its fields, its sizes. Whatever breaks a rule is one line."""
+"""Limits of a recording: its JSON, its fields, its sizes. A violation is reported in one line."""
 
 from __future__ import annotations
 

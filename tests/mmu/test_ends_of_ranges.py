@@ -1,4 +1,4 @@
-"""What lies at the ends of ranges: the page before a slot, a slot that is gone, a run that was mapped in part."""
+"""Boundaries of ranges: the page before a slot, a deleted slot, a partially mapped run of pages."""
 
 from __future__ import annotations
 

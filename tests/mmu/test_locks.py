@@ -1,4 +1,4 @@
-"""How paths hold mmu_lock, by the source (6.12) and the facts on each kernel."""
+"""The mode in which each path holds mmu_lock, by the source (6.12) and the facts on each kernel."""
 
 from __future__ import annotations
 

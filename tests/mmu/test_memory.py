@@ -1,4 +1,4 @@
-"""What mapping and logging cost the host, by hand.
+"""Host memory taken by mapping and logging, compared with values computed by hand.
 
 Sizes: a table page is 4096 bytes; struct kvm_mmu_page is 184 bytes (checked with a C mock of the
 struct, 6.1 and 6.12); struct kvm_rmap_head 8; struct kvm_dirty_gfn 16 (include/uapi/linux/kvm.h);

@@ -1,4 +1,4 @@
-"""What an ioctl goes over is the same in parts of any size as at once."""
+"""A walk in parts of any size has the same result as a walk at once."""
 
 from __future__ import annotations
 

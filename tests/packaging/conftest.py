@@ -1,4 +1,4 @@
-"""Environments as strangers make them: new, empty, and filled from the lock alone."""
+"""New virtual environments, in which only the packages of the lock are installed."""
 
 import subprocess
 from collections.abc import Mapping, Sequence

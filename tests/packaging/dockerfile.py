@@ -57,7 +57,7 @@ class Image:
     command: list[str] = field(default_factory=list)
 
     def inside(self, path: str) -> Path:
-        """Where a path of the image is on this machine."""
+        """Return the path on this machine of a path in the image."""
         return self.root / (self.workdir / path).relative_to("/")
 
     def apply(self, name: str, rest: str) -> None:

@@ -1,4 +1,4 @@
-"""What the documents say is so: their examples run, and what they name exists."""
+"""The documents are correct: their examples run, and the files, commands and targets that they name exist."""
 
 import os
 import re

@@ -29,7 +29,7 @@ def pins(lock: Path) -> list[tuple[Requirement, list[str]]]:
 
 
 def chosen(lock: Path, python: str) -> dict[str, Version]:
-    """What the lock installs with that Python on Linux."""
+    """Return the packages that the lock installs with that Python on Linux."""
     environment = {
         "python_version": python,
         "python_full_version": f"{python}.1",

@@ -1,4 +1,4 @@
-"""What make does before there is an environment, with stand-ins for Python."""
+"""The targets of make before an environment exists, with stand-ins for Python."""
 
 import os
 import re

@@ -102,7 +102,7 @@ def test_a_flipped_bit_of_the_content_is_refused(bit: int) -> None:
 
 
 def sealed(body: bytes) -> bytes:
-    """A file whose hash fits whatever it holds."""
+    """Make a file of any content with a correct hash."""
     return gzip_file.compress(body + hashlib.sha256(body).digest())
 
 

@@ -1,4 +1,4 @@
-"""The packaged evidence is what the model says today: a part of it is made anew, and the rest is counted."""
+"""The packaged evidence equals the model's results: a part of it is computed again, the rest is only counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests that are offered as a whole: each can be run as it stands, and says where it is extrapolated."""
+"""Predefined guests: each can be run unchanged, and its description names an extrapolated host."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ MEASURES: Final[dict[str, Callable[[Recording, int], float]]] = {
 
 
 def values_of(story: str, stop: Stop) -> list[float]:
-    """What a stop is about, of every run, at the end of the bin in which the answer is seen."""
+    """Return the quantity of a stop for every run, at the end of the bin in which the answer is shown."""
     given = stop.as_page_has_it()
     return [MEASURES[stop.measure](made, min(given["shows"], made.header.end_ps)) for made in recordings(story)]
 

@@ -1,4 +1,4 @@
-"""Files that somebody opens: what they become, and that it is the very same."""
+"""Opened files: the requests made from them give exactly the same runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def asked(text: str) -> dict[str, Any]:
 
 
 def file_of(body: object) -> str:
-    """What the page saves."""
+    """Return the scenario file that the page saves."""
     found = request_of(body)
     variants = {} if found.comparison is None else {"variants": [dict(each) for each in found.comparison.variants]}
     return json.dumps({**found.base.given(), **variants})

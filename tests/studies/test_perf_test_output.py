@@ -1,4 +1,4 @@
-"""Output of dirty_log_perf_test as measurements: the same whatever stands around it; what is missing is asked for."""
+"""Output of dirty_log_perf_test as measurements: surrounding text does not matter, and missing fields are requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The experiment of a row: by its fields, whatever its title; what it leaves open is named or said."""
+"""The experiment of a row depends on its fields, not on its title; missing fields are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A published value stands in a run only where the very thing was measured."""
+"""A published value is shown in a run only if exactly this experiment was measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenario files: those that must be read as they stand, and whatever else somebody hands in."""
+"""Scenario files: valid ones are read, and arbitrary other input is refused with one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which constants of the host matter to a migration, and how far its answer reaches."""
+"""The constants of the host that matter to a migration, and the spread of its results."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_range_holds_the_answer_and_every_end_of_what_matters() -> None:
 
 
 def test_a_constant_that_decides_the_time_comes_first() -> None:
-    """Where a thread sends less than the link carries, what a page costs it is what the migration takes."""
+    """If a thread sends less than the link carries, its cost of a page determines the migration's time."""
     scenario = migration(GUESTS[0], link="100 Gbit/s", bandwidth="100 Gbit/s", downtime_limit="2 s")
     found = swings(scenario, run_all)
     assert most_important(found, quantities_of(run(scenario)))[0].name in ("send_page_ns", "path_ps", "kick_ns")

@@ -1,4 +1,4 @@
-"""What tells runs apart in a few letters: all different, none long, nothing that all have in common."""
+"""Short labels of runs: all different, not too long, without fields that all runs have in common."""
 
 from __future__ import annotations
 

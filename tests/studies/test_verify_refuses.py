@@ -1,4 +1,4 @@
-"""Answers that no recording has: each is told in a line of its own, and none costs memory or a traceback."""
+"""Malformed answers in recordings: each is reported in one line, without a traceback and without taking memory."""
 
 from __future__ import annotations
 

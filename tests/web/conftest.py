@@ -1,4 +1,4 @@
-"""What the tests of the queue and of its addresses have in common: sites on a folder of their own."""
+"""Fixtures of the tests of the queue and its routes: sites with their own folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the drawer fetches: the evidence and the whole ledger, cached until the program is another one."""
+"""Documents that the Details drawer fetches, evidence and ledger: cached until the program changes."""
 
 from __future__ import annotations
 

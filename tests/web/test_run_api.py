@@ -152,7 +152,7 @@ def test_only_json_of_a_limited_size_is_read(site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
-    """A site that runs nothing: whatever is well formed is over its limit."""
+    """A site that runs nothing: every valid request is over its limit."""
     return Site(tmp_path_factory.mktemp("results"), Engine(), Limits(seconds=-1.0)).client()
 
 

@@ -1,4 +1,4 @@
-"""How runs queue for all visitors: once each, two at once, given up, begun again, and never a wrong one."""
+"""The queue of runs: equal runs once, two at once, cancelled, started again after a crash, never a wrong result."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_contrast_is_what_wcag_says() -> None:
 
 
 def lab(colour: str, blindness: str) -> npt.NDArray[np.float64]:
-    """A colour as seen by somebody, CIE L*a*b* under D65 (sRGB as IEC 61966-2-1 has it), float64[3]."""
+    """Convert a colour as somebody sees it to CIE L*a*b* under D65 (sRGB of IEC 61966-2-1), float64[3]."""
     srgb = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.array(COLOUR_BLINDNESS[blindness]) @ linear, 0, 1)

@@ -82,7 +82,7 @@ def chi_square(counts: I64, chances: Iterable[float]) -> float:
 
 
 def far(degrees: int) -> float:
-    """What a chi-square exceeds once in some millions: five deviations above its mean."""
+    """Return the bound that a chi-square exceeds once in some millions: five deviations above its mean."""
     return degrees + 5 * math.sqrt(2 * degrees) + 10
 
 

@@ -1,4 +1,4 @@
-"""A pattern is a rule: what a vCPU touches follows from its columns and the position alone."""
+"""A pattern is a rule: the accesses of a vCPU depend only on its columns and its position."""
 
 from __future__ import annotations
 
