@@ -7,7 +7,7 @@
   // The part after the playhead is visible through the veil, or hidden.
   const VEIL = { shown: 0.8, hidden: 1 };
   const BESIDE = 6;
-  const WORDS = {
+  const UNIT_TEXTS = {
     k: "thousands", M: "millions", G: "billions", "k/s": "thousands a second", "M/s": "millions a second", "G/s": "billions a second",
     "/s": "a second",
   };
@@ -83,7 +83,7 @@
       this.time = S.timeScale(from, to, this.plot.right - this.plot.left);
       this.values = S.valueScale(this.measure, [...this.lines, ...this.also.map(({ line }) => line)], to, this.plot.bottom - this.plot.top, this.tickPx);
       const [unit] = this.values.unit;
-      this.unitPlace.textContent = this.measure.calls ? "" : WORDS[unit] ?? unit;
+      this.unitPlace.textContent = this.measure.calls ? "" : UNIT_TEXTS[unit] ?? unit;
       this.widths.clear();
       return true;
     }
