@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints the path of the Chromium that the browser tests drive; as root, installs Debian's where there is none.
+# Prints the path of the Chromium for the browser tests; as root, installs Debian's if none is found.
 #
-#   sh tools/find-browser.sh                find, else install
+#   sh tools/find-browser.sh                find or install
 #   sh tools/find-browser.sh --no-install   find only
 #
-# CHROMIUM names one. A snap does not count: its confinement hides the temporary folders that the tests use.
+# CHROMIUM may name one. Snaps are ignored: their confinement hides the temporary folders that the tests use.
 set -eu
 
 names="chromium chromium-browser google-chrome google-chrome-stable"

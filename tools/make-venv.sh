@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the virtual environment named by the first argument, with $PYTHON or the first supported Python found.
-# Whatever is wrong is said in one line, with the remedy.
+# An error is reported in one line, with the remedy.
 set -eu
 
 venv=$1
@@ -21,7 +21,7 @@ supported() {
     return 1
 }
 
-# A wrapper can be on PATH and still run nothing, so each candidate is asked for its version.
+# A wrapper on PATH may have no Python behind it, so each candidate must print its version.
 choose() {
     seen=""
     for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do

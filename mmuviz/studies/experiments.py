@@ -1,4 +1,4 @@
-"""The experiment of each row of measurements: from its fields, and from facts known about its source."""
+"""Experiments of published measurements, from the fields of their rows and from known facts about their sources."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ UNITS_OF: Final = {
     "cpu_dirty": ("cpu_s",),
     "cpu_enable": ("cpu_s",),
 }
-"""Units of readings; all others are times."""
+"""Units of the model's metrics; all other metrics are times."""
 
 
 def experiment_of(point: Measurement) -> Experiment:
-    """The experiment of a point.
+    """Make the experiment of a measurement.
 
     Args:
         point: a published value.
 
     Returns:
-        The run, and the reading to take from it.
+        The Scenario, and the metric to compute from its Recording.
 
     Raises:
-        NotCoveredError: there is none; the message says why.
+        NotCoveredError: there is none; the message has the reason.
     """
     make = known_source(point) or from_fields
     try:

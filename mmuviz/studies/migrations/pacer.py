@@ -131,7 +131,7 @@ class Pacer:
         return None
 
     def _unlisted(self, current: Pass) -> int:
-        if current.stops and not self._migration.postcopy:  # the sync before found fewer than the threshold
+        if current.stops and not self._migration.postcopy:  # the sync before left less than the threshold
             return 0
         return pages_of_pass(self._qemu, self._events, current)
 
