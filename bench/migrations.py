@@ -51,7 +51,7 @@ class Took(NamedTuple):
 
 
 def migration_of(gib: int) -> Scenario:
-    """Make a migration (initially-all-set, chunks of 1 GiB) of a guest that wrote every page and dirties 5 % a round."""
+    """Make a migration with chunks of 1 GiB, of a guest that wrote every page and dirties 5 % in each round."""
     vcpus = VCPUS[gib]
     large = gib > 64
     slots = -(-gib // MOST_GIB)

@@ -37,12 +37,14 @@ class Field(NamedTuple):
         values: allowed values and units, as text.
         default: default value, empty if it has none.
         description: its description.
+        types: values and descriptions of the types that the field selects; empty if it selects none.
     """
 
     name: str
     values: str
     default: str
     description: str
+    types: tuple[tuple[str, str], ...] = ()
 
     @property
     def part(self) -> str:
@@ -69,9 +71,18 @@ def row(field: Field) -> Component:
                 [html.Span(f"{field.description}. "), html.Span(rule, className="field-rule")], className="field-says"
             ),
             refusal(),
+            *type_list(field.types),
         ],
         className="field-row",
     )
+
+
+def type_list(types: Sequence[tuple[str, str]]) -> list[Component]:
+    """Make the list of types, closed at first; nothing if there are none."""
+    if not types:
+        return []
+    rows = [html.Div([html.Dt(html.Code(name)), html.Dd(description)]) for name, description in types]
+    return [html.Details([html.Summary("What these are"), html.Dl(rows)], className="field-types")]
 
 
 def fields_dialog(fields: Sequence[Field]) -> Component:

@@ -25,6 +25,8 @@ TOP: Final = (
     "ring-or-bitmap",
 )
 """Stories at the top of the menu."""
+OF_FILES: Final = ("trace", "workload.file", "workload.sha256")
+"""A type, and fields, that need a file: a page's server reads none that a visitor names."""
 OTHERS: Final = "Other guests and hosts"
 RECORDINGS: Final = "Recordings of real KVM"
 
@@ -44,23 +46,29 @@ def policies() -> list[tuple[str, str, str, str, bool]]:
     return [(each.name, each.title, each.description, str(each.mode), each.eager) for each in POLICIES.values()]
 
 
-def fields() -> list[tuple[str, str, str, str]]:
-    """List name, values with units, default and description of every field that the page may change."""
+def fields() -> list[tuple[str, str, str, str, tuple[tuple[str, str], ...]]]:
+    """List every field that the page may change.
+
+    Returns:
+        Name, values with units, default, description, and, of a field that selects a type, each type with what it is.
+    """
     found, seen = [], set()
     for each in field_rows():
         name = each.field.replace("[]", "[0]")
-        if name.partition(".")[0].partition("[")[0] not in PARTS or name in seen:
+        if name.partition(".")[0].partition("[")[0] not in PARTS or name in seen or name in OF_FILES:
             continue
         seen.add(name)
         values = f"{each.values}, in {each.unit}" if each.unit else each.values
-        found.append((name, _tags(name) or values, each.default, each.description))
+        types = _types(name)
+        values = ", ".join(tag for tag, _ in types) or values
+        found.append((name, values, each.default, each.description, types))
     return found
 
 
-def _tags(name: str) -> str:
-    """Return the values of a field that selects a type of a union, from their rows in the table."""
-    rows = [each.values for each in field_rows() if each.field == name]
-    return ", ".join(rows[1:]) if len(rows) > 1 else ""
+def _types(name: str) -> tuple[tuple[str, str], ...]:
+    """Return the types, each with its description, that a field selects: each has a row of its own in the table."""
+    rows = [(each.values, each.description) for each in field_rows() if each.field == name]
+    return tuple(row for row in rows[1:] if row[0] not in OF_FILES)
 
 
 def stories() -> list[tuple[str, str, str, str]]:

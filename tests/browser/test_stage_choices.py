@@ -248,3 +248,16 @@ def test_on_small_screens_the_sheet_adds_panes_and_takes_them_away(page: Page) -
     page.wait_for_function("() => mmuvizStage.stage.runs.length === 3")
     page.locator("[data-act=remove-pane]").click()
     page.wait_for_function("() => mmuvizStage.stage.runs.length === 2")
+
+
+def test_more_says_what_each_type_is_and_offers_none_that_needs_a_file(page: Page) -> None:
+    open_stage(page)
+    page.locator("[data-act=more]").click()
+    types = page.locator("#stage-more .field-row:has([data-field='workload.pattern']) .field-types")
+    types.locator("summary").click()
+    expect(types).to_contain_text("hot_set")
+    expect(types).to_contain_text("Resembles dirty_log_perf_test -a")
+    offered = types.locator("dt").all_text_contents()
+    assert "sequential" in offered
+    assert "trace" not in offered
+    assert page.locator("#stage-more [data-field='workload.file']").count() == 0
