@@ -47,7 +47,18 @@ DRAWN: Final[Document] = {
 }
 """Protected pages are written in any order, some again, over the border of two slots and one that is not logged."""
 
+UNALIGNED: Final[Document] = {
+    "vm": {"kernel": "6.12", "dirty_log_mode": "manual_initially_set", "vcpus": 5, "eager_page_split": True},
+    "memory": [{"size": 16 * MIB, "backing": "hugetlb_2m"}],
+    "workload": {"pattern": "hot_set", "hot_percent": 20, "rate_hz": 2_000_000},
+    "driver": {"kind": "live_rounds", "lead": "50 us", "rounds": 3, "interval": "1 ms", "clear_chunk": "2 MiB"},
+}
+"""The hot pages of most vCPUs lie in a huge page that another vCPU writes too, until a CLEAR splits it."""
+
 EXAMPLES: Final = {
+    "unaligned": UNALIGNED,
+    "unaligned_lazy": scenario_of(UNALIGNED, vm={"eager_page_split": False}).given(),
+    "unaligned_without_pml": scenario_of(UNALIGNED, vm={"pml": False}).given(),
     "torn": TORN,
     "batched": BATCHED,
     "batched_eager": scenario_of(BATCHED, vm={"eager_page_split": True}).given(),
