@@ -32,8 +32,8 @@ POLICY_TEXTS: Final = {
     "eager_at_enable": "the ioctl that enables logging splits them all",
     "eager_in_clear": "each CLEAR splits the pages of its range",
     "lazy": "nothing is protected before the first CLEAR",
-    "ring_lazy": "vCPUs split; a ring a vCPU holds what is dirty",
-    "ring_eager": "the ioctl splits; a ring a vCPU holds what is dirty",
+    "ring_lazy": "vCPUs split; dirty pages go into rings",
+    "ring_eager": "the ioctl splits; dirty pages go into rings",
     "legacy_lazy": "vCPUs split; GET protects again",
     "legacy_eager": "the ioctl splits; GET protects again",
 }

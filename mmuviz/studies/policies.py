@@ -91,7 +91,7 @@ _ALL: Final = (
         eager=False,
         title="Lazy, ring",
         short="Lazy, ring",
-        description="a dirty ring a vCPU; the first write splits a huge page",
+        description="a dirty ring for each vCPU; the first write splits a huge page",
     ),
     Policy(
         "ring_eager",
@@ -99,7 +99,7 @@ _ALL: Final = (
         eager=True,
         title="Eager, ring",
         short="Eager, ring",
-        description="a dirty ring a vCPU; enabling splits every huge page",
+        description="a dirty ring for each vCPU; enabling splits every huge page",
     ),
 )
 POLICIES: Final = {each.name: each for each in _ALL}
