@@ -53,7 +53,7 @@ NEEDED: Final = {
 """Required fields of an experiment, and where to find each."""
 ASSUMED: Final = {"mmu": "tdp"}
 """Values that are assumed if not given; the rows' notes name them."""
-OPTIONAL: Final = ("host", "arch", "vendor", "pml", "split_chunk", "source_title", "source_url", "cmd")
+OPTIONAL: Final = ("iterations", "host", "arch", "vendor", "pml", "split_chunk", "source_title", "source_url", "cmd")
 
 
 @dataclass
@@ -64,11 +64,13 @@ class _Run:
         fields: fields of the workload.
         times: metric -> seconds.
         memory_bytes: memory of all vCPUs; 0 if the output does not print it.
+        iterations: number of iterations; 0 if the output does not print it.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
     memory_bytes: int = 0
+    iterations: int = 0
 
 
 def rows_of(text: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -130,6 +132,8 @@ def _runs(text: str) -> Iterator[_Run]:
         if started and run.times:
             yield run
             run = _Run()
+        if started and started["iterations"]:
+            run.iterations = int(started["iterations"])
         if ours and memory:
             run.memory_bytes = int(memory["high"], 16) - int(memory["low"], 16)
         if ours and time:
@@ -175,6 +179,7 @@ def command_fields(command_text: str) -> dict[str, Any]:
         "write_pct": _percent(options),
         "access": "random" if "a" in options else "sequential",
         "runs_while_disabling": "e" in options,
+        **({"iterations": _count(options["i"], "-i")} if "i" in options else {}),
     }
 
 
@@ -230,6 +235,8 @@ def _workload(run: _Run, given: Mapping[str, str]) -> tuple[dict[str, Any], str]
         work["mode"] = MANUAL if any("clear_dirty_log" in each for each in run.times) else LEGACY
     work |= {name: _typed(name, value) for name, value in given.items() if name not in ("cmd", "source_title")}
     work.pop("source_url", None)
+    if run.iterations:
+        work.setdefault("iterations", run.iterations)
     if run.memory_bytes and "vcpus" in work and "mem_per_vcpu_mib" not in work:
         work["mem_per_vcpu_mib"] = run.memory_bytes // MIB // max(work["vcpus"], 1)
     taken = {name: value for name, value in ASSUMED.items() if name not in work}
@@ -242,7 +249,7 @@ def _workload(run: _Run, given: Mapping[str, str]) -> tuple[dict[str, Any], str]
 
 
 def _typed(name: str, value: str) -> Any:  # noqa: ANN401 - a count, a switch, or text
-    if name in ("vcpus", "mem_per_vcpu_mib", "write_pct"):
+    if name in ("vcpus", "mem_per_vcpu_mib", "write_pct", "iterations"):
         return _count(value, name)
     if name == "pml" and value in ("true", "false"):
         return value == "true"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from mmuviz.core.errors import short_repr
@@ -75,13 +77,61 @@ def whole(workload: dict[str, Any], field: str, default: int | None = None) -> i
 
 
 def mode_of(workload: dict[str, Any]) -> DirtyLogMode:
-    """Parse the dirty-log mode in a workload's text."""
-    words = str(workload.get("mode", ""))
-    if "initially_set" in words:
+    """Parse the dirty-log mode in a workload's text.
+
+    Raises:
+        NotCoveredError: it is missing, or names no mode.
+    """
+    text = str(workload.get("mode", ""))
+    if "initially_set" in text:
         return DirtyLogMode.MANUAL_INITIALLY_SET
-    return DirtyLogMode.LEGACY if "legacy" in words or not words else DirtyLogMode.MANUAL
+    if "legacy" in text:
+        return DirtyLogMode.LEGACY
+    if "manual" in text:
+        return DirtyLogMode.MANUAL
+    if not text:
+        raise NotCoveredError("mode is missing")
+    raise NotCoveredError(f"mode={short_repr(text)} has none of initially_set, manual, legacy")
 
 
+MEMORIES: Final = {"mem_per_vcpu_gib": 1024, "mem_per_vcpu_mib": 1, "mem_gib": 1024}
+"""Fields that give the memory, and their unit in MiB; mem_gib is the memory of all vCPUs."""
+
+
+def memory_mib(workload: dict[str, Any], vcpus: int) -> int:
+    """Read the memory of all vCPUs, MiB.
+
+    Raises:
+        NotCoveredError: it is missing, given twice, or no count.
+    """
+    names = [name for name in MEMORIES if name in workload]
+    if len(names) != 1:
+        raise NotCoveredError(f"{' and '.join(names)} are both given" if names else "mem_per_vcpu_gib is missing")
+    return whole(workload, names[0]) * MEMORIES[names[0]] * (1 if names[0] == "mem_gib" else vcpus)
+
+
+def iterations_of(workload: dict[str, Any], metric: str, iteration: int) -> int:
+    """Return the iterations to run: as many as the row gives, else as the tool does before what comes after them.
+
+    Args:
+        workload: the row's.
+        metric: the model's metric.
+        iteration: the iteration that the metric is of, 0 if of none.
+
+    Raises:
+        NotCoveredError: the row gives fewer than the metric needs, or no count.
+    """
+    least = max(iteration, 1)
+    found = whole(workload, "iterations", max(least, ITERATIONS) if metric in AFTER_ITERATIONS else least)
+    if found < least:
+        raise NotCoveredError(f"iterations={found} must be {least} or more")
+    return found
+
+
+ITERATIONS: Final = 2
+"""The tool's default number of iterations (TEST_HOST_LOOP_N, dirty_log_perf_test.c)."""
+AFTER_ITERATIONS: Final = ("disable", "disable_flushes", "faults")
+"""Metrics that depend on how many iterations ran before."""
 BACKINGS: Final = {
     "hugetlb_1g": Backing.HUGETLB_1G,
     "hugetlb_2m": Backing.HUGETLB_2M,
@@ -110,7 +160,7 @@ def metric_of(metric: str) -> tuple[str, int]:
         return READ_AS[found[2]], int(found[1])
     if metric in SINGLE:
         return SINGLE[metric], 0
-    raise NotCoveredError(f"the model has no reading for {short_repr(metric)}")
+    raise NotCoveredError(f"the model has no metric for {short_repr(metric)}")
 
 
 def bounded_gib(gib: int) -> int:
@@ -156,22 +206,37 @@ def perf_test(
     *,
     table: str,
     runs_while_disabling: bool = False,
-    iterations: int = 1,
+    default_memory: Mapping[str, Any] = MappingProxyType({}),
 ) -> Experiment:
-    """Make the experiment of a dirty_log_perf_test measurement, with at least `iterations` iterations, unpopulated."""
+    """Make the experiment of a dirty_log_perf_test measurement, whose memory the host has not populated.
+
+    Args:
+        point: the measurement.
+        vm: the VM, from facts of the source and the row's fields.
+        host: the host profile.
+        table: the published table.
+        runs_while_disabling: whether vCPUs run while logging is disabled.
+        default_memory: memory and backing that are assumed if the row does not give them.
+
+    Raises:
+        NotCoveredError: a field is missing or has a value that the model does not support.
+    """
     work = point.workload
     metric, iteration = metric_of(point.metric)
-    gib = whole(work, "mem_per_vcpu_gib", 1)
-    backing = BACKINGS.get(str(work.get("backing", "hugetlb_1g")))
+    iterations = iterations_of(work, metric, iteration)
+    taken = {name: value for name, value in default_memory.items() if name not in work}
+    # A remark may follow the backing of a published row.
+    backing = BACKINGS.get(str(work.get("backing", taken.get("backing", ""))).split(" ")[0])
     if backing is None:
         raise NotCoveredError(f"backing={short_repr(work.get('backing'))} is none of {', '.join(BACKINGS)}")
-    bounded_gib(gib * vm.vcpus * max(iteration, 1))
+    mib = bounded_mib(memory_mib(taken if set(taken) & set(MEMORIES) else work, vm.vcpus), iterations)
     share = whole(work, "write_pct", 100)
     if share > 100:
         raise NotCoveredError(f"write_pct={share} is no percentage")
-    driver = DirtyLogPerfTest(iterations=max(iteration, iterations), runs_while_disabling=runs_while_disabling)
-    workload = SequentialWorkload(write_percent=share)
+    driver = DirtyLogPerfTest(iterations=iterations, runs_while_disabling=runs_while_disabling)
     scenario = one_slot_scenario(
-        vm, gib * vm.vcpus * MIB_PER_GIB, backing, workload, driver, host, host_populated=False
+        vm, mib, backing, SequentialWorkload(write_percent=share), driver, host, host_populated=False
     )
-    return Experiment(table, scenario, metric, iteration)
+    assumed = ", ".join(f"{name} is {value}" for name, value in taken.items())
+    assumed = f"assumed, as the row does not say it: {assumed}" if assumed else ""
+    return Experiment(table, scenario, metric, iteration, assumed=assumed)

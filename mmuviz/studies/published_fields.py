@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from difflib import get_close_matches
+from typing import Any, Final, Literal
 
 from mmuviz.core.errors import short_repr
 from mmuviz.costs.hosts import PROFILES
@@ -14,9 +15,12 @@ from mmuviz.engine.drivers.dirty_log_perf_test import DirtyLogPerfTest
 from mmuviz.studies.measurements import Measurement
 from mmuviz.studies.point_scenarios import (
     BACKINGS,
+    MEMORIES,
     Experiment,
     NotCoveredError,
     bounded_mib,
+    iterations_of,
+    memory_mib,
     metric_of,
     mode_of,
     one_slot_scenario,
@@ -24,11 +28,26 @@ from mmuviz.studies.point_scenarios import (
 )
 
 TOOL: Final = "dirty_log_perf_test"
-ITERATIONS: Final = 2
-"""The tool's default number of iterations, used if the row does not give it."""
 NEEDED: Final = ("tool", "kernel", "vcpus", "backing", "mode")
 """Fields without which nothing is run, in addition to `strategy` and the memory."""
-MMUS: Final = (
+DEFAULTS: Final = {"mmu": "tdp", "write_pct": 100, "access": "sequential", "pml": "on where the processor has it"}
+"""Fields that a row may leave out, and what is then assumed: the tool's defaults, and the usual host."""
+FIELDS: Final = (
+    *NEEDED,
+    *MEMORIES,
+    *DEFAULTS,
+    "arch",
+    "split_chunk",
+    "vendor",
+    "host",
+    "iterations",
+    "runs_while_disabling",
+)
+REMARKS: Final = ("note", "hw", "runs", "guest", "cmd")
+"""Fields that describe an experiment without changing it; the fields of a command are given one by one."""
+NEAR: Final = 0.75
+MmuName = Literal["tdp", "direct_shadow", "shadow_paging", "nested", "stage2"]
+MMUS: Final[tuple[tuple[str, MmuName], ...]] = (
     ("nested", "nested"),
     ("paging", "shadow_paging"),
     ("ept=n", "shadow_paging"),
@@ -68,25 +87,45 @@ def from_fields(point: Measurement) -> Experiment:
     missing += ["mem_per_vcpu_gib"] if not any(name in work for name in MEMORIES) else []
     if work.get("tool") not in (None, "", TOOL):
         raise NotCoveredError(f"tool={short_repr(work['tool'])} is none of {TOOL}")
+    unused = _unused(work)
     if missing:
         raise NotCoveredError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     vm, (host, assumed) = _vm(point), _host(work)
     metric, iteration = metric_of(point.metric)
-    iterations = max(iteration, whole(work, "iterations", ITERATIONS))
-    mib = bounded_mib(_mib(work, vm.vcpus), iterations)
-    driver = DirtyLogPerfTest(iterations=iterations, runs_while_disabling=bool(work.get("runs_while_disabling", False)))
+    iterations = iterations_of(work, metric, iteration)
+    mib = bounded_mib(memory_mib(work, vm.vcpus), iterations)
+    driver = DirtyLogPerfTest(iterations=iterations, runs_while_disabling=_switch(work, "runs_while_disabling"))
     backing = _one_of("backing", str(work["backing"]).split(" ")[0], BACKINGS)
     scenario = one_slot_scenario(vm, mib, backing, _workload(work), driver, host, host_populated=False)
-    return Experiment("other sources", scenario, metric, iteration, assumed=assumed)
+    given = [f"{name} is {value}" for name, value in DEFAULTS.items() if name not in work and name not in _fixed(work)]
+    remarks = [assumed, f"assumed, as the row does not say it: {', '.join(given)}" if given else "", unused]
+    return Experiment("other sources", scenario, metric, iteration, assumed="; ".join(filter(None, remarks)))
 
 
-MEMORIES: Final = {"mem_per_vcpu_gib": 1024, "mem_per_vcpu_mib": 1, "mem_gib": 1024}
-"""Fields that give the memory, and their unit in MiB; mem_gib is the memory of all vCPUs."""
+def _fixed(work: dict[str, Any]) -> tuple[str, ...]:
+    """Return fields of DEFAULTS that another field of the row decides."""
+    return ("mmu", "pml") if work.get("arch") == "arm64" else ()
 
 
-def _mib(work: dict[str, Any], vcpus: int) -> int:
-    name = next(name for name in MEMORIES if name in work)
-    return whole(work, name) * MEMORIES[name] * (1 if name == "mem_gib" else vcpus)
+def _unused(work: dict[str, Any]) -> str:
+    """Return a remark on fields that no experiment has.
+
+    Raises:
+        NotCoveredError: one of them is nearly the name of a field.
+    """
+    others = [name for name in work if name not in (*FIELDS, *REMARKS)]
+    for name in others:
+        near = get_close_matches(name, FIELDS, 1, NEAR)
+        if near:
+            raise NotCoveredError(f"{short_repr(name)} is no field; did you mean {near[0]}?")
+    return f"without effect: {', '.join(sorted(others))}" if others else ""
+
+
+def _switch(work: dict[str, Any], name: str) -> bool:
+    value = work.get(name, False)
+    if not isinstance(value, bool):
+        raise NotCoveredError(f"{name}={short_repr(value)} must be true or false")
+    return value
 
 
 def _one_of(name: str, value: str, known: dict[str, Any]) -> Any:  # noqa: ANN401 - of the table's values
@@ -115,7 +154,7 @@ def _vm(point: Measurement) -> VmChoices:
     return VmChoices.model_validate(fields)
 
 
-def mmu_of(work: dict[str, Any]) -> str:
+def mmu_of(work: dict[str, Any]) -> MmuName:
     """Return the MMU of a row; tdp if it names none.
 
     Raises:

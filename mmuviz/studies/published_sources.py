@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from functools import cache
-from typing import Final
+from functools import cache, partial
+from typing import Any, Final
 
 from mmuviz.core.errors import short_repr
 from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
@@ -29,6 +31,7 @@ from mmuviz.mmu.config import Backing, DirtyLogMode
 from mmuviz.studies.measurements import Measurement, read_measurements
 from mmuviz.studies.point_scenarios import (
     GIB,
+    MEMORIES,
     MIB_PER_GIB,
     Experiment,
     NotCoveredError,
@@ -38,6 +41,7 @@ from mmuviz.studies.point_scenarios import (
     perf_test,
     whole,
 )
+from mmuviz.studies.published_fields import mmu_of
 
 
 def tdp_series(point: Measurement) -> Experiment:
@@ -90,15 +94,17 @@ def shadow_series_v3(point: Measurement) -> Experiment:
 
 
 def _shadow_series(point: Measurement, kernel: str, table: str) -> Experiment:
-    words = str(point.workload.get("mmu", ""))
-    nested, paging = "nested" in words, "ept=N" in words
+    mmu = mmu_of(point.workload)
+    if mmu not in ("nested", "shadow_paging", "direct_shadow"):
+        raise NotCoveredError(f"mmu={short_repr(point.workload.get('mmu'))}: the series is about the shadow MMU")
+    nested = mmu == "nested"
     vm = VmChoices(
         kernel="nested-eager-v4" if nested else kernel,
         dirty_log_mode=mode_of(point.workload),
         eager_page_split=point.strategy.startswith("eager"),
-        mmu="nested" if nested else "shadow_paging" if paging else "direct_shadow",
+        mmu=mmu,
         vcpus=whole(point.workload, "vcpus"),
-        pml=not nested and not paging,
+        pml=mmu == "direct_shadow",
     )
     host = "nested_eager" if nested else "shadow_eager"
     return perf_test(point, vm, host, table="nested" if nested else table)
@@ -117,7 +123,8 @@ def fast_fault(point: Measurement) -> Experiment:
     )
     if point.metric != "iteration2_dirty_memory_time":
         raise NotCoveredError(f"{point.metric}: another test than dirty_log_perf_test")
-    return perf_test(point, vm, "split_on_fault", table="fast_page_fault")
+    memory = {"mem_per_vcpu_gib": 1, "backing": "hugetlb_1g"}
+    return perf_test(point, vm, "split_on_fault", table="fast_page_fault", default_memory=memory)
 
 
 def disabling(point: Measurement) -> Experiment:
@@ -133,18 +140,23 @@ def disabling(point: Measurement) -> Experiment:
 
 
 def whole_run(point: Measurement) -> Experiment:
-    """Whole runs of dirty_log_perf_test, with its two iterations: zap on fault, and the shadow MMU."""
-    shadow = "legacy" in str(point.workload.get("mmu", ""))
+    """Whole runs of dirty_log_perf_test: zap on fault, and the shadow MMU."""
+    mmu = mmu_of(point.workload)
+    shadow = mmu == "direct_shadow"
+    if not shadow and mmu != "tdp":
+        raise NotCoveredError(
+            f"mmu={short_repr(point.workload.get('mmu'))}: the runs are of the TDP and the shadow MMU"
+        )
     if "promotes in place" in point.strategy and point.metric == "disable_dirty_logging_time":
         raise NotCoveredError("code that no release has")
     vm = VmChoices(
         kernel="5.17",
         dirty_log_mode=mode_of(point.workload),
-        mmu="direct_shadow" if shadow else "tdp",
+        mmu=mmu,
         vcpus=whole(point.workload, "vcpus"),
         pml=True,
     )
-    return perf_test(point, vm, "shadow_eager" if shadow else "skylake_2021", table="whole_runs", iterations=2)
+    return perf_test(point, vm, "shadow_eager" if shadow else "skylake_2021", table="whole_runs")
 
 
 CHUNKS: Final = {"2M": PAGES_PER_2M * PAGE_BYTES, "1G": GIB}
@@ -164,23 +176,25 @@ def arm_chunks(point: Measurement) -> Experiment:
         vcpus=whole(point.workload, "vcpus"),
         split_chunk=chunk,
     )
-    return perf_test(_with_backing(point), vm, "ampere_one", table="arm64_chunks")
+    return perf_test(point, vm, "ampere_one", table="arm64_chunks")
 
 
-def _with_backing(point: Measurement) -> Measurement:
-    """Remove the comment that follows the backing of a measurement."""
-    backing = str(point.workload.get("backing", "hugetlb_1g")).split(" ")[0]
-    return replace(point, workload={**point.workload, "backing": backing})
+ONE_IN: Final = re.compile(r"-f ([1-9]\d?)\b", re.ASCII)
+"""dirty_log_perf_test -f, before 6.2: one access in so many writes."""
 
 
 def arm_splitting(point: Measurement) -> Experiment:
     """arm64: dirty_log_perf_test with a stride of 2M, or one write in ten."""
     work = point.workload
     if point.metric != "guest_dirty_time":
-        raise NotCoveredError(f"the model has no reading for {point.metric}")
-    workload: Workload = SequentialWorkload(write_percent=10)
-    if "sparse" in str(work.get("cmd", "")):
-        workload = StridedWorkload()
+        raise NotCoveredError(f"the model has no metric for {point.metric}")
+    command = str(work.get("cmd", ""))
+    one_in = ONE_IN.search(command)
+    if "sparse" not in command and one_in is None:
+        raise NotCoveredError(f"cmd={short_repr(command)} has neither a sparse stride nor -f")
+    workload: Workload = (
+        StridedWorkload() if one_in is None else SequentialWorkload(write_percent=100 // int(one_in[1]))
+    )
     vm = VmChoices(
         kernel="6.5",
         dirty_log_mode=DirtyLogMode.MANUAL_INITIALLY_SET,
@@ -198,6 +212,8 @@ def arm_splitting(point: Measurement) -> Experiment:
 def start_cost(point: Measurement) -> Experiment:
     """Cost of starting to log with and without initially-all-set."""
     work = point.workload
+    if point.metric != "memory_global_dirty_log_start":
+        raise NotCoveredError(f"the model has no metric for {short_repr(point.metric)}")
     arm = work.get("arch") == "arm64"
     initset = point.strategy.startswith("initially_set")
     if initset and "huge pages WP" in point.strategy:
@@ -272,6 +288,8 @@ KNOWN: Final[tuple[tuple[str, Callable[[Measurement], Experiment]], ...]] = (
 """A Message-ID or commit in a source's address, and the function that makes the experiments of its rows."""
 
 
+REMARKS: Final = ("note", "hw", "runs", "guest")
+"""Fields of a workload that describe an experiment without changing it."""
 VARIES: Final = ("vcpus", "write_pct", "mem_per_vcpu_gib", "mem_gib", "note")
 """Fields of a workload in which rows of one table differ."""
 Maker = Callable[[Measurement], Experiment]
@@ -280,22 +298,76 @@ Maker = Callable[[Measurement], Experiment]
 def known_source(point: Measurement) -> Maker | None:
     """Return the function that makes the experiment of a row from a known source; None for other sources.
 
-    The source's address decides. A row without address and kernel is taken for a row of the packaged table whose rows
-    have the same other fields; if there are several such tables, of the one with most such rows, and the experiment's
-    `assumed` names it.
+    The source's address decides, and the row has to be like the rows of that source, see check_row(). A row without
+    address and kernel is taken for a row of the packaged table whose rows have the same other fields; if there are
+    several such tables, of the one with most such rows, and the experiment's `assumed` names it.
 
     Args:
         point: a row; its title is ignored.
     """
     found = _by_address(point)
-    if found is not None or point.source_url or "kernel" in point.workload:
-        return found
+    if found is not None:
+        return partial(_checked, found)
+    if point.source_url or "kernel" in point.workload:
+        return None
     alike = _tables().get(_signature(point))
     if not alike:
         return None
     make, _ = alike.most_common(1)[0]
     assumed = f"read as a row of {next(key for key, each in KNOWN if each is make)}: the row has no source_url"
-    return lambda row: replace(make(row), assumed=assumed)
+    return lambda row: replace(_checked(make, row), assumed=assumed)
+
+
+class ReadFields(dict[str, Any]):
+    """A workload that notes which of its fields are read, in `read`."""
+
+    def __init__(self, workload: dict[str, Any]) -> None:
+        super().__init__(workload)
+        self.read: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # as dict.get
+        """See dict."""
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # as dict
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+def _checked(make: Maker, point: Measurement) -> Experiment:
+    fields = ReadFields(point.workload)
+    made = make(replace(point, workload=fields))
+    check_row(point, make, fields.read)
+    return made
+
+
+def check_row(point: Measurement, make: Maker, read: AbstractSet[str]) -> None:
+    """Check that a row is like the packaged rows of its source, as far as its experiment does not follow its fields.
+
+    So no field of a row is passed over: what the experiment does not read has to be a value of that source.
+
+    Args:
+        point: a row that says it is of a known source.
+        make: makes the experiments of that source.
+        read: fields that the experiment follows.
+
+    Raises:
+        NotCoveredError: a field that all rows of the source have is missing, or one has a value of no such row.
+    """
+    rows, remedy = _rows_of(make), "leave out source_url if the row is of another source"
+    work = {name: value for name, value in point.workload.items() if name not in REMARKS}
+    missing = sorted(set.intersection(*(set(each.workload) for each in rows)) - set(work) - set(REMARKS))
+    if any(name in work for name in MEMORIES):
+        missing = [name for name in missing if name not in MEMORIES]
+    if missing:
+        raise NotCoveredError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    for name, value in work.items():
+        known = [each.workload[name] for each in rows if name in each.workload]
+        if name not in read and value not in known:
+            raise NotCoveredError(f"{name}={short_repr(value)} is of no row of this source; {remedy}")
+    if not point.strategy.startswith(("eager", "lazy")) and point.strategy not in [each.strategy for each in rows]:
+        raise NotCoveredError(f"strategy={short_repr(point.strategy)} is of no row of this source; {remedy}")
 
 
 def _by_address(point: Measurement) -> Maker | None:
@@ -306,6 +378,12 @@ def _signature(point: Measurement) -> str:
     """Return the fields that all rows of one table share, as text."""
     work = {name: value for name, value in point.workload.items() if name not in VARIES}
     return json.dumps([work, point.strategy], sort_keys=True)
+
+
+@cache
+def _rows_of(make: Maker) -> list[Measurement]:
+    """Return the packaged rows of the sources whose experiments a function makes."""
+    return [each for each in read_measurements() if _by_address(each) is make]
 
 
 @cache

@@ -67,6 +67,7 @@ def test_every_time_is_a_row_with_what_was_run() -> None:
         "write_pct": 100,
         "access": "sequential",
         "runs_while_disabling": False,
+        "iterations": 2,
         "mmu": "tdp",
     }
     assert rows[0]["notes"] == "mmu=tdp is assumed"
@@ -108,6 +109,23 @@ def test_what_the_output_does_not_say_is_asked_for_by_name() -> None:
     assert "mode (" not in said  # a CLEAR was timed
     with pytest.raises(InputError, match=r"^does not say kernel"):
         rows_of(OUTPUT, {"strategy": "lazy", "cmd": COMMAND})
+
+
+@pytest.mark.parametrize(
+    ("output", "command", "given", "iterations"),
+    [
+        ("Test iterations: 7", COMMAND, {}, 7),
+        ("", f"{COMMAND} -i 5", {}, 5),
+        ("", COMMAND, {"iterations": "4"}, 4),
+        ("", COMMAND, {}, None),
+    ],
+)
+def test_iterations_are_those_of_the_run(
+    output: str, command: str, given: dict[str, str], iterations: int | None
+) -> None:
+    text = f"{output}\nDisabling dirty logging time: 0.5s\n"
+    (found,) = rows_of(text, {"kernel": "6.12", "strategy": "lazy", "cmd": command, **given})
+    assert found["workload"].get("iterations") == iterations
 
 
 def test_memory_is_that_of_its_range_where_no_command_says_it() -> None:
@@ -158,7 +176,12 @@ def test_the_command_prints_rows_that_validate_reads(tmp_path: Path, capsys: pyt
     points = json.loads(capsys.readouterr().out)
     assert len(points) == len(VALUES)
     assert all(each["covered"] for each in points), [each["reason"] for each in points]
-    assert {each["assumed"] for each in points} == {"host tdp_eager, the nearest profile: the row names none"}
+    (assumed,) = {each["assumed"] for each in points}
+    assert assumed.startswith(
+        "host tdp_eager, the nearest profile: the row names none; assumed, as the row does not say"
+    )
+    assert "pml" in assumed
+    assert "write_pct" not in assumed
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
