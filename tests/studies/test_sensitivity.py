@@ -14,6 +14,7 @@ from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
 from mmuviz.recording.recording import Recording
 from mmuviz.studies.sensitivity import (
+    DIRECT,
     MOST,
     QUANTITIES,
     UNITS,
@@ -125,3 +126,7 @@ def test_what_was_overridden_is_known_and_not_varied() -> None:
     document = migration(GUESTS[0]).given() | {"host": {"overrides": {"kick_ns": 3000}}}
     assert "kick_ns" in constants_of(migration(GUESTS[0]))
     assert "kick_ns" not in constants_of(Scenario.model_validate(document))
+
+
+def test_constants_that_no_cost_table_holds_are_constants() -> None:
+    assert set(DIRECT) <= set(MEANING)
