@@ -16,7 +16,7 @@ from mmuviz.core.pages import (
     PG_LEVEL_2M,
     PG_LEVEL_4K,
 )
-from mmuviz.mmu.features import FIRST_ARM64_EAGER, FIRST_EAGER, FIRST_NESTED_EAGER, KernelFeatures
+from mmuviz.mmu.features import FIRST_ARM64_EAGER, FIRST_ARM64_RING, FIRST_EAGER, FIRST_NESTED_EAGER, KernelFeatures
 from mmuviz.mmu.state import PML_ENTITY_NUM
 from mmuviz.mmu.stats import DIRTY_GFN_BYTES
 
@@ -33,8 +33,6 @@ MIN_MMU_PAGES: Final = 64
 """Kernel: KVM_MIN_ALLOC_MMU_PAGES, arch/x86/include/asm/kvm_host.h."""
 SPLIT_CHUNKS: Final = (PAGE_BYTES, PAGES_PER_2M * PAGE_BYTES, PAGES_PER_1G * PAGE_BYTES)
 """Block sizes that arm64 supports with 4K pages. Kernel: kvm_supported_block_sizes(), arch/arm64/kvm/mmu.c."""
-FIRST_ARM64_RING: Final = (6, 2)
-"""arm64 has the dirty ring since 9cb1096f8590."""
 
 
 class DirtyLogMode(StrEnum):
@@ -220,9 +218,10 @@ def check_mmu(config: VmConfig) -> None:
         raise InputError("arm64 has no eager_page_split; give split_chunk_bytes (a chunk size), or mmu=tdp")
     if stage2 and kernel.series:
         raise InputError(f"kernel={kernel.name} is a series for x86; choose a release for mmu={config.mmu}")
-    if stage2 and config.dirty_log_mode.ring and kernel.release < FIRST_ARM64_RING:
+    if stage2 and config.dirty_log_mode.ring and not kernel.arm64_dirty_ring:
+        first = FIRST_ARM64_RING.name
         raise InputError(
-            f"arm64 has no dirty ring on kernel {kernel.name}: it first exists in 6.2; choose 6.2 or later"
+            f"arm64 has no dirty ring on kernel {kernel.name}: it first exists in {first}; choose {first} or later"
         )
     if config.split_chunk_bytes:
         _check_chunk(config)

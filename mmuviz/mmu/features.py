@@ -32,6 +32,7 @@ class KernelFeatures:
         nested_eager_page_split: eager split for the shadow MMU of a nested guest.
         fault_splits_in_place: a write fault splits a huge page; before, it zaps the whole huge page.
         clear_dirty_is_one_and: arming an SPTE is one locked AND (cost only).
+        arm64_dirty_ring: arm64 has the dirty ring.
         arm64_eager_page_split: KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE exists.
         clear_split_end_exclusive: the eager split inside CLEAR leaves out the mask's last page.
         split_drops_mmu_lock: eager split always drops mmu_lock to allocate (lock and cost only).
@@ -59,6 +60,7 @@ class KernelFeatures:
     nested_eager_page_split: bool
     fault_splits_in_place: bool
     clear_dirty_is_one_and: bool
+    arm64_dirty_ring: bool
     arm64_eager_page_split: bool
     clear_split_end_exclusive: bool
     split_drops_mmu_lock: bool
@@ -107,7 +109,10 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
     ),
     (6, 0): (Change("nested_eager_page_split", value=True, mainline="6.0", commit="ada51a9de737"),),
     (6, 1): (Change("dontneed_rounds_hugetlb_down", value=True, mainline="6.1", commit="8ebe0a5eaaeb"),),
-    (6, 2): (Change("fault_splits_in_place", value=True, mainline="6.2", commit="c4b33d28ea51"),),
+    (6, 2): (
+        Change("fault_splits_in_place", value=True, mainline="6.2", commit="c4b33d28ea51"),
+        Change("arm64_dirty_ring", value=True, mainline="6.2", commit="9cb1096f8590"),
+    ),
     (6, 4): (
         Change(
             "clear_dirty_is_one_and",
@@ -153,6 +158,7 @@ OLDEST: Final = KernelFeatures(
     nested_eager_page_split=False,
     fault_splits_in_place=False,
     clear_dirty_is_one_and=False,
+    arm64_dirty_ring=False,
     arm64_eager_page_split=False,
     clear_split_end_exclusive=True,
     split_drops_mmu_lock=False,
@@ -176,6 +182,7 @@ def _presets() -> dict[Release, KernelFeatures]:
 PRESETS: Final = _presets()
 FIRST_EAGER: Final = next(features for features in PRESETS.values() if features.eager_page_split)
 FIRST_ARM64_EAGER: Final = next(features for features in PRESETS.values() if features.arm64_eager_page_split)
+FIRST_ARM64_RING: Final = next(features for features in PRESETS.values() if features.arm64_dirty_ring)
 FIRST_NESTED_EAGER: Final = next(features for features in PRESETS.values() if features.nested_eager_page_split)
 
 
