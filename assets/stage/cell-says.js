@@ -130,9 +130,9 @@
       return "no event yet";
     }
     const who = event.vcpu < 0 ? "ioctl thread" : `vCPU ${event.vcpu}`;
-    const word = (bits) => (bits & S.spteFlags.TABLE ? "table" : bits & S.spteFlags.PRESENT ? LEVELS[event.level] : "none");
+    const kindOf = (bits) => (bits & S.spteFlags.TABLE ? "table" : bits & S.spteFlags.PRESENT ? LEVELS[event.level] : "none");
     const letters = (bits) => `${bits & S.spteFlags.WRITABLE ? "W" : ""}${bits & S.spteFlags.DIRTY ? "D" : ""}` || "–";
-    const change = word(event.old) === word(event.new) ? `${letters(event.old)} → ${letters(event.new)}` : `${word(event.old)} → ${word(event.new)}`;
+    const change = kindOf(event.old) === kindOf(event.new) ? `${letters(event.old)} → ${letters(event.new)}` : `${kindOf(event.old)} → ${kindOf(event.new)}`;
     const log = event.new ? "entered the dirty log" : "left the dirty log";
     const what = event.kind === "dirty_log" ? log : EVENTS[event.kind] || `L${event.level} ${change}`;
     return `${S.timeText(event.timePs)}, ${who}: ${what}`;

@@ -29,7 +29,7 @@
   }
   // Round times need no decimals; the end of a run does.
   const timeIn = (ps, unit) => ({ ...inUnit(ps, unit, Number.isInteger(ps / unit[1]) ? 0 : DECIMALS) });
-  const word = (text) => ({ text, plain: text, value: null });
+  const cell = (text) => ({ text, plain: text, value: null });
 
   // Counts are written out; times and sizes in the unit of the largest.
   function tableUnit(measure, most) {
@@ -66,7 +66,7 @@
     return {
       heads: ["policy", "call", `began, ${unit[0]}`, `took, ${took[0]}`, `waited for locks, ${took[0]}`],
       rows: kept.map(({ run, kind, startPs, tookPs, waitPs }) => [
-        word(run.label), word(kind.replace("_", " ")), inUnit(startPs, unit), inUnit(tookPs, took), inUnit(waitPs, took),
+        cell(run.label), cell(kind.replace("_", " ")), inUnit(startPs, unit), inUnit(tookPs, took), inUnit(waitPs, took),
       ]),
       note: all.length > kept.length ? `The ${MOST_ROWS} calls of ${S.count(all.length)} that took longest; all are in Details.` : "All calls.",
     };

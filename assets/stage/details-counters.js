@@ -16,9 +16,9 @@
     rmap: "reverse maps", bitmaps: "dirty bitmaps", rings: "dirty rings",
   };
 
-  // A sum in bins, {name, kind, word}: its value rises linearly inside a bin.
-  const sum = (name, column, word, kind = COUNT) => ({ name, word, kind, column, of: "sum" });
-  const state = (name, column, word) => ({ name, word, kind: COUNT, column, of: "state" });
+  // A sum in bins, {name, kind, term}: its value rises linearly inside a bin.
+  const sum = (name, column, term, kind = COUNT) => ({ name, term, kind, column, of: "sum" });
+  const state = (name, column, term) => ({ name, term, kind: COUNT, column, of: "state" });
   // KVM's own counters are known at the ends of calls.
   const stat = (name, column) => ({ name, kind: COUNT, column, of: "call" });
 
@@ -133,17 +133,17 @@
         S.el("div", { class: "details-scroller" }, this.table));
     }
 
-    group([title, word, counters]) {
+    group([title, term, counters]) {
       const made = counters.map((counter) => this.counter(title, counter));
       const never = made.every((row) => row.classList.contains("never"));
-      const head = S.el("th", { colspan: this.runs.length + 1, scope: "colgroup" }, word ? S.term(title, word) : title);
+      const head = S.el("th", { colspan: this.runs.length + 1, scope: "colgroup" }, term ? S.term(title, term) : title);
       return [S.el("tr", { class: `group-row${never ? " never" : ""}` }, head), ...made];
     }
 
     counter(group, counter) {
       const cells = this.runs.map(() => S.el("td", { class: "number-cell" }));
       const ever = this.runs.some((run) => EVER[counter.of](run, counter));
-      const name = S.el("th", { scope: "row" }, counter.word ? S.term(counter.name, counter.word) : counter.name);
+      const name = S.el("th", { scope: "row" }, counter.term ? S.term(counter.name, counter.term) : counter.name);
       const key = counter.column || counter.field || counter.of;
       this.rows.push({ counter, cells });
       return S.el("tr", { class: ever ? "" : "never", data: { counter: key, group } }, name, ...cells);

@@ -68,7 +68,7 @@
 
   // A term of the glossary as a button that shows its meaning.
   S.term = (text, term = text) =>
-    S.el("button", { text, type: "button", class: "word", data: { word: term }, "aria-haspopup": "dialog" });
+    S.el("button", { text, type: "button", class: "term", data: { term }, "aria-haspopup": "dialog" });
 
   S.plural = (count, one, many = `${one}s`) => `${S.count(count)} ${count === 1 ? one : many}`;
 

@@ -81,9 +81,9 @@
 
   function totals({ rows, recordings, wrong_orders: wrong }) {
     const covered = rows.filter(({ modelled }) => modelled !== null);
-    const line = (name, word, chosen) => {
+    const line = (name, term, chosen) => {
       const { count, median: half, worst, close } = S.errorsOf(chosen);
-      return S.row([S.term(name, word), S.number(S.count(count)), S.number(percent(half)), S.number(percent(worst)), S.number(`${close} of ${count}`)], { head: true, data: { total: name } });
+      return S.row([S.term(name, term), S.number(S.count(count)), S.number(percent(half)), S.number(percent(worst)), S.number(`${close} of ${count}`)], { head: true, data: { total: name } });
     };
     const rfc = rows.find(({ table }) => table === RFC);
     return [

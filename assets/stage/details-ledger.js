@@ -12,8 +12,8 @@
   function sourceCell(source, more = "") {
     const assumed = source.includes(ASSUMPTION);
     const said = source.replace(FILES, "");
-    const words = more ? `${said} (${more})` : said;
-    return S.el("td", { class: assumed ? "source assumed" : "source", text: words });
+    const text = more ? `${said} (${more})` : said;
+    return S.el("td", { class: assumed ? "source assumed" : "source", text });
   }
 
   // Entries of counted code that a kernel uses: [{name, description, kernel, value, low, high, unit, source, changed}].

@@ -18,8 +18,8 @@
     return S.glossary().find((each) => each.term.toLowerCase() === wanted) || null;
   };
 
-  function place(note, word) {
-    const box = word.getBoundingClientRect();
+  function place(note, button) {
+    const box = button.getBoundingClientRect();
     const left = Math.max(8, Math.min(box.left, window.innerWidth - note.offsetWidth - 8));
     const below = box.bottom + GAP;
     const fits = below + note.offsetHeight <= window.innerHeight - 8;
@@ -27,18 +27,18 @@
     note.style.top = `${fits ? below : Math.max(8, box.top - GAP - note.offsetHeight)}px`;
   }
 
-  function show(word) {
-    const found = S.meaningOf(word.dataset.word);
+  function show(button) {
+    const found = S.meaningOf(button.dataset.term);
     const note = byId("stage-meaning");
     if (!found) {
       return;
     }
-    const all = S.el("button", { text: "Glossary", type: "button", class: "word", data: { all: found.term } });
+    const all = S.el("button", { text: "Glossary", type: "button", class: "term", data: { all: found.term } });
     note.replaceChildren(S.el("b", { text: found.term }), S.el("p", { text: found.description }), all);
-    note.showPopover({ source: word });
-    place(note, word);
-    word.setAttribute("aria-expanded", "true");
-    note.addEventListener("toggle", () => word.removeAttribute("aria-expanded"), { once: true });
+    note.showPopover({ source: button });
+    place(note, button);
+    button.setAttribute("aria-expanded", "true");
+    note.addEventListener("toggle", () => button.removeAttribute("aria-expanded"), { once: true });
     byId("stage-live").textContent = `${found.term}: ${found.description}`;
   }
 
@@ -46,13 +46,13 @@
     const note = byId("stage-meaning");
     note.popover = "auto";
     document.addEventListener("click", (event) => {
-      const word = event.target.closest?.(".word");
-      if (word?.dataset.word) {
-        show(word);
-      } else if (word?.dataset.all) {
+      const button = event.target.closest?.(".term");
+      if (button?.dataset.term) {
+        show(button);
+      } else if (button?.dataset.all) {
         note.hidePopover();
         stage.act("details-glossary");
-        document.querySelector(`#details-glossary dt[data-term="${CSS.escape(word.dataset.all)}"]`)
+        document.querySelector(`#details-glossary dt[data-term="${CSS.escape(button.dataset.all)}"]`)
           ?.scrollIntoView({ block: "center" });
       }
     });

@@ -69,16 +69,16 @@
     for (const { term, description } of S.glossary().filter(({ first }) => first)) {
       list.append(element("dt", term), element("dd", description));
     }
-    const words = element("button", "All words", "tool");
-    words.dataset.act = "details-glossary";
-    words.addEventListener("click", () => dialog.close());
+    const terms = element("button", "All terms", "tool");
+    terms.dataset.act = "details-glossary";
+    terms.addEventListener("click", () => dialog.close());
     const close = element("button", "Close", "tool");
     close.addEventListener("click", () => dialog.close());
     // First, since a dialog scrolls to its first button when it opens.
     const head = element("div", "", "dialog-head");
     const buttons = element("div", "", "tools");
-    buttons.append(words, close);
-    head.append(element("h2", "Keys and words"), buttons);
+    buttons.append(terms, close);
+    head.append(element("h2", "Keys and terms"), buttons);
     dialog.replaceChildren(head, list);
     dialog.showModal();
   };

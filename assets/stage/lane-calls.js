@@ -85,8 +85,8 @@
     ctx.fillStyle = colours.ink;
     ctx.font = S.chartFont(px, 700);
     ctx.fillText("Calls", 8, centre);
-    chart.words ??= rowWords(chart);
-    for (const { text, x, tone, weight } of chart.words.filter((each) => each.x - BESIDE <= cut)) {
+    chart.rowLabels ??= labelsOfRow(chart);
+    for (const { text, x, tone, weight } of chart.rowLabels.filter((each) => each.x - BESIDE <= cut)) {
       ctx.fillStyle = colours[tone];
       ctx.font = S.chartFont(px, weight);
       ctx.fillText(text, x, centre);
@@ -105,10 +105,10 @@
   }
 
   // Their positions while the axis does not move.
-  function rowWords(chart) {
+  function labelsOfRow(chart) {
     const { left, right } = chart.rows;
     const place = { runs: [chart.runs[busiest(chart)]], px: chart.px, width: right, xAt: (at) => chart.xAt(at) + BESIDE };
-    return S.ribbonWords(place, chart.ctx).filter(({ x, wide }) => x >= left && x + wide <= right);
+    return S.ribbonLabels(place, chart.ctx).filter(({ x, wide }) => x >= left && x + wide <= right);
   }
 
   // The begin of the last call or phase, of any run, that began by a time.

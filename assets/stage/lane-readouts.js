@@ -17,13 +17,13 @@
   const stalledPercent = (shown) =>
     shown.reduce((sum, { name, percent }) => sum + (STALLS.includes(name) ? percent : 0), 0);
 
-  // [{name, percent, word}] of a run at an instant; percents add up to 100.
+  // [{name, percent, label}] of a run at an instant; percents add up to 100.
   S.laneReadout = function (shares) {
     const percents = S.wholePercents(shares);
     const all = [...S.LANE_PARTS, "rest"].map((name, at) => ({ name, percent: percents[at] }));
     const shown = all.filter(({ percent }) => percent > 0);
     const alone = shown.filter(({ name }) => STALLS.includes(name)).length === 1;
-    return shown.map((each) => ({ ...each, word: alone && each.name === "fault" ? "stalled" : SHORT[each.name] }));
+    return shown.map((each) => ({ ...each, label: alone && each.name === "fault" ? "stalled" : SHORT[each.name] }));
   };
 
   S.drawLaneReadouts = function (chart, ps) {
@@ -45,7 +45,7 @@
     const kept = shown.length > fits ? joined(shown) : shown;
     const pitch = Math.min(px + 5, (bottom - top + 5) / kept.length);
     const left = rows.right + 12;
-    kept.forEach(({ name, percent, word }, row) => {
+    kept.forEach(({ name, percent, label }, row) => {
       const y = top + (row + 0.5) * pitch;
       drawSwatch(ctx, left, y - 4, laneColours[name] || laneColours.track, name === "rest" ? colours.ink2 : null);
       ctx.fillStyle = colours.ink;
@@ -55,7 +55,7 @@
       ctx.textAlign = "left";
       ctx.font = S.chartFont(px, 500);
       const x = left + 21 + FIGURE * px;
-      ctx.fillText(S.fitText(ctx, word, width - x), x, y + 1);
+      ctx.fillText(S.fitText(ctx, label, width - x), x, y + 1);
     });
   }
 
@@ -63,7 +63,7 @@
   function joined(shown) {
     const percent = stalledPercent(shown);
     const others = shown.filter(({ name }) => !STALLS.includes(name));
-    return percent ? [{ name: "fault", percent, word: "stalled" }, ...others] : others;
+    return percent ? [{ name: "fault", percent, label: "stalled" }, ...others] : others;
   }
 
   // On a phone: the share of stalls, as a number with a label below it.

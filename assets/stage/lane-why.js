@@ -30,7 +30,7 @@
     return `${name}, ${S.timeText(ps)}: ${S.laneSays(chart, at, lane, ps)}`;
   };
 
-  const text = (tag, words, className = "") => Object.assign(document.createElement(tag), { textContent: words, className });
+  const text = (tag, content, className = "") => Object.assign(document.createElement(tag), { textContent: content, className });
 
   // The causes of all vCPUs' stalls in a bin, the largest first: a Recording has them for all vCPUs together.
   function causesOf(run, bin) {
@@ -43,11 +43,11 @@
   }
 
   function callNode(call, part, ps, ofThread) {
-    const words = S.IOCTL_PARTS[part?.walk] ? ` It ${S.IOCTL_PARTS[part.walk]} here.` : "";
+    const doing = S.IOCTL_PARTS[part?.walk] ? ` It ${S.IOCTL_PARTS[part.walk]} here.` : "";
     const lasts = `${call.kind} from ${S.timeText(call.startPs)} to ${S.timeText(call.endPs)}, ${S.timeText(call.endPs - call.startPs)} in all`;
     const lock = call.holdPs > 0 ? `; it held mmu_lock for at most ${S.timeText(call.holdPs)} at a time` : "";
     const inside = ps >= call.startPs && ps < call.endPs;
-    return text("p", `${inside ? (ofThread ? "It is in" : "Meanwhile") : "Here"} ${lasts}${lock}.${words}`);
+    return text("p", `${inside ? (ofThread ? "It is in" : "Meanwhile") : "Here"} ${lasts}${lock}.${doing}`);
   }
 
   // The text of the card of a clicked slice.

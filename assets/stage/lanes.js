@@ -77,7 +77,7 @@
       const { from, to } = this.windowAt(ps);
       if (this.seen !== `${from} ${to}`) {
         this.seen = `${from} ${to}`;
-        Object.assign(this, { from, to, painted: 0, words: null });
+        Object.assign(this, { from, to, painted: 0, rowLabels: null });
       }
       const { ctx, dpr, canvas, rows } = this;
       const cut = Math.max(rows.left, Math.min(rows.right, this.xAt(ps)));

@@ -53,8 +53,8 @@
     if (!deed) {
       return null;
     }
-    const word = (bits) => (bits & TABLE ? "table" : "none");
-    const side = (bits) => S.spteBits(format, bits) || word(bits);
+    const kindOf = (bits) => (bits & TABLE ? "table" : "none");
+    const side = (bits) => S.spteBits(format, bits) || kindOf(bits);
     return { deed, level: example.level, before: side(example.old), after: side(example.new) };
   };
 })();

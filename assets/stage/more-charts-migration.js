@@ -19,12 +19,12 @@
     const rate = (bytes) => ({ text: `${S.bytesText(bytes)}/s`, plain: String(bytes), value: bytes });
     const time = (ps) => ({ text: S.timeText(ps), plain: String(Math.round(ps / 1000)), value: ps });
     const plain = (value) => ({ text: S.count(value), plain: String(value), value });
-    const word = (text) => ({ text, plain: text, value: null });
+    const cell = (text) => ({ text, plain: text, value: null });
     return {
       heads: ["policy", "round", "began", "sent", "of it again", "found dirty", "left at its sync", "dirty rate", "bandwidth",
         "may be left", "expected downtime"],
       rows: some.flatMap((run) => S.roundRows(run).map((row) => [
-        word(run.label), plain(row.round), time(row.startPs), size(row.sentBytes), size(row.resentBytes), size(row.newBytes),
+        cell(run.label), plain(row.round), time(row.startPs), size(row.sentBytes), size(row.resentBytes), size(row.newBytes),
         size(row.leftBytes), rate(row.dirtyRate), rate(row.bandwidth), size(row.threshold), time(row.downtimePs),
       ])),
       note: "Dirty rate, bandwidth, what may be left and the expected downtime are QEMU's own, at the round's end. Copied are bytes and ns.",

@@ -60,7 +60,7 @@
       this.cellSpan = this.zoomed ? this.cellSpan : this.map.layout.span; // pages of the window, if it can be zoomed further
       this.canvas.style.top = `${above}px`;
       this.fitSentence();
-      S.fitWords(this.description, "unfit");
+      S.markTooLong(this.description, "unfit");
       // A zoomed map has the size of the whole map, so that nothing below it moves.
       this.place = this.zoomed && this.place?.of === height ? this.place : { of: height, is: Math.ceil(this.map.height) + above };
       this.box.style.height = `${this.place.is}px`;
@@ -79,7 +79,7 @@
 
     // A long sentence is set smaller, a longer one in more and tighter lines, so that the function is always visible.
     fitSentence() {
-      S.fitWords(this.sentence, "long");
+      S.markTooLong(this.sentence, "long");
       this.sentence.classList.remove("longer");
       if (isCut(this.sentence)) {
         this.sentence.classList.add("longer");
@@ -101,15 +101,15 @@
         this.fitSentence();
       }
       const tables = S.bytesText(this.run.tablesAdded(ps));
-      const words = `${said.text} ${this.run.dirtyPages(ps)} dirty pages, ${tables} of page tables added.`;
-      this.canvas.setAttribute("aria-label", `Map, ${this.run.label}, at ${S.timeText(ps)}: ${words}`);
+      const label = `${said.text} ${this.run.dirtyPages(ps)} dirty pages, ${tables} of page tables added.`;
+      this.canvas.setAttribute("aria-label", `Map, ${this.run.label}, at ${S.timeText(ps)}: ${label}`);
     }
   }
 
   const isCut = (node) => node.scrollHeight > node.clientHeight + 4; // a line has some leading
 
   // Sets a class on text that does not fit into its element.
-  S.fitWords = function (node, tooLong) {
+  S.markTooLong = function (node, tooLong) {
     node.classList.remove(tooLong);
     node.classList.toggle(tooLong, isCut(node));
   };

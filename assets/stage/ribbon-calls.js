@@ -205,11 +205,11 @@
       bar.style.setProperty("--share", String(longest ? took / longest : 0));
       const text = part.length > 1 ? `${number(first)}–${number(last)}` : String(number(first));
       const button = made("button", { type: "button", className: "call-part" }, bar, made("span", { textContent: text }));
-      const words = part.length > 1 ? S.callsText(run, part) : callText(run, first);
-      button.setAttribute("aria-label", words);
+      const label = part.length > 1 ? S.callsText(run, part) : callText(run, first);
+      button.setAttribute("aria-label", label);
       button.dataset.ps = String(first.startPs);
-      button.addEventListener("pointerenter", () => (description.textContent = words));
-      button.addEventListener("focus", () => (description.textContent = words));
+      button.addEventListener("pointerenter", () => (description.textContent = label));
+      button.addEventListener("focus", () => (description.textContent = label));
       button.addEventListener("click", () => {
         if (part.length > 1) {
           this.levels.push({ run: index, calls: part });

@@ -56,7 +56,7 @@
   }
 
   // Names without overlap, ioctls first: [{text, x, centre, tone, weight}].
-  S.ribbonWords = function (ribbon, ctx) {
+  S.ribbonLabels = function (ribbon, ctx) {
     const placed = [];
     const centre = ribbon.px / 2 + 1;
     const end = ribbon.width - 2;

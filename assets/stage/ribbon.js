@@ -60,7 +60,7 @@
       this.idle = runs.map(idleOf);
       this.ribbons = document.createElement("canvas");
       this.bars = document.createElement("canvas");
-      this.words = document.createElement("canvas");
+      this.labelLayer = document.createElement("canvas");
       this.labels = [];
       this.dots = [];
       this.groups = runs.map(() => []);
@@ -77,7 +77,7 @@
       this.dpr = window.devicePixelRatio || 1;
       this.width = canvas.clientWidth;
       this.height = canvas.clientHeight;
-      for (const each of [canvas, this.ribbons, this.bars, this.words]) {
+      for (const each of [canvas, this.ribbons, this.bars, this.labelLayer]) {
         each.width = Math.max(1, Math.round(this.width * this.dpr));
         each.height = Math.max(1, Math.round(this.height * this.dpr));
       }
@@ -87,7 +87,7 @@
       if (this.width > this.left + 20) {
         this.runs.forEach((run, row) => this.paintRibbon(run, row));
         this.runs.forEach((run, row) => this.paintBars(run, row));
-        this.paintWords();
+        this.paintLabels();
       }
     }
 
@@ -103,8 +103,8 @@
       const bar = tight ? 3 : 5;
       const pitchBelow = (top) => (this.height - top - 2 * KNOB + 1 + gap) / this.runs.length;
       // If the runs' names would touch, the names of ioctls are left out.
-      this.hasWords = pitchBelow(this.px + 2) >= this.px - 1;
-      this.top = this.hasWords ? this.px + 2 : 2;
+      this.hasIoctlNames = pitchBelow(this.px + 2) >= this.px - 1;
+      this.top = this.hasIoctlNames ? this.px + 2 : 2;
       const pitch = pitchBelow(this.top);
       this.rows = this.runs.map((_, row) => {
         const top = Math.round(this.top + row * pitch);
@@ -192,17 +192,17 @@
       }
     }
 
-    paintWords() {
-      const ctx = this.words.getContext("2d");
+    paintLabels() {
+      const ctx = this.labelLayer.getContext("2d");
       ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
       ctx.textBaseline = "middle";
       this.labels = this.rowNames.map((text, row) => {
         const { bar, y, high } = this.rows[row];
-        const centre = this.rows.length > 2 || !this.hasWords ? (bar + y + high) / 2 : y + high / 2;
+        const centre = this.rows.length > 2 || !this.hasIoctlNames ? (bar + y + high) / 2 : y + high / 2;
         return { text, x: 0, centre, tone: "ink", weight: 650 };
       });
-      if (this.hasWords) {
-        this.labels.push(...S.ribbonWords(this, ctx));
+      if (this.hasIoctlNames) {
+        this.labels.push(...S.ribbonLabels(this, ctx));
       }
       for (const label of this.labels) {
         ctx.font = S.chartFont(this.px, label.weight);
@@ -223,7 +223,7 @@
       }
       const xs = this.rows.map((_, row) => this.xAt(Math.max(0, Math.min(S.times?.[row] ?? ps, this.endPs))));
       xs.forEach((x, row) => this.drawRow(row, Math.round(x * dpr)));
-      ctx.drawImage(this.words, 0, 0);
+      ctx.drawImage(this.labelLayer, 0, 0);
       ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
       this.dots.forEach((dot) => this.drawDot(dot));
       this.drawLoop();

@@ -132,11 +132,11 @@
       const texts = group.length > 1
         ? [`rounds ${first.number}–${last.number}`, `${first.number}–${last.number}`]
         : [nameOf(first), first.kind === "round" ? String(first.number) : SHORT[first.kind] ?? NAMES[first.kind].slice(0, 1)];
-      const words = group.length > 1
+      const label = group.length > 1
         ? `${texts[0]}, ${S.timeText(first.startPs)} to ${S.timeText(last.endPs)}; press again for the next of them`
         : S.segmentText(run, first);
       const button = S.el("button", {
-        type: "button", class: "segment", title: words, "aria-label": words, tabindex: "-1",
+        type: "button", class: "segment", title: label, "aria-label": label, tabindex: "-1",
         data: { kind: first.kind, ps: first.startPs, number: first.number },
       });
       Object.assign(button.style, { left: `${x}px`, width: `${wide}px` });

@@ -27,10 +27,10 @@
     const space = single && /^\s/.test(text) ? ctx.measureText(" ").width : 0; // the box includes a leading space, which trim() removes
     const x = ctx.textAlign === "center" ? box.left + box.width / 2 : box.left + space;
     const lines = [""];
-    for (const word of text.trim().split(/\s+/)) {
-      const longer = lines[lines.length - 1] ? `${lines[lines.length - 1]} ${word}` : word;
+    for (const piece of text.trim().split(/\s+/)) {
+      const longer = lines[lines.length - 1] ? `${lines[lines.length - 1]} ${piece}` : piece;
       if (!single && lines[lines.length - 1] && ctx.measureText(longer).width > box.width + 2) {
-        lines.push(word);
+        lines.push(piece);
       } else {
         lines[lines.length - 1] = longer;
       }

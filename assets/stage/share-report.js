@@ -11,12 +11,12 @@
   // Wraps text to 72 columns; lines after the first are indented.
   function wrapped(text, indent = "  ") {
     const lines = [""];
-    for (const word of ascii(text).trim().split(" ")) {
+    for (const piece of ascii(text).trim().split(" ")) {
       const last = lines[lines.length - 1] || (text.startsWith(" ") ? " " : "");
-      if (last.trim() && last.length + 1 + word.length > WIDE) {
-        lines.push(indent + word);
+      if (last.trim() && last.length + 1 + piece.length > WIDE) {
+        lines.push(indent + piece);
       } else {
-        lines[lines.length - 1] = last ? `${last} ${word}` : word;
+        lines[lines.length - 1] = last ? `${last} ${piece}` : piece;
       }
     }
     return lines;
@@ -31,7 +31,7 @@
     return parts;
   }
 
-  const quoted = (word) => (/^[\w.,/=:[\]-]+$/.test(word) && !/[[\]]/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
+  const quoted = (value) => (/^[\w.,/=:[\]-]+$/.test(value) && !/[[\]]/.test(value) ? value : `'${value.replace(/'/g, "'\\''")}'`);
 
   // The command that prints the same numbers.
   S.compareLine = function (stage) {
@@ -40,28 +40,28 @@
     if (state.file) {
       return ["mmuviz", command, quoted(S.fileName(stage, "scenario.json"))].join(" ");
     }
-    const words = ["mmuviz", command, state.base];
+    const parts = ["mmuviz", command, state.base];
     for (const [field, value] of Object.entries(state.set)) {
-      words.push("--set", quoted(`${field}=${typeof value === "string" ? value : JSON.stringify(value)}`));
+      parts.push("--set", quoted(`${field}=${typeof value === "string" ? value : JSON.stringify(value)}`));
     }
     const policies = state.policies || (runs.length > 1 ? runs.map(({ policy }) => policy) : null);
     if (policies && runs.length > 1) {
-      words.push("--policies", policies.join(","));
+      parts.push("--policies", policies.join(","));
     } else if (state.policies) {
-      words.push("--set", `policy=${state.policies[0]}`);
+      parts.push("--set", `policy=${state.policies[0]}`);
     }
-    return words.join(" ");
+    return parts.join(" ");
   };
 
   function continued(line) {
     const lines = [""];
-    for (const word of line.match(/'(?:[^']|'\\'')*'|\S+/g)) {
+    for (const part of line.match(/'(?:[^']|'\\'')*'|\S+/g)) {
       const last = lines[lines.length - 1];
-      if (last && last.length + 3 + word.length > WIDE) {
+      if (last && last.length + 3 + part.length > WIDE) {
         lines[lines.length - 1] = `${last} \\`;
-        lines.push(`    ${word}`);
+        lines.push(`    ${part}`);
       } else {
-        lines[lines.length - 1] = last ? `${last} ${word}` : `  ${word}`;
+        lines[lines.length - 1] = last ? `${last} ${part}` : `  ${part}`;
       }
     }
     return lines;

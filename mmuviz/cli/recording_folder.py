@@ -24,8 +24,8 @@ def file_names(labels: Sequence[str]) -> list[str]:
     Args:
         labels: labels of the variants.
     """
-    words = [re.sub(r"[^A-Za-z0-9_.]+", "-", label)[:LONGEST_NAME].strip("-.") for label in labels]
-    return [f"{number}-{word}{SUFFIX}" for number, word in enumerate(words, start=1)]
+    stems = [re.sub(r"[^A-Za-z0-9_.]+", "-", label)[:LONGEST_NAME].strip("-.") for label in labels]
+    return [f"{number}-{stem}{SUFFIX}" for number, stem in enumerate(stems, start=1)]
 
 
 def check_folder(folder: Path, names: Sequence[str]) -> None:

@@ -41,7 +41,7 @@ def bar() -> Component:
             button("Expert", "expert", "Expert view: a lane for each vCPU", **attributes(aria_pressed="false")),
             button("Share", "share", "Share: link, report, files", **attributes(data_mmuviz="share")),
             button("◐", "theme", "Theme: system, light, dark or projector"),
-            button("?", "help", "Keys and words"),
+            button("?", "help", "Keys and terms"),
         ],
         className="tools",
     )
@@ -159,7 +159,7 @@ def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
         className="lower",
         **attributes(aria_label="Charts"),
     )
-    help_ = html.Dialog(id="stage-help", className="help", **attributes(aria_label="Keys and words"))
+    help_ = html.Dialog(id="stage-help", className="help", **attributes(aria_label="Keys and terms"))
     live = html.P("", id="stage-live", className="unseen", role="status", **attributes(aria_live="polite"))
     return html.Div(
         [

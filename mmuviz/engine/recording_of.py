@@ -79,7 +79,7 @@ def header_document(session: Session, notes: tuple[str, ...], width: int, bins: 
         "vcpus": session.machine.vm.config.vcpus,
         "cell_pages": 1 << recorder.cells.shift,
         "causes": list(CAUSE_NAMES),
-        "vocabularies": {name: list(words) for name, words in VOCABULARIES.items()},
+        "vocabularies": {name: list(names) for name, names in VOCABULARIES.items()},
         "memory_bytes": recorder.memory_bytes,
         "table_pages_at_enable": recorder.table_pages_at_enable,
         "table_pages_peak": recorder.table_pages_peak,

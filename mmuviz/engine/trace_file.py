@@ -150,8 +150,8 @@ def checked_parts(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> Ite
         InputError: see parts_of(); or a time decreases, or the guest does not have a vCPU or a page.
     """
     line, before = 2, 0
-    word = "row " if path.suffix == PARQUET else ""
-    line -= 1 if word else 0
+    unit = "row " if path.suffix == PARQUET else ""
+    line -= 1 if unit else 0
     for part in parts_of(path):
         times = np.concatenate([[before], part[:, TIME]])
         inside = np.zeros(len(part), np.bool_)
@@ -166,7 +166,7 @@ def checked_parts(path: Path, vcpus: int, ram: Sequence[tuple[int, int]]) -> Ite
         bad = [(int(np.argmax(broken)), column, rule) for broken, column, rule in rules if broken.any()]
         if bad:
             at, column, rule = min(bad)
-            raise InputError(f"{path}:{word}{line + at}: {COLUMNS[column]}={part[at, column]} {rule}")
+            raise InputError(f"{path}:{unit}{line + at}: {COLUMNS[column]}={part[at, column]} {rule}")
         yield part
         line += len(part)
         before = int(part[-1, TIME])

@@ -203,8 +203,8 @@ def part_text(name: str, value: object) -> str:
     if value is None:
         return f"no {name.rpartition('.')[2]}"
     if isinstance(value, bool):
-        words = SHORT.get(name, (name.rpartition(".")[2], f"no {name.rpartition('.')[2]}"))
-        return words[0] if value else words[1]
+        texts = SHORT.get(name, (name.rpartition(".")[2], f"no {name.rpartition('.')[2]}"))
+        return texts[0] if value else texts[1]
     unit = field_at(Scenario, _location(name)).unit
     text = str(value)
     if isinstance(value, int) and unit in ("size", "time", "rate"):

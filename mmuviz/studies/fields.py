@@ -81,8 +81,8 @@ def _union_rows(part: str, models: Sequence[type[BaseModel]]) -> list[FieldRow]:
         lacking = [model for model in models if model not in having]
         if lacking:
             few = len(having) <= len(lacking)
-            words = ", ".join(tag_of(model) for model in (having if few else lacking))
-            only = words if few else f"not {words}"
+            tags = ", ".join(tag_of(model) for model in (having if few else lacking))
+            only = tags if few else f"not {tags}"
             row = row._replace(depends=f"{only}; {row.depends}" if row.depends else only)
         rows.append(row._replace(default=_defaults(name, having) or row.default))
     return rows
@@ -122,9 +122,9 @@ def _row(name: str, field: FieldInfo) -> FieldRow:
 def _values(field: FieldInfo) -> str:
     facts = facts_of(field)
     annotation = facts.annotation
-    words = {"size": size_text, "time": time_text, "rate": rate_text}.get(facts.unit, str)
+    text_of = {"size": size_text, "time": time_text, "rate": rate_text}.get(facts.unit, str)
     if facts.low is not None:
-        return f"{words(facts.low)} {'or more' if facts.high is None else 'to ' + words(facts.high)}"
+        return f"{text_of(facts.low)} {'or more' if facts.high is None else 'to ' + text_of(facts.high)}"
     if get_origin(annotation) is Literal:
         return ", ".join(get_args(annotation))
     if annotation is bool:

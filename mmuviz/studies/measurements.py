@@ -95,13 +95,13 @@ def _number(value: object) -> float | None:
 def _point(name: str, index: int, row: object) -> Measurement:
     if not isinstance(row, dict):
         raise InputError(f"{name}: entry {index} must be an object with the fields {', '.join(FIELDS)}")
-    words = {field: row.get(field, "") for field in ("id", "source_title", "source_url", "metric", "unit", "strategy")}
-    for field, word in words.items():
-        if not isinstance(word, str):
+    texts = {field: row.get(field, "") for field in ("id", "source_title", "source_url", "metric", "unit", "strategy")}
+    for field, text in texts.items():
+        if not isinstance(text, str):
             raise InputError(f"{name}: entry {index}: {field} must be a text")
     workload, value = row.get("workload"), _number(row.get("value"))
     if not isinstance(workload, dict):
         raise InputError(f"{name}: entry {index}: workload must be an object")
     if value is None:
         raise InputError(f"{name}: entry {index}: value must be a number")
-    return Measurement(workload=workload, value=value, **words)
+    return Measurement(workload=workload, value=value, **texts)

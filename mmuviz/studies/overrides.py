@@ -57,15 +57,15 @@ def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type de
     """
     if len(text) > LONGEST_VALUE:
         raise InputError(f"{field} has a value of {len(text)} characters; give at most {LONGEST_VALUE}")
-    words = text.strip()
-    if field_at(Scenario, steps_of(field)).annotation is str and words[:1] not in ('"', "'"):
-        return words
-    if "\n" in words or re.search(r"[0-9A-Fa-f_]{400}", words):
-        return words[:100]
+    stripped = text.strip()
+    if field_at(Scenario, steps_of(field)).annotation is str and stripped[:1] not in ('"', "'"):
+        return stripped
+    if "\n" in stripped or re.search(r"[0-9A-Fa-f_]{400}", stripped):
+        return stripped[:100]
     try:
-        return tomllib.loads(f"value = {words}")["value"]
+        return tomllib.loads(f"value = {stripped}")["value"]
     except (ValueError, RecursionError):
-        return words
+        return stripped
 
 
 def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], Any]]:
@@ -122,9 +122,9 @@ def copied(value: Any) -> Any:  # noqa: ANN401  # of any type, nested as deep as
     return [copied(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _kept(part: str, word: str, fields: dict[str, Any]) -> dict[str, Any]:
+def _kept(part: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
     models = models_in(Scenario.model_fields[part].annotation)
-    known = next((model.model_fields for model in models if tag_of(model) == word), {})
+    known = next((model.model_fields for model in models if tag_of(model) == kind), {})
     return {name: value for name, value in fields.items() if name in known}
 
 

@@ -81,7 +81,7 @@ def rows_of(value: object, what: str) -> list[Any]:
 
 def _class_of(value: object) -> EventClass:
     if not isinstance(value, list) or not value or any(type(part) not in (str, int) for part in value):
-        raise InputError(f"events: class {short_repr(value)} must be a list of words and whole numbers")
+        raise InputError(f"events: class {short_repr(value)} must be a list of texts and whole numbers")
     return tuple(value)
 
 

@@ -187,11 +187,11 @@ def _document(base: object) -> dict[str, Any]:
     if base is None:
         raise RequestError("base", f"base is missing; name an entry of the catalogue, e.g. {DEFAULT}")
     if not isinstance(base, str) or base not in names:
-        words = base[:80] if isinstance(base, str) else ""
-        near = difflib.get_close_matches(words, ORDER, 1, 0.5) or difflib.get_close_matches(words, names, 1, 0)
+        wanted = base[:80] if isinstance(base, str) else ""
+        near = difflib.get_close_matches(wanted, ORDER, 1, 0.5) or difflib.get_close_matches(wanted, names, 1, 0)
         raise RequestError(
             "base",
-            f"base={short_repr(base)} is no entry of the catalogue; did you mean {near[0] if words else DEFAULT}?",
+            f"base={short_repr(base)} is no entry of the catalogue; did you mean {near[0] if wanted else DEFAULT}?",
         )
     return scenario_document(base)
 
@@ -251,10 +251,10 @@ def _check_effect(overrides: Mapping[str, Any], variants: Sequence[Mapping[str, 
     for name, value in flat(overrides).items():
         if name in decided and value is not None:
             by_policy = all("policy" in each for each in variants)
-            words = [str(each["policy"]) if by_policy else short_repr(flat(each).get(name)) for each in variants]
+            given = [str(each["policy"]) if by_policy else short_repr(flat(each).get(name)) for each in variants]
             by, remedy = ("policies", "choose others") if by_policy else ("variants", "give policies in their place")
             raise RequestError(
-                name, f"{name} would change nothing: the {by} decide it ({', '.join(words)}); {remedy}, or leave it out"
+                name, f"{name} would change nothing: the {by} decide it ({', '.join(given)}); {remedy}, or leave it out"
             )
 
 

@@ -125,8 +125,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(word: str) -> NoReturn:
-    raise InputError(f"holds {word}, which is no JSON; give a number")
+def _no_number(literal: str) -> NoReturn:
+    raise InputError(f"holds {literal}, which is no JSON; give a number")
 
 
 def _short(digits: str) -> int:

@@ -299,9 +299,9 @@ def lines_of_point(result: Result) -> Iterator[str]:
     values = f"{point.value:>14.6g} {result.modelled:>14.6g} {point.unit:<8}"
     yield f"  {point.id:<64} {values}{ratio} {'fitted' if result.fitted else ''}".rstrip()
     if result.also:
-        words, value = result.also
+        label, value = result.also
         also = "" if point.value <= 0 else f"{value / point.value:7.3f}"
-        yield f"    {words:<62} {point.value:>14.6g} {value:>14.6g} {point.unit:<8}{also}".rstrip()
+        yield f"    {label:<62} {point.value:>14.6g} {value:>14.6g} {point.unit:<8}{also}".rstrip()
 
 
 def _assumed_line(result: Result) -> Iterator[str]:

@@ -188,7 +188,7 @@ def test_a_recording_of_real_kvm_has_no_size_to_speak_of(page: Page) -> None:
 
 def test_vcpus_with_nothing_left_to_do_wait_for_no_lock_and_run_nowhere(page: Page) -> None:
     open_stage(page, "/?story=arm64-split-chunk&ps=150000000000")
-    words, reasons = page.evaluate(
+    sentences, reasons = page.evaluate(
         """() => {
             const {panes: [first]} = mmuvizStage.stage;
             const {run} = first;
@@ -198,8 +198,8 @@ def test_vcpus_with_nothing_left_to_do_wait_for_no_lock_and_run_nowhere(page: Pa
         }"""
     )
     assert reasons == ["idle idle"]
-    assert words[0] == "Logging is off, and the vCPUs are idle."
-    assert words[1].startswith("This run ended at ")
+    assert sentences[0] == "Logging is off, and the vCPUs are idle."
+    assert sentences[1].startswith("This run ended at ")
 
 
 def test_with_reduced_motion_it_opens_paused_where_panes_differ(page: Page, recordings: list[Recording]) -> None:

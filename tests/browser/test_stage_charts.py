@@ -1,4 +1,4 @@
-"""Charts and ribbons of the stage: Python's numbers, and words that stay in their place."""
+"""Charts and ribbons of the stage: Python's numbers, and names that do not move."""
 
 from __future__ import annotations
 

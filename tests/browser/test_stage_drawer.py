@@ -156,11 +156,11 @@ def test_the_evidence_is_measured_beside_modelled(page: Page) -> None:
 def test_a_word_says_on_the_spot_what_it_means(page: Page) -> None:
     open_stage(page)
     page.evaluate("mmuvizStage.stage.act('details-counters')")
-    words = page.evaluate("[...document.querySelectorAll('#details-counters .word')].map((each) => each.dataset.word)")
+    terms = page.evaluate("[...document.querySelectorAll('#details-counters .term')].map((each) => each.dataset.term)")
     meanings = {each.name.lower(): each.description for each in glossary()}
-    assert len(words) > 10
-    assert {word.lower() for word in words} <= set(meanings)
-    page.locator("#details-counters .word[data-word='PML-full exit']").click()
+    assert len(terms) > 10
+    assert {term.lower() for term in terms} <= set(meanings)
+    page.locator("#details-counters .term[data-term='PML-full exit']").click()
     note = page.locator("#stage-meaning")
     expect(note).to_contain_text(meanings["pml-full exit"])
     page.keyboard.press("Escape")

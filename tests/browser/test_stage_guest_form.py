@@ -57,9 +57,9 @@ def test_the_report_s_command_computes_the_same(page: Page, capsys: pytest.Captu
     small_form(page)
     page.locator("#stage-guests [data-act=guest-answer]").click()
     expect(page.locator("#stage-answer")).to_be_visible()
-    words = shlex.split(page.evaluate("mmuvizStage.compareLine(mmuvizStage.stage)"))
-    assert words[:3] == ["mmuviz", "compare", "running-guest"]
-    assert main([*words[1:], "--json"]) == 0
+    arguments = shlex.split(page.evaluate("mmuvizStage.compareLine(mmuvizStage.stage)"))
+    assert arguments[:3] == ["mmuviz", "compare", "running-guest"]
+    assert main([*arguments[1:], "--json"]) == 0
     hashes = [each["hash"] for each in json.loads(capsys.readouterr().out)]
     assert hashes == page.evaluate("mmuvizStage.stage.runs.map((run) => run.hash)")
 

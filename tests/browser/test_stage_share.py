@@ -68,9 +68,9 @@ def test_the_report_is_for_a_mail_and_its_command_gives_its_numbers(
     assert report.isascii()
     assert max(map(len, report.splitlines())) <= 72
     line = report.split("To compute it again\n")[1].replace("\\\n", " ")
-    words = shlex.split(line)
-    assert words[:3] == ["mmuviz", "compare", "running-guest"]
-    assert main([*words[1:], "--json"]) == 0
+    arguments = shlex.split(line)
+    assert arguments[:3] == ["mmuviz", "compare", "running-guest"]
+    assert main([*arguments[1:], "--json"]) == 0
     totals = [each["totals"] for each in json.loads(capsys.readouterr().out)]
     faults = re.search(r"^faults +([\d,]+) +([\d,]+)$", report, re.MULTILINE)
     assert faults is not None

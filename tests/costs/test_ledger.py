@@ -40,7 +40,7 @@ def test_a_source_names_rows_that_are_there() -> None:
 
 
 def test_no_counted_label_is_idle() -> None:
-    # The rest of the file is there to audit: runs that only the tests hold against our machine, and single words.
+    # The rest is there to audit: runs that only the tests hold against our machine, and runs of one bitmap word.
     used = {
         label for entry in ENTRIES for label in entry.source.replace(f"{ORIGIN}: ", "").replace(";", ",").split(", ")
     }

@@ -28,7 +28,7 @@ class Ran(NamedTuple):
 
 
 def ran(scenario: Scenario, focus: Focus | None = None, prepare: Prepare | None = None) -> Ran:
-    """run(), with a word to the session before its driver begins."""
+    """Do what run() does, and call `prepare` with the session before its driver begins."""
     session = session_of(scenario, focus)
     if prepare is not None:
         prepare(session)

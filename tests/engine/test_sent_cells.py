@@ -21,7 +21,7 @@ MOST = 400
 
 
 def share_of(pages: int, whole: int) -> int:
-    """A part as a share of 255, by the words of the schema: 0 only for nothing, 255 only for all, else the nearest."""
+    """A part as a share of 255, as the schema defines it: 0 only for none, 255 only for all."""
     if pages == 0:
         return 0
     return FULL_SHARE if pages >= whole else min(max(int(pages * FULL_SHARE / whole + 0.5), 1), FULL_SHARE - 1)

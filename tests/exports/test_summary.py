@@ -1,4 +1,4 @@
-"""The summary and the comparison: the answers in words, in 80 columns."""
+"""The summary and the comparison: the answers as text, in 80 columns."""
 
 import pytest
 from hypothesis import given, settings

@@ -27,9 +27,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("choices", "words"), REFUSED)
-def test_what_an_mmu_lacks_is_refused(choices: dict[str, Any], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+@pytest.mark.parametrize(("choices", "message"), REFUSED)
+def test_what_an_mmu_lacks_is_refused(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         VmConfig(kernel_row("6.12"), **choices)
 
 

@@ -117,7 +117,7 @@ def test_a_list_of_pages_has_the_same_bound() -> None:
     assert "make several ops" in refusal(("ops", 3, "pages"), [0] * (MAX_ACCESSES + 1))
 
 
-def test_a_nested_value_is_told_in_a_few_words() -> None:
+def test_a_nested_value_is_abbreviated() -> None:
     nested: Any = []
     for _ in range(900):
         nested = [nested]

@@ -280,8 +280,8 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 numbers = st.sampled_from((-1, 0, 1, 2, 63, 64, 65, 511, 512, 1000, 1 << 31, 1 << 40, 1 << 62, 1 << 70, -(1 << 63)))
-words = st.sampled_from(("all", "list", "last", "ring", "legacy", "hugetlb_1g", "4k", "get", "slot", "6.1", "7.3", ""))
-scalars = st.none() | st.booleans() | numbers | st.integers() | st.floats() | words | st.text(max_size=4)
+names = st.sampled_from(("all", "list", "last", "ring", "legacy", "hugetlb_1g", "4k", "get", "slot", "6.1", "7.3", ""))
+scalars = st.none() | st.booleans() | numbers | st.integers() | st.floats() | names | st.text(max_size=4)
 anything = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

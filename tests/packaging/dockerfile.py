@@ -84,7 +84,7 @@ class Image:
                 raise AssertionError(f"{name} {rest}: teach this class what it does")
 
     def _set(self, assignments: list[str]) -> None:
-        for variable, _, value in (word.partition("=") for word in assignments):
+        for variable, _, value in (each.partition("=") for each in assignments):
             self.environment[variable] = value
 
     def _copy(self, *sources_and_target: str) -> None:

@@ -122,7 +122,7 @@ def test_a_comparison_is_its_document_and_back() -> None:
     pair = Comparison.of(base(), ["lazy", "ring_eager"])
     document = pair.as_document()
     variants = document.pop("variants")
-    # Complete documents say what follows, so a ring's base cannot become AMD's by one word; policies still apply.
+    # Complete documents say what follows, so a ring's base cannot become AMD's by one field; policies still apply.
     again = Comparison(Scenario.model_validate(document), tuple(variants))
     assert again.scenarios == pair.scenarios
     assert again.labels == pair.labels

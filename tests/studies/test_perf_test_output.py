@@ -135,7 +135,7 @@ def test_memory_is_that_of_its_range_where_no_command_says_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "said"),
     [
         ("-v many", "-v='many' must be a whole number"),
         ("-b 10", "must be a size in whole MiB"),
@@ -146,9 +146,9 @@ def test_memory_is_that_of_its_range_where_no_command_says_it() -> None:
         ("-w '5", "No closing quotation"),
     ],
 )
-def test_a_command_that_it_cannot_follow_is_refused(words: str, said: str) -> None:
+def test_a_command_that_it_cannot_follow_is_refused(options: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        command_fields(words)
+        command_fields(options)
     assert said in str(caught.value)
 
 
@@ -159,9 +159,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @given(st.text(alphabet="-abeginsvwx 0123456789MG\"'\\", max_size=40))
-def test_any_command_is_read_or_refused(words: str) -> None:
+def test_any_command_is_read_or_refused(options: str) -> None:
     with contextlib.suppress(InputError):
-        found = command_fields(words)
+        found = command_fields(options)
         assert found["vcpus"] >= 0
         assert found["mem_per_vcpu_mib"] >= 1
 

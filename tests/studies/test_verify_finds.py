@@ -152,7 +152,7 @@ def test_an_event(
         changed = copy.deepcopy(document)
         event_class = changed["ops"][index]["after"]["events"][row]
         change(event_class)
-        field = "events " + " ".join(str(word) for word in event_class[0])
+        field = "events " + " ".join(str(part) for part in event_class[0])
         assert found_in(changed) == [(index, field)]
     only(field, index, changed, tmp_path, capsys)
 
@@ -167,7 +167,7 @@ def test_the_order_inside_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[
             continue
         tried += 1
         runs[:1] = [[first + stride, 0, 1], [first, 0, 1], [first + 2 * stride, stride, times - 2]]
-        field = "events " + " ".join(str(word) for word in event_class)
+        field = "events " + " ".join(str(part) for part in event_class)
         only(field, index, changed, tmp_path, capsys)
     assert tried >= 3
 
@@ -178,7 +178,7 @@ def test_a_missing_class(document: Document, tmp_path: Path, capsys: pytest.Capt
     for index, row in rows(document):
         changed = copy.deepcopy(document)
         event_class, _, _ = changed["ops"][index]["after"]["events"].pop(row)
-        field = "events " + " ".join(str(word) for word in event_class)
+        field = "events " + " ".join(str(part) for part in event_class)
         assert found_in(changed) == [(index, field)]
     only(field, index, changed, tmp_path, capsys)
 

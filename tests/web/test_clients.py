@@ -97,7 +97,7 @@ def test_requests_one_after_the_other_and_at_once_are_answered(server: Served) -
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nSCRIPT_NAME: /x\r\nConnection: close\r\n\r\n", b"200"),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 9000 + b"\r\n", b"431"),
     ],
-    ids=["bad chunk", "good chunk", "cut short", "too long", "a proxy's word", "many headers"],
+    ids=["bad chunk", "good chunk", "cut short", "too long", "text of a proxy", "many headers"],
 )
 def test_an_odd_request_is_a_line_and_no_traceback(server: Served, request_bytes: bytes, status: bytes) -> None:
     said = answer(server, request_bytes)

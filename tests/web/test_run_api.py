@@ -91,13 +91,13 @@ def test_a_bad_field_is_400_with_field_and_one_line(site: Site) -> None:
     assert "must be" in answer.get_json()["message"]
 
 
-def test_a_run_over_the_limit_is_refused_with_its_estimate_in_words(tmp_path: Path) -> None:
+def test_a_run_over_the_limit_is_refused_with_its_estimate(tmp_path: Path) -> None:
     tight = Site(tmp_path, Engine(), Limits(seconds=1e-6))
     found = tight.post(body())
     assert found.status_code == 400
     message = found.get_json()["message"]
-    for words in ("lazy needs about", "accesses", "GiB of memory and", " s, over the limit of", "give less memory"):
-        assert words in message
+    for part in ("lazy needs about", "accesses", "GiB of memory and", " s, over the limit of", "give less memory"):
+        assert part in message
     assert not tight.engine.begun
 
 

@@ -62,7 +62,7 @@ def test_the_address_is_one_that_a_browser_opens(family: int, name: tuple[str, i
 
 def children(served: Served) -> list[int]:
     return [
-        int(word) for word in Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+        int(pid) for pid in Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
     ]
 
 

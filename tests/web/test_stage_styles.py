@@ -15,7 +15,7 @@ READABLE: Final = 4.5
 """The contrast that WCAG 2.2 asks of text (success criterion 1.4.3)."""
 THEMES: Final = ("light", "dark", "projector")
 TEXT: Final = ("--ink", "--ink2", "--map", "--dirtyt", "--stall", "--run", "--ioctl", "--sent", "--resent")
-"""Colours in which words and numbers are written."""
+"""Colours of texts and numbers."""
 GRAPHICS: Final = ("--g2", "--g4", "--dirty", "--stall", "--runf", "--ioctl")
 VISIBLE: Final = 3.0
 """The contrast that WCAG 2.2 asks of graphics (success criterion 1.4.11)."""
@@ -149,7 +149,7 @@ def test_every_token_is_defined_and_used(repository: Path) -> None:
     used = {name for text in others for name in re.findall(r"var\((--[\w-]+)\)", text)}
     set_there = {name for text in others for name in re.findall(r"(--[\w-]+)(?=:|\")", text)}
     assert used <= defined | set_there
-    named = {f"--{word}" for text in others for word in re.findall(r"\b\w+\b", text)}
+    named = {f"--{name}" for text in others for name in re.findall(r"\b\w+\b", text)}
     assert defined <= used | named
 
 

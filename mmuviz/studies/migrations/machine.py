@@ -80,10 +80,10 @@ def _chunk_shift(document: dict[str, Any]) -> int:
     options = document["config"].get("glob", "")
     if not isinstance(options, str) or SHIFT_OPTION not in options:
         return DEFAULT_SHIFT
-    word = options.split(SHIFT_OPTION)[1].split()[0]
-    if not word.isdigit() or not 6 <= int(word) <= 31:
+    shift = options.split(SHIFT_OPTION)[1].split()[0]
+    if not shift.isdigit() or not 6 <= int(shift) <= 31:
         raise InputError(f"config.glob={short_repr(options)} must give a shift of 6 to 31")
-    return int(word)
+    return int(shift)
 
 
 def ram_below_4g(machine: str, pages: int) -> int:

@@ -1,4 +1,4 @@
-"""Documents of any Scenario, in the words of the files."""
+"""Documents of any Scenario, as a file contains them."""
 
 from __future__ import annotations
 

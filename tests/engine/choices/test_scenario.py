@@ -250,17 +250,17 @@ def test_a_refusal_says_field_value_rule_and_remedy(fields: dict[str, Any], said
     assert said in refused(**fields)
 
 
-WORDS = st.sampled_from(
+KEYS = st.sampled_from(
     ["vm", "memory", "workload", "driver", "host", "kernel", "size", "pattern", "kind", "phases", "ops", "overrides"]
 )
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=6), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | KEYS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=6), inner, max_size=4),
     max_leaves=12,
 )
 
 
-@given(st.dictionaries(WORDS, VALUES, max_size=5))
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
 def test_whatever_is_handed_in_is_one_line_or_a_scenario(document: dict[str, Any]) -> None:
     lines: list[str] = []
     try:

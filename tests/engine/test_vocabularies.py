@@ -1,4 +1,4 @@
-"""A Recording's words are those of the machine and of the clock: the schema may not import them."""
+"""The lists of names in a Recording equal the constants of the engine, which the schema may not import."""
 
 from __future__ import annotations
 
