@@ -56,9 +56,9 @@ def check_tables(header: Header, tables: Mapping[str, Table]) -> None:
 def _check_shape(where: str, array: Array, rows: int, column: Column) -> None:
     shape = (rows, len(column.fields)) if column.fields else (rows,)
     if array.shape != shape:
-        raise InputError(f"recording: {where} has shape {array.shape}; it must be {shape}, the first of {column.rows}")
+        raise InputError(f"Recording: {where} has shape {array.shape}; it must be {shape}, the first of {column.rows}")
     if rows > _MAX_ROWS.get(column.rows, rows):
-        raise InputError(f"recording: {where} has {rows} rows; it may have {_MAX_ROWS[column.rows]}")
+        raise InputError(f"Recording: {where} has {rows} rows; it may have {_MAX_ROWS[column.rows]}")
 
 
 def _check_values(where: str, array: Array, column: Column, header: Header) -> None:
@@ -73,7 +73,7 @@ def _check_values(where: str, array: Array, column: Column, header: Header) -> N
     elif column.name in ("time_ps", "start_ps", "end_ps"):
         limit = header.end_ps
     if limit is not None and int(array.max()) > limit:
-        raise InputError(f"recording: {where} holds {int(array.max())}; it must not be above {limit}")
+        raise InputError(f"Recording: {where} holds {int(array.max())}; it must not be above {limit}")
 
 
 def _check_calls(calls: Table) -> None:
@@ -82,11 +82,11 @@ def _check_calls(calls: Table) -> None:
         if bool((calls[name] > took).any()):
             row = int(np.argmax(calls[name] > took))
             raise InputError(
-                f"recording: calls.{name} of row {row} is {calls[name][row]} and the call took {took[row]} ps; "
+                f"Recording: calls.{name} of row {row} is {calls[name][row]} and the call took {took[row]} ps; "
                 "it must not be longer"
             )
     if bool((took < 0).any()):
-        raise InputError(f"recording: calls.end_ps of row {int(np.argmax(took < 0))} lies before its start_ps")
+        raise InputError(f"Recording: calls.end_ps of row {int(np.argmax(took < 0))} lies before its start_ps")
 
 
 def _check_changes(name: str, changes: Table, cells: int) -> None:
@@ -94,22 +94,22 @@ def _check_changes(name: str, changes: Table, cells: int) -> None:
     start, cell = changes.frame_start, changes.cell
     if int(start[0]) != 0 or int(start[-1]) != len(cell):
         raise InputError(
-            f"recording: {name}.frame_start runs from {start[0]} to {start[-1]}; it must be 0 to {len(cell)}"
+            f"Recording: {name}.frame_start runs from {start[0]} to {start[-1]}; it must be 0 to {len(cell)}"
         )
     _require_order(f"{name}.frame_start", start)
     if len(cell) and int(cell.max()) >= cells:
-        raise InputError(f"recording: {name}.cell holds {cell.max()}; there are {cells} cells")
+        raise InputError(f"Recording: {name}.cell holds {cell.max()}; there are {cells} cells")
     inside = np.ones(len(cell), dtype=bool)
     inside[start[:-1][start[:-1] < len(cell)]] = False
     if bool((inside[1:] & (np.diff(cell) <= 0)).any()):
-        raise InputError(f"recording: {name}.cell must ascend inside a frame")
+        raise InputError(f"Recording: {name}.cell must ascend inside a frame")
 
 
 def _check_cell_map(cell_map: Table, header: Header) -> None:
     _require_order("cell_map.first_gfn", cell_map.first_gfn)
     if len(cell_map.pages) and int(cell_map.pages.max()) > header.cell_pages:
         raise InputError(
-            f"recording: cell_map.pages holds {cell_map.pages.max()}; a cell has {header.cell_pages} pages at most"
+            f"Recording: cell_map.pages holds {cell_map.pages.max()}; a cell has {header.cell_pages} pages at most"
         )
 
 
@@ -121,13 +121,13 @@ def _check_examples(examples: Table, header: Header) -> None:
     if not np.array_equal(bins, examples.bin):
         row = int(np.argmax(bins != examples.bin))
         raise InputError(
-            f"recording: examples.bin of row {row} is {examples.bin[row]}; its time_ps lies in bin {bins[row]}"
+            f"Recording: examples.bin of row {row} is {examples.bin[row]}; its time_ps lies in bin {bins[row]}"
         )
     most = int(np.bincount(examples.bin).max())
     if most > MAX_EXAMPLES_PER_BIN:
-        raise InputError(f"recording: examples has {most} rows of one bin; it may have {MAX_EXAMPLES_PER_BIN}")
+        raise InputError(f"Recording: examples has {most} rows of one bin; it may have {MAX_EXAMPLES_PER_BIN}")
 
 
 def _require_order(where: str, array: Array) -> None:
     if bool((np.diff(array) < 0).any()):
-        raise InputError(f"recording: {where} must not descend; row {int(np.argmax(np.diff(array) < 0)) + 1} does")
+        raise InputError(f"Recording: {where} must not descend; row {int(np.argmax(np.diff(array) < 0)) + 1} does")

@@ -188,20 +188,20 @@ def header_of(document: Mapping[str, Any]) -> Header:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "header"
         rule = f"{first['msg'].removeprefix('Value error, ')}; see docs/recording-file.md"
-        raise InputError(f"recording header: {where}={short_repr(first['input'])}: {rule}") from None
+        raise InputError(f"Recording header: {where}={short_repr(first['input'])}: {rule}") from None
     for name, found, must in (
         ("causes", header.causes, CAUSES),
         ("vocabularies.call_kinds", header.vocabularies.call_kinds, CALL_KINDS),
     ):
         if found != must:
-            raise InputError(f"recording header: {name}={short_repr(found)} must be {', '.join(must)}")
+            raise InputError(f"Recording header: {name}={short_repr(found)} must be {', '.join(must)}")
     if not (header.bins - 1) * header.bin_ps <= header.end_ps <= header.bins * header.bin_ps:
         raise InputError(
-            f"recording header: end_ps={header.end_ps} must lie in the last of {header.bins} bins of {header.bin_ps} ps"
+            f"Recording header: end_ps={header.end_ps} must lie in the last of {header.bins} bins of {header.bin_ps} ps"
         )
     if header.table_pages_peak < (header.table_pages_at_enable or 0):
         raise InputError(
-            f"recording header: table_pages_peak={header.table_pages_peak} must not be below "
+            f"Recording header: table_pages_peak={header.table_pages_peak} must not be below "
             f"table_pages_at_enable={header.table_pages_at_enable}"
         )
     return header

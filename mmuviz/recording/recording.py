@@ -66,9 +66,9 @@ class Recording:
 
     def __init__(self, header: Header, tables: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
         if unknown := sorted(set(tables) - set(TABLES)):
-            raise InputError(f"recording: {short_repr(unknown[0])} is no table; there are {', '.join(TABLES)}")
+            raise InputError(f"Recording: {short_repr(unknown[0])} is no table; there are {', '.join(TABLES)}")
         if missing := [name for name in TABLES if name not in tables]:
-            raise InputError(f"recording: table {missing[0]} is missing; there must be {', '.join(TABLES)}")
+            raise InputError(f"Recording: table {missing[0]} is missing; there must be {', '.join(TABLES)}")
         checked = {name: Table(name, tables[name]) for name in TABLES}
         check_tables(header, checked)
         vars(self).update(checked, header=header, tables=MappingProxyType(checked))

@@ -31,9 +31,9 @@ class Table(Mapping[str, Array]):
     def __init__(self, name: str, columns: Mapping[str, npt.ArrayLike]) -> None:
         specs = {column.name: column for column in TABLES[name]}
         if unknown := sorted(set(columns) - set(specs)):
-            raise InputError(f"recording: {name}.{short_repr(unknown[0])} is no column; there are {', '.join(specs)}")
+            raise InputError(f"Recording: {name}.{short_repr(unknown[0])} is no column; there are {', '.join(specs)}")
         if missing := [each for each in specs if each not in columns]:
-            raise InputError(f"recording: {name}.{missing[0]} is missing; there must be {', '.join(specs)}")
+            raise InputError(f"Recording: {name}.{missing[0]} is missing; there must be {', '.join(specs)}")
         self.name = name
         self._columns = {each: _read_only(name, spec, columns[each]) for each, spec in specs.items()}
 
@@ -67,13 +67,13 @@ def _read_only(table: str, spec: Column, values: npt.ArrayLike) -> Array:
     if array.size == 0 and array.dtype == np.float64 and not isinstance(values, np.ndarray):
         array = array.astype(spec.dtype)  # NumPy's type for an empty list
     if array.dtype.kind not in "iu":
-        raise InputError(f"recording: {table}.{spec.name} has type {array.dtype}; it must hold integers")
+        raise InputError(f"Recording: {table}.{spec.name} has type {array.dtype}; it must hold integers")
     limits = np.iinfo(spec.dtype)
     low = max(spec.low, int(limits.min))
     high = min(int(limits.max), MAX_COUNT) if spec.high is None else spec.high
     if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
         found = int(array.min()) if int(array.min()) < low else int(array.max())
-        raise InputError(f"recording: {table}.{spec.name} holds {found}; it must be {low} to {high}")
+        raise InputError(f"Recording: {table}.{spec.name} holds {found}; it must be {low} to {high}")
     copy: Array = np.array(array, dtype=spec.dtype, order="C", copy=True)
     copy.flags.writeable = False
     return copy
