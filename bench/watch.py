@@ -18,9 +18,9 @@ PANES: Final = "[data-mmuviz=pane]:not([hidden])"
 WATCH: Final = """(() => {
     const seen = { begins: [], works: [], answers: [], shift: 0, first: null };
     const channel = new MessageChannel();
-    const told = [];
-    channel.port1.onmessage = () => told.shift()();
-    const afterPaint = (tell) => { told.push(tell); channel.port2.postMessage(0); };
+    const resolvers = [];
+    channel.port1.onmessage = () => resolvers.shift()();
+    const afterPaint = (resolve) => { resolvers.push(resolve); channel.port2.postMessage(0); };
     const ask = window.requestAnimationFrame.bind(window);
     let last = -1;
     window.requestAnimationFrame = (callback) => ask((now) => {

@@ -59,12 +59,12 @@
   S.marksText = function (states) {
     const stopped = states.filter(({ state }) => state === "stopped");
     const slower = states.filter(({ state }) => state === "slower");
-    const told = stopped.length ? stopped : slower;
-    if (!told.length) {
+    const drawn = stopped.length ? stopped : slower;
+    if (!drawn.length) {
       return { text: "", state: "runs" };
     }
     const counts = new Map();
-    told.forEach(({ text }) => counts.set(text, (counts.get(text) || 0) + 1));
+    drawn.forEach(({ text }) => counts.set(text, (counts.get(text) || 0) + 1));
     const [reason, many] = [...counts].reduce((a, b) => (a[1] >= b[1] ? a : b));
     const text = `${many} of ${states.length} vCPUs: ${reason}`;
     return { text, state: stopped.length ? "stopped" : "slower" };

@@ -18,7 +18,7 @@
       }));
       this.runs = [];
       this.clock = null;
-      this.toldAt = 0;
+      this.announcedAt = 0;
       this.asking = new S.Asking(this);
       this.controls = new S.Controls(root, (field, value) => this.asking.change(field, value));
       this.ask(this.state); // the response arrives after all other parts are loaded
@@ -172,7 +172,7 @@
       const place = byId("stage-time");
       place.firstChild ? (place.firstChild.textContent = time.value) : place.append(time.value, document.createElement("small"));
       place.lastChild.textContent = time.unit;
-      if (!this.clock.playing || performance.now() - this.toldAt > TELL_EVERY_MS) {
+      if (!this.clock.playing || performance.now() - this.announcedAt > TELL_EVERY_MS) {
         this.tell(at);
       }
     }
@@ -186,7 +186,7 @@
 
     // Text and data for other parts: updated a few times per second.
     tell(at) {
-      this.toldAt = performance.now();
+      this.announcedAt = performance.now();
       const ps = this.timesAt(at);
       byId("stage-time").dataset.ps = String(Math.round(at));
       const scrubber = this.root.querySelector("[data-mmuviz=scrubber]");

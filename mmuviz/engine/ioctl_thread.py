@@ -244,8 +244,8 @@ def run_vcpus_until(guests: MmuState, clock: Clock, buffer: FrameBuffer, until: 
                 return why
             if why != STOPPED_RING:
                 break
-        told = tick <= min(until, stop) and regs[layout.THREAD_GRANTED_AT] == FOREVER
-        if told and regs[layout.RUNNING_VCPUS] != 0:
+        throttles = tick <= min(until, stop) and regs[layout.THREAD_GRANTED_AT] == FOREVER
+        if throttles and regs[layout.RUNNING_VCPUS] != 0:
             throttle_vcpus(guests, clock, tick)
             continue
         # Nothing is recorded after the guest's last moment.

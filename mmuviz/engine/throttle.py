@@ -73,14 +73,14 @@ def throttle_vcpus(state: MmuState, clock: Clock, time: int) -> None:
         time: next_throttle(), ps.
     """
     regs = clock.regs
-    told = time == regs[layout.THROTTLE_AT]
-    if told:
+    at_tick = time == regs[layout.THROTTLE_AT]
+    if at_tick:
         regs[layout.THROTTLE_AT] += regs[layout.THROTTLE_PERIOD]
     regs[layout.THROTTLE_RETRY] = FOREVER
     for vcpu in range(clock.now.shape[0]):
         if clock.phase[vcpu] == layout.FINISHED:
             clock.sleep_owed[vcpu] = 0
-        elif (told and clock.sleep_until[vcpu] <= time) or clock.sleep_owed[vcpu] != 0:
+        elif (at_tick and clock.sleep_until[vcpu] <= time) or clock.sleep_owed[vcpu] != 0:
             ready = clock.phase[vcpu] == layout.RUNNING
             clock.sleep_owed[vcpu] = 0 if ready else 1
             if ready:

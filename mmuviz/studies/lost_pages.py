@@ -81,8 +81,8 @@ def _lost(document: Mapping[str, Any], base: int) -> Iterator[Mark]:
         if op["op"] != "write" or not logs or not later:
             continue
         ranges = [each for report in later for each in ops[report]["after"]["dirty_ranges"]]
-        told = {page for first, count in ranges for page in range(first, first + count)}
-        gfns = tuple(base + page for page in sorted(set(_pages(op["pages"])) - told))
+        reported = {page for first, count in ranges for page in range(first, first + count)}
+        gfns = tuple(base + page for page in sorted(set(_pages(op["pages"])) - reported))
         if gfns:
             yield Mark(LOST, *cause, number, None, gfns)
 

@@ -288,13 +288,13 @@ class RunQueue:
         with self._shared.change() as queue:
             scenario, focus = self._read_request(queue, key)
             cost = queue.runs[key]
-        told_s = time.monotonic()
+        reported_s = time.monotonic()
 
         def report_progress(time_ns: int, accesses: int) -> None:
-            nonlocal told_s
-            if time.monotonic() - told_s < BETWEEN_S:
+            nonlocal reported_s
+            if time.monotonic() - reported_s < BETWEEN_S:
                 return
-            told_s = time.monotonic()
+            reported_s = time.monotonic()
             with self._shared.change() as queue:
                 self._tidy(queue)
                 run = queue.runs.get(key)

@@ -237,7 +237,7 @@ def test_the_window_opens_without_a_jump(stage: Stage) -> None:
     assert (np.diff(found[:, 1]) >= 0).all()
 
 
-def test_ticks_are_round_few_and_told_apart(stage: Stage) -> None:
+def test_ticks_are_round_few_and_distinct(stage: Stage) -> None:
     choose = chooser("ticks")
     for _ in range(200):
         binary = bool(choose.integers(2))

@@ -1,4 +1,4 @@
-"""Pages that KVM loses, as its recordings show: ringed on the map, told with cause and commit, and paused at once."""
+"""Pages that KVM loses, as its recordings show: ringed on the map, listed with cause and commit, and paused at once."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_playing_pauses_where_the_first_page_is_lost_and_tells_why(page: Page, s
     expect(note.first).to_contain_text(f"{mark['gfns'][0]:#x}")
     if mark["commit"]:
         assert mark["commit"] in (note.first.locator("a").get_attribute("href") or "")
-    told = page.evaluate("(ps) => mmuvizStage.stage.panes[0].lost(ps)", ps)
-    assert set(mark["gfns"]) <= set(told)
+    shown = page.evaluate("(ps) => mmuvizStage.stage.panes[0].lost(ps)", ps)
+    assert set(mark["gfns"]) <= set(shown)
 
 
 def test_it_pauses_once_and_not_where_that_is_switched_off(page: Page) -> None:

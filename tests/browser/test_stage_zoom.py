@@ -57,7 +57,7 @@ def test_each_page_is_what_the_events_say(page: Page, focused: list[Recording]) 
         assert page.evaluate("(at) => mmuvizStage.stage.zooming.folds[at].rows", at) == len(made.events.time_ps)
         times = chooser(at).integers(0, int(known[at]), 12).tolist()
         for ps in [*times, times[0]]:  # back too
-            told = page.evaluate(
+            shown = page.evaluate(
                 """([at, ps, first, pages]) => {
                     const fold = mmuvizStage.stage.zooming.folds[at].seek(ps);
                     return Array.from({length: pages}, (_, nth) => {
@@ -67,7 +67,7 @@ def test_each_page_is_what_the_events_say(page: Page, focused: list[Recording]) 
                 }""",
                 [at, ps, FIRST, PAGES],
             )
-            assert told == folded(made, ps), (at, ps)
+            assert shown == folded(made, ps), (at, ps)
 
 
 def test_a_click_zooms_in_and_back_leads_out(page: Page) -> None:

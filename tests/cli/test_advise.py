@@ -52,7 +52,7 @@ def test_the_table_fits_a_mail(tmp_path: Path, capsys: Out) -> None:
     assert "What would make it converge" not in printed.out
 
 
-def test_one_that_does_not_converge_is_told_what_would_help(tmp_path: Path, capsys: Out) -> None:
+def test_a_migration_that_does_not_converge_lists_remedies(tmp_path: Path, capsys: Out) -> None:
     assert main(["advise", str(file(tmp_path, HOT))]) == 0
     text = capsys.readouterr().out
     joined = " ".join(text.split())

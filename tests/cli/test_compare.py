@@ -94,12 +94,12 @@ def test_side_by_side_is_the_same_as_one_after_the_other() -> None:
         assert run_all(COMPARISON.scenarios, at_once=at_once) == expected
 
 
-def test_progress_is_told_of_every_run() -> None:
-    told: dict[int, list[int]] = {0: [], 1: []}
-    found = run_all(COMPARISON.scenarios, progress=lambda index, time_ns, _: told[index].append(time_ns))
+def test_progress_is_reported_for_every_run() -> None:
+    times: dict[int, list[int]] = {0: [], 1: []}
+    found = run_all(COMPARISON.scenarios, progress=lambda index, time_ns, _: times[index].append(time_ns))
     for index, recording in enumerate(found):
-        assert told[index] == sorted(told[index])
-        assert 0 < told[index][-1] <= recording.totals["end_ns"]
+        assert times[index] == sorted(times[index])
+        assert 0 < times[index][-1] <= recording.totals["end_ns"]
 
 
 def test_the_first_failure_ends_the_other_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,7 +216,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     ],
 )
 def test_a_mistake_is_one_line_in_a_file_with_variants_too(arguments: list[str], tmp_path: Path, capsys: Out) -> None:
-    """What they have in common is told of a run, and none begins here."""
+    """A mistake stops the command before its first run, so no line on the variants' common fields is printed."""
     assert main(["run", str(small_file(tmp_path, variants=VARIANTS)), *arguments]) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)

@@ -16,7 +16,7 @@ from tests.engine.runs import Prepare, differing, ioctl_rows, ran
 from tests.engine.scenarios import scenarios
 
 OF_BINS = ("header.bin_ps", "header.bins", "bins", "cells", "vcpu_bins", "examples", "sent_cells")
-"""What is told by bins."""
+"""Fields and tables that depend on the width of a bin."""
 NAMES = [column.name for column in TABLES["bins"]]
 SUMS = NAMES[: NAMES.index("table_pages")]
 AT_END = NAMES[NAMES.index("table_pages") :]

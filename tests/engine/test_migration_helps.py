@@ -290,7 +290,7 @@ def test_what_the_guest_rewrote_is_what_its_stream_says(seed: int, tracking: str
 
 
 @pytest.mark.parametrize(
-    ("vm", "driver", "told"),
+    ("vm", "driver", "message"),
     [
         ({}, {"dirty_limit": MIB}, "needs a dirty ring"),
         (RINGS, {"dirty_limit": MIB, "auto_converge": True}, "conflicts with auto_converge"),
@@ -304,9 +304,9 @@ def test_what_the_guest_rewrote_is_what_its_stream_says(seed: int, tracking: str
         ({"vendor": "arm64"}, {"smm": True}, "belongs to x86"),
     ],
 )
-def test_what_does_not_go_together_is_refused(vm: dict[str, Any], driver: dict[str, Any], told: str) -> None:
+def test_what_does_not_go_together_is_refused(vm: dict[str, Any], driver: dict[str, Any], message: str) -> None:
     host = {"host": {"profile": "ampere_one"}} if "arm64" in vm.values() else {}
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         migration(vm=vm, driver=driver, **host)
     assert "\n" not in str(caught.value)
 

@@ -17,7 +17,7 @@ FIRST, SLEEP, PERIOD = 20 * PS_PER_US, 15 * PS_PER_US, 40 * PS_PER_US
 
 
 def with_sleeps(*others: Prepare) -> Prepare:
-    """All vCPUs are told to sleep every 40 us from time 20 us on."""
+    """All vCPUs are asked to sleep every 40 us from time 20 us on."""
 
     def prepare(session: Session) -> None:
         begin = session.begin_clock
@@ -55,7 +55,7 @@ def test_bins_change_nothing_of_a_run_with_sleeps(scenario: Scenario) -> None:
 
 @settings(max_examples=15)
 @given(scenarios(large=False))
-def test_nobody_sleeps_longer_than_it_was_told_to(scenario: Scenario) -> None:
+def test_no_vcpu_sleeps_longer_than_requested(scenario: Scenario) -> None:
     """A sleep that begins late, after a fault, ends late, and then the next time is passed over."""
     made = ran(scenario, prepare=with_sleeps()).recording
     end_ps = made.header.end_ps

@@ -78,7 +78,7 @@ def found_zeros(recording: Recording) -> str:
     return sections(recording)["sent"]
 
 
-def test_progress_is_told_against_the_same_guest_without_a_migration() -> None:
+def test_progress_is_relative_to_the_same_guest_without_a_migration() -> None:
     made = migrated(20_000)
     plain = run(
         Scenario.model_validate({**made.header.scenario, "driver": {"kind": "without_logging", "duration": "1 s"}})

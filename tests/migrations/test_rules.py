@@ -67,8 +67,8 @@ def with_sync_by_timer(late: str) -> Document:
     order = {
         "before": [one, *sync, *chunk, two],
         "while it reads": [sync[0], one, *sync[1:], *chunk, two],
-        "before it is told": [one, *sync[:2], *chunk, sync[2], two],
-        "after it is told": [most, *sync, rest, *chunk, two],
+        "before its report": [one, *sync[:2], *chunk, sync[2], two],
+        "after its report": [most, *sync, rest, *chunk, two],
     }
     events[at : at + 1] = order[late]
     query = next(event for event in events if event["op"] == "QUERY_MIGRATE")
@@ -76,7 +76,7 @@ def with_sync_by_timer(late: str) -> Document:
     return document
 
 
-@pytest.mark.parametrize("late", ["before", "while it reads", "before it is told", "after it is told"])
+@pytest.mark.parametrize("late", ["before", "while it reads", "before its report", "after its report"])
 def test_the_main_thread_syncs_amid_a_pass(late: str) -> None:
     assert lines(with_sync_by_timer(late)) == []
 
@@ -130,13 +130,15 @@ def with_postcopy(name: str, thread: str, *, asked: int | None, tail: int) -> Do
     clears = [[each[0], each[1], 0, pages, *each[2:], 0, 0, 1] for each, pages in zip(rows, (8, 32512), strict=True)]
     by = {"by": thread, "bql": 0}
     fresh = len(dirty) - len(left)
-    told = int(next(each["a"] for each in reversed(before) if each.get("ev") == "migration_bitmap_sync_end").split()[1])
+    earlier = int(
+        next(each["a"] for each in reversed(before) if each.get("ev") == "migration_bitmap_sync_end").split()[1]
+    )
     events[sync:] = [
         {"op": "QMP", "cmd": "migrate-start-postcopy", "args": None},
         trace("vm_state_notify", "running 0 reason 7 (finish-migrate)"),
         trace("migration_bitmap_sync_start"),
         {"op": "GET", **by, "bql": 1, "locks": 2, "l": rows, "n": SLOTS},
-        trace("migration_bitmap_sync_end", f"dirty_pages {told + fresh}"),
+        trace("migration_bitmap_sync_end", f"dirty_pages {earlier + fresh}"),
         {"op": "EVENT", "event": "MIGRATION", "data": {"status": "postcopy-active"}},
         {"op": "CHUNK", "v": ["pc.ram", 0, 262144, dirty[0] if asked is None else asked]},
         {"op": "CLEAR", **by, "locks": 2, "l": clears, "n": OF_RAM},

@@ -43,7 +43,7 @@ def test_what_an_mmu_lacks_is_refused(choices: dict[str, Any], message: str) -> 
         ("rfc-2021", {"mmu": Mmu.STAGE2}, "choose a release"),
     ],
 )
-def test_a_kernel_that_lacks_it_is_told_the_first_that_has_it(kernel: str, choices: dict[str, Any], first: str) -> None:
+def test_the_message_names_the_first_kernel_that_has_it(kernel: str, choices: dict[str, Any], first: str) -> None:
     with pytest.raises(InputError, match=first.replace(".", r"\.")):
         VmConfig(kernel_row(kernel), **choices)
 

@@ -103,15 +103,15 @@ def test_dirty_is_touched_or_its_block_is(document: dict[str, Any]) -> None:
 @some_laws
 @given(st.sampled_from(ROWS).flatmap(lambda row: family_documents("tracking", row)))
 def test_tracking_at_2m_reports_whole_blocks(document: dict[str, Any]) -> None:
-    """Under legacy GET, which arms all that it tells, the pages of a 2M leaf are told together."""
+    """A legacy GET write-protects every page that it reports, so it reports all pages of a 2M leaf or none of them."""
     if document["config"]["dirty_log_mode"] != "legacy":
         return
     base, pages = document["ops"][0]["base_gfn"], document["ops"][0]["pages"]
     for replay, op, after, _was in steps(document):
         if op["op"] == "get":
-            told, state = reported(after), replay.machine.state
+            dirty, state = reported(after), replay.machine.state
             split = {page for page in range(pages) if page not in blocks({page}, state, base) - {page}}
-            assert blocks(told, state, base) <= told | split
+            assert blocks(dirty, state, base) <= dirty | split
 
 
 def test_every_family_is_drawn() -> None:

@@ -40,7 +40,7 @@ def test_a_series_says_that_it_was_never_merged(row: KernelFeatures) -> None:
     assert kernel_row("6.12").label == "6.12"
 
 
-def test_an_unknown_row_is_told_the_series_and_a_recording_cannot_name_one() -> None:
+def test_an_unknown_row_lists_the_series_and_a_recording_cannot_name_one() -> None:
     with pytest.raises(InputError, match="or name a series: rfc-2021"):
         kernel_row("no-such-row")
     for name in SERIES:
@@ -242,11 +242,11 @@ def test_the_hybrid_splits_what_does_not_converge() -> None:
     vm = vm_of("6.12", tracking=Tracking(2, rounds_to_4k=2))
     vm.run(0, gfns(REGION_1G, 1), write=True)
     vm.enable_dirty_logging(0)
-    told = []
+    counts = []
     for _ in range(3):
         vm.run(0, gfns(REGION_1G + 700, 1), write=True)
-        told.append(len(dirty_pages(vm.get_dirty_log(0))))
-    assert told == [512, 512, 1]
+        counts.append(len(dirty_pages(vm.get_dirty_log(0))))
+    assert counts == [512, 512, 1]
     assert (vm.counters().pages_2m, vm.counters().pages_4k) == (511, 512)
 
 

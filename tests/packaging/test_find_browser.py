@@ -82,7 +82,7 @@ def test_root_installs_debian_s(programs: Programs, script: str) -> None:
     assert " -y " in asked[1]
 
 
-def test_others_are_told_the_command(programs: Programs, script: str) -> None:
+def test_other_users_get_the_command(programs: Programs, script: str) -> None:
     as_root(programs)
     programs.add("id", "echo 1000")
     programs.add("apt-get", "exit 1")
@@ -112,7 +112,7 @@ def test_a_package_that_is_a_snap_is_not_installed(programs: Programs, script: s
     assert [call for call in programs.calls if "install" in call] == []
 
 
-def test_a_system_without_the_package_is_told_so(programs: Programs, script: str) -> None:
+def test_a_system_without_the_package_gets_a_message(programs: Programs, script: str) -> None:
     as_root(programs, "echo '  Candidate: (none)'")
     programs.add("apt-get", "")
     done = programs.run("sh", script)
@@ -120,7 +120,7 @@ def test_a_system_without_the_package_is_told_so(programs: Programs, script: str
     assert "no package of that name" in done.stderr
 
 
-def test_a_failed_update_is_told_so(programs: Programs, script: str) -> None:
+def test_a_failed_update_is_reported(programs: Programs, script: str) -> None:
     as_root(programs)
     programs.add("apt-get", "exit 100")
     done = programs.run("sh", script)
@@ -134,7 +134,7 @@ def test_without_apt_it_asks_for_a_browser(programs: Programs, script: str) -> N
     assert "no apt-get to install one" in done.stderr
 
 
-def test_nothing_is_installed_when_told_so(programs: Programs, script: str) -> None:
+def test_nothing_is_installed_if_disabled(programs: Programs, script: str) -> None:
     as_root(programs)
     programs.add("apt-get", "")
     done = programs.run("sh", script, "--no-install")

@@ -28,7 +28,7 @@ def test_a_taken_port_is_answered_with_one_line(repository: Path) -> None:
     assert re.fullmatch(rf"mmuviz: port {port} on 127\.0\.0\.1 is taken; .*PORT=\d+.*\n", done.stderr)
 
 
-def test_a_port_that_needs_privileges_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_needs_privileges_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 

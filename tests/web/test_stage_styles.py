@@ -1,4 +1,4 @@
-"""The stage's colours in each theme: readable, all defined, one meaning each, and told apart by the colour-blind."""
+"""The stage's colours in each theme: readable, all defined, one meaning each, and distinct for the colour-blind."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ BESIDE: Final = (
     ("--resent", "--g4"),
     ("--resent", "--dirty"),
 )
-"""Colours that touch: parts of a ribbon or lane, and what stands on the map; levels are told by geometry.
+"""Colours that touch: parts of a ribbon or lane, and what stands on the map; levels are distinguished by geometry.
 
 Between a 1G page and what was sent of it lies a line of the ground."""
 FOLLOWED: Final = (
@@ -94,7 +94,7 @@ def lab(colour: str, blindness: str) -> npt.NDArray[np.float64]:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("blindness", COLOUR_BLINDNESS)
-def test_colours_side_by_side_are_told_apart(repository: Path, theme: str, blindness: str) -> None:
+def test_colours_side_by_side_are_distinct(repository: Path, theme: str, blindness: str) -> None:
     palette = palettes(repository)[theme]
     seen = {name: lab(colour, blindness) for name, colour in palette.items()}
     apart = {pair: float(np.linalg.norm(seen[pair[0]] - seen[pair[1]])) for pair in BESIDE}

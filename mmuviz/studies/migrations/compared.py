@@ -26,7 +26,7 @@ Found = Iterator[tuple[str, object, object]]
 """Values to compare, as (field, recorded value, value of the model)."""
 
 
-def told(call: Call | None) -> str:
+def call_text(call: Call | None) -> str:
     """Describe a call, for a message."""
     if call is None:
         return "no call"

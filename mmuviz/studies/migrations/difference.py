@@ -35,5 +35,5 @@ class Difference:
         return one_line(f"{file}: {self.where}: {self.field[:100]}: expected {expected}, got {got}")
 
 
-class Derailed(Exception):  # noqa: N818  # it ends a playback and is no error of the user's
+class Diverged(Exception):  # noqa: N818  # it ends a playback and is no error of the user's
     """The model makes another call than the recorded one; the rest of the recording cannot be compared."""

@@ -10,9 +10,9 @@ import numpy as np
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.engine.qemu.state import Qemu, RamBlock
 from mmuviz.studies.migrations.difference import Differ
-from mmuviz.studies.migrations.pacer import Pacer
 from mmuviz.studies.migrations.partly_known import Bits, PartlyKnown
 from mmuviz.studies.migrations.plan import Event, pages_in
+from mmuviz.studies.migrations.recorded_timing import RecordedTiming
 
 DIRTY_PAGES: Final = re.compile(r"dirty_pages (\d+)")
 LEFT: Final = re.compile(r"(?:exact pending size )?(\d+)")
@@ -32,7 +32,7 @@ class RecordedHints:
     def __init__(self, qemu: Qemu, events: list[Event], rounds: list[dict[str, Any]], differ: Differ) -> None:
         self.flexible = 0
         self.index = 0
-        self.pacer: Pacer | None = None
+        self.timing: RecordedTiming | None = None
         self.differ = differ
         self._qemu = qemu
         self._events = events
@@ -43,13 +43,13 @@ class RecordedHints:
 
     def fresh(self, least: int, most: int) -> int:
         """See Hints; from the amount left after the sync, else from the number of new pages that the sync reports."""
-        told = self._told_fresh()
-        fitting = [each for each in told if least <= each <= most]
-        if told and not fitting:
-            self.differ("new dirty pages", told[0], f"{least} to {most}")
+        candidates = self._reported_new_pages()
+        fitting = [each for each in candidates if least <= each <= most]
+        if candidates and not fitting:
+            self.differ("new dirty pages", candidates[0], f"{least} to {most}")
         return fitting[0] if fitting else least
 
-    def _told_fresh(self) -> list[int]:
+    def _reported_new_pages(self) -> list[int]:
         """Return candidates for the number of new pages; a sync's count may include those of the sync before."""
         before, found, left = 0, list[int](), None
         for event in self._events[: self.index]:
@@ -69,8 +69,8 @@ class RecordedHints:
                 break
         if left is None:
             left = self._queried()
-        if left not in found and self.pacer is not None and self.pacer.last_pages is not None:
-            left = self.pacer.last_pages - self._qemu.ram.dirty_pages
+        if left not in found and self.timing is not None and self.timing.last_pages is not None:
+            left = self.timing.last_pages - self._qemu.ram.dirty_pages
         return found if left is None or left not in found else [left]
 
     def _queried(self) -> int | None:
@@ -103,15 +103,15 @@ class RecordedHints:
     def last_page(self, pages: PartlyKnown) -> int | None:
         """See Hints."""
         block = self._block_of(pages)
-        sends = self.pacer.current.sends if self.pacer is not None and self.pacer.in_order else []
+        sends = self.timing.current.sends if self.timing is not None and self.timing.in_order else []
         place = next((each["last"] for each in reversed(sends) if "last" in each), None)
         return int(place[1]) if place is not None and block is not None and place[0] == block.name else None
 
     def left_in_pass(self) -> int | None:
         """See Hints."""
-        if self.pacer is None or not (self.pacer.current.listed and self.pacer.in_order):
+        if self.timing is None or not (self.timing.current.listed and self.timing.in_order):
             return None
-        return self.pacer.current.pages - self.pacer.stream.taken
+        return self.timing.current.pages - self.timing.stream.taken
 
     def pass_begins(self) -> None:
         """Begin the next pass, after a sync."""
@@ -122,12 +122,12 @@ class RecordedHints:
 
     def chunk_cleared(self, event: Event) -> None:
         """Note the page of a cleared chunk: the first page of a pass is always in a chunk that is cleared for it."""
-        if self.pacer is not None and self.pacer.stream.waiting == 0 and self._first is None:
+        if self.timing is not None and self.timing.stream.waiting == 0 and self._first is None:
             self._first = [event["v"][0], event["v"][3]]
 
     def wrote(self, event: Event) -> None:
         """Check a write of pages by the migration thread; not in post-copy, where requested pages come first."""
-        if self.pacer is not None and not self.pacer.in_order:
+        if self.timing is not None and not self.timing.in_order:
             return
         if self._first and "first" in event:
             self.differ("first page", event["first"], self._first)

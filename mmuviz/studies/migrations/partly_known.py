@@ -88,8 +88,8 @@ class PartlyKnown:
         if not unknown:
             return sure - total
         if self.hints is None:
-            told = untouched and self.owed is not None and other.owed is not None
-            self.owed = (self.owed or 0) + (other.owed or 0) if told else None
+            both_known = untouched and self.owed is not None and other.owed is not None
+            self.owed = (self.owed or 0) + (other.owed or 0) if both_known else None
             self._settle()
             return 0
         most = sure + int(np.count_nonzero(self.maybe)) - total
@@ -114,7 +114,7 @@ class PartlyKnown:
             self.owed = None if self.maybe.any() else 0
 
     def count(self) -> int:
-        """See PageSet; possible members count if their number is known."""
+        """See PageSet; uncertain members that are in the set are counted if their number is known, else not."""
         return int(np.count_nonzero(self.sure)) + (self.owed or 0)
 
     def widen(self, group: int) -> int:
@@ -127,7 +127,7 @@ class PartlyKnown:
         return int(np.count_nonzero(self.sure)) - before
 
     def next_page(self, first: int) -> int | None:
-        """See PageSet; of possible members, the chunks that the recording shows to be cleared decide."""
+        """See PageSet; whether an uncertain page is a member follows from the chunks that the recording clears."""
         while True:
             ahead = (self.sure | self.maybe)[first:]
             page = first + int(ahead.argmax()) if ahead.any() else None
@@ -136,13 +136,13 @@ class PartlyKnown:
             chunk = self.hints.armed(self, page)
             if chunk is None:
                 return page
-            told = self.hints.next_chunk(self)
-            if told is not None and page <= told < chunk[1] and (self.sure | self.maybe)[told]:
-                earlier = self.sure[page:told]
-                return page + int(earlier.argmax()) if earlier.any() else told
+            cleared_next = self.hints.next_chunk(self)
+            if cleared_next is not None and page <= cleared_next < chunk[1] and (self.sure | self.maybe)[cleared_next]:
+                earlier = self.sure[page:cleared_next]
+                return page + int(earlier.argmax()) if earlier.any() else cleared_next
             if self.sure[page : chunk[1]].any():
                 return page + int(self.sure[page : chunk[1]].argmax())
-            if told is None and self.hints.left_in_pass() is None:
+            if cleared_next is None and self.hints.left_in_pass() is None:
                 return page
             first = chunk[1]  # nothing of this chunk is sent in this pass
 

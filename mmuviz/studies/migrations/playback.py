@@ -20,19 +20,16 @@ from mmuviz.engine.qemu.page_set import Pages, PageSet
 from mmuviz.engine.qemu.ram import ram_save_cleanup
 from mmuviz.engine.qemu.state import KvmSlot, Thread
 from mmuviz.studies.migrations import compared
-from mmuviz.studies.migrations.actors import Row, Starter, deletes_next
 from mmuviz.studies.migrations.answers import Answers, bits_of
-from mmuviz.studies.migrations.cast import MIGRATION, Cast
-from mmuviz.studies.migrations.difference import Derailed, Difference
+from mmuviz.studies.migrations.difference import Difference, Diverged
 from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.elided import Elided
 from mmuviz.studies.migrations.hints import RecordedHints
 from mmuviz.studies.migrations.kvm_counters import KvmCounters
 from mmuviz.studies.migrations.machine import machine_of
-from mmuviz.studies.migrations.pacer import Pacer, StuckError
 from mmuviz.studies.migrations.partly_known import PartlyKnown
 from mmuviz.studies.migrations.partly_recorded import Bitmaps, lacks_bits
-from mmuviz.studies.migrations.period import Period, told_pages
+from mmuviz.studies.migrations.period import Period, reported_pages
 from mmuviz.studies.migrations.plan import (
     CHANNEL_THREADS,
     MAIN_THREAD,
@@ -43,6 +40,9 @@ from mmuviz.studies.migrations.plan import (
     sync_thread,
     with_syncs,
 )
+from mmuviz.studies.migrations.playback_thread import Row, Starter, deletes_next
+from mmuviz.studies.migrations.playback_threads import MIGRATION, PlaybackThreads
+from mmuviz.studies.migrations.recorded_timing import RecordedTiming, StuckError
 from mmuviz.studies.migrations.rings import Rings
 from mmuviz.studies.migrations.rounds import Rounds
 from mmuviz.studies.migrations.throttle import ThrottleSteps
@@ -71,9 +71,9 @@ class Playback:
         self.rounds = Rounds(document, self.qemu)
         self._counters = KvmCounters(document, self.qemu, self.differ)
         self._starter = Starter(self.guest, self.events)
-        self._cast = Cast(self.qemu, self.events, self._starter, self._bitmaps, self.differ)
+        self._threads = PlaybackThreads(self.qemu, self.events, self._starter, self._bitmaps, self.differ)
         self._migrations = {each.at: each for each in migrations_of(self.events, document["config"])}
-        self._pacer: Pacer | None = None
+        self._timing: RecordedTiming | None = None
         self._index = 0
         self._completed = False
         self._syncing, self._merged = "", False
@@ -107,19 +107,19 @@ class Playback:
         }
         try:
             for index, event in enumerate(self.events):
-                self._index = self._cast.index = index
+                self._index = self._threads.index = index
                 if self._hints is not None:
-                    self._hints.index, self._hints.pacer = self._index, self._pacer
-                if self._pacer is not None and self._pacer.merges_before(index):
+                    self._hints.index, self._hints.timing = self._index, self._timing
+                if self._timing is not None and self._timing.merges_before(index):
                     self._merge()
                 handler = handlers.get(event["op"])
                 if handler is not None:
                     handler(event)
-            self._cast.end()
-        except Derailed:
+            self._threads.end()
+        except Diverged:
             return False
         except StuckError:
-            self.differ("call", self._cast.told(), "a loop in which nothing is sent")
+            self.differ("call", self._threads.event_text(), "a loop in which nothing is sent")
             return False
         for field, expected, got, number in self.rounds.compared():
             self.differences.append(Difference(f"round {number}", field, expected, got))
@@ -141,8 +141,8 @@ class Playback:
         command, arguments = event["cmd"], event.get("args") or {}
         if command == "migrate" and self._index in self._migrations:
             self._finish()
-            self._pacer = self._cast.pacer = Pacer(self.qemu, self._migrations[self._index], self.events)
-            self._cast.begin(MIGRATION, lambda thread: migration_thread(self.qemu, thread))
+            self._timing = self._threads.timing = RecordedTiming(self.qemu, self._migrations[self._index], self.events)
+            self._threads.begin(MIGRATION, lambda thread: migration_thread(self.qemu, thread))
             self._period, self._throttle = Period(), ThrottleSteps(self._config)
             self.rounds.migration_starts(listed=self._migrations[self._index].passes[0].listed)
         elif command == "calc-dirty-rate":
@@ -168,7 +168,7 @@ class Playback:
         if self._completed:
             self._completed = False
             for _ in ram_save_cleanup(self.qemu, Thread()):
-                raise self._cast.derail("no call", "a call of the clean-up")
+                raise self._threads.diverge("no call", "a call of the clean-up")
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class Playback:
         self.differ("n", event["n"], len(event["l"]))
         mine = list[Row]()
         for row in event["l"]:
-            actor, call = self._cast.expect(event["by"], SetMemslot, row)
+            thread, call = self._threads.expect(event["by"], SetMemslot, row)
             self._differ_in(self._tracking.compared())
             slot = call.slot
             got = [slot.address_space, slot.number, call.flags, slot.base_gfn, call.pages]
@@ -184,7 +184,7 @@ class Playback:
             self._compare_locks(event, call)
             self._counters.set_mem(row, call)
             mine.append([*got, *row[5:]])
-            actor.went_on()
+            thread.went_on()
         self.answers.put(self._index, l=mine)
 
     def _compare_locks(self, event: Event, call: Call) -> None:
@@ -194,7 +194,7 @@ class Playback:
     def _get(self, event: Event) -> None:
         rows, mine = list(event["l"]), list[Row]()
         for _ in range(event["n"]):
-            actor, call = self._cast.expect(event["by"], GetDirtyLog)
+            thread, call = self._threads.expect(event["by"], GetDirtyLog)
             slot = call.slot
             row = rows.pop(0) if rows and rows[0][:2] == [slot.address_space, slot.number] else None
             bits = self._bits(slot, row)
@@ -202,7 +202,7 @@ class Playback:
             mine += [] if row is None else [[*row[:2], *bits_of(bits, row, 2)]]
             self.rounds.got(event, slot, bits)
             self._counters.got(slot, bits)
-            actor.went_on(bits)
+            thread.went_on(bits)
         self.answers.put(self._index, l=mine)
         if rows:
             self.differ("GET [as, slot]", rows[0][:2], "no such call here")
@@ -219,7 +219,7 @@ class Playback:
     def _clear(self, event: Event) -> None:
         rows, mine = list(event["l"]), list[Row]()
         for _ in range(event["n"]):
-            actor, call = self._cast.expect(event["by"], ClearDirtyLog)
+            thread, call = self._threads.expect(event["by"], ClearDirtyLog)
             slot = call.slot
             listed = rows and rows[0][:2] == [slot.address_space, slot.number]
             row = rows.pop(0) if listed else [slot.address_space, slot.number, call.first_page, call.num_pages, 0, None]
@@ -229,26 +229,26 @@ class Playback:
             mine += [[*answer, *row[6:]]] if listed or answer[4] else []
             self.rounds.cleared(event, call, row)
             self._counters.cleared(call, row)
-            actor.went_on()
+            thread.went_on()
         self.answers.put(self._index, l=mine)
         if rows:
             self.differ("CLEAR [as, slot, first_page, num_pages]", rows[0][:4], "no such call here")
 
     def _chunk(self, event: Event) -> None:
-        actor, call = self._cast.expect(MIGRATION_THREADS[0], ClearChunk)
+        thread, call = self._threads.expect(MIGRATION_THREADS[0], ClearChunk)
         got = [call.block.name, call.first, call.pages, call.page]
         self.differ("CHUNK [RAM block, first, pages, page]", event["v"], got)
         self.answers.put(self._index, v=got)
         if self._hints is not None:
             self._hints.chunk_cleared(event)
-        actor.went_on()
+        thread.went_on()
 
     def _reset_rings(self, event: Event) -> None:
-        actor, call = self._cast.expect(event["by"], ResetRings)
+        thread, call = self._threads.expect(event["by"], ResetRings)
         self._compare_locks(event, call)
         self._differ_in(self._rings.reset(event, deletes=deletes_next(self.events, self._index)))
         self.rounds.reset(event)
-        actor.went_on()
+        thread.went_on()
 
     def _exit(self, event: Event) -> None:
         self._rings.left_guest(event)
@@ -260,18 +260,18 @@ class Playback:
         name, text = event["ev"], event["a"]
         if name == "migration_bitmap_sync_start":
             self._syncing = sync_thread(self.events, self._index) or MIGRATION_THREADS[0]
-            actor, _ = self._cast.expect(self._syncing, SyncStart)
+            thread, _ = self._threads.expect(self._syncing, SyncStart)
             self.rounds.sync_starts(running=self.qemu.running)
-            actor.went_on()
+            thread.went_on()
         elif name == "migration_bitmap_sync_end":
             if self._syncing == MAIN_THREAD and not self._merged:
                 self._merge()
-            actor, call = self._cast.expect(self._syncing, SyncEnd)
+            thread, call = self._threads.expect(self._syncing, SyncEnd)
             self._differ_in(self._period.compared(text, call.period_pages))
-            if told_pages(text) is not None:
-                self.answers.put(self._index, a=f"dirty_pages {self._period.told}")
-            self.rounds.sync_ends(None if told_pages(text) is None else self._period.told)
-            actor.went_on(reply=False)
+            if reported_pages(text) is not None:
+                self.answers.put(self._index, a=f"dirty_pages {self._period.reported}")
+            self.rounds.sync_ends(None if reported_pages(text) is None else self._period.reported)
+            thread.went_on(reply=False)
             if not self._merged:
                 self._pass_ends()
             self._merged = False
@@ -285,24 +285,24 @@ class Playback:
 
     def _merge(self) -> None:
         """Merge the pages that the main thread's sync found, once the migration thread has sent those of the pass."""
-        pacer, actor = self._pacer, self._cast.of(MIGRATION)
-        if pacer is None or actor is None or self._merged or self._syncing != MAIN_THREAD:
+        timing, thread = self._timing, self._threads.of(MIGRATION)
+        if timing is None or thread is None or self._merged or self._syncing != MAIN_THREAD:
             return
-        if pacer.current.listed:
-            actor.peek(lambda: pacer.stream.taken >= pacer.current.pages)
-        self._cast.expect(MAIN_THREAD, SyncEnd)
+        if timing.current.listed:
+            thread.peek(lambda: timing.stream.taken >= timing.current.pages)
+        self._threads.expect(MAIN_THREAD, SyncEnd)
         self._merged = True
         self._pass_ends()
 
     def _pass_ends(self) -> None:
-        if self._pacer is not None:
-            self._pacer.sync_ended()
+        if self._timing is not None:
+            self._timing.sync_ended()
         if self._hints is not None:
             self._hints.pass_begins()
 
     def _bandwidth(self, event: Event) -> None:
-        if self._pacer is not None:
-            self._pacer.saw(event)
+        if self._timing is not None:
+            self._timing.saw(event)
         self.rounds.bandwidth(event)
         self._differ_in(compared.bandwidth(event, self._downtime_limits))
 
@@ -313,22 +313,23 @@ class Playback:
             self._write(event, pages_in(event))
         elif event["by"].startswith(CHANNEL_THREADS):
             self._differ_in(compared.channel(event))
-        elif event["by"] in MIGRATION_THREADS and self._pacer is not None:
-            self._differ_in(compared.section(event, self.qemu, self._pacer.phase))
+        elif event["by"] in MIGRATION_THREADS and self._timing is not None:
+            self._differ_in(compared.section(event, self.qemu, self._timing.phase))
 
     def _write(self, event: Event, pages: int) -> None:
-        pacer, actor = self._pacer, self._cast.of(MIGRATION)
-        if pacer is None or actor is None:
-            raise self._cast.derail("a migration", "none")
-        call = actor.peek(lambda: pacer.stream.waiting >= pages)
-        written = pacer.stream.write(pages)
+        timing, thread = self._timing, self._threads.of(MIGRATION)
+        if timing is None or thread is None:
+            raise self._threads.diverge("a migration", "none")
+        call = thread.peek(lambda: timing.stream.waiting >= pages)
+        written = timing.stream.write(pages)
         if written is None:
-            raise self._cast.derail(f"{pages} pages sent", f"{pacer.stream.waiting} pages, then {compared.told(call)}")
+            got = f"{timing.stream.waiting} pages, then {compared.call_text(call)}"
+            raise self._threads.diverge(f"{pages} pages sent", got)
         if event["op"] == "SEND":
             self._differ_in(compared.write_locks(event, written))
         if self._hints is not None:
             self._hints.wrote(event)
-        elif event["op"] == "SEND" and pacer.in_order:
+        elif event["op"] == "SEND" and timing.in_order:
             self._differ_in(compared.write(event, written))
             self.answers.written(self._index, written)
 
@@ -336,14 +337,14 @@ class Playback:
         """Play a stretch of which the recording has only the sums."""
         elided = Elided(event)
         while not elided.ended:
-            actor = self._cast.actor(MIGRATION_THREADS[0])
-            call = actor.peek()
+            thread = self._threads.thread(MIGRATION_THREADS[0])
+            call = thread.peek()
             if not elided.add(call):
                 break
             if isinstance(call, ClearDirtyLog):
                 self.rounds.cleared(event, call, None)
                 self._counters.cleared(call, None)
-            actor.went_on()
+            thread.went_on()
         self._differ_in(elided.compared())
         self._counters.elided(event)
         self.answers.put(self._index, **elided.sums)
@@ -354,25 +355,25 @@ class Playback:
 
     def _query(self, event: Event) -> None:
         ram = event["ram"]
-        if self._pacer is not None and "dirty-sync-count" in ram:
+        if self._timing is not None and "dirty-sync-count" in ram:
             self.differ("dirty-sync-count", ram["dirty-sync-count"], self.qemu.ram.sync_count)
-        if self._pacer is not None and event["status"] == "completed":
+        if self._timing is not None and event["status"] == "completed":
             self._drain()
-            sent = self._pacer.sent_pages
+            sent = self._timing.sent_pages
             self.differ("normal and duplicate", ram.get("normal", 0) + ram.get("duplicate", 0), sent)
             self.differ("remaining", ram.get("remaining"), self.qemu.ram.dirty_pages)
             self._counters.ended()
 
     def _drain(self) -> None:
         """Check that the migration thread makes no further call after the migration has completed."""
-        actor, pacer = self._cast.of(MIGRATION), self._pacer
-        if actor is None or pacer is None:
+        thread, timing = self._threads.of(MIGRATION), self._timing
+        if thread is None or timing is None:
             return
-        call = actor.peek()
+        call = thread.peek()
         if call is not None:
-            raise self._cast.derail("the end of the migration", compared.told(call))
-        if pacer.current.listed:
-            self.differ("pages that no write shows", 0, pacer.stream.waiting)
-        if pacer.early_sync is not None:
-            left, threshold = pacer.early_sync
+            raise self._threads.diverge("the end of the migration", compared.call_text(call))
+        if timing.current.listed:
+            self.differ("pages that no write shows", 0, timing.stream.waiting)
+        if timing.early_sync is not None:
+            left, threshold = timing.early_sync
             self.differ("a sync's threshold", threshold, f"{left} bytes left, which is not less")

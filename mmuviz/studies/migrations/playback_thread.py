@@ -34,7 +34,7 @@ from mmuviz.studies.migrations.plan import MAIN_THREAD, Event
 Row = list[Any]
 
 
-class Actor:
+class PlaybackThread:
     """A function of a QEMU thread, executed call by call.
 
     Args:
@@ -48,7 +48,7 @@ class Actor:
         self,
         name: str,
         steps: Callable[[Thread], Steps],
-        answer: Callable[[Actor, Call], object],
+        answer: Callable[[PlaybackThread, Call], object],
         shown: tuple[type[Call], ...],
     ) -> None:
         self.name = name

@@ -23,7 +23,7 @@ class StuckError(Exception):
     """The model's loop does not end: pages of the recording are left that it does not send."""
 
 
-class Pacer:
+class RecordedTiming:
     """The timing of one migration.
 
     Args:

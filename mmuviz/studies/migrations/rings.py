@@ -15,7 +15,7 @@ class Rings:
     """The state of the rings, from the events so far."""
 
     def __init__(self) -> None:
-        self._told: list[int] = []
+        self._reported: list[int] = []
         self._full: list[tuple[str, int]] = []
         self._awake = False
 
@@ -31,7 +31,7 @@ class Rings:
             deletes: whether the thread deletes a slot next, before which rings are reaped too.
         """
         by = event["by"]
-        self._told.append(event["ret"])
+        self._reported.append(event["ret"])
         if event["ret"] <= 0:
             yield "entries reset", event["ret"], "more than 0, as an empty ring is not reset"
         if by.startswith("CPU ") and not deletes:
@@ -49,8 +49,8 @@ class Rings:
         reaped = REAPED.match(text) if name == "kvm_dirty_ring_reap" else None
         if reaped is not None:
             pages = int(reaped.group(1))
-            yield "entries reaped", pages, pages if pages in self._told else self._told[-1:]
-            self._told = [each for each in self._told if each != pages]
+            yield "entries reaped", pages, pages if pages in self._reported else self._reported[-1:]
+            self._reported = [each for each in self._reported if each != pages]
         elif name == "kvm_dirty_ring_full" and text not in [f"vcpu {vcpu}" for _, vcpu in self._full]:
             yield "full ring", text, "another vCPU's, or none"
         elif name == "kvm_dirty_ring_reaper":

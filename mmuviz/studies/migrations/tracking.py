@@ -24,7 +24,7 @@ class Tracking:
 
     def __init__(self, qemu: Qemu) -> None:
         self._qemu = qemu
-        self._told: int | None = None
+        self._reported: int | None = None
 
     def changed(self, text: str) -> Found:
         """Note a traced change; a change that makes no calls is made in the model at once."""
@@ -32,24 +32,24 @@ class Tracking:
         if mask is None:
             yield "dirty tracking", text, f"bitmask {self._qemu.dirty_tracking:#x}"
             return
-        self._told = int(mask.group(1), 16)
-        if self._told == self._qemu.dirty_tracking:
+        self._reported = int(mask.group(1), 16)
+        if self._reported == self._qemu.dirty_tracking:
             yield "dirty tracking", text, "no change"
-        if self._told and self._qemu.dirty_tracking:
-            self._without_calls(self._told ^ self._qemu.dirty_tracking, self._told)
+        if self._reported and self._qemu.dirty_tracking:
+            self._without_calls(self._reported ^ self._qemu.dirty_tracking, self._reported)
             yield from self.compared()
 
     def compared(self) -> Found:
         """Compare the bitmask at the first call after a change."""
-        if self._told is not None:
-            yield "dirty tracking", f"{self._told:#x}", f"{self._qemu.dirty_tracking:#x}"
-            self._told = None
+        if self._reported is not None:
+            yield "dirty tracking", f"{self._reported:#x}", f"{self._qemu.dirty_tracking:#x}"
+            self._reported = None
 
-    def _without_calls(self, bits: int, told: int) -> None:
+    def _without_calls(self, bits: int, reported: int) -> None:
         change: Callable[[Qemu, Thread], Steps] | None = None
         if bits == GLOBAL_DIRTY_LIMIT:
-            change = vcpu_dirty_rate_stat_start if told & bits else vcpu_dirty_rate_stat_finish
-        elif bits == GLOBAL_DIRTY_MIGRATION and not told & bits:
+            change = vcpu_dirty_rate_stat_start if reported & bits else vcpu_dirty_rate_stat_finish
+        elif bits == GLOBAL_DIRTY_MIGRATION and not reported & bits:
             change = ram_save_cleanup
         for _ in change(self._qemu, Thread()) if change is not None else ():
             return

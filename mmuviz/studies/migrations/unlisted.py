@@ -19,7 +19,7 @@ PENDING = re.compile(r"exact pending size (\d+)")
 
 
 @dataclass(frozen=True)
-class Told:
+class SyncFacts:
     """Facts of a recording on the sync that ends a pass.
 
     Attributes:
@@ -49,12 +49,12 @@ def pages_of_pass(qemu: Qemu, events: list[Event], current: Pass) -> int:
     sizes = np.arange(len(order) + 1)
     again = np.concatenate(([0], np.cumsum(found[order], dtype=np.int64)))
     fresh = again + np.count_nonzero(found & ~dirty)
-    told = _told(qemu, events, current.sync_at)
+    facts = _facts_of_sync(qemu, events, current.sync_at)
     fits = np.ones(len(sizes), np.bool_)
     for wanted, holds in (
-        (told.left is not None, len(order) - sizes + fresh == told.left),
-        (bool(told.fresh), np.isin(fresh, told.fresh)),
-        (told.page is not None, _next_pages(order, found) == told.page),
+        (facts.left is not None, len(order) - sizes + fresh == facts.left),
+        (bool(facts.fresh), np.isin(fresh, facts.fresh)),
+        (facts.page is not None, _next_pages(order, found) == facts.page),
     ):
         if wanted and (fits & holds).any():
             fits &= holds
@@ -62,7 +62,15 @@ def pages_of_pass(qemu: Qemu, events: list[Event], current: Pass) -> int:
 
 
 def _next_pages(order: Any, found: Any) -> Any:  # noqa: ANN401  # arrays
-    """Return, for each number of pages sent, the page sent next after the found pages are added; -1 for none."""
+    """Return the page that is sent next after a sync, for each number of pages that the pass may have sent.
+
+    Args:
+        order: int64[n], pages in the order in which the pass sends them.
+        found: bool[pages], pages that the sync reports dirty.
+
+    Returns:
+        int64[n + 1], indexed by the number of pages sent; -1 if no dirty page is left.
+    """
     total = len(found)
     ends = np.concatenate(([order[0] if len(order) else 0], order + 1))
     unsent = np.concatenate((order, [-1]))
@@ -107,7 +115,7 @@ def _found(qemu: Qemu, events: list[Event], sync_at: int) -> Any:  # noqa: ANN40
     return found
 
 
-def _told(qemu: Qemu, events: list[Event], sync_at: int) -> Told:
+def _facts_of_sync(qemu: Qemu, events: list[Event], sync_at: int) -> SyncFacts:
     starts, left, found = _starts(qemu), None, list[int]()
     for event in events[:sync_at]:
         text = DIRTY_PAGES.match(event["a"]) if event["op"] == "TRACE" else None
@@ -116,7 +124,7 @@ def _told(qemu: Qemu, events: list[Event], sync_at: int) -> Told:
     for event in events[sync_at + 1 :]:
         if event["op"] == "CHUNK":
             page = starts[event["v"][0]] + int(event["v"][3]) if event["v"][0] in starts else None
-            return Told(left, fresh, page)
+            return SyncFacts(left, fresh, page)
         if event["op"] != "TRACE":
             continue
         text, exact = DIRTY_PAGES.match(event["a"]), PENDING.match(event["a"])
@@ -126,4 +134,4 @@ def _told(qemu: Qemu, events: list[Event], sync_at: int) -> Told:
             left = int(exact.group(1)) // PAGE_BYTES
         elif event["ev"] == "migration_thread_low_pending" and event["a"].isdigit() and left is None:
             left = int(event["a"]) // PAGE_BYTES
-    return Told(left, fresh, None)
+    return SyncFacts(left, fresh, None)
