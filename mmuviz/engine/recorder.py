@@ -41,7 +41,8 @@ class Recorder:
         frames: the frames at the end of each bin.
         events: int64[n, LOG_COLUMNS] parts of the event log, inside the Focus.
         left_out: events beyond those that are kept.
-        table_pages_at_enable: table pages when logging was first enabled; None before.
+        table_pages_at_enable: page-table pages when logging was first enabled, without the root and tables of 512G
+            entries; None before.
         memory_bytes: parts of the memory overhead at the end, without table pages.
     """
 

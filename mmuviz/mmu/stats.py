@@ -50,7 +50,8 @@ class MemoryOverhead(NamedTuple):
     """Bytes of host memory used for mapping and logging.
 
     Attributes:
-        table_bytes: page-table pages, the root and the tables at 512G included.
+        table_bytes: all page-table pages, the root and the tables of 512G entries included. The counter table_pages
+            and a Recording's table_pages and table_bytes do not count these.
         header_bytes: one struct kvm_mmu_page per table; none on arm64.
         vcpu_cache_bytes: objects in the vCPUs' kvm_mmu_memory_caches.
         split_cache_bytes: objects in the VM-wide split caches (nested from 6.0, arm64 from

@@ -127,8 +127,9 @@ class Header(_Part):
         causes: names of the causes of stalls.
         vocabularies: names of coded values.
         memory_bytes: memory at the end, without table pages.
-        table_pages_at_enable: table pages when logging was first enabled, None if it never was.
-        table_pages_peak: the most table pages since then; since the start if logging was never enabled.
+        table_pages_at_enable: page-table pages when logging was first enabled, without the root and tables of 512G
+            entries; None if it never was.
+        table_pages_peak: the largest number of the same pages since then; since the start if logging was never enabled.
         events_left_out: events in the Focus beyond those that are kept.
         migration: outcome of the migration, of the last one if there are two; None if the driver does not migrate.
         earlier_migrations: outcomes of the migrations before it.
