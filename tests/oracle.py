@@ -137,7 +137,7 @@ class Oracle(Tables):
                 self.kept.add((level - 1, child))
 
     def relink(self, level: int, base: int) -> int:
-        """The tables that an unlinked table still points to come back with it, empty."""
+        """Link the remaining child tables of an unlinked table again, empty; return their number."""
         back = [each for each in self.kept if base <= each[1] < base + SPAN[level]] if level == 3 else []
         self.table |= set(back)
         self.unlinked -= set(back)

@@ -10,7 +10,7 @@ from mmuviz.components.attributes import attributes
 
 
 class StoryItem(NamedTuple):
-    """A story in the menu.
+    """An entry of the menu of stories, which shows a catalogue entry.
 
     Attributes:
         name: name of the catalogue entry.

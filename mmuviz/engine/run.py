@@ -5,26 +5,29 @@ the limit, and then calls run(), once more for the guest without logging that it
 
 1. session_of() makes the VM (mmu/vm.py), its clock, its guest, the thread that calls ioctls, and the recorder.
 2. The driver's drive() (engine/drivers/) calls the guest's passes (engine/guest.py) and the ioctls
-(engine/timed_ioctls.py). Both let time pass through engine/timed_machine.py, and from there in compiled code of
-engine/ioctl_thread.py: run_vcpus_until() while no ioctl walks, walk_in_time() while one does. Both run the vCPUs by
-run_guests() in engine/vcpu.py. The driver listed_ops goes the same way through engine/timed_vm.py, a migration
-through engine/migration.py.
-3. At the end of each bin of time a frame of the tables is taken, mostly by compiled code (engine/frame_buffer.py),
-which the recorder collects; engine/recording_of.py builds a Recording from the frames and of the clock's sums.
+   (engine/timed_ioctls.py). Both let time pass through engine/timed_machine.py, and from there in compiled code of
+   engine/ioctl_thread.py: run_vcpus_until() while no ioctl walks, walk_in_time() while one does. Both run the vCPUs
+   by run_guests() in engine/vcpu.py. The driver listed_ops does the same through engine/timed_vm.py, a migration
+   through engine/migration.py.
+3. At the end of each bin of time a frame of the tables is taken, mostly by compiled code (engine/frame_buffer.py).
+   The recorder collects the frames; engine/recording_of.py builds a Recording from them and from the clock's sums.
 4. Recording.save() (recording/recording.py) writes the file.
 
 The order inside a step:
 
 a. The vCPU with the earliest time acts next, the lowest number first among equals. The ioctl thread acts
    when no vCPU is earlier; at the same time it goes first.
-b. A vCPU is charged for the IPIs that kicked it out of the guest before it next leaves the guest, or before
-   its next access while no lookahead is allowed or its PML buffer is not empty, as an IPI empties it.
-c. Lookahead: a vCPU may execute hits (accesses that need no exit) ahead of the others up to the ioctl
-   thread's next event, where no other vCPU can observe them: inside its private range, or anywhere once no
-   fault can change the leaf of another page any more. A write hits through a writable leaf, on which no vCPU
-   faults, so a write may run ahead anywhere, unless a fault elsewhere may flush TLBs. Faults that
-   fast_page_fault() fixes, and writes that set a dirty bit, take no lock; inside the private range they are
-   executed ahead as well, except while a TLB flush may come, which reaches only vCPUs in the guest.
+b. A vCPU is charged for the IPIs that kicked it out of the guest before it next leaves the guest. In two cases
+   it is charged earlier, before its next access: while no lookahead is allowed, and while its PML buffer is not
+   empty, as an IPI empties the buffer.
+c. Lookahead: a vCPU may execute hits (accesses that need no exit) ahead of the other vCPUs, up to the ioctl
+   thread's next event, if no other vCPU can observe them. That holds for:
+   - every hit inside its private range;
+   - every hit anywhere, once no fault can change the leaf of another page;
+   - a write anywhere, unless a fault elsewhere may flush TLBs: it hits through a writable leaf, on which no vCPU
+     faults.
+   Faults that fast_page_fault() fixes, and writes that set a dirty bit, take no lock. Inside the private range they
+   are executed ahead too. Exception: not while a TLB flush may come, as it reaches only vCPUs in the guest.
 d. Every other fault is one event: VM exit; acquire mmu_lock, queueing if it is contended; change the tables
    when it is acquired; charge the path and the work done; VM entry. If the host has no page yet, it allocates
    one at the VM exit, and the vCPU requests mmu_lock once that is zeroed. Faults that install one 4K leaf each
@@ -32,9 +35,8 @@ d. Every other fault is one event: VM exit; acquire mmu_lock, queueing if it is 
 e. mmu_lock is granted in the order of the requests.
 f. The ioctl thread walks in parts of 2 MiB, of 1 GiB while no vCPU runs. Each part changes the tables at its
    beginning and then takes its time.
-g. An exit to userspace happens at the first access at or after its time, under the program's big lock.
-While the ioctl thread holds that lock, exits wait and are served after the ioctl, in the order of
-exiting.
+g. An exit to userspace happens at the first access at or after its time, under the program's big lock. While
+   the ioctl thread holds that lock, exits wait; they are served after the ioctl, in the order of the exits.
 h. A vCPU whose ring is full waits for the ioctl thread, which harvests all rings, resets them under mmu_lock
    mask by mask, flushes once, and then lets it run; if it is in an ioctl, it does so afterwards.
 i. The recorder stops the run at the end of each bin, after every event before that time and before every

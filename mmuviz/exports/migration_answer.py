@@ -82,7 +82,7 @@ def _with_range(time_ns: int, percent: int | None) -> str:
 
 
 def _basis(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write the basis of the ranges, and whether the host profile is extrapolated."""
+    """Return a sentence on how the ranges were estimated; it says so if the host profile is extrapolated."""
     host, percent = recording.header.host, _percent(recording, uncertainty)
     if percent is None:
         return f"How far times of host {host.profile} may be off is not known."

@@ -64,7 +64,7 @@ def _file_of(asked: Request) -> dict[str, Any]:
 
 
 def _open() -> Response:
-    """Answer an opened file with a request for its runs."""
+    """Return the request that starts the runs of a file whose text the browser sent."""
     try:
         body = _body()
         text = body.get("text") if isinstance(body, dict) else None

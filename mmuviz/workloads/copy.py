@@ -10,7 +10,7 @@ from mmuviz.workloads.pattern import Pattern
 
 @dataclass(frozen=True)
 class Copy(Pattern):
-    """A read of a page of the lower half, then a write of its page of the upper half, in order; whole pages.
+    """A copy, page by page in order: reads a page of the lower half, writes the corresponding page of the upper half.
 
     The middle page of an odd number of pages is not accessed; a single page is read and written.
     """

@@ -36,7 +36,7 @@ def stage(chromium: Browser, repository: Path) -> Iterator[Stage]:
 
 
 def times_by_python(made: Recording, lane: int, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Time of each part of a vCPU up to each time, ps, if each bin is spent evenly: float64[times, 5]."""
+    """Time that a vCPU has spent in each state up to each time, ps: float64[times, 5]; evenly inside a bin."""
     edges = frame_times(made)
     took = shares_by_python(made, lane, lane + 1) * np.diff(edges)[:, np.newaxis]
     sums = np.vstack([np.zeros(5), np.cumsum(took, axis=0)])

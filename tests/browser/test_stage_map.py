@@ -32,7 +32,7 @@ def stage(chromium: Browser, repository: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def still(stage: Stage) -> Iterator[Stage]:
-    """The same without motion: then a map shows states at the ends of bins, and nothing marks what is new."""
+    """The stage with reduced motion: maps show the states at the ends of bins, and changes are not highlighted."""
     stage.page.emulate_media(reduced_motion="reduce")
     yield stage
     stage.page.emulate_media(reduced_motion="no-preference")

@@ -51,7 +51,7 @@ def five_more(number: int) -> int:
 
 
 def package_in(folder: Path) -> Path:
-    """A package with this project's own door to the compiler, a caller, and a callee in another file."""
+    """Create a package with a copy of core/jit.py, a caller, and a callee in another file."""
     package = folder / "mmuviz"
     for room in ("core", "mmu"):
         (package / room).mkdir(parents=True)

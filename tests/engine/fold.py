@@ -21,15 +21,15 @@ LEVELS: Final = (1, 2, 3)
 
 
 class Fold:
-    """Entries by level and gfn, and dirty pages, of the pages of a Focus.
+    """SPTEs and dirty pages of a Focus, computed from a Recording's events.
 
     Attributes:
-        entries: of each level the bits of every entry that maps pages of the Focus.
+        entries: SPTE bits by level; one array element for each entry that maps pages of the Focus.
         dirty: whether each page is in KVM's dirty log.
     """
 
     def __init__(self, first: int, pages: int) -> None:
-        """Nothing is mapped and nothing dirty."""
+        """Begin with no page mapped and no page dirty."""
         self.first, self.pages = first, pages
         self.entries = {level: np.zeros(self._at(level, first + pages - 1) + 1, dtype=np.int64) for level in LEVELS}
         self.dirty = np.zeros(pages, dtype=np.bool_)

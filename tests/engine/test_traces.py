@@ -79,7 +79,7 @@ def test_parts_change_nothing_and_neither_does_the_form(
 
 @pytest.mark.parametrize("part", [1, 2])
 def test_a_vcpu_ends_with_its_own_last_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    """The parts that are loaded for another vCPU do not keep it running."""
+    """A vCPU stops after its last access, even if more parts of the file are loaded for another vCPU."""
     monkeypatch.setattr(trace_file, "PART", part)
     made = run(traced(csv_file(tmp_path / "trace.csv", [(0, 1, 0, "r"), (50_000, 0, 0, "r"), (100_000, 0, 0, "r")])))
     running = np.asarray(made.tables["vcpu_bins"]["shares"]).reshape(-1, 2, 4)[:, :, 0]

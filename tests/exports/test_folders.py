@@ -1,4 +1,4 @@
-"""CSV and Parquet: every table, whole or not at all, and nothing of others' lost."""
+"""Folders of CSV and Parquet files: every table is written or none, and files of others are kept."""
 
 import csv
 import json

@@ -63,7 +63,7 @@ def test_tracking_is_checked_too() -> None:
 
 
 def outcome(config: VmConfig) -> list[object]:
-    """What a fixed story gives: events, figures, memory."""
+    """Return the events, counters and memory use of a fixed sequence of operations."""
     vm = Vm(config, record=True)
     vm.add_memslot(0, Memslot(REGION_1G, REGION_1G, Backing.HUGETLB_1G))
     found: list[object] = []

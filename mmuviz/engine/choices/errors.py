@@ -26,7 +26,7 @@ KINDS: Final = {
 
 
 class ContradictionError(ValueError):
-    """Choices that do not go together; the text begins with a field of the model that was checked."""
+    """Choices that contradict each other; the message begins with the name of a field."""
 
 
 def unknown_field(data: Mapping[Any, Any], known: tuple[str, ...]) -> None:

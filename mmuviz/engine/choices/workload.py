@@ -164,7 +164,7 @@ class ZipfWorkload(Accessing):
 
 
 class MemcpyWorkload(Paced):
-    """A read of a page of the lower half of the part, then a write of its page of the upper half, in order."""
+    """A copy in order: reads a page of the part's lower half, then writes the corresponding page of the upper half."""
 
     resembles: ClassVar[str] = (
         "STREAM's Copy kernel, a read for each write (McCalpin, 1995); page by page is an assumption"

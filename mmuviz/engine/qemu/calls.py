@@ -166,7 +166,7 @@ class Room(Call):
 
 @dataclass(frozen=True)
 class RoomLeft(Call):
-    """The same query after time has passed, because chunks were cleared or pages were sent.
+    """Room, asked again inside an iteration, after CLEARs or writes of pages that took time.
 
     Attributes:
         room: rest of the previous answer, which an environment without a clock returns.
