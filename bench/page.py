@@ -36,7 +36,7 @@ GUESTS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "1.5 TiB": ({"memory[0].size": "1536 GiB"}, "100000000000"),
     "12 TiB": ({"memory": LARGE}, "1000000000000"),
 }
-"""Fields that differ from the default story, and the speed of playback: simulated ps per second."""
+"""Fields that differ from the default entry's Scenario, and the speed of playback: simulated ps per second."""
 
 
 def run() -> str:

@@ -1,4 +1,4 @@
-"""A SimPy model of the lazy story, for comparison: one process per vCPU, and a resource for the lock's cache line."""
+"""A SimPy model of lazy splitting, for comparison: one process per vCPU, and a resource for the lock's cache line."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def show(page: Page, changes: dict[str, Any], policies: list[str], speed: str, p
 
     Args:
         page: a page that shows the stage.
-        changes: changed fields of the default story, by dotted name.
+        changes: changed fields of the default entry's Scenario, by dotted name.
         policies: two to four policies.
         speed: a value of the menu of speeds.
         patience_ms: longest time of the run, ms.

@@ -12,7 +12,7 @@ SMALL: Final[dict[str, Any]] = {
     "workload": {"pattern": "sequential", "rate_hz": 5_000_000},
     "driver": {"kind": "enable_only", "lead": 50_000, "tail": 50_000},
 }
-"""A Scenario that takes no noticeable time and runs the same code as the story that the page opens with."""
+"""A Scenario that takes no noticeable time and runs the same code as the Scenario that the page opens with."""
 
 
 def load_engine() -> None:

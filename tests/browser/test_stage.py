@@ -35,7 +35,7 @@ def forget_answers(watch: Watch) -> None:
 
 @pytest.fixture(scope="module")
 def recordings() -> list[Recording]:
-    """The default story, run by Python."""
+    """Recordings of the default entry's Scenarios, run by Python."""
     found = read_scenario("running-guest")
     assert isinstance(found, Comparison)
     return [mmuviz.run(each) for each in found.scenarios]

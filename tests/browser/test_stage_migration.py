@@ -33,7 +33,7 @@ SEGMENTS = "#stage-segments .segment"
 
 @pytest.fixture(scope="module")
 def made() -> list[Recording]:
-    """The story, run by Python."""
+    """Recordings of the entry's Scenarios, run by Python."""
     found = read_scenario(STORY)
     assert isinstance(found, Comparison)
     return [mmuviz.run(each) for each in found.scenarios]

@@ -27,7 +27,7 @@ SHOWN = "() => mmuvizStage.stage.zooming.folds !== null"
 
 @pytest.fixture(scope="module")
 def focused() -> list[Recording]:
-    """The default story with the Focus that the page asks for."""
+    """Recordings of the default entry's Scenarios, with the Focus that the page requests."""
     found = read_scenario("running-guest")
     assert isinstance(found, Comparison)
     return [mmuviz.run(each, mmuviz.Focus(first_gfn=FIRST, pages=WINDOW)) for each in found.scenarios]
