@@ -14,7 +14,7 @@ from tests.oracle import RingFullError, Rules
 from tests.oracle_host import HostMemory
 from tests.oracle_replay import Document, Driver, pages_of, parallel_turns, ranges
 from tests.oracle_tables import PML_ENTRIES, Leaf, RingEntry, Vcpu
-from tests.oracle_unrecorded import RestOracle
+from tests.oracle_unrecorded import UnrecordedOracle
 
 OF_A_SLOT = ("base", "pages", "hva_offset", "host", "logging", "dirty", "read_only")
 CONTROL, CONTROL_PAGES = 0, 65
@@ -39,7 +39,7 @@ class SlotEntry(RingEntry):
     slot: int = 0
 
 
-class SeveralOracle(RestOracle):
+class SeveralOracle(UnrecordedOracle):
     """One VM with any number of memslots."""
 
     read_only = False

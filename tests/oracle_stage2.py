@@ -7,10 +7,10 @@ from typing import Any
 from tests.oracle import Rules
 from tests.oracle_host import SPAN
 from tests.oracle_tables import Leaf
-from tests.oracle_unrecorded import RestOracle
+from tests.oracle_unrecorded import UnrecordedOracle
 
 
-class Stage2Oracle(RestOracle):
+class Stage2Oracle(UnrecordedOracle):
     """Write protection, splitting by break-before-make, no lockless path."""
 
     def __init__(self, rules: Rules, config: dict[str, Any]) -> None:

@@ -32,8 +32,8 @@ def rules_of(kernel: str) -> Rules:
     return Rules.of(major, minor)
 
 
-class RestOracle(Oracle):
-    """L1's tables, or all there are."""
+class UnrecordedOracle(Oracle):
+    """The oracle of all configurations without KVM recordings: the tables of L1, or the only ones."""
 
     def __init__(self, rules: Rules, config: dict[str, Any]) -> None:
         super().__init__(rules, config)
@@ -46,7 +46,7 @@ class RestOracle(Oracle):
         self.splits_rmaps = not self.tdp_mmu and rules.eager_without_tdp
         self.l2: L2Oracle | None = L2Oracle(self) if self.mmu == "nested" else None
 
-    def everyone(self) -> list[RestOracle]:
+    def everyone(self) -> list[UnrecordedOracle]:
         """The tables of an L2, if there is one, then these."""
         return [self] if self.l2 is None else [self.l2, self]
 
@@ -236,10 +236,10 @@ class RestOracle(Oracle):
         self.flushes += self.armed != before
 
 
-class L2Oracle(RestOracle):
+class L2Oracle(UnrecordedOracle):
     """The shadow MMU for an L2, whose memory L1 maps 1:1 by pages of 1 GiB; all but the tables is L1's."""
 
-    def __init__(self, l1: RestOracle) -> None:
+    def __init__(self, l1: UnrecordedOracle) -> None:
         self.l1 = l1
         super().__init__(l1.rules, {**l1.config, "mmu": "nested_l2", "tdp_mmu": False, "pml": False})
         self.splits_rmaps = l1.rules.nested_eager

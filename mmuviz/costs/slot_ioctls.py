@@ -55,17 +55,17 @@ def _split(counts: Counts) -> Estimate:
     return whole - _protect_4k(counts) * CHILDREN - _bitmap_page(counts) / SMALL
 
 
-def _visit(counts: Counts) -> Estimate:
+def _walk_past(counts: Counts) -> Estimate:
     return counts.slope("disable_lazy_2m", most=SMALL)
 
 
 def _collapsed(counts: Counts) -> Estimate:
     """Compute the cost of zapping or recovering a full table of 512 leaves, without the visit of the table itself."""
-    return counts.slope("disable_split_2m", "disable_split_2m_is") - _visit(counts)
+    return counts.slope("disable_split_2m", "disable_split_2m_is") - _walk_past(counts)
 
 
 def _host_1g(counts: Counts) -> Estimate:
-    fixed, visit = _disable(counts), _visit(counts)
+    fixed, visit = _disable(counts), _walk_past(counts)
     tables = [(counts.at("disable_split_1g", size) - fixed) / (CHILDREN * size) for size in (1, 2, 3)]
     middle = sorted(tables, key=lambda each: each.value)[1]
     return (middle - visit - _collapsed(counts)) / CHILDREN
@@ -157,12 +157,12 @@ SLOT_IOCTLS: Final = (
         lambda c: c.slope("enable_lazy_2m_again", most=SMALL),
     ),
     Cost("disable", "instructions/ioctl", "disable", _disable),
-    Cost("disable_visit", "instructions/entry", "disable walks past an entry of a higher table", _visit),
+    Cost("disable_visit", "instructions/entry", "disable walks past an entry of a higher table", _walk_past),
     Cost(
         "disable_lookup",
         "instructions/table",
         "disable asks for the largest level of a table, and leaves it standing",
-        lambda c: c.slope("disable_4k") * CHILDREN - _visit(c),
+        lambda c: c.slope("disable_4k") * CHILDREN - _walk_past(c),
     ),
     Cost(
         "zap_table",

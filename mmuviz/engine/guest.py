@@ -135,7 +135,7 @@ class Guest:
         endless[:, columns.ACCESSES] = np.where(streams[:, columns.ACCESSES] > 0, layout.FOREVER, 0)
         self.use(endless, shared=shared)
         machine.clock.regs[layout.SHARED_UNTIL] = 0
-        if machine.quiet:
+        if machine.no_vcpu_active:
             machine.start_pass()
         else:
             machine.clock.stream[:, columns.POSITION] = 0
@@ -157,8 +157,8 @@ class Guest:
         while True:
             stop = min(until_ps, self._phase_end, self._reap_time())
             ioctls.run_and_reap(stop)
-            # A guest whose phase is idle is quiet, but continues with the next phase.
-            if stop >= until_ps or (machine.quiet and not self._phase_ends_before(until_ps)):
+            # In an idle phase no vCPU is active, but the guest continues with the next phase.
+            if stop >= until_ps or (machine.no_vcpu_active and not self._phase_ends_before(until_ps)):
                 return
             machine.wait(max(stop - machine.time, 0))
             if stop == self._phase_end:

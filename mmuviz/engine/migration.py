@@ -368,4 +368,4 @@ class TimedMigration:
         self._sent_bytes += batch.sent_bytes
         note_sent_bytes(self._machine, batch.sent_bytes, begun, self._machine.time)
         self._session.sent_cells.note(batch.cells, begun, self._machine.time)
-        self._session.sent_cells.drop_unseen(1 << int(self._machine.clock.regs[layout.BIN_SHIFT]))
+        self._session.sent_cells.drop_replaced_rows(1 << int(self._machine.clock.regs[layout.BIN_SHIFT]))

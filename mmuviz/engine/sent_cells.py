@@ -103,7 +103,7 @@ class SentCells:
         self._parts.append(np.stack([times, cells, self._sent[cells], self._again[cells]], axis=1))
         self._rows += len(cells)
 
-    def drop_unseen(self, width: int) -> None:
+    def drop_replaced_rows(self, width: int) -> None:
         """Drop rows that a later row of the same bin and cell replaces, if there are many rows."""
         if self._rows > MOST_ROWS:
             self._parts = [last_of_bins(np.concatenate(self._parts), width)]

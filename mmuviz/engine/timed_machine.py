@@ -131,7 +131,7 @@ class TimedMachine:
         return self.vm.guest_tables
 
     @property
-    def quiet(self) -> bool:
+    def no_vcpu_active(self) -> bool:
         """Whether no vCPU runs or waits."""
         return not self.clock.regs[layout.RUNNING_VCPUS]
 

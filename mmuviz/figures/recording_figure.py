@@ -58,10 +58,10 @@ def figure_of(recording: Recording) -> go.Figure:
     rate = bins.accesses / (header.bin_ps / PS_PER_US)
     lines = [
         _stalls(recording),
-        [Line("accesses", _held(rate), GREEN)],
-        [Line("page tables", _held(bins.table_pages * PAGE_BYTES / tables.size), PURPLE)],
+        [Line("accesses", _steps_of(rate), GREEN)],
+        [Line("page tables", _steps_of(bins.table_pages * PAGE_BYTES / tables.size), PURPLE)],
         [
-            Line(name, _held(bins[column] * (pages_per_hpage(level) * PAGE_BYTES / GIB)), colour)
+            Line(name, _steps_of(bins[column] * (pages_per_hpage(level) * PAGE_BYTES / GIB)), colour)
             for name, level, column, colour in LEVELS
         ],
     ]
@@ -79,14 +79,14 @@ def _stalls(recording: Recording) -> list[Line]:
     names = recording.header.causes
     columns = [recording.bins[f"stall_{name}_ps"] / PS_PER_MS for name in names]
     lines = [
-        Line(name.replace("_", " "), _held(column), colour)
+        Line(name.replace("_", " "), _steps_of(column), colour)
         for name, column, colour in zip(names, columns, CAUSE_COLOURS, strict=True)
         if column.any()
     ]
-    return lines or [Line("none", _held(columns[0]), GREY)]
+    return lines or [Line("none", _steps_of(columns[0]), GREY)]
 
 
-def _held(by_bin: Array) -> Any:  # noqa: ANN401 - an array of Plotly's
+def _steps_of(by_bin: Array) -> Any:  # noqa: ANN401 - an array of Plotly's
     """Return one value per bin as steps: the last value is repeated for the end of the last bin."""
     return np.append(by_bin, by_bin[-1])
 

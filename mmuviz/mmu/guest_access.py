@@ -205,12 +205,12 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
     """
     need = (WRITABLE | DIRTY) if write else PRESENT
     ring = state.conf[CONF_RING] != 0
-    in_turns = len(vcpus) > 1
-    batches = write != 0 and not ring and not in_turns and may_batch(state)
+    several_vcpus = len(vcpus) > 1
+    batches = write != 0 and not ring and not several_vcpus and may_batch(state)
     vcpu = vcpus[0]
     index = start
     while index < len(gfns):
-        if in_turns:
+        if several_vcpus:
             vcpu = vcpus[index]
         if ring and ring_soft_full(state, vcpu):
             return STOP_RING_FULL, index
@@ -218,7 +218,7 @@ def guest_access(state: MmuState, vcpus: I64, gfns: I64, write: int, start: int)
         spte = leaf_spte(state, gfn)
         if spte & need == need:
             # With rings and several vCPUs, the ring is checked before each access.
-            index = index + 1 if ring and in_turns else skip_hits(state, gfns, need, index + 1)
+            index = index + 1 if ring and several_vcpus else skip_hits(state, gfns, need, index + 1)
         elif write and spte & WRITABLE:
             if set_dirty_or_pml_full(state, vcpu, gfn):
                 index += 1

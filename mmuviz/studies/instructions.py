@@ -20,14 +20,14 @@ from mmuviz.studies.replay import answer_files
 
 
 @cache
-def prices(release: Release) -> dict[str, int]:
-    """Return the price of one unit of each entry on a kernel release, in hundredths of an instruction."""
+def unit_costs(release: Release) -> dict[str, int]:
+    """Return the cost of one unit of each entry on a kernel release, in hundredths of an instruction."""
     return {name: lookup(name, release).hundredths for name in COSTS}
 
 
 def total(counts: Mapping[str, int], release: Release) -> int:
     """Sum the instructions of counts of entries, rounded to an integer."""
-    each = prices(release)
+    each = unit_costs(release)
     return (sum(count * each[name] for name, count in counts.items()) + SCALE // 2) // SCALE
 
 

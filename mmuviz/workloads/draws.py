@@ -27,7 +27,7 @@ def bits64(seed: int, position: int) -> np.uint64:
 
 
 @jit_inline_llvm
-def scaled(bits: np.uint64, count: int) -> int:
+def number_below(bits: np.uint64, count: int) -> int:
     """Scale 64 random bits to a number from 0 to count - 1: the upper 64 bits of the 128-bit product.
 
     Each number has 2**64 / count bit patterns, plus or minus one: for 4e8 pages the probabilities
@@ -48,7 +48,7 @@ def scaled(bits: np.uint64, count: int) -> int:
 @jit_inline_llvm
 def uniform(seed: int, position: int, count: int) -> int:
     """Return a uniformly distributed number from 0 to count - 1."""
-    return scaled(bits64(seed, position), count)
+    return number_below(bits64(seed, position), count)
 
 
 @jit_inline_llvm
@@ -66,7 +66,7 @@ def hot_page(stream: I64, vcpu: int, seed: int, position: int) -> int:
     """
     pages, hot = stream[vcpu, PAGES], stream[vcpu, HOT_PAGES]
     bits = bits64(seed + SECOND, position)
-    if hot >= pages or scaled(bits, ALWAYS) < stream[vcpu, HOT_PERMILLE]:
+    if hot >= pages or number_below(bits, ALWAYS) < stream[vcpu, HOT_PERMILLE]:
         return uniform(seed, position, min(hot, pages))
     return int(hot + uniform(seed, position, pages - hot))
 

@@ -31,7 +31,7 @@ from tests.mmu.sequences import (
 )
 from tests.oracle_replay import Driver
 from tests.oracle_stage2 import Stage2Oracle
-from tests.oracle_unrecorded import RestOracle, rules_of
+from tests.oracle_unrecorded import UnrecordedOracle, rules_of
 
 ROWS: Final = (*KERNELS, *SERIES)
 FAMILIES: Final = (
@@ -183,8 +183,8 @@ class FamilyDriver(Driver):
     def __init__(self, document: dict[str, Any]) -> None:
         self.rules = rules_of(document["kernel"])
         self.config = document["config"]
-        kind = Stage2Oracle if self.config["mmu"] == "arm64_stage2" else RestOracle
-        self.vm: RestOracle = kind(self.rules, self.config)
+        kind = Stage2Oracle if self.config["mmu"] == "arm64_stage2" else UnrecordedOracle
+        self.vm: UnrecordedOracle = kind(self.rules, self.config)
         self.last: set[int] = set()
         self.harvested: set[int] = set()
 

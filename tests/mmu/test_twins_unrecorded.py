@@ -24,7 +24,7 @@ from tests.mmu.families import (
 from tests.mmu.sequences import BACKINGS, SERIES, Document, gigantic_slots, op_kinds
 from tests.mmu.test_twins import all_events, reproducible, same_answer
 from tests.oracle_tables import Leaf
-from tests.oracle_unrecorded import RestOracle
+from tests.oracle_unrecorded import UnrecordedOracle
 
 pytestmark = pytest.mark.xdist_group("twins of the rest")
 
@@ -36,7 +36,7 @@ ran: list[int] = []
 drawn: set[str] = set()
 
 
-def tables_of(machine: FamilyReplay, twin: RestOracle) -> list[tuple[MmuState, RestOracle]]:
+def tables_of(machine: FamilyReplay, twin: UnrecordedOracle) -> list[tuple[MmuState, UnrecordedOracle]]:
     """Each of the machine's tables beside the twin's, an L2's first."""
     return list(zip(machine.machine.tables, twin.everyone(), strict=True))
 
@@ -56,7 +56,7 @@ def code_of(leaf: Leaf) -> int:
     return leaf.level << 8 | PRESENT | bits
 
 
-def same_leaves(state: MmuState, twin: RestOracle) -> None:
+def same_leaves(state: MmuState, twin: UnrecordedOracle) -> None:
     """Every page (of a large slot, every 61st) is mapped alike."""
     gfns = np.arange(twin.base, twin.base + twin.pages, 1 if twin.pages < 4096 else 61, dtype=np.int64)
     found = [twin.leaf.get(gfn) for gfn in gfns.tolist()]

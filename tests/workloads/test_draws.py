@@ -51,9 +51,9 @@ def fill_zipf(out: I64, rows: I64, seed: int) -> int:
 
 
 @jit
-def scaled(out: I64, words: I64, count: int) -> int:
+def numbers_below(out: I64, bit_patterns: I64, count: int) -> int:
     for index in range(len(out)):
-        out[index] = draws.scaled(np.uint64(words[index]), count)
+        out[index] = draws.number_below(np.uint64(bit_patterns[index]), count)
     return len(out)
 
 
@@ -106,10 +106,10 @@ def test_a_small_range_of_a_large_guest_is_hit_page_by_page() -> None:
 
 
 @given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1, max_size=20), st.integers(1, (1 << 63) - 1))
-def test_the_product_of_128_bits_is_exact(words: list[int], count: int) -> None:
-    out = np.zeros(len(words), dtype=np.int64)
-    scaled(out, np.array(words, dtype=np.int64), count)
-    assert out.tolist() == [((word % (1 << 64)) * count) >> 64 for word in words]
+def test_the_product_of_128_bits_is_exact(bit_patterns: list[int], count: int) -> None:
+    out = np.zeros(len(bit_patterns), dtype=np.int64)
+    numbers_below(out, np.array(bit_patterns, dtype=np.int64), count)
+    assert out.tolist() == [((bits % (1 << 64)) * count) >> 64 for bits in bit_patterns]
 
 
 @pytest.mark.parametrize(("ppm", "permille", "pages"), [(50_000, 900, 10_000), (9_766, 1000, LARGE), (500_000, 0, 101)])
