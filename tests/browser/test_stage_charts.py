@@ -190,7 +190,7 @@ def test_labels_of_a_chart_never_meet_nor_leave_it(stage: Stage, names: tuple[st
 
 
 @pytest.mark.parametrize("names", SETS)
-def test_words_of_the_ribbons_never_meet_nor_leave_them(stage: Stage, names: tuple[str, ...]) -> None:
+def test_labels_of_the_ribbons_never_overlap_nor_leave_them(stage: Stage, names: tuple[str, ...]) -> None:
     stage.open(*names)
     for (width, height), presenter in itertools.product(RIBBONS, (False, True)):
         if height / len(names) < (24 if presenter else 13):

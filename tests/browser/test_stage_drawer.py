@@ -168,7 +168,7 @@ def test_a_word_says_on_the_spot_what_it_means(page: Page) -> None:
     expect(page.locator("#stage-details")).to_be_visible()
 
 
-def test_the_help_lists_the_words_that_are_needed_first(page: Page) -> None:
+def test_the_help_lists_the_terms_that_are_needed_first(page: Page) -> None:
     open_stage(page)
     page.keyboard.press("?")
     for each in glossary():

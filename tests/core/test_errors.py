@@ -55,7 +55,7 @@ def test_a_long_message_keeps_its_value_and_its_remedy() -> None:
     [10**5000, "x" * 5000, list(range(10**5)), {"a": "b" * 5000}, 1.5, None],
     ids=lambda value: type(value).__name__,
 )
-def test_any_value_is_shown_in_a_few_words(value: object) -> None:
+def test_any_value_has_a_short_text(value: object) -> None:
     assert len(errors.short_repr(value)) < 160
 
 

@@ -45,7 +45,7 @@ class Fold:
         if kind in (SPTE, CPU_DIRTY, INITIAL_STATE) and level in SHIFTS:
             at = (gfns >> SHIFTS[level]) - (self.first >> SHIFTS[level])
             if kind != INITIAL_STATE:
-                # KVM tells of a table that goes before it tells of the entries that were in it.
+                # KVM traces the removal of a table before that of the entries in it.
                 found, gone = self.entries[level][at], (new == 0) & ~self.has_table(level, gfns)
                 assert ((found == old) | gone).all(), (level, old, new, gfns, found)
             self.entries[level][at] = new

@@ -16,7 +16,7 @@ from mmuviz.studies.migrations.recorded_timing import RecordedTiming
 
 DIRTY_PAGES: Final = re.compile(r"dirty_pages (\d+)")
 LEFT: Final = re.compile(r"(?:exact pending size )?(\d+)")
-TELLS_LEFT: Final = ("migrate_pending_exact", "migration_thread_low_pending")
+REPORTS_LEFT: Final = ("migrate_pending_exact", "migration_thread_low_pending")
 
 
 class RecordedHints:
@@ -63,7 +63,7 @@ class RecordedHints:
                 break
             if text:
                 found = [int(text.group(1)), int(text.group(1)) - before]
-            number = LEFT.match(event["a"]) if event["ev"] in TELLS_LEFT else None
+            number = LEFT.match(event["a"]) if event["ev"] in REPORTS_LEFT else None
             if number and found:
                 left = int(number.group(1)) // PAGE_BYTES - self._qemu.ram.dirty_pages
                 break

@@ -184,7 +184,7 @@ class Playback:
             self._compare_locks(event, call)
             self._counters.set_mem(row, call)
             mine.append([*got, *row[5:]])
-            thread.went_on()
+            thread.resume()
         self.answers.put(self._index, l=mine)
 
     def _compare_locks(self, event: Event, call: Call) -> None:
@@ -202,7 +202,7 @@ class Playback:
             mine += [] if row is None else [[*row[:2], *bits_of(bits, row, 2)]]
             self.rounds.got(event, slot, bits)
             self._counters.got(slot, bits)
-            thread.went_on(bits)
+            thread.resume(bits)
         self.answers.put(self._index, l=mine)
         if rows:
             self.differ("GET [as, slot]", rows[0][:2], "no such call here")
@@ -229,7 +229,7 @@ class Playback:
             mine += [[*answer, *row[6:]]] if listed or answer[4] else []
             self.rounds.cleared(event, call, row)
             self._counters.cleared(call, row)
-            thread.went_on()
+            thread.resume()
         self.answers.put(self._index, l=mine)
         if rows:
             self.differ("CLEAR [as, slot, first_page, num_pages]", rows[0][:4], "no such call here")
@@ -241,14 +241,14 @@ class Playback:
         self.answers.put(self._index, v=got)
         if self._hints is not None:
             self._hints.chunk_cleared(event)
-        thread.went_on()
+        thread.resume()
 
     def _reset_rings(self, event: Event) -> None:
         thread, call = self._threads.expect(event["by"], ResetRings)
         self._compare_locks(event, call)
         self._differ_in(self._rings.reset(event, deletes=deletes_next(self.events, self._index)))
         self.rounds.reset(event)
-        thread.went_on()
+        thread.resume()
 
     def _exit(self, event: Event) -> None:
         self._rings.left_guest(event)
@@ -262,7 +262,7 @@ class Playback:
             self._syncing = sync_thread(self.events, self._index) or MIGRATION_THREADS[0]
             thread, _ = self._threads.expect(self._syncing, SyncStart)
             self.rounds.sync_starts(running=self.qemu.running)
-            thread.went_on()
+            thread.resume()
         elif name == "migration_bitmap_sync_end":
             if self._syncing == MAIN_THREAD and not self._merged:
                 self._merge()
@@ -271,7 +271,7 @@ class Playback:
             if reported_pages(text) is not None:
                 self.answers.put(self._index, a=f"dirty_pages {self._period.reported}")
             self.rounds.sync_ends(None if reported_pages(text) is None else self._period.reported)
-            thread.went_on(reply=False)
+            thread.resume(reply=False)
             if not self._merged:
                 self._pass_ends()
             self._merged = False
@@ -302,7 +302,7 @@ class Playback:
 
     def _bandwidth(self, event: Event) -> None:
         if self._timing is not None:
-            self._timing.saw(event)
+            self._timing.note_event(event)
         self.rounds.bandwidth(event)
         self._differ_in(compared.bandwidth(event, self._downtime_limits))
 
@@ -344,7 +344,7 @@ class Playback:
             if isinstance(call, ClearDirtyLog):
                 self.rounds.cleared(event, call, None)
                 self._counters.cleared(call, None)
-            thread.went_on()
+            thread.resume()
         self._differ_in(elided.compared())
         self._counters.elided(event)
         self.answers.put(self._index, **elided.sums)

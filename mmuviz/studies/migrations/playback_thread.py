@@ -74,7 +74,7 @@ class PlaybackThread:
                 self._reply = self._answer(self, call)
         return self._waiting
 
-    def went_on(self, reply: object = None) -> None:
+    def resume(self, reply: object = None) -> None:
         """Pass the answer to the call that peek() returned."""
         self._waiting, self._reply = None, reply
 

@@ -147,7 +147,7 @@ class RecordedTiming:
             self.early_sync = (call.left_bytes, self.threshold)
         return ALWAYS
 
-    def saw(self, event: Event) -> None:
+    def note_event(self, event: Event) -> None:
         """Note the threshold of a bandwidth update; an elided stretch may hide an update, so it makes it unknown."""
         if event["op"] == "ELIDED":
             self.threshold = None

@@ -117,7 +117,7 @@ def test_read_only_slots_are_no_memory_of_the_workload() -> None:
     assert made.ram_pages == 1 << 20
 
 
-def test_patterns_are_made_from_their_words() -> None:
+def test_patterns_are_made_from_a_workload() -> None:
     hot = scenario(workload={"pattern": "hot_set", "hot_percent": 0.9766}).workload.pattern_of()
     assert isinstance(hot, HotSet)
     assert hot.hot_ppm == 9766
