@@ -99,7 +99,7 @@
       }
       this.looks = new Float64Array(run.cells).fill(-1);
       this.image = this.sheet.geometry.flat ? null : this.layerCtx.createImageData(this.layer.width, this.layer.height);
-      this.words = this.image && new Uint32Array(this.image.data.buffer);
+      this.layerPixels = this.image && new Uint32Array(this.image.data.buffer);
       this.columns = new Array(run.cells);
       this.actors.resize();
       this.names.resize();
@@ -183,7 +183,7 @@
       let to = y[cell] * wide + x[cell];
       for (let from = 0; from < pixels.length; from += pitch, to += wide) {
         for (let at = 0; at < pitch; at++) {
-          this.words[to + at] = pixels[from + at];
+          this.layerPixels[to + at] = pixels[from + at];
         }
       }
     }

@@ -66,6 +66,6 @@ def assumption(value: float, low: float, high: float) -> Estimate:
         high: highest plausible value.
 
     Returns:
-        The estimate, its source the word "assumption".
+        The estimate, with the source "assumption".
     """
     return Estimate(value, low, high, (ASSUMPTION,))
