@@ -190,8 +190,8 @@ def _options(command_text: str) -> dict[str, str]:
         raise InputError(f"{TOOL} {short_repr(command_text.strip())}: {one_line(str(error))}") from error
     found: dict[str, str] = {}
     while left and left[0].startswith("-"):
-        word = left.pop(0)
-        name, rest = word[1:2], word[2:]
+        argument = left.pop(0)
+        name, rest = argument[1:2], argument[2:]
         if name in WITH_VALUE and (rest or (left and not left[0].startswith("-"))):
             found[name] = rest or left.pop(0)
         elif name in FLAGS and name:
@@ -199,7 +199,7 @@ def _options(command_text: str) -> dict[str, str]:
             if rest:
                 left.insert(0, f"-{rest}")
         else:
-            raise InputError(f"{TOOL} {short_repr(word)}: it has no such option, or its value is missing")
+            raise InputError(f"{TOOL} {short_repr(argument)}: it has no such option, or its value is missing")
     return found
 
 

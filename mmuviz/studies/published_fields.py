@@ -160,12 +160,12 @@ def mmu_of(work: dict[str, Any]) -> MmuName:
     Raises:
         NotCoveredError: the model does not have this MMU.
     """
-    words = str(work.get("mmu", "")).lower()
+    text = str(work.get("mmu", "")).lower()
     if work.get("arch") == "arm64":
         return "stage2"
-    if not words:
+    if not text:
         return "tdp"
-    found = next((mmu for part, mmu in MMUS if part in words), None)
+    found = next((mmu for part, mmu in MMUS if part in text), None)
     if found is None:
         raise NotCoveredError(f"mmu={short_repr(work['mmu'])} is none of {', '.join(sorted(NEAREST))}")
     return found

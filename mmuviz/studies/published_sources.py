@@ -255,8 +255,8 @@ def by_slot(point: Measurement) -> Experiment:
     if not isinstance(tib, int | float) or point.metric != "eager_split_time" or not 0 < tib <= 4:
         raise NotCoveredError("a statement on the design, not a measurement")
     tebi, tera = _split_at_enable(tib * 2**40), _split_at_enable(tib * 10**12)
-    words = f"read as {tib:g}e12 bytes, {tera.memory[0].size // GIB} GiB"
-    return Experiment("rfc_1.5TB", tebi, "enable", read_otherwise=(words, tera))
+    text = f"read as {tib:g}e12 bytes, {tera.memory[0].size // GIB} GiB"
+    return Experiment("rfc_1.5TB", tebi, "enable", read_otherwise=(text, tera))
 
 
 def _split_at_enable(size_bytes: float) -> Scenario:
