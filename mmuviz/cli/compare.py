@@ -12,6 +12,7 @@ from mmuviz.cli.ranges import add_range, ranges_of
 from mmuviz.cli.recording_folder import check_folder, file_names, write_recordings
 from mmuviz.cli.runs import run_side_by_side
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling, source_of
+from mmuviz.cli.traces import trace_note
 from mmuviz.core.errors import InputError, MmuvizError, one_line
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_recordings(arguments.output, dict(zip(names, recordings, strict=True)))
     spans, note = ranges_of(arguments, comparison.scenarios, recordings)
+    note = " ".join(filter(None, (trace_note(comparison.scenarios, recordings), note)))
     as_text = json_of if arguments.json else text_of
     out.write(as_text(comparison, recordings, spans, note))
     return 0

@@ -13,6 +13,7 @@ from mmuviz.cli.compiling import Compiling
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.ranges import add_range, ranges_of
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling
+from mmuviz.cli.traces import trace_note
 from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.recording.quantities import time_text
 
@@ -72,6 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
         recording.save(arguments.output)
     plain = _without_logging(arguments, scenario, recording)
     (span,), note = ranges_of(arguments, (scenario,), (recording,))
+    note = " ".join(filter(None, (trace_note((scenario,), (recording,)), note)))
     print_recording(arguments, recording, plain, Ranged(span, note), out)
     return 0
 

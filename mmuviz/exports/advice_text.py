@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mmuviz.core.errors import one_line
 from mmuviz.engine.choices.units import size_text
 from mmuviz.exports.migration_text import verdict
-from mmuviz.exports.setup_text import common_text
+from mmuviz.exports.setup_text import common_text, number
 from mmuviz.exports.summary import accesses_per_second
 from mmuviz.recording.quantities import bytes_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
@@ -185,12 +185,24 @@ def remedy_text(remedy: Remedy) -> str:
     if remedy.recording is None:
         return f"{remedy.change} was not run: {remedy.why}"
     if not remedy.works:
-        return f"not even {remedy.change}{f' ({remedy.why})' if remedy.why else ''}"
+        ended = remedy.recording.header.migration
+        outcome = "" if ended is None else f": {verdict(remedy.recording, ended)}"
+        return f"{remedy.change} is not enough{outcome}{f' ({remedy.why})' if remedy.why else ''}"
     found = took(remedy.recording)
     return (
         f"{remedy.change}: {time_text(found['total_ns'])} in all, downtime {time_text(found['downtime_ns'])}, stall "
         f"{time_text(found['stall_ns'])}, {rate_text(accesses_per_second(remedy.recording))} guest accesses"
+        f"{price_text(remedy.recording.totals['migration'])}"
     )
+
+
+def price_text(took: Mapping[str, Any]) -> str:
+    """Write what a change costs the guest beside its time: throttling, and faults at the destination."""
+    throttled = f", vCPUs throttled by up to {took['throttle_percent']} %" if took["throttle_percent"] else ""
+    rest = took.get("postcopy")
+    if not rest or not rest["faults_4k"]:
+        return throttled
+    return f"{throttled}, then at most {number(rest['faults_4k'], 'fault')} of {time_text(rest['fault_4k_ns'])} each"
 
 
 def advice_document(tried: Sequence[Tried], refused: Sequence[Refused], remedies: Sequence[Remedy]) -> dict[str, Any]:

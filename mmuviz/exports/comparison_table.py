@@ -11,6 +11,7 @@ from mmuviz.exports.setup_text import shares_lock
 from mmuviz.exports.summary import COLUMNS, IOCTL_NAMES, PLACE_NAMES, accesses_per_second
 from mmuviz.recording.quantities import bytes_text, count_text, digits, quantile_text, rate_text, time_text
 from mmuviz.recording.recording import Recording
+from mmuviz.studies.convergence import converges
 
 NAME_COLUMNS: Final = 20
 MILLION: Final = 1_000_000
@@ -61,7 +62,16 @@ def comparison_table(recordings: Sequence[Recording], labels: Sequence[str]) -> 
 
 
 def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[str]:
-    """Write one line per quantity with the best variant; equal variants are all named."""
+    """Write one line per quantity with the best variant; equal variants are all named.
+
+    Migrations are compared only among those that converge: one that never ends stalls little, and never arrives.
+    """
+    if all(recording.header.migration is not None for recording in recordings):
+        ends = [at for at, recording in enumerate(recordings) if converges(recording)]
+        if len(ends) == 1:
+            return [f"Only {labels[ends[0]]} converges; the others are not compared with it."]
+        if ends:
+            recordings, labels = [recordings[at] for at in ends], [labels[at] for at in ends]
     totals = [recording.totals for recording in recordings]
     rates = [accesses_per_second(recording) for recording in recordings]
     holds: list[float] = [longest_write_hold_ns(recording) for recording in recordings]
@@ -75,6 +85,13 @@ def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[s
         ("Least page-table memory added", [total["table_bytes_added"] for total in totals], bytes_text),
         ("Most guest progress", [-rate for rate in rates], lambda value: rate_text(-value)),
     ]
+    migrations = [total["migration"] for total in totals if "migration" in total]
+    if len(migrations) == len(totals):
+        questions = [
+            ("Shortest migration", [each["total_ns"] for each in migrations], time_text),
+            ("Shortest downtime", [each["downtime_ns"] for each in migrations], time_text),
+            *questions,
+        ]
     lines = []
     for name, values, text in questions:
         best = [label for label, value in zip(labels, values, strict=True) if value == min(values)]

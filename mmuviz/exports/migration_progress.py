@@ -13,6 +13,8 @@ from mmuviz.recording.recording import Recording
 
 PHASES: Final = ("setup", "round", "downtime")
 """Phases of a migration in which the guest runs at the source."""
+LEAST_ACCESSES: Final = 100
+"""A phase in which a guest would make fewer accesses is too short to have a speed."""
 PERCENT: Final = 100
 NS_PER_S: Final = 10**9
 PS_PER_S: Final = 10**12
@@ -36,9 +38,12 @@ def progress(recording: Recording, ended: Migration, without: Recording | None) 
     inside = (calls.start_ps >= ended.start_ps) & (calls.end_ps > calls.start_ps)
     shares: dict[str, list[float]] = {}
     for row in np.flatnonzero(inside & np.isin(calls.kind, [kinds.index(each) for each in PHASES])).tolist():
-        took_ps = int(calls.end_ps[row] - calls.start_ps[row])
-        shares.setdefault(kinds[int(calls.kind[row])], []).append(int(calls.accesses[row]) * PS_PER_S / took_ps / full)
+        expected = int(calls.end_ps[row] - calls.start_ps[row]) * full / PS_PER_S
+        if expected >= LEAST_ACCESSES:
+            shares.setdefault(kinds[int(calls.kind[row])], []).append(int(calls.accesses[row]) / expected)
     parts = [f"{phase} {percent_text(shares[phase])}" for phase in PHASES if phase in shares]
+    if not parts:
+        return
     against = "before it" if without is None else "without a migration"
     yield "  guest progress", f"{', '.join(parts)} of the {rate_text(full)} {against}"
 

@@ -105,7 +105,7 @@ def range_text(span: Span) -> str:
     ]
     held = {
         True: "it converges with all of them at either end",
-        False: "it never converges",
+        False: "it converges with none of them",
         None: "it converges or not, by where they lie",
     }
     return (
@@ -148,7 +148,10 @@ def verdict(recording: Recording, ended: Migration) -> str:
     leftover = leftover_of(recording)
     left, may = bytes_text(leftover.left_bytes), bytes_text(leftover.may_bytes)
     if converges(recording):
-        return f"converges: {left} were left, less than the {may} that the link sends meanwhile"
+        limit = time_text(recording.header.document()["scenario"]["driver"]["downtime_limit"])
+        if not leftover.left_bytes:
+            return "converges: at the end of a pass nothing was left to send"
+        return f"converges: {left} were left, less than the {may} that the link sends in the limit of {limit}"
     if ended.outcome == COMPLETED:
         return f"stops the guest after its last round with {left} left, and only {may} may be"
     took = time_text((ended.end_ps - ended.start_ps) // PS_PER_NS)

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.core.pages import PAGE_BYTES
+from mmuviz.engine.choices.phases import LONGEST_NS
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.choices.units import rate_text, time_text
 from mmuviz.engine.drivers.listed_ops import ListedOps
@@ -79,11 +80,28 @@ class Step(NamedTuple):
     overrides: Mapping[str, Any]
 
 
-SWITCHES: Final = (
-    ("auto-converge", Step("on", 1, {"driver.auto_converge": True})),
-    ("post-copy", Step("after the first pass", 2, {"driver.postcopy_after_rounds": 2})),
-)
-"""Changes with one value each, for drivers that have the fields. QEMU's second sync ends the first pass."""
+ROUNDS_OF_THROTTLING: Final = 60
+"""Syncs that auto-converge gets: QEMU throttles more at every second sync, from 20 % to 99 % in nine steps."""
+TIMES_LONGER: Final = 10
+"""Times the longest duration of the scenario that it gets, as a throttled guest needs more rounds."""
+
+
+def switches(driver: QemuPrecopy) -> list[tuple[str, Step]]:
+    """List changes with one value each; those that the driver has already are left out.
+
+    Auto-converge works by many rounds: limits that would cancel the migration before it throttles fully are raised.
+    """
+    patience = {
+        "driver.most_rounds": max(driver.most_rounds, ROUNDS_OF_THROTTLING),
+        "driver.longest": min(driver.longest * TIMES_LONGER, max(LONGEST_NS, driver.longest)),
+    }
+    throttled = Step(
+        f"on, for at most {patience['driver.most_rounds']} syncs", 1, {"driver.auto_converge": True, **patience}
+    )
+    # QEMU's second sync ends the first pass.
+    postcopy = Step("after the first pass", 2, {"driver.postcopy_after_rounds": 2})
+    found = [] if driver.auto_converge else [("auto-converge", throttled)]
+    return found if driver.postcopy_after or driver.postcopy_after_rounds else [*found, ("post-copy", postcopy)]
 
 
 def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int | None = None) -> Scenario:
@@ -200,15 +218,9 @@ def remedies(scenario: Scenario, recording: Recording, run: Run) -> list[Remedy]
         found[0] = found[0]._replace(
             why=f"one thread checks and copies {bits_text(thread_bytes_per_s(scenario))} at most"
         )
-    found += [_tried(name, scenario, step, run) for name, step in SWITCHES if _is_open(driver, step)]
+    if isinstance(driver, QemuPrecopy):
+        found += [_tried(name, scenario, step, run) for name, step in switches(driver)]
     return found
-
-
-def _is_open(driver: Migrates, step: Step) -> bool:
-    """Whether a driver has the fields of a step, with other values."""
-    fields = {name.partition(".")[2]: value for name, value in step.overrides.items()}
-    known = type(driver).model_fields
-    return all(name in known for name in fields) and any(getattr(driver, name) != fields[name] for name in fields)
 
 
 def sendable(driver: Migrates) -> int:

@@ -52,7 +52,18 @@ def leftover_of(recording: Recording) -> Leftover:
     last = int(own[place])
     found, left = int(rounds.new_dirty_pages[last]), int(rounds.remaining_pages[last])
     may = int(rounds.threshold_bytes[last if place == 0 or converged_by_outcome(recording) else last - 1])
+    if completed_by_qemu(recording) and left * PAGE_BYTES > may:
+        left = 0  # QEMU completes without a further sync once a pass has sent everything
     return Leftover(found * PAGE_BYTES, left * PAGE_BYTES, may)
+
+
+def completed_by_qemu(recording: Recording) -> bool:
+    """Whether QEMU's loop completed the migration: it does so only once what is left fits, or nothing is left.
+
+    QEMU: migration_iteration_run(), migration/migration.c
+    """
+    kind = recording.header.document()["scenario"]["driver"]["kind"]
+    return kind == "qemu_precopy" and converged_by_outcome(recording) and not switched(recording)
 
 
 def converged_by_outcome(recording: Recording) -> bool:

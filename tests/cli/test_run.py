@@ -269,3 +269,19 @@ def test_the_share_that_is_done_grows_to_all_of_it(driver: dict[str, Any]) -> No
     assert 0 <= shares[0] < 0.5
     assert 0.9 < shares[-1] <= 1
     assert with_progress == run(scenario)
+
+
+def test_a_trace_that_ends_before_the_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time_ns,vcpu,gfn,access\n0,0,0x100000,w\n1500,0,0x100001,w\n")
+    text = (
+        f'[vm]\nvcpus = 1\n[[memory]]\nsize = "4 MiB"\n[workload]\npattern = "trace"\nfile = "{trace}"\n'
+        '[driver]\nkind = "enable_only"\nlead = "{}"\ntail = "{}"\n'
+    )
+    (tmp_path / "long.toml").write_text(text.format("1 us", "1 ms"))
+    assert main(["run", str(tmp_path / "long.toml")]) == 0
+    assert "The trace ends 1.50 µs after the guest's start" in " ".join(capsys.readouterr().out.split())
+    trace.write_text("time_ns,vcpu,gfn,access\n0,0,0x100000,w\n5000000,0,0x100001,w\n")
+    (tmp_path / "short.toml").write_text(text.format("1 us", "1 us"))
+    assert main(["run", str(tmp_path / "short.toml")]) == 0
+    assert "The trace ends" not in capsys.readouterr().out

@@ -58,9 +58,9 @@ def test_what_helped_is_said() -> None:
     slow = migrated(20_000, auto_converge=True, throttle_initial=60, longest="20 s", lead="20 ms")
     found = sections(slow)
     assert found["vCPUs throttled"].startswith(f"up to {slow.totals['migration']['throttle_percent']} % of their time")
-    assert found["guest progress"].startswith("setup ")
+    assert found["guest progress"].startswith("round ")
     assert found["guest progress"].endswith(" before it")
-    assert "downtime 0 %" in found["guest progress"] or slow.totals["migration"]["downtime_ns"] == 0
+    assert "setup" not in found["guest progress"]  # a phase of microseconds has no speed
 
 
 def test_a_switch_to_post_copy_says_what_is_left_to_be_faulted_in() -> None:

@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_refused_in_one_line(change: Change, said: str) -> 
     with pytest.raises(InputError) as refused:
         changed(change)
     assert said in str(refused.value)
-    assert str(refused.value).startswith("recording")
+    assert str(refused.value).startswith("Recording")
 
 
 def test_a_bin_has_few_examples() -> None:
