@@ -81,9 +81,10 @@ class Step(NamedTuple):
 
 
 ROUNDS_OF_THROTTLING: Final = 60
-"""Syncs that auto-converge gets: QEMU throttles more at every second sync, from 20 % to 99 % in nine steps."""
+"""Syncs that auto-converge gets: QEMU throttles more at every second sync, from 20 % to 99 % in nine steps, so that 20
+would do if each were over the threshold; three times as many (assumption)."""
 TIMES_LONGER: Final = 10
-"""Times the longest duration of the scenario that it gets, as a throttled guest needs more rounds."""
+"""Times the longest duration of the scenario that it gets, as a throttled guest needs more rounds (assumption)."""
 
 
 def switches(driver: QemuPrecopy) -> list[tuple[str, Step]]:
