@@ -27,7 +27,7 @@ def with_sleeps(*others: Prepare) -> Prepare:
             regs = session.machine.clock.regs
             regs[layout.THROTTLE_AT], regs[layout.THROTTLE_SLEEP], regs[layout.THROTTLE_PERIOD] = FIRST, SLEEP, PERIOD
 
-        session.begin_clock = begin_throttled  # type: ignore[method-assign]
+        session.begin_clock = begin_throttled  # type: ignore[method-assign]  # throttled from the start
         for each in others:
             each(session)
 
