@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mmuviz.core.pages import PAGE_BYTES, PAGES_PER_2M
+from mmuviz.core.pages import BITS_PER_LONG, PAGE_BYTES, PAGES_PER_2M
 from mmuviz.engine import clock as layout
 from mmuviz.engine.iteration import Iteration
 from mmuviz.engine.migration_limits import NO_HELPS, Helps, Limits
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mmuviz.engine.session import Session
 
 PS_PER_MS: Final = 10**9
+PS_PER_NS: Final = 10**3
 
 
 class TimedMigration:
@@ -79,11 +80,12 @@ class TimedMigration:
         self._locked = False
         self._sent_bytes = 0
         self._sender = Sender(session, qemu, stream)
+        self._host = session.machine.costs.host
         self._threads = QemuThreads(session.ioctls, qemu, self._play_other, helps.throttle, helps.dirty_limit_mib)
         session.ioctls.ring_is_full = self._threads.ring_is_full
         session.rounds.begin_setup(session.machine, session.log)
         self._iteration = Iteration(session.machine, self._sender.page_ps)
-        self._dirty_before = 0
+        self._dirty_before = self._sync_ps = 0
         self._first = True
         self._answers: dict[type[Call], Callable[[Any], object]] = {
             SetMemslot: self._set_memslot,
@@ -179,6 +181,8 @@ class TimedMigration:
         Args:
             why: why the migration was given up; None if it completed.
         """
+        if why is None and self._switch_ps is None:
+            self._send_device_state()
         self._end_round()
         outcome = COMPLETED if why is None else why
         ended = Ended(outcome, self._start_ps, self._stop_ps, self._switch_ps, self._machine.time, *self._left)
@@ -197,6 +201,8 @@ class TimedMigration:
         begun, slot = self._machine.time, call.slot
         words = self._ioctls.get(slot.number, slot.address_space)
         self._session.rounds.add("get_ps", self._machine.time - begun)
+        dirty_ps = int(np.count_nonzero(words)) * self._host["sync_dirty_ns"] * PS_PER_NS
+        self._machine.wait(len(words) * self._host["sync_word_ps"] + dirty_ps)
         return Pages.of_words(words, slot.pages)
 
     def _clear(self, call: ClearDirtyLog) -> None:
@@ -234,6 +240,7 @@ class TimedMigration:
         number = self._qemu.ram.sync_count
         self._end_round()
         self._dirty_before = self._qemu.ram.dirty_pages
+        self._sync_ps = self._machine.time
         self._ioctls.iteration = number
         kind = ROUND if self._stop_ps is None else DOWNTIME
         self._session.rounds.begin(self._machine, self._session.log, number, kind)
@@ -242,13 +249,28 @@ class TimedMigration:
         self.dirty_rate.sync_started(self._now_ms)
 
     def _sync_end(self, call: SyncEnd) -> bool:
+        """Spend the sync's search for dirty pages in each RAM block, and note what it found.
+
+        QEMU: cpu_physical_memory_sync_dirty_bitmap()
+        """
         ram = self._qemu.ram
+        words = sum(-(-block.pages // BITS_PER_LONG) for block in self._qemu.blocks)
+        self._machine.wait(words * self._host["sync_word_ps"])
+        self._session.rounds.add("sync_ps", self._machine.time - self._sync_ps)
         self._session.rounds.note("new_dirty_pages", ram.dirty_pages - self._dirty_before)
         self._session.rounds.note("remaining_pages", ram.dirty_pages)
         ended = self.dirty_rate.sync_ended(self._now_ms, call.period_pages)
         if ended and self._stop_ps is None:
             self._threads.period_ended(call.period_pages * PAGE_BYTES, self._sent_bytes)
         return ended
+
+    def _send_device_state(self) -> None:
+        """Save, send and load the states of the devices while the guest is stopped.
+
+        QEMU: qemu_savevm_state_complete_precopy_non_iterable()
+        """
+        if self._stop_ps is not None:
+            self._machine.wait(self._host["device_state_ns"] * PS_PER_NS)
 
     def _end_round(self) -> None:
         rate = self.rate
@@ -275,7 +297,8 @@ class TimedMigration:
         return rounds or 0 < helps.postcopy_ps <= lasted
 
     def _switch(self) -> None:
-        """Switch to post-copy: the discard bitmap has been sent, and the guest resumes at the destination."""
+        """Switch to post-copy: the states of the devices follow the discard bitmap, and the guest resumes there."""
+        self._send_device_state()
         self._switch_ps = self._machine.time
         blocks = [block.bmap for block in self._qemu.blocks if isinstance(block.bmap, Pages)]
         self._left = sum(each.count() for each in blocks), sum(each.groups(PAGES_PER_2M) for each in blocks)

@@ -119,6 +119,7 @@ SUMS: Final = (
     "rewritten_pages",
     "new_dirty_pages",
     "remaining_pages",
+    "sync_ps",
     "get_ps",
     "clear_ps",
 )

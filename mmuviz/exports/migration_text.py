@@ -20,6 +20,8 @@ from mmuviz.studies.sensitivity import Span
 
 COMPLETED: Final = "completed"
 CANCELLED: Final = "cancelled"
+TOO_MANY_ROUNDS: Final = "too many rounds"
+TOO_LONG: Final = "too long"
 
 
 def migration_lines(
@@ -59,6 +61,7 @@ def migration_lines(
         yield "  post-copy", postcopy_text(took["postcopy"])
     yield from progress(recording, ended, without)
     yield "  ioctls in it", f"{time_text(took['get_ns'])} in GET, {time_text(took['clear_ns'])} in CLEAR"
+    yield "  syncs", f"{time_text(took['sync_ns'])}, with those GETs and what userspace does with the bitmaps"
     if huge := huge_pages_text(recording):
         yield "  huge pages", huge
 
@@ -156,8 +159,18 @@ def verdict(recording: Recording, ended: Migration) -> str:
         return f"stops the guest after its last round with {left} left, and only {may} may be"
     took = time_text((ended.end_ps - ended.start_ps) // PS_PER_NS)
     if ended.outcome == CANCELLED:
-        return f"cancelled after {took}, {still(recording)}"
-    return f"does not converge: given up after {took} ({ended.outcome}), {still(recording)}"
+        return f"cancelled (driver.cancel_at) after {took}, {still(recording)}"
+    return f"does not converge: given up after {took} ({limit_of(recording, ended)}), {still(recording)}"
+
+
+def limit_of(recording: Recording, ended: Migration) -> str:
+    """Name the limit at which a migration was given up, e.g. "too many rounds: driver.most_rounds=50"."""
+    driver = recording.header.document()["scenario"]["driver"]
+    limits = {
+        TOO_MANY_ROUNDS: f"driver.most_rounds={driver['most_rounds']}",
+        TOO_LONG: f"driver.longest={time_text(driver['longest'])}",
+    }
+    return f"{ended.outcome}: {limits[ended.outcome]}"
 
 
 def still(recording: Recording) -> str:

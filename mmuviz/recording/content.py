@@ -17,7 +17,7 @@ from mmuviz.recording.schema import SCHEMA, TABLES, Column
 from mmuviz.recording.table import Array, Table
 
 MAGIC: Final = b"mmuviz\x00R"
-VERSION: Final = 2
+VERSION: Final = 3
 PREFIX: Final = struct.Struct("<8sII")
 """Magic, version, bytes of the JSON text."""
 ALIGN: Final = 8

@@ -248,6 +248,7 @@ def _rounds() -> tuple[Column, ...]:
         ),
         Column("new_dirty_pages", I64, "pages", "Pages that its sync found and that did not wait to be sent yet.", of),
         Column("remaining_pages", I64, "pages", "Pages to be sent after its sync.", of),
+        Column("sync_ps", I64, "ps", "Time of its sync: GETs, and what userspace does with their bitmaps.", of),
         Column("get_ps", I64, "ps", "Time in GET.", of),
         Column("clear_ps", I64, "ps", "Time in CLEAR.", of),
         Column("dirty_rate_pps", I64, "pages/s", "Dirty rate as the migration thread has it at the round's end.", of),

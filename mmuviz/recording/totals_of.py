@@ -84,6 +84,7 @@ def _migration(header: Header, rounds: Table) -> dict[str, Any]:
         "downtime_ns": ns_of(stood_ps),
         "rounds": int(np.count_nonzero(last)),
         **sums,
+        "sync_ns": ns_of(sum(rounds.sync_ps[last].tolist())),
         "get_ns": ns_of(sum(rounds.get_ps[last].tolist())),
         "clear_ns": ns_of(sum(rounds.clear_ps[last].tolist())),
         "throttled_ns": ns_of(sum(rounds.throttled_ps[last].tolist())),

@@ -19,8 +19,18 @@ MOST: Final = 3
 """Most constants whose ranges are varied together."""
 UNITS: Final = ("ps", "ns", "ms", "percent")
 """Units of the constants that are varied, times and shares of time; e.g. the number of CPUs of a host is known."""
-DIRECT: Final = ("zero_check_ns", "send_page_ns", "zero_page_ns", "postcopy_fault_ns", "multifd_page_ns", "miss_ps")
-"""Constants that are not in a CostTable: costs of sending a page, and of a walk that misses the cache."""
+DIRECT: Final = (
+    "zero_check_ns",
+    "send_page_ns",
+    "zero_page_ns",
+    "postcopy_fault_ns",
+    "multifd_page_ns",
+    "sync_word_ps",
+    "sync_dirty_ns",
+    "device_state_ns",
+    "miss_ps",
+)
+"""Constants that are not in a CostTable: costs of userspace's own work, and of a walk that misses the cache."""
 AS_GOOD: Final = 0.01
 """Changes of a quantity by less than this share are ignored: QEMU's windows of 100 ms alone cause as much."""
 QUANTITIES: Final = ("total_ns", "downtime_ns", "stall_ns")

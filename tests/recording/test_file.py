@@ -56,7 +56,7 @@ def read_by_the_document(data: bytes) -> tuple[dict[str, Any], dict[str, dict[st
     """docs/recording-file.md in plain Python: header and tables; rows with two axes follow each other."""
     inflated = gzip.decompress(data)
     magic, version, size = struct.unpack_from("<8sII", inflated)
-    assert (magic, version) == (b"mmuviz\0R", 2)
+    assert (magic, version) == (b"mmuviz\0R", 3)
     text = json.loads(inflated[16 : 16 + size])
     at = 16 + size
     tables: dict[str, dict[str, list[int]]] = {}
@@ -151,16 +151,16 @@ def test_a_deep_header_is_refused() -> None:
 
 
 def test_a_newer_file_is_refused_with_the_remedy() -> None:
-    with pytest.raises(InputError, match="has version 3; this mmuviz reads 2: install a newer mmuviz"):
-        from_bytes(prefixed({}, version=3))
+    with pytest.raises(InputError, match="has version 4; this mmuviz reads 3: install a newer mmuviz"):
+        from_bytes(prefixed({}, version=4))
     newer = CONTENT.replace(b"mmuviz-recording/1", b"mmuviz-recording/2")
     with pytest.raises(InputError, match="has schema 'mmuviz-recording/2'; it must be mmuviz-recording/1"):
         from_bytes(sealed(newer[:-32]))
 
 
 def test_an_older_file_is_refused_with_the_remedy() -> None:
-    with pytest.raises(InputError, match="has version 1; this mmuviz reads 2: run its Scenario again"):
-        from_bytes(prefixed({}, version=1))
+    with pytest.raises(InputError, match="has version 2; this mmuviz reads 3: run its Scenario again"):
+        from_bytes(prefixed({}, version=2))
 
 
 def test_a_file_that_inflates_without_end_is_refused_early() -> None:

@@ -44,9 +44,8 @@ def _whole(value: object, units: dict[str, int], example: str, plain: str) -> An
     found = _NUMBER.fullmatch(value) if len(value) <= LONGEST_TEXT else None
     unit = units.get(found[2]) if found else None
     if found is None or unit is None:
-        near = [each for each in units if found and each[0].lower() == found[2][0].lower()]
-        near.sort(key=lambda each: found is not None and each.lower() != found[2].lower())
-        raise rule_broken(rule + (f"; did you mean {found[1]} {near[0]}?" if found and near else ""))
+        near = _near(found[2], units) if found else ""
+        raise rule_broken(rule + (f"; did you mean {found[1]} {near}?" if found and near else ""))
     try:
         exact = Decimal(found[1]) * unit
     except InvalidOperation as error:  # pragma: no cover  # the pattern matches no such number
@@ -54,6 +53,20 @@ def _whole(value: object, units: dict[str, int], example: str, plain: str) -> An
     if exact != int(exact):
         raise rule_broken(f"must be a whole number of {plain}; {found[1]} {found[2]} is {exact.normalize():f}")
     return int(exact)
+
+
+def _near(wrong: str, units: dict[str, int]) -> str:
+    """The unit that somebody means who writes another one: "Gb" is bits, "GB" bytes, and "G" may be both."""
+    same = [each for each in units if each[0].lower() == wrong[0].lower()]
+    same.sort(key=lambda each: each.lower() != wrong.lower())
+    plain = wrong.removesuffix("/s").removesuffix("ps")
+    bits = [each for each in same if "bit" in each]
+    others = [each for each in same if "bit" not in each]
+    if plain.endswith("b") or "bit" in plain.lower():
+        same = bits or others
+    elif bits and len(plain) == 1:
+        return " or ".join([*bits[:1], *others[:1]])
+    return (same or [""])[0]
 
 
 def size_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
