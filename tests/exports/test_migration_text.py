@@ -44,14 +44,19 @@ def test_a_migration_that_converges_says_what_was_left_and_what_it_took() -> Non
 def test_one_that_does_not_says_why() -> None:
     found = sections(migrated(50_000, most_rounds=4))
     assert found["Migration"].startswith("does not converge: given up after ")
-    assert "(too many rounds), when the last sync found" in found["Migration"]
+    assert "(too many rounds: driver.most_rounds=4), when the last sync found" in found["Migration"]
     assert found["time"].endswith("the guest never stopped, 4 syncs")
 
 
 def test_one_that_is_cancelled_in_its_first_pass_says_so() -> None:
     found = sections(migrated(100, cancel_at="100 ms"))["Migration"]
-    assert found.startswith("cancelled after ")
+    assert found.startswith("cancelled (driver.cancel_at) after ")
     assert found.endswith("before the first pass over memory was over")
+
+
+def test_one_that_takes_too_long_names_the_limit() -> None:
+    found = sections(migrated(50_000, longest="1200 ms"))["Migration"]
+    assert "(too long: driver.longest=1.20 s), when the last sync found" in found
 
 
 def test_what_helped_is_said() -> None:
