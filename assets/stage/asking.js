@@ -15,6 +15,13 @@
   // The body of POST /api/runs for a state.
   S.wantedOf = ({ base, set, policies, file }, focus = null) => ({ ...(file ? { document: file.document } : { base }), set, policies, focus });
 
+  function reasonOf(error) {
+    if (error instanceof S.Unreadable) {
+      return `The result cannot be shown: ${error.message}.`;
+    }
+    return error instanceof S.Refused ? error.message : "The server cannot be reached.";
+  }
+
   class Asking {
     constructor(stage) {
       this.stage = stage;
@@ -138,7 +145,7 @@
 
     failed(state, error) {
       if (!(error instanceof S.Refused) || error.again) {
-        const what = error instanceof S.Refused ? error.message : "The server cannot be reached.";
+        const what = reasonOf(error);
         this.show(this.stage.runs.length ? `${what} This is the result before.` : what, { again: true });
         byId("stage-live").textContent = what;
         window.clearTimeout(this.slow);

@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const MAGIC = "mmuviz\0R";
-  const VERSION = 2;
+  const VERSION = 3;
   const PREFIX_BYTES = 16;
   const DIGEST_BYTES = 32;
   const ALIGN = 8;
@@ -117,23 +117,27 @@
     "|u1": { bytes: 1, read: (buffer, at, items) => new Uint8Array(buffer, at, items) },
   };
 
+  // Bytes that are no Recording of this version; no fault of the connection.
+  class Unreadable extends Error {}
+  S.Unreadable = Unreadable;
+
   // The JSON text, and the offset of the columns.
   function readText(buffer) {
     const bytes = new Uint8Array(buffer);
     if (String.fromCharCode(...bytes.subarray(0, MAGIC.length)) !== MAGIC) {
-      throw new Error("these bytes are no recording of MMUViz; load the page again");
+      throw new Unreadable("these bytes are no recording of MMUViz; load the page again");
     }
     if (bytes.length < PREFIX_BYTES + DIGEST_BYTES) {
-      throw new Error(DAMAGED);
+      throw new Unreadable(DAMAGED);
     }
     const view = new DataView(buffer);
     if (view.getUint32(8, true) !== VERSION) {
-      throw new Error("the recording is of another version; load the page again");
+      throw new Unreadable("the recording is of another version; load the page again");
     }
     const body = bytes.subarray(0, bytes.length - DIGEST_BYTES);
     const digest = bytes.subarray(body.length);
     if (!sha256(body).every((byte, i) => byte === digest[i])) {
-      throw new Error(DAMAGED);
+      throw new Unreadable(DAMAGED);
     }
     const end = PREFIX_BYTES + view.getUint32(12, true);
     return [JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, end))), aligned(end)];

@@ -207,6 +207,18 @@ def test_a_server_that_fails_is_asked_again_by_a_button(page: Page, watch: Watch
     watch.complaints = [each for each in watch.complaints if "status of 503" not in each]
 
 
+def test_a_result_that_cannot_be_read_is_not_blamed_on_the_server(page: Page) -> None:
+    open_stage(page)
+    page.route("**/api/recording/*", lambda route: route.fulfill(body=b"mmuviz\0R" + bytes([255, 0, 0, 0]) + bytes(64)))
+    page.locator('select[data-field="vm.pml"]').select_option("false")
+    bar = page.locator(STALE)
+    said = "The result cannot be shown: the recording is of another version; load the page again."
+    expect(bar).to_contain_text(f"{said} This is the result before.", timeout=PATIENCE_MS)
+    page.unroute("**/api/recording/*")
+    page.locator("#stage-stale-again").click()
+    page.wait_for_function("() => !mmuvizStage.stage.runs[0].header.scenario.vm.pml")
+
+
 def test_a_line_that_is_refused_stands_in_the_window_and_goes_away(page: Page, watch: Watch) -> None:
     open_stage(page, f"{PAUSED}&vm.vcpus=96")
     page.locator("[data-act=more-vcpus]").click()
