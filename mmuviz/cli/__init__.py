@@ -7,6 +7,7 @@ traceback. Handlers import the rooms below, so that a command loads only what it
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,6 +20,9 @@ from mmuviz.core.version import __version__
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "8050"
+
+NEGATIVE = re.compile(r"-\.?[0-9]")
+OPTION = re.compile(r"--[a-z][a-z-]*")
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
-            arguments = _parser().parse_args(argv)
+            arguments = _parser().parse_args(joined_values(sys.argv[1:] if argv is None else argv))
             return int(arguments.run(arguments))
         finally:
             # Here and not at exit, where Python could only report a closed reader or a full disk as a traceback.
@@ -70,6 +74,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"cannot write the output: {error.strerror}; make room there, or send it elsewhere")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def joined_values(argv: Sequence[str]) -> list[str]:
+    """Join a long option and a value that begins with a minus and a digit, which argparse takes for an option.
+
+    Args:
+        argv: arguments, e.g. --bandwidth -1Gbit.
+
+    Returns:
+        The same, e.g. with --bandwidth=-1Gbit, so that whoever reads the value can say what is wrong with it.
+    """
+    found: list[str] = []
+    for each in argv:
+        if found and NEGATIVE.match(each) and OPTION.fullmatch(found[-1]):
+            found[-1] += f"={each}"
+        else:
+            found.append(each)
+    return found
 
 
 def _complain(message: str) -> int:

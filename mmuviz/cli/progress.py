@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
+from mmuviz.cli.status_line import ERASE
 from mmuviz.recording.quantities import time_text
 
 AFTER_S: Final = 2.0
@@ -56,6 +57,12 @@ class Progress:
         done = min(max(int(share * STEPS), self._done), STEPS)
         self._bar.update(done - self._done, simulated_ns)
         self._done = done
+
+    def erase(self) -> None:
+        """Erase the bar's line, because a line of output follows; the next update() shows the bar again."""
+        if self._bar is not None:
+            sys.stderr.write(ERASE)
+            sys.stderr.flush()
 
     def _new_bar(self) -> Any:  # noqa: ANN401 - as above
         import click

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event, Lock
 from typing import Final
 
@@ -14,6 +15,8 @@ from mmuviz.studies.comparison import Comparison
 
 AT_ONCE: Final = 2
 """Most concurrent runs; compiled code releases the GIL."""
+LARGE_PAGES: Final = 1 << 22
+"""Pages of a guest, 16 GiB, from which a run takes so much memory that it is freed before the next one."""
 
 
 class AbandonedError(Exception):
@@ -42,6 +45,7 @@ def run_all(
     *,
     at_once: int = AT_ONCE,
     progress: Callable[[int, int, int], None] | None = None,
+    finished: Callable[[int, Recording], None] | None = None,
 ) -> list[Recording]:
     """Run Scenarios concurrently.
 
@@ -51,6 +55,8 @@ def run_all(
         at_once: most concurrent runs.
         progress: called with the index of a Scenario, its simulated time in ns and its accesses so far; from several
             threads, but never from two at once.
+        finished: called in the calling thread, as soon as a run ends, with the index of its Scenario and its
+            Recording; never while `progress` is called.
 
     Returns:
         The Recordings, in the order of the Scenarios.
@@ -68,14 +74,21 @@ def run_all(
                 with one_by_one:
                     progress(index, time_ns, accesses)
 
-        return run(scenarios[index], focus, progress=report_progress)
+        recording = run(scenarios[index], focus, progress=report_progress)
+        if scenarios[index].ram_pages > LARGE_PAGES:
+            gc.collect()  # what a run leaves behind refers to itself, and the next run needs its memory
+        return recording
 
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="run") as threads:
-        runs = [threads.submit(run_one, index) for index in range(len(scenarios))]
+        runs = {threads.submit(run_one, index): index for index in range(len(scenarios))}
         try:
-            wait(runs, return_when=FIRST_EXCEPTION)
             # If a run has failed, its error is raised at once, while others may still run.
-            return [each.result() for each in runs if each.done()]
+            for each in as_completed(runs):
+                recording = each.result()
+                if finished is not None:
+                    with one_by_one:
+                        finished(runs[each], recording)
+            return [each.result() for each in runs]
         finally:
             over.set()
             for each in runs:
