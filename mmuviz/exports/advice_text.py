@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mmuviz.core.errors import one_line
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.choices.units import rate_text as bandwidth_text
 from mmuviz.engine.choices.units import size_text
+from mmuviz.engine.choices.units import time_text as limit_text
+from mmuviz.engine.drivers.migrates import Migrates
 from mmuviz.exports.migration_text import verdict
-from mmuviz.exports.setup_text import common_text, number
+from mmuviz.exports.setup_text import in_all, number, scenario_text
 from mmuviz.exports.summary import accesses_per_second
 from mmuviz.recording.quantities import bytes_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
-from mmuviz.studies.advice import Candidate, Refused, Remedy
-from mmuviz.studies.convergence import converges
+from mmuviz.studies.advice import Candidate, NotRun, Refused
+from mmuviz.studies.convergence import cancelled, converges, switched
+from mmuviz.studies.remedies import (
+    AUTO_CONVERGE,
+    BANDWIDTH,
+    BOTH,
+    DIRTY_LIMIT,
+    DOWNTIME_LIMIT,
+    MULTIFD,
+    NO_CANCEL,
+    Remedy,
+)
+from mmuviz.studies.sending_speed import channels_of
 
 COLUMNS: Final = 72
 WIDTHS: Final = (16, 7, 5, 9, 9, 9, 7, 10)
@@ -24,8 +40,19 @@ LEGEND: Final = (
     "all vCPUs. again: bytes sent not for the first time, of all. memory: of KVM, page tables added and all else. "
     "* the scenario as it stands."
 )
+CUT: Final = "cut"
+POST: Final = "post"
+OTHER_ENDS: Final = {
+    CUT: "cut: cancelled (driver.cancel_at) before that was known.",
+    POST: "post: went over to post-copy, which ends however much is written.",
+}
 AS_GOOD: Final = 1.01
 """A candidate whose value is at most this many times the best one counts as equal: the model is not more exact."""
+NONE_ENDS: Final = {
+    "no": "converges: none makes the guest write less, and none makes the link faster.",
+    CUT: "converges before the migration is cancelled (driver.cancel_at).",
+    POST: "converges before the migration goes over to post-copy.",
+}
 Tried = tuple[Candidate, Recording]
 
 
@@ -76,30 +103,113 @@ def best_of(tried: Sequence[Tried]) -> dict[str, list[int]]:
     return found
 
 
-def advice_table(title: str, tried: Sequence[Tried], refused: Sequence[Refused], remedies: Sequence[Remedy]) -> str:
-    """Write the advice as text.
+@dataclass
+class Advice:
+    """What is known so far: candidates are added as they finish.
 
-    Args:
-        title: the question.
-        tried: candidates and their runs, one or more.
+    Attributes:
+        scenario: the migration that advice is given for.
+        tried: candidates and their runs.
+        not_run: candidates that were not run, with the reason.
         refused: policies that the scenario does not allow.
         remedies: changes of a scenario that does not converge, and their runs.
+        open_kinds: kinds of change for which it is not known yet whether they help.
+        notes: sentences on what was run.
+    """
+
+    scenario: Scenario
+    tried: list[Tried] = field(default_factory=list)
+    not_run: list[NotRun] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    remedies: list[Remedy] = field(default_factory=list)
+    open_kinds: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def own(self) -> Recording | None:
+        """The Recording of the scenario as it stands; None if it was not run."""
+        return next((recording for candidate, recording in self.tried if candidate.own), None)
+
+
+# The text, in the order in which it is printed: every part but the rows begins with an empty line.
+
+
+def head_text(advice: Advice, candidates: Sequence[Candidate]) -> str:
+    """Write the question, the guest and the head of the table.
+
+    Args:
+        advice: for its scenario.
+        candidates: all candidates, one or more.
 
     Returns:
         ASCII lines of at most 72 columns.
     """
-    recordings = [recording for _, recording in tried]
-    notes = dict.fromkeys(note for each in recordings for note in each.header.notes)
+    scenario = advice.scenario
+    setup = in_all([scenario_text(each.scenario) for each in candidates]) + network_text(scenario)
     blocks = [
-        wrapped(title) if title else [],
-        wrapped(", ".join(common_text(recordings))),
-        [row_of(HEADS), *(row_of(cells_of(*each)) for each in tried)],
-        wrapped(LEGEND),
-        list(best_lines(tried)),
-        list(refused_lines(refused)),
-        list(remedy_lines(tried, remedies)),
-        [line for note in notes for line in wrapped(note)],
+        wrapped(scenario.title),
+        wrapped(", ".join(setup)),
+        *(wrapped(note) for note in advice.notes),
+        [row_of(HEADS)],
     ]
+    return _joined(blocks)
+
+
+def network_text(scenario: Scenario) -> list[str]:
+    """Describe how a migration is sent."""
+    driver = scenario.driver
+    if not isinstance(driver, Migrates):
+        return []
+    limit, channels = getattr(driver, "bandwidth", driver.link), channels_of(driver)
+    return [
+        f"link {bandwidth_text(driver.link)}",
+        *([f"bandwidth limit {bandwidth_text(limit)}"] if limit < driver.link else []),
+        *([f"{channels} multifd channels"] if channels else []),
+        f"downtime limit {limit_text(driver.downtime_limit)}",
+    ]
+
+
+def row_text(candidate: Candidate, recording: Recording) -> str:
+    """Write the row of a candidate that was run."""
+    return ascii_only(row_of(cells_of(candidate, recording))) + "\n"
+
+
+def end_text(advice: Advice) -> str:
+    """Write what follows the rows of candidates that were run, up to the changes that would help.
+
+    Args:
+        advice: no run of a candidate is missing that is not in `not_run`.
+
+    Returns:
+        ASCII lines of at most 72 columns: rows of candidates that were not run, the legend, the best, and reasons.
+    """
+    cells = {ends_text(recording) for _, recording in advice.tried}
+    legend = " ".join([LEGEND, *(text for name, text in OTHER_ENDS.items() if name in cells)])
+    rows = [ascii_only(row_of((*_names(each.candidate), *[""] * 6)).rstrip() + "  not run") for each in advice.not_run]
+    blocks = [
+        wrapped(legend),
+        list(best_lines(advice.tried, all_run=not advice.not_run)),
+        list(_reasons("Not run", [(label_of(each.candidate), each.why) for each in advice.not_run])),
+        list(_reasons("Not to be had", [(each.policy, each.why) for each in advice.refused])),
+        list(own_lines(advice)),
+    ]
+    return "".join(f"{row}\n" for row in rows) + "\n" + _joined(blocks)
+
+
+def remedy_block(remedy: Remedy) -> str:
+    """Write one change of the scenario, as lines."""
+    return _joined([wrapped(f"  {remedy.name}: {remedy_text(remedy)}")])
+
+
+def last_text(advice: Advice) -> str:
+    """Write what ends the text: kinds of change that were not tried to the end, and notes of the runs."""
+    left = f"Not known yet whether it helps: {', '.join(advice.open_kinds)}." if advice.open_kinds else ""
+    notes = dict.fromkeys(note for _, each in advice.tried for note in each.header.notes)
+    blocks = [block for block in ([*wrapped(left)], [line for note in notes for line in wrapped(note)]) if block]
+    return "\n" + _joined(blocks) if blocks else ""
+
+
+def _joined(blocks: Iterable[Sequence[str]]) -> str:
     return ascii_only("\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n")
 
 
@@ -107,9 +217,8 @@ def cells_of(candidate: Candidate, recording: Recording) -> tuple[str, ...]:
     """Make the cells of a candidate's row, in the columns of HEADS."""
     found, sent = took(recording), recording.totals["migration"]
     return (
-        candidate.policy + ("*" if candidate.own else ""),
-        chunk_text(candidate),
-        "yes" if converges(recording) else "no",
+        *_names(candidate),
+        ends_text(recording),
         time_text(found["total_ns"]),
         time_text(found["downtime_ns"]) if converges(recording) else "-",
         time_text(found["stall_ns"]),
@@ -118,17 +227,29 @@ def cells_of(candidate: Candidate, recording: Recording) -> tuple[str, ...]:
     )
 
 
+def _names(candidate: Candidate) -> tuple[str, str]:
+    return candidate.policy + ("*" if candidate.own else ""), chunk_text(candidate)
+
+
+def ends_text(recording: Recording) -> str:
+    """Say in a word whether a migration ends by itself."""
+    if converges(recording):
+        return "yes"
+    return CUT if cancelled(recording) else POST if switched(recording) else "no"
+
+
 def row_of(cells: Iterable[str]) -> str:
     """Format a row of the table: the policy aligned left, numbers aligned right."""
     first, *rest = zip(cells, WIDTHS, strict=True)
     return first[0].ljust(first[1]) + "".join(cell.rjust(width) for cell, width in rest)
 
 
-def best_lines(tried: Sequence[Tried]) -> Iterator[str]:
+def best_lines(tried: Sequence[Tried], *, all_run: bool) -> Iterator[str]:
     """Write one line per quantity, as `compare` does, with all candidates that are as good as the best one."""
     ends = [candidate for candidate, recording in tried if converges(recording)]
-    if not ends:
-        yield from wrapped("No policy converges: none makes the guest write less, and none makes the link faster.")
+    if tried and not ends:
+        who = "No policy" if all_run else "None of those that were run"
+        yield from wrapped(f"{who} {NONE_ENDS[ends_text(tried[0][1])]}")
     for name, places in best_of(tried).items():
         if places:
             title, text = BEST[name]
@@ -159,29 +280,35 @@ def chunk_text(candidate: Candidate) -> str:
     return "-" if candidate.chunk_bytes is None else size_text(candidate.chunk_bytes)
 
 
-def refused_lines(refused: Sequence[Refused]) -> Iterator[str]:
-    """Write the policies that the scenario does not allow, grouped by reason."""
+def label_of(candidate: Candidate) -> str:
+    """Name a candidate in a sentence."""
+    return candidate.policy if candidate.chunk_bytes is None else f"{candidate.policy} by {chunk_text(candidate)}"
+
+
+def _reasons(title: str, named: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Write names and reasons, grouped by reason."""
     reasons: dict[str, list[str]] = {}
-    for each in refused:
-        reasons.setdefault(each.why, []).append(each.policy)
-    for why, policies in reasons.items():
-        yield from wrapped(f"Not to be had: {', '.join(policies)}: {why}")
+    for name, why in named:
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        yield from wrapped(f"{title}: {', '.join(names)}: {why}")
 
 
-def remedy_lines(tried: Sequence[Tried], remedies: Sequence[Remedy]) -> Iterator[str]:
-    """Write why the unchanged scenario does not converge, and which changes make it converge."""
-    own = next(recording for candidate, recording in tried if candidate.own)
-    ended = own.header.migration
-    if converges(own) or ended is None:
+def own_lines(advice: Advice) -> Iterator[str]:
+    """Write why the scenario does not converge as it stands, before the changes that would help."""
+    own = advice.own
+    ended = None if own is None else own.header.migration
+    if own is None:
+        yield from wrapped("The scenario as it stands (*) was not run, so that nothing is known of what would help it.")
+    if own is None or ended is None or converges(own):
         return
-    yield from wrapped(f"As it stands it {verdict(own, ended)}.")
-    yield from wrapped("What would make it converge, the smallest of each kind:")
-    for each in remedies:
-        yield from wrapped(f"  {each.name}: {remedy_text(each)}")
+    yield from wrapped(f"As it stands it {'is ' if cancelled(own) else ''}{verdict(own, ended)}.")
+    if advice.open_kinds:
+        yield from wrapped("What would make it converge, the smallest of each kind:")
 
 
 def remedy_text(remedy: Remedy) -> str:
-    """Write the effect and the cost of a change."""
+    """Write the effect and the price of a change."""
     if remedy.recording is None:
         return f"{remedy.change} was not run: {remedy.why}"
     if not remedy.works:
@@ -191,56 +318,89 @@ def remedy_text(remedy: Remedy) -> str:
     found = took(remedy.recording)
     return (
         f"{remedy.change}: {time_text(found['total_ns'])} in all, downtime {time_text(found['downtime_ns'])}, stall "
-        f"{time_text(found['stall_ns'])}, {rate_text(accesses_per_second(remedy.recording))} guest accesses"
-        f"{price_text(remedy.recording.totals['migration'])}"
+        f"{time_text(found['stall_ns'])}, {rate_text(accesses_per_second(remedy.recording))} guest accesses; price: "
+        f"{price_text(remedy.name, remedy.recording)}"
     )
 
 
-def price_text(took: Mapping[str, Any]) -> str:
-    """Write what a change costs the guest beside its time: throttling, and faults at the destination."""
-    throttled = f", vCPUs throttled by up to {took['throttle_percent']} %" if took["throttle_percent"] else ""
-    rest = took.get("postcopy")
+def price_text(name: str, recording: Recording) -> str:
+    """Write what a change costs, in a phrase.
+
+    Args:
+        name: the kind of change.
+        recording: the run with it.
+    """
+    sent, driver = recording.totals["migration"], recording.header.document()["scenario"]["driver"]
+    rate = bandwidth_text(min(driver["link"], driver.get("bandwidth", driver["link"])))
+    network = f"a network that gives the migration {rate}"
+    threads = f"{number(driver.get('multifd_channels', 0), 'thread')} of the host that copy"
+    slept = share_text(sent["throttled_ns"], recording.header.vcpus * sent["total_ns"])
+    prices = {
+        BANDWIDTH: network,
+        MULTIFD: threads,
+        BOTH: f"{network}, and {threads}",
+        DOWNTIME_LIMIT: f"the guest stands still for {time_text(sent['downtime_ns'])}",
+        AUTO_CONVERGE: f"vCPUs sleep for up to {sent['throttle_percent']} % of their time",
+        DIRTY_LIMIT: f"vCPUs sleep for {slept} of the migration",
+        NO_CANCEL: "the migration goes on for longer",
+    }
+    return prices.get(name) or _price_of_postcopy(sent.get("postcopy"))
+
+
+def _price_of_postcopy(rest: Mapping[str, Any] | None) -> str:
     if not rest or not rest["faults_4k"]:
-        return throttled
-    return f"{throttled}, then at most {number(rest['faults_4k'], 'fault')} of {time_text(rest['fault_4k_ns'])} each"
+        return "none, as nothing was left at the switch"
+    faults = f"{number(rest['faults_4k'], 'fault')} of {time_text(rest['fault_4k_ns'])} each"
+    return f"at most {faults} at the destination, and no way back once it has switched"
 
 
-def advice_document(tried: Sequence[Tried], refused: Sequence[Refused], remedies: Sequence[Remedy]) -> dict[str, Any]:
+def advice_document(advice: Advice) -> dict[str, Any]:
     """Make the advice as a JSON object.
 
     Args:
-        tried: candidates and their runs.
-        refused: policies that the scenario does not allow.
-        remedies: changes that were tried.
+        advice: all that is known.
 
     Returns:
-        `candidates`, `best` (indices in candidates), `refused`, `remedies`; times in ns, memory in bytes.
+        `candidates`, `best` (indices in candidates), `not_run`, `refused`, `remedies`, `not_known` (kinds of change)
+        and `notes`; times in ns, memory in bytes.
     """
     return {
         "candidates": [
             {
-                "policy": candidate.policy,
-                "chunk_bytes": candidate.chunk_bytes,
-                "own": candidate.own,
+                **_named(candidate),
                 "converges": converges(recording),
                 **took(recording),
                 **_run(recording),
             }
-            for candidate, recording in tried
+            for candidate, recording in advice.tried
         ],
-        "best": best_of(tried),
-        "refused": [each._asdict() for each in refused],
+        "best": best_of(advice.tried),
+        "not_run": [{**_named(each.candidate), "why": each.why} for each in advice.not_run],
+        "refused": [each._asdict() for each in advice.refused],
         "remedies": [
             {
                 "name": each.name,
                 "change": each.change,
                 "works": each.works,
                 "why": each.why,
+                **_price(each),
                 **({} if each.recording is None else {**took(each.recording), **_run(each.recording)}),
             }
-            for each in remedies
+            for each in advice.remedies
         ],
+        "not_known": advice.open_kinds,
+        "notes": advice.notes,
     }
+
+
+def _named(candidate: Candidate) -> dict[str, Any]:
+    return {"policy": candidate.policy, "chunk_bytes": candidate.chunk_bytes, "own": candidate.own}
+
+
+def _price(remedy: Remedy) -> dict[str, str]:
+    if remedy.recording is None or not remedy.works:
+        return {}
+    return {"price": price_text(remedy.name, remedy.recording)}
 
 
 def _run(recording: Recording) -> dict[str, Any]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mmuviz.core.pages import PAGE_BYTES
 from mmuviz.recording.quantities import bytes_text, count_text
 from mmuviz.recording.recording import Recording
 
+if TYPE_CHECKING:
+    from mmuviz.engine.choices.scenario import Scenario
+
 SHARED_IOCTLS: Final = ("enable", "disable")
+EXTRAPOLATED: Final = " (extrapolated)"
 
 
 def shares_lock(recording: Recording, ioctl: str) -> bool:
@@ -35,27 +39,49 @@ def setup_text(recording: Recording) -> list[str]:
         Short texts, e.g. "4 vCPUs"; none for parts that the Scenario does not have.
     """
     header = recording.header
-    vm, memory = _part(header.scenario, "vm"), header.scenario.get("memory")
-    slots = len(memory) if isinstance(memory, Sequence) else 0
+    slots = header.scenario.get("memory")
+    host = f"{header.host.profile}{EXTRAPOLATED if header.host.extrapolated else ''}"
+    count = len(slots) if isinstance(slots, Sequence) else 0
+    return _texts(header.scenario, _memory(guest_bytes(recording), count), header.versions.kernel, header.vcpus, host)
+
+
+def scenario_text(scenario: Scenario) -> list[str]:
+    """Return the texts that setup_text() has for the Recording of this Scenario, before it is run."""
+    profile, memory = scenario.host.values(), scenario.memory
+    host = f"{profile.name}{EXTRAPOLATED if profile.extrapolated else ''}"
+    size = _memory(sum(slot.size for slot in memory), len(memory))
+    return _texts(scenario.as_document(), size, scenario.vm.config().kernel.name, scenario.vm.vcpus, host)
+
+
+def _memory(size_bytes: int, slots: int) -> str:
+    return f"{bytes_text(size_bytes)} of guest memory{f' in {slots} memslots' if slots > 1 else ''}"
+
+
+def _texts(document: Mapping[str, Any], memory: str, kernel: str, vcpus: int, host: str) -> list[str]:
+    vm = _part(document, "vm")
     parts = [
-        number(header.vcpus, "vCPU"),
-        f"{bytes_text(guest_bytes(recording))} of guest memory{f' in {slots} memslots' if slots > 1 else ''}",
-        f"kernel {header.versions.kernel}",
+        number(vcpus, "vCPU"),
+        memory,
+        f"kernel {kernel}",
         _processor(vm),
-        mode_of(recording),
+        str(vm.get("dirty_log_mode", "")),
         _splitting(vm),
     ]
-    if pattern := _part(header.scenario, "workload").get("pattern"):
+    if pattern := _part(document, "workload").get("pattern"):
         parts.append(f"workload {pattern}")
-    if kind := _part(header.scenario, "driver").get("kind"):
+    if kind := _part(document, "driver").get("kind"):
         parts.append(f"driver {kind}")
-    parts.append(f"host {header.host.profile}{' (extrapolated)' if header.host.extrapolated else ''}")
+    parts.append(f"host {host}")
     return [each for each in parts if each]
 
 
 def common_text(recordings: Sequence[Recording]) -> list[str]:
     """Return the texts of setup_text() that several Recordings have in common."""
-    found = [setup_text(each) for each in recordings]
+    return in_all([setup_text(each) for each in recordings])
+
+
+def in_all(found: Sequence[list[str]]) -> list[str]:
+    """Return the texts that are in every list, in the order of the first."""
     return [each for each in found[0] if all(each in each_run for each_run in found)]
 
 

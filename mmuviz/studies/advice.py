@@ -1,33 +1,35 @@
-"""Advice for a migration: a run of every policy, and changes with which a migration that does not converge would."""
+"""Advice for a migration: the Scenarios that are run, one for every policy and chunk size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from mmuviz.core.errors import InputError, MmuvizError
 from mmuviz.core.pages import PAGE_BYTES
-from mmuviz.engine.choices.phases import LONGEST_NS
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.engine.choices.units import rate_text, time_text
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.engine.drivers.migrates import Migrates
 from mmuviz.engine.drivers.qemu_precopy import QemuPrecopy
-from mmuviz.recording.recording import Recording
-from mmuviz.studies.convergence import converges, leftover_of, switched
+from mmuviz.recording.quantities import bytes_text
+from mmuviz.studies.estimate import PASSES
 from mmuviz.studies.overrides import overridden
 from mmuviz.studies.policies import POLICIES, policy_name
+from mmuviz.studies.sending_speed import (
+    CHANNELS,
+    GBIT,
+    LINKS,
+    MOST_LONGEST_NS,
+    NS_PER_S,
+    full_bytes,
+    one_pass_ns,
+    threads_bytes_per_s,
+)
 
 SHIFTS: Final = (9, 14, 18)
 """Values of x-clear-bitmap-shift that are run: chunks of 2 MiB (a huge page), 64 MiB, and 1 GiB (QEMU's default)."""
-GBIT: Final = 10**9 // 8
-LINKS: Final = tuple(each * GBIT for each in (1, 10, 25, 40, 100, 200, 400))
-"""Speeds of Ethernet links, bytes per second."""
-NS_PER_S: Final = 10**9
-DOWNTIMES: Final = tuple(each * NS_PER_S // 10 for each in (3, 5, 10, 20, 50, 100, 300))
-"""Downtime limits that are tried, ns: from QEMU's default of 300 ms to half a minute."""
-Run = Callable[[Scenario], Recording]
+MINUTE_NS: Final = 60 * NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -54,55 +56,11 @@ class Refused(NamedTuple):
     why: str
 
 
-class Remedy(NamedTuple):
-    """A change of the scenario that was tried to make the migration converge.
+class NotRun(NamedTuple):
+    """A candidate that was not run, and the reason."""
 
-    Attributes:
-        name: kind of change, e.g. bandwidth.
-        change: the smallest change of this kind that converges, else the largest that was tried.
-        works: whether the migration converges with it.
-        recording: Recording of the run with the change; None if the change was refused.
-        why: reason of the refusal, or why no larger change was tried.
-    """
-
-    name: str
-    change: str
-    works: bool
-    recording: Recording | None
-    why: str = ""
-
-
-class Step(NamedTuple):
-    """One value of a kind of change, and the overrides that make it."""
-
-    change: str
-    value: int
-    overrides: Mapping[str, Any]
-
-
-ROUNDS_OF_THROTTLING: Final = 60
-"""Syncs that auto-converge gets: QEMU throttles more at every second sync, from 20 % to 99 % in nine steps, so that 20
-would do if each were over the threshold; three times as many (assumption)."""
-TIMES_LONGER: Final = 10
-"""Times the longest duration of the scenario that it gets, as a throttled guest needs more rounds (assumption)."""
-
-
-def switches(driver: QemuPrecopy) -> list[tuple[str, Step]]:
-    """List changes with one value each; those that the driver has already are left out.
-
-    Auto-converge works by many rounds: limits that would cancel the migration before it throttles fully are raised.
-    """
-    patience = {
-        "driver.most_rounds": max(driver.most_rounds, ROUNDS_OF_THROTTLING),
-        "driver.longest": min(driver.longest * TIMES_LONGER, max(LONGEST_NS, driver.longest)),
-    }
-    throttled = Step(
-        f"on, for at most {patience['driver.most_rounds']} syncs", 1, {"driver.auto_converge": True, **patience}
-    )
-    # QEMU's second sync ends the first pass.
-    postcopy = Step("after the first pass", 2, {"driver.postcopy_after_rounds": 2})
-    found = [] if driver.auto_converge else [("auto-converge", throttled)]
-    return found if driver.postcopy_after or driver.postcopy_after_rounds else [*found, ("post-copy", postcopy)]
+    candidate: Candidate
+    why: str
 
 
 def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int | None = None) -> Scenario:
@@ -133,6 +91,58 @@ def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int 
     return changed_scenario(base, changed)
 
 
+class Patient(NamedTuple):
+    """A migration with enough time for one pass over its memory, and a notice if it was given more time than it had."""
+
+    scenario: Scenario
+    notice: str
+
+
+def patient(scenario: Scenario) -> Patient:
+    """Give a migration the time that it needs at least; without it, it would end alike under every policy.
+
+    Args:
+        scenario: a migration; driver.longest is raised if one pass takes longer, or if it was not given.
+
+    Raises:
+        InputError: no time that driver.longest may have is enough for one pass.
+    """
+    driver, pass_ns = scenario.driver, one_pass_ns(scenario)
+    if not isinstance(driver, QemuPrecopy):
+        return Patient(scenario, "")
+    is_chosen = "longest" in driver.model_fields_set
+    if driver.longest > (pass_ns if is_chosen else PASSES * pass_ns):
+        return Patient(scenario, "")
+    longest = min(PASSES * pass_ns // NS_PER_S + 1, MOST_LONGEST_NS // NS_PER_S) * NS_PER_S
+    one_pass = f"to send {bytes_text(full_bytes(scenario))} once takes {long_text(pass_ns)} at least"
+    if longest <= pass_ns:
+        faster = _faster_options(scenario, driver.multifd_channels)
+        raise InputError(
+            f"driver.longest={long_text(driver.longest)} ends every migration in its first pass: {one_pass}, and "
+            f"{long_text(MOST_LONGEST_NS)} is the most that there is; send faster, e.g. {faster}"
+        )
+    given = "the most that there is" if longest == MOST_LONGEST_NS else f"time for {PASSES} passes (assumption)"
+    return Patient(
+        changed_scenario(scenario, {"driver.longest": longest}),
+        f"driver.longest={long_text(longest)} here, {given}, and not {long_text(driver.longest)}: {one_pass}.",
+    )
+
+
+def _faster_options(scenario: Scenario, now: int) -> str:
+    """Return options with which one pass fits into the most time that there is; `now`: multifd channels."""
+    for link in LINKS:
+        channels = next((each for each in (now, *CHANNELS) if threads_bytes_per_s(scenario, each) >= link), None)
+        if channels is not None and full_bytes(scenario) * NS_PER_S // link < MOST_LONGEST_NS:
+            threads = f" --set driver.multifd_channels={channels}" if channels != now else ""
+            return f"--bandwidth {link // GBIT}Gbit{threads}"
+    return "by less memory"
+
+
+def long_text(time_ns: int) -> str:
+    """Format a time of seconds or minutes, e.g. "45 s", "70.4 min"."""
+    return f"{time_ns / MINUTE_NS:.3g} min" if time_ns >= 2 * MINUTE_NS else f"{time_ns / NS_PER_S:.3g} s"
+
+
 def changed_scenario(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
     """Apply overrides to a Scenario.
 
@@ -144,14 +154,16 @@ def changed_scenario(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenar
     return Scenario.model_validate(overridden(scenario.given(), overrides))
 
 
-def candidates(scenario: Scenario) -> tuple[list[Candidate], list[Refused]]:
-    """Make a candidate of every policy, and of each chunk size in SHIFTS if the policy clears in chunks.
+def candidates(scenario: Scenario, shifts: Sequence[int] = SHIFTS) -> tuple[list[Candidate], list[Refused]]:
+    """Make a candidate of every policy, and of several chunk sizes if the policy clears in chunks.
 
     Args:
         scenario: a migration. All candidates have its accesses.
+        shifts: values of x-clear-bitmap-shift beside the scenario's own.
 
     Returns:
-        The candidates, policy by policy; and each policy that the kernel, the MMU or the driver refuses.
+        The candidates in the order in which they matter: the scenario itself, every policy with its chunk size, then
+        the other chunk sizes; and each policy that the kernel, the MMU or the driver refuses.
     """
     found: dict[str, Candidate] = {}
     refused: list[Refused] = []
@@ -161,20 +173,23 @@ def candidates(scenario: Scenario) -> tuple[list[Candidate], list[Refused]]:
         except MmuvizError as error:
             refused.append(Refused(policy, str(error)))
             continue
-        for one in _chunked(each):
+        for one in _chunked(each, shifts):
             found.setdefault(one.digest(), _candidate(one, scenario))
-    own = scenario.digest()
-    if own not in found:
-        found = {own: _candidate(scenario, scenario), **found}
-    return list(found.values()), refused
+    found.setdefault(scenario.digest(), _candidate(scenario, scenario))
+    chunk_bytes = PAGE_BYTES << getattr(scenario.driver, "clear_bitmap_shift", 0)
+
+    def place(each: Candidate) -> tuple[bool, bool]:
+        return not each.own, each.chunk_bytes not in (None, chunk_bytes)
+
+    return sorted(found.values(), key=place), refused
 
 
-def _chunked(scenario: Scenario) -> Iterator[Scenario]:
+def _chunked(scenario: Scenario, shifts: Sequence[int]) -> Iterator[Scenario]:
     """Yield the Scenario with each chunk size, including its own; unchanged if it does not clear in chunks."""
     if chunk_bytes_of(scenario) is None or not isinstance(scenario.driver, QemuPrecopy):
         yield scenario
         return
-    for shift in sorted({*SHIFTS, scenario.driver.clear_bitmap_shift}):
+    for shift in sorted({*shifts, scenario.driver.clear_bitmap_shift}):
         yield changed_scenario(scenario, {"driver.clear_bitmap_shift": shift})
 
 
@@ -189,113 +204,3 @@ def chunk_bytes_of(scenario: Scenario) -> int | None:
     if not isinstance(scenario.driver, QemuPrecopy) or mode.ring or not mode.manual:
         return None
     return PAGE_BYTES << scenario.driver.clear_bitmap_shift
-
-
-def remedies(scenario: Scenario, recording: Recording, run: Run) -> list[Remedy]:
-    """Find the smallest change of each kind with which a migration converges.
-
-    Args:
-        scenario: a migration that does not converge.
-        recording: its Recording.
-        run: function that runs a Scenario; its InputError refuses that change.
-
-    Returns:
-        A Remedy for each kind of change that the driver supports and that is not made already.
-    """
-    driver, leftover = scenario.driver, leftover_of(recording)
-    if not isinstance(driver, Migrates):
-        return []
-    pace = sendable(driver)
-    needed = leftover.left_bytes * NS_PER_S
-    kinds = [
-        ("bandwidth", link_steps(scenario), needed // driver.downtime_limit),
-        ("downtime limit", downtime_steps(scenario), needed // pace),
-    ]
-    found = []
-    for name, steps, at_least in kinds:
-        start = next((at for at, step in enumerate(steps) if step.value >= at_least), len(steps) - 1)
-        found += [smallest(name, scenario, steps, start, run)] if steps else []
-    if found and found[0].name == "bandwidth" and not found[0].works:
-        found[0] = found[0]._replace(
-            why=f"one thread checks and copies {bits_text(thread_bytes_per_s(scenario))} at most"
-        )
-    if isinstance(driver, QemuPrecopy):
-        found += [_tried(name, scenario, step, run) for name, step in switches(driver)]
-    return found
-
-
-def sendable(driver: Migrates) -> int:
-    """Return the bytes per second that are sent while the guest runs: the lower of link and bandwidth limit."""
-    return int(min(driver.link, getattr(driver, "bandwidth", driver.link)))
-
-
-def link_steps(scenario: Scenario) -> list[Step]:
-    """List faster links, up to the first that one thread, which checks and copies page after page, cannot fill."""
-    driver = scenario.driver
-    if not isinstance(driver, Migrates):
-        return []
-    thread = thread_bytes_per_s(scenario)
-    has_bandwidth, pace = "bandwidth" in type(driver).model_fields, sendable(driver)
-    values = sorted({*(each for each in LINKS if each > pace), *((driver.link,) if driver.link > pace else ())})
-    filled = [each for each in values if each < thread]
-    values = values[: len(filled) + 1] if pace < thread else []
-    steps = []
-    for value in values:
-        fields: dict[str, Any] = {"driver.link": max(value, driver.link)}
-        if has_bandwidth:
-            fields["driver.bandwidth"] = value
-        steps.append(Step(rate_text(value), value, fields))
-    return steps
-
-
-def thread_bytes_per_s(scenario: Scenario) -> int:
-    """Return the most bytes per second that one userspace thread sends: it checks each page for zeros and copies it."""
-    host = scenario.host.values()
-    return PAGE_BYTES * NS_PER_S // (host["zero_check_ns"] + host["send_page_ns"])
-
-
-def bits_text(bytes_per_s: int) -> str:
-    """Format a speed in bits, as networks have it, e.g. "12.4 Gbit/s"."""
-    return f"{bytes_per_s / GBIT:.1f} Gbit/s"
-
-
-def downtime_steps(scenario: Scenario) -> list[Step]:
-    """List the longer downtime limits."""
-    driver = scenario.driver
-    if not isinstance(driver, Migrates):
-        return []
-    longer = [each for each in DOWNTIMES if each > driver.downtime_limit]
-    return [Step(time_text(each), each, {"driver.downtime_limit": each}) for each in longer]
-
-
-def smallest(name: str, scenario: Scenario, steps: Sequence[Step], start: int, run: Run) -> Remedy:
-    """Find the smallest step that converges; a larger step must not help less than a smaller one.
-
-    Args:
-        name: kind of change.
-        scenario: the Scenario to change.
-        steps: steps, small to large.
-        start: index of the step that is tried first. If it fails, larger ones are tried up to the first that works; if
-            it works, smaller ones down to the last that works.
-        run: see remedies().
-    """
-    at = start
-    found = _tried(name, scenario, steps[at], run)
-    while not found.works and found.recording is not None and at + 1 < len(steps):
-        at += 1
-        found = _tried(name, scenario, steps[at], run)
-    while found.works and 0 < at <= start:
-        at -= 1
-        smaller = _tried(name, scenario, steps[at], run)
-        if not smaller.works:
-            break
-        found = smaller
-    return found
-
-
-def _tried(name: str, scenario: Scenario, step: Step, run: Run) -> Remedy:
-    try:
-        recording = run(changed_scenario(scenario, step.overrides))
-    except InputError as error:
-        return Remedy(name, step.change, works=False, recording=None, why=str(error))
-    return Remedy(name, step.change, converges(recording) or switched(recording), recording)

@@ -88,3 +88,9 @@ def switched(recording: Recording) -> bool:
     """Whether a migration switched to post-copy, which ends however much the guest writes."""
     ended = recording.header.migration
     return ended is not None and ended.switch_ps is not None
+
+
+def cancelled(recording: Recording) -> bool:
+    """Whether a migration was cancelled by driver.cancel_at, so that nothing is known of its convergence."""
+    ended = recording.header.migration
+    return ended is not None and ended.outcome == "cancelled"

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from threading import Barrier, Condition
 from typing import Any
 
 import pytest
 
-from mmuviz.cli import main
+from mmuviz.cli import advise, main
+from mmuviz.cli.sources import checked_costs
+from mmuviz.core.errors import InputError
+from mmuviz.engine.choices.scenario import Scenario
+from mmuviz.engine.run import run
+from mmuviz.studies import side_by_side
+from mmuviz.studies.advice import candidates, migration_of
+from mmuviz.studies.estimate import BYTES_AT_LEAST, cost_of
 from mmuviz.studies.policies import POLICIES
+from mmuviz.studies.remedies import AUTO_CONVERGE, BANDWIDTH, DIRTY_LIMIT, DOWNTIME_LIMIT, POSTCOPY
+from mmuviz.studies.scenario_files import read_base
 
 Out = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
 HOT = 20_000
+ALONE = ("--limit-memory", f"{BYTES_AT_LEAST * 3 // 2 >> 20}MiB")
+"""Memory for one run at a time."""
+LONG_S = 60
+"""A test fails after that instead of waiting for ever."""
 
 
 def file(folder: Path, rate_hz: int = 100, **driver: Any) -> Path:  # noqa: ANN401  # fields of the driver
@@ -35,10 +53,28 @@ def file(folder: Path, rate_hz: int = 100, **driver: Any) -> Path:  # noqa: ANN4
     return path
 
 
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of the table's rows."""
+    lines = text.splitlines()
+    head = next(at for at, line in enumerate(lines) if line.startswith("policy "))
+    rest = lines[head + 1 :]
+    return [line.split() for line in rest[: rest.index("")]]
+
+
+def replace_run(monkeypatch: Patch, before: Callable[[int], None]) -> None:
+    """Call a function with its number, from 0, before each run of a Scenario."""
+    made = iter(range(1000))
+
+    def counted(*arguments: Any, **options: Any) -> object:  # noqa: ANN401  # those of run()
+        before(next(made))
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(side_by_side, "run", counted)
+
+
 def test_the_table_fits_a_mail(tmp_path: Path, capsys: Out) -> None:
     assert main(["advise", str(file(tmp_path))]) == 0
     printed = capsys.readouterr()
-    assert printed.err == ""
     assert printed.out.isascii()
     lines = printed.out.splitlines()
     assert max(map(len, lines)) <= 72
@@ -67,7 +103,7 @@ def test_a_migration_that_does_not_converge_lists_remedies(tmp_path: Path, capsy
 def test_json_has_every_number_of_the_table(tmp_path: Path, capsys: Out) -> None:
     assert main(["advise", str(file(tmp_path, HOT)), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"candidates", "best", "refused", "remedies"}
+    assert set(document) == {"candidates", "best", "not_run", "refused", "remedies", "not_known", "notes"}
     for each in document["candidates"]:
         totals = each["totals"]
         assert each["total_ns"] == totals["migration"]["total_ns"]
@@ -77,6 +113,8 @@ def test_json_has_every_number_of_the_table(tmp_path: Path, capsys: Out) -> None
     works = [each for each in document["remedies"] if each["works"]]
     assert works
     assert all(each["totals"]["migration"]["completed"] for each in works)
+    assert all(each["price"] for each in works)
+    assert (document["not_run"], document["not_known"], document["notes"]) == ([], [], [])
     best = document["best"]["stall_ns"]
     stalls = [each["stall_ns"] for each in document["candidates"]]
     assert stalls.index(min(stalls)) in best
@@ -95,7 +133,21 @@ def test_options_change_the_link_and_the_limit(tmp_path: Path, capsys: Out) -> N
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--bandwidth", "fast"], "--bandwidth='fast' must be a number with a unit"),
+        (["--bandwidth", "fast"], "--bandwidth='fast' must be a number above 0 with a unit of bits"),
+        (["--bandwidth", "25Gb"], "did you mean 25Gbit?"),
+        (["--bandwidth", "25G"], "did you mean 25Gbit?"),
+        (["--bandwidth", "25Gbps"], "did you mean 25Gbit?"),
+        (["--bandwidth", "25gbit/s"], "did you mean 25Gbit?"),
+        (["--bandwidth", "2.5 Kb/s"], "did you mean 2.5kbit?"),
+        (["--bandwidth", "25GB"], "did you mean 25GiB/s?"),
+        (["--bandwidth", "25GBps"], "did you mean 25GiB/s?"),
+        (["--bandwidth", "-1Gbit"], "--bandwidth='-1Gbit' must be a number above 0"),
+        (["--bandwidth=-1Gbit"], "did you mean 1Gbit?"),
+        (["--bandwidth", "1.3kbit"], "--bandwidth='1.3kbit' must be a whole number of bytes a second"),
+        (["--bandwidth", "0"], "driver.link=0 must be 64 KiB/s to 1 TiB/s"),
+        (["--downtime", "-5ms"], "--downtime='-5ms' must be a number with a unit"),
+        (["--chunks", "3MiB"], "--chunks='3MiB' must be a power of two, 256 KiB to 8 TiB"),
+        (["--chunks", "2MiB,big"], "--chunks='big' must be a number with a unit"),
         (["--downtime", "short"], "--downtime='short' must be a number with a unit"),
         (["--downtime", "0"], "driver.downtime_limit=0 must be 1 ms to 2000 s"),
         (["--limit-memory", "1MiB"], "over the limit of 1 MiB of memory"),
@@ -109,6 +161,249 @@ def test_what_is_wrong_is_one_line(options: list[str], said: str, tmp_path: Path
     assert printed.err.startswith("mmuviz: ")
     assert said in printed.err
     assert printed.err.count("\n") == 1
+
+
+def test_no_byte_is_named_where_bits_are_meant(tmp_path: Path, capsys: Out) -> None:
+    assert main(["advise", str(file(tmp_path)), "--bandwidth", "25Gb"]) == 2
+    remedy = capsys.readouterr().err.rpartition(";")[2]
+    assert remedy == " did you mean 25Gbit?\n"
+
+
+# While it runs
+
+
+def test_the_number_of_runs_and_their_estimate_are_said_first(tmp_path: Path, monkeypatch: Patch, capsys: Out) -> None:
+    base, _ = read_base(str(file(tmp_path)), {})
+    chosen, _ = candidates(migration_of(base))
+    seconds = sum(cost_of(each.scenario).seconds for each in chosen)
+    monkeypatch.setattr(advise, "duration_text", lambda given: f"{given} seconds")
+    told: list[str] = []
+    replace_run(monkeypatch, lambda number: told.append(capsys.readouterr().err) if number == 0 else None)
+    assert main(["advise", str(file(tmp_path)), *ALONE]) == 0
+    assert told[0].startswith(
+        f"mmuviz: {len(chosen)} runs, estimated to take {seconds} seconds of one core in all, one "
+    )
+    assert "(--limit-memory 1GiB: two at a time)" in told[0]
+    assert main(["advise", str(file(tmp_path))]) == 0
+    assert ", two at a time; " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "less than 1 s"), (59.6, "60 s"), (99.4, "99 s"), (100, "2 min"), (600, "10 min")]
+)
+def test_estimates_are_said_in_minutes(seconds: float, text: str) -> None:
+    assert advise.duration_text(seconds) == text
+
+
+class Pipe(io.StringIO):
+    """Standard output that a reader sees once it is flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = ""
+        self.changed = Condition()
+
+    def flush(self) -> None:
+        with self.changed:
+            self.seen = self.getvalue()
+            self.changed.notify_all()
+
+    def shows(self, lines: int) -> bool:
+        """Wait until the table has so many rows; False if it never has."""
+        with self.changed:
+            return self.changed.wait_for(lambda: "\npolicy " in self.seen and self.rows() >= lines, LONG_S)
+
+    def rows(self) -> int:
+        return len(self.seen.partition("\npolicy ")[2].split("\n\n")[0].splitlines()) - 1
+
+
+@pytest.mark.parametrize("options", [(), ALONE])
+def test_each_row_is_printed_while_later_runs_go_on(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """A run waits until all rows are printed but that of the run beside it."""
+    pipe, shown = Pipe(), []
+    at_once = 1 if options else 2
+    monkeypatch.setattr(sys, "stdout", pipe)
+    replace_run(monkeypatch, lambda number: shown.append(pipe.shows(max(number + 1 - at_once - 1, 0))))
+    assert main(["advise", str(file(tmp_path)), *options]) == 0
+    assert len(shown) > 4
+    assert all(shown)
+    assert max(map(len, pipe.seen.splitlines())) <= 72
+
+
+def test_rows_are_in_order_though_runs_end_in_another(tmp_path: Path, monkeypatch: Patch, capsys: Out) -> None:
+    assert main(["advise", str(file(tmp_path)), *ALONE]) == 0
+    expected = capsys.readouterr().out
+    pipe = Pipe()
+    ended = Condition()
+    done: set[int] = set()
+    made = iter(range(1000))
+
+    def reversed_pairs(*arguments: Any, **options: Any) -> object:  # noqa: ANN401  # those of run()
+        """The first run of all ends after the second and the third one."""
+        number = next(made)
+        recording = run(*arguments, **options)
+        with ended:
+            done.add(number)
+            ended.notify_all()
+            if number == 0:
+                assert ended.wait_for(lambda: {1, 2} <= done, LONG_S)
+        return recording
+
+    monkeypatch.setattr(side_by_side, "run", reversed_pairs)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    assert main(["advise", str(file(tmp_path))]) == 0
+    assert pipe.seen == expected
+
+
+def test_two_runs_are_made_at_a_time_if_memory_allows(tmp_path: Path, monkeypatch: Patch) -> None:
+    both = Barrier(2)
+
+    def meet(number: int) -> None:
+        if number < 2:
+            both.wait(LONG_S)
+
+    replace_run(monkeypatch, meet)
+    assert main(["advise", str(file(tmp_path)), "--json"]) == 0
+    assert not both.broken
+
+
+def test_json_is_one_document(tmp_path: Path, monkeypatch: Patch) -> None:
+    pipe = Pipe()
+    monkeypatch.setattr(sys, "stdout", pipe)
+    replace_run(monkeypatch, lambda _: pipe.flush())
+    assert main(["advise", str(file(tmp_path)), "--json"]) == 0
+    assert pipe.seen.count("\n") == 1
+    json.loads(pipe.seen)
+
+
+# Not everything is run
+
+
+def stopped(number: int, at: int) -> None:
+    if number == at:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_prints_what_is_known(tmp_path: Path, monkeypatch: Patch, capsys: Out) -> None:
+    base, _ = read_base(str(file(tmp_path)), {})
+    chosen, _ = candidates(migration_of(base))
+    replace_run(monkeypatch, lambda number: stopped(number, 3))
+    assert main(["advise", str(file(tmp_path)), *ALONE]) == 130
+    text = capsys.readouterr().out
+    rows = rows_of(text)
+    assert len(rows) == len(chosen)
+    assert [row[0].rstrip("*") for row in rows] == [each.policy for each in chosen]
+    assert [row[-2:] == ["not", "run"] for row in rows] == [False] * 3 + [True] * (len(chosen) - 3)
+    joined = " ".join(text.split())
+    assert f"Not run: {chosen[3].policy}" in joined
+    assert joined.count("Ctrl-C ended the command before") == 1
+    assert "Least stall of all vCPUs: " in joined
+    assert max(map(len, text.splitlines())) <= 72
+
+
+def test_ctrl_c_leaves_a_document_too(tmp_path: Path, monkeypatch: Patch, capsys: Out) -> None:
+    replace_run(monkeypatch, lambda number: stopped(number, 2))
+    assert main(["advise", str(file(tmp_path, HOT)), "--json", *ALONE]) == 130
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["candidates"]) == 2
+    assert {each["why"] for each in document["not_run"]} == {"Ctrl-C ended the command before"}
+    assert document["remedies"] == []
+    assert document["not_known"] == [BANDWIDTH, DOWNTIME_LIMIT, AUTO_CONVERGE, DIRTY_LIMIT, POSTCOPY]
+
+
+def test_ctrl_c_while_changes_are_tried_says_which_are_not_known(
+    tmp_path: Path, monkeypatch: Patch, capsys: Out
+) -> None:
+    base, _ = read_base(str(file(tmp_path, HOT)), {})
+    chosen, _ = candidates(migration_of(base))
+    # The first runs of all kinds of change are made in this order; that of auto-converge ends its search.
+    replace_run(monkeypatch, lambda number: stopped(number, len(chosen) + 3))
+    assert main(["advise", str(file(tmp_path, HOT)), *ALONE]) == 130
+    text = capsys.readouterr().out
+    assert not [row for row in rows_of(text) if row[-1] == "run"]
+    assert f"\n  {AUTO_CONVERGE}: " in text
+    joined = " ".join(text.split())
+    assert f"Not known yet whether it helps: {BANDWIDTH}, {DOWNTIME_LIMIT}, {DIRTY_LIMIT}, {POSTCOPY}." in joined
+
+
+def test_what_is_over_a_limit_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: Patch, capsys: Out) -> None:
+    def no_rings(arguments: Any, scenarios: tuple[Scenario, ...]) -> Any:  # noqa: ANN401  # as it is replaced
+        if any(each.vm.dirty_log_mode.ring for each in scenarios):
+            raise InputError(f"{arguments.source}: it needs too much; raise the limit: --limit-seconds 500")
+        return checked_costs(arguments, scenarios)
+
+    monkeypatch.setattr(advise, "checked_costs", no_rings)
+    assert main(["advise", str(file(tmp_path, HOT))]) == 0
+    text = capsys.readouterr().out
+    rings = [row for row in rows_of(text) if row[0].startswith("ring_")]
+    assert rings == [["ring_lazy", "-", "not", "run"], ["ring_eager", "-", "not", "run"]]
+    joined = " ".join(text.split())
+    assert "Not run: ring_lazy, ring_eager: it needs too much; raise the limit: --limit-seconds 500" in joined
+    assert "None of those that were run converges" in joined
+    assert "dirty limit: 16 MiB/s for each vCPU, with policy ring_" in joined
+    assert "was not run: it needs too much" in joined
+
+
+def test_a_guest_whose_runs_are_long_has_one_size_of_clear(tmp_path: Path, monkeypatch: Patch, capsys: Out) -> None:
+    monkeypatch.setattr(advise, "LONG_S", 0.0)
+    assert main(["advise", str(file(tmp_path))]) == 0
+    text = capsys.readouterr().out
+    assert {tuple(row[1:3]) for row in rows_of(text) if row[1] != "-"} == {("1", "GiB")}
+    joined = " ".join(text.split())
+    assert "only the scenario's own size of CLEAR was run; --chunks 2MiB,64MiB,1GiB runs others too." in joined
+    assert main(["advise", str(file(tmp_path)), "--chunks", "4MiB"]) == 0
+    text = capsys.readouterr().out
+    assert {tuple(row[1:3]) for row in rows_of(text) if row[1] != "-"} == {("1", "GiB"), ("4", "MiB")}
+    assert "--chunks" not in text
+
+
+# What is said of outcomes
+
+
+def test_a_cancelled_migration_is_said_to_be_cancelled(tmp_path: Path, capsys: Out) -> None:
+    assert main(["advise", str(file(tmp_path, cancel_at="100 ms"))]) == 0
+    text = capsys.readouterr().out
+    joined = " ".join(text.split())
+    assert all("cut" in row for row in rows_of(text))
+    assert "cut: cancelled (driver.cancel_at) before that was known." in joined
+    assert "No policy converges before the migration is cancelled (driver.cancel_at)." in joined
+    assert "As it stands it is cancelled (driver.cancel_at) after 10" in joined
+    assert " no cancel: driver.cancel_at=0: " in joined
+    assert "bandwidth: " not in joined
+
+
+def test_a_migration_that_goes_over_to_post_copy_does_not_fail(tmp_path: Path, capsys: Out) -> None:
+    assert main(["advise", str(file(tmp_path, HOT, postcopy_after_rounds=2))]) == 0
+    text = capsys.readouterr().out
+    assert all("post" in row for row in rows_of(text))
+    assert "No policy converges before the migration goes over to post-copy." in " ".join(text.split())
+
+
+def test_a_guest_that_cannot_be_sent_in_time_is_given_more(tmp_path: Path, capsys: Out) -> None:
+    """16 MiB take 400 ms over 40 MiB/s."""
+    assert main(["advise", str(file(tmp_path, longest="200 ms"))]) == 0
+    text = capsys.readouterr().out
+    assert all("yes" in row for row in rows_of(text))
+    head = " ".join(text.partition("\npolicy ")[0].split())
+    assert "driver.longest=2 s here, time for 3 passes (assumption), and not 0.2 s: to send 16 MiB once" in head
+
+
+def test_the_head_says_how_the_guest_is_sent(tmp_path: Path, capsys: Out) -> None:
+    assert main(["advise", str(file(tmp_path, link="1 Gbit/s", multifd_channels=2))]) == 0
+    head = " ".join(capsys.readouterr().out.partition("\npolicy ")[0].split())
+    assert "2 vCPUs, 16 MiB of guest memory, kernel 6.12" in head
+    assert head.endswith("link 1 Gbit/s, bandwidth limit 40 MiB/s, 2 multifd channels, downtime limit 50 ms")
+
+
+def test_every_change_that_works_has_a_price(tmp_path: Path, capsys: Out) -> None:
+    assert main(["advise", str(file(tmp_path, HOT))]) == 0
+    text = capsys.readouterr().out
+    changes = " ".join(text.partition("the smallest of each kind:\n")[2].partition("\n\n")[0].split())
+    works = changes.count(" guest accesses")
+    assert works > 1
+    assert changes.count(" guest accesses; price: ") == works
 
 
 def test_a_recording_of_kvm_cannot_be_migrated(capsys: Out) -> None:
