@@ -88,7 +88,23 @@
     ];
   };
 
-  // The answer to the question: the largest cost of each run, [{tone, text}].
+  const GIVEN_UP = { cancelled: "cancelled", "too many rounds": "given up, too many rounds,", "too long": "given up, too long," };
+
+  // The outcome of a migration; null of a run that migrates nothing.
+  function migrationOutcome({ header }) {
+    const ended = header.migration;
+    if (!ended) {
+      return null;
+    }
+    const took = S.timeText(ended.end_ps - ended.start_ps);
+    if (ended.outcome !== "completed") {
+      return S.toned("stall", `${GIVEN_UP[ended.outcome]} after ${took}`);
+    }
+    const stopped = S.timeText((ended.switch_ps ?? ended.end_ps) - ended.stop_ps);
+    return S.toned("run", `migrated in ${took}${ended.switch_ps ? " by post-copy" : ""}, downtime ${stopped}`);
+  }
+
+  // The answer to the question: the outcome of each migration, else the largest cost of each run, [{tone, text}].
   S.answer = function (runs) {
     const unit = S.commonUnit(
       runs.flatMap((run) => [run.stallPs(run.endPs), sum(run.calls.map(tookPs))]),
@@ -101,11 +117,11 @@
       const said = (ps) => S.said(S.partsIn(ps, unit)).replace(" ", "\u00a0");
       const who = run.vcpus === 1 ? "its vCPU" : "every vCPU";
       const calls = run.calls.length === 1 ? "one ioctl" : `${run.calls.length} ioctls`;
-      const what = !(stallPs > 0 || ioctlPs > 0)
+      const what = migrationOutcome(run) ?? (!(stallPs > 0 || ioctlPs > 0)
         ? S.toned("run", "nothing stalled")
         : stallPs >= ioctlPs
           ? S.toned("stall", `${who} stalled ${said(stallPs)}`)
-          : S.toned("ioctl", `${calls} took ${said(ioctlPs)}`);
+          : S.toned("ioctl", `${calls} took ${said(ioctlPs)}`));
       return [S.toned("", `${i ? " " : ""}${run.label}: `), what, S.toned("", ".")];
     });
   };
@@ -114,8 +130,14 @@
 
   // Suggested changes: [{label, set}], `set` as in POST /api/runs; only those that differ from the current run.
   S.changes = function ({ header }) {
-    const { vm, memory, workload } = header.scenario;
+    const { vm, memory, workload, driver } = header.scenario;
     const found = [];
+    if (driver?.kind === "qemu_precopy" && !driver.auto_converge && !driver.dirty_limit) {
+      found.push({ label: "Auto-converge", set: { "driver.auto_converge": true } });
+    }
+    if (driver?.kind === "qemu_precopy" && !driver.postcopy_after && !driver.postcopy_after_rounds && !driver.multifd_channels) {
+      found.push({ label: "Post-copy after round 1", set: { "driver.postcopy_after_rounds": 2 } });
+    }
     const slots = (backing) => Object.fromEntries(memory.map((_, i) => [`memory[${i}].backing`, backing]));
     const huge = memory.some((slot) => slot.backing === "hugetlb_1g");
     if (memory.length > 0) {

@@ -277,3 +277,38 @@ def test_nothing_scrolls_and_the_sheets_lie_inside(page: Page, size: tuple[int, 
         assert box["x"] + box["width"] <= size[0]
         assert box["y"] + box["height"] <= size[1]
         page.keyboard.press("Escape")
+
+
+# The summary
+
+
+def test_the_summary_says_how_each_migration_ended(page: Page, made: list[Recording]) -> None:
+    open_stage(page, PATH)
+    page.keyboard.press("End")
+    title = page.locator("#stage-summary .summary-title").inner_text()
+    for each in made:
+        took = each.totals["migration"]
+        assert took["completed"]
+        total, downtime = page.evaluate(
+            "(times) => times.map(mmuvizStage.timeText)", [took["total_ns"] * 1000, took["downtime_ns"] * 1000]
+        )
+        assert f"migrated in {total}, downtime {downtime}." in title.replace("\u00a0", " ")
+
+
+def test_the_summary_of_one_that_was_given_up_says_why_and_what_may_help(page: Page) -> None:
+    open_stage(page, f"{PATH}&driver.cancel_at=%22100 ms%22")
+    page.keyboard.press("End")
+    assert ": cancelled after 10" in page.locator("#stage-summary .summary-title").inner_text()
+    page.locator("#stage-summary button", has_text="Auto-converge").click()
+    changed(page, "mmuvizStage.stage.runs[0].header.scenario.driver.auto_converge", wanted=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_summary_leaves_the_phases_free(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, "/?story=migration-too-hot&ps=0")
+    page.keyboard.press("End")
+    card, phases_ = (page.locator(each).bounding_box() for each in ("#stage-summary .summary", "#stage-segments"))
+    assert card is not None
+    assert phases_ is not None
+    assert card["y"] + card["height"] <= phases_["y"]
