@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from pydantic_core import PydanticCustomError
 
 from mmuviz.cli.arguments import output
+from mmuviz.cli.ranges import SECONDS_A_RUN
 from mmuviz.cli.runs import at_once, run_side_by_side
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling
 from mmuviz.core.errors import InputError, MmuvizError, short_repr
@@ -197,7 +198,7 @@ def _run_remedies(arguments: argparse.Namespace, advice: Advice, lines: TextIO |
         for each in found:
             _print(lines, remedy_block(each))
 
-    say(f"as it stands it does not converge: {len(advice.open_kinds)} or more runs follow, to find what would help")
+    say(f"{len(advice.open_kinds)} or more runs follow, to find what would make it converge")
     remedies(searches_of(advice.scenario, own), run_some, tell)
 
 
@@ -205,7 +206,7 @@ def _announce(arguments: argparse.Namespace, costs: list[RunCost]) -> None:
     """Print the number of runs and their estimated time before the first of them."""
     from mmuviz.studies.side_by_side import AT_ONCE
 
-    seconds = sum(each.seconds for each in costs)
+    seconds = sum(each.seconds + SECONDS_A_RUN for each in costs)
     together = "two at a time"
     if len(costs) == 1:
         together = "alone"

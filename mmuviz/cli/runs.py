@@ -61,7 +61,12 @@ def run_side_by_side(
 
         try:
             with in_order(report) as ended:
-                return run_all(scenarios, at_once=at_once(arguments, costs), progress=report_progress, finished=ended)
+
+                def end_one(index: int, recording: Recording) -> None:
+                    done[index] = 1.0  # the estimate of its end may have been later
+                    ended(index, recording)
+
+                return run_all(scenarios, at_once=at_once(arguments, costs), progress=report_progress, finished=end_one)
         except MmuvizError as error:
             raise InputError(f"{arguments.source}: {error}") from error
 

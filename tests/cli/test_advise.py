@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mmuviz.cli import advise, main
+from mmuviz.cli.ranges import SECONDS_A_RUN
 from mmuviz.cli.sources import checked_costs
 from mmuviz.core.errors import InputError
 from mmuviz.engine.choices.scenario import Scenario
@@ -175,7 +176,7 @@ def test_no_byte_is_named_where_bits_are_meant(tmp_path: Path, capsys: Out) -> N
 def test_the_number_of_runs_and_their_estimate_are_said_first(tmp_path: Path, monkeypatch: Patch, capsys: Out) -> None:
     base, _ = read_base(str(file(tmp_path)), {})
     chosen, _ = candidates(migration_of(base))
-    seconds = sum(cost_of(each.scenario).seconds for each in chosen)
+    seconds = sum(cost_of(each.scenario).seconds + SECONDS_A_RUN for each in chosen)
     monkeypatch.setattr(advise, "duration_text", lambda given: f"{given} seconds")
     told: list[str] = []
     replace_run(monkeypatch, lambda number: told.append(capsys.readouterr().err) if number == 0 else None)
