@@ -81,7 +81,7 @@ def test_a_value_may_begin_with_a_minus() -> None:
 
 
 def test_a_run_that_ends_before_its_estimate_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A migration may end after one pass and is estimated to take three: three of four have ended before the last one does."""
+    """A migration is estimated to take three passes and ends after one; at the last report three of four have ended."""
     shares: list[float] = []
     monkeypatch.setattr(Progress, "update", lambda _, share, __: shares.append(share))
     driver = {"kind": "qemu_precopy", "link": "40 MiB/s", "bandwidth": "40 MiB/s"}
