@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.choices.annotations import field_at, models_in, tag_of
@@ -47,7 +47,8 @@ def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type de
 
     Args:
         field: dotted name.
-        text: TOML, or a plain string; for a text field it is used unchanged.
+        text: TOML, or a plain string; for a text field it is used unchanged, and for a field of a few texts that look
+            like numbers, such as driver.version, a number means the text of that value.
 
     Returns:
         The value.
@@ -60,12 +61,34 @@ def value_of(field: str, text: str) -> Any:  # noqa: ANN401  # a field's type de
     stripped = text.strip()
     if field_at(Scenario, steps_of(field)).annotation is str and stripped[:1] not in ('"', "'"):
         return stripped
+    if (release := _text_of_number(field, stripped)) is not None:
+        return release
     if "\n" in stripped or re.search(r"[0-9A-Fa-f_]{400}", stripped):
         return stripped[:100]
     try:
         return tomllib.loads(f"value = {stripped}")["value"]
     except (ValueError, RecursionError):
         return stripped
+
+
+def _text_of_number(field: str, value: str | float) -> str | None:
+    """Return the text that a number stands for, in a field of a few texts; None if it stands for none of them.
+
+    Args:
+        field: dotted name.
+        value: a number, or the text of one without quotes: 10 and 10.0 both stand for "10.0".
+    """
+    texts = [each for each in get_args(field_at(Scenario, steps_of(field)).annotation) if isinstance(each, str)]
+    numbers = {number: each for each in texts if (number := _number(each)) is not None}
+    number = _number(value)
+    return None if number is None else numbers.get(number)
+
+
+def _number(value: str | float) -> float | None:
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _leaves(fields: Mapping[str, Any], before: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], Any]]:
@@ -174,8 +197,13 @@ def apply_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) -
     Raises:
         InputError: a name leads to no field.
     """
-    typed = {
-        field: value_of(field, value) if isinstance(value, str) and field != "policy" else value
-        for field, value in overrides.items()
-    }
-    return overridden(document, typed)
+    return overridden(document, {field: _typed(field, value) for field, value in overrides.items()})
+
+
+def _typed(field: str, value: Any) -> Any:  # noqa: ANN401  # a field's type decides
+    if field == "policy":
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        release = _text_of_number(field, value)
+        return value if release is None else release
+    return value_of(field, value) if isinstance(value, str) else value

@@ -18,7 +18,7 @@ from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.drivers.listed_ops import ListedOps
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.overrides import apply_overrides, overridden, value_of
-from mmuviz.studies.scenario_files import read_scenario, scenario_from_document
+from mmuviz.studies.scenario_files import read_base, read_scenario, scenario_from_document
 from mmuviz.studies.scenario_text import parsed
 from tests.engine.choices.drawn import documents
 
@@ -169,6 +169,23 @@ def test_a_value_is_toml_a_plain_word_or_text() -> None:
     assert value_of("memory[0].base", "0x1000") == 4096
     assert value_of("memory[0].backing", "4k") == "4k"
     assert value_of("host.overrides.cpus", "8") == 8
+
+
+@pytest.mark.parametrize(
+    ("given", "release"),
+    [("7.2", "7.2"), ("10.0", "10.0"), ("10", "10.0"), ('"7.2"', "7.2"), (7.2, "7.2"), (10.0, "10.0"), (10, "10.0")],
+)
+def test_a_release_of_qemu_may_be_given_as_a_number(given: str | float, release: str) -> None:
+    found = apply_overrides({"driver": {"kind": "qemu_precopy"}}, {"driver.version": given})
+    assert found["driver"]["version"] == release
+    changed = read_base("migration-small-hot", {"driver.version": given})[0]
+    assert changed.given()["driver"]["version"] == release
+
+
+@pytest.mark.parametrize("given", ["8.1", 8.1, True, "1" * 500, 10**400, "nan"])
+def test_another_release_is_refused_with_those_that_there_are(given: str | float) -> None:
+    with pytest.raises(InputError, match=r"driver\.version=.* must be one of 7\.2, 10\.0"):
+        read_base("migration-small-hot", {"driver.version": given})
 
 
 def test_overrides_are_laid_over_what_was_given() -> None:
