@@ -1,4 +1,4 @@
-// The line under a pane: the source of its counts, and the uncertainty of its times.
+// The line under a pane: a remark on its memslots if there is one, the source of its counts, the uncertainty of its times.
 "use strict";
 
 (function () {
@@ -58,9 +58,10 @@
       const changed = S.countsChanged(stage.state);
       runs.forEach((run, index) => {
         const place = stage.panes[index].section.querySelector(".badge");
-        const { full, short, title } = S.badgeOf(run, changed);
+        const { full: trusted, short: trustedShort, title } = S.badgeOf(run, changed);
+        const [full, short] = [trusted, trustedShort].map((text) => [run.remark?.short, text].filter(Boolean).join(" · "));
         place.replaceChildren(S.el("span", { text: full, class: "badge-full" }), S.el("span", { text: short, class: "badge-short", "aria-hidden": "true" }));
-        place.title = `${full}. ${title}`;
+        place.title = [run.remark?.text, `${trusted}. ${title}`].filter(Boolean).join(" ");
         place.setAttribute("aria-label", `${full}. Opens the evidence.`);
       });
     },

@@ -21,6 +21,7 @@
       ...fact(S.term("fitted"), fitted),
       ...(changed.length ? fact("changed of the host", changed.join(", ")) : []),
       ...fact("from the run", header.notes.join(" ")),
+      ...(run.remark?.text ? fact("huge pages", run.remark.text) : []),
       ...fact(S.term("Recording"), code(run.hash || "not from this server")),
       ...fact(S.term("Scenario"), code(header.digest)),
       ...fact(S.term("ledger"), code(header.ledger_hash)),

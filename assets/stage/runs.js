@@ -77,8 +77,10 @@
         }
       }
       const runs = this.cancelled ? [] : await Promise.all(found.runs.map((each) => this.fetchRun(each)));
-      // The published matches of each run, and the address of each Recording.
-      runs.forEach((run, index) => Object.assign(run, { hash: found.runs[index].hash, published: first.published?.[index] ?? [] }));
+      // The address of each Recording, its published matches, and a remark on its memslots.
+      runs.forEach((run, index) => Object.assign(run, {
+        hash: found.runs[index].hash, published: first.published?.[index] ?? [], remark: first.remarks?.[index] ?? null,
+      }));
       return { runs, scenario: first.scenario, file: first.file };
     }
 

@@ -15,6 +15,7 @@ from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import SIZES
+from mmuviz.studies.alignment import remark_on
 from mmuviz.studies.sensitivity import Span
 
 COLUMNS: Final = 80
@@ -54,7 +55,7 @@ def summary_of(
         _counts(recording.totals),
         _reach(recording),
         _progress(recording, without_logging),
-        (line for each in (*recording.header.notes, note) for line in _wrapped(each)),
+        (line for each in (*recording.header.notes, remark_on(recording).text, note) for line in _wrapped(each)),
     )
     blocks = ["\n".join(lines) for lines in map(list, parts) if lines]
     return "\n\n".join(blocks) + "\n"

@@ -17,6 +17,12 @@ from mmuviz.studies.policies import POLICIES
 HEADINGS: Final = ("field", "values", "unit", "default", "depends on", "what it is")
 UNITS: Final = {"size": ", ".join(SIZE_UNITS), "time": ", ".join(TIME_UNITS), "rate": ", ".join(RATE_UNITS)}
 
+CONSEQUENCES: Final = {
+    "memory[].hva_offset": "where it and base differ modulo 2 MiB, KVM disallows huge pages and maps all by 4K, modulo "
+    "1 GiB by 2M at most, whatever the backing",
+}
+"""What the values of two fields together do, by the field whose description it follows."""
+
 
 class FieldRow(NamedTuple):
     """A row of the table: one field.
@@ -109,13 +115,14 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 def _row(name: str, field: FieldInfo) -> FieldRow:
     extra = _extra(field)
+    described = [field.description or "", *([CONSEQUENCES[name]] if name in CONSEQUENCES else [])]
     return FieldRow(
         name,
         str(extra.get("values", "")) or _values(field),
         UNITS.get(facts_of(field).unit, facts_of(field).unit),
         str(extra.get("default", "")) or _default(field),
         str(extra.get("depends", "")),
-        field.description or "",
+        "; ".join(described),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from mmuviz.core.errors import MmuvizError
-from mmuviz.core.pages import PAGES_PER_1G, PAGES_PER_2M
+from mmuviz.core.pages import PAGES_PER_1G, PAGES_PER_2M, PG_LEVEL_4K
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.mmu.config import Backing
 from mmuviz.recording.recording import Recording
+from mmuviz.studies.alignment import mapped_level
 
 NEVER: Final = "what was split never returns while logging is on"
 
@@ -28,7 +28,7 @@ def huge_pages_text(recording: Recording) -> str:
         scenario = Scenario.model_validate(recording.header.document()["scenario"])
     except MmuvizError:
         return ""
-    backed = sum(slot.pages for slot in scenario.memory if slot.backing is not Backing.PAGES_4K)
+    backed = sum(slot.pages for slot in scenario.memory if mapped_level(slot) > PG_LEVEL_4K)
     ended = recording.header.migration
     if not backed or ended is None:
         return ""
@@ -37,7 +37,15 @@ def huge_pages_text(recording: Recording) -> str:
     left = "none is left at the end"
     if huge:
         left = f"at the end they map {100 * huge // backed} % of what they back"
-    return left if huge >= backed else f"{left}; {_return(scenario, disabled=ended.outcome != 'completed')}"
+    if huge >= backed and not _was_broken_up(recording):
+        return left
+    return f"{left}; {_return(scenario, disabled=ended.outcome != 'completed')}"
+
+
+def _was_broken_up(recording: Recording) -> bool:
+    """Whether logging split or zapped a huge page."""
+    splits, zaps = recording.totals["splits"], recording.totals["zaps"]
+    return bool(zaps or splits["enable"] or splits["clear"] or splits["fault"])
 
 
 def _return(scenario: Scenario, *, disabled: bool) -> str:

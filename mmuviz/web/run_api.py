@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from mmuviz.core.errors import MmuvizError, one_line
 from mmuviz.recording import gzip_file
+from mmuviz.studies.alignment import remark_of
 from mmuviz.studies.opened_files import opened
 from mmuviz.studies.published_matches import matches_of
 from mmuviz.studies.requests import Request, RequestError, request_of
@@ -53,8 +54,13 @@ def _ask(queue: RunQueue) -> Response:
     except MmuvizError as error:
         field = error.field if isinstance(error, RequestError) else ""
         return _said(HTTPStatus.BAD_REQUEST, field=field, message=str(error))
-    published = [matches_of(each) for each in asked.scenarios]
-    return _answered(answer, asked.base.as_document(), published, _file_of(asked))
+    about = {
+        "scenario": asked.base.as_document(),
+        "published": [matches_of(each) for each in asked.scenarios],
+        "remarks": [remark_of(each)._asdict() for each in asked.scenarios],
+        "file": _file_of(asked),
+    }
+    return _answered(answer, about)
 
 
 def _file_of(asked: Request) -> dict[str, Any]:
@@ -162,12 +168,11 @@ def _unavailable(error: Exception) -> Response:
     return response
 
 
-def _answered(
-    answer: Answer, scenario: dict[str, Any], published: list[list[dict[str, Any]]], file: dict[str, Any]
-) -> Response:
+def _answered(answer: Answer, about: dict[str, Any]) -> Response:
+    """Answer with the results or with the job; `about`: fields that do not depend on the results."""
     status = answer.status
     if status.state == "done":
-        return _said(HTTPStatus.OK, runs=status.runs, scenario=scenario, published=published, file=file)
+        return _said(HTTPStatus.OK, runs=status.runs, **about)
     cost = answer.estimate
     estimate = {
         "seconds": cost.seconds,
@@ -175,13 +180,4 @@ def _answered(
         "accesses": cost.accesses,
         "description": cost.description,
     }
-    return _said(
-        HTTPStatus.ACCEPTED,
-        job=answer.job,
-        estimate=estimate,
-        place=status.place,
-        runs=status.runs,
-        scenario=scenario,
-        published=published,
-        file=file,
-    )
+    return _said(HTTPStatus.ACCEPTED, job=answer.job, estimate=estimate, place=status.place, runs=status.runs, **about)

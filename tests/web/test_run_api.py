@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from mmuviz.core.errors import InputError
 from mmuviz.engine.run import run
+from mmuviz.studies.alignment import remark_of
 from mmuviz.studies.requests import request_of
 from mmuviz.web.run_limits import Limits, limits_of_settings, store_of_settings
 from tests.studies.test_requests import BODIES
@@ -30,6 +31,7 @@ def test_a_quick_result_is_answered_at_once_and_is_what_run_gives(site: Site) ->
     request, found = request_of(asked), answer.get_json()
     assert found["scenario"] == request.base.as_document()
     assert found["published"] == [[], []]
+    assert found["remarks"] == [{"short": "", "text": ""}] * 2
     names = [("lazy", "Lazy"), ("eager_at_enable", "Eager")]
     for each, scenario, (policy, short) in zip(found["runs"], request.scenarios, names, strict=True):
         expected = run(scenario)
@@ -57,6 +59,14 @@ def test_a_quick_result_is_answered_at_once_and_is_what_run_gives(site: Site) ->
     assert len(site.engine.begun) == 2
 
 
+def test_memory_that_kvm_maps_by_4k_is_remarked(site: Site) -> None:
+    asked = body()
+    asked["set"]["memory[0].base"] = "1 MiB"
+    (found,) = site.post(asked).get_json()["remarks"]
+    assert found == remark_of(request_of(asked).scenarios[0])._asdict()
+    assert found["short"].startswith("memory[0] mapped by 4K")
+
+
 def test_a_focus_is_another_run(site: Site) -> None:
     plain = site.post(body()).get_json()["runs"][0]
     focused = site.post({**body(), "focus": {"first_gfn": 1 << 20, "pages": 1}}).get_json()["runs"][0]
@@ -68,7 +78,7 @@ def test_a_long_run_is_a_job_with_estimate_progress_and_result(held: Site) -> No
     answer = held.post(body(1, "lazy", "eager_at_enable"))
     assert answer.status_code == 202
     found = answer.get_json()
-    assert set(found) == {"job", "estimate", "place", "runs", "scenario", "published", "file"}
+    assert set(found) == {"job", "estimate", "place", "runs", "scenario", "published", "remarks", "file"}
     assert set(found["estimate"]) == {"seconds", "memory_bytes", "accesses", "description"}
     assert found["estimate"]["accesses"] > 0
     until(lambda: held.job(found["job"])["simulated_ns"] == 1_000_000)
