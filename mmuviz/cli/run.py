@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 from mmuviz.cli.arguments import output, path_argument
+from mmuviz.cli.baseline import add_baseline, baseline_of, baselines_of
 from mmuviz.cli.compiling import Compiling
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.ranges import add_range, ranges_of
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from mmuviz.studies.sensitivity import Span
 
 PS_PER_NS: Final = 10**3
-CHEAP_SECONDS: Final = 5.0
-"""Limit of the estimate, s, up to which a second run without logging is made by default."""
 
 
 def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
@@ -42,12 +41,7 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
         help="keep every event of these pages, at most 16384, in this time, e.g. 0x100000:512@10ms..20ms",
     )
     run.add_argument("-o", "--output", metavar="OUT", type=path_argument, help="write the Recording to this file")
-    run.add_argument(
-        "--baseline",
-        action=argparse.BooleanOptionalAction,
-        help="run the guest a second time without logging, to compare its progress "
-        "(default: a guest that runs on while it is logged, where that is quick; not with --json)",
-    )
+    add_baseline(run, "a guest that runs on while it is logged")
     add_range(run)
     run.set_defaults(run=_run)
 
@@ -60,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         check_output(arguments.output, arguments.source)
     if arguments.baseline and baseline_of(scenario, 1) is None:
-        kinds = "driver.kind enable_only, live_rounds, or one that migrates"
+        kinds = "driver.kind enable_only, live_rounds, calc_dirty_rate, or one that migrates"
         raise InputError(f"--baseline needs a guest that runs on: {kinds}; leave it out")
     if notice and sys.stderr is not None:
         print(f"mmuviz: {notice}", file=sys.stderr)
@@ -71,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"mmuviz: --focus begins later than the run ends ({end}): no event is kept", file=sys.stderr)
     if arguments.output is not None:
         recording.save(arguments.output)
-    plain = _without_logging(arguments, scenario, recording)
+    (plain,) = baselines_of(arguments, (scenario,), (recording,))
     (span,), note = ranges_of(arguments, (scenario,), (recording,))
     note = " ".join(filter(None, (trace_note((scenario,), (recording,)), note)))
     print_recording(arguments, recording, plain, Ranged(span, note), out)
@@ -169,35 +163,6 @@ def watched(label: str, scenario: Scenario, cost: RunCost, focus: Focus | None, 
             return run(scenario, focus, progress=report_progress)
         except MmuvizError as error:
             raise InputError(f"{source}: {error}") from error
-
-
-def baseline_of(scenario: Scenario, duration_ns: int) -> Scenario | None:
-    """Return the same guest without logging, for the same duration; None if the guest does not run during ioctls."""
-    from mmuviz.engine.choices.scenario import Scenario
-    from mmuviz.engine.drivers.calc_dirty_rate import CalcDirtyRate
-    from mmuviz.engine.drivers.enable_only import EnableOnly
-    from mmuviz.engine.drivers.live_rounds import LiveRounds
-    from mmuviz.engine.drivers.migrates import Migrates
-
-    runs_on = isinstance(scenario.driver, EnableOnly | LiveRounds | CalcDirtyRate) and scenario.driver.least_ps()
-    if not runs_on and not isinstance(scenario.driver, Migrates):
-        return None
-    driver = {"kind": "without_logging", "duration": duration_ns}
-    return Scenario.model_validate({**scenario.given(), "driver": driver})
-
-
-def _without_logging(arguments: argparse.Namespace, scenario: Scenario, recording: Recording) -> Recording | None:
-    from mmuviz.studies.estimate import cost_of
-
-    if arguments.baseline is False or (arguments.json and not arguments.baseline):
-        return None
-    plain = baseline_of(scenario, recording.totals["end_ns"])
-    if plain is None:
-        return None
-    cost = cost_of(plain)
-    if not arguments.baseline and cost.seconds > CHEAP_SECONDS:
-        return None
-    return watched("without logging", plain, cost, None, arguments.source)
 
 
 class Ranged(NamedTuple):

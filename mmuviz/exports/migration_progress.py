@@ -16,7 +16,6 @@ PHASES: Final = ("setup", "round", "downtime")
 LEAST_ACCESSES: Final = 100
 """A phase in which a guest would make fewer accesses is too short to have a speed."""
 PERCENT: Final = 100
-NS_PER_S: Final = 10**9
 PS_PER_S: Final = 10**12
 
 
@@ -26,7 +25,7 @@ def progress(recording: Recording, ended: Migration, without: Recording | None) 
     Args:
         recording: the Recording of the migration.
         ended: the outcome of the migration.
-        without: the same guest without a migration; None to compare with its speed before the migration.
+        without: the same guest without a migration, for as long or longer; None to compare with its speed before it.
 
     Yields:
         A name and a sentence; nothing if that speed is unknown.
@@ -49,14 +48,32 @@ def progress(recording: Recording, ended: Migration, without: Recording | None) 
 
 
 def rate_without(recording: Recording, without: Recording | None) -> float:
-    """Return the guest's accesses per second without, or before, a migration; 0 if unknown."""
+    """Return the guest's accesses per second without a migration in the run's time, or before it; 0 if unknown."""
     if without is not None:
-        end_ns = without.totals["end_ns"]
-        return float(without.totals["accesses"]) * NS_PER_S / end_ns if end_ns else 0.0
+        return accesses_until(without, recording.header.end_ps) * PS_PER_S / _lasted_ps(without, recording)
     calls, lead = recording.calls, recording.header.vocabularies.call_kinds.index("lead")
     rows = calls.kind == lead
     took_ps = int((calls.end_ps - calls.start_ps)[rows].sum())
     return int(calls.accesses[rows].sum()) * PS_PER_S / took_ps if took_ps else 0.0
+
+
+def _lasted_ps(without: Recording, recording: Recording) -> int:
+    """Return the time that two runs have in common, ps; 1 if one has none, in which nothing was accessed."""
+    return max(min(without.header.end_ps, recording.header.end_ps), 1)
+
+
+def accesses_until(recording: Recording, end_ps: int) -> float:
+    """Count the guest's accesses up to a time; those of the bin that contains it count in proportion.
+
+    Args:
+        recording: the run.
+        end_ps: the time, ps; the run's whole length counts at most.
+    """
+    if end_ps >= recording.header.end_ps:
+        return float(recording.totals["accesses"])
+    accesses, whole = recording.bins.accesses, end_ps // recording.header.bin_ps
+    part = end_ps % recording.header.bin_ps / recording.header.bin_ps
+    return float(accesses[:whole].sum()) + part * float(accesses[whole])
 
 
 def percent_text(shares: list[float]) -> str:

@@ -61,15 +61,18 @@ def summary_of(
     return "\n\n".join(blocks) + "\n"
 
 
-def migration_block(label: str, recording: Recording, span: Span | None = None) -> str:
+def migration_block(
+    label: str, recording: Recording, without: Recording | None = None, span: Span | None = None
+) -> str:
     """Write the lines on a variant's migration below its label; empty if it migrates nothing.
 
     Args:
         label: label of the variant.
         recording: Recording of the variant.
+        without: the same guest without a migration, for as long or longer; None to compare with its speed before it.
         span: spread of its results over the plausible ranges of the host's constants.
     """
-    lines = list(_migration(recording, None, span))
+    lines = list(_migration(recording, without, span))
     return "\n".join([*_wrapped(label), *lines]) if lines else ""
 
 

@@ -1,11 +1,12 @@
 """`mmuviz compare`: the same stream of accesses under several choices."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from mmuviz.cli import main
+from mmuviz.cli import baseline, main
 from mmuviz.cli.progress import Progress
 from mmuviz.cli.recording_folder import file_names, write_recordings
 from mmuviz.core.errors import InputError
@@ -13,10 +14,14 @@ from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
 from mmuviz.exports.json_document import json_document
 from mmuviz.recording.file import load
+from mmuviz.recording.recording import Recording
 from mmuviz.studies import side_by_side
 from mmuviz.studies.comparison import Comparison
+from mmuviz.studies.policies import POLICIES
+from mmuviz.studies.scenario_files import read_scenario
 from mmuviz.studies.side_by_side import compare, run_all
 from tests.cli.small_files import SMALL, VARIANTS, small_file
+from tests.cli.test_advise import file as migrating
 from tests.cli.test_run import Interrupted
 from tests.recording.made_recordings import made_recording
 
@@ -74,6 +79,65 @@ def test_it_says_when_the_guest_does_something_else(tmp_path: Path, capsys: Out)
     source = small_file(tmp_path, memory=[{"size": "2 MiB"}])
     assert main(["compare", str(source), "--vary", "workload.write_percent=50,100"]) == 0
     assert "The guest does something else in each variant" in capsys.readouterr().out
+
+
+def progress_of(text: str) -> list[str]:
+    """The guest's progress in the migrations of a text."""
+    return re.findall(r"guest progress +(.+?) without a migration", " ".join(text.split()))
+
+
+def test_progress_in_migrations_is_that_which_run_prints(tmp_path: Path, capsys: Out) -> None:
+    """Relative to the same guest without a migration, which is run once, as both variants are one guest."""
+    source, expected = str(migrating(tmp_path, 20_000)), []
+    for policy in ("lazy", "eager_in_clear"):
+        assert main(["run", source, "--no-range", "--set", f"policy={policy}"]) == 0
+        expected += progress_of(capsys.readouterr().out)
+    assert main(["compare", source, "--no-range", "--policies", "lazy,eager_in_clear"]) == 0
+    assert progress_of(capsys.readouterr().out) == expected
+    assert len(expected) == 2
+    assert main(["compare", source, "--no-range", "--no-baseline", "--policies", "lazy,eager_in_clear"]) == 0
+    assert progress_of(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "guests"),
+    [("--policies=lazy,ring_lazy,legacy_eager", 1), ("--vary=vm.kernel=6.1,6.12", 2), ("--vary=vm.vcpus=1,2", 2)],
+)
+def test_each_guest_is_run_once_without_its_migrations(
+    changed: str, guests: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    made: list[Scenario] = []
+
+    def noted(_: object, some: tuple[Scenario, ...], *__: object) -> list[Recording]:
+        made.extend(some)
+        return run_all(some)
+
+    monkeypatch.setattr(baseline, "run_side_by_side", noted)
+    source = str(migrating(tmp_path))
+    assert main(["compare", source, "--no-range", "--json", "--baseline", changed]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert len(made) == guests
+    assert len({each["without_logging"]["hash"] for each in shown}) == guests
+    assert all(each["without_logging"]["totals"]["end_ns"] >= each["totals"]["end_ns"] for each in shown)
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_a_guest_that_is_not_logged_is_the_same_under_every_policy(policy: str, tmp_path: Path) -> None:
+    runs = []
+    for each in ("lazy", policy):
+        scenario = read_scenario(migrating(tmp_path, 20_000), {"policy": each})
+        assert isinstance(scenario, Scenario)
+        plain = baseline.baseline_of(scenario, 10**8)
+        assert plain is not None
+        runs.append((baseline.guest_of(scenario), run(plain)))
+    (one, first), (other, second) = runs
+    assert one == other
+    assert (first.totals["accesses"], first.totals["end_ns"]) == (second.totals["accesses"], second.totals["end_ns"])
+
+
+def test_baseline_needs_migrations(tmp_path: Path, capsys: Out) -> None:
+    assert main(["compare", str(small_file(tmp_path, variants=VARIANTS)), "--baseline"]) == 2
+    assert "--baseline of compare needs migrations" in capsys.readouterr().err
 
 
 def test_the_recordings_are_written_and_replaced(tmp_path: Path, capsys: Out) -> None:

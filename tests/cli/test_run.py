@@ -69,7 +69,7 @@ def test_a_guest_that_runs_on_is_compared_with_one_without_logging(
 def test_a_long_second_run_is_made_only_when_it_is_asked_for(
     tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmuviz.cli.run.CHEAP_SECONDS", -1.0)
+    monkeypatch.setattr("mmuviz.cli.baseline.CHEAP_SECONDS", -1.0)
     for option, said in (([], False), (["--baseline"], True)):
         assert main(["run", str(small_file(tmp_path)), *option]) == 0
         assert ("without logging" in capsys.readouterr().out) == said
@@ -284,4 +284,34 @@ def test_a_trace_that_ends_before_the_run_is_said(tmp_path: Path, capsys: pytest
     trace.write_text("time_ns,vcpu,gfn,access\n0,0,0x100000,w\n5000000,0,0x100001,w\n")
     (tmp_path / "short.toml").write_text(text.format("1 us", "1 us"))
     assert main(["run", str(tmp_path / "short.toml")]) == 0
-    assert "The trace ends" not in capsys.readouterr().out
+    assert "The trace" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "traced", "said"),
+    [
+        (1, (0,), ""),
+        (2, (0, 1), ""),
+        (
+            4,
+            (0, 1),
+            "The trace has accesses of 2 of the guest's 4 vCPUs, and the others make none; vm.vcpus=2 has only",
+        ),
+        (3, (0, 2), "The trace has accesses of 2 of the guest's 3 vCPUs, and the others make none."),
+    ],
+)
+def test_a_trace_of_fewer_vcpus_than_the_guest_has_is_said(
+    vcpus: int, traced: tuple[int, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{at * 1000},{vcpu},{0x100000 + at:#x},w" for at, vcpu in enumerate(traced)]
+    trace = tmp_path / "trace.csv"
+    trace.write_text("\n".join(["time_ns,vcpu,gfn,access", *lines, ""]))
+    (tmp_path / "guest.toml").write_text(
+        f'[vm]\nvcpus = {vcpus}\n[[memory]]\nsize = "4 MiB"\n[workload]\npattern = "trace"\nfile = "{trace}"\n'
+        '[driver]\nkind = "enable_only"\nlead = "1 us"\ntail = "1 us"\n'
+    )
+    for command in (["run"], ["compare", "--policies", "lazy,manual_lazy"]):
+        assert main([command[0], str(tmp_path / "guest.toml"), *command[1:]]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert said in text
+        assert ("of the guest's" in text) == bool(said)
