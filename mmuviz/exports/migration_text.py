@@ -16,7 +16,7 @@ from mmuviz.recording.recording import Recording
 from mmuviz.recording.stall_buckets import PS_PER_NS
 from mmuviz.studies.convergence import converges, leftover_of, rounds_of_last
 from mmuviz.studies.huge_pages import huge_pages_text
-from mmuviz.studies.sensitivity import Span
+from mmuviz.studies.sensitivity import Span, is_decisive
 
 COMPLETED: Final = "completed"
 CANCELLED: Final = "cancelled"
@@ -106,15 +106,26 @@ def range_text(span: Span) -> str:
         f"{each.name} ({each.low:,} to {each.high:,} {each.unit}, {'fitted' if each.fitted else 'assumption'})"
         for each in span.constants
     ]
-    held = {
-        True: "it converges with all of them at either end",
-        False: "it converges with none of them",
-        None: "it converges or not, by where they lie",
-    }
+    chosen = f" (chosen by runs with 1/{span.parts} of its memory)" if span.parts > 1 else ""
     return (
-        f"{', '.join(parts)}, over the ranges of the constants that matter most to it: {', '.join(constants)}; "
-        f"{held[span.converges]}"
+        f"{', '.join(parts)}, over the ranges of the constants that matter most to it{chosen}: {', '.join(constants)}; "
+        f"{_held_text(span)}"
     )
+
+
+def _held_text(span: Span) -> str:
+    """Write whether a migration converges over the ranges of its constants, and which of them decides it."""
+    if span.converges is not None:
+        return "it converges with all of them at either end" if span.converges else "it converges with none of them"
+    decisive = [
+        f"{each.name} at {each.low if each.converges[0] else each.high:,} and not at "
+        f"{each.high if each.converges[0] else each.low:,} {each.unit}"
+        for each in span.constants
+        if is_decisive(each)
+    ]
+    if not decisive:
+        return "it converges or not, by several of them together"
+    return f"it converges with {', or '.join(decisive)}"
 
 
 def _from_to(least_ns: int, greatest_ns: int) -> str:
@@ -127,6 +138,7 @@ def span_document(span: Span) -> dict[str, Any]:
     return {
         **{name: list(ends) for name, ends in span.quantities.items()},
         "converges": span.converges,
+        "parts": span.parts,
         "constants": [
             {
                 "name": each.name,
@@ -136,6 +148,7 @@ def span_document(span: Span) -> dict[str, Any]:
                 "fitted": each.fitted,
                 "at_low": dict(each.at_low),
                 "at_high": dict(each.at_high),
+                "converges": list(each.converges),
             }
             for each in span.constants
         ],
