@@ -188,7 +188,7 @@ def end_text(advice: Advice) -> str:
     rows = [ascii_only(row_of((*_names(each.candidate), *[""] * 6)).rstrip() + "  not run") for each in advice.not_run]
     blocks = [
         wrapped(legend),
-        list(best_lines(advice.tried, all_run=not advice.not_run)),
+        list(best_lines(advice.tried, [each.candidate for each in advice.not_run])),
         list(_reasons("Not run", [(label_of(each.candidate), each.why) for each in advice.not_run])),
         list(_reasons("Not to be had", [(each.policy, each.why) for each in advice.refused])),
         list(own_lines(advice)),
@@ -244,18 +244,19 @@ def row_of(cells: Iterable[str]) -> str:
     return first[0].ljust(first[1]) + "".join(cell.rjust(width) for cell, width in rest)
 
 
-def best_lines(tried: Sequence[Tried], *, all_run: bool) -> Iterator[str]:
+def best_lines(tried: Sequence[Tried], not_run: Sequence[Candidate]) -> Iterator[str]:
     """Write one line per quantity, as `compare` does, with all candidates that are as good as the best one."""
+    every = [*(candidate for candidate, _ in tried), *not_run]
     ends = [candidate for candidate, recording in tried if converges(recording)]
     if tried and not ends:
-        who = "No policy" if all_run else "None of those that were run"
+        who = "None of those that were run" if not_run else "No policy"
         yield from wrapped(f"{who} {NONE_ENDS[ends_text(tried[0][1])]}")
     for name, places in best_of(tried).items():
         if places:
             title, text = BEST[name]
             value = text(min(took(tried[at][1])[name] for at in places))
             same = len(places) == (len(ends) or len(tried)) > 1
-            who = "all the same" if same else label([tried[at][0] for at in places], [each for each, _ in tried])
+            who = "all the same" if same else label([tried[at][0] for at in places], every)
             yield from wrapped(f"{title}: {who} ({value})")
 
 
