@@ -16,6 +16,7 @@ ABBREVIATIONS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]]
     (re.compile(r"^downtime_limit "), "limit "),
     (re.compile(r"^link (?=.*/s)"), ""),
     (re.compile(r"^clear_chunk (.*)"), r"\1 CLEARs"),
+    (re.compile(r"^clear_bitmap_shift (.*)"), r"shift \1"),
     (re.compile(r"^split_chunk 0\b.*"), "no chunks"),
     (re.compile(r"^split_chunk (.*)"), r"\1 chunks"),
     (re.compile(r"^kernel (\d+\.\d+)\b.*"), r"Linux \1"),

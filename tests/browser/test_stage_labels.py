@@ -15,7 +15,7 @@ from tests.served import Served
 pytestmark = pytest.mark.xdist_group("stage")
 
 SIZES: Final = ((800, 600), (360, 740), (640, 360), (1024, 768), (1280, 720))
-LARGE: Final = ("rfc-memslot", "perf-test-96", "small-writer", "sync-of-1-tib")
+LARGE: Final = ("rfc-memslot", "perf-test-96", "small-writer", "sync-of-1-tib", "ring-or-bitmap-migration")
 """Their runs take long, and are called as those of others are."""
 FOUND: Final = """() => {
     const seen = (node) => node.getClientRects().length > 0;

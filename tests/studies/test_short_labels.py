@@ -53,6 +53,7 @@ def test_policies_are_called_by_their_names(names: list[str]) -> None:
 def test_what_all_have_in_common_is_left_out() -> None:
     assert short("migration-too-hot") == ("1 Gbit/s", "10 Gbit/s", "limit 5 s")
     assert short("clear-in-chunks") == ("1 GiB CLEARs", "64 GiB CLEARs")
+    assert short("clear-bitmap-shift") == ("shift 9", "shift 14", "shift 18", "shift 20")
     assert short("amd-without-pml") == ("Lazy, Intel", "Eager, Intel", "Lazy, AMD", "Eager, AMD")
     assert short("recorded-disable") == ("Linux 6.12", "Linux 6.18")
 
