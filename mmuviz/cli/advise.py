@@ -145,7 +145,7 @@ def _run_candidates(
     from mmuviz.studies.remedies import searches_of
 
     candidates, costs = [each for each, _ in chosen], [cost for _, cost in chosen]
-    _announce(arguments, costs)
+    _announce(arguments, costs, len(advice.not_run))
     _print(lines, head_text(advice, [*candidates, *(each.candidate for each in advice.not_run)]))
 
     def finished(index: int, recording: Recording) -> None:
@@ -202,8 +202,8 @@ def _run_remedies(arguments: argparse.Namespace, advice: Advice, lines: TextIO |
     remedies(searches_of(advice.scenario, own), run_some, tell)
 
 
-def _announce(arguments: argparse.Namespace, costs: list[RunCost]) -> None:
-    """Print the number of runs and their estimated time before the first of them."""
+def _announce(arguments: argparse.Namespace, costs: list[RunCost], over: int) -> None:
+    """Print the number of runs and their estimated time before the first of them; `over`: runs over a limit."""
     from mmuviz.studies.side_by_side import AT_ONCE
 
     seconds = sum(each.seconds + SECONDS_A_RUN for each in costs)
@@ -216,7 +216,7 @@ def _announce(arguments: argparse.Namespace, costs: list[RunCost]) -> None:
     say_if_compiling()
     say(
         f"{len(costs)} runs, estimated to take {duration_text(seconds)} of one core in all, {together}; "
-        "Ctrl-C prints what is known by then"
+        f"{f'{over} more are over a limit; ' if over else ''}Ctrl-C prints what is known by then"
     )
 
 

@@ -337,7 +337,9 @@ def test_what_is_over_a_limit_is_a_row_with_its_reason(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(advise, "checked_costs", no_rings)
     assert main(["advise", str(file(tmp_path, HOT))]) == 0
-    text = capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "; 2 more are over a limit; " in printed.err
+    text = printed.out
     rings = [row for row in rows_of(text) if row[0].startswith("ring_")]
     assert rings == [["ring_lazy", "-", "not", "run"], ["ring_eager", "-", "not", "run"]]
     joined = " ".join(text.split())
