@@ -143,8 +143,8 @@ def test_a_migration_is_given_the_time_that_its_memory_takes() -> None:
     found, notice = patient(large("320 GiB"))
     assert found == large("320 GiB", longest=(3 * (320 << 30) // 1_250_000_000 + 1) * 10**9)
     assert notice == (
-        "driver.longest=13.8 min here, time for 3 passes (assumption), and not 60 s: to send 320 GiB once takes 4.58 min "
-        "at least."
+        "driver.longest=13.8 min here, time for 3 passes (assumption), and not 60 s: to send 320 GiB once takes "
+        "4.58 min at least."
     )
     assert patient(large("320 GiB", longest="5 min")) == (large("320 GiB", longest="5 min"), "")
     assert patient(large("320 GiB", longest="4 min")).scenario == found
