@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 import pytest
 
 from mmuviz.core.pages import BITS_PER_LONG
@@ -12,19 +15,19 @@ from tests.engine.migrations import HOT, MIB, PAGES, RINGS, migration
 
 PS_PER_NS = 1000
 WORDS = PAGES // BITS_PER_LONG
-IDLE = {"workload": {"rate_hz": 1}, "vm": {"dirty_log_mode": "legacy"}, "driver": {"smm": False}}
-POSTCOPY = {"workload": HOT, "driver": {"postcopy_after_rounds": 2}}
+IDLE: Final[Mapping[str, Any]] = {"workload": {"rate_hz": 1}, "vm": {"dirty_log_mode": "legacy"}}
+POSTCOPY: Final[Mapping[str, Any]] = {"workload": HOT, "driver": {"postcopy_after_rounds": 2}}
 
 
 PLAIN = {"kind": "plain_precopy", "link": 40 * MIB}
 
 
-def made_with(changes: dict[str, dict[str, object]], **constants: int) -> Recording:
+def made_with(changes: Mapping[str, Any], **constants: int) -> Recording:
     return run(migration(**changes, host={"overrides": constants}))
 
 
 @pytest.mark.parametrize("changes", [IDLE, POSTCOPY])
-def test_downtime_ends_with_the_states_of_devices(changes: dict[str, dict[str, object]]) -> None:
+def test_downtime_ends_with_the_states_of_devices(changes: Mapping[str, Any]) -> None:
     short, long = (made_with(changes, device_state_ns=each * 1_000_000) for each in (2, 52))
     for name in ("downtime_ns", "total_ns"):
         assert long.totals["migration"][name] - short.totals["migration"][name] == 50_000_000

@@ -16,10 +16,11 @@ import pytest
 
 from mmuviz.core.errors import InputError
 from mmuviz.engine.choices.scenario import Scenario
-from mmuviz.engine.run import run
 from mmuviz.recording.recording import Recording
 from mmuviz.studies.convergence import converges
+from mmuviz.studies.overrides import overridden
 from mmuviz.studies.packaged_scenarios import ORDER
+from mmuviz.studies.remarks import remark_of
 from tests.studies import test_questions_of_migrations
 from tests.studies.question_runs import answers, calls_of, changed, ioctl, scenarios, smaller
 
@@ -280,21 +281,15 @@ def test_18_on_arm64_eager_splitting_spares_the_faults_that_split() -> None:
     assert took_ms(32) == pytest.approx([20.15, 3.03], rel=0.25)
 
 
-@pytest.mark.xfail(reason="here arm64's faults hold mmu_lock for read on every kernel, not from 5.18 on alone")
-def test_18_up_to_5_17_every_fault_waits_for_the_others() -> None:
+def test_18_on_kernels_whose_faults_waited_for_each_other_it_is_said() -> None:
     """Of 2 GiB each, one vCPU took 0.926 s and 32 took 20.351 s (J. Zhang, KVM: arm64: Guest performance, Jan 2022)."""
-
-    def took_s(vcpus: int) -> float:
-        document = {
-            "vm": {"kernel": "5.15", "vendor": "arm64", "vcpus": vcpus, "dirty_log_mode": "manual"},
-            "memory": [{"size": f"{256 * vcpus} MiB", "backing": "hugetlb_2m"}],
-            "workload": {"pattern": "sequential"},
-            "driver": {"kind": "dirty_log_perf_test", "iterations": 2},
-        }
-        passes = calls_of(run(Scenario.model_validate(document)), "dirty")
-        return (passes["end_ps"][0] - passes["start_ps"][0]) / 1e12
-
-    assert took_s(32) / took_s(1) == pytest.approx(20.351 / 0.926, rel=0.3)
+    (scenario, *_) = scenarios("arm64-split-chunk")
+    said = {}
+    for kernel in ("5.15", "6.1", "6.2"):
+        said[kernel] = remark_of(Scenario.model_validate(overridden(scenario.given(), {"vm.kernel": kernel}))).text
+    assert "held it for write in faults (all: user_mem_abort()" in said["5.15"]
+    assert "all but those that make a 4K page writable again" in said["6.1"]
+    assert said["6.2"] == ""
 
 
 def test_20_private_memory_cannot_be_logged_which_is_said() -> None:
