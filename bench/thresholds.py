@@ -12,6 +12,8 @@ WORK_MS: Final = 8.0
 """95th percentile of the time of script and paint of a frame, ms."""
 KEY_MS: Final = 100.0
 """95th percentile of the time from a key, or a press on the scrubber, to the end of the frame that shows it, ms."""
+ZOOM_MS: Final = 1_000.0
+"""Median time from a click on the map of a guest of 64 GiB to the end of the frame with single pages, ms."""
 FIRST_MS: Final = 1_000.0
 """Median time from the start of a cold load to the end of the frame with the first map and charts, ms."""
 SHIFT: Final = 0.02

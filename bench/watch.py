@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -52,6 +53,29 @@ WATCH: Final = """(() => {
     window.watched = seen;
 })()"""
 
+# The time from a click to the end of the frame in which the zoomed maps appear.
+ZOOM: Final = """() => {
+    const bar = document.querySelector(".zoom-bar");
+    let clicked = null;
+    window.zoomed = null;
+    window.addEventListener("click", (event) => { clicked = event.timeStamp; }, { capture: true, once: true });
+    const watch = new MutationObserver(() => {
+        if (!bar.hidden) {
+            watch.disconnect();
+            requestAnimationFrame(() => setTimeout(() => { window.zoomed = performance.now() - clicked; }));
+        }
+    });
+    watch.observe(bar, { attributes: true });
+}"""
+
+CELL: Final = """(share) => {
+    const { map } = window.mmuvizStage.stage.panes[0];
+    const { x, y, pitch, dpr } = map.layout;
+    const cell = Math.floor(share * map.run.cells);
+    const box = map.canvas.getBoundingClientRect();
+    return [box.left + (x[cell] + pitch / 2) / dpr, box.top + (y[cell] + pitch / 2) / dpr];
+}"""
+
 SIZES: Final = """() => {
     const entries = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
     return entries.map((entry) => entry.transferSize);
@@ -92,6 +116,22 @@ class Load(NamedTuple):
     shift: float
     sent: int
     requests: int
+
+
+class Memory(NamedTuple):
+    """Memory of a page, after a garbage collection.
+
+    Attributes:
+        heap: JavaScript's heap, bytes.
+        nodes: number of DOM nodes.
+        listeners: number of event listeners.
+        process: memory of the browser's process of the page, bytes: heap, DOM, canvases, code.
+    """
+
+    heap: int
+    nodes: int
+    listeners: int
+    process: int
 
 
 def p95(values: list[float]) -> float:
@@ -158,6 +198,64 @@ def frames_while_playing(page: Page, settle_ms: int, play_ms: int) -> Frames:
         requests=len(asked),
         moved_ps=moment(page) - begin,
     )
+
+
+def zooms(page: Page, clicks: int, patience_ms: int) -> list[float]:
+    """Measure the time from a click on a cell of a map to the end of the frame with its pages, ms.
+
+    Args:
+        page: a page that shows the stage, paused and not zoomed.
+        clicks: number of clicks, each on another part of memory.
+        patience_ms: longest time of a zoom, ms.
+
+    Returns:
+        The time of each.
+    """
+    found = []
+    for click in range(clicks):
+        page.evaluate(ZOOM)
+        page.mouse.click(*page.evaluate(CELL, (click + 0.5) / clicks))
+        page.wait_for_function("() => window.zoomed !== null", timeout=patience_ms)
+        found.append(float(page.evaluate("window.zoomed")))
+        page.evaluate("() => window.mmuvizStage.stage.zooming.go(null)")
+    return found
+
+
+def play_repeatedly(page: Page, ps_per_second: float) -> None:
+    """Make a page play its run from begin to end, again and again.
+
+    Args:
+        page: a page that shows the stage.
+        ps_per_second: simulated ps in a second.
+    """
+    page.evaluate(
+        """(speed) => {
+            const { clock } = window.mmuvizStage.stage;
+            clock.speed = speed;
+            clock.loop(0, clock.endPs);
+            clock.play();
+        }""",
+        ps_per_second,
+    )
+
+
+def memory(page: Page) -> Memory:
+    """Measure the memory of a page of Chromium on Linux, without garbage."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("HeapProfiler.collectGarbage")
+    heap = int(devtools.send("Runtime.getHeapUsage")["usedSize"])
+    counters = devtools.send("Memory.getDOMCounters")
+    devtools.detach()
+    browser = page.context.browser
+    if browser is None:
+        raise RuntimeError("the page belongs to no browser; open it by launch()")
+    system = browser.new_browser_cdp_session()
+    processes = system.send("SystemInfo.getProcessInfo")["processInfo"]
+    system.detach()
+    renderer = max((each for each in processes if each["type"] == "renderer"), key=lambda each: float(each["cpuTime"]))
+    status = Path(f"/proc/{renderer['id']}/status").read_text().splitlines()
+    resident = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
+    return Memory(heap, int(counters["nodes"]), int(counters["jsEventListeners"]), resident)
 
 
 def cold_load(page: Page, patience_ms: int, later_ms: int = 2_000) -> Load:

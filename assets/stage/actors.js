@@ -184,72 +184,109 @@
       return zones;
     }
 
-    colour(state) {
-      return this.pane.tokens[{ [STOPS]: "stall", [IDLE]: "ink2" }[state] ?? "run"];
+    // The name of a state's colour, and the colour.
+    tone(state) {
+      return { [STOPS]: "stall", [IDLE]: "ink2" }[state] ?? "run";
     }
 
+    colour(state) {
+      return this.pane.tokens[this.tone(state)];
+    }
+
+    // Adds all actors to the stamps of a drawing.
     draw() {
+      const { stamps } = this.pane;
       if (this.folded) {
-        S.drawMarks(this); // the thread's flag on top, or the bars of many vCPUs would cross it
+        stamps.add(null, () => S.drawMarks(this)); // the thread's flag on top, or the bars of many vCPUs would cross it
       }
       if (this.walker) {
-        this.drawWalker();
+        this.placeWalker();
       }
       if (this.folded) {
         return;
       }
-      this.heads.forEach((head) => this.drawTrail(head));
-      this.heads.forEach((head) => this.drawHead(head));
+      this.heads.forEach((head) => this.placeTrail(head));
+      this.heads.forEach((head) => this.placeHead(head));
     }
 
-    drawWalker() {
-      const { ctx, layout, tokens, still } = this.pane;
+    placeWalker() {
+      const { layout, stamps, still } = this.pane;
       const { ink: dpr, pitch } = layout;
-      const { x, track } = this.walker;
+      const { x, track, side, text, width, bare } = this.walker;
       const over = 4 * dpr;
-      const wake = Math.min(x - track.x, 9 * pitch);
-      if (!still && wake > 0) {
-        const fade = ctx.createLinearGradient(x - wake, 0, x, 0);
+      const long = still ? 0 : Math.round(9 * pitch);
+      const wake = Math.max(0, Math.min(Math.round(x - track.x), long));
+      const paint = (ctx) => this.paintWalker(ctx, wake, track.height, over);
+      if (wake === long) {
+        const box = { left: -Math.max(wake, 4 * dpr), right: 4 * dpr, top: -over, bottom: track.height + over };
+        stamps.place(`walker|${track.height}`, x, track.y, box, paint);
+      } else {
+        stamps.placeOnce("walker", x, track.y, paint);
+      }
+      if (!bare) {
+        this.placePill(x + side * 6 * dpr, track.y + this.flagMiddle(), text, width, side, "ioctl", false);
+      }
+    }
+
+    // A bar at the walk's exact position, with a fading wake behind it.
+    paintWalker(ctx, wake, height, over) {
+      const { layout: { ink: dpr }, tokens } = this.pane;
+      if (wake > 0) {
+        const fade = ctx.createLinearGradient(-wake, 0, 0, 0);
         fade.addColorStop(0, `${tokens.ioctl}00`);
         fade.addColorStop(1, tokens.ioctl);
         ctx.globalAlpha = 0.5;
         ctx.fillStyle = fade;
-        ctx.fillRect(x - wake, track.y, wake, track.height - dpr);
+        ctx.fillRect(-wake, 0, wake, height - dpr);
         ctx.globalAlpha = 1;
       }
       ctx.fillStyle = tokens.ground;
-      ctx.fillRect(x - 3.5 * dpr, track.y - over, 7 * dpr, track.height + 2 * over - dpr);
+      ctx.fillRect(-3.5 * dpr, -over, 7 * dpr, height + 2 * over - dpr);
       ctx.fillStyle = tokens.ioctl;
-      ctx.fillRect(x - 2.5 * dpr, track.y - over, 5 * dpr, track.height + 2 * over - dpr);
-      const { side, text, width } = this.walker;
-      if (!this.walker.bare) {
-        this.drawPill(x + side * 6 * dpr, track.y + this.flagMiddle(), text, width, side, tokens.ioctl, false);
+      ctx.fillRect(-2.5 * dpr, -over, 5 * dpr, height + 2 * over - dpr);
+    }
+
+    // `tone` is the name of a colour.
+    placePill(x, y, text, width, side, tone, hollow) {
+      const high = this.pillHeight / 2 + 1;
+      const box = { left: -1, right: width + 1, top: -high, bottom: high };
+      const key = `pill|${text}|${tone}|${hollow}|${width}`;
+      this.pane.stamps.place(key, side < 0 ? x - width : x, y, box, (ctx) => this.paintPill(ctx, text, width, tone, hollow));
+    }
+
+    paintPill(ctx, text, width, tone, hollow) {
+      const { layout, tokens } = this.pane;
+      ctx.fillStyle = hollow ? tokens.plate : tokens[tone];
+      S.roundRect(ctx, 0, -this.pillHeight / 2, width, this.pillHeight, this.pillHeight / 2);
+      ctx.fill();
+      ctx.font = this.pillFont;
+      ctx.fillStyle = hollow ? tokens[tone] : tokens.on;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "middle";
+      ctx.fillText(text, 7 * layout.ink, layout.ink / 2);
+    }
+
+    placeTrail({ state, x, track, top }) {
+      const { layout: { ink: dpr, pitch }, still, stamps } = this.pane;
+      const moves = !still && (state === RUNS || state === SLOW);
+      const long = moves ? (state === RUNS ? 7.2 : 3.1) * Math.max(pitch, 6 * dpr) : 0;
+      const seen = Math.max(0, Math.min(long, Math.round(x - track.x)));
+      const paint = (ctx, part) => this.paintTrail(ctx, state, long, seen, part);
+      if (seen === long) {
+        const box = { left: -Math.max(seen, 3 * dpr), right: 3 * dpr, top: 0, bottom: this.lane };
+        stamps.place(`trail|${state}`, x, top, box, paint);
+      } else {
+        stamps.placeOnce(`trail|${state}`, x, top, paint);
       }
     }
 
-    drawPill(x, y, text, width, side, colour, hollow) {
-      const { ctx, layout, tokens } = this.pane;
-      const left = side < 0 ? x - width : x;
-      ctx.fillStyle = hollow ? tokens.plate : colour;
-      S.roundRect(ctx, left, y - this.pillHeight / 2, width, this.pillHeight, this.pillHeight / 2);
-      ctx.fill();
-      ctx.font = this.pillFont;
-      ctx.fillStyle = hollow ? colour : tokens.on;
-      ctx.textAlign = "left";
-      ctx.textBaseline = "middle";
-      ctx.fillText(text, left + 7 * layout.ink, y + layout.ink / 2);
-    }
-
-    // Streaks behind a running vCPU, and a bar at its exact position.
-    drawTrail({ state, x, track, top }) {
-      const { ctx, layout, tokens, still } = this.pane;
-      const { ink: dpr, pitch } = layout;
+    // Streaks behind a running vCPU, and a bar at its position. `seen` is the part of the streaks inside the track.
+    paintTrail(ctx, state, long, seen, part) {
+      const { layout: { ink: dpr, pitch }, tokens } = this.pane;
       const colour = this.colour(state);
       const high = this.lane - (this.lanes === 1 ? dpr : 0);
-      if (!still && (state === RUNS || state === SLOW)) {
-        const long = (state === RUNS ? 7.2 : 3.1) * Math.max(pitch, 6 * dpr);
-        const from = Math.max(track.x, x - long);
-        const fade = ctx.createLinearGradient(from, 0, x, 0);
+      if (seen > 0) {
+        const fade = ctx.createLinearGradient(-seen, 0, 0, 0);
         fade.addColorStop(0, `${colour}00`);
         fade.addColorStop(1, colour);
         ctx.fillStyle = fade;
@@ -257,29 +294,36 @@
         const count = this.lanes === 1 ? 5 : 3;
         const thick = Math.max(2 * dpr, Math.min(pitch * 0.3, this.lane / 20 + dpr));
         for (let line = 0; line < count; line++) {
-          const begins = Math.max(from, x - long * (1 - 0.16 * Math.abs(line - (count - 1) / 2)));
-          ctx.fillRect(begins, Math.round(top + ((line + 0.5) * this.lane) / count - thick / 2), x - begins, thick);
+          const begins = Math.max(-seen, -long * (1 - 0.16 * Math.abs(line - (count - 1) / 2)));
+          ctx.fillRect(begins, Math.round(part + ((line + 0.5) * this.lane) / count - thick / 2) - part, -begins, thick);
         }
         ctx.globalAlpha = 1;
       }
       ctx.fillStyle = tokens.ground;
-      ctx.fillRect(x - 2.5 * dpr, top, 5 * dpr, high);
+      ctx.fillRect(-2.5 * dpr, 0, 5 * dpr, high);
       ctx.fillStyle = colour;
-      ctx.fillRect(x - 1.5 * dpr, top, 3 * dpr, high);
+      ctx.fillRect(-1.5 * dpr, 0, 3 * dpr, high);
     }
 
-    drawHead({ vcpu, state, text, x, track, top, pill, right }) {
-      const { ctx, layout, tokens } = this.pane;
-      const { ink: dpr } = layout;
+    placeHead({ vcpu, state, text, x, track, top, pill, right }) {
+      const { layout: { ink: dpr }, stamps } = this.pane;
       const { radius } = this;
-      const colour = this.colour(state);
       const middle = top + this.lane / 2;
       const at = Math.max(track.x + radius, Math.min(track.x + track.width - radius * 1.3, x));
       if (pill) {
         const ahead = state === STOPS || state === IDLE ? radius + 3 * dpr : radius * 1.25 + 5 * dpr;
-        this.drawPill(at + (right ? ahead : -radius - 3 * dpr), middle, text, pill, right ? 1 : -1, colour, state === SLOW);
+        this.placePill(at + (right ? ahead : -radius - 3 * dpr), middle, text, pill, right ? 1 : -1, this.tone(state), state === SLOW);
       }
-      S.actorShape(ctx, state, at, middle, radius);
+      const reach = radius * 1.3 + 4 * dpr;
+      const box = { left: -reach, right: reach, top: -reach, bottom: reach };
+      stamps.place(`head|${vcpu}|${state}`, at, middle, box, (ctx) => this.paintHead(ctx, vcpu, state));
+    }
+
+    paintHead(ctx, vcpu, state) {
+      const { layout: { ink: dpr }, tokens } = this.pane;
+      const { radius } = this;
+      const colour = this.colour(state);
+      S.actorShape(ctx, state, 0, 0, radius);
       ctx.lineJoin = "round";
       ctx.lineWidth = 4 * dpr;
       ctx.strokeStyle = tokens.ground;
@@ -295,7 +339,7 @@
       ctx.textAlign = "center";
       ctx.textBaseline = "middle";
       ctx.fillStyle = state === SLOW ? colour : tokens.on;
-      ctx.fillText(vcpu, at - (state === STOPS || state === IDLE ? 0 : radius * 0.08), middle + dpr);
+      ctx.fillText(vcpu, state === STOPS || state === IDLE ? 0 : -radius * 0.08, dpr);
     }
 
     // Returns the vCPU whose head is at a point, -1 if there is none.

@@ -8,6 +8,12 @@
   const GAP = 14;
   const TONES = { stopped: "stall", runs: "run", slower: "run", idle: "run" };
 
+  // "stalled for 74 % of this bin: write fault"
+  function vcpuSays({ state, text, stalled }) {
+    const share = `stalled for ${S.percentText(stalled)} of this bin`;
+    return { runs: "it runs", idle: "it is idle", stopped: `${share}: ${text}`, slower: stalled > 0 ? `slower, ${share}: ${text}` : `slower: ${text}` }[state];
+  }
+
   class CellCard {
     constructor(stage) {
       this.stage = stage;
@@ -69,8 +75,7 @@
         lines.push(sent);
       }
       if (hit.vcpu >= 0) {
-        const { state, text } = map.actors.states.at(ps)[hit.vcpu];
-        lines.push(`vCPU ${hit.vcpu} is here and ${state === "runs" ? "runs" : state === "slower" ? "writes slower" : state === "idle" ? "is idle" : `stands still: ${text}`}`);
+        lines.push(`vCPU ${hit.vcpu} is here: ${vcpuSays(map.actors.states.at(ps)[hit.vcpu])}`);
       }
       return lines;
     }

@@ -40,8 +40,9 @@
       S.paintChart(chart, ctx, false, cut, plot.right + 2, run);
       S.paintChart(chart, ctx, true, plot.left - 2, cut, run);
     });
-    new Set(cuts).forEach((cut) => chart.drawNow(cut));
-    chart.drawEnds(latest, times);
+    new Set(cuts).forEach((cut) => chart.drawPlayhead(cut));
+    chart.placeLabels(latest, chart.xAt(latest), times);
+    chart.drawEnds();
   };
 
   S.paintChartAxes = function (chart, ctx) {

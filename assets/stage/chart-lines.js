@@ -30,9 +30,10 @@
     ctx.stroke();
   };
 
-  // A measure over time as {ts, vs}: its value at each bin's end, joined by straight lines, with a corner where logging
-  // is enabled; `most` and `least` are the most and the least that it has been by each of them.
-  S.lineOf = function (run, of) {
+  // A measure over time as {ts, vs}: its value at each bin's end, with a corner where logging is enabled; `most` and `least`
+  // are the most and the least that it has been by each of them. Straight lines join them, since sums rise inside a bin;
+  // with `steps` a value holds until the next one, since a state is only known at the ends of bins.
+  S.lineOf = function (run, of, steps = false) {
     const times = new Set([0]);
     for (let bin = 1; bin <= run.bins; bin += 1) {
       times.add(Math.min(bin * run.binPs, run.endPs));
@@ -40,8 +41,10 @@
     if (run.enablePs !== null) {
       times.add(run.enablePs);
     }
-    const ts = Float64Array.from(times).sort();
-    const vs = ts.map((t) => of(run, t));
+    const at = Float64Array.from(times).sort();
+    const values = at.map((t) => of(run, t));
+    const twice = (column, shift) => Float64Array.from({ length: 2 * column.length - 1 }, (_, i) => column[(i + shift) >> 1]);
+    const [ts, vs] = steps ? [twice(at, 1), twice(values, 0)] : [at, values];
     const [most, least] = [vs.slice(), vs.slice()];
     for (let i = 1; i < most.length; i += 1) {
       most[i] = Math.max(most[i], most[i - 1]);

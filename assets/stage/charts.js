@@ -9,6 +9,7 @@
       description: "Stall per vCPU",
       colour: "stall",
       units: () => S.TIME_UNITS,
+      rough: true,
       of: (run, ps) => run.stallPs(ps),
       nothing: 1e9,
     },
@@ -17,6 +18,7 @@
       colour: "map",
       units: () => S.SIZE_UNITS,
       binary: true,
+      steps: true,
       of: (run, ps) => run.tablesAdded(ps),
       nothing: 2 ** 20,
     },
@@ -37,7 +39,7 @@
       this.measure = MEASURES[options.measure];
       this.future = options.future !== false;
       this.windowAt = S.axisWindow(runs);
-      this.lines = runs.map((run) => S.lineOf(run, this.measure.of));
+      this.lines = runs.map((run) => S.lineOf(run, this.measure.of, this.measure.steps));
       this.past = document.createElement("canvas");
       this.ahead = document.createElement("canvas");
       this.names = new Map();
@@ -111,30 +113,45 @@
       return bottom - ((bottom - top) * (value - this.least)) / (this.most - this.least);
     }
 
+    // Draws the chart at a time; nothing if no pixel would change.
     draw(ps) {
       if (this.width < 40 || this.height < 40) {
         this.labels = [];
-        return;
-      }
-      if (S.times) {
+      } else if (S.times) {
         S.drawChartAtTimes(this, ps, S.times);
-        return;
+      } else {
+        this.drawAt(ps);
       }
+      this.after?.();
+    }
+
+    drawAt(ps) {
       const { from, to } = this.windowAt(ps);
-      const cut = Math.round(this.placeNow(ps, from, to) * this.dpr) / this.dpr;
-      const key = `${from} ${to}`;
-      if (key !== this.seen) {
-        // While the window moves, no layer could be reused.
-        this.seen = key;
+      const window_ = `${from} ${to}`;
+      const moves = window_ !== this.seen;
+      if (moves) {
+        this.seen = window_;
         this.layered = false;
         this.setAxes(from, to);
-        this.paintAll(cut);
+      }
+      const cut = Math.round(this.placeNow(ps, from, to) * this.dpr) / this.dpr;
+      this.placeLabels(ps, cut);
+      const key = [cut, ...this.ends.map(({ y }) => Math.round(4 * y)), ...this.labels.map(({ text, x }) => text + Math.round(4 * x))].join();
+      if (moves || key !== this.drawnAs) {
+        this.drawnAs = key;
+        this.drawNow(cut, moves);
+      }
+    }
+
+    drawNow(cut, moves) {
+      if (moves) {
+        this.paintAll(cut); // while the window moves, no layer could be reused
       } else {
         this.layer();
         this.compose(cut);
       }
-      this.drawNow(cut);
-      this.drawEnds(ps);
+      this.drawPlayhead(cut);
+      this.drawEnds();
     }
 
     placeNow(ps, from, to) {
@@ -194,7 +211,7 @@
       ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
     }
 
-    drawNow(cut) {
+    drawPlayhead(cut) {
       const { ctx, plot } = this;
       ctx.globalAlpha = 0.35;
       ctx.fillStyle = this.colours.ink;
@@ -202,31 +219,34 @@
       ctx.globalAlpha = 1;
     }
 
-    drawEnds(ps, times = null) {
+    // The lines' ends at a time, at x = `at`, and their labels. With `times`, each run has its own time and place.
+    placeLabels(ps, at, times = null) {
       const timeOf = (run) => times?.[run] ?? ps;
-      const at = this.xAt(ps);
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(timeOf(i), run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
       this.ends = nows.map((value, run) => {
-        const y = this.yAt(S.lineAt(this.lines[run], this.lines[run].vs, timeOf(run)));
-        return { run, value, text: S.said(S.partsIn(value, unit)), x: this.xAt(timeOf(run)), y };
+        const text = S.said(S.partsIn(value, unit, this.measure.rough));
+        return { run, value, text, x: times ? this.xAt(timeOf(run)) : at, y: this.yAt(value) };
       });
-      const labels = S.endLabels(this.ends, this.runs);
-      labels.forEach((label) => this.measureEnd(label));
+      this.placed = S.endLabels(this.ends, this.runs);
+      this.placed.forEach((label) => this.measureEnd(label));
       const box = { left: this.plot.left, right: this.width - 2, top: 0, bottom: this.plot.bottom + 1 };
-      S.placeEnds(labels, at, box, this.endPx);
-      labels.forEach((label) => this.drawText(label));
-      const colour = this.colours[this.measure.colour];
-      for (const { run, x, y } of this.ends.slice().reverse()) {
-        S.drawEndDot(this.ctx, run, x, y, this.stroke * 1.5, colour, this.colours.ground);
-      }
-      this.labels = labels.map(({ name, text, x, centre, width }) => ({
+      S.placeEnds(this.placed, at, box, this.endPx);
+      this.labels = this.placed.map(({ name, text, x, centre, width }) => ({
         text: `${name} ${text}`,
         x,
         y: centre - this.endPx / 2,
         width,
         height: this.endPx,
       }));
+    }
+
+    drawEnds() {
+      this.placed.forEach((label) => this.drawText(label));
+      const colour = this.colours[this.measure.colour];
+      for (const { run, x, y } of this.ends.slice().reverse()) {
+        S.drawEndDot(this.ctx, run, x, y, this.stroke * 1.5, colour, this.colours.ground);
+      }
     }
 
     measureEnd(label) {
@@ -268,7 +288,7 @@
     describe(ps) {
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(S.times?.[i] ?? ps, run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
-      const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit))}`);
+      const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit, this.measure.rough))}`);
       return `${this.measure.description} at ${S.timeText(ps)}: ${ends.join(", ")}`;
     }
   }

@@ -18,29 +18,50 @@
       this.still = frames.still;
       this.shares = new Uint8Array(members.length * COUNT);
       this.dirtyShares = new Uint8Array(members.length);
+      this.groupOf = new Int32Array(run.cells);
+      members.forEach(({ first, end }, group) => this.groupOf.fill(group, first, end));
+      this.sums = new Float64Array(COUNT);
+      this.known = null; // the moment of the computed shares
     }
 
     seek(ps) {
-      const { frames, run, members, shares } = this;
-      frames.seek(ps);
-      const sums = new Float64Array(COUNT);
-      members.forEach(({ first, end, pages }, at) => {
-        sums.fill(0);
-        let dirty = 0;
-        for (let cell = first; cell < end; cell += 1) {
-          const of = frames.at(cell);
-          const own = run.cellPages[cell];
-          for (let share = 0; share < COUNT; share += 1) {
-            sums[share] += of[cell * COUNT + share] * own;
-          }
-          dirty += frames.dirty(cell) * own;
-        }
-        for (let share = 0; share < COUNT; share += 1) {
-          shares[at * COUNT + share] = shareOf(sums[share], pages);
-        }
-        this.dirtyShares[at] = shareOf(dirty, pages);
-      });
+      this.frames.seek(ps);
+      const changed = this.known && this.changesSince(this.known);
+      if (changed) {
+        changed.forEach((group) => this.compute(group));
+      } else {
+        this.members.forEach((_, group) => this.compute(group));
+      }
+      this.known = this.frames.moment();
       return this;
+    }
+
+    moment() {
+      return this.frames.moment();
+    }
+
+    changesSince(moment) {
+      const cells = this.frames.changesSince(moment);
+      return cells && [...new Set(cells.map((cell) => this.groupOf[cell]))];
+    }
+
+    compute(group) {
+      const { frames, run, sums, shares } = this;
+      const { first, end, pages } = this.members[group];
+      let dirty = 0;
+      sums.fill(0);
+      for (let cell = first; cell < end; cell += 1) {
+        const of = frames.at(cell);
+        const own = run.cellPages[cell];
+        for (let share = 0; share < COUNT; share += 1) {
+          sums[share] += of[cell * COUNT + share] * own;
+        }
+        dirty += frames.dirty(cell) * own;
+      }
+      for (let share = 0; share < COUNT; share += 1) {
+        shares[group * COUNT + share] = shareOf(sums[share], pages);
+      }
+      this.dirtyShares[group] = shareOf(dirty, pages);
     }
 
     at() {

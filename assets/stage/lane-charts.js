@@ -7,17 +7,17 @@
   const PAGE_BYTES = 4096;
   const STROKE = 2.5;
   const CHARTS = [
-    { name: "Stall", per: " per vCPU", colour: "stall", of: (run, ps) => run.stallPs(ps), units: () => S.TIME_UNITS },
+    { name: "Stall", per: " per vCPU", colour: "stall", of: (run, ps) => run.stallPs(ps), units: () => S.TIME_UNITS, rough: true },
     {
       name: "Page tables", per: "", colour: "map", of: (run, ps) => run.tablesAdded(ps), units: () => S.SIZE_UNITS,
-      binary: true, beside: (run, bytes) => S.guestPages(run) && `(${S.shareText(bytes / (S.guestPages(run) * PAGE_BYTES))})`,
+      binary: true, steps: true, beside: (run, bytes) => S.guestPages(run) && `(${S.shareText(bytes / (S.guestPages(run) * PAGE_BYTES))})`,
     },
   ];
 
   // "0.20 %"; a value above 0 is never written as 0 %.
   S.shareText = (share) => (share < 0 ? `−${S.shareText(-share)}` : share === 0 ? "0 %" : share < 5e-5 ? "<0.01 %" : `${(100 * share).toFixed(2)} %`);
 
-  S.laneChartLines = (runs) => CHARTS.map(({ of }) => runs.map((run) => S.lineOf(run, of)));
+  S.laneChartLines = (runs) => CHARTS.map(({ of, steps }) => runs.map((run) => S.lineOf(run, of, steps)));
 
   S.drawLaneCharts = function (chart, ps, cut) {
     chart.rows.charts.forEach(({ y, height }, at) => {
@@ -66,7 +66,7 @@
     return found.find((ticks) => ticks.length > 1) || found.at(-1);
   }
 
-  function drawLine(chart, line, { yAt, cut, colour, index, ps }) {
+  function drawLine(chart, line, { yAt, cut, colour, index, ps, now }) {
     const { ctx, rows, colours } = chart;
     const { ts, vs } = line;
     ctx.strokeStyle = colours[colour];
@@ -79,16 +79,16 @@
         ctx.lineTo(Math.max(rows.left, chart.xAt(ts[i])), yAt(vs[i]));
       }
     }
-    const now = yAt(S.lineAt(line, vs, ps));
-    ctx.lineTo(cut, now);
+    const y = yAt(now);
+    ctx.lineTo(cut, y);
     ctx.stroke();
     ctx.setLineDash([]);
     ctx.lineCap = "butt";
-    S.drawEndDot(ctx, index, cut, now, 3.5, colours[colour], colours.ground);
+    S.drawEndDot(ctx, index, cut, y, 3.5, colours[colour], colours.ground);
   }
 
   // The current value in the gutter, next to a sample of its line, at a fixed position.
-  function drawFigure(chart, { y, height, colour, index, run, now, unit, beside }) {
+  function drawFigure(chart, { y, height, colour, index, run, now, unit, beside, rough }) {
     const { ctx, rows, colours, px, width } = chart;
     const row = y + Math.min(height / chart.runs.length, px + 8) * (index + 0.5);
     const right = rows.right;
@@ -103,7 +103,7 @@
     ctx.setLineDash([]);
     ctx.lineCap = "butt";
     ctx.font = S.chartFont(px + 2, 700);
-    const said = S.said(S.partsIn(now, unit));
+    const said = S.said(S.partsIn(now, unit, rough));
     ctx.fillText(said, right + 36, row + 1);
     const x = right + 42 + ctx.measureText(said).width;
     ctx.font = S.chartFont(px, 500);

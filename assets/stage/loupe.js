@@ -37,6 +37,7 @@
       this.span = run.header.cell_pages;
       this.entries = new S.WalkEntries(run, this.frames);
       this.slots = S.slotsOf(run);
+      this.stamps = new S.Stamps(this.ctx);
       this.resize();
     }
 
@@ -54,6 +55,7 @@
       this.scale = room * dpr >= 1 ? Math.floor(room * dpr * DOT) / (dpr * DOT) : room;
       this.dpr = dpr;
       this.wide = width / this.scale >= WIDE;
+      this.stamps.clear();
       this.tokens = this.options.tokens || S.tokens();
     }
 
@@ -76,6 +78,26 @@
       }
       this.drawTables(ps);
       this.drawChange(ps);
+    }
+
+    // Draws at a point in units, on whole device pixels; with a key, what was painted with the same key is copied.
+    stamp(key, x, y, width, height, paint) {
+      const { ctx } = this;
+      const scale = this.scale * this.dpr;
+      const [left, top] = [x, y].map((at) => Math.round(at * scale));
+      if (key === null) {
+        ctx.setTransform(scale, 0, 0, scale, left, top);
+        paint(ctx);
+      } else {
+        const box = { left: 0, top: 0, right: width * scale, bottom: height * scale };
+        const { canvas } = this.stamps.of(key, box, (onto) => {
+          onto.scale(scale, scale);
+          paint(onto);
+        });
+        ctx.setTransform(1, 0, 0, 1, 0, 0);
+        ctx.drawImage(canvas, left, top);
+      }
+      ctx.setTransform(scale, 0, 0, scale, 0, 0);
     }
 
     // The current page: that of the ioctl thread's walk, else that of the first vCPU.
@@ -127,13 +149,19 @@
     }
 
     drawLevels() {
-      const sizes = { L3: "1G", L2: "2M", L1: "4K" };
-      for (const [level, [top, height]] of Object.entries(ROWS)) {
-        this.font(12, 700);
-        this.text(level, 0, top + height / 2, this.tokens.ink);
-        this.font(12);
-        this.text(sizes[level], 18, top + height / 2, this.tokens.ink2);
-      }
+      this.stamp("levels", 0, 0, LEFT - 4, ROWS.L1[0] + ROWS.L1[1] + 4, (ctx) => {
+        ctx.textAlign = "left";
+        ctx.textBaseline = "middle";
+        for (const [level, size] of Object.entries({ L3: "1G", L2: "2M", L1: "4K" })) {
+          const [top, height] = ROWS[level];
+          ctx.font = S.fontOf(12, 700);
+          ctx.fillStyle = this.tokens.ink;
+          ctx.fillText(level, 0, top + height / 2);
+          ctx.font = S.fontOf(12, 500);
+          ctx.fillStyle = this.tokens.ink2;
+          ctx.fillText(size, 18, top + height / 2);
+        }
+      });
     }
 
     drawWalk(target) {
@@ -249,22 +277,12 @@
 
     // An entry that is a table: a mesh, dirty by share.
     drawMesh(cell, x, y, width, height) {
-      const { ctx, tokens } = this;
-      const side = 6;
-      const dirty = S.dotsOf(this.frames.dirty(cell), side * side);
-      const armed = S.dotsOf(this.frames.at(cell)[cell * COUNT + P4], side * side);
-      const [dx, dy] = [width / side, height / side];
-      for (let dot = 0; dot < side * side; dot++) {
-        const [left, top] = [x + Math.floor(dot / side) * dx, y + (dot % side) * dy];
-        if (dot < dirty) {
-          ctx.globalAlpha = 0.5;
-          ctx.fillStyle = tokens.dirty;
-          ctx.fillRect(left, top, dx, dy);
-          ctx.globalAlpha = 1;
-        }
-        ctx.fillStyle = dot < dirty ? tokens.dirty : dot >= side * side - armed ? tokens.g2 : tokens.g4;
-        ctx.fillRect(left, top, dx - 1, dy - 1);
-      }
+      const { dots } = S.smallMesh;
+      const dirty = S.dotsOf(this.frames.dirty(cell), dots);
+      const armed = S.dotsOf(this.frames.at(cell)[cell * COUNT + P4], dots);
+      const even = (dirty === 0 || dirty === dots) && (armed === 0 || armed === dots); // most tables; others change soon
+      this.stamp(even ? `mesh|${dirty}|${armed}` : null, x, y, width, height, (ctx) =>
+        S.smallMesh.paint(ctx, this.tokens, { dirty, armed, width, height }));
     }
 
     // The number of filled entries: those of a new table appear one by one.
@@ -282,26 +300,18 @@
     }
 
     drawL1(target) {
-      const { ctx, tokens } = this;
-      const [top] = ROWS.L1;
+      const { tokens } = this;
       const filled = this.filled(target);
       const at = target.cell * COUNT;
       const shares = this.frames.at(target.cell);
       const [mapped, armed] = [S.dotsOf(shares[at + K4], PER_TABLE), S.dotsOf(shares[at + P4], PER_TABLE)];
       const dirty = S.dotsOf(this.frames.dirty(target.cell), PER_TABLE);
-      const paint = (from, to, colour, alpha, size) => {
-        ctx.fillStyle = colour;
-        ctx.globalAlpha = alpha;
-        for (let page = Math.max(0, from); page < Math.min(to, filled); page++) {
-          ctx.fillRect(LEFT + (page >> 3) * DOT, top + (page & 7) * DOT, size, size);
-        }
-        ctx.globalAlpha = 1;
-      };
-      paint(0, dirty, tokens.dirty, 0.5, DOT);
-      paint(0, dirty, tokens.dirty, 1, DOT - 1);
-      paint(dirty, Math.min(mapped, PER_TABLE - armed), tokens.g4, 1, DOT - 1);
-      paint(Math.max(dirty, PER_TABLE - armed), PER_TABLE, tokens.g2, 1, DOT - 1);
-      paint(Math.max(dirty, mapped, armed ? PER_TABLE : 0), PER_TABLE, tokens.line, 1, 1);
+      const paint = (from, to, colour, size, gaps = false) =>
+        S.drawEntries(this, { from: Math.max(0, from), to: Math.min(to, filled), colour, size, gaps, dot: DOT }, LEFT, ROWS.L1[0]);
+      paint(0, dirty, tokens.dirty, DOT - 1, true);
+      paint(dirty, Math.min(mapped, PER_TABLE - armed), tokens.g4, DOT - 1);
+      paint(Math.max(dirty, PER_TABLE - armed), PER_TABLE, tokens.g2, DOT - 1);
+      paint(Math.max(dirty, mapped, armed ? PER_TABLE : 0), PER_TABLE, tokens.line, 1);
       this.markPage(target, filled);
     }
 

@@ -38,6 +38,8 @@
       this.changedPs = new Float64Array(run.cells).fill(-Infinity); // last such change in bins before
       this.changedBy = new Uint8Array(run.cells);
       this.changed = [];
+      this.before = []; // the changed cells of the bins before, the last one at the end
+      this.jumps = 0;
       this.frame = -2;
       this.part = 0;
       this.ps = -1;
@@ -49,7 +51,7 @@
     seek(ps) {
       const frame = this.run.frame(ps);
       if (frame !== this.frame) {
-        if (frame !== this.frame + 1) {
+        if (this.frame < 0 || frame < this.frame || frame > this.frame + FRESH_BINS) {
           this.jump(Math.max(0, frame - FRESH_BINS));
         }
         while (this.frame < frame) {
@@ -64,7 +66,22 @@
       return this;
     }
 
+    // A moment to hand to changesSince() later.
+    moment() {
+      return { jumps: this.jumps, frame: this.frame, ps: this.ps };
+    }
+
+    // The cells whose state may differ from that at an earlier moment; null if it may be any. Highlights of changes that were
+    // shown then may end, and are not among them.
+    changesSince({ jumps, frame, ps }) {
+      const bins = this.frame - frame;
+      return jumps !== this.jumps || ps > this.ps || bins > this.before.length ? null
+        : bins === 0 ? this.changed : [...this.before.slice(this.before.length - bins), this.changed].flat();
+    }
+
     jump(frame) {
+      this.jumps++;
+      this.before = [];
       this.changedPs.fill(-Infinity);
       this.start.fill(-1);
       this.opens.fill(-1);
@@ -96,6 +113,10 @@
       }
       this.now.set(this.next);
       this.frame++;
+      this.before.push(this.changed);
+      if (this.before.length > FRESH_BINS) {
+        this.before.shift();
+      }
       this.changed = [];
       if (this.frame < this.run.bins) {
         this.next.set(this.cursor.at(this.frame + 1));

@@ -9,6 +9,7 @@
   const NAMES = ["not mapped", ...SIZES, ...SIZES.map((size) => `${size}, dirty`)];
   const MANY_1G = SIZES[2];
   const MIXED = -1;
+  const UNKNOWN = -2;
   const GIB = 1 << 18; // pages
 
   // The kind of a cell: an index of NAMES, or mixed.
@@ -34,12 +35,15 @@
     return kind;
   }
 
-  // Runs of columns of one kind in a track, longest first.
-  function runsOf(frames, track, rows) {
+  // Runs of columns of one kind in a track, longest first. `kinds` keeps the kinds of columns, by their first cells.
+  function runsOf(frames, track, rows, kinds) {
     const runs = [];
     for (let column = 0; column < track.columns; column++) {
       const first = track.first + column * rows;
-      const kind = columnKind(frames, first, Math.min(rows, track.last + 1 - first));
+      if (kinds[first] === UNKNOWN) {
+        kinds[first] = columnKind(frames, first, Math.min(rows, track.last + 1 - first));
+      }
+      const kind = kinds[first];
       const last = runs[runs.length - 1];
       if (last && last.kind === kind) {
         last.end = column + 1;
@@ -66,6 +70,16 @@
       this.px = this.pane.presenter ? 16 : css >= 12 ? 18 : css >= 8 ? 15 : 12;
       this.font = S.fontOf(this.px * dpr, 700);
       this.perTrack = this.vcpuTracks();
+      this.kinds = new Int8Array(this.pane.run.cells).fill(UNKNOWN);
+    }
+
+    // Cells may have changed: the kinds of their columns are determined again; of all if `cells` is null.
+    forget(cells, columnOf) {
+      if (cells === null) {
+        this.kinds.fill(UNKNOWN);
+      } else {
+        cells.forEach((cell) => (this.kinds[columnOf[cell]] = UNKNOWN));
+      }
     }
 
     // Whether every vCPU has one track to itself: then the track is named after it.
@@ -103,7 +117,7 @@
     nameTrack(frames, track, zones) {
       const { ctx, layout } = this.pane;
       const { ink: dpr, pitch } = layout;
-      for (const { kind, begin, end } of runsOf(frames, track, layout.rows)) {
+      for (const { kind, begin, end } of runsOf(frames, track, layout.rows, this.kinds)) {
         if (kind % 3 === 0 && kind > 0) {
           this.nameGigabytes(frames, track, begin, end, zones);
           continue;
@@ -122,8 +136,7 @@
         const x = this.said.has(kind) ? undefined : places.find((at) => this.isFree(at, width, left, right, zones));
         if (x !== undefined) {
           this.said.add(kind);
-          const colour = kind > 3 ? this.pane.tokens.dirtyt : this.pane.tokens.ink;
-          this.plate(text, x, this.middle, width, colour);
+          this.plate(text, x, this.middle, width, kind > 3 ? "dirtyt" : "ink");
           zones.push([x - width / 2, x + width / 2]);
         }
       }
@@ -135,22 +148,25 @@
       return inside && zones.every(([from, to]) => at + width / 2 < from || at - width / 2 > to);
     }
 
-    plate(text, x, y, width, colour) {
-      const { ctx, layout, tokens } = this.pane;
+    // `tone` is the name of a colour.
+    plate(text, x, y, width, tone) {
+      const { layout, tokens, stamps } = this.pane;
       const high = (this.px + 9) * layout.ink;
-      ctx.fillStyle = tokens.plate;
-      S.roundRect(ctx, x - width / 2, y - high / 2, width, high, 6 * layout.ink);
-      ctx.fill();
-      this.text(text, x, y, colour);
+      const box = { left: -width / 2 - 1, right: width / 2 + 1, top: -high / 2 - 1, bottom: high / 2 + 1 };
+      stamps.place(`plate|${text}|${tone}|${width}`, x, y, box, (ctx) => {
+        ctx.fillStyle = tokens.plate;
+        S.roundRect(ctx, -width / 2, -high / 2, width, high, 6 * layout.ink);
+        ctx.fill();
+        this.text(ctx, text, 0, tokens[tone]);
+      });
     }
 
-    text(text, x, y, colour) {
-      const { ctx, layout } = this.pane;
+    text(ctx, text, x, colour) {
       ctx.font = this.font;
       ctx.textAlign = "center";
       ctx.textBaseline = "middle";
       ctx.fillStyle = colour;
-      ctx.fillText(text, x, y + layout.ink);
+      ctx.fillText(text, x, this.pane.layout.ink);
     }
 
     // Every 1G page that is large enough is labelled as one page; smaller ones have one common label.
@@ -175,7 +191,7 @@
     }
 
     nameSlab(track, from, to, zones, text, shut) {
-      const { ctx, layout, tokens } = this.pane;
+      const { ctx, layout, tokens, stamps } = this.pane;
       const { ink: dpr, pitch } = layout;
       const key = shut ? this.px * 1.2 * dpr : 0;
       const width = S.textWidth(ctx, this.font, text) + 14 * dpr + key;
@@ -189,14 +205,18 @@
       const y = this.middle;
       // On a large area the text has no plate; on many small ones it has one.
       if (text === MANY_1G) {
-        this.plate(text, x, y, width - key, tokens.ink);
+        this.plate(text, x, y, width - key, "ink");
         return;
       }
-      this.text(text, x + key / 2, y, "rgba(255,255,255,.94)");
-      if (shut) {
-        ctx.fillStyle = tokens.ground;
-        S.keyhole(ctx, x - width / 2 + key / 2 + 4 * dpr, y, this.px * 1.15 * dpr);
-      }
+      const high = this.px * dpr;
+      const box = { left: -width / 2, right: width / 2, top: -high, bottom: high };
+      stamps.place(`slab|${text}|${shut}`, x, y, box, (onto) => {
+        this.text(onto, text, key / 2, "rgba(255,255,255,.94)");
+        if (shut) {
+          onto.fillStyle = tokens.ground;
+          S.keyhole(onto, -width / 2 + key / 2 + 4 * dpr, 0, this.px * 1.15 * dpr);
+        }
+      });
     }
 
     // Counts of the marks, at the first free position of a track.
@@ -213,12 +233,12 @@
       const ends = [middle, track.x + track.width - width / 2 - 4 * layout.ink, track.x + width / 2 + 4 * layout.ink];
       const x = ends.find((at) => this.isFree(at, width, track.x, track.x + track.width, zones)) || middle;
       const y = track.y + actors.flagMiddle();
-      this.marksPill = () => actors.drawPill(x - width / 2, y, text, width, 1, actors.colour(state), state === "slower");
+      this.marksPill = () => actors.placePill(x - width / 2, y, text, width, 1, actors.tone(state), state === "slower");
     }
 
     // Label of a track: the vCPU whose range it is, else its first address.
     drawMargin(states) {
-      const { layout, tokens } = this.pane;
+      const { layout } = this.pane;
       if (!this.pane.label) {
         return;
       }
@@ -230,31 +250,33 @@
         line = track.line;
         const y = track.y + track.height / 2;
         if (this.perTrack) {
-          const colour = this.pane.actors.colour(states[track.index].state);
-          this.margin("vCPU", String(track.index), y, 20, colour);
+          this.margin("vCPU", String(track.index), y, 20, this.pane.actors.tone(states[track.index].state));
         } else if (track.height >= 28 * layout.ink) {
           const [value, unit] = addressOf(this.pane.run.firstGfn[track.first]);
-          this.margin(unit, value, y, value.length > 3 ? 13 : 16, tokens.ink);
+          this.margin(unit, value, y, value.length > 3 ? 13 : 16, "ink");
         }
       }
     }
 
-    margin(small, large, y, px, colour) {
-      const { ctx, layout, tokens } = this.pane;
+    margin(small, large, y, px, tone) {
+      const { layout, tokens, stamps, label } = this.pane;
       const { ink: dpr } = layout;
-      ctx.textAlign = "left";
-      ctx.textBaseline = "alphabetic";
-      ctx.font = S.fontOf(12 * dpr, 500);
-      ctx.fillStyle = tokens.ink2;
-      ctx.fillText(small, 0, y - 6 * dpr);
-      ctx.font = S.fontOf(px * dpr, 800);
-      ctx.fillStyle = colour;
-      ctx.fillText(large, 0, y + 16 * dpr);
+      const box = { left: 0, right: label * this.pane.dpr + layout.pitch, top: -20 * dpr, bottom: 22 * dpr };
+      stamps.place(`margin|${small}|${large}|${tone}|${px}`, 0, y, box, (ctx) => {
+        ctx.textAlign = "left";
+        ctx.textBaseline = "alphabetic";
+        ctx.font = S.fontOf(12 * dpr, 500);
+        ctx.fillStyle = tokens.ink2;
+        ctx.fillText(small, 0, -6 * dpr);
+        ctx.font = S.fontOf(px * dpr, 800);
+        ctx.fillStyle = tokens[tone];
+        ctx.fillText(large, 0, 16 * dpr);
+      });
     }
 
     // A line at a gap of addresses between two memslots.
-    drawHoles() {
-      const { ctx, layout, tokens } = this.pane;
+    drawHoles(ctx) {
+      const { layout, tokens } = this.pane;
       const { ink: dpr } = layout;
       ctx.fillStyle = tokens.line;
       for (const track of layout.tracks) {

@@ -1,10 +1,10 @@
-// The state of each vCPU at a time: running, slower writes, or stopped, with the reason.
+// The state of each vCPU at a time: running, slower, stopped, or idle, with the reason. A Recording has shares of a bin, not
+// instants: the state is what the vCPU does for most of the bin, which is the most likely one at any instant of it.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const STOPPED = 0.15; // stopped: over this share of the bin
-  const SLOWER = 0.9; // slower: under this share of its rate
+  const SLOWER = 0.9; // slower: under this share of its rate before logging, in the time in which it is not idle
   const [RUNS, SLOW, STOPS, IDLE] = ["runs", "slower", "stopped", "idle"];
   const CAUSES = {
     exit_and_fault: "write fault",
@@ -18,7 +18,6 @@
   };
   const IN_FAULT = ["exit_and_fault", "split_or_zap", "allocation", "tlb_flush", "pml_full"];
 
-  // The state of each vCPU at a time, and the reason if it is stopped.
   S.VcpuStates = class {
     constructor(run) {
       this.run = run;
@@ -56,16 +55,22 @@
       return { stall, unmapped, logged: run.slowPs(run.framePs(bin + 1)) > run.slowPs(run.framePs(bin)) };
     }
 
+    // {state, text, stalled}: the reason if it does not just run, and the stalled share of the bin.
     stateOf(bin, vcpu) {
       const [running, inFault, lockWait, blocked] = this.run.vcpuShares(bin, vcpu, this.shares);
-      if (1 - running > STOPPED) {
-        // It is idle if it neither runs nor waits.
-        return inFault + lockWait + blocked === 0 ? { state: IDLE, text: "idle" } : { state: STOPS, text: this.reason(inFault, lockWait, blocked) };
+      const stalled = inFault + lockWait + blocked;
+      const idle = Math.max(0, 1 - running - stalled);
+      if (idle > Math.max(running, stalled)) {
+        return { state: IDLE, text: "idle", stalled };
       }
-      if (this.progress(bin, vcpu) < SLOWER) {
-        return { state: SLOW, text: this.why.logged ? "logged" : "slower" };
+      if (stalled > running) {
+        return { state: STOPS, text: this.reason(inFault, lockWait, blocked), stalled };
       }
-      return { state: RUNS, text: "" };
+      if (this.progress(bin, vcpu) < SLOWER * (1 - idle)) {
+        const logged = this.why.logged ? "logged" : "slower";
+        return { state: SLOW, text: stalled > 1 - SLOWER ? this.reason(inFault, lockWait, blocked) : logged, stalled };
+      }
+      return { state: RUNS, text: "", stalled };
     }
 
     reason(inFault, lockWait, blocked) {

@@ -23,9 +23,9 @@
       this.frames = options.frames || S.cellFrames(run);
       this.slots = options.slots || S.slotsOf(run);
       this.still = this.frames.still;
+      this.stamps = new S.Stamps(this.ctx);
       this.actors = new S.Actors(this);
       this.names = new S.MapNames(this);
-      this.marks = new Map();
       this.resize();
     }
 
@@ -97,12 +97,17 @@
         this.edges[cell] = this.edgesOf(cell);
         this.rows[cell] = (cell - layout.tracks[layout.trackOf[cell]].first) % layout.rows;
       }
+      this.columnOf = Int32Array.from({ length: run.cells }, (_, cell) => cell - this.rows[cell]);
       this.looks = new Float64Array(run.cells).fill(-1);
+      this.fresh = []; // highlighted cells
+      this.seen = null; // the moment that is drawn
       this.image = this.sheet.geometry.flat ? null : this.layerCtx.createImageData(this.layer.width, this.layer.height);
       this.layerPixels = this.image && new Uint32Array(this.image.data.buffer);
       this.columns = new Array(run.cells);
+      this.stamps.clear();
       this.actors.resize();
       this.names.resize();
+      this.names.drawHoles(this.layerCtx);
     }
 
     // Edges at which the 1 GiB region of a cell ends: 1 left, 2 right, 4 top, 8 bottom.
@@ -120,60 +125,80 @@
       return left + right + top + bottom;
     }
 
-    // Draws the state at a time, ps.
+    // Draws the state at a time, ps; nothing if it looks like the last one.
     draw(ps) {
       this.ps = ps;
       this.frames.seek(ps);
       const speed = this.options.psPerSecond ? this.options.psPerSecond() : 0;
       this.freshPs = S.freshPs(this.run, speed);
-      if (this.sheet.geometry.flat) {
-        this.drawColumns();
-      } else {
-        this.drawCells();
-      }
-      const { ctx, canvas } = this;
-      ctx.clearRect(0, 0, canvas.width, canvas.height);
-      ctx.drawImage(this.layer, 0, 0);
-      S.drawSent?.(this, ps);
-      this.names.marksPill = null;
+      const changed = this.drawLayer();
       this.actors.seek(ps);
-      this.names.drawHoles();
-      const { folded } = this.actors;
-      if (!folded) {
-        this.names.draw(this.frames, this.actors);
-      }
-      this.names.drawMargin(this.actors.states.states);
-      this.drawLost(ps);
-      this.actors.draw();
-      if (folded) {
-        this.names.draw(this.frames, this.actors); // the bars of many vCPUs would cross them
-      }
-      if (this.names.marksPill) {
-        this.names.marksPill();
+      this.place(ps);
+      if (changed || this.stamps.moved) {
+        const { ctx, canvas } = this;
+        ctx.clearRect(0, 0, canvas.width, canvas.height);
+        ctx.drawImage(this.layer, 0, 0);
+        this.stamps.draw();
       }
     }
 
-    drawCells() {
-      const { frames, sheet, looks, layout } = this;
-      for (const track of layout.tracks) {
-        let [first, last] = [track.last + 1, -1];
-        for (let cell = track.first; cell <= track.last; cell++) {
-          const fresh = frames.freshness(cell, this.freshPs);
-          const by = fresh ? frames.freshBy(cell) : 0;
-          const dirty = frames.dirty(cell);
-          const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell], cell, frames.unarmed(cell));
-          if (look !== looks[cell]) {
-            looks[cell] = look;
-            this.keepPixels(cell, sheet.sprite(look));
-            first = Math.min(first, cell);
-            last = cell;
-          }
+    // What is drawn over the layer, from the bottom to the top.
+    place(ps) {
+      const { stamps, names, actors, frames } = this;
+      const { folded } = actors;
+      stamps.begin();
+      if (S.drawSent && S.migrates(this.run)) {
+        stamps.add(null, () => S.drawSent(this, ps));
+      }
+      names.marksPill = null;
+      if (!folded) {
+        names.draw(frames, actors);
+      }
+      names.drawMargin(actors.states.states);
+      this.placeLost(ps);
+      actors.draw();
+      if (folded) {
+        names.draw(frames, actors); // the bars of many vCPUs would cross them
+      }
+      names.marksPill?.();
+    }
+
+    // Draws the cells that may have changed since the last drawing, and those that were highlighted then. Returns whether the
+    // layer changed.
+    drawLayer() {
+      const { frames, seen, freshPs } = this;
+      const cells = seen && seen.freshPs === freshPs ? frames.changesSince(seen.moment) : null;
+      const listed = cells ? [...cells, ...this.fresh] : this.looks.keys();
+      this.seen = { moment: frames.moment(), freshPs };
+      this.names.forget(cells, this.columnOf);
+      this.fresh = [];
+      return this.sheet.geometry.flat ? this.drawColumns(listed) : this.drawCells(listed);
+    }
+
+    drawCells(cells) {
+      const { frames, sheet, looks, layout, fresh: highlighted } = this;
+      const drawn = new Map(); // first and last changed cell of each track
+      for (const cell of cells) {
+        const fresh = frames.freshness(cell, this.freshPs);
+        const by = fresh ? frames.freshBy(cell) : 0;
+        const dirty = frames.dirty(cell);
+        const look = sheet.look(frames.at(cell), cell * COUNT, dirty, fresh, by, this.edges[cell], this.rows[cell], cell, frames.unarmed(cell));
+        if (fresh) {
+          highlighted.push(cell);
         }
-        if (last >= 0) {
-          const x = layout.x[first];
-          this.layerCtx.putImageData(this.image, 0, 0, x, track.y, layout.x[last] + layout.pitch - x, track.height);
+        if (look !== looks[cell]) {
+          looks[cell] = look;
+          this.keepPixels(cell, sheet.sprite(look));
+          const [first, last] = drawn.get(layout.trackOf[cell]) ?? [cell, cell];
+          drawn.set(layout.trackOf[cell], [Math.min(first, cell), Math.max(last, cell)]);
         }
       }
+      for (const [index, [first, last]] of drawn) {
+        const x = layout.x[first];
+        const { y, height } = layout.tracks[index];
+        this.layerCtx.putImageData(this.image, 0, 0, x, y, layout.x[last] + layout.pitch - x, height);
+      }
+      return drawn.size > 0;
     }
 
     // The layer's pixels are also kept in memory, so that many changes cost little more than one.
@@ -188,13 +213,14 @@
       }
     }
 
-    drawColumns() {
+    drawColumns(cells) {
       const { layout } = this;
-      for (const track of layout.tracks) {
-        for (let first = track.first; first <= track.last; first += layout.rows) {
-          this.drawColumn(track, first, Math.min(track.last + 1, first + layout.rows));
-        }
+      let changed = false;
+      for (const first of new Set(Array.from(cells, (cell) => this.columnOf[cell]))) {
+        const track = layout.tracks[layout.trackOf[first]];
+        changed = this.drawColumn(track, first, Math.min(track.last + 1, first + layout.rows)) || changed;
       }
+      return changed;
     }
 
     drawColumn(track, first, end) {
@@ -215,22 +241,24 @@
           by = frames.freshBy(cell);
         }
       }
+      if (newest) {
+        this.fresh.push(first);
+      }
       const look = sheet.columnLook(sums, end - first, dirty, newest, by, layout.x[first] - track.x);
       const key = Object.values(look).join();
-      if (this.columns[first] !== key) {
+      const changed = this.columns[first] !== key;
+      if (changed) {
         this.columns[first] = key;
         sheet.paintColumn(this.layerCtx, layout.x[first], track.y, look);
       }
+      return changed;
     }
 
-    drawLost(ps) {
+    placeLost(ps) {
       const lost = this.options.lost ? this.options.lost(ps) : [];
-      for (const gfn of lost) {
-        const spot = this.spotOf(gfn);
-        if (spot) {
-          const y = this.layout.y[spot.cell] + this.layout.pitch / 2;
-          S.lostRing(this.ctx, spot.x, y, this.sheet.geometry, this.tokens);
-        }
+      for (const spot of lost.map((gfn) => this.spotOf(gfn)).filter(Boolean)) {
+        const y = this.layout.y[spot.cell] + this.layout.pitch / 2;
+        this.stamps.add(`lost|${spot.x}|${y}`, (ctx) => S.lostRing(ctx, spot.x, y, this.sheet.geometry, this.tokens));
       }
     }
 

@@ -5,6 +5,9 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const DIGITS = 3;
+  // Of modelled times and rates in charts: no host's times are known to better than some 15 %, as the line under a pane says.
+  const ROUGH_DIGITS = 2;
+  const MOST_PLACES = 2;
   const LEAST = 0.01;
   // A unit is used from the value that rounds to 1.00 of it: 999.6 µs is 1.00 ms.
   const ROUNDS_UP = 0.9995;
@@ -34,6 +37,13 @@
     return rounded.length > DIGITS && !rounded.includes(".") ? whole.format(value) : rounded;
   }
 
+  // Two digits, zeros in front of them not counted, at most two after the point: 120, 12, 1.2, 0.12, 0.01.
+  function twoDigits(value, size) {
+    const exact = Number(value.toPrecision(ROUGH_DIGITS));
+    const places = size === 1 ? 0 : ROUGH_DIGITS - 1 - Math.floor(Math.log10(exact));
+    return places > 0 ? value.toFixed(Math.min(MOST_PLACES, places)) : whole.format(exact);
+  }
+
   // Negative amounts: the same digits after a minus sign.
   const negative = ({ value, ...rest }) => ({ ...rest, value: value === "0" ? value : `−${value}` });
 
@@ -55,22 +65,25 @@
     return units.findLast(([, least]) => most >= ROUNDS_UP * least) || ofNothing;
   };
 
-  // An amount in a given unit, {value, unit, zero}: three digits, at most two of them after the point.
-  S.partsIn = function (amount, [unit, size]) {
+  // An amount in a given unit, {value, unit, zero}: three digits, or two if it is rough, at most two of them after the point.
+  S.partsIn = function (amount, [unit, size], rough = false) {
     if (amount < 0) {
-      return negative(S.partsIn(-amount, [unit, size]));
+      return negative(S.partsIn(-amount, [unit, size], rough));
     }
     const value = amount / size;
     if (value < LEAST / 2) {
       return { value: amount > 0 && size > 1 ? `<${LEAST}` : "0", unit, zero: true };
     }
-    return { value: size === 1 ? whole.format(value) : threeDigits(value), unit, zero: false };
+    const text = rough ? twoDigits(value, size) : size === 1 ? whole.format(value) : threeDigits(value);
+    return { value: text, unit, zero: false };
   };
 
   S.said = ({ value, unit }) => `${value} ${unit}`;
   // {value, unit, zero} of a time in ps, three digits: "17.9", "ms".
   S.timeParts = (ps) => parts(ps, TIMES, "ms");
   S.timeText = (ps) => S.said(S.timeParts(ps));
+  // A modelled time in a chart, two digits.
+  S.roughTime = (ps) => S.said(S.partsIn(ps, S.commonUnit([ps], TIMES, MS), true));
   // The same of a size in bytes: "8.02", "MiB".
   S.bytesParts = (bytes) => parts(bytes, SIZES, "MiB");
   S.bytesText = (bytes) => S.said(S.bytesParts(bytes));

@@ -15,6 +15,7 @@
       this.description = section.querySelector(".policy-says");
       this.psPerSecond = psPerSecond;
       this.said = "";
+      this.fits = new Map();
       this.numbers = ["speed", "stall", "ioctl"].map((name) => ({
         name,
         place: section.querySelector(`.number-${name}`),
@@ -59,6 +60,7 @@
       }
       this.cellSpan = this.zoomed ? this.cellSpan : this.map.layout.span; // pages of the window, if it can be zoomed further
       this.canvas.style.top = `${above}px`;
+      this.fits.clear();
       this.fitSentence();
       S.markTooLong(this.description, "unfit");
       // A zoomed map has the size of the whole map, so that nothing below it moves.
@@ -66,24 +68,33 @@
       this.box.style.height = `${this.place.is}px`;
     }
 
-    draw(ps) {
+    drawMap(ps) {
       this.map.draw(Math.min(ps, this.run.endPs));
+    }
+
+    drawNumbers(ps) {
       const found = S.numbers(this.run, ps, this.runs);
       for (const { name, place, value, unit } of this.numbers) {
         const now = found[name];
-        setText(value, now.value);
-        setText(unit, now.unit);
+        S.setText(value, now.value);
+        S.setText(unit, now.unit);
         place.classList.toggle("zero", now.zero);
       }
     }
 
-    // A long sentence is set smaller, a longer one in more and tighter lines, so that the function is always visible.
+    // A long sentence is set smaller, a longer one in more and tighter lines, so that the function is always visible. It is
+    // measured once for all numbers with as many digits, since all digits are equally wide.
     fitSentence() {
-      S.markTooLong(this.sentence, "long");
-      this.sentence.classList.remove("longer");
-      if (isCut(this.sentence)) {
-        this.sentence.classList.add("longer");
+      const { classList } = this.sentence;
+      const shape = this.said.replace(/[0-9]/g, "0");
+      if (!this.fits.has(shape)) {
+        S.markTooLong(this.sentence, "long");
+        classList.remove("longer");
+        this.fits.set(shape, { long: classList.contains("long"), longer: isCut(this.sentence) });
       }
+      const { long, longer } = this.fits.get(shape);
+      classList.toggle("long", long);
+      classList.toggle("longer", longer);
     }
 
     // Parts updated only a few times per second: text that would change too often, and data for other parts.
@@ -93,7 +104,7 @@
       stall.dataset.value = String(Math.round(this.run.stallPs(ps) / 1000));
       const added = this.section.querySelector("[data-mmuviz=tables]");
       added.dataset.value = String(this.run.tablesAdded(ps));
-      added.textContent = `${S.bytesText(this.run.tablesAdded(ps))} of page tables added`;
+      S.setText(added, `${S.bytesText(this.run.tablesAdded(ps))} of page tables added`);
       if (said.text + said.kernelFunction !== this.said) {
         this.said = said.text + said.kernelFunction;
         this.sentence.replaceChildren(...S.sentenceNodes(said));
@@ -114,11 +125,12 @@
     node.classList.toggle(tooLong, isCut(node));
   };
 
-  function setText(node, text) {
+  // Writes a node's text only if it changes: writing the same text again lays the page out again.
+  S.setText = function (node, text) {
     if (node.textContent !== text) {
       node.textContent = text;
     }
-  }
+  };
 
   S.Pane = Pane;
 })();

@@ -4,6 +4,8 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const UNITS = { ps: 1, ns: 1e3, us: 1e6, "µs": 1e6, ms: 1e9, s: 1e12 };
+  const BESIDE = 2; // CSS px between the speed and the button of the menu
+  const ARROW = 20; // CSS px of a select besides its text
   const TIME = /^([0-9]+(?:\.[0-9]+)?) ?(ps|ns|us|µs|ms|s)$/;
 
   (S.moreKeys = S.moreKeys || []).push(
@@ -64,6 +66,8 @@
       };
       this.speed = document.getElementById("stage-speed");
       this.speeds = [...this.speed.options].map(({ text }) => text);
+      this.room = Infinity; // CSS px for the text of the speed
+      this.ctx = document.createElement("canvas").getContext("2d");
       this.speed.addEventListener("change", () => this.saySpeed());
       this.goto.addEventListener("keydown", (event) => this.typed(event));
       document.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false));
@@ -155,13 +159,29 @@
     tell() {
       const { clock, state } = this.stage;
       const { selectedIndex: at, selectedOptions } = this.speed;
-      const now = `${S.timeText(clock.psPerSecond)} a second`;
       const slowed = clock.psPerSecond < 0.99 * Number(state.speed);
-      const text = state.speed === "auto" ? `auto: ${now}` : slowed ? `${this.speeds[at]}, now ${now}` : this.speeds[at];
-      const shown = clock.playing && state.speed !== "event" ? text : this.speeds[at];
+      const how = state.speed === "auto" ? "auto: " : "slowed: ";
+      const changes = clock.playing && (state.speed === "auto" || slowed);
+      const now = `${S.timeText(clock.psPerSecond)} a second`;
+      const shown = changes ? this.fitting(how + now, now) : this.fitting(this.speeds[at]);
       if (selectedOptions[0] && selectedOptions[0].text !== shown) {
-        [...this.speed.options].forEach((option, index) => (option.text = index === at ? shown : this.speeds[index]));
+        [...this.speed.options].forEach((option, index) => (option.text = index === at ? shown : this.fitting(this.speeds[index])));
       }
+    }
+
+    // The first text that fits, each in full or shorter: "one event a second", "one event/s", "event/s".
+    fitting(...texts) {
+      const all = texts.flatMap((text) => [text, text.replace(" a second", "/s"), text.replace("one ", "").replace(" a second", "/s")]);
+      return all.find((text) => S.textWidth(this.ctx, this.ctx.font, text) <= this.room) ?? all.at(-1);
+    }
+
+    resize() {
+      const { fontSize, fontFamily, fontWeight, maxWidth } = window.getComputedStyle(this.speed);
+      this.ctx.font = `${fontWeight} ${fontSize} ${fontFamily}`;
+      const box = this.speed.parentElement;
+      const most = maxWidth.endsWith("px") ? Number.parseFloat(maxWidth) : box.clientWidth - this.button.offsetWidth - BESIDE;
+      this.room = most - ARROW;
+      this.tell();
     }
 
     // A new clock takes over the choices.

@@ -112,7 +112,6 @@
   }
 
   (S.parts = S.parts || []).push((stage) => {
-    let shown = [];
     const scrubber = stage.root.querySelector("[data-mmuviz=scrubber]");
 
     scrubber.addEventListener("pointermove", (event) => {
@@ -129,12 +128,8 @@
         stage.ribbon.dots = runs.flatMap((run, index) => S.publishedOf(run, index));
         for (const chart of stage.charts) {
           chart.setDots(S.chartDots(runs, chart.options.measure));
-        }
-        shown = stage.charts.map((chart) => new ChartDots(chart, (name) => stage.act(name)));
-      },
-      draw() {
-        for (const each of shown) {
-          each.draw();
+          const dots = new ChartDots(chart, (name) => stage.act(name));
+          chart.after = () => dots.draw();
         }
       },
     };

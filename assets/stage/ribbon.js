@@ -63,6 +63,7 @@
       this.labelLayer = document.createElement("canvas");
       this.labels = [];
       this.dots = [];
+      this.hairs = []; // for each run, times that are marked by a hairline
       this.groups = runs.map(() => []);
       this.loop = null;
       this.axis = null;
@@ -83,6 +84,7 @@
       }
       this.colours = S.tokens();
       this.px = presenter ? 16 : Math.round(13 * scale);
+      this.drawn = null; // how, and with which playheads, the canvas is drawn
       this.layOut();
       if (this.width > this.left + 20) {
         this.runs.forEach((run, row) => this.paintRibbon(run, row));
@@ -204,6 +206,11 @@
       if (this.hasIoctlNames) {
         this.labels.push(...S.ribbonLabels(this, ctx));
       }
+      ctx.fillStyle = this.colours.ink;
+      this.hairs.forEach((times, row) => {
+        const { y, high } = this.rows[row];
+        times.forEach((ps) => ctx.fillRect(Math.round(this.xAt(ps) * this.dpr) / this.dpr - 0.5, y, 1, high));
+      });
       for (const label of this.labels) {
         ctx.font = S.chartFont(this.px, label.weight);
         ctx.fillStyle = this.colours[label.tone];
@@ -214,24 +221,46 @@
       }
     }
 
+    // Draws the ribbons at a time: between two positions of the playhead only what is around them, and nothing if it stays.
     draw(ps) {
-      const { ctx, dpr, canvas } = this;
-      ctx.setTransform(1, 0, 0, 1, 0, 0);
-      ctx.clearRect(0, 0, canvas.width, canvas.height);
       if (this.width <= this.left + 20) {
+        this.ctx.setTransform(1, 0, 0, 1, 0, 0);
+        this.ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
         return;
       }
-      const xs = this.rows.map((_, row) => this.xAt(Math.max(0, Math.min(S.times?.[row] ?? ps, this.endPs))));
-      xs.forEach((x, row) => this.drawRow(row, Math.round(x * dpr)));
+      const xs = this.rows.map((_, row) => Math.round(this.xAt(Math.max(0, Math.min(S.times?.[row] ?? ps, this.endPs))) * this.dpr));
+      const look = [this.loop, this.axis?.aligned, this.dots.length, Boolean(S.times)].join();
+      const before = this.drawn?.look === look ? this.drawn.xs : null;
+      if (before?.every((x, row) => x === xs[row])) {
+        return;
+      }
+      this.drawn = { look, xs };
+      const reach = Math.ceil((KNOB + 3) * this.dpr);
+      const all = before ? [...before, ...xs] : [];
+      const from = before ? Math.min(...all) - reach : 0;
+      this.drawPart(xs, from, before ? Math.max(...all) + reach : this.canvas.width);
+    }
+
+    // The part of the ribbons from one column of pixels to another; `xs` are the playheads, device pixels.
+    drawPart(xs, from, to) {
+      const { ctx, dpr, canvas } = this;
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(from, 0, to - from, canvas.height);
+      ctx.clip();
+      ctx.clearRect(from, 0, to - from, canvas.height);
+      xs.forEach((x, row) => this.drawRow(row, x));
       ctx.drawImage(this.labelLayer, 0, 0);
       ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
       this.dots.forEach((dot) => this.drawDot(dot));
       this.drawLoop();
       if (S.times) {
-        xs.forEach((x, row) => this.drawOwnPlayhead(x, this.rows[row]));
+        xs.forEach((x, row) => this.drawOwnPlayhead(x / dpr, this.rows[row]));
       } else {
-        this.drawPlayhead(xs[0]);
+        this.drawPlayhead(xs[0] / dpr);
       }
+      ctx.restore();
     }
 
     // The ribbon of a run before and after the playhead.

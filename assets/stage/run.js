@@ -341,11 +341,11 @@
         return null;
       }
       const row = this.exampleRows[count - 1];
-      return {
-        ...named(row, examples, EXAMPLE),
-        kind: names.example_kinds[examples.kind[row]],
-        path: names.paths[examples.path[row]],
-      };
+      if (this.example?.row !== row) {
+        const [kind, path] = [names.example_kinds[examples.kind[row]], names.paths[examples.path[row]]];
+        this.example = { row, is: { ...named(row, examples, EXAMPLE), kind, path } };
+      }
+      return this.example.is;
     }
   }
 

@@ -3,8 +3,10 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
+  // Interval of the queries of a job: short while it should be done soon, so that a short run is shown as soon as it is done.
   const AGAIN_MS = 250;
-  const SOON_MS = 60; // a short first interval, for runs that are nearly done
+  const SOON_MS = 60;
+  const MOST_SOON = 30; // queries, since an estimate may be wrong
   const GONE = 404;
   const FAULT = 500;
   const later = (ms) => new Promise((resolve) => window.setTimeout(resolve, ms));
@@ -24,6 +26,12 @@
       throw new Refused({ ...body, gone: response.status === GONE, again: body.again || response.status >= FAULT });
     }
     return body;
+  }
+
+  // The first answer has an estimate of the whole job, the others the time that is left, s.
+  function againMs({ eta_s: left, estimate, place = 0 }, asked) {
+    const soon = Math.max(SOON_MS, 500 * (left ?? estimate?.seconds ?? 0));
+    return asked > MOST_SOON || place > 0 ? AGAIN_MS : Math.min(AGAIN_MS, soon);
   }
 
   // A hidden tab polls too rarely: the server would cancel its job.
@@ -70,7 +78,7 @@
       let asked = 0;
       while (this.job && found.state !== "done" && !this.cancelled) {
         this.progress({ ...found, scenario: first.scenario });
-        await later(Math.min(AGAIN_MS, (asked += 1) * SOON_MS));
+        await later(againMs(found, (asked += 1)));
         found = this.cancelled ? found : await answer(await fetch(`/api/jobs/${this.job}`));
         if (found.state === "failed" || found.state === "cancelled") {
           throw new Refused({ message: found.message || "The run was cancelled.", gone: found.state === "cancelled" });

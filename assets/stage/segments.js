@@ -82,6 +82,7 @@
     shown(runs) {
       this.run = Math.max(0, runs.findIndex((run) => S.segmentsOf(run).length > 0));
       this.stage.root.classList.toggle("has-segments", runs.some((run) => S.segmentsOf(run).length > 0));
+      this.stage.ribbon.hairs = runs.map((run) => S.segmentsOf(run).slice(1).map(({ startPs }) => startPs));
     }
 
     // The height that charts and loupes need: their height without segments plus that of the segments.
@@ -194,22 +195,6 @@
         each.setAttribute("aria-current", String(each === found));
         each.tabIndex = each === found ? 0 : -1;
       }
-    }
-
-    draw() {
-      const { ribbon, runs } = this.stage;
-      if (this.place.hidden || ribbon.width <= ribbon.left + 20) {
-        return;
-      }
-      const { ctx, dpr } = ribbon;
-      ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
-      ctx.fillStyle = ribbon.colours.ink;
-      runs.forEach((run, row) => {
-        const { y, high } = ribbon.rows[row];
-        for (const { startPs } of S.segmentsOf(run).slice(1)) {
-          ctx.fillRect(Math.round(ribbon.xAt(startPs) * dpr) / dpr - 0.5, y, 1, high);
-        }
-      });
     }
 
     tell() {

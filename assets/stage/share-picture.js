@@ -40,6 +40,7 @@
 
   // A PNG of the current page, as a Blob.
   S.picture = function (stage) {
+    stage.draw(stage.clock.now, true); // during playback not all of it is of the same moment
     const [width, height] = [window.innerWidth, window.innerHeight];
     const canvas = document.createElement("canvas");
     canvas.width = SCALE * width;

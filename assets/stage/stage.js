@@ -3,6 +3,10 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
+  // Periods of what is drawn less often than in every frame. Text that changes faster than 12 times a second cannot be read.
+  const PLAYHEAD_MS = 33;
+  const LOUPE_MS = 66;
+  const TEXT_MS = 80;
   const TELL_EVERY_MS = 200;
   const LEAST_MAP = [90, 40]; // CSS px, for two panes, and for more panes or low windows
   const LOW = 480;
@@ -18,7 +22,7 @@
       }));
       this.runs = [];
       this.clock = null;
-      this.announcedAt = 0;
+      this.jobs = new S.FrameJobs();
       this.asking = new S.Asking(this);
       this.controls = new S.Controls(root, (field, value) => this.asking.change(field, value));
       this.ask(this.state); // the response arrives after all other parts are loaded
@@ -26,7 +30,8 @@
       this.listen();
     }
 
-    // Hooks of the page's parts, called with the stage's own methods: shown, resize, draw, tell, changed, progress.
+    // Hooks of the page's parts, called with the stage's own methods: shown, resize, changed, progress; draw and tell are
+    // jobs of frames.
     each(moment, ...given) {
       for (const part of this.parts) {
         part[moment]?.(...given);
@@ -81,6 +86,7 @@
       const title = runs[0].header.scenario.title || this.storyTitle();
       byId("stage-question").textContent = title;
       this.makeFigures();
+      this.makeJobs();
       this.newClock();
       this.each("shown", runs, state);
       this.resize();
@@ -143,7 +149,7 @@
         each.resize();
       }
       this.each("resize");
-      this.draw(this.clock.now);
+      this.draw(this.clock.now, true);
     }
 
     // The height that other rows leave, shared by the rows of panes.
@@ -159,22 +165,44 @@
       return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)], Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
     }
 
+    // The drawings besides the maps, with their periods during playback and about what they cost, ms.
+    makeJobs() {
+      const { runs, panes, charts, loupes, ribbon } = this;
+      const draws = [
+        ...charts.map((chart) => ({ everyMs: PLAYHEAD_MS, cost: 1, run: (ps) => chart.draw(ps) })),
+        { everyMs: PLAYHEAD_MS, cost: 0.6, run: (ps) => ribbon.draw(ps) },
+        ...loupes.map((loupe, index) => ({ everyMs: LOUPE_MS, cost: 1, run: (ps) => loupe.draw(S.times?.[index] ?? ps) })),
+        ...runs.map((_, index) => ({ everyMs: TEXT_MS, cost: 0.4, run: (ps) => panes[index].drawNumbers(S.times?.[index] ?? ps) })),
+        { everyMs: TEXT_MS, cost: 0.4, run: () => this.drawTime() },
+        ...this.parts.filter((part) => part.draw).map((part) => ({ everyMs: PLAYHEAD_MS, cost: 0.4, run: (ps) => part.draw(ps) })),
+      ];
+      this.tells = [
+        () => this.tellTime(),
+        ...runs.map((_, index) => (ps) => panes[index].tell(S.times?.[index] ?? ps)),
+        ...charts.map((chart) => (ps) => this.tellChart(chart, ps)),
+        ...loupes.map((loupe, index) => (ps) => loupe.canvas.setAttribute("aria-label", loupe.describe(S.times?.[index] ?? ps))),
+        () => this.showSummary(this.clock.now),
+        ...this.parts.filter((part) => part.tell).map((part) => (ps) => part.tell(ps)),
+      ];
+      this.jobs.set([...draws, ...this.tells.map((run) => ({ everyMs: TELL_EVERY_MS, cost: 0.4, run }))]);
+    }
+
     // `at` is a position on the clock's axis: a time, or a position in the work, for which each pane has its own time.
-    draw(at) {
+    // During playback maps are drawn in every frame, the rest in some.
+    draw(at, whole = !this.clock.playing) {
       const ps = this.timesAt(at);
-      this.runs.forEach((_, index) => this.panes[index].draw(S.times?.[index] ?? ps));
-      this.loupes.forEach((loupe, index) => loupe.draw(S.times?.[index] ?? ps));
-      for (const each of [...this.charts, this.ribbon]) {
-        each.draw(ps);
-      }
-      this.each("draw", ps);
-      const time = S.momentParts(this.clock.axis, at);
+      this.runs.forEach((_, index) => this.panes[index].drawMap(S.times?.[index] ?? ps));
+      this.jobs[whole ? "all" : "frame"](ps);
+    }
+
+    drawTime() {
+      const time = S.momentParts(this.clock.axis, this.clock.now);
       const place = byId("stage-time");
-      place.firstChild ? (place.firstChild.textContent = time.value) : place.append(time.value, document.createElement("small"));
-      place.lastChild.textContent = time.unit;
-      if (!this.clock.playing || performance.now() - this.announcedAt > TELL_EVERY_MS) {
-        this.tell(at);
+      if (!place.firstChild) {
+        place.append("", document.createElement("small"));
       }
+      S.setText(place.firstChild, time.value);
+      S.setText(place.lastChild, time.unit);
     }
 
     // S.times has the time of each pane if they differ; parts with only one time use the latest of them.
@@ -186,21 +214,22 @@
 
     // Text and data for other parts: updated a few times per second.
     tell(at) {
-      this.announcedAt = performance.now();
       const ps = this.timesAt(at);
-      byId("stage-time").dataset.ps = String(Math.round(at));
+      this.tells.forEach((tell) => tell(ps));
+    }
+
+    tellTime() {
+      const { clock } = this;
+      byId("stage-time").dataset.ps = String(Math.round(clock.now));
       const scrubber = this.root.querySelector("[data-mmuviz=scrubber]");
-      scrubber.setAttribute("aria-valuenow", String(Math.round(at / 1000)));
-      scrubber.setAttribute("aria-valuemax", String(Math.round(this.clock.endPs / 1000)));
-      scrubber.setAttribute("aria-valuetext", S.momentText(this.clock.axis, at));
-      this.runs.forEach((_, index) => this.panes[index].tell(S.times?.[index] ?? ps));
-      for (const chart of this.charts) {
-        chart.canvas.closest(".figure").querySelector(".figure-unit").textContent = chart.unit;
-        chart.canvas.setAttribute("aria-label", chart.describe(ps));
-      }
-      this.loupes.forEach((loupe, index) => loupe.canvas.setAttribute("aria-label", loupe.describe(S.times?.[index] ?? ps)));
-      this.showSummary(at);
-      this.each("tell", ps);
+      scrubber.setAttribute("aria-valuenow", String(Math.round(clock.now / 1000)));
+      scrubber.setAttribute("aria-valuemax", String(Math.round(clock.endPs / 1000)));
+      scrubber.setAttribute("aria-valuetext", S.momentText(clock.axis, clock.now));
+    }
+
+    tellChart(chart, ps) {
+      S.setText(chart.canvas.closest(".figure").querySelector(".figure-unit"), chart.unit);
+      chart.canvas.setAttribute("aria-label", chart.describe(ps));
     }
 
     showSummary(ps) {

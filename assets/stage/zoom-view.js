@@ -74,6 +74,15 @@
       return this;
     }
 
+    // Which cells change is not known: it may be any.
+    moment() {
+      return null;
+    }
+
+    changesSince() {
+      return null;
+    }
+
     readPage(gfn, cell) {
       const { level, bits } = this.fold.leaf(gfn);
       const at = cell * COUNT;

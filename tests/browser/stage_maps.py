@@ -19,6 +19,7 @@ SCRIPTS: Final = (
         "first-cleared.js",
         "folded-cells.js",
         "loupe-entries.js",
+        "loupe-mesh.js",
         "loupe.js",
         "map-frames.js",
         "map-layout.js",
@@ -26,7 +27,7 @@ SCRIPTS: Final = (
         "map-names.js",
         "numbers.js",
     ),
-    *("map-spte.js", "map-vcpus.js", "map.js", "page-fold.js", "page-sheet.js", "zoom-view.js"),
+    *("map-spte.js", "map-vcpus.js", "map.js", "page-fold.js", "page-sheet.js", "stamps.js", "zoom-view.js"),
 )
 TOKENS: Final = {
     **dict.fromkeys(("ground", "on"), "#ffffff"),

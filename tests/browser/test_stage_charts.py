@@ -68,21 +68,25 @@ def _tables_bytes(made: Recording, time_ps: int) -> int:
     return (int(made.bins.table_pages[-(-time_ps // made.header.bin_ps) - 1]) - before) * PAGE_BYTES
 
 
-def _said(amount: float, units: dict[str, int], most: float, nothing: str) -> str:
-    """An amount in the unit of the largest: three digits, at most two behind the point."""
+def _said(amount: float, units: dict[str, int], most: float, nothing: str, *, rough: bool = False) -> str:
+    """An amount in the unit of the largest: three digits, at most two behind the point; if rough, two that count."""
     fits = [unit for unit, size in units.items() if most >= 0.9995 * size]
     unit = fits[-1] if fits else (nothing if most == 0 else next(iter(units)))
     value = Decimal(amount) / units[unit]
     if value < Decimal("0.005"):
         return f"<0.01 {unit}" if amount and units[unit] > 1 else f"0 {unit}"
+    if rough:
+        rounded = value.quantize(Decimal(1).scaleb(max(-2, value.adjusted() - 1)), ROUND_HALF_UP)
+        again = value.quantize(Decimal(1).scaleb(max(-2, rounded.adjusted() - 1)), ROUND_HALF_UP)  # 9.96 is 10
+        return f"{again:,f} {unit}"
     texts = [str(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)) for places in (2, 1, 0)]
     text = next((text for text in texts if len(text.replace(".", "")) <= 3), texts[-1])
     return f"{Decimal(text if units[unit] > 1 else texts[-1]):,} {unit}"
 
 
-MEASURES: Final[dict[str, tuple[dict[str, int], Callable[[Recording, int], float]]]] = {
-    "stall": (PS, _stall_ps),
-    "tables": (BYTES, _tables_bytes),
+MEASURES: Final[dict[str, tuple[dict[str, int], Callable[[Recording, int], float], bool]]] = {
+    "stall": (PS, _stall_ps, True),  # a modelled time
+    "tables": (BYTES, _tables_bytes, False),  # a count
 }
 
 
@@ -136,16 +140,57 @@ def test_the_numbers_at_the_lines_ends_are_the_recordings(stage: Stage, names: t
     stage.open(*names)
     made = [recording_of(name) for name in names]
     last = max(each.header.end_ps for each in made)
-    for measure, (units, amount_of) in MEASURES.items():
+    for measure, (units, amount_of, rough) in MEASURES.items():
         stage.run(MAKE, ["chart", measure, 784, 160, False])
         found = stage.run("ps => { made.draw(ps); return made.labels.map(label => label.text); }", last)
         amounts = [amount_of(each, each.header.end_ps) for each in made]
         unit = stage.run("made.unit")
-        texts = [_said(amount, units, max(amounts), unit) for amount in amounts]
+        texts = [_said(amount, units, max(amounts), unit, rough=rough) for amount in amounts]
         if len(set(texts)) == 1 and len(texts) > 1:
             assert found == [f"{'Both' if len(texts) == 2 else 'All'} {texts[0]}"]
         else:
             assert sorted(found) == sorted(f"{name} {text}" for name, text in zip(names, texts, strict=True))
+
+
+def test_modelled_times_in_charts_have_two_digits(stage: Stage) -> None:
+    for power in chooser("rough").integers(0, 52, 300).tolist():
+        amount = float(chooser("rough", power).integers(1 << power, 2 << power))
+        unit = _said(amount, PS, amount, "ms").split(" ")[1]
+        if unit != "ps":
+            assert stage.run("n => S.roughTime(n)", amount) == _said(amount, PS, amount, "ms", rough=True)
+    assert stage.run("S.roughTime(0)") == "0 ms"
+
+
+def _inside(made: Recording, time_ps: int, measure: str) -> float:
+    """The value at an instant: a sum rises evenly in its bin, a state is that of the last bin's end."""
+    if measure == "tables":
+        return _tables_bytes(made, time_ps - time_ps % made.header.bin_ps) if time_ps < made.header.end_ps else 0
+    bin_ = time_ps // made.header.bin_ps
+    ends = [bin_ * made.header.bin_ps, min((bin_ + 1) * made.header.bin_ps, made.header.end_ps)]
+    return float(np.interp(time_ps, ends, [_stall_ps(made, end) for end in ends]))
+
+
+@pytest.mark.parametrize("name", ["lazy", "eager", "ring", "chunks"])
+@pytest.mark.parametrize("measure", list(MEASURES))
+def test_dot_line_and_number_are_one_value_inside_a_bin_too(stage: Stage, name: str, measure: str) -> None:
+    stage.open(name)
+    made = recording_of(name)
+    stage.run(MAKE, ["chart", measure, 784, 160, False])
+    enable_ps = int(made.calls.start_ps[made.calls.kind == CALL_KINDS.index("enable")][0])
+    times = chooser("inside bins", name).integers(0, made.header.end_ps, 60).tolist()
+    found = stage.run(
+        """times => times.map((ps) => {
+            made.draw(ps);
+            const [{value, y}] = made.ends;
+            return [value, S.lineAt(made.lines[0], made.lines[0].vs, ps), y, made.yAt(value)];
+        })""",
+        times,
+    )
+    for time_ps, (value, on_line, y, wanted_y) in zip(times, found, strict=True):
+        assert value == pytest.approx(on_line, rel=1e-9, abs=1)
+        assert y == pytest.approx(wanted_y, abs=1e-6)
+        if enable_ps // made.header.bin_ps != time_ps // made.header.bin_ps:  # there, sums rise only from the call on
+            assert value == pytest.approx(_inside(made, time_ps, measure), rel=1e-9, abs=1)
 
 
 # ---- places

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.test_stage import PAUSED, open_stage
+from tests.browser.test_stage import PAUSED, SIZES, open_stage
 
 pytestmark = pytest.mark.xdist_group("stage")
 
@@ -75,6 +75,56 @@ def test_it_slows_down_by_itself_unless_that_is_switched_off(page: Page) -> None
     expect(page.locator("#stage-slow")).to_have_attribute("aria-checked", "false")
     assert page.evaluate(rate) == 10**12
     assert "slow=off" in page.url
+
+
+SPEED = """() => {
+    const select = document.getElementById('stage-speed');
+    const more = document.getElementById('stage-play-more').getBoundingClientRect();
+    const whole = select.cloneNode(true);
+    [...whole.options].forEach((option) => { option.text = select.selectedOptions[0].text; });
+    whole.style.cssText = 'position:absolute;max-width:none';
+    select.parentElement.append(whole);
+    const wanted = whole.getBoundingClientRect().width;
+    whole.remove();
+    const boxes = ['.buttons', '.time', '#stage-speed', '#stage-play-more', '.ribbon']
+        .map((name) => [name, document.querySelector(name).getBoundingClientRect()]);
+    const meet = (a, b) => a.left < b.right - 0.5 && b.left < a.right - 0.5
+        && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5;
+    return {
+        text: select.selectedOptions[0].text, cut: wanted - select.getBoundingClientRect().width,
+        met: boxes.flatMap(([a, one], at) =>
+            boxes.slice(at + 1).filter(([, other]) => meet(one, other)).map(([b]) => a + b)),
+    };
+}"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("type_", ["normal", "presenter"])
+def test_the_speed_is_never_cut_and_meets_nothing(page: Page, size: tuple[int, int], type_: str) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, PAUSED)
+    if type_ == "presenter":
+        page.keyboard.press("p")
+    shown = set()
+    for speed, playing in (("auto", False), ("auto", True), (str(10**11), False), (str(10**11), True), ("event", True)):
+        page.evaluate(
+            """([speed, playing]) => {
+                const {stage} = mmuvizStage;
+                stage.clock.pause();
+                stage.chooseSpeed(speed);
+                stage.clock.seek(20e9);
+                if (playing) {
+                    stage.clock.play();
+                }
+                stage.tell(stage.clock.now);
+            }""",
+            [speed, playing],
+        )
+        found = page.evaluate(SPEED)
+        assert found["cut"] <= 0.5, found
+        assert found["met"] == [], found
+        shown.add(found["text"])
+    assert len(shown) >= 4, shown
 
 
 @pytest.mark.parametrize("part", ["loop=5-3", "loop=x", "slow=maybe", "view=all", "theme=pink", "story=nope"])

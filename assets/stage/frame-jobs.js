@@ -1,0 +1,55 @@
+// The drawing of a frame during playback: jobs with a period each, spread over the frames, so that no frame does all of it.
+"use strict";
+
+(function () {
+  const S = (window.mmuvizStage = window.mmuvizStage || {});
+  const FRAME_MS = 1000 / 60;
+  const EARLY_MS = FRAME_MS / 2; // a period is a whole number of frames: the nearest frame is the right one
+  const SPARE = 1.2; // a frame may do this much more than the mean, so that jobs keep their periods
+  const MOST_FRAMES = 4; // a late frame makes up for at most this many
+
+  S.FrameJobs = class {
+    // `timer` gives milliseconds.
+    constructor(timer = () => performance.now()) {
+      this.timer = timer;
+      this.jobs = [];
+      this.mean = 0;
+      this.before = timer();
+    }
+
+    // Jobs are {everyMs, cost, run(ps)}: the period, about how long it takes (in ms, to compare jobs), and the drawing of
+    // a time.
+    set(jobs) {
+      const now = this.timer();
+      this.jobs = jobs.map((job) => ({ ...job, doneAt: now - job.everyMs }));
+      this.mean = jobs.reduce((sum, { everyMs, cost }) => sum + cost * Math.min(1, FRAME_MS / everyMs), 0);
+    }
+
+    // Does all jobs at once: after a seek, or while paused.
+    all(ps) {
+      const now = this.timer();
+      for (const job of this.jobs) {
+        job.doneAt = now;
+        job.run(ps);
+      }
+    }
+
+    // Does the jobs of one frame: those that are late, the latest in terms of their period first.
+    frame(ps) {
+      const now = this.timer();
+      const frames = Math.max(1, Math.min(MOST_FRAMES, (now - this.before) / FRAME_MS));
+      this.before = now;
+      let left = SPARE * this.mean * frames;
+      const late = this.jobs.filter((job) => now - job.doneAt >= job.everyMs - EARLY_MS);
+      late.sort((a, b) => (now - b.doneAt) / b.everyMs - (now - a.doneAt) / a.everyMs);
+      for (const job of late) {
+        if (left <= 0) {
+          break;
+        }
+        left -= job.cost;
+        job.doneAt = now;
+        job.run(ps);
+      }
+    }
+  };
+})();
