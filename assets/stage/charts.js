@@ -9,6 +9,7 @@
       description: "Stall per vCPU",
       colour: "stall",
       units: () => S.TIME_UNITS,
+      rough: true,
       of: (run, ps) => run.stallPs(ps),
       nothing: 1e9,
     },
@@ -17,6 +18,7 @@
       colour: "map",
       units: () => S.SIZE_UNITS,
       binary: true,
+      steps: true,
       of: (run, ps) => run.tablesAdded(ps),
       nothing: 2 ** 20,
     },
@@ -37,7 +39,7 @@
       this.measure = MEASURES[options.measure];
       this.future = options.future !== false;
       this.windowAt = S.axisWindow(runs);
-      this.lines = runs.map((run) => S.lineOf(run, this.measure.of));
+      this.lines = runs.map((run) => S.lineOf(run, this.measure.of, this.measure.steps));
       this.past = document.createElement("canvas");
       this.ahead = document.createElement("canvas");
       this.names = new Map();
@@ -223,8 +225,8 @@
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(timeOf(i), run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
       this.ends = nows.map((value, run) => {
-        const y = this.yAt(S.lineAt(this.lines[run], this.lines[run].vs, timeOf(run)));
-        return { run, value, text: S.said(S.partsIn(value, unit)), x: times ? this.xAt(timeOf(run)) : at, y };
+        const text = S.said(S.partsIn(value, unit, this.measure.rough));
+        return { run, value, text, x: times ? this.xAt(timeOf(run)) : at, y: this.yAt(value) };
       });
       this.placed = S.endLabels(this.ends, this.runs);
       this.placed.forEach((label) => this.measureEnd(label));
@@ -286,7 +288,7 @@
     describe(ps) {
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(S.times?.[i] ?? ps, run.endPs)));
       const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
-      const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit))}`);
+      const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit, this.measure.rough))}`);
       return `${this.measure.description} at ${S.timeText(ps)}: ${ends.join(", ")}`;
     }
   }
