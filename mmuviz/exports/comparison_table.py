@@ -140,7 +140,7 @@ def _migration_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
         return []
     found = [each["migration"] for each in totals]
     names: dict[str, tuple[str, Callable[[float], str]]] = {
-        "completed": ("converges", lambda value: "yes" if value else "no"),
+        "completed": ("completes", lambda value: "yes" if value else "no"),
         "total_ns": ("migration time", time_text),
         "downtime_ns": ("downtime", time_text),
         "rounds": ("syncs", _count),

@@ -114,8 +114,8 @@ def test_accesses_without_a_migration_count_for_as_long_as_the_migration() -> No
 
 def test_migrations_beside_each_other_have_rows_of_their_own() -> None:
     table = comparison_table([migrated(100), migrated(50_000, most_rounds=4)], ["cool", "hot"])
-    row = next(line for line in table.splitlines() if line.startswith("converges"))
-    assert row.split() == ["converges", "yes", "no"]
+    row = next(line for line in table.splitlines() if line.startswith("completes"))
+    assert row.split() == ["completes", "yes", "no"]
     for name in ("migration time", "downtime", "syncs", "sent", "pages sent again"):
         assert f"\n{name} " in table
 
@@ -124,7 +124,7 @@ def test_without_a_migration_nothing_is_said() -> None:
     made = run(Scenario.model_validate({"memory": [{"size": "2 MiB"}]}))
     assert sections(made) == {}
     assert "migration" not in made.totals
-    assert "converges" not in comparison_table([made, migrated(100)], ["plain", "migration"])
+    assert "completes" not in comparison_table([made, migrated(100)], ["plain", "migration"])
 
 
 def test_the_range_names_the_constants_and_where_they_come_from() -> None:
