@@ -82,14 +82,18 @@ def _with_range(time_ns: int, percent: int | None) -> str:
 
 
 def _basis(recording: Recording, uncertainty: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a sentence on how the ranges were estimated; it says so if the host profile is extrapolated."""
-    host, percent = recording.header.host, _percent(recording, uncertainty)
+    """Return a sentence on how far times may be off; it says so if the host profile is extrapolated.
+
+    The times of a migration that was given up are set by its limits, and have no ranges.
+    """
+    host, percent, ended = recording.header.host, _percent(recording, uncertainty), recording.header.migration
     if percent is None:
         return f"How far times of host {host.profile} may be off is not known."
     known = uncertainty[host.profile]
     whose = "of this host" if known["host"] else "of all hosts"
     extrapolated = "; extrapolated: no host of this size was measured" if host.extrapolated else ""
+    ranges = "Ranges are the" if ended is not None and ended.outcome == COMPLETED else "Modelled times have the"
     return (
-        f"Ranges are the ±{percent} % of host {host.profile}, which two thirds of {known['values']} published values "
+        f"{ranges} ±{percent} % of host {host.profile}, which two thirds of {known['values']} published values "
         f"{whose} keep{extrapolated}."
     )

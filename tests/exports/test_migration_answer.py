@@ -32,6 +32,8 @@ def test_one_that_does_not_converge_says_why() -> None:
     sentence = migration_answer(made, KNOWN)["sentence"]
     assert ": does not converge: given up after " in sentence
     assert "too many rounds" in sentence
+    assert "Ranges" not in sentence
+    assert " Modelled times have the ±" in sentence
 
 
 def test_one_that_is_given_up_in_its_first_pass_says_how_long_that_takes() -> None:
