@@ -88,8 +88,8 @@
       const { classList } = this.sentence;
       const shape = this.said.replace(/[0-9]/g, "0");
       if (!this.fits.has(shape)) {
-        S.markTooLong(this.sentence, "long");
         classList.remove("longer");
+        S.markTooLong(this.sentence, "long");
         this.fits.set(shape, { long: classList.contains("long"), longer: isCut(this.sentence) });
       }
       const { long, longer } = this.fits.get(shape);
