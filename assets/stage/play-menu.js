@@ -159,6 +159,9 @@
     tell() {
       const { clock, state } = this.stage;
       const { selectedIndex: at, selectedOptions } = this.speed;
+      if (at < 0) {
+        return; // a link may have a speed that the menu does not have
+      }
       const slowed = clock.psPerSecond < 0.99 * Number(state.speed);
       const how = state.speed === "auto" ? "auto: " : "slowed: ";
       const changes = clock.playing && (state.speed === "auto" || slowed);

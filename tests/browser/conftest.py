@@ -60,7 +60,10 @@ class Watch:
         self._own_host = own_host
         context.on("console", lambda m: self._note(m.type in {"error", "warning"}, f"{m.type}: {m.text}"))
         context.on("weberror", lambda e: self._note(wrong=True, what=f"uncaught: {e.error}"))
-        context.on("requestfailed", lambda r: self._note(wrong=True, what=f"failed: {r.url}"))
+        # A page that is closed or left gives up what it still asked for.
+        context.on(
+            "requestfailed", lambda r: self._note(r.failure != "net::ERR_ABORTED", f"failed: {r.url} {r.failure}")
+        )
         context.on("request", self._note_request)
 
     def _note_request(self, request: Request) -> None:
