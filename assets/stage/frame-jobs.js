@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const FRAME_MS = 1000 / 60;
   const EARLY_MS = FRAME_MS / 2; // a period is a whole number of frames: the nearest frame is the right one
-  const SPARE = 1.2; // a frame may do this much more than the mean, so that jobs keep their periods
+  const SPARE = 1.1; // a frame may do this much more than the mean, so that jobs keep their periods
   const MOST_FRAMES = 4; // a late frame makes up for at most this many
 
   S.FrameJobs = class {
@@ -14,11 +14,12 @@
       this.timer = timer;
       this.jobs = [];
       this.mean = 0;
+      this.left = 0; // what the last frame had left, less than 0 if its last job was more than that
       this.before = timer();
     }
 
-    // Jobs are {everyMs, cost, run(ps)}: the period, about how long it takes (in ms, to compare jobs), and the drawing of
-    // a time.
+    // Jobs are {everyMs, cost, run(ps)}: the period, about how long it takes with the layout and paint that it causes (in ms,
+    // only to compare jobs), and the drawing of a time.
     set(jobs) {
       const now = this.timer();
       this.jobs = jobs.map((job) => ({ ...job, doneAt: now - job.everyMs }));
@@ -39,14 +40,14 @@
       const now = this.timer();
       const frames = Math.max(1, Math.min(MOST_FRAMES, (now - this.before) / FRAME_MS));
       this.before = now;
-      let left = SPARE * this.mean * frames;
+      this.left = SPARE * this.mean * frames + Math.min(0, this.left);
       const late = this.jobs.filter((job) => now - job.doneAt >= job.everyMs - EARLY_MS);
       late.sort((a, b) => (now - b.doneAt) / b.everyMs - (now - a.doneAt) / a.everyMs);
       for (const job of late) {
-        if (left <= 0) {
+        if (this.left <= 0) {
           break;
         }
-        left -= job.cost;
+        this.left -= job.cost;
         job.doneAt = now;
         job.run(ps);
       }

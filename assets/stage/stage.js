@@ -165,26 +165,29 @@
       return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)], Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
     }
 
-    // The drawings besides the maps, with their periods during playback and about what they cost, ms.
+    // The drawings besides the maps, with their periods during playback and about what they cost.
     makeJobs() {
-      const { runs, panes, charts, loupes, ribbon } = this;
-      const draws = [
-        ...charts.map((chart) => ({ everyMs: PLAYHEAD_MS, cost: 1, run: (ps) => chart.draw(ps) })),
-        { everyMs: PLAYHEAD_MS, cost: 0.6, run: (ps) => ribbon.draw(ps) },
-        ...loupes.map((loupe, index) => ({ everyMs: LOUPE_MS, cost: 1, run: (ps) => loupe.draw(S.times?.[index] ?? ps) })),
-        ...runs.map((_, index) => ({ everyMs: TEXT_MS, cost: 0.4, run: (ps) => panes[index].drawNumbers(S.times?.[index] ?? ps) })),
-        { everyMs: TEXT_MS, cost: 0.4, run: () => this.drawTime() },
-        ...this.parts.filter((part) => part.draw).map((part) => ({ everyMs: PLAYHEAD_MS, cost: 0.4, run: (ps) => part.draw(ps) })),
+      const { runs, panes, charts, loupes, ribbon, parts } = this;
+      const job = (everyMs, cost, run) => ({ everyMs, cost, run });
+      const timeOf = (index, ps) => S.times?.[index] ?? ps;
+      const tells = [
+        job(TELL_EVERY_MS, 0.2, () => this.tellTime()),
+        ...runs.map((_, index) => job(TELL_EVERY_MS, 1, (ps) => panes[index].tell(timeOf(index, ps)))),
+        ...charts.map((chart) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellChart(chart, ps))),
+        ...loupes.map((loupe, index) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellLoupe(loupe, timeOf(index, ps)))),
+        job(TELL_EVERY_MS, 0.1, () => this.showSummary(this.clock.now)),
+        ...parts.filter((part) => part.tell).map((part) => job(TELL_EVERY_MS, 0.2, (ps) => part.tell(ps))),
       ];
-      this.tells = [
-        () => this.tellTime(),
-        ...runs.map((_, index) => (ps) => panes[index].tell(S.times?.[index] ?? ps)),
-        ...charts.map((chart) => (ps) => this.tellChart(chart, ps)),
-        ...loupes.map((loupe, index) => (ps) => loupe.canvas.setAttribute("aria-label", loupe.describe(S.times?.[index] ?? ps))),
-        () => this.showSummary(this.clock.now),
-        ...this.parts.filter((part) => part.tell).map((part) => (ps) => part.tell(ps)),
-      ];
-      this.jobs.set([...draws, ...this.tells.map((run) => ({ everyMs: TELL_EVERY_MS, cost: 0.4, run }))]);
+      this.tells = tells.map(({ run }) => run);
+      this.jobs.set([
+        ...charts.map((chart) => job(PLAYHEAD_MS, 0.6, (ps) => chart.draw(ps))),
+        job(PLAYHEAD_MS, 0.3, (ps) => ribbon.draw(ps)),
+        ...loupes.map((loupe, index) => job(LOUPE_MS, 0.8, (ps) => loupe.draw(timeOf(index, ps)))),
+        ...runs.map((_, index) => job(TEXT_MS, 1, (ps) => panes[index].drawNumbers(timeOf(index, ps)))),
+        job(TEXT_MS, 0.6, () => this.drawTime()),
+        ...parts.filter((part) => part.draw).map((part) => job(PLAYHEAD_MS, 0.2, (ps) => part.draw(ps))),
+        ...tells,
+      ]);
     }
 
     // `at` is a position on the clock's axis: a time, or a position in the work, for which each pane has its own time.
@@ -230,6 +233,10 @@
     tellChart(chart, ps) {
       S.setText(chart.canvas.closest(".figure").querySelector(".figure-unit"), chart.unit);
       chart.canvas.setAttribute("aria-label", chart.describe(ps));
+    }
+
+    tellLoupe(loupe, ps) {
+      loupe.canvas.setAttribute("aria-label", loupe.describe(ps));
     }
 
     showSummary(ps) {

@@ -143,7 +143,11 @@ def test_jobs_keep_their_periods_and_no_frame_does_all_of_them(maps: Stage) -> N
         assert between.mean() == pytest.approx(period, rel=0.3)
         assert between.max() <= period + 4 * FRAME_MS
     mean = sum(cost * FRAME_MS / period for period, cost in zip(periods, costs, strict=True))
-    assert max(found["spent"][30:]) <= 1.2 * mean + max(costs)
+    spent = np.array(found["spent"][30:])
+    assert spent.max() <= 1.1 * mean + max(costs)
+    assert (spent[1:] + spent[:-1]).max() <= 2 * 1.1 * mean + max(
+        costs
+    )  # what a frame does too much, the next one does less
 
 
 def test_late_frames_make_up_for_jobs_that_they_missed(maps: Stage) -> None:
