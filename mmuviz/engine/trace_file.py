@@ -22,7 +22,9 @@ PART: Final = 1 << 16
 """Accesses read at a time."""
 LONGEST_LINE: Final = 200
 MOST_NS: Final = 3600 * 10**9
-MOST_GFN: Final = 1 << 52
+LEAST_NUMBER: Final = -(1 << 63)
+MOST_NUMBER: Final = (1 << 63) - 1
+NUMBER_RULE: Final = "a whole number of at most 64 bits"
 PARQUET: Final = ".parquet"
 TIME: Final = 0
 VCPU: Final = 1
@@ -59,12 +61,13 @@ def parts_of(path: Path) -> Iterator[I64]:
     try:
         yield from _parquet_parts(path) if path.suffix == PARQUET else _csv_parts(path)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; name a file that can be read") from error
+        why = error.strerror or short_repr(str(error))
+        raise InputError(f"{path}: {why}; name a file that can be read") from error
 
 
 def _csv_parts(path: Path) -> Iterator[I64]:
     with path.open(encoding="ascii", errors="replace", newline="") as file:
-        rows = csv.reader(_lines(file, path))
+        rows = (_row(line, f"{path}:{number}") for number, line in enumerate(_lines(file, path), 1))
         names = tuple(name.strip() for name in next(rows, []))
         if names != COLUMNS:
             raise InputError(f"{path}:1: {short_repr(','.join(names))} must be {','.join(COLUMNS)}")
@@ -87,28 +90,47 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
         yield line
 
 
+def _row(line: str, where: str) -> list[str]:
+    """Return the values of one line; each line is parsed alone, so that no quoted value reaches into the next one."""
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        raise InputError(f"{where}: {short_repr(line.rstrip())} is no line of CSV: {error}") from None
+
+
 def _numbers(row: Sequence[str], where: str) -> tuple[int, int, int, int]:
     if len(row) != len(COLUMNS):
         raise InputError(f"{where}: has {len(row)} values and must have {len(COLUMNS)}: {','.join(COLUMNS)}")
     numbers = []
     for name, text in zip(COLUMNS, row[:WRITE], strict=False):
         try:
-            numbers.append(int(text, 16) if text[:2] in ("0x", "0X") else int(text))
+            number = int(text, 16) if text[:2] in ("0x", "0X") else int(text)
         except ValueError:
-            raise InputError(f"{where}: {name}={short_repr(text)} must be a whole number") from None
+            number = None
+        if not _is_number(number):
+            raise InputError(f"{where}: {name}={short_repr(text)} must be {NUMBER_RULE}")
+        numbers.append(number)
     access = ACCESSES.get(row[WRITE].strip())
     if access is None:
         raise InputError(f"{where}: access={short_repr(row[WRITE])} must be r or w")
     return (*numbers, access)  # type: ignore[return-value]  # three numbers and the access
 
 
+def _is_number(value: object) -> bool:
+    """Whether a value is a whole number of 64 bits, and no bool."""
+    return type(value) is int and LEAST_NUMBER <= value <= MOST_NUMBER
+
+
 def _parquet_parts(path: Path) -> Iterator[I64]:
     parquet = required("pyarrow.parquet")
-    error = required("pyarrow").ArrowInvalid
+    error = required("pyarrow").ArrowException
     try:
-        file = parquet.ParquetFile(path)
+        yield from _parts_of_parquet(parquet.ParquetFile(path), path)
     except error as found:
-        raise InputError(f"{path}: is no Parquet file: {found}") from found
+        raise InputError(f"{path}: is no Parquet file: {short_repr(str(found))}") from found
+
+
+def _parts_of_parquet(file: Any, path: Path) -> Iterator[I64]:  # noqa: ANN401  # pyarrow ships no types
     with file:
         missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
         if missing:
@@ -127,9 +149,9 @@ def _part_of(batch: Any, path: Path, first: int) -> I64:  # noqa: ANN401  # pyar
             if column == WRITE:
                 number = ACCESSES.get(value) if isinstance(value, str) else None
             else:
-                number = value if type(value) is int else None
+                number = value if _is_number(value) else None
             if number is None:
-                rule = "r or w" if column == WRITE else "a whole number"
+                rule = "r or w" if column == WRITE else NUMBER_RULE
                 raise InputError(f"{path}: row {first + at}: {name}={short_repr(value)} must be {rule}")
             part[at, column] = number
     return part

@@ -153,6 +153,13 @@ def test_a_guest_that_cannot_follow_is_refused(tmp_path: Path, monkeypatch: pyte
         (["0,0,0x100000,w", "0,0,0xfffff,r"], "trace.csv:3: gfn=1048575 must be in a memslot"),
         (["0,0,0x100000,w", "9" * 300 + ",0,0,w"], "trace.csv:3: has more than 200 characters"),
         (["3600000000001,0,0x100000,w"], "trace.csv:2: time_ns=3600000000001 must be at most 3600000000000"),
+        (
+            ["0,0,18446744073709551616,w"],
+            "trace.csv:2: gfn='18446744073709551616' must be a whole number",
+        ),
+        ([f"{-(1 << 63) - 1},0,0,w"], "must be a whole number of at most 64 bits"),
+        (["0,0,0x100000,w", '1,0,"0x100000,w'], "trace.csv:3: '1,0,\"0x100000,w' is no line of CSV"),
+        (['0,0,"0x100000', '",w', "1,0,page,w"], "trace.csv:2: '0,0,\"0x100000' is no line of CSV"),
         ([], "has no access"),
     ],
 )
@@ -172,6 +179,10 @@ def test_a_bad_line_is_refused_by_its_number(lines: list[str], said: str, tmp_pa
         ({"time_ns": [0], "vcpu": [0], "gfn": [BASE]}, "column access is missing"),
         ({"time_ns": [0], "vcpu": [0], "gfn": [BASE], "access": ["q"]}, "row 1: access='q' must be r or w"),
         ({"time_ns": [0, None], "vcpu": [0, 0], "gfn": [BASE] * 2, "access": ["r"] * 2}, "row 2: time_ns=None"),
+        (
+            {"time_ns": pa.array([1 << 63], pa.uint64()), "vcpu": [0], "gfn": [BASE], "access": ["r"]},
+            "row 1: time_ns=92",
+        ),
         ({"time_ns": [0, 1], "vcpu": [0, 5], "gfn": [BASE] * 2, "access": ["r"] * 2}, "row 2: vcpu=5 must be 0 to 1"),
     ],
 )
@@ -188,6 +199,45 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "other.parquet").write_text("no table")
     with pytest.raises(InputError, match="is no Parquet file"):
         traced(tmp_path / "other.parquet")
+
+
+@settings(max_examples=60, deadline=None)
+@given(damage=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_damaged_file_is_refused_in_one_line_or_read(
+    damage: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = [(at, at % 2, at % PAGES, "rw"[at % 2]) for at in range(40)]
+    path = csv_file(tmp_path_factory.mktemp("damaged") / "trace.csv", rows)
+    held = bytearray(path.read_bytes())
+    for at, value in damage:
+        held[at % len(held)] = value
+    path.write_bytes(bytes(held))
+    read, said = len(rows), ""
+    try:
+        read = sum(len(part) for part in trace_file.parts_of(path))
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert len(rows) - len(damage) <= read <= len(rows) + len(damage)
+
+
+def test_damaged_pages_of_parquet_are_refused_in_one_line(tmp_path: Path) -> None:
+    """The file can be opened; its first page cannot be read."""
+    path = parquet_file(tmp_path / "trace.parquet", [(0, 0, 0, "w")] * 4)
+    held = path.read_bytes()
+    path.write_bytes(held[:4] + b"\xff" * 20 + held[24:])
+    assert pq.ParquetFile(path).metadata.num_rows == 4
+    with pytest.raises(InputError) as error:
+        traced(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_quoted_values_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text('"time_ns","vcpu","gfn","access"\n0,0,"0x100000","w"\n')
+    (part,) = trace_file.parts_of(path)
+    assert part.tolist() == [[0, 0, BASE, 1]]
 
 
 def test_the_scenario_holds_the_hash_of_the_file(tmp_path: Path) -> None:
