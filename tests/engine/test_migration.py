@@ -137,7 +137,16 @@ def test_a_window_overshoots_by_a_page_or_by_a_flush() -> None:
         rate.update(100, 1000, 1 << 20)
         assert rate.bandwidth == rate.sent_bytes // 100
         assert rate.threshold_bytes == rate.sent_bytes * 3
-        assert rate.expected_downtime_ms == (1 << 20) // rate.bandwidth
+        assert rate.expected_downtime_ms == (100 << 20) // rate.sent_bytes
+
+
+def test_expected_downtime_divides_by_a_bandwidth_that_is_not_cut_to_bytes_per_ms() -> None:
+    """12,390 bytes in 101 ms are 122.67 a ms: 10 GB take 81,517,352 ms, and 81,967,213 at 122."""
+    rate = RateLimit(FEATURES["7.2"], 100 * MIB, 300, 0)
+    rate.send(3, 12_390)
+    rate.update(101, 1000, 10**10)
+    assert rate.bandwidth == 122
+    assert rate.expected_downtime_ms == 10**10 * 101 // 12_390
 
 
 def test_the_link_holds_back_the_last_pages_and_max_bandwidth_does_not() -> None:

@@ -103,12 +103,10 @@ class RateLimit:
         """
         if now_ms < self.window_ends_ms:
             return
-        transferred = self.sent_bytes - self._window_bytes
-        self.bandwidth, self.threshold_bytes = migration_update_counters(
-            transferred, now_ms - self._window_ms, self._downtime_limit_ms
-        )
-        if dirty_pages_rate and transferred > LEAST_MEASURED_BYTES and self.bandwidth:
-            self.expected_downtime_ms = left_at_sync_bytes // self.bandwidth
+        transferred, spent_ms = self.sent_bytes - self._window_bytes, now_ms - self._window_ms
+        self.bandwidth, self.threshold_bytes = migration_update_counters(transferred, spent_ms, self._downtime_limit_ms)
+        if dirty_pages_rate and transferred > LEAST_MEASURED_BYTES:
+            self.expected_downtime_ms = int(left_at_sync_bytes / (transferred / spent_ms))  # a double, as in QEMU
         self._window_ms, self._window_bytes = now_ms, self.sent_bytes
 
 
