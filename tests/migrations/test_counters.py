@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmuviz.studies.migrations.partly_recorded import lacks_bits
+from mmuviz.studies.migrations.replay import replayed_migration
 from mmuviz.studies.migrations.verify import verify_migration
 from tests.migrations.files import FILES, read, short_name
 
@@ -48,6 +49,18 @@ def test_a_changed_counter_is_found_though_no_sum_tells(data: st.DataObject) -> 
     document["events"][at]["l"][row][column] += by
     found = verify_migration(document)
     assert any("[d4k, d2m]" in each.field for each in found), (short_name(path), at, row, column, by)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_a_changed_counter_is_answered_as_the_model_has_it(data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(EAGER))
+    document, right = read(path), read(path)
+    at, row, column = data.draw(st.sampled_from(sites(document)))
+    document["events"][at]["l"][row][column] += data.draw(st.sampled_from([1, -1, 2, 512, -512]))
+    answer = replayed_migration(document)
+    assert answer["events"] == right["events"]
+    assert answer["rounds"] == right["rounds"]
 
 
 @pytest.mark.parametrize("path", EAGER + LAZY, ids=short_name)

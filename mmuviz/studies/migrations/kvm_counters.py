@@ -95,15 +95,19 @@ class KvmCounters:
 
     # The recorded calls
 
-    def set_mem(self, row: list[Any], call: SetMemslot) -> None:
-        """Execute KVM_SET_USER_MEMORY_REGION; after it deletes or creates a slot, the mappings are unknown."""
-        vm, slot = self._vm, call.slot
+    def set_mem(self, row: list[Any], call: SetMemslot) -> list[Any]:
+        """Execute KVM_SET_USER_MEMORY_REGION; after it deletes or creates a slot, the mappings are unknown.
+
+        Returns:
+            The counters around it, see _compare().
+        """
+        vm, slot, recorded = self._vm, call.slot, row[5 : 5 + DELTAS]
         if vm is None:
-            return
+            return recorded
         known = slot.address_space != MAIN_SPACE or slot.number in vm.memslots
         if call.pages == 0 or not known:
             self._vm = None
-            return
+            return recorded
         before = self._counts()
         if slot.address_space == MAIN_SPACE:
             if call.flags & LOG_DIRTY_PAGES:
@@ -111,7 +115,7 @@ class KvmCounters:
                 vm.enable_dirty_logging(slot.number)
             else:
                 vm.disable_dirty_logging(slot.number)
-        self._compare("SET_MEM [d4k, d2m]", row[5 : 5 + DELTAS], self._since(before))
+        return self._compare("SET_MEM [d4k, d2m]", recorded, self._since(before))
 
     def _ran_before_enable(self, first: KvmSlot, before: Counts) -> Counts:
         """Before logging is enabled again, write all pages of the guest's program, which map huge pages again."""
@@ -141,16 +145,19 @@ class KvmCounters:
         if exact and not np.array_equal(mine, wanted):
             self._differ(f"GET of slot {slot.number}, pages in KVM's log", len(wanted), f"{len(mine)}, or others")
 
-    def cleared(self, call: ClearDirtyLog, row: list[Any] | None) -> None:
+    def cleared(self, call: ClearDirtyLog, row: list[Any] | None) -> list[Any]:
         """Execute KVM_CLEAR_DIRTY_LOG and compare the counters.
 
         Args:
             call: the model's call, which equals the recorded one.
             row: the recorded row; None for a call in an elided stretch, see elided().
+
+        Returns:
+            The counters around it, see _compare(); empty if the recording has none.
         """
-        vm, slot = self._vm, call.slot
+        vm, slot, recorded = self._vm, call.slot, [] if row is None else row[6 : 6 + DELTAS]
         if vm is None or slot.number not in vm.memslots:
-            return
+            return recorded
         before = self._counts()
         if slot.address_space == MAIN_SPACE:
             bits = call.bits if isinstance(call.bits, Pages) else Pages(_possible(call.bits))
@@ -158,16 +165,17 @@ class KvmCounters:
         did = self._since(before)
         if row is None:
             self._sum = Counts(self._sum.pages_4k + did.pages_4k, self._sum.pages_2m + did.pages_2m)
-        elif len(row) > 6:
-            self._compare("CLEAR [d4k, d2m]", row[6 : 6 + DELTAS], did)
+        elif recorded:
+            return self._compare("CLEAR [d4k, d2m]", recorded, did)
         elif self._qemu.running is False:
             self._compare("CLEAR [d4k, d2m]", [0, 0], did)
+        return recorded
 
-    def elided(self, event: dict[str, Any]) -> None:
-        """Compare the sums of an elided stretch of CLEARs at its end."""
-        if self._vm is not None:
-            self._compare("CLEARs [d4k, d2m]", [event["d4k"], event["d2m"]], self._sum)
-        self._sum = Counts(0, 0)
+    def elided(self, event: dict[str, Any]) -> list[Any]:
+        """Compare the sums of an elided stretch of CLEARs at its end; return them as _compare() does."""
+        counted, self._sum = self._sum, Counts(0, 0)
+        recorded = [event["d4k"], event["d2m"]]
+        return recorded if self._vm is None else self._compare("CLEARs [d4k, d2m]", recorded, counted)
 
     def ended(self) -> None:
         """Compare the counters after the migration: the guest is stopped, and its writes are known if all GETs are."""
@@ -209,12 +217,20 @@ class KvmCounters:
             self._went = self._came = self._small = 0
             _write(self._vm, gfns)
 
-    def _compare(self, field: str, recorded: list[Any], mine: Counts) -> None:
+    def _compare(self, field: str, recorded: list[Any], mine: Counts) -> list[Any]:
+        """Note a difference of the counters around a call.
+
+        Returns:
+            The model's counters. They are the recorded ones if the faults of a running vCPU, which are not recorded,
+            explain the difference, and if the pages that it wrote are unknown.
+        """
         if len(recorded) < DELTAS or (self._qemu.running and self._writes_unknown_pages):
-            return
+            return recorded
         more = Counts(recorded[0] - mine.pages_4k, recorded[1] - mine.pages_2m)
         if more != Counts(0, 0) and not (self._qemu.running and self._may_fault(more)):
             self._differ(field, recorded, mine.listed())
+            return mine.listed()
+        return recorded
 
     def _may_fault(self, more: Counts) -> bool:
         """Whether the running vCPU can have taken the faults that explain this difference of the counters."""

@@ -25,7 +25,7 @@ from mmuviz.studies.migrations.difference import Difference, Diverged
 from mmuviz.studies.migrations.document import Runs
 from mmuviz.studies.migrations.elided import Elided
 from mmuviz.studies.migrations.hints import RecordedHints
-from mmuviz.studies.migrations.kvm_counters import KvmCounters
+from mmuviz.studies.migrations.kvm_counters import DELTAS, KvmCounters
 from mmuviz.studies.migrations.machine import machine_of
 from mmuviz.studies.migrations.partly_known import PartlyKnown
 from mmuviz.studies.migrations.partly_recorded import Bitmaps, lacks_bits
@@ -182,8 +182,7 @@ class Playback:
             got = [slot.address_space, slot.number, call.flags, slot.base_gfn, call.pages]
             self.differ("SET_MEM [as, slot, flags, base_gfn, pages]", row[:5], got)
             self._compare_locks(event, call)
-            self._counters.set_mem(row, call)
-            mine.append([*got, *row[5:]])
+            mine.append([*got, *self._counters.set_mem(row, call), *row[5 + DELTAS :]])
             thread.resume()
         self.answers.put(self._index, l=mine)
 
@@ -226,9 +225,9 @@ class Playback:
             self._differ_in(compared.clear(row, call))
             self._compare_locks(event, call)
             answer = [slot.address_space, slot.number, call.first_page, call.num_pages, *bits_of(call.bits, row, 4)]
-            mine += [[*answer, *row[6:]]] if listed or answer[4] else []
-            self.rounds.cleared(event, call, row)
-            self._counters.cleared(call, row)
+            answer += [*self._counters.cleared(call, row), *row[6 + DELTAS :]]
+            mine += [answer] if listed or answer[4] else []
+            self.rounds.cleared(event, call, answer)
             thread.resume()
         self.answers.put(self._index, l=mine)
         if rows:
@@ -346,8 +345,9 @@ class Playback:
                 self._counters.cleared(call, None)
             thread.resume()
         self._differ_in(elided.compared())
-        self._counters.elided(event)
-        self.answers.put(self._index, **elided.sums)
+        d4k, d2m = self._counters.elided(event)
+        self.answers.put(self._index, **elided.sums, d4k=d4k, d2m=d2m)
+        event = {**event, "d4k": d4k, "d2m": d2m}
         self._bandwidth(event)
         self.rounds.sent(event)
         if pages_in(event):
