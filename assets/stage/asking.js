@@ -110,17 +110,19 @@
       byId("stage-stale-again").hidden = true;
       window.clearTimeout(this.slow);
       this.slow = window.setTimeout(() => this.progress({}), SLOW_MS);
+      let found = null;
       try {
         const recordings = S.recordingsOf(state);
-        const found = recordings ? { runs: recordings, file: state.file.document } : await request.send();
-        if (request === this.request && !request.cancelled) {
-          this.over();
-          this.stage.show(state, found);
-        }
+        found = recordings ? { runs: recordings, file: state.file.document } : await request.send();
       } catch (error) {
         if (request === this.request && !request.cancelled) {
           this.failed(state, error);
         }
+        return;
+      }
+      if (request === this.request && !request.cancelled) {
+        this.over();
+        this.stage.show(state, found);
       }
     }
 

@@ -31,10 +31,22 @@
     }
 
     // Hooks of the page's parts, called with the stage's own methods: shown, resize, changed, progress; draw and tell are
-    // jobs of frames.
+    // jobs of frames. An error in one of them does not keep the others from theirs.
     each(moment, ...given) {
       for (const part of this.parts) {
-        part[moment]?.(...given);
+        try {
+          part[moment]?.(...given);
+        } catch (error) {
+          window.reportError(error);
+        }
+      }
+    }
+
+    // An error of the page itself, which the browser has reported on its console, is said where a refusal is.
+    fault(error) {
+      if (error instanceof Error) {
+        const what = `A part of this page failed (${error.message}): something may be missing, or be that of the result before.`;
+        this.controls.refuse(null, `${what} Reload the page.`);
       }
     }
 
@@ -314,6 +326,8 @@
       byId("stage-speed").addEventListener("change", (event) => this.chooseSpeed(event.target.value));
       S.listenToKeys((act) => this.act(act));
       window.addEventListener("popstate", () => this.goBack());
+      window.addEventListener("error", ({ error }) => this.fault(error));
+      window.addEventListener("unhandledrejection", ({ reason }) => this.fault(reason));
       new ResizeObserver(() => this.resize()).observe(document.body);
       new MutationObserver(() => this.resize()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
       S.listenToScrubber(this.root.querySelector("[data-mmuviz=scrubber]"), this);
