@@ -95,7 +95,10 @@ def _rule(error: ErrorDetails, root: type[BaseModel]) -> str:
 
 def _nearest(error: ErrorDetails) -> str:
     expected = str(error.get("ctx", {}).get("expected", error.get("ctx", {}).get("expected_tags", ""))).split("'")[1::2]
-    near = difflib.get_close_matches(str(error["input"])[:60], expected, 1, 0.5)
+    given = str(error["input"])[:60]
+    if given in expected:  # a number such as 7.2, which is text here
+        return f'; write it as text: "{given}"'
+    near = difflib.get_close_matches(given, expected, 1, 0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
