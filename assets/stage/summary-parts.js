@@ -101,7 +101,9 @@
       return S.toned("stall", `${GIVEN_UP[ended.outcome]} after ${took}`);
     }
     const stopped = S.timeText((ended.switch_ps ?? ended.end_ps) - ended.stop_ps);
-    return S.toned("run", `migrated in ${took}${ended.switch_ps ? " by post-copy" : ""}, downtime ${stopped}`);
+    const lost = ended.lost_pages > 0 ? `, ${S.plural(ended.lost_pages, "page")} lost (stale at the destination)` : "";
+    const text = `migrated in ${took}${ended.switch_ps ? " by post-copy" : ""}, downtime ${stopped}${lost}`;
+    return S.toned(lost ? "stall" : "run", text);
   }
 
   // The answer to the question: the outcome of each migration, else the largest cost of each run, [{tone, text}].

@@ -43,7 +43,7 @@ class Guest:
     Attributes:
         machine: the machine.
         ioctls: the ioctl thread, which also reaps rings.
-        before_phase: called before the guest starts another pattern, at position 0.
+        before_streams: called before the vCPUs start another pattern, or the next part of a trace, at position 0.
     """
 
     def __init__(self, ioctls: TimedIoctls, program: Program, pages: int, reap_ps: int) -> None:
@@ -66,7 +66,7 @@ class Guest:
         self._next_reap = FOREVER
         self._phase = 0
         self._phase_end = FOREVER
-        self.before_phase: Callable[[], None] = lambda: None
+        self.before_streams: Callable[[], None] = lambda: None
 
     @property
     def log(self) -> CallLog:
@@ -123,12 +123,15 @@ class Guest:
         if self._trace is None:
             self._begin_phase()
         else:
-            self._trace.begin(self.machine)
+            self._trace.begin(self.machine, self._end_streams)
         self._next_reap = self.machine.time + self._reap_ps if self._reap_ps else FOREVER
+
+    def _end_streams(self) -> None:
+        self.before_streams()
 
     def _begin_phase(self) -> None:
         machine = self.machine
-        self.before_phase()
+        self._end_streams()
         streams, shared, took = self._streams[self._phase]
         self._phase_end = machine.time + took if took else FOREVER
         endless = streams.copy()

@@ -185,7 +185,8 @@ class TimedMigration:
             self._send_device_state()
         self._end_round()
         outcome = COMPLETED if why is None else why
-        ended = Ended(outcome, self._start_ps, self._stop_ps, self._switch_ps, self._machine.time, *self._left)
+        lost = self._sender.lost_pages() if why is None else None
+        ended = Ended(outcome, self._start_ps, self._stop_ps, self._switch_ps, self._machine.time, *self._left, lost)
         self._session.rounds.ended.append(ended)
 
     # Ioctls

@@ -31,6 +31,7 @@ class Ended:
         end_ps: time at which the last page was sent, or logging was disabled again.
         left_pages: pages not yet sent at the switch.
         left_2m_pages: 2M pages that contain at least one of them.
+        lost_pages: pages that the guest wrote after each was last sent; None if the migration was given up.
     """
 
     outcome: str
@@ -40,6 +41,7 @@ class Ended:
     end_ps: int
     left_pages: int
     left_2m_pages: int
+    lost_pages: int | None
 
 
 @dataclass

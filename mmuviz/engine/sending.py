@@ -12,7 +12,7 @@ from mmuviz.engine import clock as layout
 from mmuviz.engine.qemu.page_set import Bits, Pages
 from mmuviz.engine.qemu.rate_limit import HEADER_BYTES, STREAM_PAGE_BYTES
 from mmuviz.engine.qemu.state import Qemu, RamBlock
-from mmuviz.engine.rewritten import Rewritten
+from mmuviz.engine.rewritten import Rewritten, can_lose_pages
 from mmuviz.engine.sent_cells import CellCounts, hold
 from mmuviz.engine.timed_machine import TimedMachine
 from mmuviz.mmu.state import I64
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
         pages: number of pages.
         zeros: zero pages among them.
         resent: pages that were sent before.
-        rewritten: resent pages that the guest wrote since; None if unknown.
+        rewritten: resent pages that the guest wrote since; None if not counted.
         sent_bytes: bytes of the stream.
         took_ps: time for which the link, or QEMU's threads, are busy with them.
         cells: page counts per cell.
@@ -81,7 +81,7 @@ class Sender:
 
     Attributes:
         page_ps: time to send one page that is not a zero page, ps.
-        knows_rewritten: whether it counts which resent pages the guest wrote.
+        knows_rewritten: whether it counts which resent pages the guest wrote: where pages larger than 4K are tracked.
     """
 
     def __init__(self, session: Session, qemu: Qemu, stream: Stream) -> None:
@@ -99,11 +99,9 @@ class Sender:
         self._cells = session.sent_cells.blocks(qemu)
         session.sent_cells.begin(session.machine.time)
         self._in_channels = qemu.features.zero_pages_in_channels
-        # Accesses of a trace are not kept once executed.
-        known = session.scenario.workload.pattern != "trace"
-        tracks_more = known and session.machine.vm.config.tracking.level > PG_LEVEL_4K
-        self.knows_rewritten = tracks_more
-        self._rewritten = Rewritten(session, qemu) if tracks_more else None
+        self.knows_rewritten = session.machine.vm.config.tracking.level > PG_LEVEL_4K
+        counts = self.knows_rewritten or can_lose_pages(session)
+        self._rewritten = Rewritten(session, qemu) if counts else None
         self.page_ps = self._took_ps(1, 0, STREAM_PAGE_BYTES)
 
     def send(self, block: RamBlock, pages: I64) -> Batch:
@@ -118,10 +116,15 @@ class Sender:
             zeros = int(np.count_nonzero(self._is_zero(block, pages) & ~once.has(pages)))
         cells = hold(once, self._cells[block.name], pages)
         resent = int(cells.again.sum())
-        rewritten = None if self._rewritten is None else min(self._rewritten.sent(block, pages), resent)
+        written = 0 if self._rewritten is None else self._rewritten.sent(block, pages)
+        rewritten = min(written, resent) if self.knows_rewritten else None
         sent_bytes = self._bytes(len(pages), zeros)
         took_ps = self._took_ps(len(pages) - zeros, zeros, sent_bytes)
         return Batch(len(pages), zeros, resent, rewritten, sent_bytes, took_ps, cells)
+
+    def lost_pages(self) -> int:
+        """Return how many pages the guest wrote after each was last sent."""
+        return 0 if self._rewritten is None else len(self._rewritten.left())
 
     def _is_zero(self, block: RamBlock, pages: I64) -> Bits:
         """Return which pages are zero until the guest writes them; drawn per page, the same in every run."""

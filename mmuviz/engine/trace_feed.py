@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,16 +38,19 @@ class TraceFeed:
         self._loaded = 0
         self._last_rows: tuple[int, ...] = ()
         self._start_ps = 0
+        self._before_part: Callable[[], None] = lambda: None
 
-    def begin(self, machine: TimedMachine) -> None:
+    def begin(self, machine: TimedMachine, before_part: Callable[[], None]) -> None:
         """Start the guest; the trace's time 0 is now.
 
         Args:
             machine: the machine, whose vCPUs have no work.
+            before_part: called before each part replaces the accesses that are executed.
 
         Raises:
             InputError: see checked_parts(); or, raised later while the guest runs, too many accesses wait.
         """
+        self._before_part = before_part
         self._parts = checked_parts(self._path, self._vcpus, self._ram)
         self._next = next(self._parts, None)
         self._loaded, self._last_rows = 0, facts_of(self._path, self._vcpus, self._ram).last_rows
@@ -72,6 +75,7 @@ class TraceFeed:
         part = self._next
         if part is None:
             return
+        self._before_part()
         self._next = next(self._parts, None)
         self._loaded += len(part)
         more = 0 if self._next is None else self._due_ps(int(self._next[0, TIME]))

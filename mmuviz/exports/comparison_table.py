@@ -148,7 +148,9 @@ def _migration_rows(totals: Sequence[dict[str, Any]]) -> list[Row]:
         "resent_pages": ("pages sent again", _count),
         "throttled_ns": ("vCPUs throttled", time_text),
     }
-    return [Row(title, [each[key] for each in found], text) for key, (title, text) in names.items()]
+    rows = [Row(title, [each[key] for each in found], text) for key, (title, text) in names.items()]
+    lost = [each.get("lost_pages", 0) for each in found]
+    return [*rows, Row("pages lost (stale)", lost, _count)] if any(lost) else rows
 
 
 def _nested(

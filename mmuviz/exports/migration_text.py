@@ -50,6 +50,8 @@ def migration_lines(
     if recording.header.host.extrapolated:
         yield "  host", f"{recording.header.host.profile} is extrapolated: no host of its size was measured"
     yield "  sent", sent_text(took)
+    if took.get("lost_pages"):
+        yield "  lost pages", lost_text(took["lost_pages"], recording.header.versions.kernel)
     if "amplification_percent" in took:
         times = took["amplification_percent"] / PERCENT
         resent, wrote = (count_text(took[name]) for name in ("resent_pages", "rewritten_pages"))
@@ -73,6 +75,22 @@ def sent_text(took: Mapping[str, int]) -> str:
     times = f"; each page {times_text(took['pages_sent'], took['resent_pages'])} on average" if again else ""
     zeros = f"; {number(took['zero_pages'], 'page')} of zeros" if took["zero_pages"] else ""
     return f"{bytes_text(took['bytes_sent'])}, of which {bytes_text(again)}{share} not for the first time{times}{zeros}"
+
+
+def lost_text(pages: int, kernel: str) -> str:
+    """Write how many pages are stale at the destination, and why.
+
+    Args:
+        pages: pages that the guest wrote after each was last sent.
+        kernel: name of the kernel row.
+    """
+    are = "is" if pages == 1 else "are"
+    return (
+        f"{number(pages, 'page')} {are} stale at the destination: written after the last CLEAR, and in no later GET. "
+        f"Kernel {kernel} leaves a huge page writable where 64 pages of a bitmap end on its first page "
+        "(kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/x86/kvm/mmu/mmu.c); memslots whose base is a multiple of "
+        "256 KiB have no such mask"
+    )
 
 
 def postcopy_text(rest: Mapping[str, int]) -> str:

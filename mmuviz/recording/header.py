@@ -97,6 +97,8 @@ class Migration(_Part):
         end_ps: time at which the last page was sent, or logging was disabled again.
         left_pages: pages not yet sent at the switch; 0 without one.
         left_2m_pages: 2M pages that contain at least one of them.
+        lost_pages: pages that the guest wrote after each was last sent; None if the migration was given up, or if the
+            version that made the Recording did not count them.
     """
 
     outcome: Literal["completed", "cancelled", "too long", "too many rounds"]
@@ -106,6 +108,7 @@ class Migration(_Part):
     end_ps: Count
     left_pages: Count
     left_2m_pages: Count
+    lost_pages: Count | None = None
 
 
 class Header(_Part):

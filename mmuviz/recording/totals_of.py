@@ -89,6 +89,7 @@ def _migration(header: Header, rounds: Table) -> dict[str, Any]:
         "clear_ns": ns_of(sum(rounds.clear_ps[last].tolist())),
         "throttled_ns": ns_of(sum(rounds.throttled_ps[last].tolist())),
         "throttle_percent": int(rounds.throttle_percent[last].max(initial=0)),
+        **({} if ended.lost_pages is None else {"lost_pages": ended.lost_pages}),
     }
     return {"migration": took | _amplification(rounds, last, sums["resent_pages"]) | _postcopy(header, ended)}
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.qemu.calls import Call, GetDirtyLog, SetMemslot, Steps, StopVm
 from mmuviz.engine.qemu.page_set import Pages
+from mmuviz.engine.run import run
 from mmuviz.mmu.state import I64
 from mmuviz.workloads import stream as columns
 from tests.engine.migrations import MIB, PAGES, RINGS, SLOW, Migrated, migrated, migration
@@ -97,3 +100,50 @@ def test_every_page_is_sent_after_its_last_write(policy: dict[str, Any], rate_hz
     why = made.play(lambda steps: made.copied(steps, copy))
     assert why is None
     assert np.array_equal(copy, made.writes_so_far())
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(POLICIES), st.integers(0, 99), st.sampled_from([2000, 20_000]))
+def test_no_page_of_aligned_memslots_is_lost(policy: dict[str, Any], seed: int, rate_hz: int) -> None:
+    """Counted here although no mask can reach across a 2M boundary."""
+    workload = {"rate_hz": rate_hz, "hot_percent": 50, "seed": seed}
+    with patch("mmuviz.engine.sending.can_lose_pages", lambda _: True):
+        made = run(migration(workload=workload, **policy))
+    ended = made.header.migration
+    assert ended is not None
+    assert ended.lost_pages == (0 if ended.outcome == "completed" else None)
+
+
+HEAD: Final = 543
+"""Pages of the first memslot: page 1023 of the RAM block is the first page of a 2M region of guest memory."""
+STALE: Final = 1023
+"""Of the 64 pages that a word of the second memslot stands for, the first 32 are at the end of a 2M region."""
+
+
+def adjacent(**vm: Any) -> Scenario:  # noqa: ANN401  # fields of vm
+    """Two memslots of one RAM block that do not begin at multiples of 64 pages."""
+    first, shift = (4 << 30) + 32 * 4096, 32 * 4096
+    second = (5 << 30) + 32 * 4096
+    memory = [
+        {"base": first, "size": HEAD * 4096, "backing": "thp", "hva_offset": shift},
+        {"base": second, "size": (PAGES - HEAD) * 4096, "backing": "thp", "hva_offset": shift},
+    ]
+    config = {"vcpus": 1, "vendor": "amd", "dirty_log_mode": "manual_initially_set", **vm}
+    parts = {"vm": config, "memory": memory, "workload": {"pattern": "sequential", "rate_hz": 20_000}}
+    return migration(**parts, driver={"downtime_limit": "300 ms", "clear_bitmap_shift": 6})
+
+
+@pytest.mark.parametrize(
+    ("kernel", "eager", "loses"),
+    [("6.1", False, True), ("6.12", False, True), ("6.1", True, True), ("6.12", True, False)],
+)
+def test_pages_that_kvm_loses_are_counted(kernel: str, eager: bool, loses: bool) -> None:  # noqa: FBT001  # a parameter
+    """The eager split of 6.8 and later includes the mask's last page, so that no huge page is left writable."""
+    made = migrated(adjacent(kernel=kernel, eager_page_split=eager))
+    copy = np.full(PAGES, -1)
+    why = made.play(lambda steps: made.copied(steps, copy))
+    assert why is None
+    stale = np.flatnonzero(copy != made.writes_so_far()).tolist()
+    (ended,) = made.session.rounds.ended
+    assert ended.lost_pages == len(stale)
+    assert (STALE in stale) == bool(stale) == loses
