@@ -130,7 +130,7 @@ def text_of(comparison: Comparison, runs: list[Variant], note: str) -> str:
     from mmuviz.exports.comparison_table import comparison_table
     from mmuviz.exports.setup_text import common_text
     from mmuviz.exports.summary import COLUMNS, migration_block
-    from mmuviz.studies.remarks import remark_on
+    from mmuviz.studies.alignment import remark_on
 
     def wrapped(text: str) -> str:
         return "\n".join(textwrap.wrap(one_line(text), COLUMNS, break_on_hyphens=False))

@@ -137,7 +137,7 @@ THREAD_GRANTED_AT: Final = 15
 THREAD_READS: Final = 16
 """1 while the ioctl thread holds mmu_lock for read."""
 WRITE_LOCKS: Final = 17
-"""1 where faults take mmu_lock for write."""
+"""1 where faults take mmu_lock for write; see PERMISSIONS_READ."""
 RETIRED_ALL: Final = 18
 """Accesses of all vCPUs that retired."""
 SHARED_UNTIL: Final = 19
@@ -165,7 +165,11 @@ THROTTLE_SLEEP: Final = 30
 THROTTLE_PERIOD: Final = 31
 THROTTLE_RETRY: Final = 32
 """Time of the next retry for vCPUs that could not sleep yet, FOREVER for none."""
-REGS: Final = 33
+PERMISSIONS_READ: Final = 33
+"""1 where a write fault that makes a 4K leaf of a logged slot writable again takes mmu_lock for read all the same."""
+REGS: Final = 34
+KEPT: Final = (EXCLUSIVE, FAULT_ZAPS, WRITE_LOCKS, PERMISSIONS_READ, LEAF_SHIFT, ONE_BY_ONE)
+"""Entries that describe the VM and its host, not the run so far."""
 
 # Columns of `Clock.period`.
 PERIOD_NOW: Final = 0
@@ -215,7 +219,7 @@ class Clock(NamedTuple):
         ram: int64[slots, 2], see mmuviz/workloads/stream.py.
         heap: int64[vcpus], vCPUs by (now, number), a binary heap.
         queue: int64[vcpus + 1], the FIFO queue for mmu_lock; the last number is the ioctl thread's. `reads`
-            int64[vcpus + 1] is 1 for a request for read.
+            int64[vcpus + 1] is 1 for a request, or a vCPU's current fault, that takes it for read.
         exit_at: int64[vcpus], time of each vCPU's next exit to userspace.
         core: int64[vcpus], the core of the host that each vCPU runs on.
         line_arrival: int64[cores], time at which the lock's cache line next reaches a core.

@@ -15,6 +15,7 @@ from mmuviz.costs.ledger import SCALE, lookup
 from mmuviz.engine import clock as layout
 from mmuviz.mmu import work
 from mmuviz.mmu.config import Mmu, VmConfig
+from mmuviz.mmu.locks import Lock, Path, lock_of
 from mmuviz.mmu.state import I64
 
 PS_PER_NS: Final = 10**3
@@ -223,6 +224,8 @@ def cost_table(
         if not direct:  # the guest's own tables are walked first: walk_addr()
             price[layout.BEFORE_LOCK] += host["guest_walk_ns"] * PS_PER_NS
         price[[layout.HOLD, layout.SPURIOUS]] = hold
+    elif lock_of(Path.FAULT, config) is Lock.WRITE:  # on arm64, all but the world switch is under mmu_lock
+        price[layout.BEFORE_LOCK] = host["world_switch_ns"] * PS_PER_NS
     spun = with_spinner(steps, hundredths, host)
     return CostTable(np.concatenate([price, faults]), steps, spun, slowdown_1024, host, config)
 

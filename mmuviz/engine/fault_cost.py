@@ -152,13 +152,23 @@ def flushed_ps(clock: Clock, vcpu: int, was: Flushes, now: Flushes, asked: int) 
     return int(took)
 
 
+@jit_inline_llvm
+def slow_path_ps(state: MmuState, clock: Clock, vcpu: int, path_ps: int) -> int:
+    """Time of a slow fault's path that is left after its request for mmu_lock.
+
+    Held for read, that is all of it: it has no part of its own before the request. Held for write it is the rest:
+    on arm64 without BEFORE_LOCK; in the shadow MMU, of any path, the host's own constant.
+    """
+    if clock.reads[vcpu] != 0:
+        return path_ps
+    return int(path_ps - clock.price[layout.BEFORE_LOCK] if state.conf[mmu.CONF_STAGE2] else clock.price[layout.HOLD])
+
+
 @jit_inline_source
 def handle_fault(
     state: MmuState, clock: Clock, vcpu: int, access: Access, begin: int, before: int, wait: int
 ) -> int:  # fmt: skip
     """Run page_fault() and price its work.
-
-    If mmu_lock is held for write, any slow path takes the time of the host's own constant.
 
     Args:
         state: tables, changed in place.
@@ -178,8 +188,8 @@ def handle_fault(
     ended = page_fault(state, vcpu, access.gfn, access.spte, access.write)
     now, flushes_after = spent_now(state.work, clock.price), flushes_now(state.stat)
     of_path = now.path - was.path
-    if ended != work.PATH_FAST and clock.regs[layout.WRITE_LOCKS] != 0:
-        of_path = clock.price[layout.HOLD]
+    if ended != work.PATH_FAST:
+        of_path = slow_path_ps(state, clock, vcpu, of_path)
     handling = on_core_ps(clock, vcpu, of_path + now.other - was.other)
     change, alloc = on_core_ps(clock, vcpu, now.change - was.change), on_core_ps(clock, vcpu, now.alloc - was.alloc)
     at, host = begin + before + wait, take_host_ps(clock, vcpu)

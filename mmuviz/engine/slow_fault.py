@@ -18,6 +18,7 @@ from mmuviz.engine.fault_cost import (
     host_memory_ps,
     keep_long_and_exemplary,
     on_core_ps,
+    slow_path_ps,
     take_host_ps,
 )
 from mmuviz.engine.lock import (
@@ -33,6 +34,8 @@ from mmuviz.engine.vcpu_slice import BLOCKED_ON_LOCK, LOCK_HELD, YIELD
 from mmuviz.mmu import state as mmu
 from mmuviz.mmu import work
 from mmuviz.mmu.examples import SPURIOUS, note_example
+from mmuviz.mmu.guest_access import is_4k
+from mmuviz.mmu.memslot import gfn_to_memslot
 from mmuviz.mmu.state import MmuState
 
 
@@ -52,7 +55,7 @@ def spurious_fault(state: MmuState, clock: Clock, vcpu: int, access: Access, now
     state.stat[mmu.STAT_PF_TAKEN] += 1
     state.stat[mmu.STAT_PF_SPURIOUS] += 1
     state.work[work.WORK_FAULT_SLOW] += 1
-    took = on_core_ps(clock, vcpu, clock.price[layout.SPURIOUS])
+    took = on_core_ps(clock, vcpu, slow_path_ps(state, clock, vcpu, clock.price[layout.SPURIOUS]))
     begin, asked = clock.began[vcpu], clock.asked[vcpu]
     state.stat[mmu.STAT_STAMP], state.stat[mmu.STAT_WHO] = now, vcpu
     examples = state.stat[mmu.STAT_EXAMPLES]
@@ -76,7 +79,7 @@ def release_after_fault(clock: Clock, vcpu: int, now: int, took: int) -> None:
     """Let a vCPU that has mmu_lock since `now` hold it for its work, then grant it to the next."""
     granted = clock.phase[vcpu] == layout.GRANTED
     clock.phase[vcpu] = layout.RUNNING
-    if clock.regs[layout.WRITE_LOCKS] != 0:
+    if clock.reads[vcpu] == 0:
         hold_for_write(clock, now, took)
     else:
         hold_for_read(clock, now + took)
@@ -86,8 +89,22 @@ def release_after_fault(clock: Clock, vcpu: int, now: int, took: int) -> None:
 
 
 @jit_inline_llvm
+def lock_is_for_read(state: MmuState, clock: Clock, access: Access) -> bool:
+    """Whether a slow fault takes mmu_lock for read, by what the vCPU found when it faulted.
+
+    Kernel: user_mem_abort(), arch/arm64/kvm/mmu.c; kvm_tdp_page_fault(), arch/x86/kvm/mmu/mmu.c
+    """
+    if clock.regs[layout.WRITE_LOCKS] == 0:
+        return True
+    if clock.regs[layout.PERMISSIONS_READ] == 0 or access.write == 0 or access.spte & mmu.PRESENT == 0:
+        return False
+    logged = state.slots[gfn_to_memslot(state, access.gfn), mmu.SLOT_LOGGING] != 0
+    return bool(logged and is_4k(state, access.gfn))
+
+
+@jit_inline_llvm
 def enter_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int) -> int:
-    """Acquire mmu_lock for a slow fault, in the mode that this MMU uses.
+    """Acquire mmu_lock for a slow fault, in the mode of this MMU and fault, which `clock.reads` keeps.
 
     The host's page is allocated first, which takes time. If the lock is held for write, the vCPU exits and
     requests it when the exit's code gets there.
@@ -95,9 +112,12 @@ def enter_lock(state: MmuState, clock: Clock, vcpu: int, access: Access, time: i
     Returns:
         LOCK_HELD; YIELD to request it at `clock.asked`; BLOCKED_ON_LOCK if it has to wait.
     """
-    phase, writes = clock.phase[vcpu], clock.regs[layout.WRITE_LOCKS] != 0
+    phase = clock.phase[vcpu]
     if phase == layout.GRANTED:
         return LOCK_HELD
+    if phase == layout.RUNNING:
+        clock.reads[vcpu] = 1 if lock_is_for_read(state, clock, access) else 0
+    writes = clock.reads[vcpu] == 0
     if phase == layout.RUNNING:
         host = host_memory_ps(state, clock, vcpu, access.gfn, access.write, time)
         clock.began[vcpu], clock.host_ps[vcpu] = time, host
@@ -121,7 +141,7 @@ def fault(state: MmuState, clock: Clock, vcpu: int, access: Access, time: int, l
     if not lockless:
         begin = clock.began[vcpu]
         before, wait = clock.asked[vcpu] - begin, time - clock.asked[vcpu]
-        if clock.regs[layout.WRITE_LOCKS] == 0:
+        if clock.reads[vcpu] != 0:
             ahead = on_core_ps(clock, vcpu, clock.price[layout.BEFORE_LOCK])
             comes = line_visit(clock, vcpu, time + ahead) - ahead
             wait += comes - time

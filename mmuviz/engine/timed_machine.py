@@ -118,12 +118,18 @@ class TimedMachine:
         config = vm.config
         tables = vm.guest_tables
         clock.regs[layout.WRITE_LOCKS] = lock_of(self.fault_path, config) is Lock.WRITE
+        clock.regs[layout.PERMISSIONS_READ] = lock_of(self.permission_fault_path, config) is Lock.READ
         clock.regs[layout.FAULT_ZAPS] = not (tables.conf[mmu.CONF_FAULT_SPLITS] and tables.conf[mmu.CONF_TDP_MMU])
 
     @property
     def fault_path(self) -> Path:
         """Path of the vCPUs' faults, by the tables that they fault on."""
         return Path.L2_FAULT if self.vm.config.mmu is Mmu.NESTED else Path.FAULT
+
+    @property
+    def permission_fault_path(self) -> Path:
+        """Path of those of them that make a 4K leaf of a logged slot writable again."""
+        return Path.L2_FAULT if self.vm.config.mmu is Mmu.NESTED else Path.PERMISSION_FAULT
 
     @property
     def guest_tables(self) -> MmuState:
@@ -167,8 +173,7 @@ class TimedMachine:
         shift = int(old.regs[layout.BIN_SHIFT])
         cores = int(old.regs[layout.CORES])
         self.clock = layout.new_clock(old.stream, old.ram, old.price, old.slowdown_1024, cores, shift)
-        kept = [layout.EXCLUSIVE, layout.FAULT_ZAPS, layout.WRITE_LOCKS, layout.LEAF_SHIFT, layout.ONE_BY_ONE]
-        self.clock.regs[kept] = old.regs[kept]
+        self.clock.regs[list(layout.KEPT)] = old.regs[list(layout.KEPT)]
         self.mark()
 
     def run_until(self, until: int, *, reaps: bool = False) -> bool:

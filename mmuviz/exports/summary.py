@@ -15,7 +15,7 @@ from mmuviz.exports.tlb_reach import reach_bytes
 from mmuviz.recording.quantities import bytes_text, count_text, quantile_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import SIZES
-from mmuviz.studies.remarks import remark_on
+from mmuviz.studies.alignment import remark_on
 from mmuviz.studies.sensitivity import Span
 
 COLUMNS: Final = 80

@@ -67,8 +67,8 @@ class Mmu(StrEnum):
     shadows the guest's own tables (ept=N, npt=N), which map its memory 1:1 by pages of 1 GiB with
     their accessed and dirty bits set. NESTED is the TDP MMU for L1 plus the shadow MMU for an L2,
     whose memory L1 maps 1:1 by pages of 1 GiB, as dirty_log_perf_test -n does. STAGE2 is arm64, with
-    four levels of tables and the paths of 6.12 on every kernel row, except for features that the row
-    does not have yet (the chunk size, the ring).
+    four levels of tables and the paths of 6.12 on every kernel row, except for what the row does not
+    have yet (the chunk size, the ring, faults in parallel).
     """
 
     TDP = "tdp"

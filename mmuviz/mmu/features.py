@@ -34,6 +34,9 @@ class KernelFeatures:
         clear_dirty_is_one_and: arming an SPTE is one locked AND (cost only).
         arm64_dirty_ring: arm64 has the dirty ring.
         arm64_eager_page_split: KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE exists.
+        arm64_permission_faults_in_parallel: arm64 holds mmu_lock for read in a write fault that makes a 4K page
+            of a logged slot writable again (lock only).
+        arm64_faults_in_parallel: arm64 holds mmu_lock for read in every fault (lock only).
         clear_split_end_exclusive: the eager split inside CLEAR leaves out the mask's last page.
         split_drops_mmu_lock: eager split always drops mmu_lock to allocate (lock and cost only).
         recovers_huge_pages_in_place: disabling replaces tables by huge pages in place.
@@ -62,6 +65,8 @@ class KernelFeatures:
     clear_dirty_is_one_and: bool
     arm64_dirty_ring: bool
     arm64_eager_page_split: bool
+    arm64_permission_faults_in_parallel: bool
+    arm64_faults_in_parallel: bool
     clear_split_end_exclusive: bool
     split_drops_mmu_lock: bool
     recovers_huge_pages_in_place: bool
@@ -102,6 +107,7 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
         Change("eager_page_split", value=True, mainline="5.18", commit="a3fe5dbda0a4, cb00a70bd4b7"),
         Change("zaps_leaves_only", value=True, mainline="5.18", commit="f47e5bbbc92f"),
         Change("dontneed_takes_hugetlb", value=True, mainline="5.18", commit="90e7e7f5ef3f"),
+        Change("arm64_permission_faults_in_parallel", value=True, mainline="5.18", commit="f783ef1c0e82"),
     ),
     (5, 19): (
         Change("page_fault_stats", value=True, mainline="5.19", commit="1075d41efd59"),
@@ -112,6 +118,7 @@ CHANGES: Final[dict[Release, tuple[Change, ...]]] = {
     (6, 2): (
         Change("fault_splits_in_place", value=True, mainline="6.2", commit="c4b33d28ea51"),
         Change("arm64_dirty_ring", value=True, mainline="6.2", commit="9cb1096f8590"),
+        Change("arm64_faults_in_parallel", value=True, mainline="6.2", commit="1577cb5823ce"),
     ),
     (6, 4): (
         Change(
@@ -160,6 +167,8 @@ OLDEST: Final = KernelFeatures(
     clear_dirty_is_one_and=False,
     arm64_dirty_ring=False,
     arm64_eager_page_split=False,
+    arm64_permission_faults_in_parallel=False,
+    arm64_faults_in_parallel=False,
     clear_split_end_exclusive=True,
     split_drops_mmu_lock=False,
     recovers_huge_pages_in_place=False,

@@ -22,9 +22,13 @@ class Lock(StrEnum):
 
 
 class Path(StrEnum):
-    """Paths that take mmu_lock. Those of an L2 are the shadow MMU's part of the same call in a nested VM."""
+    """Paths that take mmu_lock. Those of an L2 are the shadow MMU's part of the same call in a nested VM.
+
+    PERMISSION_FAULT is a write fault that makes a 4K leaf of a logged slot writable again, FAULT any other one.
+    """
 
     FAULT = "fault"
+    PERMISSION_FAULT = "permission_fault"
     L2_FAULT = "l2_fault"
     ENABLE_SPLIT = "enable_split"
     ENABLE_PROTECT = "enable_protect"
@@ -40,7 +44,14 @@ class Path(StrEnum):
     DELETE = "delete"
 
 
-SHARED_WITH_TDP = (Path.FAULT, Path.ENABLE_SPLIT, Path.ENABLE_PROTECT, Path.DISABLE, Path.SPLIT_BY_FAULTING)
+SHARED_WITH_TDP = (
+    Path.FAULT,
+    Path.PERMISSION_FAULT,
+    Path.ENABLE_SPLIT,
+    Path.ENABLE_PROTECT,
+    Path.DISABLE,
+    Path.SPLIT_BY_FAULTING,
+)
 """Paths that hold mmu_lock for read in the TDP MMU; all others, and all of the shadow MMU, for write."""
 
 
@@ -63,8 +74,15 @@ def lock_of(path: Path, config: VmConfig) -> Lock:
     if config.mmu is Mmu.STAGE2:
         if path is Path.DISABLE:
             return Lock.NONE
-        return Lock.READ if path is Path.FAULT else Lock.WRITE
+        return Lock.READ if path in _shared_on_arm64(config.kernel) else Lock.WRITE
     return Lock.READ if config.tdp_mmu and path in SHARED_WITH_TDP else Lock.WRITE
+
+
+def _shared_on_arm64(kernel: KernelFeatures) -> tuple[Path, ...]:
+    """Paths that hold mmu_lock for read on arm64."""
+    if kernel.arm64_faults_in_parallel:
+        return Path.FAULT, Path.PERMISSION_FAULT
+    return (Path.PERMISSION_FAULT,) if kernel.arm64_permission_faults_in_parallel else ()
 
 
 def lock_of_fault(code: int, config: VmConfig) -> Lock:
@@ -75,7 +93,8 @@ def lock_of_fault(code: int, config: VmConfig) -> Lock:
         config: the VM's configuration.
 
     Returns:
-        NONE for a fault that fast_page_fault() fixed; a FAULT event covers the slow path that may follow.
+        NONE for a fault that fast_page_fault() fixed; a FAULT event covers the slow path that may follow. An
+        event does not tell a PERMISSION_FAULT, which matters on arm64 from 5.18 to 6.1 only.
     """
     if code & KIND_MASK == FAST and (code >> DETAIL_SHIFT) & 255 == FAST_FIXED:
         return Lock.NONE

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from mmuviz.core.errors import MmuvizError
 from mmuviz.core.pages import PAGE_BYTES, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, pages_per_hpage, round_up
 from mmuviz.engine.choices.memory import MemslotChoices
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.choices.units import size_text
+from mmuviz.recording.recording import Recording
 
 LEVELS: Final = {PG_LEVEL_4K: "4K", PG_LEVEL_2M: "2M", PG_LEVEL_1G: "1G"}
 CHECKS: Final = {
@@ -73,3 +75,11 @@ def remark_of(scenario: Scenario) -> Remark:
         f"disallows larger pages ({check}); hva_offset={size_text(wanted)} makes them congruent."
     )
     return Remark(short, text)
+
+
+def remark_on(recording: Recording) -> Remark:
+    """Write remark_of() for a Recording's Scenario; empty if this version refuses that Scenario."""
+    try:
+        return remark_of(Scenario.model_validate(recording.header.document()["scenario"]))
+    except MmuvizError:
+        return NO_REMARK

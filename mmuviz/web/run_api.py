@@ -13,9 +13,9 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from mmuviz.core.errors import MmuvizError, one_line
 from mmuviz.recording import gzip_file
+from mmuviz.studies.alignment import remark_of
 from mmuviz.studies.opened_files import opened
 from mmuviz.studies.published_matches import matches_of
-from mmuviz.studies.remarks import remark_of
 from mmuviz.studies.requests import Request, RequestError, request_of
 from mmuviz.web.result_store import ResultStore
 from mmuviz.web.run_queue import Answer, QueueFullError, RunQueue

@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Page, expect
 
-from mmuviz.studies.alignment import NO_REMARK
-from mmuviz.studies.remarks import remark_of
+from mmuviz.studies.alignment import NO_REMARK, remark_of
 from mmuviz.studies.requests import request_of
 from tests.browser.test_stage import open_stage
 

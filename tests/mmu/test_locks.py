@@ -32,6 +32,15 @@ def test_lock_modes(mmu: Mmu) -> None:
         assert mmu is not Mmu.NESTED or lock_of(path, config) is W
 
 
+@pytest.mark.parametrize(
+    ("kernel", "fault", "permission"), [("5.17", W, W), ("5.18", W, R), ("6.1", W, R), ("6.2", R, R), ("6.12", R, R)]
+)
+def test_arm64_s_faults_by_release(kernel: str, fault: Lock, permission: Lock) -> None:
+    """f783ef1c0e82 in 5.18 for those that make a 4K page writable again, 1577cb5823ce in 6.2 for all."""
+    config = VmConfig(kernel_row(kernel), mmu=Mmu.STAGE2, eager_page_split=False)
+    assert [lock_of(path, config) for path in (Path.FAULT, Path.PERMISSION_FAULT)] == [fault, permission]
+
+
 def test_get_under_manual_protection_only_copies() -> None:
     assert lock_of(Path.GET, VmConfig(kernel_row("6.12"), DirtyLogMode.MANUAL)) is N
 

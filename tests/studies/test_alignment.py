@@ -13,8 +13,7 @@ from mmuviz.engine.choices.memory import MemslotChoices
 from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.run import run
 from mmuviz.exports.summary import summary_of
-from mmuviz.studies.alignment import NO_REMARK, mapped_level, remark_of
-from mmuviz.studies.remarks import remark_on
+from mmuviz.studies.alignment import NO_REMARK, mapped_level, remark_of, remark_on
 from tests.recording.made_recordings import made_recording
 
 MIB = 1 << 20

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from mmuviz.core.errors import InputError
 from mmuviz.engine.run import run
-from mmuviz.studies.remarks import remark_of
+from mmuviz.studies.alignment import remark_of
 from mmuviz.studies.requests import request_of
 from mmuviz.web.run_limits import Limits, limits_of_settings, store_of_settings
 from tests.studies.test_requests import BODIES
