@@ -78,7 +78,12 @@ class Iteration:
             block: the RAM block.
             pages: int64[n], ascending.
         """
-        hosts = pages // block.host_pages
-        first, last = (block.name, int(hosts[0])), (block.name, int(hosts[-1]))
-        self._host_pages += 1 + int(np.count_nonzero(np.diff(hosts))) - (first == self._last)
+        first, last = ((block.name, int(pages[at]) // block.host_pages) for at in (0, -1))
+        if first == last:
+            hosts = 1
+        elif block.host_pages == 1:
+            hosts = len(pages)
+        else:
+            hosts = 1 + int(np.count_nonzero(np.diff(pages // block.host_pages)))
+        self._host_pages += hosts - (first == self._last)
         self._last = last

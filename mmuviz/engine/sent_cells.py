@@ -11,7 +11,9 @@ from mmuviz.core.jit import jit
 from mmuviz.core.pages import BITS_PER_LONG, PAGES_PER_1G, SHIFT_1G, WORD_SHIFT
 from mmuviz.engine.frames import CellMap, regions_of_spans
 from mmuviz.engine.qemu.page_set import Pages
+from mmuviz.engine.qemu.page_words import ALL_BITS
 from mmuviz.engine.qemu.state import Qemu, RamBlock
+from mmuviz.mmu.counting import bits_of
 from mmuviz.mmu.state import I64
 from mmuviz.recording.schema import FULL_SHARE
 
@@ -191,12 +193,21 @@ def hold(once: Pages, where: BlockCells, pages: I64) -> CellCounts:
 @jit
 def hold_pages(words: I64, pages: I64, starts: I64, counts: I64) -> None:
     """Set the bits of pages, and count them by cell: in row 0 those that were clear, in row 1 those already set."""
-    at = 0
-    for each in range(pages.shape[0]):
+    at, each = 0, 0
+    while each < pages.shape[0]:
         page = pages[each]
         while page >= starts[at + 1]:
             at += 1
-        word, bit = page >> WORD_SHIFT, 1 << (page & LAST_BIT)
+        word, last = page >> WORD_SHIFT, each + LAST_BIT
+        if page & LAST_BIT == 0 and last < pages.shape[0] and pages[last] == page + LAST_BIT < starts[at + 1]:
+            again = bits_of(words[word])  # all pages of a word, in one cell
+            words[word] = ALL_BITS
+            counts[0, at] += BITS_PER_LONG - again
+            counts[1, at] += again
+            each += BITS_PER_LONG
+            continue
+        bit = 1 << (page & LAST_BIT)
         had = 0 if words[word] & bit == 0 else 1
         words[word] |= bit
         counts[had, at] += 1
+        each += 1

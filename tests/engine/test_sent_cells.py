@@ -16,6 +16,7 @@ from mmuviz.recording.recording import Recording
 from mmuviz.recording.schema import FULL_SHARE
 from tests.engine.migrations import PAGES, migration
 from tests.engine.test_migration import drawn
+from tests.engine.test_page_set import sets
 
 MOST = 400
 
@@ -28,8 +29,8 @@ def share_of(pages: int, whole: int) -> int:
 
 
 @given(
-    st.sets(st.integers(0, MOST - 1)),
-    st.sets(st.integers(0, MOST - 1), min_size=1),
+    sets(MOST),
+    sets(MOST).filter(bool),
     st.sets(st.integers(1, MOST - 1), max_size=6),
 )
 def test_pages_are_counted_in_their_cell_as_new_or_again(before: set[int], sent: set[int], edges: set[int]) -> None:

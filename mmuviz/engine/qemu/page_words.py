@@ -11,6 +11,7 @@ from mmuviz.mmu.dirty_log import lowest_bit
 from mmuviz.mmu.state import I64
 
 LAST_BIT: Final = BITS_PER_LONG - 1
+ALL_BITS: Final = -1
 
 
 @jit_inline_llvm
@@ -93,6 +94,11 @@ def take(words: I64, first: int, stop: int, out: I64) -> int:
         at, bit = first >> WORD_SHIFT, first & LAST_BIT
         here = min(BITS_PER_LONG - bit, stop - first)
         word = words[at] & mask_of(bit, bit + here)
+        if word == ALL_BITS and room - found >= BITS_PER_LONG:
+            for each in range(BITS_PER_LONG):
+                out[found + each] = (at << WORD_SHIFT) + each
+            words[at] = word = 0
+            found += BITS_PER_LONG
         while word != 0 and found < room:
             lowest = word & -word
             out[found] = (at << WORD_SHIFT) + bits_of(lowest - 1)
