@@ -6,7 +6,7 @@
 
   class Pane {
     // `choose` is called with a chosen policy, `zoom` with a clicked cell.
-    constructor(section, { choose, psPerSecond }) {
+    constructor(section, { choose, psPerSecond, panes }) {
       this.section = section;
       this.canvas = section.querySelector(".map");
       this.box = section.querySelector(".map-box");
@@ -14,8 +14,10 @@
       this.policy = section.querySelector(".policy-select");
       this.description = section.querySelector(".policy-says");
       this.psPerSecond = psPerSecond;
+      this.panes = panes;
       this.said = "";
       this.fits = new Map();
+      this.fit = null;
       this.numbers = ["speed", "stall", "ioctl"].map((name) => ({
         name,
         place: section.querySelector(`.number-${name}`),
@@ -83,18 +85,21 @@
     }
 
     // A long sentence is set smaller, a longer one in more and tighter lines, so that the function is always visible. It is
-    // measured once for all numbers with as many digits, since all digits are equally wide.
+    // measured once for all numbers with as many digits, since all digits are equally wide. All panes have the same size.
     fitSentence() {
       const { classList } = this.sentence;
+      classList.remove("long", "longer");
       const shape = this.said.replace(/[0-9]/g, "0");
       if (!this.fits.has(shape)) {
-        classList.remove("longer");
         S.markTooLong(this.sentence, "long");
         this.fits.set(shape, { long: classList.contains("long"), longer: isCut(this.sentence) });
       }
-      const { long, longer } = this.fits.get(shape);
-      classList.toggle("long", long);
-      classList.toggle("longer", longer);
+      this.fit = this.fits.get(shape);
+      const panes = this.panes().filter((pane) => pane.run && pane.fit);
+      for (const { sentence } of panes) {
+        sentence.classList.toggle("long", panes.some(({ fit }) => fit.long));
+        sentence.classList.toggle("longer", panes.some(({ fit }) => fit.longer));
+      }
     }
 
     // Parts updated only a few times per second: text that would change too often, and data for other parts.

@@ -18,6 +18,7 @@
       this.state = S.readLink(window.location.search);
       this.panes = [...root.querySelectorAll("[data-mmuviz=pane]")].map((section, index) => new S.Pane(section, {
         choose: (policy) => this.policies.choose(index, policy),
+        panes: () => this.panes,
         psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
       }));
       this.runs = [];
