@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mmuviz.core.jit import jit
-from mmuviz.core.pages import BITS_PER_LONG, WORD_SHIFT
+from mmuviz.core.pages import BITS_PER_LONG, WORD_SHIFT, round_up
 from mmuviz.engine.clock import Clock
 from mmuviz.engine.qemu.page_set import Pages
-from mmuviz.engine.qemu.state import Qemu, RamBlock
+from mmuviz.engine.qemu.state import KvmSlot, Qemu, RamBlock
 from mmuviz.mmu.config import Mmu
 from mmuviz.mmu.state import I64
 from mmuviz.workloads import stream as columns
@@ -20,20 +21,33 @@ if TYPE_CHECKING:
     from mmuviz.engine.session import Session
 
 
+FIRST: Final = 0
+END: Final = 1
+BIT: Final = 2
+
+
 @jit
-def mark_written(clock: Clock, vcpu: int, first: int, base: int, words: I64) -> None:
+def mark_written(clock: Clock, vcpu: int, first: int, spans: I64, words: I64) -> None:
     """Set the bits of the pages that a vCPU wrote, from a stream position up to its current one.
 
     Args:
         clock: the machine's clock, with the streams.
         vcpu: index of the vCPU.
         first: first position.
-        base: gfn of bit 0.
+        spans: int64[slots, 3], first gfn of each memslot, the gfn after its last, and the bit of its first page.
         words: int64[n], changed in place.
     """
+    slot = 0
     for position in range(first, clock.stream[vcpu, columns.POSITION]):
-        if is_write_at(clock.stream, clock.listed, vcpu, position):
-            page = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position) - base
+        if not is_write_at(clock.stream, clock.listed, vcpu, position):
+            continue
+        gfn = gfn_at(clock.stream, clock.ram, clock.listed, vcpu, position)
+        if not spans[slot, FIRST] <= gfn < spans[slot, END]:
+            slot = 0
+            while slot < spans.shape[0] - 1 and not spans[slot, FIRST] <= gfn < spans[slot, END]:
+                slot += 1
+        if spans[slot, FIRST] <= gfn < spans[slot, END]:
+            page = gfn - spans[slot, FIRST] + spans[slot, BIT]
             words[page >> WORD_SHIFT] |= 1 << (page & (BITS_PER_LONG - 1))
 
 
@@ -52,8 +66,14 @@ def can_lose_pages(session: Session) -> bool:
     return config.dirty_log_mode.ring or any(slot.base_gfn % BITS_PER_LONG for slot in memory)
 
 
+def first_bits(slots: Sequence[KvmSlot]) -> list[int]:
+    """Return the bit of the first page of each memslot in one bitmap for all of them; each begins a word."""
+    ends = np.cumsum([round_up(slot.pages, BITS_PER_LONG) for slot in slots])
+    return [0, *ends[:-1].tolist()]
+
+
 class Rewritten:
-    """Pages that the guest wrote since each was last sent."""
+    """Pages of logged memslots that the guest wrote since each was last sent; a bit for each, none for gaps."""
 
     def __init__(self, session: Session, qemu: Qemu) -> None:
         """Start recording writes from now on.
@@ -62,10 +82,11 @@ class Rewritten:
             session: the run.
             qemu: QEMU's state, for the layout of its blocks.
         """
-        memory = session.scenario.memory
-        self._base = min(slot.base_gfn for slot in memory)
-        self._written = Pages.none_of(max(slot.base_gfn + slot.pages for slot in memory) - self._base)
-        self._slots = {block.name: [slot for slot in qemu.slots[0] if slot.block is block] for block in qemu.blocks}
+        slots = qemu.slots[0]
+        self._bits = dict(zip((slot.number for slot in slots), first_bits(slots), strict=True))
+        self._spans = np.array([(each.base_gfn, each.base_gfn + each.pages, self._bits[each.number]) for each in slots])
+        self._written = Pages.none_of(sum(round_up(slot.pages, BITS_PER_LONG) for slot in slots))
+        self._slots = {block.name: [slot for slot in slots if slot.block is block] for block in qemu.blocks}
         self._machine = session.machine
         self._positions = self._machine.clock.stream[:, columns.POSITION].copy()
         session.guest.before_streams = self.mark_streams
@@ -74,7 +95,7 @@ class Rewritten:
         """Set the bits of pages written since the last call."""
         clock = self._machine.clock
         for vcpu in range(len(self._positions)):
-            mark_written(clock, vcpu, int(self._positions[vcpu]), self._base, self._written.words)
+            mark_written(clock, vcpu, int(self._positions[vcpu]), self._spans, self._written.words)
         self._positions[:] = clock.stream[:, columns.POSITION]
 
     def mark_streams(self) -> None:
@@ -82,15 +103,10 @@ class Rewritten:
         self.mark()
         self._positions[:] = 0
 
-    def left(self) -> I64:
-        """Return the pages of logged memslots that were written since each was last sent; int64[n] gfns, ascending."""
+    def count(self) -> int:
+        """Return how many pages were written since each was last sent."""
         self.mark()
-        found = np.flatnonzero(self._written.bits) + self._base
-        slots = [slot for each in self._slots.values() for slot in each]
-        inside = np.zeros(len(found), np.bool_)
-        for slot in slots:
-            inside |= (found >= slot.base_gfn) & (found < slot.base_gfn + slot.pages)
-        return found[inside]
+        return self._written.count()
 
     def sent(self, block: RamBlock, pages: I64) -> int:
         """Return how many of the pages were written since each was last sent, and clear their bits.
@@ -103,7 +119,7 @@ class Rewritten:
         found = 0
         for slot in self._slots[block.name]:
             here = pages[(pages >= slot.offset) & (pages < slot.offset + slot.pages)]
-            moved = here - slot.offset + slot.base_gfn - self._base
+            moved = here - slot.offset + self._bits[slot.number]
             found += self._written.held(moved)
             self._written.drop_pages(moved)
         return found

@@ -124,7 +124,7 @@ class Sender:
 
     def lost_pages(self) -> int:
         """Return how many pages the guest wrote after each was last sent."""
-        return 0 if self._rewritten is None else len(self._rewritten.left())
+        return 0 if self._rewritten is None else self._rewritten.count()
 
     def _is_zero(self, block: RamBlock, pages: I64) -> Bits:
         """Return which pages are zero until the guest writes them; drawn per page, the same in every run."""
