@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
@@ -13,6 +15,7 @@ from typing import Any, Final, NamedTuple, TextIO
 import numpy as np
 
 from mmuviz.core.errors import InputError, short_repr
+from mmuviz.core.regular_file import open_regular
 from mmuviz.mmu.state import I64
 from mmuviz.recording.frames import required
 
@@ -24,6 +27,8 @@ LONGEST_LINE: Final = 200
 MOST_NS: Final = 3600 * 10**9
 LEAST_NUMBER: Final = -(1 << 63)
 MOST_NUMBER: Final = (1 << 63) - 1
+NUMBER: Final = re.compile(r"[+-]?[0-9]{1,20}|0[xX][0-9a-fA-F]{1,17}")
+BUFFER_BYTES: Final = 1 << 20
 NUMBER_RULE: Final = "a whole number of at most 64 bits"
 PARQUET: Final = ".parquet"
 TIME: Final = 0
@@ -66,8 +71,8 @@ def parts_of(path: Path) -> Iterator[I64]:
 
 
 def _csv_parts(path: Path) -> Iterator[I64]:
-    with path.open(encoding="ascii", errors="replace", newline="") as file:
-        rows = (_row(line, f"{path}:{number}") for number, line in enumerate(_lines(file, path), 1))
+    with TextIOWrapper(_opened(path), encoding="ascii", errors="replace", newline="") as file:
+        rows = _rows(file, path)
         names = tuple(name.strip() for name in next(rows, []))
         if names != COLUMNS:
             raise InputError(f"{path}:1: {short_repr(','.join(names))} must be {','.join(COLUMNS)}")
@@ -90,6 +95,26 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
         yield line
 
 
+def _opened(path: Path) -> BufferedReader:
+    """Open a trace; reading a pipe or a device could go on without end."""
+    try:
+        return open_regular(path)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from None
+
+
+def _rows(file: TextIO, path: Path) -> Iterator[list[str]]:
+    """Yield the values of each line; lines may be empty at the end only."""
+    empty = 0
+    for number, line in enumerate(_lines(file, path), 1):
+        if empty:
+            raise InputError(f"{path}:{empty}: is empty; each line has one access")
+        if line.strip():
+            yield _row(line, f"{path}:{number}")
+        else:
+            empty = number
+
+
 def _row(line: str, where: str) -> list[str]:
     """Return the values of one line; each line is parsed alone, so that no quoted value reaches into the next one."""
     try:
@@ -103,17 +128,22 @@ def _numbers(row: Sequence[str], where: str) -> tuple[int, int, int, int]:
         raise InputError(f"{where}: has {len(row)} values and must have {len(COLUMNS)}: {','.join(COLUMNS)}")
     numbers = []
     for name, text in zip(COLUMNS, row[:WRITE], strict=False):
-        try:
-            number = int(text, 16) if text[:2] in ("0x", "0X") else int(text)
-        except ValueError:
-            number = None
-        if not _is_number(number):
+        number = _number(text.strip())
+        if number is None:
             raise InputError(f"{where}: {name}={short_repr(text)} must be {NUMBER_RULE}")
         numbers.append(number)
     access = ACCESSES.get(row[WRITE].strip())
     if access is None:
         raise InputError(f"{where}: access={short_repr(row[WRITE])} must be r or w")
     return (*numbers, access)  # type: ignore[return-value]  # three numbers and the access
+
+
+def _number(text: str) -> int | None:
+    """Return a decimal or hexadecimal number of 64 bits; None if the text is none."""
+    if not NUMBER.fullmatch(text):
+        return None
+    number = int(text, 0 if text.lower().startswith("0x") else 10)
+    return number if _is_number(number) else None
 
 
 def _is_number(value: object) -> bool:
@@ -123,18 +153,35 @@ def _is_number(value: object) -> bool:
 
 def _parquet_parts(path: Path) -> Iterator[I64]:
     parquet = required("pyarrow.parquet")
-    error = required("pyarrow").ArrowException
+    errors = (required("pyarrow").ArrowException, ValueError, KeyError, OverflowError)
     try:
-        yield from _parts_of_parquet(parquet.ParquetFile(path), path)
-    except error as found:
-        raise InputError(f"{path}: is no Parquet file: {short_repr(str(found))}") from found
+        # Read in pieces, not by whole column chunks, which may be as large as the file.
+        with _opened(path) as file:
+            yield from _parts_of_parquet(parquet.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False), path)
+    except errors as found:
+        raise InputError(f"{path}: is no Parquet file that can be read: {short_repr(str(found))}") from found
+
+
+def _check_columns(schema: Any, path: Path) -> None:  # noqa: ANN401  # pyarrow ships no types
+    """Refuse a file without the columns of a trace, or with others of their names or types."""
+    types = required("pyarrow").types
+    for name in COLUMNS:
+        here = [field for field in schema if field.name == name]
+        if not here:
+            raise InputError(f"{path}: column {name} is missing; there must be {', '.join(COLUMNS)}")
+        if len(here) > 1:
+            raise InputError(f"{path}: column {name} is there {len(here)} times; give it once")
+        kind = here[0].type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        texts = types.is_string(kind) or types.is_large_string(kind)
+        if not (texts if name == COLUMNS[WRITE] else types.is_integer(kind)):
+            rule = "text, r or w" if name == COLUMNS[WRITE] else "whole numbers"
+            raise InputError(f"{path}: column {name} has the type {short_repr(str(kind))} and must have {rule}")
 
 
 def _parts_of_parquet(file: Any, path: Path) -> Iterator[I64]:  # noqa: ANN401  # pyarrow ships no types
     with file:
-        missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
-        if missing:
-            raise InputError(f"{path}: column {missing[0]} is missing; there must be {', '.join(COLUMNS)}")
+        _check_columns(file.schema_arrow, path)
         first = 1
         for batch in file.iter_batches(batch_size=PART, columns=list(COLUMNS)):
             yield _part_of(batch, path, first)
@@ -239,5 +286,5 @@ def sha256_of(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256(path: str, _mtime_ns: int, _size: int) -> str:
-    with Path(path).open("rb") as file:
+    with _opened(Path(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,8 @@ def test_a_guest_that_cannot_follow_is_refused(tmp_path: Path, monkeypatch: pyte
         ([f"{-(1 << 63) - 1},0,0,w"], "must be a whole number of at most 64 bits"),
         (["0,0,0x100000,w", '1,0,"0x100000,w'], "trace.csv:3: '1,0,\"0x100000,w' is no line of CSV"),
         (['0,0,"0x100000', '",w', "1,0,page,w"], "trace.csv:2: '0,0,\"0x100000' is no line of CSV"),
+        (["1_0,0,0x100000,w"], "trace.csv:2: time_ns='1_0' must be a whole number"),
+        (["0,0,0x100000,w", "", "1,0,0x100000,w"], "trace.csv:3: is empty; each line has one access"),
         ([], "has no access"),
     ],
 )
@@ -231,6 +234,69 @@ def test_damaged_pages_of_parquet_are_refused_in_one_line(tmp_path: Path) -> Non
         traced(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (pa.table([[0], [0], [0], [BASE], ["r"]], names=["time_ns", "time_ns", "vcpu", "gfn", "access"]), "2 times"),
+        (
+            pa.table({"time_ns": pa.array([1 << 62], pa.timestamp("us")), "vcpu": [0], "gfn": [BASE], "access": ["r"]}),
+            "column time_ns has the type",
+        ),
+        (pa.table({"time_ns": [0], "vcpu": [0], "gfn": [BASE], "access": [1]}), "column access has the type"),
+    ],
+)
+def test_columns_of_other_types_or_twice_are_refused(table: Any, said: str, tmp_path: Path) -> None:  # noqa: ANN401
+    pq.write_table(table, tmp_path / "trace.parquet")
+    with pytest.raises(InputError) as error:
+        traced(tmp_path / "trace.parquet")
+    assert said in str(error.value)
+
+
+def test_texts_of_a_dictionary_are_read(tmp_path: Path) -> None:
+    how = pa.array(["r", "w", "r"]).dictionary_encode()
+    pq.write_table(
+        pa.table({"time_ns": [0, 1, 2], "vcpu": [0, 0, 1], "gfn": [BASE] * 3, "access": how}),
+        tmp_path / "trace.parquet",
+    )
+    (part,) = trace_file.parts_of(tmp_path / "trace.parquet")
+    assert part[:, trace_file.WRITE].tolist() == [0, 1, 0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(damage=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=3))
+def test_a_damaged_footer_of_parquet_is_refused_in_one_line_or_read(
+    damage: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The footer has the names, types and places of the columns; its last eight bytes tell where it begins."""
+    path = parquet_file(tmp_path_factory.mktemp("damaged") / "trace.parquet", [(0, 0, 0, "w")] * 4)
+    held = bytearray(path.read_bytes())
+    footer = len(held) - 8 - int.from_bytes(held[-8:-4], "little")
+    names = [at for at in range(footer, len(held) - 8) if chr(held[at]).isalpha()]
+    for at, value in damage:
+        held[names[at % len(names)]] = value
+    path.write_bytes(bytes(held))
+    try:
+        assert sum(map(len, trace_file.parts_of(path))) <= 4
+    except InputError as error:
+        said = str(error)
+    else:
+        said = ""
+    assert "\n" not in said
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "trace.csv")
+    with pytest.raises(InputError, match="is a pipe; give a regular file"):
+        traced(tmp_path / "trace.csv")
+
+
+def test_values_may_have_spaces_and_the_last_line_may_be_empty(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("time_ns,vcpu,gfn,access\n 0, 0, 0x100000, w\n\n")
+    (part,) = trace_file.parts_of(path)
+    assert part.tolist() == [[0, 0, BASE, 1]]
 
 
 def test_quoted_values_are_read(tmp_path: Path) -> None:
