@@ -100,16 +100,31 @@
       ctx.setTransform(scale, 0, 0, scale, 0, 0);
     }
 
-    // The current page: that of the ioctl thread's walk, else that of the first vCPU.
+    // The current page: that of the ioctl thread's walk, else of the first vCPU that is at a known page, else the first one.
     targetAt(ps) {
       const walk = this.run.walkAt(ps);
-      const byIoctl = walk && walk.kind !== "none" && walk.gfn >= 0;
-      const gfn = byIoctl ? this.insideOf(walk.gfn) : this.run.vcpuGfn(ps, 0);
-      const state = this.states.at(ps)[0];
-      const colour = byIoctl ? this.tokens.ioctl : state.state === "stopped" ? this.tokens.stall : this.tokens.run;
-      const cell = gfn >= 0 ? S.cellOf(this.run.firstGfn, this.span, gfn) : -1;
-      const splits = byIoctl && /split/.test(walk.kind);
-      return { who: byIoctl ? "ioctl" : "vCPU 0", colour, gfn, cell, splits };
+      if (walk && walk.kind !== "none" && walk.gfn >= 0) {
+        return this.target("ioctl", this.tokens.ioctl, this.insideOf(walk.gfn), /split/.test(walk.kind));
+      }
+      const vcpu = this.firstAtKnownPage(ps);
+      if (vcpu < 0) {
+        return this.target("", this.tokens.ink2, this.run.firstGfn[0]);
+      }
+      const stopped = this.states.at(ps)[vcpu].state === "stopped";
+      return this.target(`vCPU ${vcpu}`, stopped ? this.tokens.stall : this.tokens.run, this.run.vcpuGfn(ps, vcpu));
+    }
+
+    target(who, colour, gfn, splits = false) {
+      return { who, colour, gfn, cell: S.cellOf(this.run.firstGfn, this.span, gfn), splits };
+    }
+
+    firstAtKnownPage(ps) {
+      for (let vcpu = 0; vcpu < this.run.vcpus; vcpu++) {
+        if (this.run.vcpuGfn(ps, vcpu) >= 0) {
+          return vcpu;
+        }
+      }
+      return -1;
     }
 
     // A walk at the end of a memslot counts as at its last page.
@@ -121,8 +136,9 @@
     // The walk as a sentence, for screen readers.
     describe(ps) {
       const { who, gfn } = this.targetAt(ps);
-      const where = gfn < 0 ? "is at no known page" : `at gfn 0x${gfn.toString(16)}`;
-      return `Page-table walk, ${this.run.label}: ${who} ${where}; ${tablesText(this.run.tablesAdded(ps))}`;
+      const where = `gfn 0x${gfn.toString(16)}`;
+      const text = who ? `${who} at ${where}` : `no vCPU is at a known page; the walk is that of ${where}`;
+      return `Page-table walk, ${this.run.label}: ${text}; ${tablesText(this.run.tablesAdded(ps))}`;
     }
 
     font(px, weight = 500) {
@@ -140,12 +156,11 @@
 
     drawCaption({ who, colour, gfn, cell }) {
       this.font(14, 650);
-      const wide = this.text(who, 0, 8, colour);
+      const wide = who ? this.text(who, 0, 8, colour) + 5 : 0;
       const inSlot = cell >= 0 && this.slots.length === 1;
-      const index = inSlot ? counted.format(gfn - this.slots[0].first) : "";
-      const page = inSlot ? `at page ${index}` : `at gfn 0x${gfn.toString(16)}`;
+      const page = inSlot ? `page ${counted.format(gfn - this.slots[0].first)}` : `gfn 0x${gfn.toString(16)}`;
       this.font(14);
-      this.text(gfn < 0 ? "at no known page" : page, wide + 5, 8, this.tokens.ink2);
+      this.text(who ? `at ${page}` : `${page}: no vCPU is at work`, wide, 8, this.tokens.ink2);
     }
 
     drawLevels() {
