@@ -35,6 +35,8 @@ MOST_SHIFT: Final = 31
 GIB: Final = 1 << 30
 MINUTES_FROM_S: Final = 100
 STOPPED: Final = "Ctrl-C ended the command before"
+OPTION_FIELDS: Final = {"bandwidth": ("driver.link", "driver.bandwidth"), "downtime": ("driver.downtime_limit",)}
+"""Fields that an option sets."""
 _NEAR_RATE: Final = re.compile(
     r"-?([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([kmgt])(i?)(b|bits?|)(?:/s|ps)?", re.ASCII | re.IGNORECASE
 )
@@ -251,12 +253,27 @@ def migration_asked(arguments: argparse.Namespace) -> Patient:
     from mmuviz.studies.scenario_files import read_base
 
     base, _ = read_base(arguments.source, overrides_of(arguments.set))
-    bandwidth = None if arguments.bandwidth is None else bandwidth_of(arguments.bandwidth)
-    downtime = _value("--downtime", arguments.downtime, time_of)
+    if arguments.bandwidth is not None:
+        bandwidth_of(arguments.bandwidth)
+    _value("--downtime", arguments.downtime, time_of)
     try:
-        return patient(migration_of(base, bandwidth, downtime))
+        # Text, not its value: a refusal states what was typed.
+        return patient(migration_of(base, _number_or_text(arguments.bandwidth), _number_or_text(arguments.downtime)))
     except MmuvizError as error:
-        raise InputError(f"{arguments.source}: {error}") from error
+        raise InputError(_of_option(arguments, str(error)) or f"{arguments.source}: {error}") from error
+
+
+def _of_option(arguments: argparse.Namespace, message: str) -> str:
+    """The refusal of a value that an option has set, with the option's name; empty if it is another's."""
+    for option, fields in OPTION_FIELDS.items():
+        text = getattr(arguments, option)
+        if text is None:
+            continue
+        for field in fields:
+            given = f"{field}={short_repr(_number_or_text(text))} "
+            if message.startswith(given):
+                return f"--{option}={short_repr(text)} {message.removeprefix(given)}"
+    return ""
 
 
 def bandwidth_of(text: str) -> int:
@@ -265,16 +282,18 @@ def bandwidth_of(text: str) -> int:
     Raises:
         InputError: it is another text; the message has the nearest rate in bits, unless bytes are named.
     """
-    from mmuviz.engine.choices.units import rate_of
+    from mmuviz.engine.choices.units import RATE_UNITS, rate_of
 
     try:
-        return int(_value("--bandwidth", text, lambda value: rate_of(_a_second(value))) or 0)
+        return int(_value("--bandwidth", text, rate_of) or 0)
     except InputError as error:
         if " must be a whole number of " in str(error):
             raise
+        bits = ", ".join(each.removesuffix("/s") for each in RATE_UNITS if "bit" in each)
+        others = ", ".join(each for each in RATE_UNITS if "bit" not in each)
         raise InputError(
-            f"--bandwidth={short_repr(text)} must be a number above 0 with a unit of bits (kbit, Mbit, Gbit, Tbit) or "
-            f"bytes (KiB/s, MiB/s, GiB/s); {_near_rate(text)}"
+            f"--bandwidth={short_repr(text)} must be a number above 0 with a unit of bits ({bits}) or bytes "
+            f"({others}); {_near_rate(text)}"
         ) from error
 
 
@@ -308,15 +327,17 @@ def _shifts(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _a_second(text: object) -> object:
-    """A rate as people say it, e.g. "25Gbit", with what it is a share of."""
-    return f"{text}/s" if isinstance(text, str) and not text.endswith("/s") else text
+def _number_or_text(text: str | None) -> int | str | None:
+    """A whole number without a unit, as a number, which is of the smallest unit; else the text."""
+    if text is None:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
 
 
 def _value(option: str, text: str | None, read: Callable[[object], Any]) -> int | None:
     if text is None:
         return None
     try:
-        return int(read(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text))
+        return int(read(_number_or_text(text)))
     except PydanticCustomError as error:
         raise InputError(f"{option}={short_repr(text)} {error}") from error

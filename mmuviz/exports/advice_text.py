@@ -13,13 +13,13 @@ from mmuviz.engine.choices.units import rate_text as bandwidth_text
 from mmuviz.engine.choices.units import size_text
 from mmuviz.engine.choices.units import time_text as limit_text
 from mmuviz.engine.drivers.migrates import Migrates
-from mmuviz.exports.migration_text import verdict
+from mmuviz.exports.migration_text import lost_cause, verdict
 from mmuviz.exports.setup_text import in_all, number, scenario_text
 from mmuviz.exports.summary import accesses_per_second
 from mmuviz.recording.quantities import bytes_text, rate_text, share_text, time_text
 from mmuviz.recording.recording import Recording
 from mmuviz.studies.advice import Candidate, NotRun, Refused
-from mmuviz.studies.convergence import cancelled, converges, switched
+from mmuviz.studies.convergence import cancelled, converges, lost_pages, switched
 from mmuviz.studies.remedies import (
     AUTO_CONVERGE,
     BANDWIDTH,
@@ -46,6 +46,8 @@ OTHER_ENDS: Final = {
     CUT: "cut: cancelled (driver.cancel_at) before that was known.",
     POST: "post: went over to post-copy, which ends however much is written.",
 }
+LOST: Final = "lost"
+LOST_LEGEND: Final = "lost: it ends, but pages are lost, see below."
 AS_GOOD: Final = 1.01
 """A candidate whose value is at most this many times the best one counts as equal: the model is not more exact."""
 NONE_ENDS: Final = {
@@ -84,9 +86,9 @@ ENDS: Final = ("total_ns", "downtime_ns")
 
 
 def best_of(tried: Sequence[Tried]) -> dict[str, list[int]]:
-    """Find the best candidates by each quantity, among those that converge.
+    """Find the best candidates by each quantity, among those that converge and lose no page.
 
-    If no candidate converges, all of them are compared, by stall and memory only.
+    If no candidate converges, all that lose no page are compared, by stall and memory only.
 
     Args:
         tried: candidates and their runs.
@@ -94,10 +96,12 @@ def best_of(tried: Sequence[Tried]) -> dict[str, list[int]]:
     Returns:
         Key of took() -> indices in `tried` of all candidates that are as good as the best one.
     """
-    ends = [at for at, (_, recording) in enumerate(tried) if converges(recording)]
+    whole = [at for at, (_, recording) in enumerate(tried) if not lost_pages(recording)]
+    ends = [at for at in whole if converges(tried[at][1])]
+    some_end = any(converges(recording) for _, recording in tried)
     found = {}
     for name in BEST:
-        among = ends or ([] if name in ENDS else list(range(len(tried))))
+        among = ends or ([] if some_end or name in ENDS else whole)
         values = {at: took(tried[at][1])[name] for at in among}
         found[name] = [at for at in among if values[at] <= min(values.values()) * AS_GOOD]
     return found
@@ -185,9 +189,13 @@ def end_text(advice: Advice) -> str:
     """
     cells = {ends_text(recording) for _, recording in advice.tried}
     legend = " ".join([LEGEND, *(text for name, text in OTHER_ENDS.items() if name in cells)])
+    lost = lost_text(advice)
+    if lost:
+        legend += f" {LOST_LEGEND}"
     rows = [ascii_only(row_of((*_names(each.candidate), *[""] * 6)).rstrip() + "  not run") for each in advice.not_run]
     blocks = [
         wrapped(legend),
+        wrapped(lost),
         list(best_lines(advice.tried, [each.candidate for each in advice.not_run])),
         list(_reasons("Not run", [(label_of(each.candidate), each.why) for each in advice.not_run])),
         list(_reasons("Not to be had", [(each.policy, each.why) for each in advice.refused])),
@@ -218,7 +226,7 @@ def cells_of(candidate: Candidate, recording: Recording) -> tuple[str, ...]:
     found, sent = took(recording), recording.totals["migration"]
     return (
         *_names(candidate),
-        ends_text(recording),
+        LOST if lost_pages(recording) else ends_text(recording),
         time_text(found["total_ns"]),
         time_text(found["downtime_ns"]) if converges(recording) else "-",
         time_text(found["stall_ns"]),
@@ -251,11 +259,12 @@ def best_lines(tried: Sequence[Tried], not_run: Sequence[Candidate]) -> Iterator
     if tried and not ends:
         who = "None of those that were run" if not_run else "No policy"
         yield from wrapped(f"{who} {NONE_ENDS[ends_text(tried[0][1])]}")
+    whole = [recording for _, recording in tried if not lost_pages(recording)]
     for name, places in best_of(tried).items():
         if places:
             title, text = BEST[name]
             value = text(min(took(tried[at][1])[name] for at in places))
-            same = len(places) == (len(ends) or len(tried)) > 1
+            same = len(places) == (len(ends) or len(tried)) > 1 and len(whole) == len(tried)
             who = "all the same" if same else label([tried[at][0] for at in places], every)
             yield from wrapped(f"{title}: {who} ({value})")
 
@@ -295,6 +304,16 @@ def _reasons(title: str, named: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield from wrapped(f"{title}: {', '.join(names)}: {why}")
 
 
+def lost_text(advice: Advice) -> str:
+    """Name the candidates that lose pages, and write why; empty if there are none."""
+    lost = {label_of(candidate): lost_pages(each) for candidate, each in advice.tried if lost_pages(each)}
+    if not lost:
+        return ""
+    names = ", ".join(f"{name} ({number(pages, 'page')})" for name, pages in lost.items())
+    cause = lost_cause(advice.tried[0][1].header.versions.kernel)
+    return f"Left out below, as pages are lost: {names}. Such pages are {cause}."
+
+
 def own_lines(advice: Advice) -> Iterator[str]:
     """Write why the scenario does not converge as it stands, before the changes that would help."""
     own = advice.own
@@ -312,6 +331,8 @@ def remedy_text(remedy: Remedy) -> str:
     """Write the effect and the price of a change."""
     if remedy.recording is None:
         return f"{remedy.change} was not run: {remedy.why}"
+    if lost_pages(remedy.recording):
+        return f"{remedy.change} is of no use: it ends, but loses {number(lost_pages(remedy.recording), 'page')}"
     if not remedy.works:
         ended = remedy.recording.header.migration
         outcome = "" if ended is None else f": {verdict(remedy.recording, ended)}"
@@ -362,8 +383,8 @@ def advice_document(advice: Advice) -> dict[str, Any]:
         advice: all that is known.
 
     Returns:
-        `candidates`, `best` (indices in candidates), `not_run`, `refused`, `remedies`, `not_known` (kinds of change)
-        and `notes`; times in ns, memory in bytes.
+        `candidates`, `best` (indices in candidates), `lost` (which candidates lose pages, and why), `not_run`,
+        `refused`, `remedies`, `not_known` (kinds of change) and `notes`; times in ns, memory in bytes.
     """
     return {
         "candidates": [
@@ -376,6 +397,7 @@ def advice_document(advice: Advice) -> dict[str, Any]:
             for candidate, recording in advice.tried
         ],
         "best": best_of(advice.tried),
+        "lost": lost_text(advice),
         "not_run": [{**_named(each.candidate), "why": each.why} for each in advice.not_run],
         "refused": [each._asdict() for each in advice.refused],
         "remedies": [
@@ -408,6 +430,7 @@ def _run(recording: Recording) -> dict[str, Any]:
     ended = recording.header.migration
     return {
         "verdict": "" if ended is None else verdict(recording, ended),
+        "lost_pages": lost_pages(recording),
         "extrapolated": recording.header.host.extrapolated,
         "hash": recording.hash,
         "scenario": recording.header.document()["scenario"],

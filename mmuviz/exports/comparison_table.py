@@ -11,7 +11,7 @@ from mmuviz.exports.setup_text import shares_lock
 from mmuviz.exports.summary import COLUMNS, IOCTL_NAMES, PLACE_NAMES, accesses_per_second
 from mmuviz.recording.quantities import bytes_text, count_text, digits, quantile_text, rate_text, time_text
 from mmuviz.recording.recording import Recording
-from mmuviz.studies.convergence import converges
+from mmuviz.studies.convergence import converges, lost_pages
 
 NAME_COLUMNS: Final = 20
 MILLION: Final = 1_000_000
@@ -64,14 +64,24 @@ def comparison_table(recordings: Sequence[Recording], labels: Sequence[str]) -> 
 def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[str]:
     """Write one line per quantity with the best variant; equal variants are all named.
 
-    Migrations are compared only among those that converge: one that never ends stalls little, and never arrives.
+    Migrations are compared only among those that converge: one that never ends stalls little, and never arrives. One
+    that loses pages is compared with none: what arrives is another guest.
     """
+    lines: list[str] = []
+    lost: list[str] = []
     if all(recording.header.migration is not None for recording in recordings):
-        ends = [at for at, recording in enumerate(recordings) if converges(recording)]
+        whole = [at for at, recording in enumerate(recordings) if not lost_pages(recording)]
+        lost = [label for at, label in enumerate(labels) if at not in whole]
+        if lost:
+            lines = [f"Not compared, as pages are lost (stale at the destination): {', '.join(lost)}."]
+        ends = [at for at in whole if converges(recordings[at])]
         if len(ends) == 1:
-            return [f"Only {labels[ends[0]]} converges; the others are not compared with it."]
-        if ends:
-            recordings, labels = [recordings[at] for at in ends], [labels[at] for at in ends]
+            others = " and loses no page" if lost else ""
+            return _wrapped([*lines, f"Only {labels[ends[0]]} converges{others}; the others are not compared with it."])
+        left = ends or whole
+        recordings, labels = [recordings[at] for at in left], [labels[at] for at in left]
+        if lost and len(left) <= 1:
+            return _wrapped(lines)
     totals = [recording.totals for recording in recordings]
     rates = [accesses_per_second(recording) for recording in recordings]
     holds: list[float] = [longest_write_hold_ns(recording) for recording in recordings]
@@ -92,13 +102,16 @@ def best_lines(recordings: Sequence[Recording], labels: Sequence[str]) -> list[s
             ("Shortest downtime", [each["downtime_ns"] for each in migrations], time_text),
             *questions,
         ]
-    lines = []
     for name, values, text in questions:
         best = [label for label, value in zip(labels, values, strict=True) if value == min(values)]
         if not any(values):
             continue
-        who = "all the same" if len(best) == len(labels) else ", ".join(best)
+        who = "all the same" if len(best) == len(labels) and not lost else ", ".join(best)
         lines.append(f"{name}: {who} ({text(min(values))})")
+    return _wrapped(lines)
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
     return [wrapped for line in lines for wrapped in textwrap.wrap(line, COLUMNS, subsequent_indent="    ")]
 
 

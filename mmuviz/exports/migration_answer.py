@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from mmuviz.engine.choices.units import rate_text
 from mmuviz.exports.migration_text import COMPLETED, migration_lines, verdict
+from mmuviz.exports.setup_text import number
 from mmuviz.recording.header import Migration
 from mmuviz.recording.quantities import bytes_text, time_text
 from mmuviz.recording.recording import Recording
-from mmuviz.studies.convergence import converges
+from mmuviz.studies.convergence import converges, lost_pages
 
 WHOLE: Final = 100
 NS_PER_S: Final = 10**9
@@ -39,7 +40,7 @@ def _outcome(recording: Recording, ended: Migration, uncertainty: Mapping[str, M
     percent = _percent(recording, uncertainty)
     memory_bytes = sum(slot["size"] for slot in scenario["memory"])
     vcpus, link = scenario["vm"]["vcpus"], rate_text(scenario["driver"]["link"])
-    who = f"{_plain(bytes_text(memory_bytes))} with {vcpus} vCPUs over {link}"
+    who = f"{_plain(bytes_text(memory_bytes))} with {number(vcpus, 'vCPU')} over {link}"
     total, downtime = (_with_range(took[name], percent) for name in ("total_ns", "downtime_ns"))
     if ended.outcome != COMPLETED:
         return f"{who}: {verdict(recording, ended)}{_one_pass(recording, memory_bytes)}"
@@ -49,8 +50,15 @@ def _outcome(recording: Recording, ended: Migration, uncertainty: Mapping[str, M
             f"{who}: goes over to post-copy with {left} left, after {total}, of which the guest stands still {downtime}"
         )
     if not converges(recording):
-        return f"{who}: does not converge, but {verdict(recording, ended)}; in all {total}, downtime {downtime}"
-    return f"{who}: converges in {total}, with a downtime of {downtime}"
+        took_text = f"in all {total}, downtime {downtime}{_lost(recording)}"
+        return f"{who}: does not converge, but {verdict(recording, ended)}; {took_text}"
+    return f"{who}: converges in {total}, with a downtime of {downtime}{_lost(recording)}"
+
+
+def _lost(recording: Recording) -> str:
+    """Write that what arrives is another guest; the line on lost pages says why."""
+    lost = lost_pages(recording)
+    return f", but {number(lost, 'page')} would be lost: stale at the destination" if lost else ""
 
 
 def _one_pass(recording: Recording, memory_bytes: int) -> str:

@@ -84,9 +84,13 @@ def lost_text(pages: int, kernel: str) -> str:
         pages: pages that the guest wrote after each was last sent.
         kernel: name of the kernel row.
     """
-    are = "is" if pages == 1 else "are"
+    return f"{number(pages, 'page')} {'is' if pages == 1 else 'are'} {lost_cause(kernel)}"
+
+
+def lost_cause(kernel: str) -> str:
+    """Write why pages are lost, as the end of a sentence that names them; `kernel`: name of the kernel row."""
     return (
-        f"{number(pages, 'page')} {are} stale at the destination: written after the last CLEAR, and in no later GET. "
+        "stale at the destination: written after the last CLEAR, and in no later GET. "
         f"Kernel {kernel} leaves a huge page writable where 64 pages of a bitmap end on its first page "
         "(kvm_arch_mmu_enable_log_dirty_pt_masked(), arch/x86/kvm/mmu/mmu.c); memslots whose base is a multiple of "
         "256 KiB have no such mask"

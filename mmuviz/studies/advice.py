@@ -63,13 +63,14 @@ class NotRun(NamedTuple):
     why: str
 
 
-def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int | None = None) -> Scenario:
+def migration_of(base: Scenario, bandwidth: int | str | None = None, downtime: int | str | None = None) -> Scenario:
     """Make the migration that advice is given for.
 
     Args:
         base: a Scenario; if its driver migrates nothing, it is replaced by QEMU's pre-copy.
-        bandwidth: speed of the link and bandwidth limit of userspace, bytes per second; None keeps the Scenario's.
-        downtime_ns: downtime limit, ns; None keeps the Scenario's.
+        bandwidth: speed of the link and bandwidth limit of userspace, bytes per second, or as text; None keeps the
+            Scenario's.
+        downtime: downtime limit, ns, or as text; None keeps the Scenario's.
 
     Raises:
         InputError: the resulting Scenario is refused.
@@ -86,8 +87,8 @@ def migration_of(base: Scenario, bandwidth: int | None = None, downtime_ns: int 
         changed["driver.link"] = bandwidth
         if not isinstance(base.driver, Migrates) or "bandwidth" in type(base.driver).model_fields:
             changed["driver.bandwidth"] = bandwidth
-    if downtime_ns is not None:
-        changed["driver.downtime_limit"] = downtime_ns
+    if downtime is not None:
+        changed["driver.downtime_limit"] = downtime
     return changed_scenario(base, changed)
 
 

@@ -90,6 +90,11 @@ def switched(recording: Recording) -> bool:
     return ended is not None and ended.switch_ps is not None
 
 
+def lost_pages(recording: Recording) -> int:
+    """Return the pages that a migration leaves stale at its destination; 0 if it was given up or loses none."""
+    return int(recording.totals.get("migration", {}).get("lost_pages", 0))
+
+
 def cancelled(recording: Recording) -> bool:
     """Whether a migration was cancelled by driver.cancel_at, so that nothing is known of its convergence."""
     ended = recording.header.migration

@@ -15,7 +15,7 @@ from mmuviz.engine.drivers.qemu_precopy import MIB, QemuPrecopy
 from mmuviz.engine.qemu.dirtylimit import TOLERANCE_MIB
 from mmuviz.recording.recording import Recording
 from mmuviz.studies.advice import changed_scenario
-from mmuviz.studies.convergence import cancelled, converges, leftover_of, switched
+from mmuviz.studies.convergence import cancelled, converges, leftover_of, lost_pages, switched
 from mmuviz.studies.sending_speed import (
     CHANNELS,
     GBIT,
@@ -57,7 +57,7 @@ class Remedy(NamedTuple):
     Attributes:
         name: kind of change, e.g. BANDWIDTH.
         change: the smallest change of this kind that converges, else the largest that was tried.
-        works: whether the migration converges with it, or switches to post-copy.
+        works: whether the migration converges with it, or switches to post-copy, and loses no page.
         recording: Recording of the run with the change; None if the change was refused.
         why: reason of the refusal, or why no larger change was tried.
     """
@@ -358,4 +358,5 @@ def _tried(name: str, scenario: Scenario, step: Step) -> Trial:
     answer = yield changed
     if isinstance(answer, InputError):
         return Remedy(name, step.change, works=False, recording=None, why=str(answer))
-    return Remedy(name, step.change, converges(answer) or switched(answer), answer)
+    ends = converges(answer) or switched(answer)
+    return Remedy(name, step.change, ends and not lost_pages(answer), answer)

@@ -104,7 +104,7 @@ def test_a_migration_that_does_not_converge_lists_remedies(tmp_path: Path, capsy
 def test_json_has_every_number_of_the_table(tmp_path: Path, capsys: Out) -> None:
     assert main(["advise", str(file(tmp_path, HOT)), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"candidates", "best", "not_run", "refused", "remedies", "not_known", "notes"}
+    assert set(document) == {"candidates", "best", "lost", "not_run", "refused", "remedies", "not_known", "notes"}
     for each in document["candidates"]:
         totals = each["totals"]
         assert each["total_ns"] == totals["migration"]["total_ns"]
@@ -145,12 +145,23 @@ def test_options_change_the_link_and_the_limit(tmp_path: Path, capsys: Out) -> N
         (["--bandwidth", "-1Gbit"], "--bandwidth='-1Gbit' must be a number above 0"),
         (["--bandwidth=-1Gbit"], "did you mean 1Gbit?"),
         (["--bandwidth", "1.3kbit"], "--bandwidth='1.3kbit' must be a whole number of bytes a second"),
-        (["--bandwidth", "0"], "driver.link=0 must be 64 KiB/s to 1 TiB/s"),
+        (["--bandwidth", "0"], "--bandwidth='0' must be 64 KiB/s to 1 TiB/s\n"),
         (["--downtime", "-5ms"], "--downtime='-5ms' must be a number with a unit"),
         (["--chunks", "3MiB"], "--chunks='3MiB' must be a power of two, 256 KiB to 8 TiB"),
         (["--chunks", "2MiB,big"], "--chunks='big' must be a number with a unit"),
         (["--downtime", "short"], "--downtime='short' must be a number with a unit"),
-        (["--downtime", "0"], "driver.downtime_limit=0 must be 1 ms to 2000 s"),
+        (["--downtime", "0"], "--downtime='0' must be 1 ms to 2000 s\n"),
+        (["--downtime=1.5ms"], "--downtime='1.5ms' must be a multiple of 1 ms\n"),
+        (["--downtime=300"], "--downtime='300' must be 1 ms to 2000 s; did you mean 300 ms?\n"),
+        (["--bandwidth=25"], "--bandwidth='25' must be 64 KiB/s to 1 TiB/s; did you mean 25 Gbit/s?\n"),
+        (["--bandwidth=999Tbit"], "--bandwidth='999Tbit' must be 64 KiB/s to 1 TiB/s\n"),
+        (["--bandwidth=1bit"], "(kbit, Mbit, Gbit, Tbit) or bytes (B/s, KiB/s, MiB/s, GiB/s, TiB/s); e.g. 25Gbit\n"),
+        (["--set", "driver.downtime_limit=1.5ms"], "driver.downtime_limit='1.5ms' must be a multiple of 1 ms\n"),
+        (
+            ["--set", "driver.downtime_limit=300"],
+            "driver.downtime_limit=300 must be 1 ms to 2000 s; did you mean 300 ms?",
+        ),
+        (["--set", "driver.lead=300q"], "driver.lead='300q' must be a number with a unit"),
         (["--limit-memory", "1MiB"], "over the limit of 1 MiB of memory"),
         (["--set", "vm.vcpus=0"], "vm.vcpus=0"),
     ],

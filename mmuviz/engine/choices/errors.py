@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from mmuviz.core.errors import InputError, short_repr
 from mmuviz.engine.choices.annotations import field_at
-from mmuviz.engine.choices.units import limit_text, rate_text, size_text, time_text
+from mmuviz.engine.choices.units import AS_TEXT, meant_by, size_text
 
 KINDS: Final = {
     "string_type": "must be text in quotes",
@@ -66,10 +66,14 @@ def path_of(location: Iterable[int | str]) -> str:
 def _bounds(error: ErrorDetails, root: type[BaseModel]) -> str:
     field = field_at(root, error["loc"])
     low, high = field.low, field.high
-    as_text = {"size": limit_text, "time": time_text, "rate": rate_text}.get(field.unit, str)
+    as_text = AS_TEXT.get(field.unit, str)
     if low is not None and high is not None:
-        return f"must be {as_text(low)} to {as_text(high)}"
-    return f"must be at least {as_text(low)}" if low is not None else f"must be at most {as_text(high or 0)}"
+        rule = f"must be {as_text(low)} to {as_text(high)}"
+    else:
+        rule = f"must be at least {as_text(low)}" if low is not None else f"must be at most {as_text(high or 0)}"
+    given = error["input"]
+    meant = meant_by(given, field.unit, low or 0, high) if type(given) is int else ""
+    return f"{rule}; did you mean {meant}?" if meant else rule
 
 
 def _as_written(value: object) -> str:
@@ -82,8 +86,8 @@ def _rule(error: ErrorDetails, root: type[BaseModel]) -> str:
     if kind in ("greater_than_equal", "less_than_equal", "greater_than", "less_than"):
         return _bounds(error, root)
     if kind == "multiple_of":
-        step = int(context["multiple_of"])
-        return f"must be a multiple of {size_text(step)}"
+        as_text = AS_TEXT.get(field_at(root, error["loc"]).unit, size_text)
+        return f"must be a multiple of {as_text(int(context['multiple_of']))}"
     if kind in ("enum", "literal_error"):
         return f"must be one of {str(context['expected']).replace(chr(39), '').replace(' or ', ', ')}" + _nearest(error)
     if kind == "rule":

@@ -60,6 +60,8 @@ def _near(wrong: str, units: dict[str, int]) -> str:
     same = [each for each in units if each[0].lower() == wrong[0].lower()]
     same.sort(key=lambda each: each.lower() != wrong.lower())
     plain = wrong.removesuffix("/s").removesuffix("ps")
+    if plain.lower() in ("bit", "bits"):
+        return ""  # no unit is as small, and a byte is not meant
     bits = [each for each in same if "bit" in each]
     others = [each for each in same if "bit" not in each]
     if plain.endswith("b") or "bit" in plain.lower():
@@ -89,7 +91,9 @@ def time_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
 
 
 def rate_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
-    """Bytes a second of a rate such as "10 Gbit/s" or "100 MiB/s"; whole numbers are bytes a second."""
+    """Bytes a second of a rate such as "10 Gbit/s", "10Gbit" or "100 MiB/s"; whole numbers are bytes a second."""
+    if isinstance(value, str) and value.endswith("bit"):
+        value += "/s"  # as networks' rates are said
     return _whole(value, RATE_UNITS, '"10 Gbit/s"', "bytes a second")
 
 
@@ -123,6 +127,30 @@ def rate_text(bytes_per_s: int) -> str:
         if bytes_per_s % size == 0 and bytes_per_s >= size
     ]
     return min(texts or [f"{bytes_per_s} B/s"], key=len)
+
+
+AS_TEXT: Final[dict[str, Callable[[int], str]]] = {"size": limit_text, "time": time_text, "rate": rate_text}
+"""How a bound is written, by the unit of its field."""
+MEANT: Final = {"time": ("ms", "s"), "rate": ("Gbit/s", "Mbit/s")}
+"""Units that people leave out, the likeliest first."""
+
+
+def meant_by(number: int, unit: str, low: int, high: int | None) -> str:
+    """The value that a number without a unit probably stands for: 300 is 300 ms.
+
+    Args:
+        number: what was given.
+        unit: of the field: time, rate, or another, for which nothing is meant.
+        low: the least value of the field.
+        high: the greatest one; None for none.
+
+    Returns:
+        A value within the limits, or nothing.
+    """
+    sizes = {**TIME_UNITS, **RATE_UNITS}
+    fits = (each for each in MEANT.get(unit, ()) if low <= number * sizes[each] <= (high or number * sizes[each]))
+    found = next(fits, "")
+    return f"{number} {found}" if found and number else ""
 
 
 def _decimal(most: int, decimals: int) -> Callable[[object], Any]:
