@@ -58,6 +58,11 @@ EVENT_FIELDS: Final[dict[str, dict[str, type]]] = {
         "clear_args_as0": list,
     },
 }
+THROTTLE_PARAMETERS: Final = ("cpu-throttle-initial", "cpu-throttle-increment", "max-cpu-throttle")
+RAM_COUNTS: Final = ("dirty-sync-count", "normal", "duplicate", "remaining")
+MOST_NUMBER: Final = 1 << 62
+"""Above any number of a recording, and far enough below the range of 64 bits for sums."""
+COUNTERS: Final = ("pages_4k", "pages_2m")
 ROW_NUMBERS: Final = {"SET_MEM": 8, "GET": 3, "CLEAR": 5}
 """Number of integers at the start of a row, by kind of call."""
 
@@ -86,6 +91,8 @@ def checked(document: dict[str, Any]) -> dict[str, Any]:
     if document["qemu"] not in FEATURES:
         raise InputError(f"qemu={short_repr(document['qemu'])} must be one of {', '.join(FEATURES)}")
     _check_config(document)
+    for index, counters in enumerate(document["kvm_stats"]):
+        _check_counters(counters, f"kvm_stats {index}")
     for index, event in enumerate(document["events"]):
         _check_event(event, f"event {index}")
     for index, found in enumerate(document["rounds"]):
@@ -100,12 +107,20 @@ def _typed(holder: dict[str, Any], name: str, kind: type | tuple[type, ...], whe
         kinds = kind if isinstance(kind, tuple) else (kind,)
         found = "missing" if value is ... else short_repr(value)
         raise InputError(f"{where}: {name} is {found}; it must be {' or '.join(each.__name__ for each in kinds)}")
+    _bounded(value, f"{where}: {name}")
+
+
+def _bounded(value: object, where: str) -> None:
+    """Refuse a number that does not fit the arithmetic of a playback."""
+    if isinstance(value, int) and abs(value) >= MOST_NUMBER:
+        raise InputError(f"{where}={short_repr(value)} must be less than {MOST_NUMBER}")
 
 
 def _check_config(document: dict[str, Any]) -> None:
     config = document["config"]
     for name, kind in {"mem": int, "guest": str, "accel": str, "machine": str, "back": str}.items():
         _typed(config, name, kind, "config")
+    _check_options(config)
     rows = [*document["memslots_before_migration"], *([0, 0, 0, block, 0] for block in [config["mem"] << 8])]
     for row in rows:
         if not _numbers(row, 5) or not 0 < row[3] <= MAX_PAGES or row[0] not in (0, 1):
@@ -120,21 +135,73 @@ def _check_config(document: dict[str, Any]) -> None:
             raise InputError(f"kvm_caps row {short_repr(cap)} must be [who, call, cap, args, ret]")
 
 
+def _check_options(config: dict[str, Any]) -> None:
+    """Check the fields of a configuration that only some recordings have."""
+    _bounded(config.get("dl"), "config: dl")
+    if not isinstance(config.get("caps", []), list):
+        raise InputError(f"config: caps={short_repr(config['caps'])} must be a list of names")
+    given = config.get("params")
+    params: dict[str, Any] = given if isinstance(given, dict) else {}
+    for name in THROTTLE_PARAMETERS:
+        if name in params and not _numbers([params[name]], 1):
+            raise InputError(f"config: params {name}={short_repr(params[name])} must be a whole number")
+
+
+def _check_counters(counters: object, where: str) -> None:
+    """Check KVM's counters at one time, of which those in COUNTERS are compared."""
+    if not isinstance(counters, dict):
+        raise InputError(f"{where} must be an object, not {type(counters).__name__}")
+    if "note" in counters:
+        _typed(counters, "note", str, where)
+    for name in COUNTERS:
+        value = counters.get(name, 0)
+        if type(value) is not int or not 0 <= value <= MAX_PAGES:
+            raise InputError(f"{where}: {name}={short_repr(value)} must be a whole number from 0 to {MAX_PAGES}")
+
+
 def _check_event(event: object, where: str) -> None:
-    if not isinstance(event, dict) or event.get("op") not in EVENT_FIELDS:
+    op = event.get("op") if isinstance(event, dict) else None
+    if not isinstance(event, dict) or not isinstance(op, str) or op not in EVENT_FIELDS:
         raise InputError(f"{where} must be an object whose op is one of {', '.join(EVENT_FIELDS)}")
-    op = event["op"]
     for name, kind in EVENT_FIELDS[op].items():
         _typed(event, name, kind, f"{where} ({op})")
-    if op in ROW_NUMBERS:
-        for row in event["l"]:
-            if not _numbers(row[: ROW_NUMBERS[op]] if isinstance(row, list) else row, ROW_NUMBERS[op]):
-                raise InputError(
-                    f"{where} ({op}): row {short_repr(row)} must begin with {ROW_NUMBERS[op]} whole numbers"
-                )
-            if op != "SET_MEM":
-                Runs(row[ROW_NUMBERS[op]] if len(row) > ROW_NUMBERS[op] else None, row[ROW_NUMBERS[op] - 1], where)
+    if not isinstance(event.get("args"), dict | None):
+        raise InputError(f"{where} ({op}): args={short_repr(event['args'])} must be an object or null")
+    _bounded((event.get("args") or {}).get("downtime-limit"), f"{where} ({op}): downtime-limit")
+    for row in event["l"] if op in ROW_NUMBERS else ():
+        _check_row(row, op, f"{where} ({op})")
+    _check_counts(event, where)
     _check_places(event, where)
+
+
+def _check_row(row: object, op: str, where: str) -> None:
+    """Check a row: numbers, of GET and CLEAR the runs of their bits, and the counters around the call."""
+    many = ROW_NUMBERS[op]
+    if not isinstance(row, list) or not _numbers(row[:many], many):
+        raise InputError(f"{where}: row {short_repr(row)} must begin with {many} whole numbers")
+    rest = row[many + 1 :]
+    if not _numbers(rest, len(rest)):
+        raise InputError(f"{where}: row {short_repr(row)} must end with whole numbers")
+    if op == "SET_MEM":
+        if not 0 <= row[3] < MOST_NUMBER or not 0 <= row[4] <= MAX_PAGES:
+            raise InputError(f"{where}: row {short_repr(row)} must have a base_gfn and 0 to {MAX_PAGES} pages")
+    else:
+        Runs(row[many] if len(row) > many else None, row[many - 1], where)
+
+
+def _check_counts(event: dict[str, Any], where: str) -> None:
+    """Check the values of an answer to query-migrate and of a stretch of CLEARs, and the status of an event."""
+    for row in event["clear_args_as0"] if event["op"] == "ELIDED" else ():
+        if not _numbers(row, 4):
+            raise InputError(f"{where} (ELIDED): row {short_repr(row)} must be [slot, first_page, num_pages, bits]")
+    if event["op"] == "QUERY_MIGRATE":
+        for name in RAM_COUNTS:
+            value = event["ram"].get(name, 0)
+            if not _numbers([value], 1):
+                raise InputError(f"{where} (QUERY_MIGRATE): {name}={short_repr(value)} must be a whole number")
+    data = event.get("data")
+    if event["op"] == "EVENT" and isinstance(data, dict) and "status" in data:
+        _typed(data, "status", str, f"{where} (EVENT)")
 
 
 def _check_places(event: dict[str, Any], where: str) -> None:
@@ -152,7 +219,9 @@ def _check_places(event: dict[str, Any], where: str) -> None:
 
 def _numbers(row: object, count: int) -> bool:
     return (
-        isinstance(row, list) and len(row) == count and all(type(each) is int and abs(each) < 1 << 62 for each in row)
+        isinstance(row, list)
+        and len(row) == count
+        and all(type(each) is int and abs(each) < MOST_NUMBER for each in row)
     )
 
 

@@ -80,8 +80,8 @@ def _chunk_shift(document: dict[str, Any]) -> int:
     options = document["config"].get("glob", "")
     if not isinstance(options, str) or SHIFT_OPTION not in options:
         return DEFAULT_SHIFT
-    shift = options.split(SHIFT_OPTION)[1].split()[0]
-    if not shift.isdigit() or not 6 <= int(shift) <= 31:
+    shift = next(iter(options.split(SHIFT_OPTION)[1].split()), "")
+    if shift not in map(str, range(6, 32)):
         raise InputError(f"config.glob={short_repr(options)} must give a shift of 6 to 31")
     return int(shift)
 
