@@ -14,7 +14,7 @@ from mmuviz.cli.recording_folder import check_folder, file_names, write_recordin
 from mmuviz.cli.runs import run_side_by_side
 from mmuviz.cli.sources import add_arguments, checked_costs, overrides_of, say_if_compiling, source_of
 from mmuviz.cli.traces import trace_note
-from mmuviz.core.errors import InputError, MmuvizError, one_line
+from mmuviz.core.errors import InputError, MmuvizError, one_line, short_repr
 
 if TYPE_CHECKING:
     from mmuviz.recording.recording import Recording
@@ -106,7 +106,8 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
     Raises:
         InputError: it is refused, or nothing to compare is given.
     """
-    from mmuviz.studies.comparison import Comparison
+    from mmuviz.studies.comparison import FEWEST, MOST, Comparison
+    from mmuviz.studies.policies import POLICIES, no_policy
     from mmuviz.studies.scenario_files import read_base
 
     if arguments.policies is None and arguments.vary is None:
@@ -118,6 +119,14 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
             "--vary vm.kernel=6.1,6.12"
         )
     policies = [] if arguments.policies is None else [each.strip() for each in arguments.policies.split(",")]
+    for name in policies:
+        if name not in POLICIES:
+            raise InputError(no_policy("--policies", name))
+    if policies and arguments.vary is None and not FEWEST <= len(policies) <= MOST:
+        raise InputError(
+            f"--policies={short_repr(arguments.policies)} names {len(policies)} of them; compare needs {FEWEST} "
+            f"to {MOST}, e.g. lazy,eager_at_enable"
+        )
     base, _ = read_base(arguments.source, overrides_of(arguments.set))
     try:
         return Comparison.of(base, policies, arguments.vary or "")

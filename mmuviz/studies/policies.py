@@ -105,6 +105,13 @@ _ALL: Final = (
 POLICIES: Final = {each.name: each for each in _ALL}
 
 
+def no_policy(where: str, value: object) -> str:
+    """The refusal of a name that no policy has; `where`: what holds it."""
+    near = difflib.get_close_matches(str(value)[:60], POLICIES, 1, 0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{where}={short_repr(value)} must be one of {', '.join(POLICIES)}{hint}"
+
+
 def policy_overrides(name: object, vm: object) -> dict[str, Any]:
     """Return the overrides of a policy.
 
@@ -122,9 +129,7 @@ def policy_overrides(name: object, vm: object) -> dict[str, Any]:
         InputError: there is no such policy.
     """
     if not isinstance(name, str) or name not in POLICIES:
-        near = difflib.get_close_matches(str(name)[:60], POLICIES, 1, 0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"policy={short_repr(name)} must be one of {', '.join(POLICIES)}{hint}")
+        raise InputError(no_policy("policy", name))
     policy, given = POLICIES[name], vm if isinstance(vm, Mapping) else {}
     found: dict[str, Any] = {"vm.dirty_log_mode": str(policy.mode)}
     if given.get("vendor") == "arm64" or given.get("mmu") == "stage2":

@@ -17,7 +17,7 @@ from mmuviz.studies.comparison import FEWEST, MOST, POLICY_FIELDS, Comparison, f
 from mmuviz.studies.estimate import MOST_BYTES, NS_PER_S, RunCost, cost_of
 from mmuviz.studies.overrides import apply_overrides, overridden, steps_of
 from mmuviz.studies.packaged_scenarios import DEFAULT, ORDER
-from mmuviz.studies.policies import POLICIES, policy_name, policy_overrides
+from mmuviz.studies.policies import POLICIES, no_policy, policy_name, policy_overrides
 from mmuviz.studies.scenario_files import scenario_document
 from mmuviz.studies.short_labels import short_labels
 
@@ -171,7 +171,7 @@ def _check_variants(given: object) -> None:
     for index, each in enumerate(given):
         name = each.get("policy", DEFAULT_POLICY)
         if not isinstance(name, str) or name not in POLICIES:
-            raise RequestError("variants", _no_policy(f"variants[{index}].policy", name))
+            raise RequestError("variants", no_policy(f"variants[{index}].policy", name))
         named = flat(each)
         _check_files(
             {
@@ -209,7 +209,7 @@ def _overrides(given: object) -> dict[str, Any]:
         if isinstance(value, str) and len(value) > longest:
             raise RequestError(name, f"{short_repr(name)} has {len(value)} characters; give at most {longest}")
         if name == "policy" and (not isinstance(value, str) or value not in POLICIES):
-            raise RequestError(name, _no_policy(name, value))
+            raise RequestError(name, no_policy(name, value))
         try:
             steps_of(name)
         except InputError as error:
@@ -217,21 +217,15 @@ def _overrides(given: object) -> dict[str, Any]:
     return given
 
 
-def _no_policy(where: str, value: object) -> str:
-    near = difflib.get_close_matches(str(value)[:60], POLICIES, 1, 0.4)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{where}={short_repr(value)} is no policy; {hint}Choose one of {', '.join(POLICIES)}"
-
-
 def _policies(given: object) -> list[str] | None:
     if given is None:
         return None
     if not isinstance(given, list) or not 1 <= len(given) <= MOST:
-        many = f"{len(given)} names" if isinstance(given, list) else short_repr(given)
-        raise RequestError("policies", f"policies={many} must be a list of 1 to {MOST} names, or null")
+        many = f"has {len(given)} names; it" if isinstance(given, list) else f"is {short_repr(given)}; it"
+        raise RequestError("policies", f"policies {many} must be a list of 1 to {MOST} names, or null")
     for index, name in enumerate(given):
         if not isinstance(name, str) or name not in POLICIES:
-            raise RequestError("policies", _no_policy(f"policies[{index}]", name))
+            raise RequestError("policies", no_policy(f"policies[{index}]", name))
         if name in given[:index]:
             raise RequestError("policies", f"policies[{index}]={short_repr(name)} is there before; choose another one")
     return given

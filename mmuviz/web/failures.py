@@ -3,9 +3,9 @@
 from http import HTTPStatus
 
 from dash.exceptions import DependencyException
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 from markupsafe import escape
-from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, abort
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound, abort
 
 from mmuviz.web.index_html import THEME, address, icon
 
@@ -53,6 +53,8 @@ def register(server: Flask) -> None:
     @server.before_request
     def refuse() -> None:
         rule = request.url_rule.rule if request.url_rule else ""
+        if rule == _CATCH_ALL and (others := _other_methods()):
+            raise MethodNotAllowed(others)
         if rule in {_CATCH_ALL, _CALLBACKS}:
             abort(HTTPStatus.NOT_FOUND)
 
@@ -62,10 +64,18 @@ def register(server: Flask) -> None:
     server.register_error_handler(DependencyException, lambda _: _explain(NotFound()))
 
 
+def _other_methods() -> list[str]:
+    """Methods that this address takes, although it takes no GET: Dash's path for everything has hidden that."""
+    adapter = current_app.create_url_adapter(request)
+    return [] if adapter is None else sorted(set(adapter.allowed_methods()) - {"GET", "HEAD", "OPTIONS"})
+
+
 def _explain(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or InternalServerError.code)
     sentence = _SENTENCES.get(status, status.description or status.phrase)
-    if request.path.startswith("/_dash") or request.accept_mimetypes.best == "application/json":
+    if request.path.startswith("/api/"):
+        response = jsonify(status=status, field="", message=sentence)  # as the API's own refusals
+    elif request.path.startswith("/_dash") or request.accept_mimetypes.best == "application/json":
         response = jsonify(status=status, error=sentence)
     else:
         files = {"icon": icon(), "theme": address(THEME), "tokens": address("tokens.css"), "style": address(STYLE)}

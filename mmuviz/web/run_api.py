@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
@@ -22,6 +23,8 @@ from mmuviz.web.run_queue import Answer, QueueFullError, RunQueue
 
 MOST_BODY_BYTES: Final = 256 << 10
 """Limit of a request's body; a request with every field of 32 memslots takes 20 KB, one with 2000 ops 200 KB."""
+MOST_DIGITS: Final = 200
+"""Most digits of a number in a body; that of a seed has 20."""
 BINARY: Final = "application/octet-stream"
 RETRY_S: Final = 30
 _JOB: Final = re.compile(r"[0-9a-f]{32}")
@@ -128,7 +131,9 @@ def _body() -> object:
         # Pages of other sites could send other content types without a preflight request.
         raise RequestError("", "the request must have Content-Type: application/json")
     try:
-        return json.loads(request.get_data(cache=False), parse_constant=_refuse, object_pairs_hook=_object)
+        return json.loads(
+            request.get_data(cache=False), parse_constant=_refuse, parse_int=_int, object_pairs_hook=_object
+        )
     except RequestError:
         raise
     except (ParseException, ClientDisconnected, BlockingIOError) as error:  # bad chunks, too few, or too slow
@@ -143,11 +148,18 @@ def _refuse(constant: str) -> NoReturn:
     raise RequestError("", f"the request has {constant}; numbers must be finite")
 
 
+def _int(digits: str) -> int:
+    """A whole number; Python itself refuses one of thousands of digits, in words for a programmer."""
+    if len(digits) > MOST_DIGITS:
+        raise RequestError("", f"the request has a number of {len(digits)} digits; give at most {MOST_DIGITS}")
+    return int(digits)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        # Counted in one pass: a body has room for tens of thousands of names.
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise RequestError(twice, f"{one_line(twice[:60])!r} is there twice; give it once")
     return found
 

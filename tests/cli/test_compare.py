@@ -223,3 +223,20 @@ def test_names_of_files_are_plain() -> None:
         "3-.mmuviz",
         f"4-{'x' * 80}.mmuviz",
     ]
+
+
+@pytest.mark.parametrize(
+    ("policies", "said"),
+    [
+        ("foo", "--policies='foo' must be one of lazy, "),
+        ("lazy,lasy", "; did you mean lazy?"),
+        ("lazy", "--policies='lazy' names 1 of them; compare needs 2 to 4, e.g. lazy,eager_at_enable"),
+        (",".join(list(POLICIES)[:5]), " names 5 of them; compare needs 2 to 4"),
+    ],
+)
+def test_what_compare_cannot_compare_is_named(policies: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "running-guest", "--policies", policies]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert printed.err.count("\n") == 1

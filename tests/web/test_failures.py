@@ -40,6 +40,16 @@ def test_an_unknown_address_is_json_for_programs(client: FlaskClient) -> None:
     assert answer.json == {"status": 404, "error": "There is nothing at this address."}
 
 
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/api/none", 404), ("GET", "/api/runs", 405)])
+def test_the_api_answers_json_to_everybody(client: FlaskClient, method: str, path: str, status: int) -> None:
+    answer = client.open(path, method=method, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.mimetype) == (status, "application/json")
+    found = answer.get_json()
+    assert set(found) == {"status", "field", "message"}
+    assert found["status"] == status
+    assert found["message"].startswith("There is nothing" if status == 404 else "This address does not take")
+
+
 @pytest.mark.parametrize(
     "path",
     [

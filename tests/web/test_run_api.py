@@ -16,6 +16,7 @@ from mmuviz.core.errors import InputError
 from mmuviz.engine.run import run
 from mmuviz.studies.alignment import remark_of
 from mmuviz.studies.requests import request_of
+from mmuviz.web import run_api
 from mmuviz.web.run_limits import Limits, limits_of_settings, store_of_settings
 from tests.studies.test_requests import BODIES
 from tests.web.run_site import Engine, Site, body, until
@@ -32,7 +33,7 @@ def test_a_quick_result_is_answered_at_once_and_is_what_run_gives(site: Site) ->
     assert found["scenario"] == request.base.as_document()
     assert found["published"] == [[], []]
     assert found["remarks"] == [{"short": "", "text": ""}] * 2
-    names = [("lazy", "Lazy"), ("eager_at_enable", "Eager")]
+    names = [("lazy", "Lazy after CLEAR"), ("eager_at_enable", "Eager at enable")]
     for each, scenario, (policy, short) in zip(found["runs"], request.scenarios, names, strict=True):
         expected = run(scenario)
         assert each == {
@@ -152,6 +153,22 @@ def _check_refusal(answer: TestResponse) -> None:
     assert found["field"].isprintable()
 
 
+def test_a_whole_body_of_names_is_answered(site: Site) -> None:
+    """Each name is looked at once: comparing each with those before it would take seconds."""
+    names = [f"{each:x}" for each in range(29_000)]
+    data = ("{" + ",".join(f'"{name}":1' for name in (*names, names[-1])) + "}").encode()
+    assert run_api.MOST_BODY_BYTES * 9 // 10 < len(data) <= run_api.MOST_BODY_BYTES
+    answer = site.client().post("/api/runs", data=data, content_type="application/json")
+    _check_refusal(answer)
+    assert answer.get_json()["message"] == f"'{names[-1]}' is there twice; give it once"
+
+
+def test_a_number_of_many_digits_is_refused_in_our_words(site: Site) -> None:
+    data = b'{"base": "running-guest", "set": {"vm.vcpus": ' + b"9" * 200_000 + b"}}"
+    message = site.client().post("/api/runs", data=data, content_type="application/json").get_json()["message"]
+    assert message == "the request has a number of 200000 digits; give at most 200"
+
+
 def test_only_json_of_a_limited_size_is_read(site: Site) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         _check_refusal(site.client().post("/api/runs", data=json.dumps(body()), content_type=kind))
@@ -210,7 +227,7 @@ def test_a_file_is_answered_as_a_request_and_saved_as_a_file(site: Site) -> None
         ("vm.vcpus = ", "is not TOML"),
         ('{"vm": {"vcpus": 0}}', "vm.vcpus=0 must be"),
         ('{"nothing": 1}', "nothing is no field"),
-        ('variants = [{policy = "best"}]', "is no policy"),
+        ('variants = [{policy = "best"}]', "='best' must be one of lazy, "),
         ('driver = {kind = "listed_ops", recording = "/etc/passwd"}', "must be the name of a packaged recording"),
         ("a." * 20 + "b = 1", "dotted name"),
         ("\ud800", "UTF-8"),
