@@ -94,7 +94,10 @@ def _policy_names(scenarios: Sequence[Scenario]) -> list[str]:
     if not all(name in POLICIES for name in names):
         return [POLICIES[name].short if name in POLICIES else _abbreviated(name) for name in names]
     short = [POLICIES[name].short for name in names]
-    return short if len(set(short)) == len(set(names)) else [POLICIES[name].title for name in names]
+    titles = [POLICIES[name].title for name in names]
+    # Lazy alone means that enabling protects: beside another mode, or a policy named by its mode, all are.
+    plain = len(modes) == 1 and len(set(short)) == len(set(names)) and not set(short) & set(titles)
+    return short if plain else titles
 
 
 def _short(name: str, value: object) -> str:

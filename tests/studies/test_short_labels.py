@@ -47,7 +47,15 @@ def test_policies_are_called_by_their_names(names: list[str]) -> None:
     if all(each.mode.ring for each in called):
         assert labels == tuple("Eager" if each.eager else "Lazy" for each in called)
         return
-    assert labels in (tuple(each.short for each in called), tuple(each.title for each in called))
+    # Lazy and Eager alone are those of one mode, and never of the mode in which nothing is protected before CLEAR.
+    plain = len({each.mode for each in called}) == 1 and "eager_in_clear" not in names
+    assert labels == tuple(each.short if plain else each.title for each in called)
+
+
+def test_lazy_alone_protects_at_enable() -> None:
+    assert short("running-guest") == ("Lazy", "Eager")
+    mixed = Comparison.of(base(), ["lazy", "eager_at_enable"])
+    assert short_labels(mixed.scenarios) == ("Lazy after CLEAR", "Eager at enable")
 
 
 def test_what_all_have_in_common_is_left_out() -> None:
