@@ -22,6 +22,12 @@
     return error instanceof S.Refused ? error.message : "The server cannot be reached.";
   }
 
+  // A run whose result is not here yet is never said to be complete.
+  function shareText(share, left) {
+    const seconds = Math.ceil(left ?? 0);
+    return `${Math.min(99, Math.floor(100 * share))} %, ${seconds > 0 ? `about ${seconds} s left` : "finishing"}`;
+  }
+
   class Asking {
     constructor(stage) {
       this.stage = stage;
@@ -131,6 +137,7 @@
       this.request = this.wanted = this.field = null;
       this.bar.hidden = true;
       this.stage.root.classList.remove("stale");
+      this.stage.each("progress", "");
     }
 
     // Cancels: the controls show the visible state again; if nothing is visible yet, the default story is shown.
@@ -168,10 +175,10 @@
       if (place > 0) {
         parts.push(`Place ${place} in the queue.`);
       } else {
-        const done = share > 0 ? `${Math.floor(100 * share)} %, about ${Math.ceil(left ?? 0)} s left` : this.guess();
+        const done = share > 0 ? shareText(share, left) : this.guess();
         parts.push(`Running ${[next || "the simulation", done].filter(Boolean).join(": ")}.`);
       }
-      this.show(parts.join(" "), { share });
+      this.show(parts.join(" "), { share, now: parts.at(-1) });
       if (performance.now() - this.spokenAt > SPOKEN_MS) {
         this.spokenAt = performance.now();
         byId("stage-live").textContent = parts.join(" ");
@@ -183,7 +190,8 @@
       return seconds ? `estimated ${seconds < 1 ? "less than 1" : Math.round(seconds)} s` : "";
     }
 
-    show(text, { share = 0, again = false }) {
+    // `now`: the text without that on the result before, for parts that cover the bar.
+    show(text, { share = 0, again = false, now = text }) {
       const first = this.stage.runs.length === 0;
       byId("stage-waiting").hidden = true;
       this.bar.hidden = false;
@@ -192,6 +200,7 @@
       this.share.value = share;
       byId("stage-stale-again").hidden = !again;
       this.stage.root.classList.toggle("stale", !first);
+      this.stage.each("progress", now);
     }
   }
 

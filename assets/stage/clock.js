@@ -10,7 +10,7 @@
   const MS_PER_S = 1000;
 
   class Clock {
-    // `draw` shows a time, `changed` is called at play, pause, speed, loop and stop; `timer` gives milliseconds. Times are
+    // `draw` shows a time, `changed` is called at play, pause, step, speed, loop and stop; `timer` gives milliseconds. Times are
     // positions on the axis, which is simulated time or work.
     constructor(runs, { draw, changed, axis = S.timeAxis(runs), timer = () => performance.now() }) {
       Object.assign(this, { runs, draw, changed, axis, timer });
@@ -144,13 +144,10 @@
       const times = this.timesOf("stepTimes", kind);
       const upTo = (ps) => S.countUpTo(times.length, ps, (i) => times[i]);
       const ps = direction > 0 ? times[upTo(this.now)] ?? this.endPs : times[upTo(this.now - 1) - 1] ?? 0;
-      const played = this.playing;
       this.playing = false;
       cancelAnimationFrame(this.request);
       this.seek(ps);
-      if (played) {
-        this.changed();
-      }
+      this.changed();
     }
 
     // Repeats playback between two times; loop(null) ends the loop.

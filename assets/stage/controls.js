@@ -45,7 +45,7 @@
   }
 
   const EDGE = 8; // px
-  const CLOSER = ["tight", "tighter", "tightest", "hostless", "folded"];
+  const CLOSER = ["tight", "tighter", "tightest", "bare", "folded"];
   const MOST_LETTERS = 12; // text for several different values
 
   // A size or a time in the largest unit that gives an integer; other values unchanged.

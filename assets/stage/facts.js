@@ -39,9 +39,9 @@
   S.chips = (scenarios) =>
     Object.values(S.factsOfAll(scenarios)).filter(Boolean).map((text) => S.el("span", { class: "chip", text }));
 
-  // The facts of one Scenario and its workload, for a line of text.
-  S.factsOf = function (scenario) {
-    const { pattern } = scenario.workload || {};
-    return [...Object.values(S.factsOfAll([scenario])), pattern && `${pattern.replaceAll("_", " ")} writes`].filter(Boolean);
+  // The facts of Scenarios and their workloads, for a line of text.
+  S.factsOf = function (scenarios) {
+    const patterns = each(scenarios, ({ workload }) => workload?.pattern?.replaceAll("_", " "));
+    return [...Object.values(S.factsOfAll(scenarios)), patterns && `${patterns} writes`].filter(Boolean);
   };
 })();

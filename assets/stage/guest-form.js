@@ -40,6 +40,7 @@
       this.card = byId("stage-answer");
       this.acts = {
         "guest-answer": () => this.answer(),
+        "guest-cancel": () => this.stage.asking.cancel(),
         "copy-answer": () => this.copy(),
         "close-answer": () => this.close(),
       };
@@ -108,12 +109,20 @@
       asking.field = null;
       await asking.ask(wanted);
       const shown = this.stage.state.set === set;
-      byId("stage-guest-said").textContent = shown ? "" : byId("stage-refused").firstChild.textContent;
+      if (!asking.wanted) { // otherwise its line says more
+        byId("stage-guest-said").textContent = shown ? "" : byId("stage-refused").firstChild.textContent;
+      }
       if (shown) {
         this.panel.hidden = true;
         byId("stage-guest").setAttribute("aria-expanded", "false");
         byId("stage-guest").focus();
       }
+    }
+
+    // The form covers the bar with the progress: its own line says the same, and can cancel too.
+    progress(text) {
+      byId("stage-guest-said").textContent = text;
+      this.panel.querySelector("[data-act=guest-cancel]").hidden = text === "";
     }
 
     // ---- the answer

@@ -25,9 +25,9 @@
   S.KEYS = [
     [[" "], "play or pause", "play"],
     [[".", "ArrowRight"], "next event", "step"],
-    [[",", "ArrowLeft"], "last event", "back"],
+    [[",", "ArrowLeft"], "previous event", "back"],
     [["]"], "next call", "next-call"],
-    [["["], "last call", "last-call"],
+    [["["], "previous call", "last-call"],
     [["Home"], "to the beginning", "first"],
     [["End"], "to the end", "last"],
     [["p"], "presenter type", "presenter"],

@@ -84,7 +84,7 @@
       this.acts = { "lesson-next": () => this.goTo(this.at + 1), "lesson-last": () => this.goTo(this.at - 1) };
       const when = () => this.lesson !== null && document.body.classList.contains("presenter");
       S.moreKeys.push([["PageDown"], "next stop of a lesson, in presenter type", "lesson-next", when]);
-      S.moreKeys.push([["PageUp"], "last stop of a lesson, in presenter type", "lesson-last", when]);
+      S.moreKeys.push([["PageUp"], "previous stop of a lesson, in presenter type", "lesson-last", when]);
     }
 
     open(name) {

@@ -7,7 +7,24 @@
   const NAME = /^[A-Za-z0-9_.-]{1,80}$/; // entries of the catalogue, and recordings of real KVM
   const FIELD = /^[a-z0-9_.[\]]{1,80}$/;
   const INSTANT = /^[0-9]{1,16}$/;
+  const RATE = /^0*[1-9][0-9]*$/;
+  const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/gu;
+  // Also marks that turn the direction of text: a forged line could hide behind them.
+  const GAPS = /[\s\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu;
   S.DEFAULT_STORY = "running-guest";
+
+  // Text on one line: titles and notes also go into reports, where a line break would forge a line.
+  S.oneLine = (text) => text.replace(GAPS, " ").trim();
+
+  const escaped = (text) => text.slice(0, 40).replace(UNSEEN, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
+
+  // The rules of fields, for a value that breaks one.
+  const RULES = {
+    story: "is no story of this page",
+    policies: "must be one to four names of policies, with commas between them",
+    ps: "must be a time in ps from 0, of at most 16 digits",
+    speed: "must be auto, event, or ps a second from 1, of at most 16 digits",
+  };
 
   // Fields of other parts of the page: name, then { initial, read(text) -> value or throws, write(value) -> text or null
   // for nothing, settle(state), which changes fields that depend on it }.
@@ -37,24 +54,21 @@
   };
 
   function readPart(state, name, value) {
-    const wrong = (rule) => new Error(`${name}=${value.slice(0, 40)} ${rule}`);
-    if (name === "story" && NAME.test(value)) {
-      if (!S.isStory(value)) {
-        throw wrong("is no story of this page");
-      }
+    const wrong = (rule) => new Error(`${escaped(name)}=${escaped(value)} ${rule}`);
+    if (name === "story" && NAME.test(value) && S.isStory(value)) {
       state.base = value;
     } else if (name === "policies" && value.split(",").length <= 4 && value.split(",").every((each) => NAME.test(each))) {
       state.policies = value.split(",");
     } else if (name === "ps" && INSTANT.test(value)) {
       state.ps = Number(value);
-    } else if (name === "speed" && (value === "auto" || value === "event" || INSTANT.test(value))) {
+    } else if (name === "speed" && (value === "auto" || value === "event" || (INSTANT.test(value) && RATE.test(value)))) {
       state.speed = value;
     } else if (Object.hasOwn(S.linkFields, name)) {
       state[name] = S.linkFields[name].read(value, wrong);
     } else if (FIELD.test(name) && name.includes(".")) {
       state.set[name] = jsonOf(value, wrong);
     } else {
-      throw wrong("is nothing that this page knows");
+      throw wrong(Object.hasOwn(RULES, name) ? RULES[name] : "is nothing that this page knows");
     }
   }
 

@@ -85,6 +85,6 @@
     }
   }
 
-  (S.moreKeys = S.moreKeys || []).push([["m"], "fields of the migration", "migration"]);
+  (S.moreKeys = S.moreKeys || []).push([["m"], "fields of the migration, if the guest migrates", "migration"]);
   (S.parts = S.parts || []).push((stage) => new MigrationSheet(stage));
 })();

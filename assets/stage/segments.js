@@ -202,6 +202,6 @@
     }
   }
 
-  (S.moreKeys = S.moreKeys || []).push([["}"], "next phase: the next round of a migration", "next-phase"], [["{"], "last phase", "last-phase"]);
+  (S.moreKeys = S.moreKeys || []).push([["}"], "next phase: the next round of a migration", "next-phase"], [["{"], "previous phase", "last-phase"]);
   (S.parts = S.parts || []).push((stage) => new Segments(stage));
 })();

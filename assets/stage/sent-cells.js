@@ -114,7 +114,7 @@
     return `Migration: ${percent(found.sent[cell])} sent${again}${stale}.`;
   };
 
-  const KEYS = [["sent", "sent"], ["resent", "sent again"], ["dirty", "dirty: to be sent"]];
+  const KEYS = [["sent", "sent"], ["resent", "sent again"], ["dirty", "to send"]];
 
   (S.parts = S.parts || []).push((stage) => ({
     // The legend of the colours, in the line under each pane.

@@ -226,7 +226,27 @@
     return of(null, t(`${what} `), ...freely(run));
   }
 
+  const completed = ({ header: { migration } }) => Boolean(migration) && migration.outcome === "completed";
+
+  // From a migration's stop on, the vCPUs of this machine are idle for another reason; null before it.
+  function stopped(run, ps) {
+    const { stop_ps: stopPs, switch_ps: switchPs, end_ps: endPs } = completed(run) ? run.header.migration : {};
+    if (ps >= endPs) {
+      return of(null, t("Migrated: the guest "), runs("runs at the destination"), t("."));
+    }
+    if (switchPs !== null && ps >= switchPs) {
+      return of(null, t("The guest "), runs("runs at the destination"), t("; pages that it lacks follow."));
+    }
+    return stopPs !== null && ps >= stopPs
+      ? of(null, stall("The guest is stopped"), t(": what is left is sent, then it goes on at the destination."))
+      : null;
+  }
+
   function betweenCalls(run, ps) {
+    const over = stopped(run, ps);
+    if (over) {
+      return over;
+    }
     const now = around(run, ps);
     const last = run.calls.filter((call) => call.endPs <= ps && ["enable", "disable"].includes(call.kind)).pop();
     return last && last.kind === "enable" ? logged(run, ps, now) : notLogged(run, ps, now, Boolean(last));
@@ -271,7 +291,8 @@
   // {parts: [{tone, text}], text, kernelFunction, href, detail}; all texts without markup.
   S.sentence = function (run, ps) {
     if (ps > run.endPs) { // another pane continues
-      const parts = [t(`This run ended at ${S.timeText(run.endPs)}.`)];
+      const ended = S.timeText(run.endPs);
+      const parts = [t(completed(run) ? `Migrated at ${ended}: the guest runs at the destination.` : `This run ended at ${ended}.`)];
       return { parts, text: parts[0].text, kernelFunction: "", href: null, detail: "" };
     }
     const now = Math.max(0, Math.min(ps, run.endPs));

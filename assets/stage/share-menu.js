@@ -12,7 +12,7 @@
         if (text.length > most) {
           throw wrong(`must have at most ${most} characters`);
         }
-        return text;
+        return S.oneLine(text);
       },
       write: (value) => value || null,
     };
@@ -92,7 +92,7 @@
       };
       this.fields = Object.keys(LONGEST).map((name) => [name, document.getElementById(`stage-share-${name}`)]);
       for (const [name, input] of this.fields) {
-        input.addEventListener("blur", () => this.write(name, input.textContent.trim()));
+        input.addEventListener("blur", () => this.write(name, S.oneLine(input.textContent)));
         input.addEventListener("keydown", (event) => {
           event.stopPropagation();
           if (event.key === "Enter") {

@@ -83,7 +83,7 @@
     ctx.fillStyle = colours.ink2;
     ctx.textAlign = "left";
     ctx.textBaseline = "middle";
-    ctx.fillText(S.fitText(ctx, `${S.factsOf(stage.runs[0].header.scenario).join(" · ")} · ${S.linkNow(stage).url}`, width - 32), 16, height + FOOTER / 2);
+    ctx.fillText(S.fitText(ctx, `${S.factsOf(stage.runs.map((run) => run.header.scenario)).join(" · ")} · ${S.linkNow(stage).url}`, width - 32), 16, height + FOOTER / 2);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   };
 })();

@@ -6,20 +6,35 @@
   const WIDE = 72;
   const PS_PER_NS = 1000;
 
-  const ascii = (text) => text.replace(/µ/g, "u").replace(/±/g, "+-").replace(/[–—]/g, "-").replace(/…/g, "...").replace(/[^\x20-\x7e\n]/g, "?");
+  const PLAIN = [
+    [/µ/g, "u"], [/±/g, "+-"], [/[–—−]/g, "-"], [/…/g, "..."], [/×/g, "x"], [/[‘’]/g, "'"], [/[“”„]/g, '"'], [/→/g, "->"],
+  ];
 
-  // Wraps text to 72 columns; lines after the first are indented.
-  function wrapped(text, indent = "  ") {
-    const lines = [""];
-    for (const piece of ascii(text).trim().split(" ")) {
-      const last = lines[lines.length - 1] || (text.startsWith(" ") ? " " : "");
-      if (last.trim() && last.length + 1 + piece.length > WIDE) {
-        lines.push(indent + piece);
-      } else {
-        lines[lines.length - 1] = last ? `${last} ${piece}` : piece;
+  // Letters lose their accents; what has no letters in ASCII becomes a question mark.
+  function ascii(text) {
+    const plain = PLAIN.reduce((said, [from, to]) => said.replace(from, to), text);
+    return plain.normalize("NFKD").replace(/\p{M}/gu, "").replace(/⁄/g, "/").replace(/[^\x20-\x7e]/gu, "?");
+  }
+
+  // A word, or its parts if it is longer than a line.
+  const partsOf = (word, width) => word.match(new RegExp(`.{1,${width}}`, "g")) ?? [];
+
+  // Wraps text; lines after the first are indented. Text that begins with a space has its first line indented too.
+  function wrapped(text, indent = "  ", width = WIDE) {
+    const lines = [];
+    let line = text.startsWith(" ") ? "  " : "";
+    for (const word of ascii(S.oneLine(text)).split(" ")) {
+      for (const part of partsOf(word, width - Math.max(indent.length, 2))) {
+        const space = line.trim() ? " " : "";
+        if (space && line.length + 1 + part.length > width) {
+          lines.push(line);
+          line = indent + part;
+        } else {
+          line += space + part;
+        }
       }
     }
-    return lines;
+    return [...lines, line];
   }
 
   // An address in angle brackets, split if it is too long; mail programs join the parts.
@@ -53,15 +68,36 @@
     return parts.join(" ");
   };
 
+  // A shell word that is longer than a line, in pieces that a backslash at the end of each line joins.
+  function pieces(word, width) {
+    const inQuotes = word.startsWith("'");
+    const units = inQuotes ? word.slice(1, -1).match(/'\\''|./gu) : [...word];
+    const found = [""];
+    for (const unit of units) {
+      const last = found.length - 1;
+      if (found[last].length + unit.length > width - 2) {
+        found.push(unit);
+      } else {
+        found[last] += unit;
+      }
+    }
+    return inQuotes ? found.map((each) => `'${each}'`) : found;
+  }
+
   function continued(line) {
     const lines = [""];
-    for (const part of line.match(/'(?:[^']|'\\'')*'|\S+/g)) {
+    for (const part of ascii(line).match(/'(?:[^']|'\\'')*'|\S+/g)) {
       const last = lines[lines.length - 1];
-      if (last && last.length + 3 + part.length > WIDE) {
+      const [first, ...rest] = part.length + 6 > WIDE ? pieces(part, WIDE - 6) : [part];
+      if (last && last.length + 3 + first.length > WIDE) {
         lines[lines.length - 1] = `${last} \\`;
-        lines.push(`    ${part}`);
+        lines.push(`    ${first}`);
       } else {
-        lines[lines.length - 1] = last ? `${last} ${part}` : `  ${part}`;
+        lines[lines.length - 1] = last ? `${last} ${first}` : `  ${first}`;
+      }
+      for (const each of rest) {
+        lines[lines.length - 1] += "\\";
+        lines.push(each);
       }
     }
     return lines;
@@ -71,42 +107,33 @@
     ["stall per vCPU", (run) => S.timeText(run.stallPs(run.endPs))],
     ["slower writes per vCPU", (run) => S.timeText(run.slowPs(run.endPs))],
     ["in ioctls", (run) => S.timeText(run.ioctlPs(run.endPs))],
-    ["page tables added", (run) => S.bytesText(run.tablesAdded(run.endPs)).replace("−", "-")],
+    ["page tables added", (run) => S.bytesText(run.tablesAdded(run.endPs))],
     ["faults", (run) => S.count(run.faults(run.endPs).reduce((sum, each) => sum + each, 0))],
     ["huge pages split", (run) => S.count(run.splits(run.endPs).reduce((sum, each) => sum + each, 0))],
     ["simulated time", (run) => S.timeText(run.endPs)],
   ];
 
+  // Heads take as many lines as they need; runs whose numbers do not fit side by side are in two tables.
   function table(runs) {
     const first = Math.max(...ROWS.map(([name]) => name.length));
     const room = Math.floor((WIDE - first) / runs.length) - 2;
-    const cells = (name, texts) => name.padEnd(first) + texts.map((text) => `  ${text.slice(0, room).padStart(room)}`).join("");
-    return [cells("", runs.map(({ label }) => label)), ...ROWS.map(([name, of]) => cells(name, runs.map(of)))];
+    const rows = ROWS.map(([name, of]) => [name, runs.map((run) => ascii(of(run)))]);
+    if (runs.length > 1 && rows.some(([, texts]) => texts.some((text) => text.length > room))) {
+      const half = Math.ceil(runs.length / 2);
+      return [...table(runs.slice(0, half)), "", ...table(runs.slice(half))];
+    }
+    const heads = runs.map(({ label }) => wrapped(label, "", room));
+    const high = Math.max(...heads.map((head) => head.length));
+    const headRows = Array.from({ length: high }, (_, row) => ["", heads.map((head) => head[row - high + head.length] ?? "")]);
+    return [...headRows, ...rows].map(([name, texts]) => name.padEnd(first) + texts.map((text) => `  ${text.padStart(room)}`).join(""));
   }
-
-  // Bytes of all memslots; 0 for a list of ops, which creates its own memslots.
-  S.guestBytes = ({ memory = [] }) => memory.reduce((sum, { size }) => sum + size, 0);
-
-  // Short texts on the simulated setup.
-  S.factsOf = function (scenario) {
-    const { vm, memory = [], workload = {} } = scenario;
-    const pages = memory.length ? memory[0].backing.replace("hugetlb_", "").toUpperCase() : "";
-    const log = `log ${vm.dirty_log_mode.replaceAll("_", " ")}${vm.pml ? ", PML" : ""}`;
-    return [
-      pages && `${S.sizeText(S.guestBytes(scenario))} in ${pages} pages`,
-      `${vm.vcpus} vCPU${vm.vcpus === 1 ? "" : "s"}`,
-      `Linux ${vm.kernel}`,
-      log,
-      workload.pattern && `${workload.pattern.replaceAll("_", " ")} writes`,
-    ].filter(Boolean);
-  };
 
   S.report = function (stage) {
     const { runs, state } = stage;
     const notes = [...new Set(runs.flatMap((run) => run.header.notes || []))];
     const lines = [
       ...wrapped(document.getElementById("stage-question").textContent, ""),
-      ...wrapped(S.factsOf(runs[0].header.scenario).join("; "), ""),
+      ...wrapped(S.factsOf(runs.map((run) => run.header.scenario)).join("; "), ""),
       ...(state.note ? ["", ...wrapped(state.note, "")] : []),
       "",
       ...table(runs),

@@ -10,6 +10,10 @@
   const TELL_EVERY_MS = 200;
   const LEAST_MAP = [90, 40]; // CSS px, for two panes, and for more panes or low windows
   const LOW = 480;
+  // Browsers refuse more than 200 changes of the address in 30 s, which a held key would make.
+  const MOST_WRITES = 60;
+  const WRITES_MS = 10_000;
+  const LATER_MS = 250;
   const byId = (id) => document.getElementById(id);
 
   class Stage {
@@ -22,6 +26,7 @@
         psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
       }));
       this.runs = [];
+      this.writes = []; // times of the last changes of the address
       this.clock = null;
       this.jobs = new S.FrameJobs();
       this.asking = new S.Asking(this);
@@ -62,10 +67,10 @@
       return this.ask({ ...S.readLink(""), theme: this.state.theme, base });
     }
 
-    // Only the line with the reason changes; a story that cannot be shown is replaced by the default.
+    // Only the line with the reason changes; if nothing is shown yet, the default story is, once: `instead`.
     refuse(state, error) {
-      if (this.runs.length === 0 && state.base + Object.keys(state.set).join() !== S.DEFAULT_STORY) {
-        this.state = { ...S.readLink(""), complaint: error.message };
+      if (this.runs.length === 0 && !state.instead) {
+        this.state = { ...S.readLink(""), theme: state.theme, complaint: `${error.message}; here is the default story.`, instead: true };
         this.ask(this.state);
         return;
       }
@@ -85,8 +90,8 @@
     // ---- showing
 
     show(state, { runs, scenario, file }) {
-      const { complaint } = state;
-      this.state = { ...state, complaint: "" };
+      const { complaint, instead, ...rest } = state;
+      this.state = { ...rest, complaint: "" };
       this.runs = runs;
       this.scenario = scenario || runs[0].header.scenario;
       this.file = file; // the content of a scenario file for the same runs
@@ -288,6 +293,14 @@
     // The address. During playback it has no time, since the time would be outdated at once. Another guest or policy is a
     // history entry for Back; another time is not.
     remember() {
+      window.clearTimeout(this.later);
+      const now = performance.now();
+      this.writes = this.writes.filter((each) => now - each < WRITES_MS);
+      if (this.writes.length >= MOST_WRITES) {
+        this.later = window.setTimeout(() => this.remember(), LATER_MS);
+        return;
+      }
+      this.writes.push(now);
       const ps = this.clock.playing ? null : this.clock.now;
       const key = this.historyKey(this.state);
       const how = this.kept === undefined || this.kept === key ? "replaceState" : "pushState";

@@ -30,7 +30,7 @@ CHOSEN: Final = (
         "policies",
         "Huge pages are split",
         (
-            ("eager_in_clear,lazy", "in CLEAR | at first writes"),
+            ("eager_in_clear,lazy", "both ways"),
             ("eager_in_clear", "in CLEAR"),
             ("lazy", "at first writes"),
         ),
@@ -78,13 +78,17 @@ def guest_form(guests: Sequence[GuestItem], hosts: Sequence[str]) -> list[Compon
     ]
     rows = [_typed(*each) for each in TYPED] + [_chosen(*each) for each in CHOSEN]
     rows.append(_chosen("host.profile", "Host", [(each, each) for each in hosts]))
+    buttons = [
+        button("Answer", "guest-answer", "Migrate this guest and answer"),
+        button("Cancel", "guest-cancel", "Cancel, and keep the result before", hidden=True),
+    ]
     said = html.P("", id="stage-guest-said", className="field-note", role="status")
     return [
         html.H2("Does my guest migrate?", className="migration-title"),
         html.Div(presets, className="migration-values", role="group", **attributes(aria_label="Guests")),
         html.P("", id="stage-guest-says", className="field-note"),
         *rows,
-        html.Div([button("Answer", "guest-answer", "Migrate this guest and answer")], className="guest-buttons"),
+        html.Div(buttons, className="guest-buttons"),
         said,
         html.H2("Or what does enabling logging cost it?", className="migration-title"),
     ]

@@ -1,4 +1,4 @@
-"""Text that has to fit: sentences of the same size in all panes, and controls whose values are not cut."""
+"""Text that has to fit: sentences of one size that nothing covers, and controls whose values are not cut."""
 
 from __future__ import annotations
 
@@ -25,6 +25,44 @@ CUT = """() => {
     }).map((each) => each.selectedOptions[0].textContent);
 }"""
 
+# Lines of text have some leading, by which their boxes may overlap.
+COVERED = """() => {
+    const boxes = (node) => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return [...range.getClientRects()].filter(({width, height}) => width && height);
+    };
+    const shown = (node) => node && node.getClientRects().length > 0;
+    return [...document.querySelectorAll("[data-mmuviz=pane]:not([hidden])")].flatMap((pane, at) => {
+        const sentence = pane.querySelector(".sentence");
+        const lines = boxes(sentence);
+        const under = [pane.querySelector(".badge"), pane.querySelector(".sent-key")].filter(shown);
+        const wrong = under.filter((node) => boxes(node).some((box) => lines.some((line) =>
+            line.bottom > box.top + 2 && line.top < box.bottom - 2 && line.right > box.left && line.left < box.right)));
+        const said = wrong.map(({className}) => `${at} ${className}`);
+        const transport = document.querySelector(".transport").getBoundingClientRect().top;
+        const low = under.filter((node) => node.getBoundingClientRect().bottom > transport + 1);
+        said.push(...low.map(({className}) => `${at} ${className} low`));
+        const top = sentence.getBoundingClientRect().top;
+        return lines.some((line) => line.top < top - 2) ? [...said, `${at} top`] : said;
+    });
+}"""
+LONG_SENTENCES = (
+    "arm64-split-chunk",
+    "ring-or-bitmap-migration",
+    "never-converges",
+    "migration-small-hot",
+    "read-mostly",
+    "clear-in-chunks",
+)
+GO = """async ([story, share]) => {
+    const {stage} = window.mmuvizStage;
+    if (stage.state.base !== story) {
+        await stage.chooseStory(story);
+    }
+    stage.goToPlace(stage.clock.endPs * share);
+}"""
+
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("policies", ["lazy,eager_at_enable", "lazy,eager_at_enable,eager_in_clear,ring_lazy"])
@@ -45,3 +83,77 @@ def test_the_values_of_the_default_guest_s_controls_are_not_cut(page: Page, widt
     assert page.evaluate(CUT) == []
     page.evaluate("() => document.querySelector('.controls').classList.add('folded')")
     assert page.evaluate(CUT), "this measure finds what is cut"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_under_a_map_covers_another_line(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page)
+    for story in LONG_SENTENCES:
+        for share in (0.5, 0.1, 0.25, 0.9):
+            page.evaluate(GO, [story, share])
+            assert page.evaluate(COVERED) == [], (story, share)
+
+
+@pytest.mark.parametrize(
+    ("size", "story", "ps"),
+    [
+        ((1280, 720), "arm64-split-chunk", 3_950_000_000),
+        ((360, 740), "ring-or-bitmap-migration", 20_000_000_000_000),
+    ],
+)
+def test_a_long_function_and_the_legend_have_their_own_lines(
+    page: Page, size: tuple[int, int], story: str, ps: int
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, f"/?story={story}&ps={ps}")
+    assert page.evaluate(COVERED) == []
+    page.add_style_tag(
+        content=".stage .badge, .stage .sent-key { display: block !important; margin-top: -14px !important; }"
+    )
+    assert page.evaluate(COVERED), "this measure finds what is covered"
+
+
+@pytest.mark.parametrize("shown", ["presenter", "expert"])
+@pytest.mark.parametrize("story", ["never-converges", "ring-or-bitmap-migration"])
+def test_the_legend_covers_no_sentence_where_panes_have_no_line_for_it(page: Page, story: str, shown: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    open_stage(page, f"/?story={story}&ps=3000000000000")
+    page.keyboard.press({"presenter": "p", "expert": "e"}[shown])
+    assert page.evaluate(COVERED) == []
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (360, 740)])
+def test_no_choice_of_the_guest_form_is_cut(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page)
+    page.evaluate("document.getElementById('stage-guest').click()")
+    cut = """() => {
+        const context = document.createElement("canvas").getContext("2d");
+        return [...document.querySelectorAll(".guest-row .control-select")].flatMap((each) => {
+            context.font = getComputedStyle(each).font;
+            // The arrow takes some of it.
+            return [...each.options].filter(({text}) => context.measureText(text).width + 24 > each.clientWidth);
+        }).map(({text}) => text);
+    }"""
+    assert page.evaluate(cut) == []
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (360, 740), (800, 600)])
+def test_the_legend_of_a_migration_is_whole(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, "/?story=never-converges&ps=3000000000000")
+    found = page.evaluate(
+        """() => [...document.querySelectorAll("[data-mmuviz=pane]:not([hidden])")].map((pane) => {
+            const box = pane.getBoundingClientRect();
+            const badge = document.createRange();
+            badge.selectNodeContents(pane.querySelector(".badge"));
+            const end = innerWidth < 1000 ? pane.querySelector(".badge").getBoundingClientRect().right
+                : Math.max(...[...badge.getClientRects()].map(({right}) => right));
+            return [...pane.querySelectorAll(".sent-key span")].filter((each) => {
+                const {left, right, width} = each.getBoundingClientRect();
+                return width > 0 && right <= box.right + 1 && left >= end;
+            }).map((each) => each.textContent);
+        })"""
+    )
+    assert found == [["sent", "sent again", "to send"]] * 2

@@ -97,3 +97,27 @@ def test_the_form_refuses_at_its_field(page: Page, watch: Watch, field: str, typ
     expect(page.locator("#stage-guests")).to_be_visible()
     expect(page.locator("#stage-answer")).to_be_hidden()
     forget_answers(watch)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (360, 740)])
+def test_the_form_says_how_far_its_migration_is_and_can_cancel_it(page: Page, size: tuple[int, int]) -> None:
+    open_stage(page, "/?ps=45000000000")
+    page.locator("#stage-guest").click()
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    cancel = page.locator("#stage-guests [data-act=guest-cancel]")
+    expect(cancel).to_be_hidden()
+    page.locator("#stage-guests [data-act=guest-answer]").click()
+    expect(page.locator("#stage-guest-said")).to_contain_text("Running")
+    expect(page.locator("#stage-guest-said")).to_contain_text("s left")
+    expect(cancel).to_be_visible()
+    on_top = """(node) => {
+        const {left, top, width, height} = node.getBoundingClientRect();
+        return node.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+    }"""
+    assert cancel.evaluate(on_top)
+    assert page.locator("#stage-guest-said").evaluate(on_top)
+    cancel.click()
+    expect(cancel).to_be_hidden()
+    expect(page.locator("#stage-guest-said")).to_have_text("")
+    expect(page.locator("#stage-guests")).to_be_visible()
+    expect(page.locator("#stage-stale")).to_be_hidden()

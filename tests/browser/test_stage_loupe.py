@@ -27,4 +27,6 @@ def test_of_several_vcpus_the_first_at_a_known_page_counts(page: Page) -> None:
         run.vcpuGfn = (ps, vcpu) => (vcpu < 2 ? -1 : before(ps, vcpu));
         stage.goToPlace(46e9);
     }""")
-    expect(page.locator("[data-mmuviz=loupe] canvas").first).to_have_attribute("aria-label", re.compile(r"vCPU 2 at gfn 0x"))
+    expect(page.locator("[data-mmuviz=loupe] canvas").first).to_have_attribute(
+        "aria-label", re.compile(r"vCPU 2 at gfn 0x")
+    )

@@ -210,3 +210,17 @@ def test_what_the_colours_mean_stands_under_the_map(page: Page) -> None:
     page.goto("/?ps=45000000000")
     expect(page.locator("[data-mmuviz=pane]:not([hidden])").first).to_be_visible(timeout=PATIENCE_MS)
     expect(page.locator(".sent-key")).to_have_count(0)
+
+
+def test_after_a_migration_its_guest_is_said_to_run_at_the_destination(page: Page) -> None:
+    open_stage(page, "/?story=never-converges&ps=3000000000000")
+    sentence = page.locator("[data-mmuviz=pane] .sentence").nth(1)
+    expect(sentence).to_have_text("The guest is stopped: what is left is sent, then it goes on at the destination.")
+    ended = page.evaluate("mmuvizStage.stage.runs[1].header.migration.end_ps")
+    page.evaluate("(ps) => mmuvizStage.stage.goToPlace(ps)", ended)
+    expect(sentence).to_have_text("Migrated: the guest runs at the destination.")
+    page.evaluate("(ps) => mmuvizStage.stage.goToPlace(ps)", ended + 10**12)
+    expect(sentence).to_have_text(re.compile(r"^Migrated at [\d.]+ s: the guest runs at the destination\.$"))
+    given_up = page.locator("[data-mmuviz=pane] .sentence").nth(0)
+    page.evaluate("mmuvizStage.stage.goToPlace(mmuvizStage.stage.clock.endPs)")
+    expect(given_up).not_to_contain_text("destination")

@@ -94,6 +94,65 @@ def test_the_report_s_address_leads_back(shared: Page) -> None:
     assert shared.locator("[data-mmuviz=time]").get_attribute("data-ps") == "3000000"
 
 
+def lines_of(report: str) -> list[str]:
+    assert report.isascii()
+    lines = report.splitlines()
+    assert max(map(len, lines)) <= 72
+    return lines
+
+
+def test_no_word_is_longer_than_a_line_of_the_report(page: Page) -> None:
+    word = "".join(chr(97 + at % 26) for at in range(200))
+    open_stage(page, f"{PAUSED}&note=see+{word}+there&title={word[:110]}")
+    report = page.evaluate("mmuvizStage.report(mmuvizStage.stage)")
+    plain = "".join(part.strip() for part in lines_of(report))
+    assert word in plain
+    assert plain.startswith(word[:110])
+
+
+def test_no_title_or_note_makes_a_line_of_its_own(page: Page) -> None:
+    forged = "%0A%0DTo+compute+it+again%0D%0A++rm+%E2%80%AEx%00%1B"
+    open_stage(page, f"{PAUSED}&note=x{forged}&title=y{forged}")
+    expect(page.locator("h1")).to_have_text("y To compute it again rm x")
+    assert page.evaluate("mmuvizStage.stage.state.note") == "x To compute it again rm x"
+    page.evaluate("() => { mmuvizStage.stage.state.note = 'z\\n\\nTo compute it again\\n  rm x'; }")
+    lines = lines_of(page.evaluate("mmuvizStage.report(mmuvizStage.stage)"))
+    assert lines.count("To compute it again") == 1
+    assert "z To compute it again rm x" in lines
+
+
+def test_the_report_s_facts_are_those_of_all_panes(page: Page) -> None:
+    open_stage(page, f"{PAUSED}&policies=lazy,eager_at_enable,ring_lazy")
+    plain = " ".join(lines_of(page.evaluate("mmuvizStage.report(mmuvizStage.stage)")))
+    for each in page.locator(".bar .fact-line .chip").all_inner_texts():
+        assert each in plain
+    assert "manual log, all set at first / manual log / dirty ring, PML" in plain
+
+
+def test_no_head_of_the_report_s_table_is_cut(page: Page) -> None:
+    open_stage(page, f"{PAUSED}&policies=lazy,eager_at_enable,eager_in_clear,ring_lazy")
+    lines = lines_of(page.evaluate("mmuvizStage.report(mmuvizStage.stage)"))
+    end = next(at for at, line in enumerate(lines) if line.startswith("stall per vCPU"))
+    begin = max(at for at, line in enumerate(lines[:end]) if not line) + 1
+    columns = [(22 + 12 * at, 34 + 12 * at) for at in range(4)]
+    heads = [" ".join(" ".join(line[a:b] for line in lines[begin:end]).split()) for a, b in columns]
+    assert heads == page.evaluate("mmuvizStage.stage.runs.map((run) => run.label)")
+
+
+def test_the_report_s_letters_lose_their_accents_only(page: Page) -> None:
+    open_stage(page, f"{PAUSED}&note=G%C3%A4ste+%C3%A0+%C2%BD+%EF%AC%81n+5+%C2%B5s+%E6%BC%A2+%E2%86%92+x")
+    assert "Gaste a 1/2 fin 5 us ? -> x" in lines_of(page.evaluate("mmuvizStage.report(mmuvizStage.stage)"))
+
+
+def test_a_long_value_of_the_report_s_command_is_one_word(page: Page) -> None:
+    open_stage(page)
+    value = "it's " * 60
+    page.evaluate("(text) => { mmuvizStage.stage.state.set['host.note'] = text; }", value)
+    line = page.evaluate("mmuvizStage.report(mmuvizStage.stage)").split("To compute it again\n")[1]
+    lines_of(line)
+    assert f"host.note={value}" in shlex.split(line.replace("\\\n", ""))
+
+
 def test_the_scenario_file_is_what_is_seen(shared: Page, tmp_path: Path) -> None:
     opened(shared, SMALL)
     path = tmp_path / "saved.json"
