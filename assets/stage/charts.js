@@ -24,6 +24,7 @@
     },
   };
   // Above the highest line there is room for its label.
+  const LEAST_END_PX = 12;
   const LABEL_ROOM = 1.6;
   const MOST_ROOM = 0.4;
   // Farthest position of a dot beyond the end of the run.
@@ -93,6 +94,10 @@
       };
       const room = (this.plot.bottom - this.plot.top) / this.runs.length - 2;
       this.endPx = Math.max(10, Math.min(this.endPx, Math.floor(room)));
+      // With the playhead in the middle a label has half of the plot; in presenter type nothing is set smaller.
+      while (!presenter && this.endPx > LEAST_END_PX && this.widestEnd() > (this.plot.right - this.plot.left) / 2) {
+        this.endPx -= 1;
+      }
       this.names.clear();
       this.seen = null;
     }
@@ -247,6 +252,11 @@
       for (const { run, x, y } of this.ends.slice().reverse()) {
         S.drawEndDot(this.ctx, run, x, y, this.stroke * 1.5, colour, this.colours.ground);
       }
+    }
+
+    widestEnd() {
+      this.ctx.font = S.chartFont(this.endPx, 750);
+      return Math.max(...this.runs.map(({ label }) => this.ctx.measureText(`${label} 00.0 MiB`).width));
     }
 
     measureEnd(label) {

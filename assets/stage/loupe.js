@@ -155,6 +155,13 @@
     }
 
     drawCaption({ who, colour, gfn, cell }) {
+      if (this.options.label) { // the page would have no room beside it
+        this.font(13, 650);
+        const wide = this.text(`${this.options.label} `, 0, 8, this.tokens.ink);
+        this.font(13);
+        this.text(who || "no vCPU is at work", wide, 8, who ? colour : this.tokens.ink2);
+        return;
+      }
       this.font(14, 650);
       const wide = who ? this.text(who, 0, 8, colour) + 5 : 0;
       const inSlot = cell >= 0 && this.slots.length === 1;

@@ -143,13 +143,36 @@
     }
 
     makeFigures() {
-      const canvasOf = (name) => this.root.querySelector(`[data-name="${name}"] canvas`);
       const { runs } = this;
+      const canvasOf = (name) => this.canvasOf(name);
       this.charts = ["stall", "tables"].map((measure) => new S.Chart(canvasOf(measure), runs, { measure }));
-      this.loupes = runs.slice(0, 2).map((run, index) => new S.Loupe(canvasOf(`loupe-${index}`), run, {
-        psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
-      }));
+      this.enlarged = runs.slice(0, 2).map((_, column) => column);
+      this.loupes = this.enlarged.map((column) => this.loupeOf(column));
       this.ribbon = new S.Ribbon(this.root.querySelector(".ribbon"), runs);
+    }
+
+    canvasOf(name) {
+      return this.root.querySelector(`[data-name="${name}"] canvas`);
+    }
+
+    // The loupe below a column of panes; of more than two panes it names its own.
+    loupeOf(column) {
+      const run = this.runs[this.enlarged[column]];
+      return new S.Loupe(this.canvasOf(`loupe-${column}`), run, {
+        psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
+        label: this.runs.length > 2 ? run.label : "",
+      });
+    }
+
+    // Of two panes in a column the loupe below shows the one that the pointer or the focus entered last.
+    enlarge(index) {
+      const column = index % 2;
+      if (this.runs.length > 2 && this.enlarged[column] !== index) {
+        this.enlarged[column] = index;
+        this.loupes[column] = this.loupeOf(column);
+        this.draw(this.clock.now, true);
+        this.tell(this.clock.now);
+      }
     }
 
     presenter() {
@@ -192,7 +215,7 @@
         job(TELL_EVERY_MS, 0.2, () => this.tellTime()),
         ...runs.map((_, index) => job(TELL_EVERY_MS, 1, (ps) => panes[index].tell(timeOf(index, ps)))),
         ...charts.map((chart) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellChart(chart, ps))),
-        ...loupes.map((loupe, index) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellLoupe(loupe, timeOf(index, ps)))),
+        ...loupes.map((_, at) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellLoupe(loupes[at], timeOf(this.enlarged[at], ps)))),
         job(TELL_EVERY_MS, 0.1, () => this.showSummary(this.clock.now)),
         ...parts.filter((part) => part.tell).map((part) => job(TELL_EVERY_MS, 0.2, (ps) => part.tell(ps))),
       ];
@@ -200,7 +223,7 @@
       this.jobs.set([
         ...charts.map((chart) => job(PLAYHEAD_MS, 0.6, (ps) => chart.draw(ps))),
         job(PLAYHEAD_MS, 0.3, (ps) => ribbon.draw(ps)),
-        ...loupes.map((loupe, index) => job(LOUPE_MS, 0.8, (ps) => loupe.draw(timeOf(index, ps)))),
+        ...loupes.map((_, at) => job(LOUPE_MS, 0.8, (ps) => loupes[at].draw(timeOf(this.enlarged[at], ps)))),
         ...runs.map((_, index) => job(TEXT_MS, 1, (ps) => panes[index].drawNumbers(timeOf(index, ps)))),
         job(TEXT_MS, 0.6, () => this.drawTime()),
         ...parts.filter((part) => part.draw).map((part) => job(PLAYHEAD_MS, 0.2, (ps) => part.draw(ps))),
@@ -333,6 +356,11 @@
         const act = event.target.closest("[data-act]")?.dataset.act;
         if (act) {
           this.act(act);
+        }
+      });
+      this.panes.forEach(({ section }, index) => {
+        for (const event of ["pointerenter", "focusin"]) {
+          section.addEventListener(event, () => this.enlarge(index));
         }
       });
       byId("stage-summary").addEventListener("click", (event) => this.changeOneThing(event));
