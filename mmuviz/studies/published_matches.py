@@ -68,7 +68,10 @@ def behaviour_of(scenario: Scenario) -> dict[str, Any]:
     row = kernel_row(scenario.vm.kernel)
     eager = scenario.vm.eager_page_split or bool(scenario.vm.split_chunk)
     unmet = NOT_IN_A_RUN if eager else (*NOT_IN_A_RUN, *EAGER)
-    return {each.name: getattr(row, each.name) for each in fields(KernelFeatures) if each.name not in unmet}
+    names = [each.name for each in fields(KernelFeatures) if each.name not in unmet]
+    if scenario.vm.vendor != "arm64":
+        names = [name for name in names if not name.startswith("arm64_")]
+    return {name: getattr(row, name) for name in names}
 
 
 @cache
