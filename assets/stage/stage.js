@@ -184,6 +184,7 @@
         return;
       }
       S.fitControls(this.root);
+      this.controls.fit();
       const height = this.mapHeight();
       this.runs.forEach((_, index) => this.panes[index].resize(height, this.presenter()));
       for (const each of [...this.charts, ...this.loupes, this.ribbon]) {

@@ -49,11 +49,14 @@ def bar() -> Component:
 
 
 def number(name: str, label: str, **tag: str) -> Component:
-    """Make one of the large numbers of a pane."""
+    """Make one of the large numbers of a pane; low windows show its name in place of the label."""
     value = html.Span("", className="number-value", **attributes(data_number=name, **tag))
     unit = html.Span("", className="number-unit", **attributes(data_unit=name))
     return html.Div(
-        [html.Div([value, unit], className="number-figure"), html.Div(label, className="number-label")],
+        [
+            html.Div([value, unit], className="number-figure"),
+            html.Div(label, className="number-label", **attributes(data_short=name)),
+        ],
         className=f"number number-{name}",
     )
 

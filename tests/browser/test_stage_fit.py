@@ -13,6 +13,11 @@ SENTENCE_SIZES = """() => [...document.querySelectorAll("[data-mmuviz=pane]:not(
     const {fontSize} = getComputedStyle(each);
     return [fontSize, each.scrollHeight <= each.clientHeight + 4];
 })"""
+NAMES = """() => {
+    const shown = [...document.querySelectorAll("[data-mmuviz=pane]:not([hidden]) .number-label")];
+    const nameOf = (each) => getComputedStyle(each, "::after").content.split('"')[1];
+    return shown.filter((each) => each.offsetParent).map((each) => [nameOf(each), each.getBoundingClientRect().bottom]);
+}"""
 CUT = """() => {
     const context = document.createElement("canvas").getContext("2d");
     const shown = [...document.querySelectorAll(".controls .control-select")].filter((each) => each.offsetParent);
@@ -157,3 +162,17 @@ def test_the_legend_of_a_migration_is_whole(page: Page, size: tuple[int, int]) -
         })"""
     )
     assert found == [["sent", "sent again", "to send"]] * 2
+
+
+@pytest.mark.parametrize("presenter", [False, True])
+def test_numbers_of_low_windows_have_their_names(page: Page, presenter: bool) -> None:  # noqa: FBT001  # a parameter
+    """In presenter type they would be too small to be read."""
+    page.set_viewport_size({"width": 640, "height": 360})
+    open_stage(page)
+    if presenter:
+        page.keyboard.press("p")
+    names = page.evaluate(NAMES)
+    assert [name for name, _ in names] == ([] if presenter else ["speed", "stall", "ioctl"] * 2)
+    top = page.locator("[data-mmuviz=map]").first.bounding_box()
+    assert top is not None
+    assert all(bottom <= top["y"] for _, bottom in names)
