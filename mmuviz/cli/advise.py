@@ -67,7 +67,8 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _advise(arguments: argparse.Namespace) -> int:
-    from mmuviz.exports.advice_text import Advice, advice_document, last_text
+    from mmuviz.exports.advice_document import advice_document
+    from mmuviz.exports.advice_text import Advice, last_text
 
     out = output()
     scenario, notice = migration_asked(arguments)

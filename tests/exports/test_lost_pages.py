@@ -7,7 +7,8 @@ import json
 import pytest
 
 from mmuviz.engine.run import run
-from mmuviz.exports.advice_text import Advice, advice_document, best_of, cells_of, end_text, remedy_text
+from mmuviz.exports.advice_document import advice_document
+from mmuviz.exports.advice_text import Advice, best_of, cells_of, end_text, remedy_text
 from mmuviz.exports.comparison_table import best_lines
 from mmuviz.exports.migration_answer import migration_answer
 from mmuviz.exports.migration_text import lost_cause
