@@ -18,6 +18,7 @@
       this.said = "";
       this.fits = new Map();
       this.fit = null;
+      this.wide = "";
       this.numbers = ["speed", "stall", "ioctl"].map((name) => ({
         name,
         place: section.querySelector(`.number-${name}`),
@@ -115,6 +116,12 @@
         this.sentence.replaceChildren(...S.sentenceNodes(said));
         this.sentence.title = said.detail;
         this.fitSentence();
+      }
+      // Wider numbers leave the description less room: half of it would say something else.
+      const wide = this.numbers.map(({ value, unit }) => value.textContent.length + unit.textContent.length).join();
+      if (wide !== this.wide) {
+        this.wide = wide;
+        S.markTooLong(this.description, "unfit");
       }
       const tables = S.bytesText(this.run.tablesAdded(ps));
       const label = `${said.text} ${this.run.dirtyPages(ps)} dirty pages, ${tables} of page tables added.`;

@@ -176,3 +176,18 @@ def test_numbers_of_low_windows_have_their_names(page: Page, presenter: bool) ->
     top = page.locator("[data-mmuviz=map]").first.bounding_box()
     assert top is not None
     assert all(bottom <= top["y"] for _, bottom in names)
+
+
+CUT_DESCRIPTIONS = """() => [...document.querySelectorAll("[data-mmuviz=pane]:not([hidden]) .policy-says")]
+    .filter((each) => each.offsetParent && getComputedStyle(each).visibility === "visible")
+    .filter((each) => each.scrollHeight > each.clientHeight + 4).map((each) => each.textContent)"""
+
+
+@pytest.mark.parametrize("story", ["migration-small-hot", "running-guest", "clear-in-chunks"])
+def test_a_policy_s_description_is_whole_or_not_there(page: Page, story: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    open_stage(page, f"/?story={story}&ps=0")
+    end = page.evaluate("window.mmuvizStage.stage.clock.endPs")
+    for part in (0.0, 0.1, 0.3, 0.6, 1.0):
+        page.evaluate("(ps) => window.mmuvizStage.stage.goToPlace(ps)", int(part * end))
+        assert page.evaluate(CUT_DESCRIPTIONS) == []
