@@ -10,10 +10,6 @@
   const TELL_EVERY_MS = 200;
   const LEAST_MAP = [90, 40]; // CSS px, for two panes, and for more panes or low windows
   const LOW = 480;
-  // Browsers refuse more than 200 changes of the address in 30 s, which a held key would make.
-  const MOST_WRITES = 60;
-  const WRITES_MS = 10_000;
-  const LATER_MS = 250;
   const byId = (id) => document.getElementById(id);
 
   class Stage {
@@ -26,10 +22,10 @@
         psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
       }));
       this.runs = [];
-      this.writes = []; // times of the last changes of the address
       this.clock = null;
       this.jobs = new S.FrameJobs();
       this.asking = new S.Asking(this);
+      this.address = new S.Address(this);
       this.controls = new S.Controls(root, (field, value) => this.asking.change(field, value));
       this.ask(this.state); // the response arrives after all other parts are loaded
       this.parts = (S.parts || []).map((make) => make(this));
@@ -301,47 +297,8 @@
       play.setAttribute("aria-label", playing ? "Pause" : "Play");
       this.tell(this.clock.now);
       this.each("changed");
-      document.title = this.tabTitle();
-      this.remember();
-    }
-
-    // The title of the document, for tabs and history; without a time during playback.
-    tabTitle() {
-      const bytes = S.guestBytes(this.scenario);
-      const size = bytes ? `${S.sizeText(bytes)}, ` : "";
-      const names = this.runs.map((run) => run.label).join(" | ");
-      const moment = this.clock.playing ? "" : `, ${S.momentText(this.clock.axis, this.clock.now)}`;
-      return `${size}${names}${moment} – MMUViz`;
-    }
-
-    // The address. During playback it has no time, since the time would be outdated at once. Another guest or policy is a
-    // history entry for Back; another time is not.
-    remember() {
-      window.clearTimeout(this.later);
-      const now = performance.now();
-      this.writes = this.writes.filter((each) => now - each < WRITES_MS);
-      if (this.writes.length >= MOST_WRITES) {
-        this.later = window.setTimeout(() => this.remember(), LATER_MS);
-        return;
-      }
-      this.writes.push(now);
-      const ps = this.clock.playing ? null : this.clock.now;
-      const key = this.historyKey(this.state);
-      const how = this.kept === undefined || this.kept === key ? "replaceState" : "pushState";
-      this.kept = key;
-      const link = S.linkOf({ ...this.state, ps });
-      const kept = this.state.file && { file: S.keptFile(this.state) };
-      window.history[how](kept, "", link.length > S.LONGEST_LINK ? window.location.pathname : link);
-    }
-
-    historyKey({ base, set, policies, file, view }) {
-      return JSON.stringify([base, set, policies, file && file.id, view]);
-    }
-
-    goBack() {
-      const state = S.readLink(window.location.search);
-      this.kept = this.historyKey(state);
-      this.ask(state);
+      document.title = this.address.title();
+      this.address.remember();
     }
 
     chooseSpeed(speed) {
@@ -368,7 +325,7 @@
       byId("stage-stop").addEventListener("change", (event) => (this.clock.stopAt = event.target.value || null));
       byId("stage-speed").addEventListener("change", (event) => this.chooseSpeed(event.target.value));
       S.listenToKeys((act) => this.act(act));
-      window.addEventListener("popstate", () => this.goBack());
+      window.addEventListener("popstate", () => this.address.goBack());
       window.addEventListener("error", ({ error }) => this.fault(error));
       window.addEventListener("unhandledrejection", ({ reason }) => this.fault(reason));
       new ResizeObserver(() => this.resize()).observe(document.body);

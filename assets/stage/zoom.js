@@ -283,17 +283,17 @@
 
     // Each window is a history entry. The stage adds an entry if the key differs from the one that it kept.
     keep(how) {
-      const { stage } = this;
+      const { address } = this.stage;
       if (how === "push") {
-        stage.kept = "";
+        address.kept = "";
       }
-      stage.remember();
+      address.remember();
     }
 
     travelled(event) {
       const { stage } = this;
       const wanted = S.readLink(window.location.search);
-      if (stage.historyKey(wanted) === stage.historyKey(stage.state) && !wanted.complaint) {
+      if (stage.address.keyOf(wanted) === stage.address.keyOf(stage.state) && !wanted.complaint) {
         event.stopImmediatePropagation();
         this.go(wanted.zoom, "replace");
       }

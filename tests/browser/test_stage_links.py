@@ -53,7 +53,7 @@ def test_each_step_is_in_the_address_and_the_title(page: Page, key: str) -> None
     shown = page.locator("[data-mmuviz=time]").get_attribute("data-ps")
     assert shown != "45000000000"
     assert parse_qs(urlsplit(page.url).query)["ps"] == [shown]
-    assert page.evaluate("mmuvizStage.stage.tabTitle()") == page.title()
+    assert page.evaluate("mmuvizStage.stage.address.title()") == page.title()
     if key in {"]", "["}:  # events are nearer than what a title can tell apart
         assert page.title() != before
 
