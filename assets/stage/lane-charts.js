@@ -90,26 +90,30 @@
   // The current value in the gutter, next to a sample of its line, at a fixed position.
   function drawFigure(chart, { y, height, colour, index, run, now, unit, beside, rough }) {
     const { ctx, rows, colours, px, width } = chart;
-    const row = y + Math.min(height / chart.runs.length, px + 8) * (index + 0.5);
-    const right = rows.right;
+    const count = S.figureRows(chart.runs.length);
+    const columns = Math.ceil(chart.runs.length / count);
+    const row = y + Math.min(height / count, px + 8) * (Math.floor(index / columns) + 0.5);
+    const wide = (width - rows.right) / columns;
+    const right = rows.right + (index % columns) * wide;
     ctx.strokeStyle = ctx.fillStyle = colours[colour];
     ctx.lineWidth = STROKE;
     ctx.lineCap = index % 4 > 1 ? "round" : "butt";
     ctx.setLineDash(S.lineDash(index).map((each) => each / 2));
     ctx.beginPath();
-    ctx.moveTo(right + 12, row);
-    ctx.lineTo(right + 30, row);
+    const sample = columns > 1 ? [4, 20, 24] : [12, 30, 36];
+    ctx.moveTo(right + sample[0], row);
+    ctx.lineTo(right + sample[1], row);
     ctx.stroke();
     ctx.setLineDash([]);
     ctx.lineCap = "butt";
-    ctx.font = S.chartFont(px + 2, 700);
+    ctx.font = S.chartFont(columns > 1 ? px : px + 2, 700);
     const said = S.said(S.partsIn(now, unit, rough));
-    ctx.fillText(said, right + 36, row + 1);
-    const x = right + 42 + ctx.measureText(said).width;
+    ctx.fillText(said, right + sample[2], row + 1);
+    const x = right + sample[2] + 6 + ctx.measureText(said).width;
     ctx.font = S.chartFont(px, 500);
     ctx.fillStyle = colours.ink2;
     const text = beside ? beside(run, now) : "";
-    if (text && x + ctx.measureText(text).width <= width) {
+    if (text && columns === 1 && x + ctx.measureText(text).width <= width) {
       ctx.fillText(text, x, row + 1);
     }
   }

@@ -3,7 +3,8 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const LOWER_SHARE = [0.335, 0.31]; // of two panes, and of more
+  const LOWER_SHARE = { 2: 0.335, 3: 0.35, 4: 0.31 }; // by the number of panes
+  const SEGMENTS = 30; // CSS px of the phases of a migration
 
   (S.moreKeys = S.moreKeys || []).push([["e"], "expert view: a lane for each vCPU", "expert"]);
   (S.linkFields = S.linkFields || {}).view = {
@@ -44,13 +45,6 @@
       this.lanes.addEventListener("keydown", (event) => this.typed(event));
       this.card.addEventListener("click", (event) => event.target.closest("button") && this.close());
       document.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
-      // A loupe beside each map: there is no room for one below.
-      this.loupes = stage.panes.map(({ box }) => {
-        const canvas = made("canvas", { className: "pane-loupe" });
-        box.after(canvas);
-        return canvas;
-      });
-      this.loupes.forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
       this.acts = { expert: () => this.toggle() };
     }
 
@@ -59,7 +53,8 @@
     }
 
     get lowerShare() {
-      return this.open ? LOWER_SHARE[Number(this.runs?.length > 2)] : 0;
+      const phases = this.stage.root.classList.contains("has-segments") ? SEGMENTS / window.innerHeight : 0;
+      return this.open ? (LOWER_SHARE[this.runs?.length] ?? LOWER_SHARE[2]) + phases : 0;
     }
 
     toggle(wanted = !this.open) {
@@ -85,26 +80,14 @@
       this.show(state.view === "expert");
     }
 
-    psPerSecond() {
-      const { clock } = this.stage;
-      return clock && clock.playing ? clock.psPerSecond : 0;
-    }
-
     resize() {
       if (!this.open || !this.runs) {
         return;
       }
       if (this.chart === null) {
         this.chart = new S.Lanes(this.canvas, this.runs);
-        const options = { psPerSecond: () => this.psPerSecond() };
-        this.enlarged = this.runs.map((run, at) => new S.Loupe(this.loupes[at], run, options));
       }
       this.chart.resize();
-      this.enlarged.forEach((loupe, at) => {
-        const { box } = this.stage.panes[at];
-        Object.assign(this.loupes[at].style, { top: `${box.offsetTop}px`, height: `${box.offsetHeight}px` });
-        loupe.resize();
-      });
       this.placeLanes();
     }
 
@@ -133,7 +116,6 @@
     draw(ps) {
       if (this.open && this.chart) {
         this.chart.draw(ps);
-        this.enlarged.forEach((loupe) => loupe.draw(ps));
       }
     }
 

@@ -41,6 +41,9 @@
     return { placed, bottom: y - GAP };
   }
 
+  // Rows of the numbers beside a chart; those of more than two runs are in two columns.
+  S.figureRows = (runs) => (runs > 2 ? Math.ceil(runs / 2) : runs);
+
   // Two charts if the lower one has room for a number of each run, and calls if there is room below.
   function placeCharts(top, height, px, runs) {
     const rest = height - top - 2;
@@ -48,9 +51,10 @@
       return BARE;
     }
     const row = px + 6;
-    const both = (runs * px + AIR) / LOWER;
-    const calls = rest - row >= both ? { y: height - row, height: row - 2 } : null;
-    const high = calls ? rest - row - 2 : rest;
+    const both = (S.figureRows(runs) * px + AIR) / LOWER;
+    const above = rest - row - 2;
+    const calls = above >= both ? { y: height - row, height: row - 2 } : null;
+    const high = calls ? above : rest;
     const highs = high < both ? [high] : [(1 - LOWER) * high, LOWER * high];
     const charts = highs.map((each, at) => ({ y: top + (at ? highs[0] : 0) + 5, height: Math.floor(each) - AIR }));
     return { charts, calls };

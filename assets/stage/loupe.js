@@ -10,23 +10,18 @@
   const SHORT = 130; // without the line of bits
   const WIDE = 400; // left edge of the text at the right
   const [LEFT, WALK] = [40, 192];
-  const ROWS = { L3: [20, 19], L2: [54, 21], L1: [87, 24] }; // top and height
+  const ROWS = { L3: [20, 19], L2: [54, 21], L1: [87, 24], tables: [123] }; // top and height
+  const FLAT = 104; // with lower rows, without the line of bits
+  const FLAT_ROWS = { L3: [18, 16], L2: [40, 18], L1: [64, 24], tables: [97] };
+  const FLATTER = 1.1; // as much as it has to be larger with lower rows
   const DOT = 3;
   const GIBS = 4;
   const NEIGHBOURS = 7;
-  const TABLE_BYTES = 4096;
   const COUNTED = 0.2; // the entries of a new table are filled in during this part of the time for which it counts as new
 
   const counted = new Intl.NumberFormat("en-US");
 
   // Options: psPerSecond() (speed of play), tokens.
-  // "148 new tables", "2 tables fewer".
-  function tablesText(bytes) {
-    const tables = Math.round(bytes / TABLE_BYTES);
-    const many = Math.abs(tables);
-    return `${counted.format(many)} ${tables < 0 ? "" : "new "}table${many === 1 ? "" : "s"}${tables < 0 ? " fewer" : ""}`;
-  }
-
   S.Loupe = class {
     constructor(canvas, run, options = {}) {
       Object.assign(this, { canvas, run, options });
@@ -49,12 +44,16 @@
       canvas.height = Math.round(height * dpr);
       // If only the last line does not fit, it is left out, so that the others keep their size.
       const short = height < HEIGHT && height >= SHORT && width >= WIDTH;
-      const room = Math.max(0.1, Math.min(width / WIDTH, height / (short ? SHORT : HEIGHT)));
-      this.withBits = !short || width >= WIDE;
+      const roomOf = (units) => Math.max(0.1, Math.min(width / WIDTH, height / units));
+      const usual = roomOf(short ? SHORT : HEIGHT);
+      const flat = roomOf(FLAT) > FLATTER * usual;
+      const room = flat ? roomOf(FLAT) : usual;
+      this.rows = flat ? FLAT_ROWS : ROWS;
+      this.withBits = !(short || flat) || width >= WIDE;
       // Dots are whole pixels, so that the mesh of 512 entries is even.
       this.scale = room * dpr >= 1 ? Math.floor(room * dpr * DOT) / (dpr * DOT) : room;
       this.dpr = dpr;
-      this.wide = width / this.scale >= WIDE;
+      this.beside = width / this.scale >= WIDE ? LEFT + WALK + 24 : 0; // where texts begin that are beside the walk
       this.stamps.clear();
       this.tokens = this.options.tokens || S.tokens();
     }
@@ -76,8 +75,7 @@
       if (target.cell >= 0) {
         this.drawWalk(target);
       }
-      this.drawTables(ps);
-      this.drawChange(ps);
+      S.drawLoupeTexts(this, ps);
     }
 
     // Draws at a point in units, on whole device pixels; with a key, what was painted with the same key is copied.
@@ -138,7 +136,7 @@
       const { who, gfn } = this.targetAt(ps);
       const where = `gfn 0x${gfn.toString(16)}`;
       const text = who ? `${who} at ${where}` : `no vCPU is at a known page; the walk is that of ${where}`;
-      return `Page-table walk, ${this.run.label}: ${text}; ${tablesText(this.run.tablesAdded(ps))}`;
+      return `Page-table walk, ${this.run.label}: ${text}; ${S.tablesText(this.run.tablesAdded(ps))}`;
     }
 
     font(px, weight = 500) {
@@ -171,11 +169,11 @@
     }
 
     drawLevels() {
-      this.stamp("levels", 0, 0, LEFT - 4, ROWS.L1[0] + ROWS.L1[1] + 4, (ctx) => {
+      this.stamp("levels", 0, 0, LEFT - 4, this.rows.L1[0] + this.rows.L1[1] + 4, (ctx) => {
         ctx.textAlign = "left";
         ctx.textBaseline = "middle";
         for (const [level, size] of Object.entries({ L3: "1G", L2: "2M", L1: "4K" })) {
-          const [top, height] = ROWS[level];
+          const [top, height] = this.rows[level];
           ctx.font = S.fontOf(12, 700);
           ctx.fillStyle = this.tokens.ink;
           ctx.fillText(level, 0, top + height / 2);
@@ -190,19 +188,19 @@
       const gib = Math.floor(target.gfn / S.pagesPer.gib);
       const x3 = this.drawL3(gib, target.colour);
       if (this.entries.kindOfGib(gib) === "page") {
-        this.note("one entry maps it all,", ROWS.L2[0] + 8);
-        this.note("there is no table below", ROWS.L2[0] + 24);
+        this.note("one entry maps it all,", this.rows.L2[0] + 8);
+        this.note("there is no table below", this.rows.L2[0] + 24);
         return;
       }
-      this.fan(x3[0], x3[1], ROWS.L3, ROWS.L2, target.colour);
+      this.fan(x3[0], x3[1], this.rows.L3, this.rows.L2, target.colour);
       const x2 = this.drawL2(target, gib);
       const kind = this.entries.levelOf(target.cell);
       if (kind === K4) {
-        this.fan(x2[0], x2[1], ROWS.L2, ROWS.L1, target.colour);
+        this.fan(x2[0], x2[1], this.rows.L2, this.rows.L1, target.colour);
         this.drawL1(target);
       } else {
         const shut = this.frames.at(target.cell)[target.cell * COUNT + P2] > 0;
-        this.note(kind === M2 ? (shut ? "a write-protected 2M page" : "a 2M page") : "nothing is mapped", ROWS.L1[0] + 10);
+        this.note(kind === M2 ? (shut ? "a write-protected 2M page" : "a 2M page") : "nothing is mapped", this.rows.L1[0] + 10);
       }
     }
 
@@ -235,7 +233,7 @@
 
     drawL3(gib, colour) {
       const { ctx, tokens, entries: { gibs } } = this;
-      const [top, height] = ROWS.L3;
+      const [top, height] = this.rows.L3;
       const here = gibs.indexOf(gib);
       const begin = Math.max(0, Math.min(here - (here % GIBS), gibs.length - GIBS));
       const wide = Math.floor((WALK - 3 * 4) / GIBS);
@@ -260,7 +258,7 @@
     }
 
     drawL2(target, gib) {
-      const [top, height] = ROWS.L2;
+      const [top, height] = this.rows.L2;
       const region = Math.floor(target.gfn / PER_TABLE);
       const first = gib * PER_TABLE;
       const begin = first + Math.max(0, Math.min(PER_TABLE - NEIGHBOURS, region - first - 3));
@@ -329,7 +327,7 @@
       const [mapped, armed] = [S.dotsOf(shares[at + K4], PER_TABLE), S.dotsOf(shares[at + P4], PER_TABLE)];
       const dirty = S.dotsOf(this.frames.dirty(target.cell), PER_TABLE);
       const paint = (from, to, colour, size, gaps = false) =>
-        S.drawEntries(this, { from: Math.max(0, from), to: Math.min(to, filled), colour, size, gaps, dot: DOT }, LEFT, ROWS.L1[0]);
+        S.drawEntries(this, { from: Math.max(0, from), to: Math.min(to, filled), colour, size, gaps, dot: DOT }, LEFT, this.rows.L1[0]);
       paint(0, dirty, tokens.dirty, DOT - 1, true);
       paint(dirty, Math.min(mapped, PER_TABLE - armed), tokens.g4, DOT - 1);
       paint(Math.max(dirty, PER_TABLE - armed), PER_TABLE, tokens.g2, DOT - 1);
@@ -339,7 +337,7 @@
 
     markPage(target, filled) {
       const { ctx } = this;
-      const [top, height] = ROWS.L1;
+      const [top, height] = this.rows.L1;
       ctx.strokeStyle = target.colour;
       ctx.lineWidth = 2;
       if (filled < PER_TABLE) {
@@ -352,47 +350,6 @@
       }
       const page = target.gfn % PER_TABLE;
       ctx.strokeRect(LEFT + (page >> 3) * DOT - 2, top + (page & 7) * DOT - 2, DOT + 3, DOT + 3);
-    }
-
-    // Tables made since logging was enabled; each takes a page of host memory.
-    drawTables(ps) {
-      const bytes = this.run.tablesAdded(ps);
-      const [x, y] = this.wide ? [LEFT + WALK + 24, 30] : [LEFT - 40, 123];
-      this.font(14, 700);
-      const wide = this.text(tablesText(bytes), x, y, this.tokens.map);
-      this.font(12);
-      this.text(S.bytesText(bytes), x + wide + 8, y + 0.5, this.tokens.ink2);
-    }
-
-    // The last example of a changed entry: its bits before and after, by the vendor's names.
-    drawChange(ps) {
-      const example = this.run.exampleAt(ps);
-      const change = S.spteChange(this.format, example);
-      const [x, y] = this.wide ? [LEFT + WALK + 24, 64] : [0, 139];
-      if (!this.withBits || !change || ps - example.timePs > 4 * this.run.binPs) {
-        return;
-      }
-      this.font(12, 600);
-      let at = x + this.text(`L${change.level} ${change.deed}`, x, y, this.tokens.ink2) + 9;
-      at = this.drawBits(change.before, change.after, at, y) + 3;
-      this.font(12);
-      at += this.text("→", at, y, this.tokens.ink2) + 6;
-      this.drawBits(change.after, change.before, at, y);
-    }
-
-    // Letters of an entry; changed ones are bold, unset ones are a dot.
-    drawBits(bits, other, x, y) {
-      const { ink, ink2, map } = this.tokens;
-      if (typeof bits === "string") {
-        this.font(12, 700);
-        return x + this.text(bits, x, y, bits === "table" ? map : ink2) + 4;
-      }
-      bits.forEach(([name, set], index) => {
-        const differs = typeof other === "string" || other[index][1] !== set;
-        this.font(12, differs ? 800 : 500);
-        x += Math.max(9, this.text(set ? name : "·", x, y, differs ? ink : ink2)) + 2;
-      });
-      return x;
     }
   };
 })();

@@ -198,9 +198,13 @@
       const others = heightOf(".bar") + heightOf(".controls:not(.floats)") + heightOf(".transport");
       const own = Math.max(0, ...this.parts.map(({ lowerShare = 0 }) => lowerShare));
       const wanted = Math.max(window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
-      const lower = window.innerHeight < 480 ? own * window.innerHeight : Math.max(wanted * window.innerHeight, 120);
+      // Beside three panes the charts are in the place of a fourth one.
+      const apart = window.getComputedStyle(this.root.querySelector(".lower")).gridRowStart !== "panes";
+      const lower = window.innerHeight < 480 ? own * window.innerHeight : apart ? Math.max(wanted * window.innerHeight, 120) : 0;
       const frame = ["pane-head", "sentence", "badge"].reduce((sum, name) => sum + heightOf(`.pane:not([hidden]) .${name}`), 0);
-      return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)], Math.floor((window.innerHeight - others - lower) / rows - frame - 4));
+      const under = parseFloat(window.getComputedStyle(this.panes[0].section).paddingBottom);
+      const room = (window.innerHeight - others - lower) / rows - frame - under - 4;
+      return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)], Math.floor(room));
     }
 
     // The drawings besides the maps, with their periods during playback and about what they cost.

@@ -211,15 +211,15 @@
         throw new S.Refused({ message: "a Recording from a file knows single pages only in its own Focus; open its Scenario" });
       }
       const wanted = S.wantedOf(state, { first_gfn: first, pages });
-      const request = new FocusRequest(wanted, (job) => this.progress(job));
+      const request = new FocusRequest(wanted, (job) => this.showWaiting(job));
       this.request = request;
-      this.progress({});
+      this.showWaiting({});
       const { runs } = await request.send();
       if (request !== this.request || request.cancelled) {
         return null;
       }
       this.request = null;
-      this.progress(null);
+      this.showWaiting(null);
       return runs;
     }
 
@@ -227,10 +227,10 @@
     forget() {
       this.request?.cancel();
       this.request = null;
-      this.progress(null);
+      this.showWaiting(null);
     }
 
-    progress(job) {
+    showWaiting(job) {
       this.waiting = this.waiting || this.makeWaiting();
       this.waiting.hidden = job === null;
       if (job) {
@@ -251,7 +251,7 @@
 
     refuse(error, zoom, how) {
       this.request = null;
-      this.progress(null);
+      this.showWaiting(null);
       if (how === "shown") {
         this.stage.state.zoom = null;
       }

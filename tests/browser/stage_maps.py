@@ -20,6 +20,7 @@ SCRIPTS: Final = (
         "folded-cells.js",
         "loupe-entries.js",
         "loupe-mesh.js",
+        "loupe-texts.js",
         "loupe.js",
         "map-frames.js",
         "map-layout.js",

@@ -110,3 +110,4 @@ def test_a_run_that_is_not_over_is_not_said_to_be_complete(page: Page) -> None:
     assert "99 %, finishing" in page.evaluate(said, {"share": 1, "eta_s": 0})
     assert "99 %, about 1 s left" in page.evaluate(said, {"share": 0.999, "eta_s": 0.3})
     assert "12 %, about 7 s left" in page.evaluate(said, {"share": 0.129, "eta_s": 6.2})
+    expect(page.get_by_text("Zooming in")).to_have_count(0)  # it has a message of its own, for its own run

@@ -11,6 +11,11 @@ from tests.browser.test_stage import open_stage
 
 pytestmark = pytest.mark.xdist_group("stage")
 
+BOXES = """(at) => [".map-box", ".sentence", ".pane-loupe"].map((name) => {
+    const node = window.mmuvizStage.stage.panes[at].section.querySelector(name);
+    return node.getBoundingClientRect().toJSON();
+})"""
+
 
 def test_without_a_vcpu_at_work_the_walk_is_that_of_the_first_page(page: Page) -> None:
     """The lazy run of an idle guest is over: neither its ioctl nor its vCPU is anywhere."""
@@ -32,7 +37,39 @@ def test_of_several_vcpus_the_first_at_a_known_page_counts(page: Page) -> None:
     )
 
 
+@pytest.mark.parametrize("view", ["", "&view=expert"])
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+def test_each_of_several_panes_has_its_walk_beside_its_map(
+    page: Page, size: tuple[int, int], count: int, view: str
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    policies = ",".join(("lazy", "eager_at_enable", "eager_in_clear", "ring_lazy")[:count])
+    open_stage(page, f"/?policies={policies}&ps=45000000000{view}")
+    loupes, panes = page.locator("[data-mmuviz=loupe]"), page.locator("[data-mmuviz=pane]")
+    expect(loupes).to_have_count(count)
+    labels = page.evaluate("window.mmuvizStage.stage.runs.map(({label}) => label)")
+    for index, label in enumerate(labels):
+        inside = panes.nth(index).locator("[data-mmuviz=loupe] canvas")
+        expect(inside).to_have_attribute("aria-label", re.compile(rf"^Page-table walk, {re.escape(label)}: "))
+        box, around = inside.bounding_box(), panes.nth(index).bounding_box()
+        assert box
+        assert around
+        assert box["width"] >= 200
+        assert box["height"] >= 95
+        assert box["y"] + box["height"] <= around["y"] + around["height"] + 1
+        assert inside.evaluate("""(canvas) => {
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return data.some((value, at) => at % 4 === 3 && value > 0);
+        }"""), "it is drawn"
+        map_box, sentence, walk = page.evaluate(BOXES, index)
+        for other in (map_box, sentence):
+            apart = other["right"] <= walk["left"] + 1 or other["bottom"] <= walk["top"] + 1
+            assert apart or walk["bottom"] <= other["top"] + 1, "it covers neither map nor sentence"
+
+
 def test_of_two_panes_in_a_column_the_walk_is_that_of_the_one_entered_last(page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
     open_stage(page, "/?policies=lazy,eager_at_enable,eager_in_clear,ring_lazy&ps=45000000000")
     labels = page.evaluate("window.mmuvizStage.stage.runs.map(({label}) => label)")
     loupes, panes = page.locator("[data-mmuviz=loupe] canvas"), page.locator("[data-mmuviz=pane]")
