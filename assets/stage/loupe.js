@@ -21,7 +21,7 @@
 
   const counted = new Intl.NumberFormat("en-US");
 
-  // Options: psPerSecond() (speed of play), tokens.
+  // Options: psPerSecond() (speed of play), label() (of its pane), tokens.
   S.Loupe = class {
     constructor(canvas, run, options = {}) {
       Object.assign(this, { canvas, run, options });
@@ -153,9 +153,10 @@
     }
 
     drawCaption({ who, colour, gfn, cell }) {
-      if (this.options.label) { // the page would have no room beside it
+      const label = this.options.label?.();
+      if (label) { // the page would have no room beside it
         this.font(13, 650);
-        const wide = this.text(`${this.options.label} `, 0, 8, this.tokens.ink);
+        const wide = this.text(`${label} `, 0, 8, this.tokens.ink);
         this.font(13);
         this.text(who || "no vCPU is at work", wide, 8, who ? colour : this.tokens.ink2);
         return;

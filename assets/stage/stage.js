@@ -10,6 +10,7 @@
   const TELL_EVERY_MS = 200;
   const LEAST_MAP = [90, 40]; // CSS px, for two panes, and for more panes or low windows
   const LOW = 480;
+  const ONE_COLUMN = 700; // narrower windows have one column of panes
   const byId = (id) => document.getElementById(id);
 
   class Stage {
@@ -151,12 +152,12 @@
       return this.root.querySelector(`[data-name="${name}"] canvas`);
     }
 
-    // The loupe below a column of panes; of more than two panes it names its own.
+    // The loupe below a column of panes; it names its pane where that is not right above it.
     loupeOf(column) {
       const run = this.runs[this.enlarged[column]];
       return new S.Loupe(this.canvasOf(`loupe-${column}`), run, {
         psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
-        label: this.runs.length > 2 ? run.label : "",
+        label: () => (this.runs.length > 2 || window.innerWidth < ONE_COLUMN ? run.label : ""),
       });
     }
 
@@ -197,7 +198,7 @@
       const rows = Math.ceil(this.runs.length / columns);
       const others = heightOf(".bar") + heightOf(".controls:not(.floats)") + heightOf(".transport");
       const own = Math.max(0, ...this.parts.map(({ lowerShare = 0 }) => lowerShare));
-      const wanted = Math.max(window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
+      const wanted = Math.max(window.innerWidth < ONE_COLUMN ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
       // Beside three panes the charts are in the place of a fourth one.
       const apart = window.getComputedStyle(this.root.querySelector(".lower")).gridRowStart !== "panes";
       const lower = window.innerHeight < 480 ? own * window.innerHeight : apart ? Math.max(wanted * window.innerHeight, 120) : 0;
