@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const PAGES_PER_1G = 1 << 18;
   const PAGES_PER_2M = 512;
-  const LARGEST_PITCH = 40; // CSS px at normal type size; a larger cell shows no more detail
+  const LARGEST_PITCH = 72; // CSS px at normal type size: a guest of 64 MiB fills its pane
   const ROWS = [8, 16, 4, 2, 1];
   const MOST_TALL = 512; // cells up to which a track may have 16 rows: a guest of 1 GiB stays one slab
   const MOST_COLUMNS = 512;
