@@ -247,7 +247,7 @@ def test_damaged_pages_of_parquet_are_refused_in_one_line(tmp_path: Path) -> Non
         (pa.table({"time_ns": [0], "vcpu": [0], "gfn": [BASE], "access": [1]}), "column access has the type"),
     ],
 )
-def test_columns_of_other_types_or_twice_are_refused(table: Any, said: str, tmp_path: Path) -> None:  # noqa: ANN401
+def test_columns_of_other_types_or_twice_are_refused(table: Any, said: str, tmp_path: Path) -> None:  # noqa: ANN401  # PyArrow has no types
     pq.write_table(table, tmp_path / "trace.parquet")
     with pytest.raises(InputError) as error:
         traced(tmp_path / "trace.parquet")
