@@ -1,16 +1,19 @@
 // Phases of a migration as segments above the scrubber: setup, each round, downtime, post-copy. A press seeks to the
-// begin of one. They are to scale, except those that would be too narrow to hit; hairlines in the ribbons are exact.
+// begin of one. They are to scale, except those that would be too narrow to hit; hairlines in the ribbons are exact. The
+// current one is named in full beside them, since a narrow one has no room for its name and touch screens no tooltips.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const LEAST = 24; // CSS px: WCAG 2.2, target size
   const BESIDE = 6;
+  const TEXT_PX = 12;
   const LOWEST = 480; // CSS px of a window that is too low for them
   const NAMES = {
     lead: "before", setup: "setup", round: "round", downtime: "downtime", postcopy: "post-copy", interval: "pause", tail: "after",
   };
-  const SHORT = { lead: "·", tail: "·", interval: "·" };
+  const FULL_NAMES = { ...NAMES, lead: "before migration", tail: "after migration" };
+  const PHONE = 700; // CSS px: below, the name is under that of the run, else to the left of it
   const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
   const byId = (id) => document.getElementById(id);
 
@@ -24,7 +27,25 @@
       .map(({ kind, iteration, startPs, endPs }) => ({ kind, number: iteration, startPs, endPs }));
   };
 
-  const nameOf = ({ kind, number }) => (kind === "round" ? `round ${number}` : NAMES[kind]);
+  const nameOf = ({ kind, number }, names = NAMES) => (kind === "round" ? `round ${number}` : names[kind]);
+
+  // The texts of a segment or group, longest first; the last one is empty: a colour alone says more than a letter.
+  S.segmentTexts = function (group) {
+    const [first, last] = [group[0], group.at(-1)];
+    if (group.length > 1) {
+      return [`rounds ${first.number}–${last.number}`, `${first.number}–${last.number}`, ""];
+    }
+    return first.kind === "round" ? [nameOf(first), String(first.number), ""] : [nameOf(first), ""];
+  };
+
+  // The texts that name the current segment, longest first.
+  S.currentTexts = function (run, segment) {
+    const name = nameOf(segment, FULL_NAMES);
+    const when = `${name}, ${S.timeText(segment.startPs)} to ${S.timeText(segment.endPs)}`;
+    const row = S.roundRows?.(run).find(({ startPs }) => startPs === segment.startPs);
+    const sent = row ? [`${when}: ${S.bytesText(row.sentBytes)} sent, ${S.bytesText(row.leftBytes)} left`] : [];
+    return [...sent, when, name, nameOf(segment)];
+  };
 
   // The text of a segment: its name and time, and for a round the bytes sent and left.
   S.segmentText = function (run, segment) {
@@ -102,37 +123,54 @@
       if (this.place.hidden) {
         return;
       }
-      const { ribbon, runs } = this.stage;
       if (!this.place.offsetParent) {
-        return; // low windows show no segments
+        return; // the transport is not shown
       }
-      const { left: from } = this.place.offsetParent.getBoundingClientRect();
-      const { left } = this.slider.getBoundingClientRect();
+      const { ribbon, runs } = this.stage;
+      const { left: from, top: above } = this.place.offsetParent.getBoundingClientRect();
+      const { left, top } = this.slider.getBoundingClientRect();
+      const low = window.innerHeight < LOWEST;
       this.place.style.left = `${left - from}px`;
+      this.place.style.top = low ? `${top - above}px` : "";
       this.place.style.width = `${ribbon.width}px`;
+      this.ctx ??= document.createElement("canvas").getContext("2d");
+      this.ctx.font = S.chartFont(TEXT_PX * (Number(window.getComputedStyle(this.place).getPropertyValue("--k")) || 1), 600);
       const groups = S.segmentGroups(segments, ribbon.xAt(segments.at(-1).endPs) - ribbon.left);
       const places = S.segmentPlaces(groups, (ps) => ribbon.xAt(ps));
-      const label = runs[this.run].label;
+      const { label } = runs[this.run];
       this.place.setAttribute("aria-label", `Phases of ${label}`);
       this.buttons = groups.map((group, at) => this.button(group, places[at]));
       const others = runs.filter((run) => S.segmentsOf(run).length > 0).length > 1;
       const name = S.el("button", {
-        type: "button", class: "segments-run", text: `${label} ${others ? "⇅" : ""}`, title: others ? "Phases of the next pane" : label,
+        type: "button", class: "segments-run", title: others ? "Phases of the next pane" : label,
         "aria-label": others ? `Phases of ${label}; show those of the next pane` : `Phases of ${label}`,
-      });
-      name.style.width = `${Math.max(LEAST, ribbon.left - BESIDE)}px`;
+      }, S.el("span", { text: ribbon.rowNames[this.run] }), others ? S.el("span", { class: "segments-next", text: "⇅" }) : null);
       name.disabled = !others;
-      this.place.replaceChildren(name, ...this.buttons);
-      this.current = null;
+      this.says = S.el("span", { class: "segments-now" });
+      this.side = S.el("div", { class: "segments-side" }, this.says, name);
+      // It ends before the segments, and on wide screens begins at the left edge of the page. In low windows, which have no
+      // room for segments, it is above the names of the runs, if there is a line for it.
+      const edge = parseFloat(window.getComputedStyle(this.place.offsetParent).paddingLeft);
+      const begin = low || window.innerWidth < PHONE ? 0 : edge + from - left;
+      this.side.hidden = low && !ribbon.hasIoctlNames;
+      Object.assign(this.side.style, { left: `${begin}px`, width: `${Math.max(LEAST, ribbon.left - BESIDE - begin)}px` });
+      this.place.replaceChildren(this.side, ...this.buttons);
+      this.all = segments;
+      this.current = this.named = null;
       this.mark();
+    }
+
+    // Writes the longest text that fits.
+    name(segment) {
+      const { ctx, says } = this;
+      const texts = S.currentTexts(this.stage.runs[this.run], segment);
+      says.textContent = texts.find((text) => ctx.measureText(text).width <= says.clientWidth) ?? texts.at(-1);
     }
 
     button(group, { x, wide }) {
       const run = this.stage.runs[this.run];
       const [first, last] = [group[0], group.at(-1)];
-      const texts = group.length > 1
-        ? [`rounds ${first.number}–${last.number}`, `${first.number}–${last.number}`]
-        : [nameOf(first), first.kind === "round" ? String(first.number) : SHORT[first.kind] ?? NAMES[first.kind].slice(0, 1)];
+      const texts = S.segmentTexts(group);
       const label = group.length > 1
         ? `${texts[0]}, ${S.timeText(first.startPs)} to ${S.timeText(last.endPs)}; press again for the next of them`
         : S.segmentText(run, first);
@@ -142,9 +180,7 @@
       });
       Object.assign(button.style, { left: `${x}px`, width: `${wide}px` });
       button.segments = group;
-      this.ctx ??= document.createElement("canvas").getContext("2d");
-      this.ctx.font = S.chartFont(12, 600);
-      button.textContent = texts.find((text) => this.ctx.measureText(text).width * (this.stage.ribbon.px / 13) < wide - 8) ?? texts[1];
+      button.textContent = texts.find((text) => this.ctx.measureText(text).width < wide - 8) ?? "";
       return button;
     }
 
@@ -186,6 +222,11 @@
         return;
       }
       const ps = this.now();
+      const named = this.all.findLast(({ startPs }) => startPs <= ps) ?? this.all[0];
+      if (named !== this.named) {
+        this.named = named;
+        this.name(named);
+      }
       const found = this.buttons.findLast(({ segments }) => segments[0].startPs <= ps) ?? this.buttons[0];
       if (found === this.current) {
         return;

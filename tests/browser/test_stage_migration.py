@@ -245,6 +245,43 @@ def test_segments_can_be_hit_and_lie_in_order(page: Page, size: tuple[int, int])
     assert all(left >= 0 and right <= size[0] + 0.6 and bottom <= size[1] for left, right, _, bottom in boxes)
 
 
+SEEN = """() => {
+    const segments = [...document.querySelectorAll('#stage-segments .segment')].map((each) =>
+        [each.textContent, each.scrollWidth <= each.clientWidth, each.segments[0].kind]);
+    const [now, run] = ['.segments-now', '.segments-run span'].map((each) => document.querySelector(each));
+    const box = ({left, right, top, bottom}) => [left, right, top, bottom];
+    return {segments, now: now.textContent, whole: now.scrollWidth <= now.clientWidth, run: run.textContent,
+        runWhole: run.scrollWidth <= run.parentNode.clientWidth, place: box(now.getBoundingClientRect()),
+        seen: now.checkVisibility()};
+}"""
+NAMES = {"lead": "before", "setup": "setup", "downtime": "downtime", "postcopy": "post-copy", "tail": "after"}
+
+
+@pytest.mark.parametrize("size", [*SIZES, (1280, 720), (800, 600), (360, 740), (640, 360)])
+@pytest.mark.parametrize("panes", ["", "&policies=lazy,eager_at_enable,eager_in_clear,ring_lazy"])
+def test_the_current_phase_is_named_in_full_at_a_fixed_place(
+    page: Page, made: list[Recording], size: tuple[int, int], panes: str
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, f"{PATH}{panes}")
+    places = set()
+    for kind, number, begin, end in phases(made[0]):
+        page.evaluate("(ps) => mmuvizStage.stage.goTo(ps)", (begin + end) // 2)
+        seen = page.evaluate(SEEN)
+        assert seen["seen"] or (size[1] < 480 and panes)
+        if seen["seen"]:
+            assert seen["now"].startswith(f"round {number}" if kind == "round" else NAMES[kind])
+            assert seen["whole"], seen
+            places.add(tuple(seen["place"]))
+        # A segment has a word that fits, a round its number, or nothing.
+        for text, fits, of in seen["segments"]:
+            words = ("round", "1", "2", "3", "4", "5", "6", "7", "8", "9") if of == "round" else (NAMES[of],)
+            assert not text or (fits and text.startswith(words)), seen
+        assert seen["runWhole"], seen
+        assert seen["run"] == page.evaluate("mmuvizStage.stage.ribbon.rowNames[0]")
+    assert len(places) <= 1
+
+
 # For everybody
 
 
