@@ -4,13 +4,14 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
+  // A value's text is the one that its pane has.
   const MEASURES = {
     stall: {
       description: "Stall per vCPU",
       colour: "stall",
       units: () => S.TIME_UNITS,
-      rough: true,
       of: (run, ps) => run.stallPs(ps),
+      textOf: (run, ps, runs) => S.paneTime("stall", run, runs, ps),
       nothing: 1e9,
     },
     tables: {
@@ -20,6 +21,7 @@
       binary: true,
       steps: true,
       of: (run, ps) => run.tablesAdded(ps),
+      textOf: (run, ps) => S.bytesText(run.tablesAdded(ps)),
       nothing: 2 ** 20,
     },
   };
@@ -228,9 +230,8 @@
     placeLabels(ps, at, times = null) {
       const timeOf = (run) => times?.[run] ?? ps;
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(timeOf(i), run.endPs)));
-      const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
       this.ends = nows.map((value, run) => {
-        const text = S.said(S.partsIn(value, unit, this.measure.rough));
+        const text = this.measure.textOf(this.runs[run], timeOf(run), this.runs);
         return { run, value, text, x: times ? this.xAt(timeOf(run)) : at, y: this.yAt(value) };
       });
       this.placed = S.endLabels(this.ends, this.runs);
@@ -296,9 +297,7 @@
 
     // The values as a sentence, for screen readers.
     describe(ps) {
-      const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(S.times?.[i] ?? ps, run.endPs)));
-      const unit = S.commonUnit(nows, this.measure.units(), this.valueUnit);
-      const ends = nows.map((value, i) => `${this.runs[i].label} ${S.said(S.partsIn(value, unit, this.measure.rough))}`);
+      const ends = this.runs.map((run, i) => `${run.label} ${this.measure.textOf(run, S.times?.[i] ?? ps, this.runs)}`);
       return `${this.measure.description} at ${S.timeText(ps)}: ${ends.join(", ")}`;
     }
   }

@@ -164,11 +164,11 @@
 
     textOf(value, unit, run, ps) {
       if (!this.measure.calls) {
-        const parts = S.partsIn(value, unit, this.measure.rough);
+        const parts = S.partsIn(value, unit);
         return parts.value === "0" && !/[A-Z]i?B/.test(unit[0]) ? "0" : S.said(parts).trim();
       }
       const call = S.lastCall(run, ps, this.measure.kind);
-      return call ? `${call.kind.replace("_", " ")} ${S.roughTime(call.tookPs)}` : "";
+      return call ? `${call.kind.replace("_", " ")} ${S.timeText(call.tookPs)}` : "";
     }
 
     // Labels of calls are at the calls' ends, labels of lines at the current time.
@@ -270,7 +270,7 @@
       }
       const values = this.also.map(({ run }) => also.of(run, ps));
       const unit = S.commonUnit(values, this.measure.units());
-      return `${also.title} ${values.map((value) => S.said(S.partsIn(value, unit, this.measure.rough)).trim()).join(" | ")}`;
+      return `${also.title} ${values.map((value) => S.said(S.partsIn(value, unit)).trim()).join(" | ")}`;
     }
 
     describe(ps) {

@@ -35,12 +35,11 @@
     has: (run) => run.tables.bins[column].some(Boolean) || run.leaves(0)[key] > 0,
   });
 
-  // In display order. of(run, ps) is the value at an instant; with `steps` a value holds until the next one; `rough` ones are
-  // modelled times and rates, and have two digits.
+  // In display order. of(run, ps) is the value at an instant; with `steps` a value holds until the next one.
   S.MORE_MEASURES = [
     {
       name: "speed", title: "Guest speed", description: "Accesses of all vCPUs that retire in a second, bin by bin.", colour: "run",
-      units: () => RATES, rough: true, steps: true, of: (run, ps) => run.rate(ps), has: (run) => sumOf(run.tables.bins.accesses) > 0,
+      units: () => RATES, steps: true, of: (run, ps) => run.rate(ps), has: (run) => sumOf(run.tables.bins.accesses) > 0,
     },
     {
       name: "progress", title: "Guest progress", description: "Accesses of all vCPUs that have retired.", colour: "run",

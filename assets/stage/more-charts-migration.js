@@ -44,7 +44,7 @@
       of: (run, ps) => S.sentBytes(run, ps), has: migrates, table: roundsTable,
     },
     {
-      name: "rates", title: "Dirty rate", colour: "dirty", ink: "dirtyt", units: () => RATES, rough: true, binary: true, steps: true,
+      name: "rates", title: "Dirty rate", colour: "dirty", ink: "dirtyt", units: () => RATES, binary: true, steps: true,
       description: "How fast pages become dirty, against the bandwidth at which they are sent, each over the 100 ms before: QEMU's own " +
         "window. A ring marks where the dirty rate falls below the bandwidth for good.",
       of: (run, ps) => S.dirtyRate(run, ps), has: migrates,

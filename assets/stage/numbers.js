@@ -5,9 +5,6 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
   const DIGITS = 3;
-  // Of modelled times and rates in charts: no host's times are known to better than some 15 %, as the line under a pane says.
-  const ROUGH_DIGITS = 2;
-  const MOST_PLACES = 2;
   const LEAST = 0.01;
   // A unit is used from the value that rounds to 1.00 of it: 999.6 µs is 1.00 ms.
   const ROUNDS_UP = 0.9995;
@@ -37,13 +34,6 @@
     return rounded.length > DIGITS && !rounded.includes(".") ? whole.format(value) : rounded;
   }
 
-  // Two digits, zeros in front of them not counted, at most two after the point: 120, 12, 1.2, 0.12, 0.01.
-  function twoDigits(value, size) {
-    const exact = Number(value.toPrecision(ROUGH_DIGITS));
-    const places = size === 1 ? 0 : ROUGH_DIGITS - 1 - Math.floor(Math.log10(exact));
-    return places > 0 ? value.toFixed(Math.min(MOST_PLACES, places)) : whole.format(exact);
-  }
-
   // Negative amounts: the same digits after a minus sign.
   const negative = ({ value, ...rest }) => ({ ...rest, value: value === "0" ? value : `−${value}` });
 
@@ -65,25 +55,23 @@
     return units.findLast(([, least]) => most >= ROUNDS_UP * least) || ofNothing;
   };
 
-  // An amount in a given unit, {value, unit, zero}: three digits, or two if it is rough, at most two of them after the point.
-  S.partsIn = function (amount, [unit, size], rough = false) {
+  // An amount in a given unit, {value, unit, zero}: three digits, at most two of them after the point.
+  S.partsIn = function (amount, [unit, size]) {
     if (amount < 0) {
-      return negative(S.partsIn(-amount, [unit, size], rough));
+      return negative(S.partsIn(-amount, [unit, size]));
     }
     const value = amount / size;
     if (value < LEAST / 2) {
       return { value: amount > 0 && size > 1 ? `<${LEAST}` : "0", unit, zero: true };
     }
-    const text = rough ? twoDigits(value, size) : size === 1 ? whole.format(value) : threeDigits(value);
-    return { value: text, unit, zero: false };
+    return { value: size === 1 ? whole.format(value) : threeDigits(value), unit, zero: false };
   };
 
   S.said = ({ value, unit }) => `${value} ${unit}`;
   // {value, unit, zero} of a time in ps, three digits: "17.9", "ms".
   S.timeParts = (ps) => parts(ps, TIMES, "ms");
   S.timeText = (ps) => S.said(S.timeParts(ps));
-  // A modelled time in a chart, two digits.
-  S.roughTime = (ps) => S.said(S.partsIn(ps, S.commonUnit([ps], TIMES, MS), true));
+  S.roughTime = S.timeText; // what the lanes of the expert view call it
   // The same of a size in bytes: "8.02", "MiB".
   S.bytesParts = (bytes) => parts(bytes, SIZES, "MiB");
   S.bytesText = (bytes) => S.said(S.bytesParts(bytes));
@@ -91,19 +79,28 @@
   S.TIME_UNITS = TIMES;
   S.SIZE_UNITS = SIZES;
 
-  // The run's numbers at an instant: guest speed, stall per vCPU, time of the ioctl thread. With `runs`, the runs of all
-  // panes, times of all panes have the same unit, so that the digits can be compared.
-  S.numbers = function (run, ps, runs = null) {
+  const MEASURED = {
+    stall: (run, ps) => run.stallPs(ps),
+    ioctl: (run, ps) => run.ioctlPs(ps),
+    slow: (run, ps) => run.slowPs(ps),
+  };
+  // A time of a run ("stall", "ioctl" or "slow") among those of all panes, which have the same unit, so that the digits can
+  // be compared: {value, unit, zero}. Panes, charts, summary and report all use it, so that it reads the same in each.
+  S.paneParts = function (name, run, runs, ps) {
+    const of = MEASURED[name];
+    return S.partsIn(of(run, ps), S.commonUnit(runs.map((each) => of(each, ps)), TIMES, MS));
+  };
+  S.paneTime = (name, run, runs, ps) => S.said(S.paneParts(name, run, runs, ps));
+
+  // The run's numbers at an instant: guest speed, stall per vCPU, time of the ioctl thread; `runs` are those of all panes.
+  S.numbers = function (run, ps, runs = [run]) {
     const percent = Math.round(100 * run.speed(ps));
-    const times = { stall: run.stallPs(ps), ioctl: run.ioctlPs(ps) };
-    const beside = (runs || []).flatMap((each) => [each.stallPs(ps), each.ioctlPs(ps)]);
-    const unit = S.commonUnit(beside, TIMES, MS);
-    const partsOf = (time) => (runs ? S.partsIn(time, unit) : S.timeParts(time));
+    const partsOf = (name) => ({ ...S.paneParts(name, run, runs, ps), ps: MEASURED[name](run, ps) });
     return {
       speed: run.isIdle(ps) ? { value: "idle", unit: "", zero: true, label: "guest speed", short: "speed" }
         : { value: whole.format(percent), unit: "%", zero: percent === 0, label: "guest speed", short: "speed" },
-      stall: { ...partsOf(times.stall), ps: times.stall, label: "stall per vCPU", short: "stall" },
-      ioctl: { ...partsOf(times.ioctl), ps: times.ioctl, label: "ioctl thread", short: "ioctl" },
+      stall: { ...partsOf("stall"), label: "stall per vCPU", short: "stall" },
+      ioctl: { ...partsOf("ioctl"), label: "ioctl thread", short: "ioctl" },
     };
   };
 })();

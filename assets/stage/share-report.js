@@ -103,24 +103,27 @@
     return lines;
   }
 
+  const timeText = (name) => (run, runs) => S.paneTime(name, run, runs, Math.max(...runs.map(({ endPs }) => endPs)));
   const ROWS = [
-    ["stall per vCPU", (run) => S.timeText(run.stallPs(run.endPs))],
-    ["slower writes per vCPU", (run) => S.timeText(run.slowPs(run.endPs))],
-    ["in ioctls", (run) => S.timeText(run.ioctlPs(run.endPs))],
+    ["stall per vCPU", timeText("stall")],
+    ["slower writes per vCPU", timeText("slow")],
+    ["in ioctls", timeText("ioctl")],
     ["page tables added", (run) => S.bytesText(run.tablesAdded(run.endPs))],
     ["faults", (run) => S.count(run.faults(run.endPs).reduce((sum, each) => sum + each, 0))],
     ["huge pages split", (run) => S.count(run.splits(run.endPs).reduce((sum, each) => sum + each, 0))],
     ["simulated time", (run) => S.timeText(run.endPs)],
   ];
+  const LOST = ["lost pages", (run) => S.count(S.lostPages(run))];
 
   // Heads take as many lines as they need; runs whose numbers do not fit side by side are in two tables.
-  function table(runs) {
-    const first = Math.max(...ROWS.map(([name]) => name.length));
+  function table(runs, all = runs) {
+    const used = all.some((run) => S.lostPages(run) > 0) ? [LOST, ...ROWS] : ROWS;
+    const first = Math.max(...used.map(([name]) => name.length));
     const room = Math.floor((WIDE - first) / runs.length) - 2;
-    const rows = ROWS.map(([name, of]) => [name, runs.map((run) => ascii(of(run)))]);
+    const rows = used.map(([name, of]) => [name, runs.map((run) => ascii(of(run, all)))]);
     if (runs.length > 1 && rows.some(([, texts]) => texts.some((text) => text.length > room))) {
       const half = Math.ceil(runs.length / 2);
-      return [...table(runs.slice(0, half)), "", ...table(runs.slice(half))];
+      return [...table(runs.slice(0, half), all), "", ...table(runs.slice(half), all)];
     }
     const heads = runs.map(({ label }) => wrapped(label, "", room));
     const high = Math.max(...heads.map((head) => head.length));

@@ -70,21 +70,40 @@
     return share >= 0.05 ? [`${share.toFixed(1)} % of the guest`] : [];
   }
 
-  // The measures of the card, each of every run: {name, description, tone, time, values, parts}. Times are ps, sizes bytes.
+  // Marks of pages that the run lost, as lost-pages.js sets them: {cause, commit, gfns}.
+  S.lostMarksOf = (run) => (run.lostMarks || []).filter(({ kind }) => kind === "lost");
+  const lostGfns = (run) => [...new Set(S.lostMarksOf(run).flatMap(({ gfns }) => gfns))];
+  // Pages that were written and never reported, of a migration those that are stale at the destination.
+  S.lostPages = (run) => lostGfns(run).length || (run.header.migration?.lost_pages ?? 0);
+
+  // Their gfns if they are few, else the first.
+  S.gfnsText = (gfns) => {
+    const first = `gfn 0x${gfns[0].toString(16)}`;
+    return gfns.length === 1 ? first : `${S.count(gfns.length)} pages from ${first}`;
+  };
+
+  // The measures of the card, each of every run: {name, description, tone, time, values, parts}. Times are ps;
+  // partsOf(value, index) gives the value's text.
   S.summaryRows = function (runs) {
-    const rowOf = (name, description, tone, time, valueOf, partsOf) => ({
+    const rowOf = (name, description, tone, time, valueOf, wordsOf, partsOf) => ({
       name,
       description,
       tone,
       time,
+      partsOf,
       values: runs.map(valueOf),
-      parts: runs.map(partsOf),
+      parts: runs.map(wordsOf),
     });
+    const lastPs = Math.max(...runs.map(({ endPs }) => endPs));
+    const timeOf = (name) => (_, index) => S.paneParts(name, runs[index], runs, lastPs);
+    const pagesOf = (count) => ({ value: S.count(count), unit: count === 1 ? "page" : "pages", zero: count === 0 });
+    const whereOf = (run) => (lostGfns(run).length ? [S.gfnsText(lostGfns(run))] : []);
     return [
-      rowOf("Stalled", "each vCPU", "stall", true, (run) => run.stallPs(run.endPs), stallParts),
-      rowOf("ioctl", "one host thread", "ioctl", true, (run) => sum(run.calls.map(tookPs)), ioctlParts),
-      rowOf("Slower writes", "each vCPU", "slow", true, (run) => run.slowPs(run.endPs), () => []),
-      rowOf("Page tables", "added at most", "map", false, tableBytes, tableParts),
+      ...(runs.some(S.lostPages) ? [rowOf("Lost pages", "never reported", "stall", false, S.lostPages, whereOf, pagesOf)] : []),
+      rowOf("Stalled", "each vCPU", "stall", true, (run) => run.stallPs(run.endPs), stallParts, timeOf("stall")),
+      rowOf("ioctl", "one host thread", "ioctl", true, (run) => sum(run.calls.map(tookPs)), ioctlParts, timeOf("ioctl")),
+      rowOf("Slower writes", "each vCPU", "slow", true, (run) => run.slowPs(run.endPs), () => [], timeOf("slow")),
+      rowOf("Page tables", "added at most", "map", false, tableBytes, tableParts, S.bytesParts),
     ];
   };
 
@@ -101,32 +120,44 @@
       return S.toned("stall", `${GIVEN_UP[ended.outcome]} after ${took}`);
     }
     const stopped = S.timeText((ended.switch_ps ?? ended.end_ps) - ended.stop_ps);
-    const lost = ended.lost_pages > 0 ? `, ${S.plural(ended.lost_pages, "page")} lost (stale at the destination)` : "";
-    const text = `migrated in ${took}${ended.switch_ps ? " by post-copy" : ""}, downtime ${stopped}${lost}`;
-    return S.toned(lost ? "stall" : "run", text);
+    const text = `migrated in ${took}${ended.switch_ps ? " by post-copy" : ""}, downtime ${stopped}`;
+    return S.toned(ended.lost_pages > 0 ? "stall" : "run", text);
   }
 
-  // The answer to the question: the outcome of each migration, else the largest cost of each run, [{tone, text}].
-  S.answer = function (runs) {
-    const unit = S.commonUnit(
-      runs.flatMap((run) => [run.stallPs(run.endPs), sum(run.calls.map(tookPs))]),
-      S.TIME_UNITS,
-      S.TIME_UNITS[3],
-    );
+  // What each run lost, [{tone, text}]; a defect, so it is said before any cost.
+  function lostParts(run) {
+    const pages = S.lostPages(run);
+    if (pages === 0) {
+      return [];
+    }
+    const log = run.header.scenario.vm.dirty_log_mode.startsWith("ring") ? "in a dirty ring" : "by GET_DIRTY_LOG";
+    const where = run.header.migration?.lost_pages > 0 ? ", stale at the destination" : "";
+    return [
+      S.toned("", `${run.label} `), S.toned("stall", `lost ${S.count(pages)}\u00a0${pages === 1 ? "page" : "pages"}`),
+      S.toned("", `: written, never reported ${log}${where}. `),
+    ];
+  }
+
+  // The answer to the question: lost pages, then the outcome of each migration, else the largest cost of each run, as
+  // [{tone, text}].
+  S.answer = (runs) => [...runs.flatMap(lostParts), ...costsOf(runs)];
+
+  function costsOf(runs) {
+    const lastPs = Math.max(...runs.map(({ endPs }) => endPs));
     return runs.flatMap((run, i) => {
       const stallPs = run.stallPs(run.endPs);
       const ioctlPs = sum(run.calls.map(tookPs));
-      const said = (ps) => S.said(S.partsIn(ps, unit)).replace(" ", "\u00a0");
+      const said = (name) => S.paneTime(name, run, runs, lastPs).replace(" ", "\u00a0");
       const who = run.vcpus === 1 ? "its vCPU" : "every vCPU";
       const calls = run.calls.length === 1 ? "one ioctl" : `${run.calls.length} ioctls`;
       const what = migrationOutcome(run) ?? (!(stallPs > 0 || ioctlPs > 0)
         ? S.toned("run", "nothing stalled")
         : stallPs >= ioctlPs
-          ? S.toned("stall", `${who} stalled ${said(stallPs)}`)
-          : S.toned("ioctl", `${calls} took ${said(ioctlPs)}`));
+          ? S.toned("stall", `${who} stalled ${said("stall")}`)
+          : S.toned("ioctl", `${calls} took ${said("ioctl")}`));
       return [S.toned("", `${i ? " " : ""}${run.label}: `), what, S.toned("", ".")];
     });
-  };
+  }
 
   const bytesOf = (run) => S.guestPages(run) * PAGE_BYTES;
 

@@ -1,11 +1,11 @@
-// The end card: the costs of each run as bars on one scale, and suggested changes.
+// The end card: lost pages, the costs of each run as bars on one scale, and suggested changes.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  // Page tables are not a time: their bars have another scale, and are shorter.
-  const TABLES_SCALE = 0.4;
+  // What is not a time has bars on a scale of its own, and shorter ones.
+  const OTHER_SCALE = 0.4;
 
   function element(tag, className, text = "") {
     const node = document.createElement(tag);
@@ -14,12 +14,13 @@
     return node;
   }
 
-  function barOf(row, value, most, unit) {
+  function barOf(row, index, most) {
+    const value = row.values[index];
     const node = element("div", `summary-bar c-${row.tone}`);
     const bar = element("i", "");
     bar.style.setProperty("--share", String(most > 0 ? value / most : 0));
     bar.hidden = !(value > 0);
-    const { value: text, unit: name, zero } = S.partsIn(value, unit);
+    const { value: text, unit: name, zero } = row.partsOf(value, index);
     const number = element("span", "summary-number", text);
     number.append(element("small", "", name));
     node.classList.toggle("zero", zero);
@@ -28,24 +29,24 @@
     return node;
   }
 
-  function cellOf(runs, row, index, scale) {
+  function cellOf(runs, row, index, most) {
     const cell = element("div", "summary-cell");
     cell.dataset.run = String(index);
     cell.dataset.measure = row.name.toLowerCase().replace(" ", "-");
     if (runs.length > 2) {
       cell.append(element("span", "summary-run", runs[index].label));
     }
-    cell.append(barOf(row, row.values[index], scale.most, scale.unit));
+    cell.append(barOf(row, index, most));
     return cell;
   }
 
   const textOf = (parts) => (parts.length ? `of it ${parts.join(", ")}`.replace("of it all", "all of it") : "");
 
   // Two runs are left and right of the measures' names; three and four are below each other next to the names.
-  function rowNodes(runs, row, scale) {
+  function rowNodes(runs, row, most) {
     const name = element("div", "summary-name");
     name.append(element("b", "", row.name), element("span", "", row.description));
-    const cells = runs.map((_, index) => cellOf(runs, row, index, scale));
+    const cells = runs.map((_, index) => cellOf(runs, row, index, most));
     const parts = row.parts.map((each) => element("div", "summary-parts", row.time ? textOf(each) : each.join(", ")));
     cells.forEach((cell, index) => cell.append(parts[index]));
     if (runs.length === 2) {
@@ -69,6 +70,16 @@
     return node;
   }
 
+  // Why pages were lost, once for each cause, with the commit.
+  function causesOf(runs) {
+    const causes = new Map(runs.flatMap((run) => S.lostMarksOf(run)).map((mark) => [mark.cause, mark]));
+    return [...causes.values()].map((mark) => {
+      const node = element("p", "summary-lost", mark.cause);
+      node.append(...(mark.commit ? [" ", S.commitLink(mark.commit)] : []));
+      return node;
+    });
+  }
+
   // The card as an element; `times` is the text on the basis of its times. Buttons have their change in data-set, or data-close.
   S.summary = function (runs, times = []) {
     const card = element("section", `summary summary-of-${runs.length}`);
@@ -84,15 +95,11 @@
     }
     const rows = S.summaryRows(runs);
     const spans = rows.filter((row) => row.time).flatMap((row) => row.values);
-    const tables = rows.filter((row) => !row.time).flatMap((row) => row.values);
-    const scales = {
-      true: { most: Math.max(...spans), unit: S.commonUnit(spans, S.TIME_UNITS, S.TIME_UNITS[3]) },
-      false: { most: Math.max(...tables) / TABLES_SCALE, unit: S.commonUnit(tables, S.SIZE_UNITS, S.SIZE_UNITS[2]) },
-    };
-    grid.append(...rows.flatMap((row) => rowNodes(runs, row, scales[row.time])));
+    const mostOf = (row) => (row.time ? Math.max(...spans) : Math.max(...row.values) / OTHER_SCALE);
+    grid.append(...rows.flatMap((row) => rowNodes(runs, row, mostOf(row))));
     // The uncertainty of the times, since the digits alone suggest more accuracy.
     const trust = element("p", "summary-trust", times.join("; "));
-    card.append(title, close, grid, trust, changesOf(runs[0]));
+    card.append(title, close, ...causesOf(runs), grid, trust, changesOf(runs[0]));
     return card;
   };
 })();

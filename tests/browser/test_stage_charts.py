@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -68,26 +68,19 @@ def _tables_bytes(made: Recording, time_ps: int) -> int:
     return (int(made.bins.table_pages[-(-time_ps // made.header.bin_ps) - 1]) - before) * PAGE_BYTES
 
 
-def _said(amount: float, units: dict[str, int], most: float, nothing: str, *, rough: bool = False) -> str:
-    """An amount in the unit of the largest: three digits, at most two behind the point; if rough, two that count."""
+def _said(amount: float, units: dict[str, int], most: float, nothing: str) -> str:
+    """An amount in the unit of the largest: three digits, at most two behind the point."""
     fits = [unit for unit, size in units.items() if most >= 0.9995 * size]
     unit = fits[-1] if fits else (nothing if most == 0 else next(iter(units)))
     value = Decimal(amount) / units[unit]
     if value < Decimal("0.005"):
         return f"<0.01 {unit}" if amount and units[unit] > 1 else f"0 {unit}"
-    if rough:
-        rounded = value.quantize(Decimal(1).scaleb(max(-2, value.adjusted() - 1)), ROUND_HALF_UP)
-        again = value.quantize(Decimal(1).scaleb(max(-2, rounded.adjusted() - 1)), ROUND_HALF_UP)  # 9.96 is 10
-        return f"{again:,f} {unit}"
     texts = [str(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)) for places in (2, 1, 0)]
     text = next((text for text in texts if len(text.replace(".", "")) <= 3), texts[-1])
     return f"{Decimal(text if units[unit] > 1 else texts[-1]):,} {unit}"
 
 
-MEASURES: Final[dict[str, tuple[dict[str, int], Callable[[Recording, int], float], bool]]] = {
-    "stall": (PS, _stall_ps, True),  # a modelled time
-    "tables": (BYTES, _tables_bytes, False),  # a count
-}
+MEASURES: Final[tuple[str, ...]] = ("stall", "tables")
 
 
 # ---- numbers
@@ -103,11 +96,10 @@ def test_the_numbers_of_a_pane_are_the_recordings(stage: Stage, names: tuple[str
             continue  # another run's bin ends inside one of this run's
         stalls = [_stall_ps(each, end) for each, end in zip(made, at, strict=True)]
         ioctls = [_sum_by(each, each.bins.ioctl_ps, end) for each, end in zip(made, at, strict=True)]
-        most = max(*stalls, *ioctls)
         found = stage.run("ps => runs.map(run => S.numbers(run, ps, runs))", time_ps)
         for numbers, stall_ps, ioctl_ps in zip(found, stalls, ioctls, strict=True):
-            for part, amount in (("stall", stall_ps), ("ioctl", ioctl_ps)):
-                assert f"{numbers[part]['value']} {numbers[part]['unit']}" == _said(amount, PS, most, "ms")
+            for part, amount, all_ in (("stall", stall_ps, stalls), ("ioctl", ioctl_ps, ioctls)):
+                assert f"{numbers[part]['value']} {numbers[part]['unit']}" == _said(amount, PS, max(all_), "ms")
                 assert numbers[part]["zero"] == (numbers[part]["value"] in {"0", "<0.01"})
 
 
@@ -140,25 +132,19 @@ def test_the_numbers_at_the_lines_ends_are_the_recordings(stage: Stage, names: t
     stage.open(*names)
     made = [recording_of(name) for name in names]
     last = max(each.header.end_ps for each in made)
-    for measure, (units, amount_of, rough) in MEASURES.items():
+    stalls = [_stall_ps(each, each.header.end_ps) for each in made]
+    sizes = [_tables_bytes(each, each.header.end_ps) for each in made]
+    wanted = {
+        "stall": [_said(amount, PS, max(stalls), "ms") for amount in stalls],
+        "tables": [_said(amount, BYTES, amount, "MiB") for amount in sizes],
+    }
+    for measure, texts in wanted.items():
         stage.run(MAKE, ["chart", measure, 784, 160, False])
         found = stage.run("ps => { made.draw(ps); return made.labels.map(label => label.text); }", last)
-        amounts = [amount_of(each, each.header.end_ps) for each in made]
-        unit = stage.run("made.unit")
-        texts = [_said(amount, units, max(amounts), unit, rough=rough) for amount in amounts]
         if len(set(texts)) == 1 and len(texts) > 1:
             assert found == [f"{'Both' if len(texts) == 2 else 'All'} {texts[0]}"]
         else:
             assert sorted(found) == sorted(f"{name} {text}" for name, text in zip(names, texts, strict=True))
-
-
-def test_modelled_times_in_charts_have_two_digits(stage: Stage) -> None:
-    for power in chooser("rough").integers(0, 52, 300).tolist():
-        amount = float(chooser("rough", power).integers(1 << power, 2 << power))
-        unit = _said(amount, PS, amount, "ms").split(" ")[1]
-        if unit != "ps":
-            assert stage.run("n => S.roughTime(n)", amount) == _said(amount, PS, amount, "ms", rough=True)
-    assert stage.run("S.roughTime(0)") == "0 ms"
 
 
 def _inside(made: Recording, time_ps: int, measure: str) -> float:
@@ -171,7 +157,7 @@ def _inside(made: Recording, time_ps: int, measure: str) -> float:
 
 
 @pytest.mark.parametrize("name", ["lazy", "eager", "ring", "chunks"])
-@pytest.mark.parametrize("measure", list(MEASURES))
+@pytest.mark.parametrize("measure", MEASURES)
 def test_dot_line_and_number_are_one_value_inside_a_bin_too(stage: Stage, name: str, measure: str) -> None:
     stage.open(name)
     made = recording_of(name)

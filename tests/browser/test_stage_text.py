@@ -91,6 +91,36 @@ def test_the_summary_has_the_totals(stage: Stage, names: tuple[str, ...]) -> Non
     assert len(found) == 4 * len(names)
 
 
+def test_the_summary_says_first_what_was_lost(stage: Stage) -> None:
+    stage.open("lazy", "eager")
+    stage.run(
+        """() => { runs[1].lostMarks = [
+            {kind: 'lost', cause: 'A cause.', commit: '', gfns: [0x40400, 0x40401]},
+            {kind: 'lost', cause: 'A cause.', commit: '', gfns: [0x40401]},
+            {kind: 'whole', cause: 'Another.', commit: '', gfns: [0x40600]},
+        ]; document.body.replaceChildren(S.summary(runs)); }"""
+    )
+    title = stage.run("document.querySelector('.summary-title').textContent").replace("\u00a0", " ")
+    assert title.startswith("eager lost 2 pages: written, never reported by GET_DIRTY_LOG. lazy: ")
+    assert stage.run("[...document.querySelectorAll('.summary-lost')].map(each => each.textContent)") == ["A cause."]
+    numbers = (
+        "[...document.querySelectorAll('[data-measure=lost-pages] .summary-number')].map(each => each.textContent)"
+    )
+    assert stage.run(numbers) == ["0pages", "2pages"]
+    stage.run("() => { delete runs[1].lostMarks; document.body.replaceChildren(S.summary(runs)); }")
+    assert stage.run("document.querySelectorAll('[data-measure=lost-pages], .summary-lost').length") == 0
+
+
+def test_pages_that_a_migration_lost_are_said_first(stage: Stage) -> None:
+    stage.open("lazy")
+    stage.run(
+        """() => { r.header.migration = {outcome: 'completed', start_ps: 0, stop_ps: 5e9, end_ps: 9e9, lost_pages: 1};
+            document.body.replaceChildren(S.summary(runs)); }"""
+    )
+    title = stage.run("document.querySelector('.summary-title').textContent").replace("\u00a0", " ")
+    assert title.startswith("lazy lost 1 page: written, never reported by GET_DIRTY_LOG, stale at the destination. ")
+
+
 def test_bars_of_the_summary_have_one_scale(stage: Stage) -> None:
     stage.open("lazy", "eager")
     stage.run("() => document.body.replaceChildren(S.summary(runs))")
