@@ -1,5 +1,6 @@
-// Pages affected by a defect of KVM in a recording of real KVM: they are ringed on the map and described in a line, and
-// playback pauses there once.
+// Pages affected by a defect of KVM in a recording of real KVM: they are ringed on the map and described in a note, and
+// playback pauses there once. The note covers the map's lower edge; a map that is too low for it has it below the pane, in
+// a place that is kept free for it, so that it covers nothing and nothing moves when it appears.
 "use strict";
 
 (function () {
@@ -30,6 +31,10 @@
       .filter(({ fromPs }) => fromPs !== null);
   };
 
+  S.commitLink = (commit) =>
+    S.el("a", { text: `commit ${commit}`, href: `${COMMIT}${commit}`, target: "_blank", rel: "noopener noreferrer" });
+
+  const LOW = 480; // CSS px of a window that has no room for a place: there the note covers the sentence
   const NAME_HIGH = 8; // CSS px of the map that stay visible above a note
 
   class LostPages {
@@ -39,26 +44,82 @@
       this.marks = [];
       this.notes = stage.panes.map((pane) => {
         const note = S.el("div", { class: "lost-note", role: "note" });
-        note.hidden = true;
+        const place = S.el("div", { class: "lost-place" }, S.el("p", { class: "lost-none", text: "No page is lost so far." }));
+        note.hidden = place.hidden = true;
         pane.box.append(note);
+        pane.section.append(place);
         return note;
       });
+      this.places = stage.panes.map(({ section }) => section.querySelector(".lost-place"));
     }
 
     async shown(runs) {
       this.marks = [];
       this.stage.panes.forEach((pane) => (pane.lost = pane.lostSays = null));
-      this.notes.forEach((note) => (note.hidden = true));
+      [...this.notes, ...this.places].forEach((each) => (each.hidden = true));
       if (!runs.some(({ header }) => header.scenario.driver?.recording)) {
         return;
       }
       const all = await marks();
       if (runs === this.stage.runs) {
         this.marks = runs.map((run) => S.lostMarks(run, all));
+        runs.forEach((run, at) => (run.lostMarks = this.marks[at]));
         this.stopOnce();
         this.stage.panes.forEach((pane, at) => this.tie(pane, at));
-        this.stage.draw(this.stage.clock.now);
+        this.stage.resize();
+        this.renewSummary();
       }
+    }
+
+    // A summary that was opened before the marks arrived does not know of them.
+    renewSummary() {
+      const summary = document.getElementById("stage-summary");
+      if (!summary.hidden) {
+        summary.hidden = true;
+        this.stage.summed = null;
+        this.stage.draw(this.stage.clock.now, true);
+      }
+    }
+
+    // If a place that is kept free changes, so does the room of what lies below it.
+    resize() {
+      const changed = this.notes.map((note, at) => this.fit(note, at)).some(Boolean);
+      if (changed && !this.fitting) {
+        this.fitting = true;
+        this.stage.resize();
+        this.fitting = false;
+      }
+    }
+
+    fit(note, at) {
+      const place = this.places[at];
+      const before = [place.hidden, place.style.height].join();
+      const marks = this.marks[at] || [];
+      const { box } = this.stage.panes[at];
+      if (marks.length === 0) {
+        place.hidden = true;
+        return before !== [true, place.style.height].join();
+      }
+      place.prepend(note);
+      place.hidden = note.hidden = false;
+      place.style.height = "";
+      const heights = [...new Set(marks.map(({ fromPs }) => fromPs))].map((ps) => {
+        note.replaceChildren(...this.at(at, ps).flatMap((mark) => this.lines(mark)));
+        return note.offsetHeight;
+      });
+      const high = Math.max(...heights);
+      const low = window.innerHeight < LOW;
+      const covers = high <= box.clientHeight - NAME_HIGH;
+      note.classList.toggle("below", low && !covers);
+      place.hidden = low || covers;
+      place.style.height = place.hidden ? "" : `${high}px`;
+      place.lastChild.hidden = !marks.some(({ kind }) => kind === "lost");
+      if (place.hidden) {
+        box.append(note);
+      }
+      delete note.dataset.key;
+      this.tellNote(note, at, S.times?.[at] ?? this.stage.clock.now);
+      return before !== [place.hidden, place.style.height].join();
     }
 
     tie(pane, at) {
@@ -94,21 +155,20 @@
     }
 
     tell(ps) {
-      this.notes.forEach((note, at) => {
-        const marks = this.at(at, ps);
-        const key = marks.map(({ kind, op }) => `${kind}${op}`).join();
-        note.hidden = marks.length === 0;
-        if (note.dataset.key !== key) {
-          note.dataset.key = key;
-          note.replaceChildren(...marks.flatMap((mark) => this.lines(mark)));
-          note.classList.toggle("below", note.offsetHeight > note.parentNode.clientHeight - NAME_HIGH);
-        }
-      });
+      this.notes.forEach((note, at) => this.tellNote(note, at, S.times?.[at] ?? ps));
+    }
+
+    tellNote(note, at, ps) {
+      const marks = this.at(at, ps);
+      const key = marks.map(({ kind, op }) => `${kind}${op}`).join();
+      note.hidden = marks.length === 0;
+      if (note.dataset.key !== key) {
+        note.dataset.key = key;
+        note.replaceChildren(...marks.flatMap((mark) => this.lines(mark)));
+      }
     }
 
     lines({ kind, cause, commit, gfns }) {
-      const where = gfns.length === 1 ? `gfn 0x${gfns[0].toString(16)}` : `${gfns.length} pages from gfn 0x${gfns[0].toString(16)}`;
-      const link = commit ? S.el("a", { text: `commit ${commit}`, href: `${COMMIT}${commit}`, target: "_blank", rel: "noopener noreferrer" }) : null;
       const stop = S.el("label", { class: "lost-stop" }, S.el("input", { type: "checkbox" }), "pause here");
       stop.firstChild.checked = this.stops;
       stop.firstChild.addEventListener("change", (event) => {
@@ -116,8 +176,8 @@
         this.stopOnce();
       });
       return [
-        S.el("p", { class: "lost-head" }, S.el("b", { text: SAYS[kind] }), ` ${where}`, stop),
-        S.el("p", { text: cause }, link ? " " : null, link),
+        S.el("p", { class: "lost-head" }, S.el("b", { text: SAYS[kind] }), ` ${S.gfnsText(gfns)}`, stop),
+        S.el("p", { text: cause }, commit ? " " : null, commit ? S.commitLink(commit) : null),
       ];
     }
   }
