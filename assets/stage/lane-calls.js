@@ -40,7 +40,7 @@
     }
     const name = PARTS[part.walk];
     ctx.font = S.chartFont(px, 650);
-    const took = S.roughTime(Math.min(ps, part.endPs) - part.startPs);
+    const took = S.timeText(Math.min(ps, part.endPs) - part.startPs);
     const fits = name && [`${name} ${took}`, name].find((text) => ctx.measureText(text).width < end - x - 8);
     if (fits) {
       ctx.fillText(fits, x + 4, y + height / 2 + 1);
@@ -57,7 +57,7 @@
     }
     const { y, height } = rows.runs[at].ioctl;
     const end = Math.min(cut, chart.xAt(call.endPs));
-    const text = `${call.kind} ${S.roughTime(Math.min(ps, call.endPs) - call.startPs)}`;
+    const text = `${call.kind} ${S.timeText(Math.min(ps, call.endPs) - call.startPs)}`;
     ctx.font = S.chartFont(px, 650);
     ctx.fillStyle = colours.ioctl;
     const wide = ctx.measureText(text).width;

@@ -6,11 +6,16 @@
 
   const PAGE_BYTES = 4096;
   const STROKE = 2.5;
+  // A value's text is the one that its pane has.
   const CHARTS = [
-    { name: "Stall", per: " per vCPU", colour: "stall", of: (run, ps) => run.stallPs(ps), units: () => S.TIME_UNITS, rough: true },
+    {
+      name: "Stall", per: " per vCPU", colour: "stall", of: (run, ps) => run.stallPs(ps), units: () => S.TIME_UNITS,
+      textOf: (run, ps, runs) => S.paneTime("stall", run, runs, ps),
+    },
     {
       name: "Page tables", per: "", colour: "map", of: (run, ps) => run.tablesAdded(ps), units: () => S.SIZE_UNITS,
-      binary: true, steps: true, beside: (run, bytes) => S.guestPages(run) && `(${S.shareText(bytes / (S.guestPages(run) * PAGE_BYTES))})`,
+      textOf: (run, ps) => S.bytesText(run.tablesAdded(ps)), binary: true, steps: true,
+      beside: (run, bytes) => S.guestPages(run) && `(${S.shareText(bytes / (S.guestPages(run) * PAGE_BYTES))})`,
     },
   ];
 
@@ -88,7 +93,7 @@
   }
 
   // The current value in the gutter, next to a sample of its line, at a fixed position.
-  function drawFigure(chart, { y, height, colour, index, run, now, unit, beside, rough }) {
+  function drawFigure(chart, { y, height, colour, index, run, ps, now, beside, textOf }) {
     const { ctx, rows, colours, px, width } = chart;
     const count = S.figureRows(chart.runs.length);
     const columns = Math.ceil(chart.runs.length / count);
@@ -107,7 +112,7 @@
     ctx.setLineDash([]);
     ctx.lineCap = "butt";
     ctx.font = S.chartFont(columns > 1 ? px : px + 2, 700);
-    const said = S.said(S.partsIn(now, unit, rough));
+    const said = textOf(run, ps, chart.runs);
     ctx.fillText(said, right + sample[2], row + 1);
     const x = right + sample[2] + 6 + ctx.measureText(said).width;
     ctx.font = S.chartFont(px, 500);

@@ -71,7 +71,6 @@
   // {value, unit, zero} of a time in ps, three digits: "17.9", "ms".
   S.timeParts = (ps) => parts(ps, TIMES, "ms");
   S.timeText = (ps) => S.said(S.timeParts(ps));
-  S.roughTime = S.timeText; // what the lanes of the expert view call it
   // The same of a size in bytes: "8.02", "MiB".
   S.bytesParts = (bytes) => parts(bytes, SIZES, "MiB");
   S.bytesText = (bytes) => S.said(S.bytesParts(bytes));

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.browser.chooser import chooser
 from tests.browser.stage_charts import SETS, opened_charts
 from tests.browser.stage_runs import recording_of
 from tests.browser.stage_scripts import Stage
+from tests.browser.test_stage import open_stage
 from tests.browser.test_stage_charts import MAKE
 
 pytestmark = pytest.mark.xdist_group("stage")
@@ -30,6 +31,21 @@ BESIDE: Final = """times => times.map((ps) => {
     const stalls = runs.map((run) => S.said(S.numbers(run, ps, runs).stall));
     return [made.ends.map(({text}) => text), stalls, made.describe(ps)];
 })"""
+
+
+TIMELINE: Final = """() => {
+    const {stage} = mmuvizStage, drawn = [];
+    const context = document.querySelector(".timeline-canvas").getContext("2d"), {fillText} = context;
+    context.fillText = (text, ...place) => {
+        drawn.push(text);
+        fillText.call(context, text, ...place);
+    };
+    stage.draw(stage.clock.now, true);
+    const texts = (name) => stage.runs.map((run, at) => stage.panes[at].section.querySelector(name).textContent);
+    const [values, units] = [texts("[data-number=stall]"), texts("[data-unit=stall]")];
+    const tables = stage.runs.map((run) => mmuvizStage.bytesText(run.tablesAdded(stage.clock.now)));
+    return [drawn, values.map((value, at) => `${value} ${units[at]}`), tables];
+}"""
 
 
 @pytest.mark.parametrize("names", SETS)
@@ -65,3 +81,11 @@ def test_the_summary_reads_as_the_panes_at_the_end(stage: Stage, names: tuple[st
     panes = stage.run("ps => runs.map(run => ['stall', 'ioctl'].map(name => S.paneTime(name, run, runs, ps)))", end)
     for name, both in zip(names, panes, strict=True):
         assert any(text in title for text in both) or f"{name}: nothing stalled" in title
+
+
+@pytest.mark.parametrize("policies", ["", "&policies=lazy,eager_at_enable,eager_in_clear,ring_lazy"])
+def test_the_timeline_s_numbers_are_those_of_the_panes(page: Page, policies: str) -> None:
+    for ps in (21_000_000_000, 45_000_000_000, 60_000_000_000):
+        open_stage(page, f"/?view=expert&ps={ps}{policies}")
+        drawn, panes, tables = page.evaluate(TIMELINE)
+        assert set(panes) | set(tables) <= set(drawn)
