@@ -110,8 +110,8 @@
       const high = Math.max(...heights);
       const low = window.innerHeight < LOW;
       const covers = high <= box.clientHeight - NAME_HIGH;
-      note.classList.toggle("below", low && !covers);
       place.hidden = low || covers;
+      note.style.bottom = low && !covers ? `${-this.roomBelow(box, high)}px` : "";
       place.style.height = place.hidden ? "" : `${high}px`;
       place.lastChild.hidden = !marks.some(({ kind }) => kind === "lost");
       if (place.hidden) {
@@ -120,6 +120,12 @@
       delete note.dataset.key;
       this.tellNote(note, at, S.times?.[at] ?? this.stage.clock.now);
       return before !== [place.hidden, place.style.height].join();
+    }
+
+    // How far a note reaches below the map in a low window: all of it, or down to the transport.
+    roomBelow(box, high) {
+      const { top } = document.getElementById("stage-transport").getBoundingClientRect();
+      return Math.min(high + 2, Math.floor(top - box.getBoundingClientRect().bottom) - 4);
     }
 
     tie(pane, at) {
