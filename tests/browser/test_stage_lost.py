@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from mmuviz.studies.lost_pages import lost_document
+from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_stage import open_stage
 
 pytestmark = pytest.mark.xdist_group("stage")
@@ -26,7 +27,7 @@ def test_playing_pauses_where_the_first_page_is_lost_and_tells_why(page: Page, s
     note = page.locator(".lost-note:visible")
     expect(note).to_have_count(0)
     page.keyboard.press("Space")
-    expect(note.first).to_be_visible()
+    expect(note.first).to_be_visible(timeout=PATIENCE_MS)  # it plays for some seconds first
     assert page.evaluate("mmuvizStage.stage.clock.playing") is False
     assert page.evaluate("mmuvizStage.stage.clock.now") == ps
     mark = lost_document()[story][0]
