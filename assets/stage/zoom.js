@@ -6,8 +6,10 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const REGION = 512;
   const MOST = 16384; // pages of a Focus: 64 MiB
+  const MOST_SAID = 3; // stretches of memory in a message
   const SHOWN = /^0x([0-9a-f]{1,10}):([0-9]{1,5})$/;
   const floorTo = (gfn, step) => Math.floor(gfn / step) * step;
+  const meets = (each, { first, pages }) => each.first < first + pages && each.first + each.pages > first;
   const same = (a, b) => (a && a.first) === (b && b.first) && (a && a.pages) === (b && b.pages);
 
   // The part of memory that is shown: null for all of it, or {first, pages}.
@@ -127,8 +129,7 @@
       const { first, pages } = this.zoom;
       const stretches = S.stretchesOf(this.stage.runs[0]);
       const wanted = first + step * pages;
-      const holds = (gfn) => stretches.some((each) => gfn < each.first + each.pages && gfn + pages > each.first);
-      if (holds(wanted)) {
+      if (stretches.some((each) => meets(each, { first: wanted, pages }))) {
         return { first: wanted, pages };
       }
       const ends = stretches.map((each) => (step > 0 ? each.first : each.first + each.pages - 1));
@@ -156,6 +157,11 @@
       if (same(zoom, this.zoom)) {
         return;
       }
+      const outside = zoom && this.outside(zoom);
+      if (outside) {
+        this.refuse(outside, how);
+        return;
+      }
       if (zoom === null || this.foldsOf(zoom)) {
         this.show(zoom, zoom && this.foldsOf(zoom), how);
         return;
@@ -167,8 +173,21 @@
           this.show(zoom, folds, how);
         }
       } catch (error) {
-        this.refuse(error, zoom, how);
+        this.refuse(`${S.windowText(zoom)}: ${error.message}`, how);
       }
+    }
+
+    // Why a window cannot be shown that holds no guest memory, with one that can; "" if it holds some.
+    outside(zoom) {
+      const { write } = S.linkFields.zoom;
+      const stretches = S.stretchesOf(this.stage.runs[0]);
+      if (stretches.some((each) => meets(each, zoom))) {
+        return "";
+      }
+      const there = stretches.slice(0, MOST_SAID).map((each) => S.windowText(each)).join(", ");
+      const [{ first, pages }] = stretches;
+      const can = { first, pages: Math.min(zoom.pages, pages) };
+      return `zoom=${write(zoom)} holds no guest memory, which is ${there}; give a part of it, e.g. zoom=${write(can)}.`;
     }
 
     // Available folds that cover a window.
@@ -190,7 +209,7 @@
 
     // A window may extend beyond a Focus of the whole guest; there is no memory there.
     coversAll(fold, { first, pages }) {
-      const inside = S.stretchesOf(this.stage.runs[0]).filter((each) => each.first < first + pages && each.first + each.pages > first);
+      const inside = S.stretchesOf(this.stage.runs[0]).filter((each) => meets(each, { first, pages }));
       return inside.every((each) => fold.holds(Math.max(first, each.first), Math.min(first + pages, each.first + each.pages) - Math.max(first, each.first)));
     }
 
@@ -249,13 +268,15 @@
       return waiting;
     }
 
-    refuse(error, zoom, how) {
+    // Maps stay as they are, and the address says so.
+    refuse(message, how) {
       this.request = null;
       this.showWaiting(null);
       if (how === "shown") {
         this.stage.state.zoom = null;
       }
-      this.stage.controls.refuse(null, `${S.windowText(zoom)}: ${error.message}`);
+      this.stage.address.remember();
+      this.stage.controls.refuse(null, message);
     }
 
     // ---- display

@@ -14,8 +14,7 @@ from mmuviz.recording.schema import PRESENT, TABLE, WRITABLE
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.scenario_files import read_scenario
 from tests.browser.chooser import chooser
-from tests.browser.conftest import Watch
-from tests.browser.test_stage import PAUSED, forget_answers, open_stage
+from tests.browser.test_stage import PAUSED, open_stage
 from tests.engine.fold import SHIFTS, Fold
 
 pytestmark = pytest.mark.xdist_group("stage")
@@ -104,11 +103,24 @@ def test_the_card_of_a_page_tells_its_entry_and_what_a_write_would_do(page: Page
     expect(card).to_contain_text(re.compile(r"a write (faults|costs)"))
 
 
-def test_a_window_without_memory_is_refused_in_a_line(page: Page, watch: Watch) -> None:
-    open_stage(page, f"{PAUSED}&zoom=0x999999999:512")
-    expect(page.locator("#stage-refused")).to_be_visible()
+@pytest.mark.parametrize("given", ["0x999999999:512", "0x0:512", "0x0:16384"])
+def test_a_window_without_memory_is_refused_as_it_was_given_and_leaves_the_address(page: Page, given: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/api/runs") else None)
+    open_stage(page, f"{PAUSED}&zoom={given}")
+    said = page.locator("#stage-refused")
+    expect(said).to_contain_text(
+        f"zoom={given} holds no guest memory, which is gfn 0x100000..0x1fffff; give a part of it"
+    )
+    remedy = re.search(r"e\.g\. (zoom=0x100000:\d+)", said.inner_text())
+    assert remedy is not None
+    page.wait_for_function("() => !location.search.includes('zoom')")
+    assert "ps=45000000000" in page.url
     expect(page.locator("[data-mmuviz=pane]:visible")).to_have_count(2)
-    forget_answers(watch)
+    expect(page.locator(".zoom-bar:visible")).to_have_count(0)
+    assert len(asked) == 1
+    open_stage(page, f"{PAUSED}&{remedy[1]}")
+    expect(page.locator(".zoom-bar:visible")).to_have_count(2)
 
 
 def test_the_clock_goes_on_while_zoomed(page: Page) -> None:
