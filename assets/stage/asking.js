@@ -148,6 +148,7 @@
         this.ask(S.readLink(""));
         return;
       }
+      this.stage.controls.refuse(null, "");
       this.stage.showControls();
       byId("stage-live").textContent = "Given up. The controls say what is shown.";
     }
@@ -160,9 +161,9 @@
         window.clearTimeout(this.slow);
         return;
       }
-      const field = error.field || this.field;
+      const asked = this.field;
       this.over();
-      this.stage.refuse(state, Object.assign(error, { field }));
+      this.stage.refuse(state, Object.assign(error, { field: error.field || asked, asked }));
     }
 
     // ---- progress

@@ -65,8 +65,7 @@
       this.changed = changed;
       this.row = root.querySelector(".controls");
       this.all = [...root.querySelectorAll("[data-mmuviz=control], [data-mmuviz=field]")];
-      this.refused = document.getElementById("stage-refused");
-      this.refused.querySelector("button").addEventListener("click", () => this.refuse(null, ""));
+      this.refusals = new S.Refusals(root);
       for (const control of this.all) {
         control.addEventListener("change", () => this.send(control));
         if (control.isContentEditable) {
@@ -88,6 +87,7 @@
         event.preventDefault();
         const text = control.textContent.trim();
         if (text !== control.dataset.shown) {
+          this.refusals.sent = control;
           this.changed(control.dataset.field, S.valueOf(text));
         }
       } else if (event.key === "Escape") {
@@ -124,8 +124,22 @@
           control.textContent = String(values[0]);
         }
       }
-      this.refuse(null, "");
+      this.showThreads(documents);
       this.fit();
+    }
+
+    // The host limits the vCPUs to its threads.
+    showThreads(documents) {
+      const rule = this.root.querySelector("[data-threads]");
+      const threads = JSON.parse(rule.dataset.threads);
+      const most = documents.map(({ host }) => ({ host, count: host.overrides?.cpus ?? threads[host.profile] }));
+      const { host, count } = most.reduce((a, b) => (b.count < a.count ? b : a));
+      rule.dataset.rule ||= rule.textContent;
+      rule.textContent = count ? rule.dataset.rule.replace(/\d+(?=;)/, `${count} on ${host.profile}`) : rule.dataset.rule;
+    }
+
+    refuse(field, message, asked) {
+      this.refusals.show(field, message, asked);
     }
 
     // The row is set more tightly until all of it is visible; a sheet has room.
@@ -140,10 +154,15 @@
       }
     }
 
-    // Fields that the Scenario does not have are hidden.
+    // Fields that the Scenario does not have are hidden. A refused text stays while its field has the value of before.
     fill(control, values) {
       control.closest(".field-row").hidden = values[0] === undefined;
-      control.dataset.shown = control.textContent = values.map((value) => typedText(value, control.dataset.unit)).join(" / ");
+      const text = values.map((value) => typedText(value, control.dataset.unit)).join(" / ");
+      if (text === control.dataset.shown && control.getAttribute("aria-invalid") === "true") {
+        return;
+      }
+      this.refusals.forget(control);
+      control.dataset.shown = control.textContent = text;
     }
 
     choose(select, values, mixed, document) {
@@ -168,35 +187,6 @@
         select.prepend(option);
       }
       option.selected = true;
-    }
-
-    // Shows a refusal at its field; null removes it. Refusals of fields behind More are shown there.
-    refuse(field, message) {
-      let place = null;
-      for (const frame of this.root.querySelectorAll(".control-frame, .field-row")) {
-        const at = field !== null && [...frame.querySelectorAll("[data-field]")].some((each) => each.dataset.field === field);
-        frame.classList.toggle("wrong", at);
-        const line = frame.querySelector(".field-refused");
-        if (line) {
-          line.textContent = at ? message : "";
-        } else if (at) {
-          place = frame;
-        }
-      }
-      this.refused.firstChild.textContent = message;
-      this.refused.hidden = message === "";
-      if (message) {
-        this.placeRefused(place || this.root.querySelector(field === "policies" ? ".pane-head" : ".bar"));
-      }
-    }
-
-    // Under the changed control, inside the window.
-    placeRefused(frame) {
-      const { left, bottom } = frame.getBoundingClientRect();
-      this.refused.style.left = "8px"; // its maximal width
-      const most = window.innerWidth - this.refused.getBoundingClientRect().width - 8;
-      this.refused.style.left = `${Math.max(8, Math.min(left, most))}px`;
-      this.refused.style.top = `${bottom + 4}px`;
     }
   }
 

@@ -110,13 +110,22 @@
       await asking.ask(wanted);
       const shown = this.stage.state.set === set;
       if (!asking.wanted) { // otherwise its line says more
-        byId("stage-guest-said").textContent = shown ? "" : byId("stage-refused").firstChild.textContent;
+        byId("stage-guest-said").textContent = shown ? "" : this.refusal();
       }
       if (shown) {
         this.panel.hidden = true;
         byId("stage-guest").setAttribute("aria-expanded", "false");
         byId("stage-guest").focus();
       }
+    }
+
+    // A refusal that belongs to no field of the form, which is said in the form only; "" if its field says it.
+    refusal() {
+      const text = byId("stage-refused").firstChild.textContent;
+      if (text) {
+        this.stage.controls.refuse(null, "");
+      }
+      return text;
     }
 
     // The form covers the bar with the progress: its own line says the same, and can cancel too.

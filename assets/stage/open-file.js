@@ -225,7 +225,8 @@
       this.showAll(runs, names.slice(0, MOST_NAME));
       const was = before.map(({ label }) => label).join(" | ");
       this.say(more || `${names}: its content fits its hash ${runs[0].hash.slice(0, 12)}.`, before.length > 0);
-      this.card.querySelector('[data-act="open-beside"]').textContent = `Show beside ${was}`;
+      this.card.querySelector('[data-act="open-beside"]').setAttribute("aria-label", `Show beside ${was}`);
+      this.card.querySelector('[data-act="open-beside"]').title = `Show beside ${was}`;
     }
 
     showAll(runs, name) {

@@ -36,8 +36,11 @@
       if (wanted) {
         this.place();
         (panel.querySelector("[aria-current=true]") || panel.querySelector(REACHED))?.focus();
-      } else if (inside) {
-        button.focus();
+      } else {
+        panel.dispatchEvent(new Event("close")); // as a dialog does
+        if (inside) {
+          button.focus();
+        }
       }
     }
 

@@ -107,7 +107,11 @@
         }
       });
       document.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false));
-      this.note.addEventListener("click", (event) => event.target.closest("button") && (this.note.hidden = true));
+      this.closed = ""; // the note that was closed
+      this.note.querySelector("button").addEventListener("click", () => {
+        this.closed = this.stage.state.note;
+        this.note.hidden = true;
+      });
     }
 
     open(wanted) {
@@ -182,7 +186,7 @@
       const { title, note } = this.stage.state;
       const own = this.stage.scenario?.title || this.stage.storyTitle();
       document.getElementById("stage-question").textContent = title || own;
-      this.note.hidden = note === "";
+      this.note.hidden = note === "" || note === this.closed;
       this.note.querySelector("p").textContent = note;
     }
   }

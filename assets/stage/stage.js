@@ -71,8 +71,8 @@
         this.ask(this.state);
         return;
       }
+      this.controls.refuse(error.field, error.message, error.asked);
       this.showControls();
-      this.controls.refuse(error.field, error.message);
       byId("stage-waiting").textContent = error.message;
     }
 

@@ -1,6 +1,6 @@
 """The page: panes side by side, loupes and charts below them, and one clock for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dash import html
@@ -13,16 +13,16 @@ from mmuviz.components.stage_fields import Field, fields_dialog
 from mmuviz.components.stage_guest_form import answer_card, guest_form
 from mmuviz.components.stage_migration import migration_sheet
 from mmuviz.components.stage_more_charts import chart_table, more_charts
-from mmuviz.components.stage_open import drop_veil, opened_card
+from mmuviz.components.stage_notices import notices
+from mmuviz.components.stage_open import drop_veil
 from mmuviz.components.stage_policies import PolicyItem, policy_title
-from mmuviz.components.stage_share import note_card, share_menu
+from mmuviz.components.stage_share import share_menu
 from mmuviz.components.stage_stories import (
     GuestItem,
     LessonItem,
     StoryItem,
     guests_menu,
     lesson_card,
-    refused_line,
     stale_bar,
     stories_menu,
     story,
@@ -45,7 +45,8 @@ def bar() -> Component:
         ],
         className="tools",
     )
-    return html.Header([html.Span("MMUViz", className="brand"), story(), tools], className="bar")
+    place = html.Div([story(), notices()], className="story-place")
+    return html.Header([html.Span("MMUViz", className="brand"), place, tools], className="bar")
 
 
 def number(name: str, label: str, **tag: str) -> Component:
@@ -117,7 +118,7 @@ class Offered(NamedTuple):
         guests: predefined guests.
         policies: all policies.
         kernels: kernel releases, oldest first.
-        hosts: names of host profiles.
+        hosts: hardware threads of each host profile.
         fields: every field of a Scenario.
         migrating: predefined guests for a migration.
     """
@@ -127,7 +128,7 @@ class Offered(NamedTuple):
     guests: Sequence[GuestItem]
     policies: Sequence[PolicyItem]
     kernels: Sequence[str]
-    hosts: Sequence[str]
+    hosts: Mapping[str, int]
     fields: Sequence[Field]
     migrating: Sequence[GuestItem] = ()
 
@@ -167,24 +168,21 @@ def stage(offered: Offered, terms: Sequence[Term], trust: Trust) -> Component:
     return html.Div(
         [
             bar(),
-            controls(offered.kernels, offered.hosts),
+            controls(offered.kernels, list(offered.hosts)),
             panes,
             lower,
             more_charts(),
             transport(),
             help_,
             chart_table(),
-            fields_dialog(offered.fields),
+            fields_dialog(offered.fields, offered.hosts),
             details_drawer(terms, trust),
             stories_menu(offered.stories, offered.lessons),
-            guests_menu(offered.guests, guest_form(offered.migrating, offered.hosts)),
+            guests_menu(offered.guests, guest_form(offered.migrating, list(offered.hosts))),
             answer_card(),
             migration_sheet(),
             lesson_card(),
-            refused_line(),
             share_menu(),
-            note_card(),
-            opened_card(),
             drop_veil(),
             live,
         ],

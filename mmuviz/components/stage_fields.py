@@ -1,13 +1,14 @@
 """The dialog behind "More": every field of a Scenario as a text box, with its range, unit and default."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dash import html
 from dash.development.base_component import Component
 
 from mmuviz.components.attributes import attributes
-from mmuviz.components.stage_controls import SHOWN, button
+from mmuviz.components.stage_controls import SHOWN, VCPUS, button
 from mmuviz.components.stage_migration import FIELDS as MIGRATION_FIELDS
 from mmuviz.components.text_box import refusal, text_box
 
@@ -57,19 +58,20 @@ class Field(NamedTuple):
         return next((unit for unit, ending in UNITS.items() if self.values.endswith(ending)), "")
 
 
-def row(field: Field) -> Component:
+def row(field: Field, threads: Mapping[str, int]) -> Component:
     """Make the row of a field: its name, its text box and its allowed values."""
     # If a field has a control elsewhere, that control holds its value, and this box only lets the user type another.
     kind = "field" if field.name in ELSEWHERE else "control"
     typed = html.Div(text_box(field.name, field.name, data_mmuviz=kind, data_unit=field.unit), className="field-box")
     rule = f"{field.values}; default {field.default}" if field.default else field.values
+    # The host has fewer threads than the type allows: a script says how many.
+    limits = {"data_threads": json.dumps(threads)} if field.name == VCPUS else {}
+    says = [html.Span(f"{field.description}. "), html.Span(rule, className="field-rule", **attributes(**limits))]
     return html.Div(
         [
             html.Code(field.name, className="field-name"),
             typed,
-            html.Span(
-                [html.Span(f"{field.description}. "), html.Span(rule, className="field-rule")], className="field-says"
-            ),
+            html.Span(says, className="field-says"),
             refusal(),
             *type_list(field.types),
         ],
@@ -85,19 +87,20 @@ def type_list(types: Sequence[tuple[str, str]]) -> list[Component]:
     return [html.Details([html.Summary("What these are"), html.Dl(rows)], className="field-types")]
 
 
-def fields_dialog(fields: Sequence[Field]) -> Component:
+def fields_dialog(fields: Sequence[Field], threads: Mapping[str, int]) -> Component:
     """Make the dialog of all fields, grouped by part.
 
     Args:
         fields: fields of a Scenario, in order.
+        threads: hardware threads of each host profile.
 
     Returns:
         A dialog that a script opens.
     """
-    groups = [
-        html.Section([html.H3(title), *(row(each) for each in fields if each.part == part)], className="field-group")
-        for part, title in PARTS.items()
-    ]
+    groups = []
+    for part, title in PARTS.items():
+        rows = [row(each, threads) for each in fields if each.part == part]
+        groups.append(html.Section([html.H3(title), *rows], className="field-group"))
     head = html.Div(
         [html.H2("Every field of the Scenario"), button("Close", "close-more", "Close")], className="dialog-head"
     )

@@ -107,7 +107,7 @@ def answer_card() -> Component:
     return html.Section(
         [html.P("", id="stage-answer-sentence"), html.Div(buttons, className="guest-buttons"), text, said],
         id="stage-answer",
-        className="note-card answer-card",
+        className="answer-card",
         hidden=True,
         **attributes(aria_label="Answer"),
     )

@@ -48,15 +48,3 @@ def share_menu() -> Component:
         hidden=True,
         **attributes(aria_label="Share"),
     )
-
-
-def note_card() -> Component:
-    """Make the card that shows the note of a link."""
-    close = html.Button("Close", type="button", className="tool")
-    return html.Section(
-        [html.P(""), close],
-        id="stage-note",
-        className="note-card",
-        hidden=True,
-        **attributes(aria_label="Note of the link"),
-    )

@@ -143,12 +143,6 @@ def stale_bar() -> Component:
     )
 
 
-def refused_line() -> Component:
-    """Make the line with the reason of a refusal; a script puts it at the refused field."""
-    close = html.Button("\N{MULTIPLICATION SIGN}", type="button", className="tool", **attributes(aria_label="Close"))
-    return html.Div([html.Span(""), close], id="stage-refused", className="refused", role="alert", hidden=True)
-
-
 def lesson_card() -> Component:
     """Make the card with a lesson's question and explanation; a script fills it."""
     return html.Section(

@@ -9,6 +9,7 @@ from mmuviz.components.stage_details import Term, Trust
 from mmuviz.components.stage_fields import Field
 from mmuviz.components.stage_policies import PolicyItem
 from mmuviz.components.stage_stories import GuestItem, LessonItem, StoryItem
+from mmuviz.costs.hosts import PROFILES
 from mmuviz.studies.evidence import packaged_evidence
 from mmuviz.studies.glossary import glossary
 from mmuviz.studies.offered import fields, guests, hosts, kernels, lessons, migrating_guests, policies, stories
@@ -31,7 +32,7 @@ def layout() -> Component:
         [GuestItem(*each) for each in guests()],
         [PolicyItem(*each) for each in policies()],
         kernels(),
-        hosts(),
+        {name: PROFILES[name]["cpus"] for name in hosts()},
         listed,
         [GuestItem(*each) for each in migrating_guests()],
     )
