@@ -20,7 +20,7 @@
   function otherTools(root) {
     const place = Object.assign(document.createElement("div"), { className: "sheet-tools" });
     for (const tool of root.querySelectorAll(".tools [data-act]")) {
-      if (!["controls", "share"].includes(tool.dataset.act)) {
+      if (tool.dataset.act !== "controls") { // Share is in the bar, but for presenter type
         const copy = Object.assign(document.createElement("button"), { type: "button", className: "tool" });
         copy.dataset.act = tool.dataset.act;
         copy.textContent = (tool.getAttribute("aria-label") || tool.textContent).split(":")[0];

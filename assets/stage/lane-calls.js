@@ -41,7 +41,7 @@
     const name = PARTS[part.walk];
     ctx.font = S.chartFont(px, 650);
     const took = S.timeText(Math.min(ps, part.endPs) - part.startPs);
-    const fits = name && [`${name} ${took}`, name].find((text) => ctx.measureText(text).width < end - x - 8);
+    const fits = name && [`${name} ${took}`, name].find((text) => ctx.measureText(text).width < end - x - 6);
     if (fits) {
       ctx.fillText(fits, x + 4, y + height / 2 + 1);
     }

@@ -90,7 +90,8 @@
       select.title = run.byPolicy ? "" : run.full;
       const name = select.parentNode.querySelector(".policy-name");
       name.textContent = run.label.replace(/(\d) (?=\S)/g, "$1\u00a0"); // a number stays with its unit
-      name.classList.toggle("long", run.label.length > SHORT);
+      // All names have one size.
+      name.classList.toggle("long", this.stage.runs.some(({ label }) => label.length > SHORT));
     }
   }
 

@@ -41,11 +41,14 @@
       this.resize();
     }
 
-    // A long question is set smaller, so that the facts fit on the line below.
+    // A long question is set smaller, so that the facts fit on the line below; one of three lines would leave the bar.
     resize() {
-      const line = Number.parseFloat(getComputedStyle(this.question).lineHeight);
-      this.question.classList.remove("long");
-      this.question.classList.toggle("long", this.question.offsetHeight > 1.5 * line);
+      const { classList } = this.question;
+      classList.remove("long", "longer", "longest");
+      const lines = this.question.scrollHeight / Number.parseFloat(getComputedStyle(this.question).lineHeight);
+      classList.toggle("long", lines > 1.5);
+      classList.toggle("longer", lines > 2.5);
+      classList.toggle("longest", lines > 3.5);
     }
   }
 

@@ -47,12 +47,7 @@ MEANING: Final[dict[str, tuple[str, int, int, str]]] = {
     "line_ns": ("ns", 40, 400, "mmu_lock's cache line and the VM's counters at one core for one fault"),
     "hold_ns": ("ns", 100, 1500, "a fault under mmu_lock held for write, uncontended"),
     "hold_paging_ns": ("ns", 100, 1500, "the same where guest page tables are shadowed (ept=N, or an L2)"),
-    "handoff_ns": (
-        "ns",
-        0,
-        1000,
-        "a lock passes to a waiter on the same socket, where three or more wait",
-    ),
+    "handoff_ns": ("ns", 0, 1000, "a lock passes to a waiter on the same socket, where three or more wait"),
     "handoff_few_ns": ("ns", 0, 500, "the same where one or two wait, who watch the lock itself"),
     "cross_ns": ("ns", 0, 1500, "what lock and data cost more when they come from the other socket"),
     "guest_walk_ns": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
+from mmuviz.studies.offered import stories
 from tests.browser.test_stage import SIZES, open_stage
 
 pytestmark = pytest.mark.xdist_group("stage")
@@ -29,6 +30,8 @@ CUT = """() => {
         return context.measureText(text).width > each.clientWidth;
     }).map((each) => each.selectedOptions[0].textContent);
 }"""
+
+LEADING = 4  # CSS px that a line of text is higher than its letters, on either side
 
 # Lines of text have some leading, by which their boxes may overlap.
 COVERED = """() => {
@@ -191,3 +194,24 @@ def test_a_policy_s_description_is_whole_or_not_there(page: Page, story: str) ->
     for part in (0.0, 0.1, 0.3, 0.6, 1.0):
         page.evaluate("(ps) => window.mmuvizStage.stage.goToPlace(ps)", int(part * end))
         assert page.evaluate(CUT_DESCRIPTIONS) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("key", ["", "p"])
+def test_every_story_s_question_is_whole_and_inside_the_bar(page: Page, size: tuple[int, int], key: str) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page)
+    if key:
+        page.keyboard.press(key)
+    wrong = page.evaluate(
+        """(titles) => titles.filter((title) => {
+            const question = document.getElementById("stage-question");
+            question.textContent = title;
+            mmuvizStage.stage.resize();
+            const [box, bar] = [question, document.querySelector(".bar")].map((each) => each.getBoundingClientRect());
+            const cut = question.scrollHeight > question.clientHeight + 4;
+            return cut || box.top < bar.top - LEADING || box.bottom > bar.bottom + LEADING;
+        })""".replace("LEADING", str(LEADING)),
+        [title for _, title, _, _ in stories()],
+    )
+    assert wrong == []

@@ -53,9 +53,9 @@ class Host(Choices):
         """Refuse profiles and entries that do not exist."""
         if self.profile not in PROFILES:
             near = difflib.get_close_matches(self.profile[:60], PROFILES, 1, 0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"; did you mean {near[0]}?" if near else "."
             raise ContradictionError(
-                f"profile={short_repr(self.profile)} is no profile; {hint}Choose one of {', '.join(PROFILES)}"
+                f"profile={short_repr(self.profile)} is no host profile{hint} The profiles are {', '.join(PROFILES)}"
             )
         for name, value in self.overrides.items():
             _check_override(name, value)

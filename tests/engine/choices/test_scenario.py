@@ -241,7 +241,7 @@ def test_more_vcpus_than_threads_are_refused_with_profiles_that_have_them() -> N
         ({"driver": {"kind": "listed_ops", "recording": "A_2m_ring_lasy"}}, "did you mean A_2m_ring_lazy__6.12"),
         ({"driver": {"kind": "listed_ops"}, "memory": ()}, "driver.ops and recording are both missing"),
         ({"driver": {"kind": "listed_ops", "ops": [{"op": "jump"}]}, "memory": ()}, "driver.ops: op 0: op='jump'"),
-        ({"host": {"profile": "tdp"}}, "host.profile='tdp' is no profile; did you mean tdp_eager?"),
+        ({"host": {"profile": "tdp"}}, "host.profile='tdp' is no host profile; did you mean tdp_eager?"),
         ({"host": {"overrides": {"cpu": 3}}}, "host.overrides.cpu is no constant of a host"),
         ({"host": {"overrides": {"cpus": 9999}}}, "host.overrides.cpus=9999 must be 1 to 1024"),
     ],
