@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const FRAMES = ".control-frame, .field-row";
-  const LISTED = /^(.*(?:choose|must be) )one of (.+)$/i;
+  const LISTED = /^(.*?)(?:(choose|must be) one of|The profiles are) (.+)$/i;
   const LONG = 160; // letters of a line in the dialog
   const BOX = ".field-input";
   const seen = (element) => element.getClientRects().length > 0;
@@ -17,9 +17,9 @@
       return message;
     }
     const text = message.startsWith(`${name.textContent}=`) ? message.slice(name.textContent.length + 1) : message;
-    const [, before, list] = LISTED.exec(text) || [];
+    const [, before, verb = "Choose", list] = LISTED.exec(text) || [];
     if (list && frame.querySelector(".field-rule").textContent.includes(list)) {
-      return `${before}one of the values above`;
+      return `${before}${verb} one of the values above`;
     }
     const parts = text.split(", ");
     const first = parts.findIndex((each) => each.includes("; ")) + 1; // after the remedy's first value

@@ -62,7 +62,7 @@
         const { name } = figure.dataset;
         figure.classList.toggle("put-away", Boolean(shown) && !shown.includes(name));
         this.buttons[index].hidden = !shown || shown[0] !== name;
-        this.buttons[index].textContent = `${NAMES[next]} ›`;
+        this.buttons[index].textContent = next ? `${NAMES[next]} ›` : "";
       });
     }
 

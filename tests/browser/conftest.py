@@ -7,12 +7,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from tests.served import Served, clean_environment, serve
 
 # A bound on hanging, not on speed: the machine may have much else to do.
 PATIENCE_MS = 90_000
+expect.set_options(timeout=PATIENCE_MS)
 
 # No sandbox, since tests may run as root; the rest keeps Chromium from speaking to its maker.
 CHROMIUM_FLAGS = [

@@ -95,7 +95,7 @@ def test_they_go_on_while_it_plays(page: Page) -> None:
 
 def test_a_table_has_the_chart_s_values_at_round_times(page: Page, recordings: list[Recording]) -> None:
     open_stage(page)
-    page.locator(".figure[data-name=tables] .chart-tool").first.click()
+    page.locator(".figure[data-name=tables] .chart-tool:visible").first.click()
     table = page.locator("#stage-table table")
     expect(table).to_be_visible()
     rows = [row.split("\t") for row in table.inner_text().split("\n")]
