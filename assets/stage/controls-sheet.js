@@ -6,7 +6,7 @@
 
   // Parts that do not fit into the panes' titles.
   function paneTools() {
-    const tools = [["add-pane", "One policy more"], ["remove-pane", "One policy less"]].map(([act, text]) => {
+    const tools = [["add-pane", "One policy more"], ["remove-pane", "One policy less"], ["next-figure", "Next chart or walk"]].map(([act, text]) => {
       const tool = Object.assign(document.createElement("button"), { type: "button", className: "tool", textContent: text });
       tool.dataset.act = act;
       return tool;

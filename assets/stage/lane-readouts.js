@@ -11,7 +11,7 @@
   // Shorter labels; if there is only one kind of stall, it is just "stall".
   const SHORT = { ...S.LANE_LABELS, fault: "in faults", lock: "for mmu_lock", away: "log full", rest: "userspace" };
   const STALLS = ["fault", "lock", "away"];
-  const LEAST_PX = 12;
+  const LEAST_PX = 11.5;
   const FIGURE = 3.6;
 
   const stalledPercent = (shown) =>

@@ -188,7 +188,7 @@
         ctx.fillStyle = colours.ink;
         ctx.font = S.chartFont(px, 700);
         const room = rows.left - 12;
-        ctx.fillText(S.fitText(ctx, run.label, room), 8, lanes[0].y + px / 2 + 1);
+        this.drawName(run.label, room, lanes[0].y + px / 2 + 1, ioctl.y);
         ctx.font = S.chartFont(px, 500);
         ctx.fillStyle = colours.ink2;
         const high = ioctl.y - lanes[0].y;
@@ -197,6 +197,15 @@
         }
         ctx.fillText(this.narrow ? "ioctl" : "ioctl thread", 8, ioctl.y + ioctl.height / 2 + 1);
       });
+    }
+
+    // The name of a run, on a phone in a line for each word that there is room for.
+    drawName(label, room, y, bottom) {
+      const { ctx, px } = this;
+      const fitted = S.fitText(ctx, label, room);
+      const words = label.split(" ");
+      const lines = fitted !== label && this.narrow && y + (words.length - 0.5) * px <= bottom ? words : [fitted];
+      lines.forEach((text, line) => ctx.fillText(S.fitText(ctx, text, room), 8, y + line * px));
     }
 
     lanesName(at) {

@@ -34,6 +34,7 @@
   S.commitLink = (commit) =>
     S.el("a", { text: `commit ${commit}`, href: `${COMMIT}${commit}`, target: "_blank", rel: "noopener noreferrer" });
 
+  const MOST_COVERED = 0.4; // of the map's height
   const LOW = 480; // CSS px of a window that has no room for a place: there the note covers the sentence
   const NAME_HIGH = 8; // CSS px of the map that stay visible above a note
 
@@ -109,7 +110,7 @@
       });
       const high = Math.max(...heights);
       const low = window.innerHeight < LOW;
-      const covers = high <= box.clientHeight - NAME_HIGH;
+      const covers = high <= Math.min(MOST_COVERED * box.clientHeight, box.clientHeight - NAME_HIGH);
       place.hidden = low || covers;
       note.style.bottom = low && !covers ? `${-this.roomBelow(box, high)}px` : "";
       place.style.height = place.hidden ? "" : `${high}px`;

@@ -1,27 +1,50 @@
-// Charts and walks below the panes on small screens, which have room for one or two of them: a button and a key show others.
+// Charts and walks on screens that have no room for all of them: a button and a key show the next ones.
 "use strict";
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  // The sets of figures that are shown together, by the width of the window, CSS px. Walks have no presenter type.
-  const WIDE = 1000;
-  const MIDDLE = 700;
-  const CHARTS = [["stall"], ["tables"]];
+  const WIDE = 1000; // CSS px of the window: from here on all are below the panes
+  const MIDDLE = 700; // below, one at a time
+  const LOW = 480; // lower windows show them in the place of the panes
+  const BESIDE = window.matchMedia("(min-width: 1200px) and (min-height: 715px)"); // as in pane-loupes.css
+  const [STALL, TABLES] = ["stall", "tables"];
   const WALKS = ["loupe-0", "loupe-1"];
-  const NAMES = { stall: "Stall", tables: "Page tables", "loupe-0": "Page-table walk", "loupe-1": "Next walk" };
 
-  (S.moreKeys = S.moreKeys || []).push([["n"], "next chart or page-table walk, on small screens", "next-figure"]);
+  (S.moreKeys = S.moreKeys || []).push([["n"], "next chart or page-table walk, where not all fit", "next-figure"]);
 
-  // [[name of a figure, …], …]; empty if all are shown.
-  S.figureSets = function (width, presenter) {
-    if (width >= WIDE) {
-      return [];
+  // The walks of each row of panes, [{names, row}]; `each` is how many are shown at a time.
+  function walksOf(runs, each) {
+    const rows = Array.from({ length: Math.ceil(runs / 2) }, (_, row) => ({ row, names: WALKS.slice(0, runs - 2 * row) }));
+    return each > 1 ? rows : rows.flatMap(({ row, names }) => names.map((name) => ({ row, names: [name] })));
+  }
+
+  // What is shown one after the other, [{names, row}]: figures, and the row of panes whose walks they are. Empty if all
+  // fit. Walks have no presenter type. {width, height, presenter, runs, beside}: of the window, CSS px; `beside`: whether
+  // walks are beside maps.
+  S.figureSets = function ({ width, height, presenter, runs, beside }) {
+    const charts = [STALL, TABLES].map((name) => ({ row: 0, names: [name] }));
+    if (height < LOW) {
+      return [{ row: 0, names: [] }, ...charts, ...(presenter ? [] : walksOf(runs, 1))];
+    }
+    if (width >= WIDE && !(runs === 3 && !beside && !presenter)) {
+      const all = [WALKS[0], STALL, TABLES, WALKS[1]];
+      return runs > 2 && !beside && !presenter ? walksOf(runs, 2).map(({ row }) => ({ row, names: all })) : [];
     }
     if (presenter) {
-      return CHARTS;
+      return charts;
     }
-    return width < MIDDLE ? [...CHARTS, ...WALKS.map((name) => [name])] : [CHARTS.flat(), WALKS];
+    return width < MIDDLE ? [...charts, ...walksOf(runs, 1)] : [{ row: 0, names: [STALL, TABLES] }, ...walksOf(runs, 2)];
   };
+
+  // What the button says of the next ones.
+  function nameOf({ names, row }) {
+    const [name] = names;
+    if (names.length > WALKS.length) {
+      return "Next walks";
+    }
+    const walk = row > 0 || name === WALKS[1] ? "Next walk" : "Page-table walk";
+    return { [STALL]: "Stall", [TABLES]: "Page tables" }[name] ?? (name ? walk : "Maps");
+  }
 
   class LowerFigures {
     constructor(stage) {
@@ -39,13 +62,22 @@
     }
 
     get sets() {
-      return S.figureSets(window.innerWidth, this.stage.presenter());
+      const { innerWidth: width, innerHeight: height } = window;
+      const runs = Math.max(2, this.stage.runs.length);
+      return S.figureSets({ width, height, presenter: this.stage.presenter(), runs, beside: BESIDE.matches });
+    }
+
+    // Other runs begin with the walks of the first row.
+    shown() {
+      this.at = (this.sets[this.at]?.row ?? 0) > 0 ? 0 : this.at;
     }
 
     next() {
       const focused = this.buttons.includes(document.activeElement);
       this.at += 1;
       this.choose();
+      const { row } = this.sets[this.at] ?? { row: 0 };
+      [2 * row, 2 * row + 1].filter((index) => index < this.stage.runs.length).forEach((index) => this.stage.enlarge(index));
       this.stage.resize();
       if (focused) {
         this.buttons.find(({ offsetParent }) => offsetParent)?.focus();
@@ -56,21 +88,23 @@
     choose() {
       const { sets } = this;
       this.at %= Math.max(1, sets.length);
-      const shown = sets[this.at];
-      const next = sets[(this.at + 1) % sets.length]?.[0];
+      const shown = sets[this.at]?.names;
+      const next = sets[(this.at + 1) % sets.length];
+      document.body.classList.toggle("figures-open", window.innerHeight < LOW && shown.length > 0);
       this.figures.forEach((figure, index) => {
         const { name } = figure.dataset;
         figure.classList.toggle("put-away", Boolean(shown) && !shown.includes(name));
-        this.buttons[index].hidden = !shown || shown[0] !== name;
-        this.buttons[index].textContent = next ? `${NAMES[next]} ›` : "";
+        this.buttons[index].hidden = !shown || sets.length < 2 || shown[0] !== name;
+        this.buttons[index].textContent = next ? `${nameOf(next)} ›` : "";
       });
     }
 
     // Called at the end of stage.resize(): figures that appear by it are drawn for the first time.
     resize() {
-      const before = this.figures.map(({ className }) => className).join();
+      const classes = () => [document.body, ...this.figures].map(({ className }) => className).join();
+      const before = classes();
       this.choose();
-      if (this.figures.map(({ className }) => className).join() !== before) {
+      if (classes() !== before) {
         [...this.stage.charts, ...this.stage.loupes].forEach((each) => each.resize());
       }
     }

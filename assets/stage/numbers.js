@@ -95,8 +95,9 @@
   S.numbers = function (run, ps, runs = [run]) {
     const percent = Math.round(100 * run.speed(ps));
     const partsOf = (name) => ({ ...S.paneParts(name, run, runs, ps), ps: MEASURED[name](run, ps) });
+    const word = ps > run.endPs ? "ended" : run.isIdle(ps) ? "idle" : "";
     return {
-      speed: run.isIdle(ps) ? { value: "idle", unit: "", zero: true, label: "guest speed", short: "speed" }
+      speed: word ? { value: word, unit: "", zero: true, label: "guest speed", short: "speed" }
         : { value: whole.format(percent), unit: "%", zero: percent === 0, label: "guest speed", short: "speed" },
       stall: { ...partsOf("stall"), label: "stall per vCPU", short: "stall" },
       ioctl: { ...partsOf("ioctl"), label: "ioctl thread", short: "ioctl" },

@@ -40,35 +40,36 @@
   // Consecutive ioctls of the same kind have one common name.
   function groupsOf(runs) {
     const found = [];
-    for (const run of runs) {
+    runs.forEach((run, index) => {
       let before = null;
       for (const call of run.calls) {
         if (before && before.kind === call.kind) {
           before.count += 1;
         } else {
-          before = { kind: call.kind, startPs: call.startPs, count: 1 };
+          before = { kind: call.kind, startPs: call.startPs, count: 1, run: index };
           found.push(before);
         }
       }
-    }
+    });
     const rank = Object.keys(CALLS);
     return found.sort((a, b) => rank.indexOf(a.kind) - rank.indexOf(b.kind) || a.startPs - b.startPs);
   }
 
-  // Names without overlap, ioctls first: [{text, x, centre, tone, weight}].
+  // Names without overlap, ioctls first: [{text, x, centre, tone, weight, names}]; `names` is the begin of a
+  // call, {run, startPs}.
   S.ribbonLabels = function (ribbon, ctx) {
     const placed = [];
     const centre = ribbon.px / 2 + 1;
     const end = ribbon.width - 2;
     const free = (x, width) => placed.every((each) => x > each.x + each.wide + APART || x + width + APART < each.x);
-    const put = (text, x, wide, tone, weight) => placed.push({ text, x, wide, centre, tone, weight });
+    const put = (text, x, wide, tone, weight, names = null) => placed.push({ text, x, wide, centre, tone, weight, names });
     ctx.font = S.chartFont(ribbon.px, 650);
-    for (const { kind, startPs, count } of groupsOf(ribbon.runs)) {
+    for (const { kind, startPs, count, run } of groupsOf(ribbon.runs)) {
       const text = S.callsName(kind, count);
       const wide = ctx.measureText(text).width;
       const x = Math.max(0, Math.min(ribbon.xAt(startPs), end - wide));
       if (free(x, wide)) {
-        put(text, x, wide, "ioctl", 650);
+        put(text, x, wide, "ioctl", 650, { run, startPs });
       }
     }
     ctx.font = S.chartFont(ribbon.px, 500);

@@ -130,6 +130,13 @@
       return away.indexOf(Math.min(...away));
     }
 
+    // The call whose name is there, {run, startPs}, or null.
+    namedAt(x, y) {
+      const found = this.labels.find((each) => each.names && x >= each.x && x <= each.x + each.width
+        && y >= each.y && y <= each.y + each.height);
+      return found?.names ?? null;
+    }
+
     // The calls whose bar is at a point or within a few pixels: {run, calls}, or null.
     callsAt(x, y) {
       let found = null;

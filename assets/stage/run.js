@@ -123,11 +123,13 @@
     }
 
     // A sum at a time. Effects of logging cannot precede it: in the bin of the first enable, a sum that did not rise in
-    // the bin before rises only from the call on, not from the bin's start.
-    sumAt(sums, ps) {
+    // the bin before rises only from the call on, not from the bin's start. `first` says whether that holds for a sum of
+    // which no bin is known before.
+    sumAt(sums, ps, first = false) {
       const bin = this.binAt(ps);
       const { enablePs } = this;
-      const starts = enablePs !== null && bin > 0 && bin === this.binAt(enablePs) && sums[bin] === sums[bin - 1];
+      const flat = bin === 0 ? first : sums[bin] === sums[bin - 1];
+      const starts = enablePs !== null && bin === this.binAt(enablePs) && flat;
       const share = this.shareOf(bin, ps, starts ? enablePs : undefined);
       return sums[bin] + (sums[bin + 1] - sums[bin]) * share;
     }
@@ -214,16 +216,16 @@
 
     // Sums of all vCPUs, divided by their number.
     stallPs(ps) {
-      return this.sumAt(this.sums.stall, ps) / this.vcpus;
+      return this.sumAt(this.sums.stall, ps, true) / this.vcpus;
     }
 
     stallBy(ps, out = new Float64Array(this.sums.stallBy.length)) {
-      this.sums.stallBy.forEach((sums, cause) => { out[cause] = this.sumAt(sums, ps) / this.vcpus; });
+      this.sums.stallBy.forEach((sums, cause) => { out[cause] = this.sumAt(sums, ps, true) / this.vcpus; });
       return out;
     }
 
     slowPs(ps) {
-      return this.sumAt(this.sums.slow, ps) / this.vcpus;
+      return this.sumAt(this.sums.slow, ps, true) / this.vcpus;
     }
 
     accesses(ps) {

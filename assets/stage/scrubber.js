@@ -12,7 +12,7 @@
       const box = slider.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
     };
-    // A press on a call's bar seeks to its begin, one on a group opens its calls, one elsewhere seeks to that time.
+    // A press on a call's bar or name seeks to its begin, one on a group opens its calls, one elsewhere seeks to that time.
     slider.addEventListener("pointerdown", (event) => {
       if (!stage.ribbon || event.button > 0) {
         return;
@@ -25,8 +25,9 @@
         return;
       }
       stage.callStrip.close();
-      if (found) {
-        stage.goTo(found.calls[0].startPs, found.run);
+      const call = found ? { run: found.run, startPs: found.calls[0].startPs } : stage.ribbon.namedAt(x, y);
+      if (call) {
+        stage.goTo(call.startPs, call.run);
         return;
       }
       // If panes are aligned by work, the row under the pointer selects the run whose time is meant.

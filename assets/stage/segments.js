@@ -41,7 +41,8 @@
   // The texts that name the current segment, longest first.
   S.currentTexts = function (run, segment) {
     const name = nameOf(segment, FULL_NAMES);
-    const when = `${name}, ${S.timeText(segment.startPs)} to ${S.timeText(segment.endPs)}`;
+    const [from, to] = [segment.startPs, segment.endPs].map((ps) => S.timeText(ps));
+    const when = from === to ? `${name}, ${S.timeText(segment.endPs - segment.startPs)} from ${from}` : `${name}, ${from} to ${to}`;
     const row = S.roundRows?.(run).find(({ startPs }) => startPs === segment.startPs);
     const sent = row ? [`${when}: ${S.bytesText(row.sentBytes)} sent, ${S.bytesText(row.leftBytes)} left`] : [];
     return [...sent, when, name, nameOf(segment)];

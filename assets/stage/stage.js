@@ -9,6 +9,8 @@
   const TEXT_MS = 80;
   const TELL_EVERY_MS = 200;
   const LEAST_MAP = [90, 40]; // CSS px, for two panes, and for more panes or low windows
+  // The line above a zoomed map and cells that can be told apart; a migration's legend and phases under the last pane.
+  const [ZOOMED, UNDER_LAST] = [44, 92];
   const LOW = 480;
   const ONE_COLUMN = 700; // narrower windows have one column of panes
   const byId = (id) => document.getElementById(id);
@@ -28,6 +30,7 @@
       this.asking = new S.Asking(this);
       this.address = new S.Address(this);
       this.controls = new S.Controls(root, (field, value) => this.asking.change(field, value));
+      byId("stage-question").textContent = this.storyTitle(); // a long run is asked for under its name
       this.ask(this.state); // the response arrives after all other parts are loaded
       this.parts = (S.parts || []).map((make) => make(this));
       this.listen();
@@ -88,8 +91,7 @@
 
     show(state, { runs, scenario, file }) {
       const { complaint, instead, ...rest } = state;
-      this.state = { ...rest, complaint: "" };
-      this.runs = runs;
+      Object.assign(this, { state: { ...rest, complaint: "" }, runs });
       this.scenario = scenario || runs[0].header.scenario;
       this.file = file; // the content of a scenario file for the same runs
       byId("stage-waiting").hidden = true;
@@ -98,8 +100,7 @@
       this.controls.refuse(null, complaint || "");
       this.root.querySelector(".panes").style.setProperty("--panes", String(Math.min(runs.length, 2)));
       this.panes.forEach((pane, index) => (runs[index] ? pane.show(runs[index], runs) : pane.hide()));
-      const title = runs[0].header.scenario.title || this.storyTitle();
-      byId("stage-question").textContent = title;
+      byId("stage-question").textContent = runs[0].header.scenario.title || this.storyTitle();
       this.makeFigures();
       this.makeJobs();
       this.newClock();
@@ -201,11 +202,12 @@
       const wanted = Math.max(window.innerWidth < ONE_COLUMN ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
       // Beside three panes the charts are in the place of a fourth one.
       const apart = window.getComputedStyle(this.root.querySelector(".lower")).gridRowStart !== "panes";
-      const lower = window.innerHeight < 480 ? own * window.innerHeight : apart ? Math.max(wanted * window.innerHeight, 120) : 0;
+      const lower = window.innerHeight < 480 ? own * window.innerHeight : apart ? Math.max(wanted * window.innerHeight, 120) : own > 0 ? UNDER_LAST : 0;
       const frame = ["pane-head", "sentence", "badge"].reduce((sum, name) => sum + heightOf(`.pane:not([hidden]) .${name}`), 0);
       const under = parseFloat(window.getComputedStyle(this.panes[0].section).paddingBottom);
       const room = (window.innerHeight - others - lower) / rows - frame - under - 4;
-      return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)], Math.floor(room));
+      const zoomed = this.zooming?.zoom && window.innerWidth >= ONE_COLUMN ? ZOOMED : 0;
+      return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)] + zoomed, Math.floor(room));
     }
 
     // The drawings besides the maps, with their periods during playback and about what they cost.

@@ -112,3 +112,31 @@ def test_a_split_is_drawn_entry_by_entry_and_its_table_is_counted(page: Page) ->
     assert min(found["filled"]) < 100 < max(found["filled"])
     assert found["before"] == 0
     assert found["after"] > 0
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (800, 600)])
+def test_the_name_of_a_call_leads_to_its_begin(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page)
+    start, x, y = page.evaluate("""() => {
+        const {ribbon, runs} = mmuvizStage.stage;
+        const {x, width, y, height} = ribbon.labels.find(({text}) => text === "enable logging");
+        const box = document.querySelector("[data-mmuviz=scrubber]").getBoundingClientRect();
+        const start = runs[0].calls.find(({kind}) => kind === "enable").startPs;
+        return [start, box.left + x + 0.8 * width, box.top + y + height / 2];
+    }""")
+    page.mouse.click(x, y)
+    page.wait_for_function("(ps) => mmuvizStage.stage.clock.now === ps", arg=start)
+
+
+def test_a_run_that_is_over_has_no_guest_speed(page: Page) -> None:
+    open_stage(page, "/?ps=473000000000")
+    assert page.locator("[data-number=speed]:visible").all_text_contents()[0] == "ended"
+
+
+def test_nothing_stalls_before_logging_is_enabled_however_long_a_bin_is(page: Page) -> None:
+    """Two guests that differ in their downtime limit alone, with bins of different length."""
+    open_stage(page, "/?story=never-converges&ps=19999000000")
+    assert page.evaluate("mmuvizStage.stage.runs.map((run) => run.binPs > 19999e6)") == [True, False]
+    for stall in page.locator("[data-mmuviz=pane]:visible [data-mmuviz=stall]").all():
+        assert stall.get_attribute("data-value") == "0"

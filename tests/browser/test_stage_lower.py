@@ -26,6 +26,9 @@ CAPTIONS = """() => [...document.querySelectorAll(".lower .figure")].filter((eac
 })"""
 PHONE = [["stall"], ["tables"], ["loupe-0"], ["loupe-1"]]
 SMALL = [["stall", "tables"], ["loupe-0", "loupe-1"]]
+WALKS = """() => [...document.querySelectorAll(".lower .figure.loupe, .pane-loupe")]
+    .filter((each) => each.getClientRects().length > 0)
+    .map((each) => each.querySelector("canvas").getAttribute("aria-label").match(/^Page-table walk, (.*?): /)[1])"""
 
 
 def shown(page: Page) -> list[str]:
@@ -42,6 +45,8 @@ def shown(page: Page) -> list[str]:
         ((800, 600), "", SMALL),
         ((800, 600), "p", PHONE[:2]),
         ((360, 740), "p", PHONE[:2]),
+        ((640, 360), "", [[], *PHONE]),
+        ((640, 360), "p", [[], *PHONE[:2]]),
     ],
 )
 def test_each_chart_and_walk_is_reached_by_a_key_and_by_a_button(
@@ -56,7 +61,10 @@ def test_each_chart_and_walk_is_reached_by_a_key_and_by_a_button(
         page.keyboard.press("n")
     for names in [*sets[1:], sets[0], sets[1]]:
         assert shown(page) == names
-        page.locator(".figure-next:visible").click()
+        if names:
+            page.locator(".figure-next:visible").click()
+        else:
+            page.evaluate("mmuvizStage.stage.act('next-figure')")
 
 
 def test_a_larger_window_shows_all_of_them_at_once(page: Page) -> None:
@@ -70,3 +78,31 @@ def test_a_larger_window_shows_all_of_them_at_once(page: Page) -> None:
     page.set_viewport_size({"width": 800, "height": 600})
     expect(page.locator(".figure-next:visible")).to_have_count(1)
     assert len(shown(page)) == 2
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1280, 600), (1024, 768), (800, 600), (360, 740), (640, 360)])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_walk_of_each_pane_is_reached(page: Page, size: tuple[int, int], count: int) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    policies = ",".join(("lazy", "eager_at_enable", "eager_in_clear", "ring_lazy")[:count])
+    open_stage(page, f"/?policies={policies}&ps=45000000000")
+    labels = set(page.evaluate("window.mmuvizStage.stage.runs.map(({label}) => label)"))
+    seen: set[str] = set()
+    for _ in range(count + 3):
+        seen |= set(page.evaluate(WALKS))
+        page.keyboard.press("n")
+    assert seen == labels
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1280, 600), (1024, 768), (800, 600)])
+def test_of_three_panes_the_charts_take_the_place_of_a_fourth(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, "/?policies=lazy,eager_at_enable,ring_lazy&ps=45000000000")
+    lower, third = page.locator(".lower").bounding_box(), page.locator("[data-mmuviz=pane]").nth(2).bounding_box()
+    assert lower
+    assert third
+    assert lower["x"] > third["x"] + third["width"] - 1
+    assert lower["y"] < third["y"] + 20
+    assert shown(page) == ["stall", "tables"]
+    page.locator(".figure[data-name=stall] .chart-tool:visible").last.click()
+    expect(page.locator("#stage-charts")).to_be_visible()
