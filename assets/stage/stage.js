@@ -8,10 +8,6 @@
   const LOUPE_MS = 66;
   const TEXT_MS = 80;
   const TELL_EVERY_MS = 200;
-  const LEAST_MAP = [90, 40]; // CSS px, for two panes, and for more panes or low windows
-  // The line above a zoomed map and cells that can be told apart; a migration's legend and phases under the last pane.
-  const [ZOOMED, UNDER_LAST] = [44, 92];
-  const LOW = 480;
   const ONE_COLUMN = 700; // narrower windows have one column of panes
   const byId = (id) => document.getElementById(id);
 
@@ -183,31 +179,13 @@
       }
       S.fitControls(this.root);
       this.controls.fit();
-      const height = this.mapHeight();
+      const height = S.mapHeight(this);
       this.runs.forEach((_, index) => this.panes[index].resize(height, this.presenter()));
       for (const each of [...this.charts, ...this.loupes, this.ribbon]) {
         each.resize();
       }
       this.each("resize");
       this.draw(this.clock.now, true);
-    }
-
-    // The height that other rows leave, shared by the rows of panes.
-    mapHeight() {
-      const heightOf = (selector) => this.root.querySelector(selector)?.getBoundingClientRect().height ?? 0;
-      const columns = window.getComputedStyle(this.root.querySelector(".panes")).gridTemplateColumns.split(" ").length;
-      const rows = Math.ceil(this.runs.length / columns);
-      const others = heightOf(".bar") + heightOf(".controls:not(.floats)") + heightOf(".transport");
-      const own = Math.max(0, ...this.parts.map(({ lowerShare = 0 }) => lowerShare));
-      const wanted = Math.max(window.innerWidth < ONE_COLUMN ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19, own);
-      // Beside three panes the charts are in the place of a fourth one.
-      const apart = window.getComputedStyle(this.root.querySelector(".lower")).gridRowStart !== "panes";
-      const lower = window.innerHeight < 480 ? own * window.innerHeight : apart ? Math.max(wanted * window.innerHeight, 120) : own > 0 ? UNDER_LAST : 0;
-      const frame = ["pane-head", "sentence", "badge"].reduce((sum, name) => sum + heightOf(`.pane:not([hidden]) .${name}`), 0);
-      const under = parseFloat(window.getComputedStyle(this.panes[0].section).paddingBottom);
-      const room = (window.innerHeight - others - lower) / rows - frame - under - 4;
-      const zoomed = this.zooming?.zoom && window.innerWidth >= ONE_COLUMN ? ZOOMED : 0;
-      return Math.max(LEAST_MAP[Number(this.runs.length > 2 || window.innerHeight < LOW)] + zoomed, Math.floor(room));
     }
 
     // The drawings besides the maps, with their periods during playback and about what they cost.
