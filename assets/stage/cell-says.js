@@ -152,7 +152,8 @@
     }
     const leaf = fold.leaf(firstGfn);
     const entry = leaf.level ? entrySays(run, leaf.level, leaf.bits) : "not mapped";
-    const log = fold.isDirty(firstGfn) ? "in the dirty log" : "not in the dirty log";
+    const never = frames.unarmed(cell) ? " since logging began, written or not" : "";
+    const log = fold.isDirty(firstGfn) ? `in the dirty log${never}` : "not in the dirty log";
     return [
       S.whereSays(firstGfn, 1), entry, `${log}; ${nextWrite(run, leaf, S.isLogging(run, ps))}`,
       `last event ${eventSays(fold, fold.lastEvent(firstGfn))}`,

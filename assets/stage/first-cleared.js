@@ -7,10 +7,12 @@
   const WHOLE = 255;
   const known = new WeakMap();
 
+  S.startsAllSet = ({ header: { scenario }, enablePs }) =>
+    Boolean(scenario?.vm?.dirty_log_mode?.endsWith("initially_set")) && enablePs !== null;
+
   // For each cell, the first frame at which not all of its bits are set any more; null if logs begin empty.
   function framesOf(run) {
-    const { scenario } = run.header;
-    if (!scenario?.vm?.dirty_log_mode?.endsWith("initially_set") || run.enablePs === null) {
+    if (!S.startsAllSet(run)) {
       return null;
     }
     const found = new Int32Array(run.cells).fill(run.bins + 1);

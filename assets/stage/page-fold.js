@@ -29,6 +29,7 @@
       this.last = this.empty((count) => new Int32Array(count).fill(NEVER)); // row of each entry's last event
       this.turned = this.empty((count) => new Int32Array(count).fill(NEVER)); // row of its last change by KVM
       this.dirty = new Uint8Array(pages);
+      this.cleared = new Uint8Array(pages).fill(start ? 1 : 0); // whether the page has left the log once, or may have
       this.touched = new Uint8Array(entryOf(2, first + pages - 1, first) + 1).fill(1);
       this.row = 0;
       this.every = Math.max(256, Math.ceil(this.rows / MOST_KEPT));
@@ -58,7 +59,7 @@
 
     copy() {
       const of = (levels) => levels.map((each) => each && each.slice());
-      return { row: this.row, entries: of(this.entries), last: of(this.last), turned: of(this.turned), dirty: this.dirty.slice() };
+      return { row: this.row, entries: of(this.entries), last: of(this.last), turned: of(this.turned), dirty: this.dirty.slice(), cleared: this.cleared.slice() };
     }
 
     restore(at) {
@@ -67,6 +68,7 @@
         LEVELS.forEach((level) => this[name][level].set(kept[name][level]));
       }
       this.dirty.set(kept.dirty);
+      this.cleared.set(kept.cleared);
       this.touched.fill(1);
       this.row = kept.row;
     }
@@ -78,6 +80,7 @@
         const gfn = first + stride * nth;
         if (kind === kindOf.dirty_log) {
           this.dirty[gfn - this.first] = events.new[row] ? 1 : 0;
+          this.cleared[gfn - this.first] |= events.new[row] ? 0 : 1;
           this.note(row, 1, gfn);
         } else if (kind === kindOf.fault || kind === kindOf.fast) {
           this.last[1][gfn - this.first] = row;
@@ -161,6 +164,11 @@
 
     isDirty(gfn) {
       return this.dirty[gfn - this.first] === 1;
+    }
+
+    // Whether a page is in the log and has never left it: with initially-all-set that does not say that it was written.
+    neverCleared(gfn) {
+      return this.isDirty(gfn) && this.cleared[gfn - this.first] === 0;
     }
 
     isWritable(gfn) {

@@ -5,7 +5,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const [K4, M2, G1, P4, P1] = [1, 2, 3, 4, 6];
-  const SIZES = [256, 8, 2, 2, 2, 4]; // slab, fresh, dirty, processor, shut, level
+  const SIZES = [256, 8, 2, 2, 2, 4, 2]; // slab, fresh, dirty, processor, shut, level, unarmed
   const FRESH = [0.8, 0.5, 0.25];
   const LEAST_KEYHOLE = 12;
 
@@ -16,16 +16,16 @@
       this.processor = processor;
     }
 
-    look(shares, at, dirty, fresh, by, edges, row, cell) {
+    look(shares, at, dirty, fresh, by, edges, row, cell, unarmed = false) {
       const level = [G1, M2, K4].find((each) => shares[at + each] > 0) || 0;
       const shut = shares.subarray(at + P4, at + P1 + 1).some(Boolean) ? 1 : 0;
       const slab = level > 1 ? edges * 16 + row : 0;
-      const parts = [slab, fresh ? fresh * 2 + by : 0, dirty ? 1 : 0, this.processor[cell], shut, level];
+      const parts = [slab, fresh ? fresh * 2 + by : 0, dirty ? 1 : 0, this.processor[cell], shut, level, unarmed ? 1 : 0];
       return parts.reduceRight((look, part, index) => look * SIZES[index] + part, 0);
     }
 
     paint(ctx, look) {
-      const [slab, fresh, dirty, processor, shut, level] = SIZES.map((size) => {
+      const [slab, fresh, dirty, processor, shut, level, unarmed] = SIZES.map((size) => {
         const part = look % size;
         look = (look - part) / size;
         return part;
@@ -38,7 +38,9 @@
         ctx.fillRect(0, 0, tile, tile);
         ctx.globalAlpha = 1;
       }
-      if (dirty) {
+      if (dirty && unarmed) {
+        this.paintNeverCleared(ctx);
+      } else if (dirty) {
         this.paintDirtyPage(ctx, level);
       }
       if (level === K4 && shut) { // a huge page is one entry: its name has the keyhole
@@ -64,6 +66,15 @@
         this.paintSlab(ctx, 0, true, slab >> 4, slab & 15);
         this.tokens = tokens;
       }
+    }
+
+    // In the log since logging began, written or not: an outline, as the dots of a whole map have.
+    paintNeverCleared(ctx) {
+      const { tile } = this.geometry;
+      const line = Math.max(1, Math.round(tile / 8));
+      ctx.strokeStyle = this.tokens.dirty;
+      ctx.lineWidth = line;
+      ctx.strokeRect(line / 2, line / 2, tile - line, tile - line);
     }
 
     // The same ink at every level; the gap is filled too if no huge page is visible through it.

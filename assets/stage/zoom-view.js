@@ -55,10 +55,13 @@
 
   // The states of the parts, with the interface of S.CellFrames.
   class ZoomFrames {
-    constructor(fold, gfns, pages, step) {
+    // `initially`: whether the bits of all pages are set when logging is enabled.
+    constructor(fold, gfns, pages, step, initially) {
       Object.assign(this, { fold, gfns, pages, step });
       this.shares = new Uint8Array(gfns.length * COUNT);
       this.processor = new Uint8Array(gfns.length); // whether the entry's D bit is set; of a single page
+      this.never = new Uint8Array(gfns.length); // whether all of its pages are in the log and have never left it
+      this.allSet = initially;
       this.row = -1;
       this.still = typeof matchMedia === "function" && matchMedia("(prefers-reduced-motion: reduce)").matches;
     }
@@ -93,6 +96,7 @@
       }
       this.shares[at + DIRTY] = this.fold.isDirty(gfn) ? WHOLE : 0;
       this.processor[cell] = level > 0 && bits & S.spteFlags.DIRTY ? 1 : 0;
+      this.never[cell] = this.fold.neverCleared(gfn) ? 1 : 0;
     }
 
     readRegion(gfn, cell) {
@@ -100,6 +104,7 @@
         return;
       }
       const counts = new Int32Array(COUNT);
+      let never = 0;
       for (let page = gfn; page < gfn + this.step; page += 1) {
         if (!this.fold.holds(page, 1)) {
           continue;
@@ -108,7 +113,9 @@
         counts[level] += level > 0 ? 1 : 0;
         counts[P4 + level - 1] += level > 0 && !(bits & S.spteFlags.WRITABLE) ? 1 : 0;
         counts[DIRTY] += this.fold.isDirty(page) ? 1 : 0;
+        never += this.fold.neverCleared(page) ? 1 : 0;
       }
+      this.never[cell] = never === this.pages[cell] ? 1 : 0;
       counts[NONE] = this.pages[cell] - counts[K4] - counts[M2] - counts[G1];
       counts.forEach((count, share) => (this.shares[cell * COUNT + share] = S.shareOf(count, this.pages[cell])));
     }
@@ -121,9 +128,9 @@
       return this.shares[cell * COUNT + DIRTY];
     }
 
-    // A page is written if the events of the Focus show it.
-    unarmed() {
-      return false;
+    // As S.neverCleared of a whole map.
+    unarmed(cell) {
+      return this.allSet && this.never[cell] === 1;
     }
 
     turnedRow(cell) {
@@ -157,7 +164,7 @@
     const { gfns, pages } = parts(run, zoom, step);
     const header = { ...run.header, cell_pages: step };
     const shown = Object.assign(Object.create(run), { header, cells: gfns.length, firstGfn: gfns, cellPages: pages });
-    const options = { frames: new ZoomFrames(fold, gfns, pages, step), label: 0, slots: [], largest: LARGEST };
+    const options = { frames: new ZoomFrames(fold, gfns, pages, step, S.startsAllSet(run)), label: 0, slots: [], largest: LARGEST };
     return { shown, options: step === 1 ? { ...options, sheet: S.PageSheet, single: true } : options };
   };
 })();

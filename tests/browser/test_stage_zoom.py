@@ -129,3 +129,46 @@ def test_the_clock_goes_on_while_zoomed(page: Page) -> None:
     page.keyboard.press("Space")
     page.wait_for_function("() => Number(document.querySelector('[data-mmuviz=time]').dataset.ps) > 46e9")
     expect(page.locator(".zoom-bar:visible")).to_have_count(2)
+
+
+def test_pages_that_never_left_the_log_are_not_drawn_as_written(page: Page) -> None:
+    """With initially-all-set all bits are set before anything is written, as whole maps show it too."""
+    at = "ps=45000000000&zoom=0x140000:512&policies=lazy,eager_at_enable,eager_in_clear"
+    open_stage(page, f"/?{at}")
+    page.wait_for_function(SHOWN)
+    counts = page.evaluate("""() => mmuvizStage.stage.panes.slice(0, 3).map(({map: {frames, run: {cells}}}) => {
+        const all = Array.from({length: cells}, (_, cell) => cell);
+        return [all.filter((cell) => frames.dirty(cell)).length, all.filter((cell) => frames.unarmed(cell)).length];
+    })""")
+    assert counts == [[512, 512], [0, 0], [512, 512]]
+    inks = page.evaluate("""() => {
+        const {map: {sheet, tokens}} = mmuvizStage.stage.panes[0], side = sheet.geometry.pitch;
+        const canvas = Object.assign(document.createElement("canvas"), {width: 4 * side, height: side});
+        const context = canvas.getContext("2d", {willReadFrequently: true});
+        const shares = new Uint8Array(8);
+        [shares[1], shares[7]] = [255, 255];
+        const inkOf = (unarmed) => {
+            context.clearRect(0, 0, side, side);
+            sheet.paint(context, sheet.look(shares, 0, 1, 0, 0, 0, 0, 0, unarmed));
+            const {data} = context.getImageData(0, 0, side, side);
+            const dirty = [1, 3, 5].map((from) => parseInt(tokens.dirty.slice(from, from + 2), 16));
+            let ink = 0;
+            for (let i = 0; i < data.length; i += 4) {
+                ink += dirty.every((value, at) => data[i + at] === value) ? 1 : 0;
+            }
+            return ink;
+        };
+        return [inkOf(false), inkOf(true)];
+    }""")
+    written, set_only = inks
+    assert 0 < set_only < written
+
+
+def test_the_card_of_a_page_that_never_left_the_log_says_so(page: Page) -> None:
+    open_stage(page, "/?ps=45000000000&zoom=0x140000:512&policies=lazy,eager_at_enable,eager_in_clear")
+    page.wait_for_function(SHOWN)
+    said = page.evaluate("""() => {
+        const {stage} = mmuvizStage, {map} = stage.panes[0], cell = {cell: 3, firstGfn: 0x140003, pages: 1};
+        return mmuvizStage.pageSays(stage.runs[0], map.frames, cell, 45e9).join("; ");
+    }""")
+    assert "in the dirty log since logging began, written or not" in said
