@@ -86,8 +86,8 @@
   S.cellSays = function (run, { cell, firstGfn, pages }, ps, map) {
     const frame = run.frame(ps);
     const members = map?.run.members?.[cell];
-    const shares = members ? map.frames.at(cell).slice(COUNT * cell, COUNT * cell + COUNT)
-      : run.cellsAt(frame).slice(COUNT * cell, COUNT * cell + COUNT);
+    const shares = (map?.frames.at(cell) ?? run.cellsAt(frame)).slice(COUNT * cell, COUNT * cell + COUNT);
+    shares[DIRTY] = map?.frames.dirty(cell) ?? shares[DIRTY];
     const changed = members ? latest(run, members, frame) : cell;
     const unarmed = shares[DIRTY] === FULL && S.neverCleared(run, changed, frame);
     const why = unarmed ? "all bits set since logging began, written or not" : "";

@@ -26,10 +26,14 @@
 
   // ---- while an ioctl runs
 
+  // Splits of a kind from the begin of a call to the last bin's end, as the tables that the pane counts.
+  const splitsSince = (run, call, ps, kind) =>
+    Math.max(0, run.splits(run.framePs(run.frame(ps)))[kind] - run.splits(call.startPs)[kind]);
+
   function enabling(run, call, ps, walk) {
     const { dirty_log_mode: mode } = run.header.scenario.vm;
     const parts = S.callParts(run, call);
-    const since = run.splits(ps)[0] - run.splits(call.startPs)[0];
+    const since = splitsSince(run, call, ps, 0);
     const splitting = walk ? walk === "split" : parts && ps < call.startPs + parts.splitPs;
     if (mode.endsWith("initially_set")) {
       return of("enable", ioctl("Logging is on."), t(" All bits are set, and nothing is protected until CLEAR."));
@@ -53,7 +57,7 @@
   function clearing(run, call, ps) {
     const { pml, dirty_log_mode: mode } = run.header.scenario.vm;
     if (call.splits && splitsEagerly(run)) {
-      const done = Math.min(call.splits, Math.round(run.splits(ps)[1] - run.splits(call.startPs)[1]));
+      const done = Math.min(call.splits, Math.round(splitsSince(run, call, ps, 1)));
       const how = `${S.count(done)} of ${S.count(call.splits)}`;
       return of("split_in_clear", ioctl("CLEAR"), t(` splits huge pages, ${how}, and protects what it clears.`));
     }

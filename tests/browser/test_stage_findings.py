@@ -140,3 +140,25 @@ def test_nothing_stalls_before_logging_is_enabled_however_long_a_bin_is(page: Pa
     assert page.evaluate("mmuvizStage.stage.runs.map((run) => run.binPs > 19999e6)") == [True, False]
     for stall in page.locator("[data-mmuviz=pane]:visible [data-mmuviz=stall]").all():
         assert stall.get_attribute("data-value") == "0"
+
+
+@pytest.mark.parametrize("story", ["running-guest", "rfc-memslot"])
+def test_the_sentence_and_the_tables_of_a_pane_count_the_same_splits(page: Page, story: str) -> None:
+    """While eager splitting goes on each split makes a table; the sentence counts those that the pane counts."""
+    open_stage(page, f"/?story={story}&ps=0")
+    pairs = page.evaluate("""() => {
+        const {stage} = mmuvizStage, found = [];
+        for (const run of stage.runs.filter(({header: {scenario: {vm}}}) => vm.eager_page_split || vm.split_chunk)) {
+            const call = run.calls.find(({kind, splits}) => kind === "enable" && splits > 0);
+            for (let part = 0; call && part < 40; part += 1) {
+                const ps = call.startPs + (call.endPs - call.startPs) * part / 40;
+                const count = / ([0-9,]+) of /.exec(mmuvizStage.sentence(run, ps).text);
+                if (count) {
+                    found.push([Number(count[1].replaceAll(",", "")), run.tablesAdded(ps) / 4096]);
+                }
+            }
+        }
+        return found;
+    }""")
+    assert len(pairs) > 3
+    assert all(abs(said - tables) <= 0.02 * tables + 2 for said, tables in pairs), pairs
