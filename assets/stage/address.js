@@ -25,8 +25,8 @@
       return `${size}${names}${moment} – MMUViz`;
     }
 
-    // Writes the address. During playback it has no time, since the time would be outdated at once. Another guest or policy is a
-    // history entry for Back; another time is not.
+    // Writes the address. During playback it has no time, since the time would be outdated at once. Another guest or policy
+    // is a history entry for Back; another time is not.
     remember() {
       window.clearTimeout(this.later);
       const now = performance.now();

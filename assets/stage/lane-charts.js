@@ -35,7 +35,7 @@
       drawAxis(chart, { ...what, y, height, least, most, unit, yAt });
       chart.runs.forEach((run, index) => {
         const now = what.of(run, Math.min(ps, run.endPs));
-        const place = { ...what, y, height, unit, yAt, index, ps, cut, run, now };
+        const place = { ...what, y, height, yAt, index, ps, cut, run, now };
         drawLine(chart, lines[index], place);
         drawFigure(chart, place);
       });

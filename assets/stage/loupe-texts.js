@@ -5,6 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const TABLE_BYTES = 4096;
   const LINE = 17;
+  const ARROW = 21; // width of the arrow between the bits, with its gaps
   const NEWEST_BINS = 4; // an older change is not shown
 
   const counted = new Intl.NumberFormat("en-US");
@@ -48,7 +49,8 @@
     const [left, top] = loupe.beside ? [loupe.beside, 68] : [0, 139];
     loupe.font(12, 600);
     const after = left + loupe.text(`L${change.level} ${change.deed}`, left, top, loupe.tokens.ink2) + 9;
-    const place = placeOf(loupe, after, widthOf(loupe, change.before, change.after) + widthOf(loupe, change.after, change.before) + 21, top);
+    const wide = widthOf(loupe, change.before, change.after) + widthOf(loupe, change.after, change.before) + ARROW;
+    const place = placeOf(loupe, after, wide, top);
     const [, y] = place;
     let at = drawBits(loupe, change.before, change.after, place) + 3;
     loupe.font(12);

@@ -26,7 +26,7 @@
     if (height < LOW) {
       return [{ row: 0, names: [] }, ...charts, ...(presenter ? [] : walksOf(runs, 1))];
     }
-    if (width >= WIDE && !(runs === 3 && !beside && !presenter)) {
+    if (width >= WIDE && (runs !== 3 || beside || presenter)) {
       const all = [WALKS[0], STALL, TABLES, WALKS[1]];
       return runs > 2 && !beside && !presenter ? walksOf(runs, 2).map(({ row }) => ({ row, names: all })) : [];
     }

@@ -22,11 +22,6 @@
       this.loupes = [];
     }
 
-    psPerSecond() {
-      const { clock } = this.stage;
-      return clock && clock.playing ? clock.psPerSecond : 0;
-    }
-
     resize() {
       const isShown = (place, at) => this.stage.runs[at] !== undefined && window.getComputedStyle(place).display !== "none";
       this.places.forEach((place, at) => {
@@ -34,7 +29,7 @@
         mark(place, shown);
         if (shown) {
           Object.assign(place.style, placeOf(place, this.stage.panes[at]));
-          const options = { psPerSecond: () => this.psPerSecond() };
+          const options = { psPerSecond: () => this.stage.psPerSecond() };
           this.loupes[at] ??= new S.Loupe(place.firstChild, this.stage.runs[at], options);
           this.loupes[at].resize();
         } else {

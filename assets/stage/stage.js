@@ -18,7 +18,7 @@
       this.panes = [...root.querySelectorAll("[data-mmuviz=pane]")].map((section, index) => new S.Pane(section, {
         choose: (policy) => this.policies.choose(index, policy),
         panes: () => this.panes,
-        psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
+        psPerSecond: () => this.psPerSecond(),
       }));
       this.runs = [];
       this.clock = null;
@@ -153,7 +153,7 @@
     loupeOf(column) {
       const run = this.runs[this.enlarged[column]];
       return new S.Loupe(this.canvasOf(`loupe-${column}`), run, {
-        psPerSecond: () => (this.clock && this.clock.playing ? this.clock.psPerSecond : 0),
+        psPerSecond: () => this.psPerSecond(),
         label: () => (this.runs.length > 2 || window.innerWidth < ONE_COLUMN ? run.label : ""),
       });
     }
@@ -167,6 +167,11 @@
         this.draw(this.clock.now, true);
         this.tell(this.clock.now);
       }
+    }
+
+    // Simulated time per second of play, 0 while paused.
+    psPerSecond() {
+      return this.clock?.playing ? this.clock.psPerSecond : 0;
     }
 
     presenter() {

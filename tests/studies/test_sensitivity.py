@@ -178,7 +178,7 @@ def test_a_smaller_guest_shows_the_same_constants() -> None:
     assert part is not None
     assert part.parts == 4, "a pass of 1.28 s has six times 200 ms"
     assert part.scenario.memory[0].size * part.parts == scenario.memory[0].size
-    assert part.scenario.driver.downtime_limit * part.parts == scenario.driver.downtime_limit  # type: ignore[union-attr]
+    assert part.scenario.driver.downtime_limit * part.parts == scenario.driver.downtime_limit  # type: ignore[union-attr]  # QEMU's
     made = run(scenario)
     whole, small = (span_of(scenario, made, run_all, each) for each in (None, part))
     assert {"kick_ns", "path_ps"} <= {each.name for each in whole.constants} & {each.name for each in small.constants}
