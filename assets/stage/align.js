@@ -59,13 +59,11 @@
       this.times.forEach((place) => (place.hidden = !aligned));
     }
 
-    draw() {
+    read() {
       if (S.times) {
         this.times.forEach((place, index) => {
           const text = S.times[index] === undefined ? "" : `at ${S.timeText(S.times[index])}`;
-          if (place.textContent !== text) {
-            place.textContent = text;
-          }
+          S.setText(place, text);
         });
       }
     }

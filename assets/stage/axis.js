@@ -12,6 +12,11 @@
     placeOf: (_, ps) => ps,
   });
 
+  // The time of a pane while panes are aligned by work (S.times), else that of the clock.
+  S.timeOf = (index, ps) => S.times?.[index] ?? ps;
+  // The instant of a pane's numbers: during playback they change less often than the drawings.
+  S.readAt = (index, ps) => S.readings?.[index] ?? ps;
+
   // Calls and phases in order, with names that match between runs, e.g. the third GET.
   function spansOf(run) {
     const seen = {};

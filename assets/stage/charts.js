@@ -231,7 +231,7 @@
       const timeOf = (run) => times?.[run] ?? ps;
       const nows = this.runs.map((run, i) => this.measure.of(run, Math.min(timeOf(i), run.endPs)));
       this.ends = nows.map((value, run) => {
-        const text = this.measure.textOf(this.runs[run], timeOf(run), this.runs);
+        const text = this.measure.textOf(this.runs[run], S.readAt(run, timeOf(run)), this.runs);
         return { run, value, text, x: times ? this.xAt(timeOf(run)) : at, y: this.yAt(value) };
       });
       this.placed = S.endLabels(this.ends, this.runs);
@@ -297,7 +297,7 @@
 
     // The values as a sentence, for screen readers.
     describe(ps) {
-      const ends = this.runs.map((run, i) => `${run.label} ${this.measure.textOf(run, S.times?.[i] ?? ps, this.runs)}`);
+      const ends = this.runs.map((run, i) => `${run.label} ${this.measure.textOf(run, S.timeOf(i, ps), this.runs)}`);
       return `${this.measure.description} at ${S.timeText(ps)}: ${ends.join(", ")}`;
     }
   }

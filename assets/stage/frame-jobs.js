@@ -18,8 +18,8 @@
       this.before = timer();
     }
 
-    // Jobs are {everyMs, cost, run(ps)}: the period, about how long it takes with the layout and paint that it causes (in ms,
-    // only to compare jobs), and the drawing of a time.
+    // Jobs are {everyMs, cost, run(ps), first}: the period, about how long it takes with the layout and paint that it causes
+    // (in ms, only to compare jobs), the drawing of a time, and whether it comes before all others.
     set(jobs) {
       const now = this.timer();
       this.jobs = jobs.map((job) => ({ ...job, doneAt: now - job.everyMs }));
@@ -42,7 +42,7 @@
       this.before = now;
       this.left = SPARE * this.mean * frames + Math.min(0, this.left);
       const late = this.jobs.filter((job) => now - job.doneAt >= job.everyMs - EARLY_MS);
-      late.sort((a, b) => (now - b.doneAt) / b.everyMs - (now - a.doneAt) / a.everyMs);
+      late.sort((a, b) => Boolean(b.first) - Boolean(a.first) || (now - b.doneAt) / b.everyMs - (now - a.doneAt) / a.everyMs);
       for (const job of late) {
         if (this.left <= 0) {
           break;

@@ -93,7 +93,7 @@
   }
 
   // The current value in the gutter, next to a sample of its line, at a fixed position.
-  function drawFigure(chart, { y, height, colour, index, run, ps, now, beside, textOf }) {
+  function drawFigure(chart, { y, height, colour, index, run, ps, of, beside, textOf }) {
     const { ctx, rows, colours, px, width } = chart;
     const count = S.figureRows(chart.runs.length);
     const columns = Math.ceil(chart.runs.length / count);
@@ -112,12 +112,13 @@
     ctx.setLineDash([]);
     ctx.lineCap = "butt";
     ctx.font = S.chartFont(columns > 1 ? px : px + 2, 700);
-    const said = textOf(run, ps, chart.runs);
+    const readPs = S.readAt(index, ps);
+    const said = textOf(run, readPs, chart.runs);
     ctx.fillText(said, right + sample[2], row + 1);
     const x = right + sample[2] + 6 + ctx.measureText(said).width;
     ctx.font = S.chartFont(px, 500);
     ctx.fillStyle = colours.ink2;
-    const text = beside ? beside(run, now) : "";
+    const text = beside ? beside(run, of(run, Math.min(readPs, run.endPs))) : "";
     if (text && columns === 1 && x + ctx.measureText(text).width <= width) {
       ctx.fillText(text, x, row + 1);
     }

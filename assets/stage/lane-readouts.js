@@ -29,7 +29,7 @@
   S.drawLaneReadouts = function (chart, ps) {
     chart.ctx.textBaseline = "middle";
     chart.runs.forEach((run, at) => {
-      const shown = S.laneReadout(chart.shares[at].now(Math.min(ps, run.endPs - 1)));
+      const shown = S.laneReadout(chart.shares[at].now(Math.min(S.readAt(at, ps), run.endPs - 1)));
       const place = chart.rows.runs[at];
       if (chart.narrow) {
         drawNarrow(chart, shown, place);

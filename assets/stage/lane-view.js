@@ -119,6 +119,10 @@
       }
     }
 
+    read(ps) {
+      this.draw(ps);
+    }
+
     tell(ps) {
       if (!this.open || !this.chart) {
         return;

@@ -119,7 +119,7 @@
         box.append(note);
       }
       delete note.dataset.key;
-      this.tellNote(note, at, S.times?.[at] ?? this.stage.clock.now);
+      this.tellNote(note, at, S.timeOf(at, this.stage.clock.now));
       return before !== [place.hidden, place.style.height].join();
     }
 
@@ -162,7 +162,7 @@
     }
 
     tell(ps) {
-      this.notes.forEach((note, at) => this.tellNote(note, at, S.times?.[at] ?? ps));
+      this.notes.forEach((note, at) => this.tellNote(note, at, S.timeOf(at, ps)));
     }
 
     tellNote(note, at, ps) {

@@ -45,14 +45,14 @@
       this.next = (this.next + 1) % Math.max(1, this.loupes.length);
       this.loupes.forEach((loupe, at) => {
         if (!playing || at === this.next) {
-          loupe.draw(S.times?.[at] ?? ps);
+          loupe.draw(S.timeOf(at, ps));
         }
       });
     }
 
     tell(ps) {
       this.loupes.forEach((loupe, at) => {
-        loupe.canvas.setAttribute("aria-label", loupe.describe(S.times?.[at] ?? ps));
+        loupe.canvas.setAttribute("aria-label", loupe.describe(S.timeOf(at, ps)));
       });
     }
   }

@@ -75,6 +75,12 @@
       this.map.draw(Math.min(ps, this.run.endPs));
     }
 
+    // Numbers and sentence of an instant.
+    read(ps) {
+      this.drawNumbers(ps);
+      this.tell(ps);
+    }
+
     drawNumbers(ps) {
       const found = S.numbers(this.run, ps, this.runs);
       for (const { name, place, value, unit } of this.numbers) {
@@ -103,7 +109,7 @@
       }
     }
 
-    // Parts updated only a few times per second: text that would change too often, and data for other parts.
+    // The sentence, and data for other parts.
     tell(ps) {
       const said = S.sentence(this.run, ps);
       const stall = this.section.querySelector("[data-mmuviz=stall]");

@@ -235,7 +235,7 @@
         this.ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
         return;
       }
-      const xs = this.rows.map((_, row) => Math.round(this.xAt(Math.max(0, Math.min(S.times?.[row] ?? ps, this.endPs))) * this.dpr));
+      const xs = this.rows.map((_, row) => Math.round(this.xAt(Math.max(0, Math.min(S.timeOf(row, ps), this.endPs))) * this.dpr));
       const look = [this.loop, this.axis?.aligned, this.dots.length, Boolean(S.times)].join();
       const before = this.drawn?.look === look ? this.drawn.xs : null;
       if (before?.every((x, row) => x === xs[row])) {

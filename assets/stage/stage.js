@@ -6,7 +6,7 @@
   // Periods of what is drawn less often than in every frame. Text that changes faster than 12 times a second cannot be read.
   const PLAYHEAD_MS = 33;
   const LOUPE_MS = 66;
-  const TEXT_MS = 80;
+  const READ_MS = 100;
   const TELL_EVERY_MS = 200;
   const ONE_COLUMN = 700; // narrower windows have one column of panes
   const byId = (id) => document.getElementById(id);
@@ -195,34 +195,40 @@
 
     // The drawings besides the maps, with their periods during playback and about what they cost.
     makeJobs() {
-      const { runs, panes, charts, loupes, ribbon, parts } = this;
+      const { runs, charts, loupes, ribbon, parts } = this;
       const job = (everyMs, cost, run) => ({ everyMs, cost, run });
-      const timeOf = (index, ps) => S.times?.[index] ?? ps;
       const tells = [
-        job(TELL_EVERY_MS, 0.2, () => this.tellTime()),
-        ...runs.map((_, index) => job(TELL_EVERY_MS, 1, (ps) => panes[index].tell(timeOf(index, ps)))),
+        { ...job(READ_MS, 2 + 1.5 * runs.length, (ps) => this.read(ps)), first: true },
+        job(TELL_EVERY_MS, 0.2, () => this.tellScrubber()),
         ...charts.map((chart) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellChart(chart, ps))),
-        ...loupes.map((_, at) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellLoupe(loupes[at], timeOf(this.enlarged[at], ps)))),
+        ...loupes.map((_, at) => job(TELL_EVERY_MS, 0.2, (ps) => this.tellLoupe(loupes[at], S.timeOf(this.enlarged[at], ps)))),
         job(TELL_EVERY_MS, 0.1, () => this.showSummary(this.clock.now)),
         ...parts.filter((part) => part.tell).map((part) => job(TELL_EVERY_MS, 0.2, (ps) => part.tell(ps))),
       ];
       this.tells = tells.map(({ run }) => run);
       this.jobs.set([
+        ...tells, // first: what is drawn after them has their numbers
         ...charts.map((chart) => job(PLAYHEAD_MS, 0.6, (ps) => chart.draw(ps))),
         job(PLAYHEAD_MS, 0.3, (ps) => ribbon.draw(ps)),
-        ...loupes.map((_, at) => job(LOUPE_MS, 0.8, (ps) => loupes[at].draw(timeOf(this.enlarged[at], ps)))),
-        ...runs.map((_, index) => job(TEXT_MS, 1, (ps) => panes[index].drawNumbers(timeOf(index, ps)))),
-        job(TEXT_MS, 0.6, () => this.drawTime()),
+        ...loupes.map((_, at) => job(LOUPE_MS, 0.8, (ps) => loupes[at].draw(S.timeOf(this.enlarged[at], ps)))),
         ...parts.filter((part) => part.draw).map((part) => job(PLAYHEAD_MS, 0.2, (ps) => part.draw(ps))),
-        ...tells,
       ]);
+    }
+
+    // Writes all numbers in one frame: those of panes, charts and sentences are of the instant that is shown as the time.
+    read(ps) {
+      S.readings = this.runs.map((_, index) => S.timeOf(index, ps));
+      this.drawTime();
+      this.runs.forEach((_, index) => this.panes[index].read(S.readings[index]));
+      this.charts.forEach((chart) => chart.draw(ps));
+      this.each("read", ps);
     }
 
     // `at` is a position on the clock's axis: a time, or a position in the work, for which each pane has its own time.
     // During playback maps are drawn in every frame, the rest in some.
     draw(at, whole = !this.clock.playing) {
       const ps = this.timesAt(at);
-      this.runs.forEach((_, index) => this.panes[index].drawMap(S.times?.[index] ?? ps));
+      this.runs.forEach((_, index) => this.panes[index].drawMap(S.timeOf(index, ps)));
       this.jobs[whole ? "all" : "frame"](ps);
     }
 
@@ -234,6 +240,7 @@
       }
       S.setText(place.firstChild, time.value);
       S.setText(place.lastChild, time.unit);
+      place.dataset.ps = String(Math.round(this.clock.now));
     }
 
     // S.times has the time of each pane if they differ; parts with only one time use the latest of them.
@@ -249,9 +256,8 @@
       this.tells.forEach((tell) => tell(ps));
     }
 
-    tellTime() {
+    tellScrubber() {
       const { clock } = this;
-      byId("stage-time").dataset.ps = String(Math.round(clock.now));
       const scrubber = this.root.querySelector("[data-mmuviz=scrubber]");
       scrubber.setAttribute("aria-valuenow", String(Math.round(clock.now / 1000)));
       scrubber.setAttribute("aria-valuemax", String(Math.round(clock.endPs / 1000)));

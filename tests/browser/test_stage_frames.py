@@ -179,3 +179,42 @@ def test_a_pause_shows_everything_at_the_same_instant(page: Page) -> None:
     )
     assert shown[:2] == [False, 2]
     assert shown[2] == shown[3]
+
+
+READINGS: Final = """(count) => new Promise((resolve) => {
+    const S = mmuvizStage;
+    const {panes, charts, runs} = S.stage;
+    const seen = [];
+    const sample = () => {
+        const ps = Number(document.getElementById('stage-time').dataset.ps);
+        const wrong = [];
+        const hold = (what, shown, wanted) => shown === wanted || wrong.push([what, shown, wanted]);
+        hold('time', document.getElementById('stage-time').textContent.replace(/\\s/g, ''), S.timeText(ps).replace(/\\s/g, ''));
+        panes.filter(({run}) => run).forEach(({section, sentence, run}) => {
+            const text = (name) => section.querySelector(name).textContent;
+            const stall = `${text('[data-number=stall]')} ${text('[data-unit=stall]')}`;
+            const tables = text('[data-mmuviz=tables]').replace(' of page tables added', '');
+            const said = S.sentence(run, ps);
+            hold('sentence', sentence.textContent.replace('()', '').replace(/\\s/g, ''), (said.text + said.kernelFunction).replace(/\\s/g, ''));
+            hold('stall', stall, S.paneTime('stall', run, runs, ps));
+            hold('tables', tables, S.bytesText(run.tablesAdded(ps)));
+            for (const [at, value] of [stall, tables].entries()) {
+                const of = charts[at].ends.find((end) => runs[end.run] === run);
+                hold(charts[at].title, of.text, value);
+            }
+        });
+        seen.push([ps, wrong]);
+        if (seen.length < count) { requestAnimationFrame(sample); } else { resolve(seen); }
+    };
+    S.stage.clock.play();
+    requestAnimationFrame(sample);
+})"""
+
+
+@pytest.mark.parametrize("panes", ["lazy,eager_at_enable", "lazy,eager_at_enable,eager_in_clear,ring_lazy"])
+def test_during_playback_all_numbers_are_of_the_time_that_is_shown(page: Page, panes: str) -> None:
+    """In every frame: panes, charts and sentences."""
+    open_stage(page, f"/?ps=30000000000&speed=50000000000&policies={panes}")
+    seen = page.evaluate(READINGS, 150)
+    assert [(ps, wrong) for ps, wrong in seen if wrong] == []
+    assert len({ps for ps, _ in seen}) > 10  # it played
