@@ -285,17 +285,21 @@ def bandwidth_of(text: str) -> int:
     """
     from mmuviz.engine.choices.units import RATE_UNITS, rate_of
 
+    wrong = None
     try:
-        return int(_value("--bandwidth", text, rate_of) or 0)
+        rate = int(_value("--bandwidth", text, rate_of) or 0)
     except InputError as error:
         if " must be a whole number of " in str(error):
             raise
+        wrong = error
+    if wrong or rate < 0:
         bits = ", ".join(each.removesuffix("/s") for each in RATE_UNITS if "bit" in each)
         others = ", ".join(each for each in RATE_UNITS if "bit" not in each)
         raise InputError(
             f"--bandwidth={short_repr(text)} must be a number above 0 with a unit of bits ({bits}) or bytes "
             f"({others}); {_near_rate(text)}"
-        ) from error
+        ) from wrong
+    return rate
 
 
 def _near_rate(text: str) -> str:

@@ -106,10 +106,10 @@ def _seconds(text: str) -> float:
 
 
 def _size(text: str) -> int:
-    from mmuviz.engine.choices.units import size_of
+    from mmuviz.engine.choices.units import limit_of
 
     try:
-        return int(size_of(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text))
+        return limit_of(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text)
     except ValueError as error:
         raise InputError(f"--limit-memory={short_repr(text)} {error}") from error
 

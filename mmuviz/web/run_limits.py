@@ -7,7 +7,7 @@ import os
 from typing import Final, NamedTuple
 
 from mmuviz.core.errors import InputError, short_repr
-from mmuviz.engine.choices.units import size_of
+from mmuviz.engine.choices.units import limit_of
 from mmuviz.studies.estimate import MOST_BYTES
 from mmuviz.studies.requests import MOST_SECONDS
 from mmuviz.studies.side_by_side import AT_ONCE
@@ -66,6 +66,6 @@ def _size(name: str, default: int) -> int:
     if not text:
         return default
     try:
-        return int(size_of(text))
+        return limit_of(text)
     except ValueError as error:
         raise InputError(f"{name}={short_repr(text)} {error}") from error

@@ -139,7 +139,7 @@ def test_options_change_the_link_and_the_limit(tmp_path: Path, capsys: Out) -> N
         (["--bandwidth=-1Gbit"], "did you mean 1Gbit?"),
         (["--bandwidth", "1.3kbit"], "--bandwidth='1.3kbit' must be a whole number of bytes a second"),
         (["--bandwidth", "0"], "--bandwidth='0' must be 64 KiB/s to 1 TiB/s\n"),
-        (["--downtime", "-5ms"], "--downtime='-5ms' must be a number with a unit"),
+        (["--downtime", "-5ms"], "--downtime='-5ms' must be 1 ms to 2000 s"),
         (["--chunks", "3MiB"], "--chunks='3MiB' must be a power of two, 256 KiB to 8 TiB"),
         (["--chunks", "2MiB,big"], "--chunks='big' must be a number with a unit"),
         (["--downtime", "short"], "--downtime='short' must be a number with a unit"),

@@ -21,7 +21,7 @@ RATE_UNITS: Final = {
 """Bytes per second of each unit; a byte has 8 bits."""
 LONGEST_TEXT: Final = 40
 """Most characters of a size or a time."""
-_NUMBER: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+(?:/s)?)", re.ASCII)
+_NUMBER: Final = re.compile(r"(-?[0-9]{1,20}(?:\.[0-9]{1,12})?) ?([A-Za-zµμ]+(?:/s)?)", re.ASCII)
 _HEX: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 MOST_DECIMALS: Final = 4
 """Decimals of a percentage."""
@@ -35,7 +35,10 @@ def rule_broken(rule: str) -> PydanticCustomError:
 
 
 def _whole(value: object, units: dict[str, int], example: str, plain: str) -> Any:  # noqa: ANN401  # pydantic checks the rest
-    """A number with its unit as a whole number of the smallest unit; a value that is not text passes unchanged."""
+    """A number with its unit as a whole number of the smallest unit; a value that is not text passes unchanged.
+
+    A negative one too: the field's bounds refuse it, and say what it may be.
+    """
     rule = f"must be a number with a unit ({', '.join(units)}), e.g. {example}, or a whole number of {plain}"
     if type(value) is float:
         raise rule_broken(rule)
@@ -74,6 +77,18 @@ def _near(wrong: str, units: dict[str, int]) -> str:
 def size_of(value: object) -> Any:  # noqa: ANN401  # as _whole()
     """Bytes of a size such as "4 GiB"; whole numbers are bytes."""
     return _whole(value, SIZE_UNITS, '"4 GiB"', "bytes")
+
+
+def limit_of(value: object) -> int:
+    """Bytes of a limit such as "4 GiB", which has no field whose bounds would refuse a negative one.
+
+    Raises:
+        PydanticCustomError: the value is no size, or is negative.
+    """
+    size = int(size_of(value))
+    if size < 0:
+        raise rule_broken("must be at least 0 B")
+    return size
 
 
 def address_of(value: object) -> Any:  # noqa: ANN401  # as _whole()

@@ -170,7 +170,7 @@ class VmChoices(Choices):
         try:
             kernel_row(value)
         except InputError as error:
-            raise rule_broken(str(error).partition(" ")[2]) from error
+            raise rule_broken(str(error).removeprefix(f"kernel={value!r:.60} ")) from error
         return value
 
     @classmethod

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmuviz.core.errors import InputError
+from mmuviz.engine.choices.scenario import Scenario
 from mmuviz.engine.choices.units import (
     SIZE_UNITS,
     TIME_UNITS,
     address_of,
+    limit_of,
     parts_of_percent,
     size_of,
     size_text,
@@ -48,11 +52,29 @@ def test_what_people_write() -> None:
 @pytest.mark.parametrize("read", [size_of, time_of])
 @pytest.mark.parametrize(
     "text",
-    ["", "4", "GiB", "-1 B", "4 GB", "4 gib", "1e3 B", "0x10", "4  GiB", "٤ GiB", "nan s", "4 GiB ", "9" * 99, 1.5],
+    ["", "4", "GiB", "- 1 B", "--1 s", "4 GB", "4 gib", "1e3 B", "0x10", "4  GiB", "٤ GiB", "nan s", "4 GiB ", "9" * 99, 1.5],
 )
 def test_anything_else_is_refused_with_the_units(read: Callable[[object], object], text: object) -> None:
     with pytest.raises(ValueError, match="must be a number with a unit"):
         read(text)
+
+
+@given(st.integers(-(10**6), -1), st.sampled_from(sorted(SIZE_UNITS)))
+def test_a_negative_size_is_refused_with_the_least_one(count: int, unit: str) -> None:
+    with pytest.raises(ValueError, match="must be at least 0 B"):
+        limit_of(f"{count} {unit}")
+
+
+@pytest.mark.parametrize("text", ["-3 ms", "-0.5 us", "-1 min"])
+def test_a_negative_time_is_refused_with_the_range(text: str) -> None:
+    with pytest.raises(InputError, match=rf"driver\.lead='{text}' must be 0 ns to 60 min$"):
+        Scenario.model_validate({"driver": {"kind": "enable_only", "lead": text}})
+
+
+@pytest.mark.parametrize("kernel", ["-3 ms", "7 GiB", "none", "4.9 beta"])
+def test_a_kernel_is_refused_as_it_was_written(kernel: str) -> None:
+    with pytest.raises(InputError, match=rf"vm\.kernel='{re.escape(kernel)}' must b"):
+        Scenario.model_validate({"vm": {"kernel": kernel}})
 
 
 def test_the_unit_that_was_meant_is_named() -> None:
