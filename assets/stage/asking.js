@@ -62,6 +62,10 @@
         return;
       }
       const policies = field === MODE ? S.policiesOfMode(this.policies(), value) : state.policies;
+      if (policies && policies.length === 0) {
+        this.stage.controls.refuse(MODE, `${MODE}='${value}' must be one of ${S.modes().join(", ")}`, MODE);
+        return;
+      }
       const set = { ...state.set };
       if (field !== MODE) {
         this.setOne(set, field, value);

@@ -10,13 +10,17 @@
   const seen = (element) => element.getClientRects().length > 0;
   const has = (frame, field) => [...frame.querySelectorAll("[data-field]")].some((each) => each.dataset.field === field);
 
+  const QUOTES = /, without quotes| in quotes$/; // of a value in a file
+  const COUNTS = /about [^,]+ accesses, at most [^,]+ faults, /; // of a run's estimate, besides memory and time
+
   // Without what the row has too, the name and the list of values, so that it fits on a line of the dialog.
   function shortened(frame, message) {
     const name = frame.querySelector(".field-name");
     if (!name) {
       return message;
     }
-    const text = message.startsWith(`${name.textContent}=`) ? message.slice(name.textContent.length + 1) : message;
+    const text = (message.startsWith(`${name.textContent}=`) ? message.slice(name.textContent.length + 1) : message)
+      .replace(QUOTES, "").replace(COUNTS, "about ");
     const [, before, verb = "Choose", list] = LISTED.exec(text) || [];
     if (list && frame.querySelector(".field-rule").textContent.includes(list)) {
       return `${before}${verb} one of the values above`;
@@ -44,7 +48,8 @@
     show(field, message, asked = null) {
       const frames = [...this.root.querySelectorAll(FRAMES)];
       const box = this.sent && this.sent.dataset.field === asked && seen(this.sent) ? this.sent : null;
-      const at = frames.filter((each) => message !== "" && (box ? each.contains(box) : field !== null && has(each, field)));
+      const of = frames.some((each) => field !== null && has(each, field) && seen(each)) ? field : asked;
+      const at = frames.filter((each) => message !== "" && (box ? each.contains(box) : of !== null && has(each, of)));
       const lines = at.filter((each) => each.querySelector(".field-refused") && seen(each));
       const wrong = lines.length > 0 ? lines : at.filter((each) => !each.querySelector(".field-refused"));
       for (const frame of frames) {
@@ -56,6 +61,18 @@
       }
       this.line.firstChild.textContent = lines.length > 0 ? "" : message;
       this.line.hidden = lines.length > 0 || message === "";
+      this.pointAt(wrong.flatMap((frame) => [...frame.querySelectorAll("[data-field]")]).find((each) => each.dataset.field === of && seen(each)));
+    }
+
+    // The line in the bar points at the control below it.
+    pointAt(control) {
+      const line = this.line.getBoundingClientRect();
+      const box = control?.getBoundingClientRect();
+      const below = Boolean(box) && box.top >= line.bottom && box.left >= line.left - 8 && box.right <= line.right;
+      this.line.classList.toggle("points", below);
+      if (below) {
+        this.line.style.setProperty("--control", `${Math.max(10, box.left + box.width / 2 - line.left)}px`);
+      }
     }
 
     // Another refusal leaves a refused text, and its message, as they are.

@@ -80,7 +80,7 @@
       this.changed(control.dataset.field, JSON.parse(control.value));
     }
 
-    // Enter sends the typed value: numbers, true and false as JSON, other values as text.
+    // Enter sends the typed value: numbers, true and false as JSON; other values, and those of a field with text, as text.
     typed(event, control) {
       event.stopPropagation();
       if (event.key === "Enter") {
@@ -88,7 +88,7 @@
         const text = control.textContent.trim();
         if (text !== control.dataset.shown) {
           this.refusals.sent = control;
-          this.changed(control.dataset.field, S.valueOf(text));
+          this.changed(control.dataset.field, control.dataset.text ? text : S.valueOf(text));
         }
       } else if (event.key === "Escape") {
         control.blur();
@@ -104,7 +104,7 @@
       const now = Number(number.textContent);
       // Small numbers of vCPUs change by one, large ones by a factor of two.
       const next = act === "more-vcpus" ? (now < 8 ? now + 1 : now * 2) : now <= 8 ? now - 1 : Math.floor(now / 2);
-      const within = Math.min(Math.max(next, 1), Number(number.dataset.most));
+      const within = Math.min(Math.max(next, 1), this.mostVcpus(number));
       if (within !== now) {
         number.textContent = String(within);
         this.changed("vm.vcpus", within);
@@ -128,12 +128,20 @@
       this.fit();
     }
 
+    // At the host's limit one more vCPU is requested, so that the refusal says the limit.
+    mostVcpus(number) {
+      const now = Number(number.textContent);
+      const most = Math.min(this.threads || Infinity, Number(number.dataset.most));
+      return now < most ? most : now + 1;
+    }
+
     // The host limits the vCPUs to its threads.
     showThreads(documents) {
       const rule = this.root.querySelector("[data-threads]");
       const threads = JSON.parse(rule.dataset.threads);
       const most = documents.map(({ host }) => ({ host, count: host.overrides?.cpus ?? threads[host.profile] }));
       const { host, count } = most.reduce((a, b) => (b.count < a.count ? b : a));
+      this.threads = count;
       rule.dataset.rule ||= rule.textContent;
       rule.textContent = count ? rule.dataset.rule.replace(/\d+(?=;)/, `${count} on ${host.profile}`) : rule.dataset.rule;
     }
@@ -162,6 +170,7 @@
         return;
       }
       this.refusals.forget(control);
+      control.dataset.text = typeof values[0] === "string" ? "yes" : "";
       control.dataset.shown = control.textContent = text;
     }
 

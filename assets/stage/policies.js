@@ -11,6 +11,9 @@
 
   S.policyTitle = (policy) => optionOf(policy)?.dataset.title ?? "";
 
+  // Dirty-log modes of the policies.
+  S.modes = () => [...new Set(options().map((option) => option.dataset.mode))];
+
   // The same ways of splitting with another dirty-log mode; a duplicate is replaced by the other way.
   S.policiesOfMode = function (policies, mode) {
     const inMode = options().filter((option) => option.dataset.mode === mode);

@@ -363,7 +363,7 @@ def costs_of(request: Request, *, most_seconds: float = MOST_SECONDS, most_bytes
         if limit:
             raise RequestError(
                 "",
-                f"{label} needs {cost.description}, over the limit of {limit}; give less memory, time or rate_hz, or run "
-                "it on your own machine: mmuviz compare --limit-seconds",
+                f"{label} needs {cost.description}, over the limit of {limit}; give less memory, time or rate_hz, or "
+                "use mmuviz compare --limit-seconds",
             )
     return costs

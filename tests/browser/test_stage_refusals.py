@@ -26,6 +26,12 @@ BAD = (
     ("vm.kernel", "none"),
     ("driver.lead", "3 parsec"),
     ("memory[0].size", "100 TiB"),
+    ("vm.kernel", "7 GiB"),
+    ("vm.kernel", "1.5"),
+    ("vm.dirty_log_mode", "none"),
+    ("vm.pml", "often"),
+    ("driver.lead", "-3 ms"),
+    ("host.profile", "-1"),
     ("host.profile", "none"),
     ("host.profile", "ampere_one"),
 )
@@ -71,6 +77,33 @@ def test_a_typed_value_is_refused_in_one_line_and_stays(page: Page, watch: Watch
     expect(box).to_have_text(shown)
     expect(box).not_to_have_attribute("aria-invalid", "true")
     expect(line).to_be_hidden()
+    forget_answers(watch)
+
+
+def test_a_run_over_the_limit_is_refused_in_one_line_with_its_estimate(page: Page, watch: Watch) -> None:
+    more(page)
+    send(box_of(page, "driver.tail"), "50 min")
+    line = row_of(page, "driver.tail").locator(".field-refused")
+    expect(line).to_have_text(re.compile(r"GiB of memory and \d+ s, over the limit of 5 min; give less"))
+    assert line.evaluate(LINES) == 1
+    forget_answers(watch)
+
+
+def test_a_typed_kernel_is_text(page: Page) -> None:
+    """6.8 is not a number."""
+    more(page)
+    send(box_of(page, "vm.kernel"), "6.8")
+    page.wait_for_function("() => mmuvizStage.stage.runs[0].header.scenario.vm.kernel === '6.8'")
+
+
+def test_the_line_in_the_bar_points_at_the_changed_control(page: Page, watch: Watch) -> None:
+    """The server names a field without a control in the row."""
+    open_stage(page, "/?ps=45000000000&policies=ring_lazy,ring_eager")
+    page.locator('.controls select[data-field="vm.kernel"]').select_option('"5.15"')
+    expect(page.locator(LINE)).to_have_text(re.compile("the parameter first exists in 5.18"))
+    expect(page.locator(LINE)).to_have_class(re.compile(r"\bpoints\b"))
+    expect(page.locator(".control-frame.wrong")).to_have_count(1)
+    expect(page.locator(".control-frame.wrong select[data-field='vm.kernel']")).to_be_visible()
     forget_answers(watch)
 
 
@@ -149,7 +182,7 @@ def test_the_form_says_a_refusal_once(page: Page, watch: Watch) -> None:
 def test_a_refused_control_of_the_row_is_marked_and_the_line_is_in_the_bar(page: Page, watch: Watch) -> None:
     open_stage(page, "/?ps=45000000000&vm.vcpus=96")
     page.locator("[data-act=more-vcpus]").click()
-    expect(page.locator(LINE)).to_have_text(re.compile("vm.vcpus=192 must be at most 96"))
+    expect(page.locator(LINE)).to_have_text(re.compile("vm.vcpus=97 must be at most 96"))
     expect(page.locator(".control-frame.wrong")).to_have_count(1)
     page.locator("[data-act=more]").click()
     expect(page.locator("#stage-more .field-refused:visible")).to_have_count(0)
