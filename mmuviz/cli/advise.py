@@ -285,7 +285,7 @@ def bandwidth_of(text: str) -> int:
     """
     from mmuviz.engine.choices.units import RATE_UNITS, rate_of
 
-    wrong = None
+    wrong, rate = None, 0
     try:
         rate = int(_value("--bandwidth", text, rate_of) or 0)
     except InputError as error:

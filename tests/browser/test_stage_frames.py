@@ -189,13 +189,14 @@ READINGS: Final = """(count) => new Promise((resolve) => {
         const ps = Number(document.getElementById('stage-time').dataset.ps);
         const wrong = [];
         const hold = (what, shown, wanted) => shown === wanted || wrong.push([what, shown, wanted]);
-        hold('time', document.getElementById('stage-time').textContent.replace(/\\s/g, ''), S.timeText(ps).replace(/\\s/g, ''));
+        const bare = (said) => said.replace('()', '').replace(/\\s/g, '');
+        hold('time', bare(document.getElementById('stage-time').textContent), bare(S.timeText(ps)));
         panes.filter(({run}) => run).forEach(({section, sentence, run}) => {
             const text = (name) => section.querySelector(name).textContent;
             const stall = `${text('[data-number=stall]')} ${text('[data-unit=stall]')}`;
             const tables = text('[data-mmuviz=tables]').replace(' of page tables added', '');
             const said = S.sentence(run, ps);
-            hold('sentence', sentence.textContent.replace('()', '').replace(/\\s/g, ''), (said.text + said.kernelFunction).replace(/\\s/g, ''));
+            hold('sentence', bare(sentence.textContent), bare(said.text + said.kernelFunction));
             hold('stall', stall, S.paneTime('stall', run, runs, ps));
             hold('tables', tables, S.bytesText(run.tablesAdded(ps)));
             for (const [at, value] of [stall, tables].entries()) {

@@ -52,7 +52,23 @@ def test_what_people_write() -> None:
 @pytest.mark.parametrize("read", [size_of, time_of])
 @pytest.mark.parametrize(
     "text",
-    ["", "4", "GiB", "- 1 B", "--1 s", "4 GB", "4 gib", "1e3 B", "0x10", "4  GiB", "٤ GiB", "nan s", "4 GiB ", "9" * 99, 1.5],
+    [
+        "",
+        "4",
+        "GiB",
+        "- 1 B",
+        "--1 s",
+        "4 GB",
+        "4 gib",
+        "1e3 B",
+        "0x10",
+        "4  GiB",
+        "٤ GiB",
+        "nan s",
+        "4 GiB ",
+        "9" * 99,
+        1.5,
+    ],
 )
 def test_anything_else_is_refused_with_the_units(read: Callable[[object], object], text: object) -> None:
     with pytest.raises(ValueError, match="must be a number with a unit"):
