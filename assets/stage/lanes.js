@@ -6,6 +6,20 @@
 
   const STRIP = 64;
 
+  // The words of a text in lines of at most `room` px.
+  function wrappedText(ctx, text, room) {
+    const lines = [];
+    for (const word of text.split(" ")) {
+      const longer = `${lines.at(-1)} ${word}`;
+      if (lines.length > 0 && ctx.measureText(longer).width <= room) {
+        lines[lines.length - 1] = longer;
+      } else {
+        lines.push(word);
+      }
+    }
+    return lines;
+  }
+
   class Lanes {
     constructor(canvas, runs) {
       this.canvas = canvas;
@@ -186,26 +200,30 @@
         ctx.setLineDash([]);
         ctx.lineCap = "butt";
         ctx.fillStyle = colours.ink;
-        ctx.font = S.chartFont(px, 700);
+        ctx.font = S.chartFont(this.narrow && this.runs.length > 2 ? px - 2 : px, 700);
         const room = rows.left - 12;
-        this.drawName(run.label, room, lanes[0].y + px / 2 + 1, ioctl.y);
+        const end = this.drawName(run.label, room, lanes[0].y + px / 2 + 1, { lanes: ioctl.y, run: bottom });
         ctx.font = S.chartFont(px, 500);
         ctx.fillStyle = colours.ink2;
         const high = ioctl.y - lanes[0].y;
         if (high > 2 * px + 4 && !this.narrow) {
           ctx.fillText(S.fitText(ctx, this.lanesName(at), room), 8, lanes[0].y + 1.5 * px + 4);
         }
-        ctx.fillText(this.narrow ? "ioctl" : "ioctl thread", 8, ioctl.y + ioctl.height / 2 + 1);
+        if (end <= ioctl.y) {
+          ctx.fillText(this.narrow ? "ioctl" : "ioctl thread", 8, ioctl.y + ioctl.height / 2 + 1);
+        }
       });
     }
 
-    // The name of a run, on a phone in a line for each word that there is room for.
-    drawName(label, room, y, bottom) {
+    // The name of a run, on a phone in as many lines as it needs: beside its lanes, or also beside the ioctl thread, which
+    // is not named then. Returns the end of its last line.
+    drawName(label, room, y, { lanes, run }) {
       const { ctx, px } = this;
-      const fitted = S.fitText(ctx, label, room);
-      const words = label.split(" ");
-      const lines = fitted !== label && this.narrow && y + (words.length - 0.5) * px <= bottom ? words : [fitted];
+      const wrapped = this.narrow ? wrappedText(ctx, label, room) : [label];
+      const fits = (bottom) => y + (wrapped.length - 0.5) * px <= bottom + 1;
+      const lines = fits(lanes) || fits(run) ? wrapped : [label];
       lines.forEach((text, line) => ctx.fillText(S.fitText(ctx, text, room), 8, y + line * px));
+      return fits(lanes) ? lanes : y + (lines.length - 0.5) * px;
     }
 
     lanesName(at) {

@@ -7,6 +7,7 @@
   const FUTURE = 0.3;
   const FUTURE_CALL = 0.5;
   const KNOB = 6.5;
+  const LEAST_NAME_PX = 10;
   const RIGHT = 10;
   const REACH = 5;
   const OVER = 3;
@@ -85,7 +86,7 @@
       this.colours = S.tokens();
       this.px = presenter ? 16 : Math.round(13 * scale);
       this.drawn = null; // how, and with which playheads, the canvas is drawn
-      this.layOut();
+      this.layOut(presenter);
       if (this.width > this.left + 20) {
         this.runs.forEach((run, row) => this.paintRibbon(run, row));
         this.runs.forEach((run, row) => this.paintBars(run, row));
@@ -93,17 +94,18 @@
       }
     }
 
-    layOut() {
+    layOut(presenter) {
       const { ctx } = this;
-      ctx.font = S.chartFont(this.px, 650);
-      const most = Math.max(0.3 * this.width, MOST_LETTERS * 0.62 * this.px);
-      this.rowNames = this.runs.map((run) => S.fitText(ctx, run.label, most));
-      const widest = Math.max(...this.rowNames.map((name) => ctx.measureText(name).width));
-      this.left = Math.ceil(widest) + 10;
       const tight = this.height < 30 * this.runs.length;
       const gap = tight ? 2 : 3;
       const bar = tight ? 3 : 5;
       const pitchBelow = (top) => (this.height - top - 2 * KNOB + 1 + gap) / this.runs.length;
+      this.namePx = presenter ? this.px : Math.min(this.px, Math.max(LEAST_NAME_PX, Math.floor(pitchBelow(2))));
+      ctx.font = S.chartFont(this.namePx, 650);
+      const most = Math.max(0.3 * this.width, MOST_LETTERS * 0.62 * this.px);
+      this.rowNames = this.runs.map((run) => S.fitText(ctx, run.label, most));
+      const widest = Math.max(...this.rowNames.map((name) => ctx.measureText(name).width));
+      this.left = Math.ceil(widest) + 10;
       // If the runs' names would touch, the names of ioctls are left out.
       this.hasIoctlNames = pitchBelow(this.px + 2) >= this.px - 1;
       this.top = this.hasIoctlNames ? this.px + 2 : 2;
@@ -208,7 +210,7 @@
       this.labels = this.rowNames.map((text, row) => {
         const { bar, y, high } = this.rows[row];
         const centre = this.rows.length > 2 || !this.hasIoctlNames ? (bar + y + high) / 2 : y + high / 2;
-        return { text, x: 0, centre, tone: "ink", weight: 650 };
+        return { text, x: 0, centre, tone: "ink", weight: 650, px: this.namePx };
       });
       if (this.hasIoctlNames) {
         this.labels.push(...S.ribbonLabels(this, ctx));
@@ -219,7 +221,7 @@
         times.forEach((ps) => ctx.fillRect(Math.round(this.xAt(ps) * this.dpr) / this.dpr - 0.5, y, 1, high));
       });
       for (const label of this.labels) {
-        ctx.font = S.chartFont(this.px, label.weight);
+        ctx.font = S.chartFont(label.px ?? this.px, label.weight);
         ctx.fillStyle = this.colours[label.tone];
         ctx.fillText(label.text, label.x, label.centre);
         label.width = ctx.measureText(label.text).width;
