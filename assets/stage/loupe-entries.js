@@ -3,7 +3,7 @@
 
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
-  const [NONE, K4, M2, G1, COUNT] = [0, 1, 2, 3, 8];
+  const [NONE, K4, M2, G1, COUNT] = [0, 1, 2, 3, 8]; // level 0 for nothing, and the columns of shares
   const PER_TABLE = 512;
 
   S.WalkEntries = class {
@@ -21,15 +21,15 @@
       this.ranges = new Map();
     }
 
-    // The level that maps most of a cell; a table with few entries counts as a table.
+    // The level that maps most of what is mapped in a cell: a table with few entries is a table.
     levelOf(cell) {
       const shares = this.frames.at(cell);
       const at = cell * COUNT;
-      const [none, k4, m2, g1] = [shares[at + NONE], shares[at + K4], shares[at + M2], shares[at + G1]];
-      if (k4 > 0 && (this.span === PER_TABLE || k4 >= Math.max(m2, g1, none))) {
+      const [k4, m2, g1] = [shares[at + K4], shares[at + M2], shares[at + G1]];
+      if (k4 > 0 && (this.span === PER_TABLE || k4 >= Math.max(m2, g1))) {
         return K4;
       }
-      return g1 >= m2 && g1 >= none && g1 > 0 ? G1 : m2 >= none && m2 > 0 ? M2 : NONE;
+      return g1 >= m2 && g1 > 0 ? G1 : m2 > 0 ? M2 : NONE;
     }
 
     // First and last cell of a 1 GiB region, cached.

@@ -6,6 +6,7 @@
   const TABLE_BYTES = 4096;
   const LINE = 17;
   const ARROW = 21; // width of the arrow between the bits, with its gaps
+  const GAP = 9; // before the bits
   const NEWEST_BINS = 4; // an older change is not shown
 
   const counted = new Intl.NumberFormat("en-US");
@@ -47,9 +48,13 @@
   // The last example of a changed entry: its bits before and after, by the vendor's names.
   function drawChange(loupe, change) {
     const [left, top] = loupe.beside ? [loupe.beside, 68] : [0, 139];
-    loupe.font(12, 600);
-    const after = left + loupe.text(`L${change.level} ${change.deed}`, left, top, loupe.tokens.ink2) + 9;
     const wide = widthOf(loupe, change.before, change.after) + widthOf(loupe, change.after, change.before) + ARROW;
+    loupe.font(12, 600);
+    const level = `L${change.level}`;
+    const deed = `${level} ${change.deed}`;
+    // Bits are never cut: where both have no room, the deed is to be seen from them.
+    const fits = loupe.beside || (left + loupe.ctx.measureText(deed).width + GAP + wide) * loupe.scale <= loupe.canvas.clientWidth;
+    const after = left + loupe.text(fits ? deed : level, left, top, loupe.tokens.ink2) + GAP;
     const place = placeOf(loupe, after, wide, top);
     const [, y] = place;
     let at = drawBits(loupe, change.before, change.after, place) + 3;

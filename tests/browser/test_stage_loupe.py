@@ -80,3 +80,56 @@ def test_of_two_panes_in_a_column_the_walk_is_that_of_the_one_entered_last(page:
     panes.nth(3).locator("select").first.focus()
     expect(loupes.nth(1)).to_have_attribute("aria-label", re.compile(re.escape(labels[3])))
     expect(loupes.nth(0)).to_have_attribute("aria-label", re.compile(re.escape(labels[0])))
+
+
+ENTRIES = """([span, shares]) => {
+    const S = window.mmuvizStage;
+    const run = {header: {cell_pages: span}, firstGfn: Float64Array.from([0, span])};
+    const all = Uint8Array.from([...shares, 255, 0, 0, 0, 0, 0, 0, 0]);
+    const entries = new S.WalkEntries(run, {at: () => all});
+    return [entries.levelOf(0), entries.levelOf(1), entries.kindOfGib(0)];
+}"""
+
+
+@pytest.mark.parametrize("span", [512, 2048, 16384])
+@pytest.mark.parametrize(
+    ("shares", "level", "kind"),
+    [
+        ((239, 16, 0, 0), 1, "table"),
+        ((1, 0, 254, 0), 2, "table"),
+        ((254, 0, 1, 0), 2, "table"),
+        ((0, 0, 0, 255), 3, "page"),
+        ((255, 0, 0, 0), 0, "none"),
+    ],
+)
+def test_an_entry_with_anything_below_it_is_not_empty(
+    page: Page, span: int, shares: tuple[int, ...], level: int, kind: str
+) -> None:
+    """A table with a few entries, whatever part of memory a cell of the map stands for."""
+    open_stage(page)
+    assert page.evaluate(ENTRIES, [span, [*shares, 0, 0, 0, 0]]) == [level, 0, kind]
+
+
+BITS = """() => {
+    const [loupe] = window.mmuvizStage.stage.parts.map(({loupes}) => loupes).find(Boolean);
+    let end = 0;
+    const text = loupe.text.bind(loupe);
+    loupe.text = (said, x, ...rest) => {
+        const wide = text(said, x, ...rest);
+        const part = loupe.ctx.textAlign === 'center' ? 0.5 : 1;
+        end = Math.max(end, (x + part * loupe.ctx.measureText(said).width) * loupe.scale);
+        return wide;
+    };
+    loupe.drawn = null;
+    loupe.resize();
+    loupe.draw(60e9);
+    return [end, loupe.canvas.clientWidth, loupe.withBits];
+}"""
+
+
+def test_the_bits_below_a_walk_are_not_cut(page: Page) -> None:
+    """Bits of arm64 are the longest; with three panes a walk has least room."""
+    open_stage(page, "/?story=arm64-split-chunk&ps=60000000000")
+    end, width, bits = page.evaluate(BITS)
+    assert bits
+    assert 0 < end <= width
