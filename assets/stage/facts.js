@@ -41,7 +41,7 @@
 
   // The facts of Scenarios and their workloads, for a line of text.
   S.factsOf = function (scenarios) {
-    const patterns = each(scenarios, ({ workload }) => workload?.pattern?.replaceAll("_", " "));
+    const patterns = each(scenarios, ({ workload }) => (workload?.pattern === "idle" ? "no" : workload?.pattern?.replaceAll("_", " ")));
     return [...Object.values(S.factsOfAll(scenarios)), patterns && `${patterns} writes`].filter(Boolean);
   };
 })();

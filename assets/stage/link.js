@@ -30,6 +30,9 @@
   // for nothing, settle(state), which changes fields that depend on it }.
   S.linkFields = S.linkFields || {};
 
+  // A message on what cannot be shown, and what is shown instead.
+  S.instead = (message) => (/[.?]$/.test(message) ? `${message} Here is the default story.` : `${message}; here is the default story.`);
+
   // The state of an address; an invalid field has its default, and a complaint is set.
   S.readLink = function (search) {
     const state = { base: S.DEFAULT_STORY, set: {}, policies: null, ps: null, speed: "auto", complaint: "" };
@@ -37,7 +40,7 @@
       state[name] = initial;
     }
     if (search.length > S.LONGEST_LINK) {
-      return { ...state, complaint: "This address is too long to be one of ours; here is the default story." };
+      return { ...state, complaint: S.instead("This address is too long to be one of ours") };
     }
     const query = new URLSearchParams(search);
     try {
@@ -45,7 +48,7 @@
         readPart(state, name, value);
       }
     } catch (error) {
-      return { ...S.readLink(""), complaint: `${error.message}; here is the default story.` };
+      return { ...S.readLink(""), complaint: S.instead(error.message) };
     }
     for (const { settle } of Object.values(S.linkFields)) {
       settle?.(state);

@@ -66,7 +66,7 @@
     // Only the line with the reason changes; if nothing is shown yet, the default story is, once: `instead`.
     refuse(state, error) {
       if (this.runs.length === 0 && !state.instead) {
-        this.state = { ...S.readLink(""), theme: state.theme, complaint: `${error.message}; here is the default story.`, instead: true };
+        this.state = { ...S.readLink(""), theme: state.theme, complaint: S.instead(error.message), instead: true };
         this.ask(this.state);
         return;
       }
