@@ -26,7 +26,10 @@
     },
   };
   // Above the highest line there is room for its label.
-  const LEAST_END_PX = 12;
+  const LEAST_END_PX = { plain: 12, presenter: 16 };
+  // Share of the plot that a label may have: with the playhead in the middle half of it; larger type may go over the line.
+  const MOST_END_SHARE = 0.85;
+  const END_SHARE = { plain: 0.5, presenter: MOST_END_SHARE };
   const LABEL_ROOM = 1.6;
   const MOST_ROOM = 0.4;
   // Farthest position of a dot beyond the end of the run.
@@ -53,10 +56,11 @@
       this.resize();
     }
 
-    // Published values, [{ps, value}]: the axes include them; the code that sets them draws them.
-    setDots(dots) {
+    // Published values, [{ps, value}]: the axes include them; the code that sets them draws them. `latest` is the last time of
+    // all charts' values, so that the charts have one time axis.
+    setDots(dots, latest) {
       this.dots = dots;
-      this.windowAt = S.axisWindow(this.runs, Math.max(0, ...dots.map(({ ps }) => ps / DOT_AT)));
+      this.windowAt = S.axisWindow(this.runs, latest / DOT_AT);
       this.seen = null;
     }
 
@@ -96,8 +100,8 @@
       };
       const room = (this.plot.bottom - this.plot.top) / this.runs.length - 2;
       this.endPx = Math.max(10, Math.min(this.endPx, Math.floor(room)));
-      // With the playhead in the middle a label has half of the plot; in presenter type nothing is set smaller.
-      while (!presenter && this.endPx > LEAST_END_PX && this.widestEnd() > (this.plot.right - this.plot.left) / 2) {
+      const type = presenter ? "presenter" : "plain";
+      while (this.endPx > LEAST_END_PX[type] && this.widestEnd() > END_SHARE[type] * (this.plot.right - this.plot.left)) {
         this.endPx -= 1;
       }
       this.names.clear();
@@ -266,7 +270,7 @@
       const valueWidth = ctx.measureText(label.text).width;
       // Names are cut by the widest possible value, so that they do not change during playback.
       if (!this.names.has(label.name)) {
-        const most = 0.85 * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
+        const most = MOST_END_SHARE * (this.plot.right - this.plot.left) - ctx.measureText("00.0 MiB").width;
         ctx.font = S.chartFont(this.endPx, 500);
         const text = S.fitText(ctx, label.name, Math.max(24, most));
         this.names.set(label.name, { text, width: ctx.measureText(`${text} `).width });

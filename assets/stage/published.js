@@ -126,8 +126,10 @@
     return {
       shown(runs) {
         stage.ribbon.dots = runs.flatMap((run, index) => S.publishedOf(run, index));
-        for (const chart of stage.charts) {
-          chart.setDots(S.chartDots(runs, chart.options.measure));
+        const dotsOf = stage.charts.map(({ options }) => S.chartDots(runs, options.measure));
+        const latest = Math.max(0, ...dotsOf.flat().map(({ ps }) => ps));
+        for (const [at, chart] of stage.charts.entries()) {
+          chart.setDots(dotsOf[at], latest);
           const dots = new ChartDots(chart, (name) => stage.act(name));
           chart.after = () => dots.draw();
         }
