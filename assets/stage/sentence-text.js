@@ -20,7 +20,7 @@
     return `${value.includes(".") ? value.replace(/\.?0+$/, "") : value} ${unit}`;
   };
 
-  // "750 faults a ms", to two digits, since a rate over a few bins is not more exact.
+  // "750 times a ms", to two digits, since a rate over a few bins is not more exact.
   S.rateText = function (perPs, one, many) {
     const perMs = perPs * PS_PER_MS;
     const [rate, span] = perMs >= 1 ? [perMs, "ms"] : [1e3 * perMs, "second"];

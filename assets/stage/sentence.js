@@ -148,7 +148,7 @@
 
   function faultRate(run, now) {
     const faults = now.faults.reduce((all, count) => all + count, 0);
-    return S.rateText(faults / now.span / run.vcpus, "fault", "faults");
+    return S.rateText(faults / now.span / run.vcpus, "time", "times");
   }
 
   function faulting(run, now) {

@@ -54,7 +54,7 @@ def test_the_sentence_says_what_happens(stage: Stage) -> None:
         per_ms = faults / lazy.header.vcpus / (4 * lazy.header.bin_ps / PS["ms"])
         if sum(int(lazy.bins[f"stall_{cause}_ps"][bins].sum()) for cause in CAUSES) < 2 * lazy.header.bin_ps:
             continue  # hardly anything stalls there
-        found = re.fullmatch(r"Each vCPU stops at every page it dirties: ([\d,]+) faults a ms\.", said["text"])
+        found = re.fullmatch(r"Each vCPU stops at every page it dirties: ([\d,]+) times a ms\.", said["text"])
         assert found is not None, said["text"]
         assert int(found[1].replace(",", "")) == pytest.approx(per_ms, rel=0.051)
         assert said["kernelFunction"] == "fast_page_fault"
