@@ -16,9 +16,11 @@
       .reduce((found, name) => (found === undefined || found === null ? undefined : found[name]), document);
   };
 
+  // Typed text as JSON where it is; an integer that JavaScript would round stays text.
   S.valueOf = function (text) {
     try {
-      return JSON.parse(text);
+      const value = JSON.parse(text);
+      return Number.isInteger(value) && !Number.isSafeInteger(value) ? text : value;
     } catch {
       return text;
     }
