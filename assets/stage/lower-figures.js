@@ -5,7 +5,7 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const WIDE = 1000; // CSS px of the window: from here on all are below the panes
   const MIDDLE = 700; // below, one at a time
-  const LOW = 480; // lower windows show them in the place of the panes
+  const LOW = 480; // lower windows have no room below the panes: a figure takes their place
   const BESIDE = window.matchMedia("(min-width: 1200px) and (min-height: 715px)"); // as in pane-loupes.css
   const [STALL, TABLES] = ["stall", "tables"];
   const WALKS = ["loupe-0", "loupe-1"];
@@ -23,7 +23,7 @@
   // walks are beside maps.
   S.figureSets = function ({ width, height, presenter, runs, beside }) {
     const charts = [STALL, TABLES].map((name) => ({ row: 0, names: [name] }));
-    if (height < LOW) {
+    if (height < LOW || (presenter && width < MIDDLE && runs > 2)) {
       return [{ row: 0, names: [] }, ...charts, ...(presenter ? [] : walksOf(runs, 1))];
     }
     if (width >= WIDE && (runs !== 3 || beside || presenter)) {
@@ -90,7 +90,7 @@
       this.at %= Math.max(1, sets.length);
       const shown = sets[this.at]?.names;
       const next = sets[(this.at + 1) % sets.length];
-      document.body.classList.toggle("figures-open", window.innerHeight < LOW && shown.length > 0);
+      document.body.classList.toggle("figures-open", sets[0]?.names.length === 0 && shown.length > 0);
       this.figures.forEach((figure, index) => {
         const { name } = figure.dataset;
         figure.classList.toggle("put-away", Boolean(shown) && !shown.includes(name));

@@ -16,10 +16,11 @@
   // Of the row of charts and walks; parts may need more of it.
   function lowerHeight({ root, parts }) {
     const own = Math.max(0, ...parts.map(({ lowerShare = 0 }) => lowerShare));
-    if (window.innerHeight < LOW) {
+    const { display, gridRowStart } = window.getComputedStyle(root.querySelector(".lower"));
+    if (window.innerHeight < LOW || display === "none") {
       return own * window.innerHeight;
     }
-    if (window.getComputedStyle(root.querySelector(".lower")).gridRowStart === "panes") { // in the place of a fourth pane
+    if (gridRowStart === "panes") { // in the place of a fourth pane
       return own > 0 ? UNDER_LAST : 0;
     }
     const [, usual] = SHARES.find(([width]) => window.innerWidth < width);

@@ -84,6 +84,28 @@ def test_sentences_of_all_panes_have_one_size_and_are_whole(page: Page, size: tu
         assert all(whole for _, whole in found)
 
 
+BEYOND = """() => {
+    const top = document.querySelector(".transport").getBoundingClientRect();
+    const panes = "[data-mmuviz=pane]:not([hidden])";
+    const all = [...document.querySelectorAll(`${panes} :is(.pane-head, .map-box, .sentence)`)];
+    const below = all.filter((each) => each.getBoundingClientRect().bottom > top.top + 1);
+    const over = below.map((each) => each.className);
+    return top.bottom > innerHeight + 1 ? [...over, "transport"] : over;
+}"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("key", ["", "p"])
+@pytest.mark.parametrize("panes", [2, 3, 4])
+def test_panes_and_transport_are_inside_the_window(page: Page, size: tuple[int, int], key: str, panes: int) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    policies = ["lazy", "eager_at_enable", "eager_in_clear", "ring_lazy"][:panes]
+    open_stage(page, f"/?ps=45000000000&policies={','.join(policies)}")
+    if key:
+        page.keyboard.press(key)
+    assert page.evaluate(BEYOND) == []
+
+
 @pytest.mark.parametrize("width", [1024, 1100, 1280, 1440])
 def test_the_values_of_the_default_guest_s_controls_are_not_cut(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 768})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -29,6 +31,11 @@ SMALL = [["stall", "tables"], ["loupe-0", "loupe-1"]]
 WALKS = """() => [...document.querySelectorAll(".lower .figure.loupe, .pane-loupe")]
     .filter((each) => each.getClientRects().length > 0)
     .map((each) => each.querySelector("canvas").getAttribute("aria-label").match(/^Page-table walk, (.*?): /)[1])"""
+
+ROWS = """() => {
+    const {labels, namePx} = window.mmuvizStage.stage.ribbon;
+    return [labels.map(({centre}) => centre), namePx];
+}"""
 
 
 def shown(page: Page) -> list[str]:
@@ -65,6 +72,22 @@ def test_each_chart_and_walk_is_reached_by_a_key_and_by_a_button(
             page.locator(".figure-next:visible").click()
         else:
             page.evaluate("mmuvizStage.stage.act('next-figure')")
+
+
+@pytest.mark.parametrize("panes", [3, 4])
+def test_in_presenter_type_a_phone_shows_a_chart_in_the_place_of_many_panes(page: Page, panes: int) -> None:
+    policies = ",".join(["lazy", "eager_at_enable", "eager_in_clear", "ring_lazy"][:panes])
+    page.set_viewport_size({"width": 360, "height": 740})
+    open_stage(page, f"/?ps=45000000000&policies={policies}")
+    page.keyboard.press("p")
+    for names in ([], ["stall"], ["tables"], []):
+        assert shown(page) == names
+        heights = page.evaluate("mmuvizStage.stage.charts.map(({canvas}) => canvas.clientHeight)")
+        assert len([height for height in heights if height > 400]) == len(names)
+        page.keyboard.press("n")
+    rows, px = page.evaluate(ROWS)
+    assert px >= 16
+    assert min(below - above for above, below in pairwise(rows[:panes])) >= px
 
 
 def test_a_larger_window_shows_all_of_them_at_once(page: Page) -> None:
