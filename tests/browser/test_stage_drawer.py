@@ -199,6 +199,20 @@ def test_the_rfc_s_thirty_seconds_stand_on_the_chart(page: Page) -> None:
     expect(page.locator("#details-evidence .shown-now")).to_have_attribute("data-id", "rfc-1.5TB")
 
 
+@pytest.mark.parametrize("story", ["rfc-memslot", "perf-test-96"])
+def test_charts_with_published_dots_show_the_same_times(page: Page, story: str) -> None:
+    open_stage(page, f"/?story={story}&ps=0")
+    for share in (0, 0.1, 0.5, 0.9, 1):
+        windows = page.evaluate(
+            """(share) => {
+                const {charts, clock} = mmuvizStage.stage;
+                return charts.map((chart) => chart.windowAt(share * clock.endPs));
+            }""",
+            share,
+        )
+        assert windows[0] == windows[1]
+
+
 def test_where_nothing_was_published_there_is_no_dot(page: Page) -> None:
     open_stage(page)
     expect(page.locator(".published-dot")).to_have_count(0)

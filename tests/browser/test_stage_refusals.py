@@ -23,6 +23,7 @@ LINES = """(line) => {
 BAD = (
     ("vm.vcpus", "4096"),
     ("vm.vcpus", "none"),
+    ("vm.vcpus", "99999999999999999999"),
     ("vm.kernel", "none"),
     ("driver.lead", "3 parsec"),
     ("memory[0].size", "100 TiB"),
