@@ -8,6 +8,7 @@
   const FUTURE_CALL = 0.5;
   const KNOB = 6.5;
   const LEAST_NAME_PX = 10;
+  const SIGN = 12;
   const RIGHT = 10;
   const REACH = 5;
   const OVER = 3;
@@ -105,7 +106,9 @@
       const most = Math.max(0.3 * this.width, MOST_LETTERS * 0.62 * this.px);
       this.rowNames = this.runs.map((run) => S.fitText(ctx, run.label, most));
       const widest = Math.max(...this.rowNames.map((name) => ctx.measureText(name).width));
-      this.left = Math.ceil(widest) + 10;
+      // The line of phases above has the name of a run and a sign in the same width.
+      const sign = this.namePx < this.px && this.runs.some((run) => S.segmentsOf(run).length > 0) ? SIGN : 0;
+      this.left = Math.ceil(widest) + 10 + sign;
       // If the runs' names would touch, the names of ioctls are left out.
       this.hasIoctlNames = pitchBelow(this.px + 2) >= this.px - 1;
       this.top = this.hasIoctlNames ? this.px + 2 : 2;

@@ -147,6 +147,7 @@
         "aria-label": others ? `Phases of ${label}; show those of the next pane` : `Phases of ${label}`,
       }, S.el("span", { text: ribbon.rowNames[this.run] }), others ? S.el("span", { class: "segments-next", text: "⇅" }) : null);
       name.disabled = !others;
+      name.style.fontSize = ribbon.namePx < ribbon.px ? `${ribbon.namePx}px` : "";
       this.says = S.el("span", { class: "segments-now" });
       this.side = S.el("div", { class: "segments-side" }, this.says, name);
       // It ends before the segments, and on wide screens begins at the left edge of the page. In low windows, which have no
