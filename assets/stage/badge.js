@@ -50,6 +50,10 @@
     return { full: `${counts.full} · ${times.full}`, short: `${counts.short} · ${times.short}`, title: `${times.why} Opens the evidence.` };
   };
 
+  // The short form, from which the least room takes the words "counts" and "times" too.
+  const shortNodes = (text) =>
+    text.split(/((?:counts|times) )/).map((part, at) => S.el("span", { text: part, class: at % 2 ? "badge-what" : "" }));
+
   // The texts on the times of several runs, without repeats.
   S.timesTrust = (runs) => [...new Set(runs.map((run) => timesOf(run.header, trust()).full))];
 
@@ -60,7 +64,8 @@
         const place = stage.panes[index].section.querySelector(".badge");
         const { full: trusted, short: trustedShort, title } = S.badgeOf(run, changed);
         const [full, short] = [trusted, trustedShort].map((text) => [run.remark?.short, text].filter(Boolean).join(" · "));
-        place.replaceChildren(S.el("span", { text: full, class: "badge-full" }), S.el("span", { text: short, class: "badge-short", "aria-hidden": "true" }));
+        place.replaceChildren(S.el("span", { text: full, class: "badge-full" }),
+          S.el("span", { class: "badge-short", "aria-hidden": "true" }, ...shortNodes(short)));
         place.title = [run.remark?.text, `${trusted}. ${title}`].filter(Boolean).join(" ");
         place.setAttribute("aria-label", `${full}. Opens the evidence.`);
       });

@@ -17,7 +17,7 @@
   // Rows in CSS px for a canvas of this size: {left, right, axis, runs: [{top, bottom, lanes: [{y, height}], ioctl}],
   // charts, calls}; without charts and calls if they do not fit.
   S.layLanes = function ({ width, height, runs, px, narrow }) {
-    const left = Math.round((narrow ? (runs.length > 2 ? 5.8 : 5.3) : runs.length > 2 ? 11.5 : 10) * px); // names of several runs are longer
+    const left = Math.round((narrow ? (runs.length > 2 ? 5.8 : 5.3) : 11) * px);
     const right = width - Math.round(narrow ? 5.2 * px : 14.8 * px);
     const axis = { y: 0, height: px + 6 };
     const lanes = runs.reduce((sum, run) => sum + S.laneGroups(run.vcpus).length, 0);
