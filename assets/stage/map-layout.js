@@ -7,6 +7,8 @@
   const PAGES_PER_2M = 512;
   const LARGEST_PITCH = 72; // CSS px at normal type size: a guest of 64 MiB fills its pane
   const ROWS = [8, 16, 4, 2, 1];
+  const RAGGED_ROWS = [12, 10]; // of one page table, if its pages cannot be told apart otherwise
+  const APART = 6; // CSS px
   const MOST_TALL = 512; // cells up to which a track may have 16 rows: a guest of 1 GiB stays one slab
   const MOST_COLUMNS = 512;
 
@@ -113,11 +115,11 @@
     return pitch * eight * four * (1 + 0.3 * used) * (laid.broken ? 0.5 : 1) * split;
   }
 
-  function best(stretches, space, perGib) {
+  function best(stretches, space, perGib, allowed = ROWS) {
     const room = (space.width - space.label) * space.dpr;
     let found = null;
     const cells = stretches.reduce((sum, each) => sum + each.count, 0);
-    for (const rows of ROWS.filter((each) => each <= 8 || cells <= MOST_TALL)) {
+    for (const rows of allowed.filter((each) => each <= 8 || cells <= MOST_TALL)) {
       const total = stretches.reduce((sum, each) => sum + Math.ceil(each.count / rows) + 1, 0);
       for (let columns = 1; columns <= Math.min(total, MOST_COLUMNS); columns++) {
         const laid = lines(stretches, columns, rows, perGib);
@@ -169,7 +171,9 @@
   S.mapLayout = function (guest, space) {
     const perGib = Math.max(1, Math.floor(PAGES_PER_1G / guest.span));
     const stretches = stretchesOf(guest);
-    const layout = place(best(stretches, space, perGib), space);
+    const even = best(stretches, space, perGib);
+    const ragged = space.single && even.pitch < APART * space.dpr ? best(stretches, space, perGib, RAGGED_ROWS) : even;
+    const layout = place(ragged.pitch > even.pitch ? ragged : even, space);
     layout.span = guest.span;
     layout.trackOf = new Int16Array(guest.cells);
     layout.x = new Int32Array(guest.cells);

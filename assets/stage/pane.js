@@ -4,6 +4,8 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
+  const LEAST_KEPT = 0.75;
+
   class Pane {
     // `choose` is called with a chosen policy, `zoom` with a clicked cell.
     constructor(section, { choose, psPerSecond, panes }) {
@@ -53,7 +55,10 @@
     resize(height, presenter) {
       this.box.style.height = `${height}px`;
       const above = this.zoomed ? S.ZOOM_BAR : 0;
-      const room = { height: height - above, presenter };
+      // A zoomed map has the size of the whole map, so that nothing below it moves, unless that is much too low for it.
+      const { of, is } = this.place ?? {};
+      const kept = this.zoomed && of === height && is >= LEAST_KEPT * height ? this.place : null;
+      const room = { height: (kept?.is ?? height) - above, presenter };
       if (this.map === null) {
         const { shown, options } = this.zoomed || { shown: this.run };
         this.map = new S.MapPane(this.canvas, shown, { ...room, ...options, psPerSecond: this.psPerSecond, lost: (ps) => this.lost?.(ps) ?? [] });
@@ -66,8 +71,7 @@
       this.fits.clear();
       this.fitSentence();
       S.markTooLong(this.description, "unfit");
-      // A zoomed map has the size of the whole map, so that nothing below it moves.
-      this.place = this.zoomed && this.place?.of === height ? this.place : { of: height, is: Math.ceil(this.map.height) + above };
+      this.place = kept ?? { of: height, is: Math.ceil(this.map.height) + above };
       this.box.style.height = `${this.place.is}px`;
     }
 

@@ -14,7 +14,7 @@ from mmuviz.recording.schema import PRESENT, TABLE, WRITABLE
 from mmuviz.studies.comparison import Comparison
 from mmuviz.studies.scenario_files import read_scenario
 from tests.browser.chooser import chooser
-from tests.browser.test_stage import PAUSED, open_stage
+from tests.browser.test_stage import PAUSED, SIZES, open_stage
 from tests.engine.fold import SHIFTS, Fold
 
 pytestmark = pytest.mark.xdist_group("stage")
@@ -67,6 +67,28 @@ def test_each_page_is_what_the_events_say(page: Page, focused: list[Recording]) 
                 [at, ps, FIRST, PAGES],
             )
             assert shown == folded(made, ps), (at, ps)
+
+
+INSIDE = """() => mmuvizStage.stage.panes.filter(({run}) => run).map(({canvas, box, sentence, map}) => {
+    const [inner, outer, below] = [canvas, box, sentence].map((each) => each.getBoundingClientRect());
+    const inside = inner.bottom <= outer.bottom + 9 && map.height + canvas.offsetTop <= outer.height + 1;
+    return [inside, outer.bottom <= below.top + 1, map.layout.pitch / map.layout.dpr];
+})"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("story", "zoom"),
+    [("running-guest", f"0x{FIRST:x}:512"), ("migration-small-hot", "0x108000:512"), ("small-writer", "0x108000:512")],
+)
+def test_a_zoomed_map_covers_no_sentence(page: Page, size: tuple[int, int], story: str, zoom: str) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, f"/?story={story}&ps=1000000000&zoom={zoom}")
+    page.wait_for_function(SHOWN)
+    for inside, below, pitch in page.evaluate(INSIDE):
+        assert inside
+        assert below
+        assert pitch >= 6 or size[1] < 480 or story != "running-guest", "pages are told apart"
 
 
 def test_a_click_zooms_in_and_back_leads_out(page: Page) -> None:
