@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+from mmuviz.exports.migration_text import lost_cause
 from mmuviz.recording.schema import CALL_KINDS, CAUSES, FAULT_PATHS
 from tests.browser.stage_charts import PS, SETS, opened_charts
 from tests.browser.stage_runs import NAMES, recording_of
@@ -119,6 +120,14 @@ def test_pages_that_a_migration_lost_are_said_first(stage: Stage) -> None:
     )
     title = stage.run("document.querySelector('.summary-title').textContent").replace("\u00a0", " ")
     assert title.startswith("lazy lost 1 page: written, never reported by GET_DIRTY_LOG, stale at the destination. ")
+    [cause] = stage.run("[...document.querySelectorAll('.summary-lost')].map(each => each.textContent)")
+    for part in (
+        "64 pages of a bitmap end on",
+        "kvm_arch_mmu_enable_log_dirty_pt_masked()",
+        "whose base is a multiple of",
+    ):
+        assert part in cause
+        assert part in lost_cause("6.12")
 
 
 def test_bars_of_the_summary_have_one_scale(stage: Stage) -> None:
