@@ -113,23 +113,4 @@
     const stale = dirty && found.sent[cell] === WHOLE ? `, ${percent(dirty)} dirty again` : "";
     return `Migration: ${percent(found.sent[cell])} sent${again}${stale}.`;
   };
-
-  const KEYS = [["sent", "sent"], ["resent", "sent again"], ["dirty", "to send"]];
-
-  (S.parts = S.parts || []).push((stage) => ({
-    // The legend of the colours, in the line under each pane.
-    shown(runs) {
-      stage.panes.forEach(({ section }, at) => {
-        section.querySelector(".sent-key")?.remove();
-        if (runs[at] && S.migrates(runs[at])) {
-          const items = KEYS.map(([name, text]) => {
-            const mark = S.el("i", { "aria-hidden": "true" });
-            mark.style.background = `var(--${name})`;
-            return S.el("span", {}, mark, text);
-          });
-          section.querySelector(".badge").after(S.el("p", { class: "sent-key", "aria-label": "Colours of the migration on the map" }, ...items));
-        }
-      });
-    },
-  }));
 })();

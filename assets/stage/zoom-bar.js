@@ -11,13 +11,6 @@
   // The text of a window: "gfn 0x80200..0x803ff".
   S.windowText = ({ first, pages }) => `gfn ${hex(first)}..${hex(first + pages - 1)}`;
 
-  // The legend of the signs on single pages, if it fits.
-  function legend() {
-    const sign = (name, text) => [S.el("i", { class: `zoom-sign zoom-${name}`, "aria-hidden": "true" }), text];
-    const signs = [...sign("dirty", "dirty"), ...sign("shut", "W clear"), ...sign("bit", "D set")];
-    return S.el("span", { class: "zoom-legend" }, ...signs);
-  }
-
   // `steps`: the windows from the outermost to the one shown.
   S.zoomBar = function (run, steps, note) {
     const bytes = S.guestBytes(run.header.scenario) || run.cellPages.reduce((sum, pages) => sum + pages, 0) * 4096;
@@ -32,7 +25,6 @@
       button("›", "after", "The memory behind"),
       S.el("span", { class: "zoom-path" }, ...crumbs),
       ...(note ? [S.el("span", { class: "zoom-note", text: note })] : []),
-      ...(S.zoomStep(here) === 1 ? [legend()] : []),
       button("×", "out", "Back (Esc)"),
     ];
   };

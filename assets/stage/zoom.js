@@ -289,6 +289,7 @@
       stage.runs.forEach((run, at) => {
         stage.panes[at].zoom(zoom && S.zoomOptions(run, folds[at], zoom));
         this.bars[at].hidden = zoom === null;
+        S.showMapKey(stage.panes[at].section, run, zoom);
         if (zoom) {
           this.bars[at].replaceChildren(...S.zoomBar(run, this.stepsOf(zoom), this.noteOf(folds[at])));
         }

@@ -44,7 +44,7 @@ COVERED = """() => {
     return [...document.querySelectorAll("[data-mmuviz=pane]:not([hidden])")].flatMap((pane, at) => {
         const sentence = pane.querySelector(".sentence");
         const lines = boxes(sentence);
-        const under = [pane.querySelector(".badge"), pane.querySelector(".sent-key")].filter(shown);
+        const under = [pane.querySelector(".badge"), pane.querySelector(".map-key")].filter(shown);
         const wrong = under.filter((node) => boxes(node).some((box) => lines.some((line) =>
             line.bottom > box.top + 2 && line.top < box.bottom - 2 && line.right > box.left && line.left < box.right)));
         const said = wrong.map(({className}) => `${at} ${className}`);
@@ -139,7 +139,7 @@ def test_a_long_function_and_the_legend_have_their_own_lines(
     open_stage(page, f"/?story={story}&ps={ps}")
     assert page.evaluate(COVERED) == []
     page.add_style_tag(
-        content=".stage .badge, .stage .sent-key { display: block !important; margin-top: -14px !important; }"
+        content=".stage .badge, .stage .map-key { display: block !important; margin-top: -14px !important; }"
     )
     assert page.evaluate(COVERED), "this measure finds what is covered"
 
@@ -180,7 +180,7 @@ def test_the_legend_of_a_migration_is_whole(page: Page, size: tuple[int, int]) -
             badge.selectNodeContents(pane.querySelector(".badge"));
             const end = innerWidth < 1000 ? pane.querySelector(".badge").getBoundingClientRect().right
                 : Math.max(...[...badge.getClientRects()].map(({right}) => right));
-            return [...pane.querySelectorAll(".sent-key span")].filter((each) => {
+            return [...pane.querySelectorAll(".map-key span")].filter((each) => {
                 const {left, right, width} = each.getBoundingClientRect();
                 return width > 0 && right <= box.right + 1 && left >= end;
             }).map((each) => each.textContent);

@@ -206,10 +206,10 @@ def test_a_strip_never_hides_a_dirty_page(page: Page) -> None:
 
 def test_what_the_colours_mean_stands_under_the_map(page: Page) -> None:
     open_stage(page, PATH)
-    expect(page.locator(".sent-key:visible").first).to_contain_text("sent again")
+    expect(page.locator(".map-key:visible").first).to_contain_text("sent again")
     page.goto("/?ps=45000000000")
     expect(page.locator("[data-mmuviz=pane]:not([hidden])").first).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator(".sent-key")).to_have_count(0)
+    expect(page.locator(".map-key")).to_have_count(0)
 
 
 def test_after_a_migration_its_guest_is_said_to_run_at_the_destination(page: Page) -> None:

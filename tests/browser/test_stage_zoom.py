@@ -91,6 +91,28 @@ def test_a_zoomed_map_covers_no_sentence(page: Page, size: tuple[int, int], stor
         assert pitch >= 6 or size[1] < 480 or story != "running-guest", "pages are told apart"
 
 
+KEYS = """() => [...document.querySelectorAll("[data-mmuviz=pane]:not([hidden])")].map((pane) => {
+    const [box, badge] = [pane, pane.querySelector(".badge")].map((each) => each.getBoundingClientRect());
+    return [...pane.querySelectorAll(".map-key span")].filter((each) => {
+        const {left, right, width} = each.getBoundingClientRect();
+        return width > 0 && right <= box.right + 1 && (innerWidth > 999 || left >= badge.right);
+    }).map((each) => each.textContent);
+})"""
+SENT = ["sent", "sent again", "to send"]
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (800, 600), (360, 740)])
+@pytest.mark.parametrize(("story", "whole"), [("running-guest", []), ("migration-small-hot", SENT)])
+def test_the_legend_is_of_what_the_map_shows(page: Page, size: tuple[int, int], story: str, whole: list[str]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_stage(page, f"/?story={story}&ps=1000000000&zoom=0x108000:512")
+    page.wait_for_function(SHOWN)
+    assert page.evaluate(KEYS) == [["dirty", "W clear", "D set"]] * 2
+    page.evaluate("mmuvizStage.stage.zooming.go(null, 'push')")
+    expect(page.locator(".zoom-bar:visible")).to_have_count(0)
+    assert page.evaluate(KEYS) == [whole] * 2
+
+
 def test_a_click_zooms_in_and_back_leads_out(page: Page) -> None:
     open_stage(page)
     canvas = page.locator("[data-mmuviz=map]").first
