@@ -46,7 +46,7 @@
       this.px = document.body.classList.contains("presenter") ? 16 : Math.round(12 * scale);
       this.colours = S.tokens();
       this.laneColours = S.laneColours(this.colours);
-      this.narrow = this.width < 700;
+      this.narrow = S.isNarrow(this.width);
       this.rows = S.layLanes(this);
       this.makeLayer();
       this.seen = null;

@@ -35,7 +35,6 @@
     S.el("a", { text: `commit ${commit}`, href: `${COMMIT}${commit}`, target: "_blank", rel: "noopener noreferrer" });
 
   const MOST_COVERED = 0.4; // of the map's height
-  const LOW = 480; // CSS px of a window that has no room for a place: there the note covers the sentence
   const NAME_HIGH = 8; // CSS px of the map that stay visible above a note
 
   class LostPages {
@@ -109,7 +108,7 @@
         return note.offsetHeight;
       });
       const high = Math.max(...heights);
-      const low = window.innerHeight < LOW;
+      const low = S.isLow(); // no room for a place: the note covers the sentence
       const covers = high <= Math.min(MOST_COVERED * box.clientHeight, box.clientHeight - NAME_HIGH);
       place.hidden = low || covers;
       note.style.bottom = low && !covers ? `${-this.roomBelow(box, high)}px` : "";

@@ -4,8 +4,6 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const WIDE = 1000; // CSS px of the window: from here on all are below the panes
-  const MIDDLE = 700; // below, one at a time
-  const LOW = 480; // lower windows have no room below the panes: a figure takes their place
   const BESIDE = window.matchMedia("(min-width: 1200px) and (min-height: 715px)"); // as in pane-loupes.css
   const [STALL, TABLES] = ["stall", "tables"];
   const WALKS = ["loupe-0", "loupe-1"];
@@ -23,7 +21,8 @@
   // walks are beside maps.
   S.figureSets = function ({ width, height, presenter, runs, beside }) {
     const charts = [STALL, TABLES].map((name) => ({ row: 0, names: [name] }));
-    if (height < LOW || (presenter && width < MIDDLE && runs > 2)) {
+    const narrow = S.isNarrow(width);
+    if (S.isLow(height) || (presenter && narrow && runs > 2)) { // a figure takes the place of the panes
       return [{ row: 0, names: [] }, ...charts, ...(presenter ? [] : walksOf(runs, 1))];
     }
     if (width >= WIDE && (runs !== 3 || beside || presenter)) {
@@ -33,7 +32,7 @@
     if (presenter) {
       return charts;
     }
-    return width < MIDDLE ? [...charts, ...walksOf(runs, 1)] : [{ row: 0, names: [STALL, TABLES] }, ...walksOf(runs, 2)];
+    return narrow ? [...charts, ...walksOf(runs, 1)] : [{ row: 0, names: [STALL, TABLES] }, ...walksOf(runs, 2)];
   };
 
   // What the button says of the next ones.

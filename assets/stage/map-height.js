@@ -5,26 +5,21 @@
   const S = (window.mmuvizStage = window.mmuvizStage || {});
   const LEAST_MAP = [64, 40]; // CSS px, for two panes, and for more panes or low windows
   const LEAST_LOWER = 120;
-  const LOW = 480; // lower windows have no charts below the panes
-  const ONE_COLUMN = 700; // narrower windows have one column of panes
   const AIR = 4;
   const ZOOMED = 44; // the line above a zoomed map, and cells that can be told apart
   const UNDER_LAST = 92; // twice a migration's legend and phases, which are under the last of three panes
-  // Shares of the window's height for charts and walks, by its width.
-  const SHARES = [[ONE_COLUMN, 0.16], [1200, 0.21], [Infinity, 0.19]];
 
   // Of the row of charts and walks; parts may need more of it.
   function lowerHeight({ root, parts }) {
     const own = Math.max(0, ...parts.map(({ lowerShare = 0 }) => lowerShare));
     const { display, gridRowStart } = window.getComputedStyle(root.querySelector(".lower"));
-    if (window.innerHeight < LOW || display === "none") {
+    if (S.isLow() || display === "none") {
       return own * window.innerHeight;
     }
     if (gridRowStart === "panes") { // in the place of a fourth pane
       return own > 0 ? UNDER_LAST : 0;
     }
-    const [, usual] = SHARES.find(([width]) => window.innerWidth < width);
-    return Math.max(Math.max(usual, own) * window.innerHeight, LEAST_LOWER);
+    return Math.max(Math.max(S.usualLowerShare(), own) * window.innerHeight, LEAST_LOWER);
   }
 
   // What a pane has besides its map. Notes of lost pages are in some panes only.
@@ -44,7 +39,7 @@
     const rows = Math.ceil(runs.length / columns);
     const others = heightOf(".bar") + heightOf(".controls:not(.floats)") + heightOf(".transport");
     const room = (window.innerHeight - others - lowerHeight(stage)) / rows - frameHeight(stage, rows, columns);
-    const zoomed = zooming?.zoom && window.innerWidth >= ONE_COLUMN ? ZOOMED : 0;
-    return Math.max(LEAST_MAP[Number(runs.length > 2 || window.innerHeight < LOW)] + zoomed, Math.floor(room));
+    const zoomed = zooming?.zoom && !S.isNarrow() ? ZOOMED : 0;
+    return Math.max(LEAST_MAP[Number(runs.length > 2 || S.isLow())] + zoomed, Math.floor(room));
   };
 })();

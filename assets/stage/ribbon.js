@@ -107,7 +107,7 @@
       this.rowNames = this.runs.map((run) => S.fitText(ctx, run.label, most));
       const widest = Math.max(...this.rowNames.map((name) => ctx.measureText(name).width));
       // The line of phases above has the name of a run and a sign in the same width.
-      const sign = this.namePx < this.px && this.runs.some((run) => S.segmentsOf(run).length > 0) ? SIGN : 0;
+      const sign = this.namePx < this.px && this.hairs.some(({ length }) => length > 0) ? SIGN : 0;
       this.left = Math.ceil(widest) + 10 + sign;
       // If the runs' names would touch, the names of ioctls are left out.
       this.hasIoctlNames = pitchBelow(this.px + 2) >= this.px - 1;

@@ -8,12 +8,10 @@
   const LEAST = 24; // CSS px: WCAG 2.2, target size
   const BESIDE = 6;
   const TEXT_PX = 12;
-  const LOWEST = 480; // CSS px of a window that is too low for them
   const NAMES = {
     lead: "before", setup: "setup", round: "round", downtime: "downtime", postcopy: "post-copy", interval: "pause", tail: "after",
   };
   const FULL_NAMES = { ...NAMES, lead: "before migration", tail: "after migration" };
-  const PHONE = 700; // CSS px: below, the name is under that of the run, else to the left of it
   const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
   const byId = (id) => document.getElementById(id);
 
@@ -109,9 +107,8 @@
 
     // The height that charts and loupes need: their height without segments plus that of the segments.
     get lowerShare() {
-      const shown = window.innerHeight >= LOWEST && this.stage.root.classList.contains("has-segments");
-      const usual = window.innerWidth < 700 ? 0.16 : window.innerWidth < 1200 ? 0.21 : 0.19;
-      return shown ? usual + (LEAST + 4) / window.innerHeight : 0;
+      const shown = !S.isLow() && this.stage.root.classList.contains("has-segments");
+      return shown ? S.usualLowerShare() + (LEAST + 4) / window.innerHeight : 0;
     }
 
     get segments() {
@@ -130,7 +127,7 @@
       const { ribbon, runs } = this.stage;
       const { left: from, top: above } = this.place.offsetParent.getBoundingClientRect();
       const { left, top } = this.slider.getBoundingClientRect();
-      const low = window.innerHeight < LOWEST;
+      const low = S.isLow();
       this.place.style.left = `${left - from}px`;
       this.place.style.top = low ? `${top - above}px` : "";
       this.place.style.width = `${ribbon.width}px`;
@@ -153,7 +150,7 @@
       // It ends before the segments, and on wide screens begins at the left edge of the page. In low windows, which have no
       // room for segments, it is above the names of the runs, if there is a line for it.
       const edge = parseFloat(window.getComputedStyle(this.place.offsetParent).paddingLeft);
-      const begin = low || window.innerWidth < PHONE ? 0 : edge + from - left;
+      const begin = low || S.isNarrow() ? 0 : edge + from - left;
       this.side.hidden = low && !ribbon.hasIoctlNames;
       Object.assign(this.side.style, { left: `${begin}px`, width: `${Math.max(LEAST, ribbon.left - BESIDE - begin)}px` });
       this.place.replaceChildren(this.side, ...this.buttons);

@@ -8,7 +8,6 @@
   const LOUPE_MS = 66;
   const READ_MS = 100;
   const TELL_EVERY_MS = 200;
-  const ONE_COLUMN = 700; // narrower windows have one column of panes
   const byId = (id) => document.getElementById(id);
 
   class Stage {
@@ -154,7 +153,7 @@
       const run = this.runs[this.enlarged[column]];
       return new S.Loupe(this.canvasOf(`loupe-${column}`), run, {
         psPerSecond: () => this.psPerSecond(),
-        label: () => (this.runs.length > 2 || window.innerWidth < ONE_COLUMN ? run.label : ""),
+        label: () => (this.runs.length > 2 || S.isNarrow() ? run.label : ""),
       });
     }
 
