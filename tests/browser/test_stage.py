@@ -238,7 +238,7 @@ def test_what_is_refused_is_said_at_its_field_and_changes_nothing(page: Page, wa
         page.locator("[data-act=more-vcpus]").click()
     assert answer.value.status == 400
     refused = page.locator("#stage-refused")
-    expect(refused).to_contain_text("vm.vcpus=192 must be at most 96")
+    expect(refused).to_contain_text("vm.vcpus=97 must be at most 96")
     expect(page.locator("output[data-field='vm.vcpus']")).to_have_text("96")
     assert page.evaluate("mmuvizStage.stage.runs.map((run) => run.vcpus)") == before == [96, 96]
     forget_answers(watch)
