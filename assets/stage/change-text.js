@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  const titles = (runs) => runs.map((run) => (run.byPolicy && S.policyTitle(run.policy)) || run.label).join(" | ");
+  const titles = (runs) => runs.map((run) => S.policyTitle(run.byPolicy ? run.policy : run.label) || run.label).join(" | ");
 
   // [before, after]: sizes of the guest, or other differing facts; policies; or questions of stories.
   S.changeText = function (stage, wanted, scenario, runs) {

@@ -23,7 +23,7 @@
       .replace(QUOTES, "").replace(COUNTS, "about ");
     const [, before, verb = "Choose", list] = LISTED.exec(text) || [];
     if (list && frame.querySelector(".field-rule").textContent.includes(list)) {
-      return `${before}${verb} one of the values above`;
+      return `${before}${verb} one of the values beside it`;
     }
     const parts = text.split(", ");
     const first = parts.findIndex((each) => each.includes("; ")) + 1; // after the remedy's first value

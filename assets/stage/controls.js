@@ -16,11 +16,11 @@
       .reduce((found, name) => (found === undefined || found === null ? undefined : found[name]), document);
   };
 
-  // Typed text as JSON where it is; an integer that JavaScript would round stays text.
+  // Typed text as JSON where it is; a number that JavaScript would round, or take for infinite, stays text.
   S.valueOf = function (text) {
     try {
       const value = JSON.parse(text);
-      return Number.isInteger(value) && !Number.isSafeInteger(value) ? text : value;
+      return typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER ? text : value;
     } catch {
       return text;
     }

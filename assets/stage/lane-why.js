@@ -64,7 +64,8 @@
         nodes.push(text("p", `Stalls of all vCPUs then: ${causes.join(", ")}.`));
       }
     }
-    const call = run.callAt(Math.min(ps, run.endPs - 1));
+    const here = (each) => each.startPs < to && each.endPs > from; // a call that is shorter than its bin
+    const call = run.callAt(Math.min(ps, run.endPs - 1)) ?? (lane === null ? run.calls.find(here) : undefined);
     const found = part || (call && chart.parts[at].find((each) => ps >= each.startPs && ps < each.endPs));
     if (call || part) {
       nodes.push(callNode(call || part.call, found, ps, lane === null));

@@ -76,11 +76,16 @@
   }
 
   function jsonOf(value, wrong) {
+    let found;
     try {
-      return JSON.parse(value);
+      found = JSON.parse(value);
     } catch {
       throw wrong("must be a number, true, false, or text in quotes");
     }
+    if (found === Infinity || found === -Infinity) { // JSON has no such number: it would become null
+      throw wrong("is too large a number");
+    }
+    return found;
   }
 
   // The address of a state, without the host.

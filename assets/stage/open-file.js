@@ -200,7 +200,7 @@
           this.showScenario(first.name.slice(0, MOST_NAME), found[0].document);
         }
       } catch (error) {
-        this.say(`${error.message}.`.replace(/\.\.$/, "."));
+        this.say(`${error.message}.`.replace(/([.?])\.$/, "$1"));
       }
     }
 

@@ -98,9 +98,9 @@
       const { clock, runs } = this.stage;
       const endPs = clock.axis.aligned ? runs[0].endPs : clock.endPs;
       if (ps === null) {
-        this.said.textContent = `${text.slice(0, 20) || "Nothing"} is no time: write it as 45 ms or 1.2 s.`;
+        this.said.textContent = text ? `${text.slice(0, 20)} is no time: write it as 45 ms or 1.2 s.` : "Write a time as 45 ms or 1.2 s.";
       } else if (ps > endPs) {
-        this.said.textContent = `${text.slice(0, 20)} is behind the end, ${S.timeText(endPs)}.`;
+        this.said.textContent = `${text.slice(0, 20)} is past the end, ${S.timeText(endPs)}.`;
       } else {
         this.said.textContent = "";
         this.stage.goTo(ps);

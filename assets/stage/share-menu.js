@@ -92,7 +92,7 @@
       };
       this.fields = Object.keys(LONGEST).map((name) => [name, document.getElementById(`stage-share-${name}`)]);
       for (const [name, input] of this.fields) {
-        input.addEventListener("blur", () => this.write(name, S.oneLine(input.textContent)));
+        input.addEventListener("blur", () => this.write(name, S.oneLine(input.innerText)));
         input.addEventListener("keydown", (event) => {
           event.stopPropagation();
           if (event.key === "Enter") {
@@ -167,7 +167,9 @@
       if (value === this.stage.state[name]) {
         return;
       }
-      this.stage.state[name] = value.slice(0, LONGEST[name]);
+      const most = LONGEST[name];
+      this.stage.state[name] = value.slice(0, most);
+      this.say(value.length > most ? `The ${name} has at most ${most} characters; the last ${value.length - most} are left out.` : "");
       this.showTexts();
       this.stage.changed();
     }

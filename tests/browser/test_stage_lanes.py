@@ -144,6 +144,22 @@ def test_a_click_on_a_slice_says_why_and_goes_there(page: Page) -> None:
     expect(card).to_be_hidden()
 
 
+def test_a_call_that_is_shorter_than_its_bin_is_said(page: Page) -> None:
+    open_stage(page, EXPERT)
+    said = page.evaluate(
+        """() => {
+            const {stage, whyNodes} = mmuvizStage;
+            const chart = stage.parts.map(({chart}) => chart).find(Boolean);
+            const [run] = stage.runs;
+            const bin = run.binAt(run.calls[0].endPs);
+            const card = whyNodes(chart, {run: 0, lane: null}, (run.calls[0].endPs + run.framePs(bin + 1)) / 2);
+            return card.map(({textContent}) => textContent).join(" ");
+        }"""
+    )
+    assert "enable from 20.0 ms" in said
+    assert "No ioctl" not in said
+
+
 def test_a_slice_is_reached_by_keyboard(page: Page) -> None:
     open_stage(page, EXPERT)
     lanes = page.locator(".timeline-lanes")

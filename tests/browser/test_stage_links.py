@@ -37,6 +37,7 @@ RULES = (
     ("ps=99999999999999999", "must be a time in ps from 0"),
     ("speed=0", "must be auto, event, or ps a second from 1"),
     ("policies=a,b,c,d,e", "must be one to four names of policies"),
+    ("workload.rate_hz=1e400", "is too large a number"),
     ("%00=1", r"\u{0}=1 is nothing that this page knows"),
     ("x%0A%1B%E2%80%AE=1", r"x\u{a}\u{1b}\u{202e}=1 is nothing"),
 )

@@ -29,7 +29,7 @@ def test_a_typed_time_is_gone_to(page: Page, typed: str, ps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "rule"), [("soon", "is no time"), ("", "Nothing is no time"), ("9 s", "is behind the end")]
+    ("typed", "rule"), [("soon", "is no time"), ("", "Write a time as 45 ms"), ("9 s", "is past the end")]
 )
 def test_what_is_no_time_is_refused_and_moves_nothing(page: Page, typed: str, rule: str) -> None:
     open_stage(page, PAUSED)

@@ -81,6 +81,17 @@ def test_a_typed_value_is_refused_in_one_line_and_stays(page: Page, watch: Watch
     forget_answers(watch)
 
 
+def test_a_number_that_is_too_large_is_not_taken_for_no_limit(page: Page, watch: Watch) -> None:
+    more(page)
+    before = page.evaluate("mmuvizStage.stage.runs.map((run) => run.hash)")
+    send(box_of(page, "workload.rate_hz"), "1e400")
+    expect(row_of(page, "workload.rate_hz").locator(".field-refused")).to_have_text(
+        re.compile("must be a whole number")
+    )
+    assert page.evaluate("mmuvizStage.stage.runs.map((run) => run.hash)") == before
+    forget_answers(watch)
+
+
 def test_a_run_over_the_limit_is_refused_in_one_line_with_its_estimate(page: Page, watch: Watch) -> None:
     more(page)
     send(box_of(page, "driver.tail"), "50 min")

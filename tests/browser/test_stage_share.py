@@ -203,6 +203,18 @@ def test_title_note_and_theme_go_with_the_link(page: Page) -> None:
     expect(page.locator("#stage-note")).to_be_hidden()
 
 
+def test_a_typed_note_keeps_its_words_apart_and_says_what_is_left_out(page: Page) -> None:
+    opened(page, PAUSED)
+    note = page.locator("#stage-share-note")
+    note.evaluate("(box) => { box.focus(); box.innerHTML = '<div>one</div><div>two</div>'; box.blur(); }")
+    assert page.evaluate("mmuvizStage.stage.state.note") == "one two"
+    note.fill(f"{'x' * 400}yz")
+    note.blur()
+    assert page.evaluate("mmuvizStage.stage.state.note") == "x" * 400
+    said = "The note has at most 400 characters; the last 2 are left out."
+    expect(page.locator("#stage-share-said")).to_have_text(said)
+
+
 def test_back_takes_back_a_change_of_the_guest_and_not_a_moment(page: Page) -> None:
     open_stage(page, PAUSED)
     vcpus = page.locator("[data-mmuviz=control][data-field='vm.vcpus']")
