@@ -7,10 +7,10 @@
   const SENT = { label: "Colours of the migration on the map", signs: [["sent", "sent"], ["resent", "sent again"], ["dirty", "to send"]] };
   const PAGES = { label: "Signs of single pages on the map", signs: [["page-dirty", "dirty"], ["page-shut", "W clear"], ["page-bit", "D set"]] };
 
-  // `zoom`: the window of the map, null for all of memory.
+  // `run`: undefined for a hidden pane, which has none; `zoom`: the window of the map, null for all of memory.
   S.showMapKey = function (section, run, zoom) {
     section.querySelector(".map-key")?.remove();
-    const found = zoom ? S.zoomStep(zoom) === 1 && PAGES : S.migrates(run) && SENT;
+    const found = zoom ? S.zoomStep(zoom) === 1 && PAGES : run && S.migrates(run) && SENT;
     if (found) {
       const items = found.signs.map(([name, text]) =>
         S.el("span", {}, S.el("i", { class: `sign-${name}`, "aria-hidden": "true" }), text));
@@ -20,7 +20,7 @@
 
   (S.parts = S.parts || []).push((stage) => ({
     shown(runs) {
-      runs.forEach((run, at) => S.showMapKey(stage.panes[at].section, run, null));
+      stage.panes.forEach(({ section }, at) => S.showMapKey(section, runs[at], null));
     },
   }));
 })();

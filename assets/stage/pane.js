@@ -4,7 +4,7 @@
 (function () {
   const S = (window.mmuvizStage = window.mmuvizStage || {});
 
-  const LEAST_KEPT = 0.75;
+  const LEAST_KEPT = 0.75; // share of the room that a whole map must have, for a zoomed one to keep its size
 
   class Pane {
     // `choose` is called with a chosen policy, `zoom` with a clicked cell.

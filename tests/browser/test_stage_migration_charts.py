@@ -212,6 +212,20 @@ def test_what_the_colours_mean_stands_under_the_map(page: Page) -> None:
     expect(page.locator(".map-key")).to_have_count(0)
 
 
+def test_the_legend_stays_when_a_pane_is_taken_away(page: Page) -> None:
+    """Of three and four panes in a small window the last one that is shown has it."""
+    page.set_viewport_size({"width": 800, "height": 600})
+    open_stage(page, f"{PATH}&policies=lazy,eager_at_enable,eager_in_clear,ring_lazy")
+    key = page.locator(".map-key:visible")
+    expect(key).to_have_count(1)
+    page.evaluate("mmuvizStage.stage.act('remove-pane')")
+    expect(page.locator("[data-mmuviz=pane]:not([hidden])")).to_have_count(3)
+    expect(key).to_have_count(1)
+    page.evaluate("mmuvizStage.stage.act('remove-pane')")
+    expect(page.locator("[data-mmuviz=pane]:not([hidden])")).to_have_count(2)
+    expect(key).to_have_count(2)
+
+
 def test_after_a_migration_its_guest_is_said_to_run_at_the_destination(page: Page) -> None:
     open_stage(page, "/?story=never-converges&ps=3000000000000")
     sentence = page.locator("[data-mmuviz=pane] .sentence").nth(1)
